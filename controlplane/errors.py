@@ -1,0 +1,85 @@
+"""Every error that a user may meet, and what to do about it.
+
+A `PlaneError` says what failed, where (file:line) and what to do. Runtime errors are split by whether a retry
+can help: Airflow retries a `TransientError` and fails at once on a `PermanentError`. `Problems` carries several
+errors, so that a user sees all of them at once. Nothing is raised here and nothing is printed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Location:
+    """A place in a user's file: the path as the user wrote it and the line, counted from 1 (0: the whole file)."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+class PlaneError(Exception):
+    """An expected failure.
+
+    Args:
+        message: what failed while doing what, in one sentence.
+        where: the place in the user's files that causes it, if there is one.
+        hint: what the user can do about it.
+    """
+
+    def __init__(self, message: str, *, where: Location | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.message}" if self.where else self.message
+        return f"{text}\n  -> {self.hint}" if self.hint else text
+
+
+class DefinitionError(PlaneError):
+    """A definition is wrong: nothing was written; edit the file that the error names."""
+
+
+class SettingsError(PlaneError):
+    """`plane.toml` or an environment variable that it names is wrong or missing."""
+
+
+class TransientError(PlaneError):
+    """A failure of the moment (a lock, a dropped connection): the same step may be tried again as it is."""
+
+
+class PermanentError(PlaneError):
+    """A failure that a retry cannot mend (bad SQL, a changed column): something must be changed first."""
+
+
+class CheckFailed(PermanentError):
+    """A check on staged rows failed: nothing was published and nothing was synced."""
+
+
+class MissingDriver(PlaneError):
+    """A connector's driver is not installed: install the extra that the error names."""
+
+
+class Problems(PlaneError):
+    """Several problems found in one pass, sorted by file and line.
+
+    Args:
+        problems: at least one error; nested `Problems` are flattened.
+    """
+
+    def __init__(self, problems: Iterable[PlaneError]) -> None:
+        flat: list[PlaneError] = []
+        for problem in problems:
+            flat.extend(problem.problems if isinstance(problem, Problems) else [problem])
+        self.problems: Sequence[PlaneError] = sorted(flat, key=lambda p: (p.where or Location(""), p.message))
+        count = len(self.problems)
+        super().__init__(f"{count} problem{'' if count == 1 else 's'} found")
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)

@@ -1,0 +1,108 @@
+"""Every derived name is made here: tables, DAG ids, Redis keys, files of a release. Pure text, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+
+from controlplane.types import Interval, format_instant, micros
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
+CONTROL_SCHEMA = "_plane"
+
+
+def is_name(text: str) -> bool:
+    """Whether `text` may name a definition: letters, digits and single underscores, starting with a letter."""
+    return NAME.fullmatch(text) is not None and len(text) <= 63
+
+
+def feature(view: str, name: str) -> str:
+    """The one spelling of a feature outside its view: training column, HTTP field, client result."""
+    return f"{view}__{name}"
+
+
+def tiles(view: str, fingerprint: str) -> str:
+    """Table of partial aggregates of one version of a view."""
+    return f"{view}__tiles__{fingerprint}"
+
+
+def history(view: str, fingerprint: str) -> str:
+    """Table with the change log of one version of a view."""
+    return f"{view}__history__{fingerprint}"
+
+
+def latest(view: str, fingerprint: str) -> str:
+    """Table with one row per key of one version of a view."""
+    return f"{view}__latest__{fingerprint}"
+
+
+def rows(view: str, fingerprint: str) -> str:
+    """Table with the last row of each key and interval, of one version of a view that has row features."""
+    return f"{view}__rows__{fingerprint}"
+
+
+def door(view: str, part: str = "") -> str:
+    """The name that SQL users read: the view itself, or its `tiles`, `history` or `latest`."""
+    return f"{view}__{part}" if part else view
+
+
+def lock(view: str, fingerprint: str) -> str:
+    """One-row table that serialises the writers of one version of a view."""
+    return f"lock__{view}__{fingerprint}"
+
+
+def stage(view: str, run_id: str, interval: Interval) -> str:
+    """Table that holds one run's rows between its tasks; equal for retries of the same run and interval."""
+    digest = hashlib.sha256(f"{run_id}\0{interval}".encode()).hexdigest()[:12]
+    return f"stage__{view}__{digest}"
+
+
+def dataset(name: str, version: int) -> str:
+    """Table of one immutable version of a training set."""
+    return f"{name}__v{version}"
+
+
+def dag_id(project: str, environment: str, view: str) -> str:
+    """The DAG that materializes a view."""
+    return f"{project}.{environment}.{view}"
+
+
+def partition_key(start: datetime) -> str:
+    """Airflow's key for the partition that begins at `start`, as its partition timetable writes it."""
+    return format_instant(start).removesuffix("Z")
+
+
+def asset_uri(project: str, environment: str, view: str, store: str) -> str:
+    """The Airflow asset of a view's table (`store` is `offline`) or of its online values (`online`)."""
+    return f"plane://{project}/{environment}/{view}/{store}"
+
+
+def query_tag(project: str, environment: str, view: str, owner: str, step: str) -> str:
+    """What the warehouse's query log shows for a statement of ours."""
+    return f"plane:{project}/{environment}/{view}/{step} owner={owner}"
+
+
+def namespace(project: str, environment: str) -> str:
+    """First part of every Redis key of one environment of one project."""
+    return f"{project}.{environment}"
+
+
+def online_prefix(namespace: str, view: str, fingerprint: str) -> bytes:
+    """What every key of one version of a view begins with; the entity follows in braces (a Cluster hash tag)."""
+    return f"{namespace}:{view}:{fingerprint}:".encode()
+
+
+def serving_hash(namespace: str) -> bytes:
+    """Hash of view -> version that readers serve now."""
+    return f"{namespace}:serving".encode()
+
+
+def cursor_hash(namespace: str, view: str, fingerprint: str) -> bytes:
+    """Hash that says how far the sync of one version of a view has come."""
+    return f"{namespace}:sync:{view}:{fingerprint}".encode()
+
+
+def instant_literal(instant: datetime) -> str:
+    """`2013-01-01 06:00:00.000000`: how SQL text spells an instant in UTC on every warehouse."""
+    return f"{format_instant(instant)[:19].replace('T', ' ')}.{micros(instant) % 1_000_000:06d}"

@@ -1,0 +1,102 @@
+"""The protocols between this package and the systems that a team already runs.
+
+A connector implements one of them with at most 8 methods. It knows statements, rows and keys; it does not know
+what they are for. Every method raises `TransientError` or `PermanentError`, never a driver's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Statement(NamedTuple):
+    """One SQL statement and the name that logs, progress bars and errors call it by."""
+
+    name: str
+    sql: str
+
+
+class Warehouse(Protocol):
+    """A SQL warehouse, through one open session."""
+
+    dialect: str
+
+    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+        """Run `statements` in order and return the rows each one changed (-1 where the warehouse doesn't tell).
+
+        `tag` names the work in the warehouse's own query log. With `atomic`, all of them take effect or none.
+        """
+
+    def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
+        """Stream a query's rows as Arrow batches. All batches come from one snapshot of the data."""
+
+    def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
+        """For each table (`schema.name`), its columns in order and their types in the spelling of `types`;
+        a type that has no such spelling is given in the warehouse's own words; a missing table is None."""
+
+    def describe(self, sql: str) -> Mapping[str, str]:
+        """Check a query without running it and return its columns and types, spelled as in `columns`."""
+
+    def info(self) -> Mapping[str, str]:
+        """What `plane doctor` shows: the product's version, the place, the user; no secret."""
+
+    def cancel(self) -> None:
+        """Stop what runs now; safe to call from another thread or a signal handler."""
+
+    def close(self) -> None:
+        """End the session and free what it holds."""
+
+
+class Record(NamedTuple):
+    """One value to write under one key; `expires_ms` is the wall-clock expiry in milliseconds since the epoch."""
+
+    key: bytes
+    value: bytes
+    expires_ms: int | None = None
+
+
+@dataclass
+class WriteCount:
+    """What became of the records of a write: stored, or kept out by a newer value that was there already."""
+
+    written: int = 0
+    kept_newer: int = 0
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What `plane doctor` and the preflight look at; sizes in bytes, `max_memory` 0 where there is no limit."""
+
+    version: str
+    eviction_policy: str
+    used_memory: int
+    max_memory: int
+    evicted_keys: int
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class OnlineStore(Protocol):
+    """A key-value store that models read from."""
+
+    def write(self, batches: Iterable[Sequence[Record]]) -> WriteCount:
+        """Store every record unless its key holds a value with a newer write version (see `codec`)."""
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values under `keys`, in order, in one round trip; None where there is none."""
+
+    def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        """All fields of a small hash; empty where there is none."""
+
+    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
+        """Set fields of a small hash, all at once."""
+
+    def info(self) -> StoreInfo:
+        """Version, eviction policy, memory."""
+
+    def close(self) -> None:
+        """Give the connections back."""

@@ -1,0 +1,171 @@
+"""Value types and time: the vocabulary that every room shares. No I/O, no clock.
+
+Timestamps are aware `datetime` in UTC with microseconds; a naive one is taken as UTC. Durations are `timedelta`.
+All intervals are half-open `[start, end)` and every grid is aligned to the Unix epoch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+
+
+def parse_duration(text: str) -> timedelta:
+    """The duration that `text` says: parts of a number and a unit of us, ms, s, m, h, d or w, as in `1h` or `1d12h`.
+
+    Raises:
+        ValueError: `text` is not such a duration.
+    """
+    compact = text.replace(" ", "")
+    parts = _DURATION.findall(compact)
+    if not parts or "".join(number + unit for number, unit in parts) != compact:
+        raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 30m, 1h, 7d or 1d12h")
+    units = {**_UNITS, "w": 7 * _UNITS["d"]}
+    return timedelta(microseconds=sum(int(number) * units[unit] for number, unit in parts))
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back: `24h` becomes `1d`, 90 minutes `1h30m`; zero is `0s`."""
+    rest = duration // MICROSECOND
+    if rest < 0:
+        return "-" + format_duration(-duration)
+    text = ""
+    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
+        count, rest = divmod(rest, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def parse_instant(text: str) -> datetime:
+    """The instant of an ISO 8601 text; without an offset it is UTC.
+
+    Raises:
+        ValueError: `text` is not an ISO 8601 date or date and time.
+    """
+    try:
+        return utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z") from None
+
+
+def format_instant(instant: datetime) -> str:
+    """ISO 8601 in UTC with a `Z`, without a fraction where it is zero: `2013-01-01T06:00:00Z`."""
+    return utc(instant).isoformat().replace("+00:00", "Z")
+
+
+def utc(instant: datetime) -> datetime:
+    """`instant` in UTC; a naive one is taken as UTC."""
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since the Unix epoch."""
+    return (utc(instant) - EPOCH) // MICROSECOND
+
+
+def from_micros(count: int) -> datetime:
+    """The instant `count` microseconds after the Unix epoch."""
+    return EPOCH + count * MICROSECOND
+
+
+def floor(instant: datetime, step: timedelta) -> datetime:
+    """The last grid point of `step` at or before `instant`, on the epoch grid."""
+    return EPOCH + (utc(instant) - EPOCH) // step * step
+
+
+def ceil(instant: datetime, step: timedelta) -> datetime:
+    """The first grid point of `step` at or after `instant`, on the epoch grid."""
+    return EPOCH - (EPOCH - utc(instant)) // step * step
+
+
+@dataclass(frozen=True, order=True)
+class Interval:
+    """A half-open stretch of time `[start, end)`, in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise ValueError(f"an interval must end after it starts: {self}")
+
+    def __str__(self) -> str:
+        return f"[{format_instant(self.start)}, {format_instant(self.end)})"
+
+    def count(self, step: timedelta) -> int:
+        """How many intervals of `step` it holds."""
+        return (self.end - self.start) // step
+
+    def split(self, longest: timedelta) -> Iterator[Interval]:
+        """Itself in order, in pieces of at most `longest`."""
+        start = self.start
+        while start < self.end:
+            end = min(start + longest, self.end)
+            yield Interval(start, end)
+            start = end
+
+
+def merge(intervals: list[Interval]) -> list[Interval]:
+    """The same time as the fewest intervals, in order: overlapping and touching ones become one."""
+    merged: list[Interval] = []
+    for interval in sorted(intervals):
+        if merged and interval.start <= merged[-1].end:
+            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
+        else:
+            merged.append(interval)
+    return merged
+
+
+def subtract(whole: Interval, parts: list[Interval]) -> list[Interval]:
+    """What of `whole` no interval of `parts` covers, in order."""
+    gaps: list[Interval] = []
+    start = whole.start
+    for part in merge(parts):
+        if part.start >= whole.end:
+            break
+        if part.start > start:
+            gaps.append(Interval(start, part.start))
+        start = max(start, part.end)
+    if start < whole.end:
+        gaps.append(Interval(start, whole.end))
+    return gaps
+
+
+SCALARS = ("bool", "int64", "float64", "string", "binary", "date", "timestamp")
+_DECIMAL = re.compile(r"decimal\((\d{1,2}), ?(\d{1,2})\)")
+_ARRAY = re.compile(r"array<(.+)>")
+
+
+def parse_type(text: str) -> str:
+    """The canonical spelling of a value type: a scalar, `decimal(p,s)` or `array<type>`.
+
+    Raises:
+        ValueError: there is no such type; the message lists those that are.
+    """
+    name = text.strip().lower()
+    if name in SCALARS:
+        return name
+    if decimal := _DECIMAL.fullmatch(name):
+        precision, scale = int(decimal[1]), int(decimal[2])
+        if 1 <= precision <= 38 and scale <= precision:
+            return f"decimal({precision},{scale})"
+    if array := _ARRAY.fullmatch(name):
+        return f"array<{parse_type(array[1])}>"
+    raise ValueError(f"{text!r} is not a type: choose from {', '.join(SCALARS)}, decimal(p,s), array<type>")
+
+
+def is_decimal(name: str) -> bool:
+    """Whether a canonical type is a decimal."""
+    return name.startswith("decimal(")
+
+
+def decimal_scale(name: str) -> int:
+    """Digits after the point of a canonical decimal type."""
+    return int(name.removesuffix(")").split(",")[1])
