@@ -1,0 +1,56 @@
+# Everything a developer does here; `make` alone lists it.
+PYTHON ?= $(or $(shell command -v python3.11),python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+WHAT := -c constraints.txt -e '.[local,airflow,postgres,dev]'
+
+# uv brings its own certificates: behind a proxy that signs for itself it must be told where the machine's are.
+SYSTEM_CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
+ifeq ($(SSL_CERT_FILE),)
+ifneq ($(SYSTEM_CERTIFICATES),)
+export SSL_CERT_FILE := $(SYSTEM_CERTIFICATES)
+endif
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo airflow test lint bench lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## install everything into .venv, at the versions of constraints.txt
+
+# pip follows its own settings (mirrors, local folders) that uv does not read, so it takes over where uv cannot.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt uv || true
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(WHAT) || $(BIN)/python -m pip install --quiet $(WHAT)
+	@touch $@
+
+demo: setup ## the first example from end to end, on this machine
+	$(BIN)/python examples/01-flights/demo.py
+
+airflow: setup ## the same, and Airflow stays up to be looked at
+	$(BIN)/python examples/01-flights/demo.py --keep-airflow
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+lint: setup ## style, types and the rooms' order
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## the measured speeds
+	$(BIN)/python -m bench
+
+lock: setup ## choose the newest versions that agree, for constraints.txt
+	echo '# Made by `make lock`: one version of everything, extras and constraints.in included.' > constraints.new
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+		--no-emit-index-url --upgrade pyproject.toml constraints.in >> constraints.new
+	mv constraints.new constraints.txt
+
+clean: ## remove what was installed, built and cached
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
