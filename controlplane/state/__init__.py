@@ -1,0 +1,9 @@
+"""What was deployed where, by whom and when, and who deploys right now; in SQLite or in PostgreSQL.
+
+A deployment is kept as the text that it was given: this room doesn't know what a manifest says. It is the only one
+that speaks to a database through sqlalchemy and alembic.
+"""
+
+from controlplane.state.store import Deployment, StateStore
+
+__all__ = ["Deployment", "StateStore"]

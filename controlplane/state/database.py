@@ -1,0 +1,178 @@
+"""One database, SQLite or PostgreSQL: connections, transactions that exclude each other, tables kept up to date.
+
+Whoever writes waits for whoever writes already, on both products: so a check and the write that rests on it are one
+step, and two processes that find an empty database don't both create its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, inspect, make_url, select, text
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from controlplane.errors import MissingDriver, PlaneError, SettingsError
+from controlplane.state import failures, tables
+
+# Any number will do, as long as all versions of this package use the same one.
+_ADVISORY_LOCK = 7_308_895_159_203_129
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
+_HINT = "write sqlite:///path/to/state.db or postgresql+psycopg://user:password@host:5432/database"
+
+
+class Database:
+    """A database that is opened and brought up to date when it is first used.
+
+    Args:
+        url: as in `StateStore`.
+        wait: how long to wait for another process's transaction.
+
+    Raises:
+        SettingsError: `url` is not one of the two kinds.
+        MissingDriver: `url` is a PostgreSQL one and psycopg is not installed.
+    """
+
+    def __init__(self, url: str, wait: timedelta) -> None:
+        self._url = _parse(url)
+        self._wait = wait
+        self._ready = False
+        self._sqlite = self._url.drivername == "sqlite"
+        self._place = _describe(self._url)
+        self._secrets = _secrets(self._url)
+        self._engine = _sqlite_engine(self._url, wait) if self._sqlite else _postgresql_engine(self._url)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection to read from; each statement sees what was committed before it.
+
+        Raises:
+            PlaneError: the database can't be used; `TransientError` if another process is in the way.
+        """
+        self._prepare()
+        with self._connected() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that no other writer runs beside; it takes effect if the block ends without an exception.
+
+        Raises:
+            PlaneError: the database can't be used; `TransientError` if another process is in the way.
+        """
+        self._prepare()
+        with self._alone() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise failures.explain(error, self._place, self._secrets) from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        with self._connected() as connection, connection.begin():
+            if self._sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                milliseconds = str(self._wait // timedelta(milliseconds=1))
+                connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": milliseconds})
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+            yield connection
+
+    def _prepare(self) -> None:
+        if self._ready:
+            return
+        if self._sqlite:
+            _make_folder(Path(self._url.database or ""))
+        with self._connected() as connection:
+            up_to_date = self._is_up_to_date(connection)
+        if not up_to_date:
+            with self._alone() as connection:
+                # Another process may have done it while this one waited for its turn.
+                if not self._is_up_to_date(connection):
+                    # lazy: alembic takes longer to import than all else here, and few commands find old tables
+                    from controlplane.state import migrations
+
+                    migrations.upgrade(connection)
+        self._ready = True
+
+    def _is_up_to_date(self, connection: Connection) -> bool:
+        if not inspect(connection).has_table(tables.VERSION_TABLE):
+            return False
+        found = connection.scalar(select(tables.version.c.version_num)) or ""
+        if found > tables.REVISION:
+            raise PlaneError(
+                f"The state in {self._place} was written by a newer version of controlplane: its tables have version"
+                f" {found}, this one knows them up to {tables.REVISION}",
+                hint="upgrade controlplane here to the version that your team deploys with",
+            )
+        return bool(found == tables.REVISION)
+
+
+def _parse(text: str) -> URL:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        # Its text may hold the password, so it must not stay attached.
+        raise SettingsError("The url of the state cannot be read", hint=_HINT) from None
+    if "@" in (url.host or ""):
+        # The parser takes the rest of a password for the host, which errors show.
+        raise SettingsError("The url of the state has an @ too many", hint="in the password, write each @ as %40")
+    if url.drivername in _POSTGRESQL:
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername != "sqlite":
+        raise SettingsError(f"The state cannot be kept in {url.drivername!r}", hint=_HINT)
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise SettingsError("The url of the state names no file", hint=_HINT)
+    return url
+
+
+def _describe(url: URL) -> str:
+    if url.drivername == "sqlite":
+        return f"the file {url.database}"
+    host = url.host or url.query.get("host") or "localhost"
+    return f"the PostgreSQL database {url.database or url.username} on {host}{f':{url.port}' if url.port else ''}"
+
+
+def _secrets(url: URL) -> list[str]:
+    return [str(secret) for secret in (url.password, url.query.get("password"), url.query.get("sslpassword")) if secret]
+
+
+def _sqlite_engine(url: URL, wait: timedelta) -> Engine:
+    # With no isolation level, Python's driver begins no transaction of its own: ours are `BEGIN IMMEDIATE`.
+    options: dict[str, Any] = {"timeout": wait.total_seconds(), "isolation_level": None}
+    return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # Prepared statements don't survive a transaction pooler such as pgbouncer.
+    options: dict[str, Any] = {"prepare_threshold": None}
+    if "connect_timeout" not in url.query:
+        options["connect_timeout"] = 10
+    try:
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
+    except ImportError:
+        raise MissingDriver(
+            "PostgreSQL's driver, psycopg, is not installed", hint="install it: pip install 'controlplane[postgres]'"
+        ) from None
+
+
+def _make_folder(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlaneError(
+            f"The folder of the state, {file.parent}, cannot be created: {error.strerror}",
+            hint="let your user write there, or name another place in the state's url",
+        ) from error

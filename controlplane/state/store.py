@@ -1,0 +1,143 @@
+"""What was deployed to each environment of one project: kept for ever, one row for each deployment, never changed."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select
+
+from controlplane.errors import PlaneError
+from controlplane.state import locks
+from controlplane.state.database import Database
+from controlplane.state.tables import deployments
+from controlplane.types import format_instant, utc
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC; ids only grow."""
+
+    id: int
+    environment: str
+    release: str
+    manifest: str
+    digest: str
+    deployed_by: str
+    deployed_at: datetime
+
+
+class StateStore:
+    """The deployments of one project. The database's tables are created or brought up to date on first use.
+
+    Args:
+        url: `sqlite:///path` (missing folders are created) or `postgresql+psycopg://user:password@host/database`.
+        project: the project; several may share one database and don't see each other.
+        wait: how long to wait while another process writes.
+
+    Raises:
+        SettingsError: `url` is neither of those.
+        MissingDriver: psycopg is needed and not installed.
+
+    Every method raises `PlaneError` where the database can't be used, and `TransientError` where another process
+    was in the way for longer than `wait` or the connection was lost.
+    """
+
+    def __init__(self, url: str, project: str, *, wait: timedelta = timedelta(seconds=10)) -> None:
+        self._database = Database(url, wait)
+        self._project = project
+
+    def current(self, environment: str) -> Deployment | None:
+        """The last deployment to `environment`; None where there was none."""
+        return next(iter(self.history(environment, limit=1)), None)
+
+    def history(self, environment: str, limit: int = 20) -> list[Deployment]:
+        """At most `limit` deployments to `environment`, the newest first."""
+        with self._database.reading() as connection:
+            return self._newest(connection, environment, limit)
+
+    def record(
+        self,
+        *,
+        environment: str,
+        release: str,
+        manifest: str,
+        digest: str,
+        deployed_by: str,
+        expected: int | None,
+        now: datetime,
+    ) -> Deployment:
+        """Add a deployment, made at `now` by somebody who took the one with the id `expected` for the current one.
+
+        Raises:
+            PlaneError: another deployment is the current one; nothing was recorded.
+        """
+        unnumbered = Deployment(0, environment, release, manifest, digest, deployed_by, utc(now))
+        values = {name: value for name, value in asdict(unnumbered).items() if name != "id"}
+        with self._database.writing() as connection:
+            current = next(iter(self._newest(connection, environment, 1)), None)
+            if (current.id if current else None) != expected:
+                raise _conflict(environment, current)
+            inserted = insert(deployments).values(project=self._project, **values).returning(deployments.c.id)
+            return replace(unnumbered, id=connection.execute(inserted).scalar_one())
+
+    @contextmanager
+    def lock(self, environment: str, *, holder: str, purpose: str, now: Callable[[], datetime]) -> Iterator[None]:
+        """Keep everybody else from deploying to `environment` while the block runs.
+
+        The lock lapses 15 minutes after it was taken, or as soon as its process is gone from this machine.
+
+        Args:
+            environment: what to lock; the project's other environments stay free.
+            holder: who asks, as `user@host:pid`; shown to those who are kept out.
+            purpose: what for; shown too.
+            now: the wall clock (not an environment's fixed time).
+
+        Raises:
+            PlaneError: somebody else holds it; the error says who, since when and until when.
+        """
+        token = uuid.uuid4().hex
+        with self._database.writing() as connection:
+            locks.acquire(
+                connection, self._project, environment, token=token, holder=holder, purpose=purpose, now=now()
+            )
+        try:
+            yield
+        finally:
+            try:
+                with self._database.writing() as connection:
+                    locks.release(connection, token)
+            except PlaneError as error:
+                # Raised, it would hide how the block itself ended.
+                _log.warning("The lock on %s could not be given back; it lapses by itself. %s", environment, error)
+
+    def close(self) -> None:
+        """Give the connections back; a later call opens new ones."""
+        self._database.close()
+
+    def _newest(self, connection: Connection, environment: str, limit: int) -> list[Deployment]:
+        columns = [column for column in deployments.columns if column.name != "project"]
+        query = (
+            select(*columns)
+            .where(deployments.c.project == self._project, deployments.c.environment == environment)
+            .order_by(deployments.c.id.desc())
+            .limit(limit)
+        )
+        return [Deployment(*row) for row in connection.execute(query)]
+
+
+def _conflict(environment: str, current: Deployment | None) -> PlaneError:
+    hint = "nothing was recorded; run `plane plan` again and look at what changed"
+    if current is None:
+        return PlaneError(f"{environment} has no deployment any more that this one could follow", hint=hint)
+    return PlaneError(
+        f"{current.deployed_by} deployed release {current.release} to {environment} at"
+        f" {format_instant(current.deployed_at)}, after this deployment was planned",
+        hint=hint,
+    )
