@@ -37,19 +37,14 @@ def latest(view: str, fingerprint: str) -> str:
     return f"{view}__latest__{fingerprint}"
 
 
-def rows(view: str, fingerprint: str) -> str:
-    """Table with the last row of each key and interval, of one version of a view that has row features."""
-    return f"{view}__rows__{fingerprint}"
-
-
 def door(view: str, part: str = "") -> str:
     """The name that SQL users read: the view itself, or its `tiles`, `history` or `latest`."""
     return f"{view}__{part}" if part else view
 
 
-def lock(view: str, fingerprint: str) -> str:
-    """One-row table that serialises the writers of one version of a view."""
-    return f"lock__{view}__{fingerprint}"
+def head(schema: str, view: str, fingerprint: str) -> str:
+    """One-row table of one version of a view: its newest publication and its frontier; it serialises the writers."""
+    return f"head__{schema}__{view}__{fingerprint}"
 
 
 def stage(view: str, run_id: str, interval: Interval) -> str:

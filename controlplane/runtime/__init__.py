@@ -1,1 +1,6 @@
-"""What one task of a run does: stage, check, publish, sync. Every step may be repeated without changing its result."""
+"""What a task of a DAG does, and the same without Airflow.
+
+`variables` fills in what a run decides, `tasks` are the steps of one run (stage, check, publish, sync, activate,
+unstage), `ledger` says what is computed, `materialize` runs the steps one after the other. Nothing here knows who
+calls it.
+"""

@@ -1,0 +1,179 @@
+"""DuckDB: the embedded warehouse, one file that one process at a time may open.
+
+Knows statements and rows; timestamps are `TIMESTAMP` in UTC with microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from controlplane.errors import PermanentError, PlaneError, TransientError
+from controlplane.ports import Statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+_CANONICAL = {
+    "BOOLEAN": "bool",
+    "TINYINT": "int64",
+    "SMALLINT": "int64",
+    "INTEGER": "int64",
+    "BIGINT": "int64",
+    "UTINYINT": "int64",
+    "USMALLINT": "int64",
+    "UINTEGER": "int64",
+    "FLOAT": "float64",
+    "DOUBLE": "float64",
+    "VARCHAR": "string",
+    "BLOB": "binary",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+    "TIMESTAMP_S": "timestamp",
+    "TIMESTAMP_MS": "timestamp",
+}
+
+
+def canonical_type(name: str) -> str:
+    """DuckDB's name of a type in the spelling of `controlplane.types`; one without such a spelling as it is."""
+    if name.endswith("[]"):
+        item = canonical_type(name[:-2])
+        return name if item == name[:-2] else f"array<{item}>"
+    if name.startswith("DECIMAL("):
+        return name.lower().replace(" ", "")
+    return _CANONICAL.get(name, name)
+
+
+def connect(*, path: str) -> DuckDBWarehouse:
+    """Open the warehouse file, making it and its folder where there is none.
+
+    Args:
+        path: the file, or `:memory:`.
+
+    Raises:
+        TransientError: another process has the file open.
+        PermanentError: it can't be opened.
+    """
+    try:
+        if path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(path)
+    except (duckdb.Error, OSError) as error:
+        raise _translated(error, f"opening the warehouse {path}") from None
+    return DuckDBWarehouse(connection, path)
+
+
+class DuckDBWarehouse:
+    """Implements `controlplane.ports.Warehouse` over one DuckDB connection."""
+
+    dialect = "duckdb"
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+
+    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+        """See `Warehouse.execute`; DuckDB has no query log, so `tag` is not used."""
+        counts: list[int] = []
+        if atomic:
+            self._connection.execute("BEGIN TRANSACTION")
+        try:
+            for statement in statements:
+                counts.append(self._run(statement))
+            if atomic:
+                self._connection.execute("COMMIT")
+        except duckdb.Error as error:
+            self._roll_back(atomic)
+            raise _translated(error, "committing") from None
+        except BaseException:
+            self._roll_back(atomic)
+            raise
+        return counts
+
+    def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
+        """See `Warehouse.fetch`."""
+        cursor = self._connection.cursor()
+        try:
+            yield from cursor.execute(sql).to_arrow_reader(BATCH_ROWS)
+        except duckdb.Error as error:
+            raise _translated(error, "reading") from None
+        finally:
+            cursor.close()
+
+    def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
+        """See `Warehouse.columns`."""
+        found: dict[str, Mapping[str, str] | None] = {}
+        for table in tables:
+            try:
+                found[table] = self._described(f"FROM {table}")
+            except duckdb.CatalogException:
+                found[table] = None
+            except duckdb.Error as error:
+                raise _translated(error, f"reading the columns of {table}") from None
+        return found
+
+    def describe(self, sql: str) -> Mapping[str, str]:
+        """See `Warehouse.describe`."""
+        try:
+            return self._described(sql)
+        except duckdb.Error as error:
+            raise _translated(error) from None
+
+    def info(self) -> Mapping[str, str]:
+        """See `Warehouse.info`."""
+        version = self._connection.execute("SELECT version()").fetchall()[0][0]
+        return {"product": f"DuckDB {version}", "place": self._path}
+
+    def cancel(self) -> None:
+        """See `Warehouse.cancel`."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """See `Warehouse.close`."""
+        self._connection.close()
+
+    def _run(self, statement: Statement) -> int:
+        try:
+            rows = self._connection.execute(statement.sql).fetchall()
+        except duckdb.Error as error:
+            raise _translated(error, statement.name) from None
+        return rows[0][0] if len(rows) == 1 and rows[0] and isinstance(rows[0][0], int) else -1
+
+    def _roll_back(self, atomic: bool) -> None:
+        if not atomic:
+            return
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            pass  # the transaction is already gone; the first error is the one to tell
+
+    def _described(self, sql: str) -> dict[str, str]:
+        rows = self._connection.execute(f"DESCRIBE {sql}").fetchall()
+        return {name: canonical_type(kind) for name, kind, *_ in rows}
+
+
+def _translated(error: Exception, doing: str = "") -> PlaneError:
+    """A driver's error as one of ours; `doing` says what failed."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    text = re.sub(r"^\w+ Error: ", "", lines[0] if lines else type(error).__name__)
+    extra = [line for line in lines[1:] if line.startswith(("Candidate", "Did you mean", "LINE"))]
+    message = f"{doing}: {text}" if doing else text
+    hint = "; ".join(extra)
+    if isinstance(error, duckdb.IOException) and "lock" in text.lower():
+        holder = re.search(r"PID (\d+)", str(error))
+        by = f" by process {holder[1]}" if holder else " by another process"
+        hint = "close it there, or wait: DuckDB lets one process at a time open a file"
+        return TransientError(f"{doing}: the file is open{by}", hint=hint)
+    if isinstance(error, duckdb.TransactionException):
+        return TransientError(message, hint=hint or "another writer was at work: try again")
+    if isinstance(error, duckdb.InterruptException):
+        return PermanentError(f"{doing}: cancelled" if doing else "cancelled")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return PermanentError(message, hint="give the process more memory, or compute shorter intervals")
+    return PermanentError(message, hint=hint)

@@ -1,0 +1,22 @@
+"""What users write: entities, sources, feature views and feature services, as frozen dataclasses.
+
+Nothing is checked here: a definition remembers what was written and where, and `registry` reports all that is wrong
+with it at once. No I/O is done here.
+"""
+
+from controlplane.definitions.entities import Entity
+from controlplane.definitions.features import Aggregate, Attribute
+from controlplane.definitions.services import FeatureService
+from controlplane.definitions.sources import BatchSource
+from controlplane.definitions.views import BatchFeatureView, Selection, batch_feature_view
+
+__all__ = [
+    "Aggregate",
+    "Attribute",
+    "BatchFeatureView",
+    "BatchSource",
+    "Entity",
+    "FeatureService",
+    "Selection",
+    "batch_feature_view",
+]

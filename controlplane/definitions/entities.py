@@ -1,0 +1,27 @@
+"""Entities: what features describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controlplane.definitions.location import caller
+from controlplane.errors import Location
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A thing that features describe, such as an airport, and the columns that identify one.
+
+    Args:
+        name: letters, digits and single underscores.
+        keys: column name -> type (see `controlplane.types`), in order; every row needs all of them.
+        owner: who answers for it: a person or a team, best an e-mail address.
+        description: one sentence for those who did not write it.
+    """
+
+    name: str
+    keys: Mapping[str, str] = field(kw_only=True)
+    owner: str = field(kw_only=True)
+    description: str = field(default="", kw_only=True)
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

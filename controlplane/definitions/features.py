@@ -1,0 +1,55 @@
+"""Features of a batch feature view: a column as it stands, or an aggregate over time windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from controlplane.definitions.location import caller
+from controlplane.errors import Location
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """A row feature: the value of a column in the entity's last row.
+
+    Args:
+        name: the feature's name.
+        type: its type (see `controlplane.types`); the column is cast to it where the warehouse loses nothing.
+        column: the column of the view's SQL that holds it, if it is named differently.
+        description: one sentence for those who did not write it.
+    """
+
+    name: str
+    type: str
+    column: str | None = field(default=None, kw_only=True)
+    description: str = field(default="", kw_only=True)
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """One function over one or several sliding windows; every window is a feature of its own.
+
+    A window of length W at time T covers events with `T - W <= event time < T`; nulls in the column are left out.
+    The features are named `<name>_<window>`, with `_offset_<offset>` behind where there is one; the name is
+    `<column>_<function>`, or `<function>` without a column, unless given.
+
+    Args:
+        function: count, sum, mean, min or max.
+        column: the column that is aggregated; `count` without one counts rows.
+        windows: lengths such as `1h` or `7d`, multiples of the view's aggregation interval.
+        where: SQL condition on a row, in the warehouse's dialect; rows that fail it are left out.
+        offset: shifts the windows into the past, such as `-1d`.
+        name: the features' name before the window.
+        description: one sentence for those who did not write it.
+    """
+
+    function: str
+    column: str | None = None
+    windows: Sequence[str] = field(kw_only=True)
+    where: str | None = field(default=None, kw_only=True)
+    offset: str = field(default="0s", kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+    description: str = field(default="", kw_only=True)
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

@@ -1,0 +1,30 @@
+"""Sources: the warehouse tables that feature views read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controlplane.definitions.location import caller
+from controlplane.errors import Location
+
+
+@dataclass(frozen=True)
+class BatchSource:
+    """A table or view that exists in the warehouse; it is read and never written.
+
+    Args:
+        name: how feature views call it; also the name of their function's parameter.
+        table: `schema.table` (or `catalog.schema.table`) as the warehouse spells it.
+        timestamp: column with the event time in UTC; without one the table is static and is re-read as a whole.
+        settling_delay: rows with an event time before x have arrived by x + this, such as `30m`.
+        owner: who answers for the table, if that is not the owner of the views that read it.
+        description: one sentence for those who did not write it.
+    """
+
+    name: str
+    table: str = field(kw_only=True)
+    timestamp: str | None = field(default=None, kw_only=True)
+    settling_delay: str = field(default="0s", kw_only=True)
+    owner: str = field(default="", kw_only=True)
+    description: str = field(default="", kw_only=True)
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

@@ -1,0 +1,117 @@
+"""Batch feature views: SQL over sources, on a schedule, that yields features of entities."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from controlplane.definitions.entities import Entity
+from controlplane.definitions.features import Aggregate, Attribute
+from controlplane.definitions.location import caller
+from controlplane.definitions.sources import BatchSource
+from controlplane.errors import Location
+
+Transformation = Callable[..., str | None]
+
+
+@dataclass(frozen=True)
+class BatchFeatureView:
+    """Features of some entities, computed on a schedule. Made by `batch_feature_view`, whose arguments it holds."""
+
+    name: str
+    transformation: Transformation
+    entities: Sequence[Entity]
+    sources: Sequence[BatchSource]
+    features: Sequence[Attribute | Aggregate]
+    schedule: str
+    start: str
+    end: str | None
+    ttl: str | None
+    aggregation_interval: str | None
+    timestamp: str | None
+    tie_breaker: Sequence[str]
+    sql_file: str | None
+    online: bool
+    owner: str
+    description: str
+    tags: Mapping[str, str]
+    location: Location = field(compare=False, repr=False)
+
+    def only(self, *features: str) -> Selection:
+        """Some of this view's features, by name, for a feature service."""
+        return Selection(self, features, caller())
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some features of a view. Made by `BatchFeatureView.only`."""
+
+    view: BatchFeatureView
+    features: Sequence[str]
+    location: Location = field(compare=False, repr=False)
+
+
+def batch_feature_view(
+    *,
+    entities: Sequence[Entity],
+    sources: Sequence[BatchSource],
+    features: Sequence[Attribute | Aggregate],
+    schedule: str,
+    start: str,
+    owner: str,
+    end: str | None = None,
+    ttl: str | None = None,
+    aggregation_interval: str | None = None,
+    timestamp: str | None = None,
+    tie_breaker: Sequence[str] = (),
+    sql_file: str | None = None,
+    online: bool = True,
+    tags: Mapping[str, str] | None = None,
+) -> Callable[[Transformation], BatchFeatureView]:
+    """Declare a batch feature view; the decorated function's name is the view's, its docstring the description.
+
+    The function's parameters are the names of its sources; it returns one SELECT in the warehouse's dialect, which
+    yields the entities' keys, the event time and the columns of the features.
+
+    Args:
+        entities: what the features describe.
+        sources: the tables that the SQL reads.
+        features: row features and aggregates.
+        schedule: how often a run happens, and the grid on which values change: a divisor of a day, `1d` or `7d`.
+        start: the first instant that has values; windows before it are null.
+        owner: who answers for the view.
+        end: no interval that begins at or after it is computed.
+        ttl: row features are null from this long after they became visible; a multiple of `schedule`.
+        aggregation_interval: length of a tile; `schedule` unless given.
+        timestamp: the event time's column in the SQL's result, if it is not the first source's.
+        tie_breaker: columns that order rows of equal event time, before the features themselves do.
+        sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as variables.
+        online: whether the values are kept in the online store.
+        tags: free labels that reach DAGs and tables.
+    """
+    where = caller()
+
+    def declare(function: Transformation) -> BatchFeatureView:
+        return BatchFeatureView(
+            name=function.__name__,
+            transformation=function,
+            entities=entities,
+            sources=sources,
+            features=features,
+            schedule=schedule,
+            start=start,
+            end=end,
+            ttl=ttl,
+            aggregation_interval=aggregation_interval,
+            timestamp=timestamp,
+            tie_breaker=tie_breaker,
+            sql_file=sql_file,
+            online=online,
+            owner=owner,
+            description=inspect.getdoc(function) or "",
+            tags=tags or {},
+            location=Location(where.file, function.__code__.co_firstlineno),
+        )
+
+    return declare

@@ -1,0 +1,233 @@
+"""Definitions -> Manifest: every rule checked, every name and type resolved, all problems reported at once.
+
+The warehouse is asked for the columns of the sources and of what each view's SQL returns, and for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from controlplane import naming
+from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService, Selection
+from controlplane.errors import Location, PlaneError, Problems
+from controlplane.ports import Warehouse
+from controlplane.registry import graph, transformation
+from controlplane.registry.loader import Definitions
+from controlplane.registry.manifest import EntitySpec, Manifest, ServiceSpec, SourceSpec, ViewSpec
+from controlplane.registry.problems import Collector, listing
+from controlplane.registry.view import Context, compile_view
+from controlplane.types import parse_type
+
+KEY_TYPES = ("string", "int64", "bool", "date", "timestamp", "binary")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a manifest is made for: one environment of one project. `now` is set where time stands still."""
+
+    project: str
+    environment: str
+    dialect: str
+    schema: str
+    now: datetime | None
+    root: Path
+
+
+def compile_manifest(
+    definitions: Definitions, target: Target, warehouse: Warehouse, earlier: Iterable[PlaneError] = ()
+) -> Manifest:
+    """Check everything and freeze it.
+
+    Args:
+        definitions: what the loader collected.
+        target: the project and the environment.
+        warehouse: asked for columns only.
+        earlier: problems that loading found, reported together with those found here.
+
+    Raises:
+        Problems: all that is wrong.
+    """
+    collector = Collector(target.root)
+    for error in earlier:
+        collector.adopt(error)
+    for kind, found in (
+        ("entity", definitions.entities),
+        ("source", definitions.sources),
+        ("feature view", definitions.views),
+        ("feature service", definitions.services),
+    ):
+        _check_names(kind, found, collector)
+    entities = [_entity(e, collector) for e in definitions.entities]
+    upstream = _upstream(definitions.views, target.schema)
+    ordered, cyclic = _ordered(definitions.views, upstream, collector)
+    tables = _tables(definitions, warehouse, cyclic, target.schema, collector)
+    sources = {s.name: _source(s, tables.get(s.name), collector) for s in definitions.sources}
+    views: dict[str, ViewSpec] = {}
+    for view in ordered:
+        context = Context(target.dialect, target.schema, warehouse, sources, views, upstream[view.name], collector)
+        spec = compile_view(view, context)
+        if spec is not None:
+            views[view.name] = spec
+    services = [_service(s, definitions.views, views, collector) for s in definitions.services]
+    if collector.found:
+        raise Problems(collector.found)
+    return Manifest(
+        project=target.project,
+        environment=target.environment,
+        dialect=target.dialect,
+        schema=target.schema,
+        now=target.now,
+        entities=tuple(e for e in entities if e is not None),
+        sources=tuple(s for s in sources.values() if s is not None),
+        views=tuple(views.values()),
+        services=tuple(services),
+    )
+
+
+Named = Entity | BatchSource | BatchFeatureView | FeatureService
+
+
+def _check_names(kind: str, found: Sequence[Named], collector: Collector) -> None:
+    first: dict[str, Named] = {}
+    for definition in found:
+        name = definition.name
+        if not isinstance(name, str) or not naming.is_name(name):
+            hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
+            collector.add(f"{kind} {name!r}: that is not a name", definition.location, hint)
+        elif name.lower() in first:
+            where = collector.place(first[name.lower()].location).location()
+            collector.add(f"{kind} {name!r} is defined twice, first at {where}", definition.location, "rename one")
+        else:
+            first[name.lower()] = definition
+        if not isinstance(definition, BatchSource) and not definition.owner:
+            collector.add(f"{kind} {name!r} has no owner", definition.location, "give owner=, a person or a team")
+
+
+def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
+    keys: list[tuple[str, str]] = []
+    if not entity.keys:
+        collector.add(f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}')
+    for name, text in entity.keys.items():
+        what = f"entity {entity.name!r}, key {name!r}"
+        canonical = collector.parsed(what, parse_type, text, entity.location)
+        if canonical is None:
+            continue
+        if canonical not in KEY_TYPES:
+            collector.add(f"{what}: a {canonical} can't be a key", entity.location, f"use {listing(KEY_TYPES)}")
+        keys.append((name, canonical))
+    place = collector.place(entity.location)
+    return EntitySpec(entity.name, tuple(keys), entity.owner, entity.description, place)
+
+
+def _upstream(views: Sequence[BatchFeatureView], schema: str) -> dict[str, tuple[str, ...]]:
+    names = {view.name for view in views}
+    found: dict[str, tuple[str, ...]] = {}
+    for view in views:
+        read = [s.table.removeprefix(f"{schema}.") for s in view.sources if s.table.startswith(f"{schema}.")]
+        found[view.name] = tuple(name for name in read if name in names)
+    return found
+
+
+def _ordered(
+    views: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]], collector: Collector
+) -> tuple[list[BatchFeatureView], set[str]]:
+    by_name = {view.name: view for view in views}
+    try:
+        return [by_name[name] for name in graph.order(upstream)], set()
+    except graph.CycleError as error:
+        cycle: list[str] = error.args[1]
+        collector.add(
+            f"feature views read each other in a cycle: {' -> '.join(reversed(cycle))}",
+            by_name[cycle[0]].location,
+            "let one of them read its raw table instead",
+        )
+        return [view for view in by_name.values() if view.name not in cycle], set(cycle)
+
+
+def _tables(
+    definitions: Definitions, warehouse: Warehouse, cyclic: set[str], schema: str, collector: Collector
+) -> dict[str, Mapping[str, str] | None]:
+    """Columns by source name. A view's own door is described from the view, and one within a cycle not at all."""
+    asked: list[BatchSource] = []
+    doors = {f"{schema}.{view.name}" for view in definitions.views}
+    for source in definitions.sources:
+        if not transformation.is_table(source.table):
+            hint = "write schema.table, quoted where the warehouse needs it"
+            collector.add(f"source {source.name!r}: {source.table!r} is not a table", source.location, hint)
+        elif source.table not in doors:
+            asked.append(source)
+    found = warehouse.columns([source.table for source in asked])
+    for source in asked:
+        if found.get(source.table) is None:
+            hint = "load it, or correct `table`; a source must exist before views that read it are planned"
+            collector.add(f"source {source.name!r}: there is no table {source.table}", source.location, hint)
+    return {source.name: found.get(source.table) for source in asked} | {
+        source.name: {} for source in definitions.sources if source.table in doors and not cyclic
+    }
+
+
+def _source(source: BatchSource, columns: Mapping[str, str] | None, collector: Collector) -> SourceSpec | None:
+    what = f"source {source.name!r}"
+    delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
+    if columns is None or delay is None:
+        return None
+    if columns and source.timestamp is not None:
+        kind = columns.get(source.timestamp)
+        if kind is None:
+            hint = f"its columns are: {listing(columns)}"
+            collector.add(f"{what}: {source.table} has no column {source.timestamp!r}", source.location, hint)
+            return None
+        if kind != "timestamp":
+            hint = "name a column of a timestamp type, or read a view over the table that casts it"
+            collector.add(f"{what}: column {source.timestamp!r} is {kind}, not a timestamp", source.location, hint)
+            return None
+    if source.timestamp is None and delay:
+        collector.add(f"{what}: a table without a timestamp can't have a settling_delay", source.location, "remove it")
+    return SourceSpec(
+        name=source.name,
+        table=source.table,
+        timestamp=source.timestamp,
+        settling_delay=delay or timedelta(0),
+        columns=tuple(columns.items()),
+        owner=source.owner,
+        description=source.description,
+        place=collector.place(source.location),
+    )
+
+
+def _service(
+    service: FeatureService, defined: Sequence[BatchFeatureView], views: Mapping[str, ViewSpec], collector: Collector
+) -> ServiceSpec:
+    features: list[tuple[str, str]] = []
+    if not service.features:
+        collector.add(f"feature service {service.name!r} has no features", service.location, "give features=[view]")
+    for entry in service.features:
+        view, wanted, where = _entry(entry, service.location)
+        if view is None or not any(view is known for known in defined):
+            text = f"feature service {service.name!r}: {entry!r:.60} is not a feature view of this project"
+            collector.add(text, service.location, "give feature views, or view.only('feature')")
+            continue
+        spec = views.get(view.name)
+        if spec is None:
+            continue
+        known = [feature.name for feature in spec.features]
+        for name in known if wanted is None else wanted:
+            if name not in known:
+                text = f"feature service {service.name!r}: feature view {view.name!r} has no feature {name!r}"
+                collector.add(text, where, f"its features are: {listing(known)}")
+            elif (view.name, name) in features:
+                text = f"feature service {service.name!r}: {naming.feature(view.name, name)} is named twice"
+                collector.add(text, where, "name it once")
+            else:
+                features.append((view.name, name))
+    place = collector.place(service.location)
+    return ServiceSpec(service.name, tuple(features), service.owner, service.description, place)
+
+
+def _entry(entry: object, service: Location) -> tuple[BatchFeatureView | None, Sequence[str] | None, Location]:
+    if isinstance(entry, Selection):
+        return entry.view, entry.features, entry.location
+    return (entry if isinstance(entry, BatchFeatureView) else None), None, service

@@ -1,0 +1,224 @@
+"""The features of one view: names, windows and types, checked against the columns of its SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from controlplane import naming
+from controlplane.definitions import Aggregate, Attribute, BatchFeatureView
+from controlplane.registry import transformation
+from controlplane.registry.functions import FUNCTIONS
+from controlplane.registry.grid import Grid, ceil_duration
+from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Feature
+from controlplane.registry.problems import Collector, listing
+from controlplane.types import format_duration, parse_duration, parse_type
+
+RESERVED = ("valid_from", "valid_to", "expires_at", "is_deleted", "version", "tile_start", "event_time")
+
+
+def conditions(view: BatchFeatureView, dialect: str, what: str) -> dict[str, str]:
+    """The parseable `where` conditions of the view's aggregates, by the name of a column that tells their type."""
+    found: dict[str, str] = {}
+    for index, feature in enumerate(view.features):
+        if isinstance(feature, Aggregate) and feature.where is not None:
+            try:
+                transformation.parse_condition(feature.where, dialect)
+            except ValueError:
+                continue  # noted by compile_features
+            found[_condition(index)] = feature.where
+    return found
+
+
+def _condition(index: int) -> str:
+    return f"plane_where_{index}"
+
+
+def compile_features(
+    view: BatchFeatureView,
+    what: str,
+    grid: Grid,
+    columns: Mapping[str, str],
+    taken: set[str],
+    dialect: str,
+    collector: Collector,
+) -> list[Feature]:
+    """The features that are right; what is wrong with the others is noted.
+
+    Args:
+        view: the definition.
+        what: how messages call it.
+        grid: its checked time knobs.
+        columns: what its SQL returns, with one boolean column for each condition.
+        taken: names of its keys, which no feature may have.
+        dialect: of its SQL.
+        collector: takes the problems.
+    """
+    found: list[Feature] = []
+    if not view.features:
+        collector.add(f"{what} has no features", view.location, "give features=[Attribute(...) or Aggregate(...)]")
+    for index, feature in enumerate(view.features):
+        if isinstance(feature, Attribute):
+            candidates: list[Feature] = _attribute(feature, what, columns, collector)
+        elif isinstance(feature, Aggregate):
+            condition = columns.get(_condition(index))
+            candidates = _aggregates(feature, what, grid, columns, condition, dialect, collector)
+        else:
+            text = f"{what}: {feature!r:.60} is not a feature"
+            collector.add(text, view.location, "use Attribute(...) or Aggregate(...)")
+            continue
+        for candidate in candidates:
+            _check_name(candidate.name, what, feature, taken, collector)
+            taken.add(candidate.name.lower())
+        found.extend(candidates)
+    return found
+
+
+def _check_name(name: str, what: str, feature: Attribute | Aggregate, taken: set[str], collector: Collector) -> None:
+    if not naming.is_name(name):
+        hint = "use letters, digits and single underscores; give an aggregate a name="
+        collector.add(f"{what}: {name!r} can't be a feature's name", feature.location, hint)
+    elif name.lower() in RESERVED:
+        collector.add(f"{what}: {name!r} is a name of ours: {listing(RESERVED)}", feature.location, "choose another")
+    elif name.lower() in {t.lower() for t in taken}:
+        text = f"{what}: {name!r} is already the name of a key or of another feature"
+        collector.add(text, feature.location, "give one of them another name=")
+
+
+def _attribute(
+    feature: Attribute, what: str, columns: Mapping[str, str], collector: Collector
+) -> list[Feature]:
+    place = f"{what}, attribute {feature.name!r}"
+    column = feature.column or feature.name
+    declared = collector.parsed(place, parse_type, feature.type, feature.location)
+    if declared is None:
+        return []
+    actual = _column(place, column, columns, feature, collector)
+    if actual is None:
+        return []
+    if actual != declared:
+        hint = f"declare {actual!r}, or cast it in the SQL"
+        collector.add(f"{place}: column {column!r} is {actual}, declared {declared}", feature.location, hint)
+        return []
+    return [AttributeSpec(feature.name, declared, column, feature.description)]
+
+
+def _aggregates(
+    feature: Aggregate,
+    what: str,
+    grid: Grid,
+    columns: Mapping[str, str],
+    condition: str | None,
+    dialect: str,
+    collector: Collector,
+) -> list[Feature]:
+    function = FUNCTIONS.get(feature.function)
+    place = f"{what}, {feature.function}({feature.column or ''})"
+    if function is None:
+        text = f"{what}: {feature.function!r} is not an aggregate function"
+        collector.add(text, feature.location, f"choose from: {listing(FUNCTIONS)}")
+        return []
+    actual: str | None = None
+    if feature.column is not None:
+        actual = _column(place, feature.column, columns, feature, collector)
+        if actual is None:
+            return []
+        if not function.takes(actual):
+            text = f"{place}: column {feature.column!r} is {actual}"
+            collector.add(text, feature.location, f"{feature.function} takes {function.accepts}; cast it in the SQL")
+            return []
+    elif function.needs_column:
+        collector.add(f"{place} needs a column", feature.location, f"it takes {function.accepts}")
+        return []
+    if feature.where is not None and not _condition_fits(feature, place, condition, dialect, collector):
+        return []
+    stem = feature.name or (f"{feature.column}_{feature.function}" if feature.column else feature.function)
+    windows = _windows(feature, place, grid, collector)
+    offset = _offset(feature, place, grid, collector)
+    if offset is None:
+        return []
+    suffix = f"_offset_{format_duration(-offset)}" if offset else ""
+    return [
+        AggregateSpec(
+            name=f"{stem}_{label}{suffix}",
+            type=function.gives(actual or "int64"),
+            function=feature.function,
+            column=feature.column,
+            column_type=actual,
+            where=feature.where,
+            window=window,
+            offset=offset,
+            description=feature.description,
+        )
+        for label, window in windows
+    ]
+
+
+def _column(
+    place: str, column: str, columns: Mapping[str, str], feature: Attribute | Aggregate, collector: Collector
+) -> str | None:
+    """The canonical type of the column; None after a problem was noted."""
+    actual = columns.get(column)
+    if actual is None:
+        hint = f"it returns: {listing(c for c in columns if not c.startswith('plane_where_'))}"
+        collector.add(f"{place}: column {column!r} is not returned by the view's SQL", feature.location, hint)
+        return None
+    try:
+        return parse_type(actual)
+    except ValueError:
+        hint = "cast it in the SQL to one of: bool, int64, float64, string, binary, date, timestamp, decimal(p,s)"
+        collector.add(f"{place}: column {column!r} is {actual}, which has no exact form here", feature.location, hint)
+        return None
+
+
+def _condition_fits(
+    feature: Aggregate, place: str, condition: str | None, dialect: str, collector: Collector
+) -> bool:
+    try:
+        transformation.parse_condition(feature.where or "", dialect)
+    except ValueError as error:
+        collector.add(f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0")
+        return False
+    if condition != "bool":
+        collector.add(f"{place}: its condition is {condition}, not bool", feature.location, "compare with something")
+        return False
+    return True
+
+
+def _windows(feature: Aggregate, place: str, grid: Grid, collector: Collector) -> list[tuple[str, timedelta]]:
+    found: list[tuple[str, timedelta]] = []
+    if isinstance(feature.windows, str) or not feature.windows:
+        collector.add(f"{place} has no list of windows", feature.location, 'give windows=["1h", "1d"]')
+        return []
+    for text in feature.windows:
+        window = collector.duration(f"{place}, window", text, feature.location)
+        if window is None:
+            continue
+        if window < grid.tile or window % grid.tile:
+            up = ceil_duration(window, grid.tile)
+            near = sorted({max(up - grid.tile, grid.tile), up})
+            problem = f"{place}: window {text} is not a multiple of the tile {format_duration(grid.tile)}"
+            hint = f"use {' or '.join(format_duration(n) for n in near)}, or set aggregation_interval to a divisor"
+            collector.add(problem, feature.location, hint)
+            continue
+        found.append((text.replace(" ", ""), window))
+    return found
+
+
+def _offset(feature: Aggregate, place: str, grid: Grid, collector: Collector) -> timedelta | None:
+    def parse(text: str) -> timedelta:
+        return -parse_duration(text.removeprefix("-"))
+
+    offset = collector.parsed(f"{place}, offset", parse, feature.offset, feature.location)
+    if offset is None:
+        return None
+    if offset and not feature.offset.strip().startswith("-"):
+        text = f"{place}: offset {feature.offset} would look into the future"
+        collector.add(text, feature.location, f"use -{feature.offset}")
+        return None
+    if offset % grid.tile:
+        near = format_duration(ceil_duration(-offset, grid.tile))
+        text = f"{place}: offset {feature.offset} is not a multiple of the tile {format_duration(grid.tile)}"
+        collector.add(text, feature.location, f"use -{near}")
+        return None
+    return offset

@@ -1,0 +1,26 @@
+"""The order in which views depend on each other: a view whose source is another view's table comes after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+
+def order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names in dependency order; independent ones keep the order in which they are given.
+
+    Raises:
+        CycleError: its second argument is the cycle, first name repeated at the end.
+    """
+    position = {name: index for index, name in enumerate(upstream)}
+    sorter = TopologicalSorter({name: [u for u in ups if u in position] for name, ups in upstream.items()})
+    sorter.prepare()
+    ordered: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready(), key=position.__getitem__)
+        ordered.extend(ready)
+        sorter.done(*ready)
+    return ordered
+
+
+__all__ = ["CycleError", "order"]

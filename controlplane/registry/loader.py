@@ -1,0 +1,107 @@
+"""Runs the definition files and collects what they define."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
+from controlplane.errors import DefinitionError, Location, PlaneError
+from controlplane.registry.usercode import running
+
+
+@dataclass
+class Definitions:
+    """Everything the files define, each object once, in the order of files and of lines within one."""
+
+    entities: list[Entity] = field(default_factory=list)
+    sources: list[BatchSource] = field(default_factory=list)
+    views: list[BatchFeatureView] = field(default_factory=list)
+    services: list[FeatureService] = field(default_factory=list)
+
+
+def files(root: Path, entries: Sequence[str]) -> list[Path]:
+    """The Python files that the project's `definitions` name: files themselves, and all in folders, sorted.
+
+    Raises:
+        DefinitionError: an entry does not exist.
+    """
+    found: list[Path] = []
+    for entry in entries:
+        path = root / entry
+        if path.is_dir():
+            found.extend(p for p in sorted(path.rglob("*.py")) if "__pycache__" not in p.parts)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise DefinitionError(
+                f"definitions: there is no file or folder {entry!r}",
+                where=Location("plane.toml"),
+                hint="correct `definitions` in plane.toml, or create it",
+            )
+    return list(dict.fromkeys(found))
+
+
+def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneError]]:
+    """Run every definition file once; a file that fails is a problem, and the others are still loaded.
+
+    Files import each other by module name: every folder among `entries`, and the folder of every file, is importable.
+    """
+    definitions = Definitions()
+    problems: list[PlaneError] = []
+    try:
+        paths = files(root, entries)
+    except DefinitionError as error:
+        return definitions, [error]
+    folders = list(dict.fromkeys(str(p.parent) for p in paths))
+    before, modules = list(sys.path), set(sys.modules)
+    sys.path[:0] = folders
+    try:
+        for path in paths:
+            try:
+                _collect(_run(path), definitions)
+            except PlaneError as error:
+                problems.append(error)
+    finally:
+        sys.path[:] = before
+        for name in set(sys.modules) - modules:
+            origin = getattr(sys.modules[name], "__file__", None)
+            if origin and str(Path(origin).parent) in folders:
+                del sys.modules[name]
+    for found in (definitions.entities, definitions.sources, definitions.views, definitions.services):
+        found.sort(key=lambda d: (d.location.file, d.location.line))  # type: ignore[attr-defined]
+    return definitions, problems
+
+
+def _run(path: Path) -> object:
+    name = path.stem
+    loaded = sys.modules.get(name)
+    if loaded is not None and getattr(loaded, "__file__", None) == str(path):
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise DefinitionError(f"{path.name} can't be loaded as Python", where=Location(str(path)))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with running(path.name, str(path)):
+            spec.loader.exec_module(module)
+    except PlaneError:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _collect(module: object, definitions: Definitions) -> None:
+    for value in vars(module).values():
+        for kind, found in (
+            (Entity, definitions.entities),
+            (BatchSource, definitions.sources),
+            (BatchFeatureView, definitions.views),
+            (FeatureService, definitions.services),
+        ):
+            if isinstance(value, kind) and not any(value is known for known in found):  # type: ignore[attr-defined]
+                found.append(value)  # type: ignore[attr-defined]

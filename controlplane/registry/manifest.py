@@ -1,0 +1,194 @@
+"""The manifest: everything that was declared, checked and resolved, as frozen data with one JSON form."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from controlplane import naming
+from controlplane.errors import Location, PlaneError
+
+Column = tuple[str, str]
+"""A column's name and its canonical type."""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where it was defined: the file relative to the project, and the line."""
+
+    file: str
+    line: int
+
+    def location(self) -> Location:
+        """The same as an error wants it."""
+        return Location(self.file, self.line)
+
+
+class EntitySpec(msgspec.Struct, frozen=True):
+    """An entity and its key columns."""
+
+    name: str
+    keys: tuple[Column, ...]
+    owner: str
+    description: str
+    place: Place
+
+
+class SourceSpec(msgspec.Struct, frozen=True):
+    """A table that views read, with the columns it had when the manifest was made."""
+
+    name: str
+    table: str
+    timestamp: str | None
+    settling_delay: timedelta
+    columns: tuple[Column, ...]
+    owner: str
+    description: str
+    place: Place
+
+
+class AttributeSpec(msgspec.Struct, frozen=True, tag="attribute"):
+    """A row feature."""
+
+    name: str
+    type: str
+    column: str
+    description: str
+
+
+class AggregateSpec(msgspec.Struct, frozen=True, tag="aggregate"):
+    """One function over one window; `column` None counts rows, `column_type` is the column's canonical type."""
+
+    name: str
+    type: str
+    function: str
+    column: str | None
+    column_type: str | None
+    where: str | None
+    window: timedelta
+    offset: timedelta
+    description: str
+
+
+Feature = AttributeSpec | AggregateSpec
+
+
+class ViewSpec(msgspec.Struct, frozen=True):
+    """A batch feature view. `delay` is the largest settling delay of its sources; `static` has no event time."""
+
+    name: str
+    fingerprint: str
+    owner: str
+    description: str
+    tags: dict[str, str]
+    place: Place
+    entities: tuple[str, ...]
+    keys: tuple[Column, ...]
+    sources: tuple[str, ...]
+    upstream: tuple[str, ...]
+    sql: str
+    timestamp: str | None
+    tie_breaker: tuple[str, ...]
+    features: tuple[Feature, ...]
+    schedule: timedelta
+    tile: timedelta
+    delay: timedelta
+    start: datetime
+    end: datetime | None
+    ttl: timedelta | None
+    online: bool
+
+    @property
+    def static(self) -> bool:
+        """Whether its sources have no event time, so that it is re-read as a whole."""
+        return self.timestamp is None
+
+    @property
+    def attributes(self) -> tuple[AttributeSpec, ...]:
+        """Its row features, in declared order."""
+        return tuple(f for f in self.features if isinstance(f, AttributeSpec))
+
+    @property
+    def aggregates(self) -> tuple[AggregateSpec, ...]:
+        """Its aggregates, in declared order."""
+        return tuple(f for f in self.features if isinstance(f, AggregateSpec))
+
+
+class ServiceSpec(msgspec.Struct, frozen=True):
+    """A feature service: its features as (view, feature), in declared order."""
+
+    name: str
+    features: tuple[tuple[str, str], ...]
+    owner: str
+    description: str
+    place: Place
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """One project in one environment. Views are in dependency order."""
+
+    project: str
+    environment: str
+    dialect: str
+    schema: str
+    now: datetime | None
+    entities: tuple[EntitySpec, ...]
+    sources: tuple[SourceSpec, ...]
+    views: tuple[ViewSpec, ...]
+    services: tuple[ServiceSpec, ...]
+    format: int = 1
+
+    @property
+    def namespace(self) -> str:
+        """First part of every Redis key of this environment."""
+        return naming.namespace(self.project, self.environment)
+
+    def view(self, name: str) -> ViewSpec:
+        """The view of that name.
+
+        Raises:
+            PlaneError: there is none; the hint lists those that are.
+        """
+        for view in self.views:
+            if view.name == name:
+                return view
+        raise _unknown("feature view", name, [v.name for v in self.views])
+
+    def service(self, name: str) -> ServiceSpec:
+        """The feature service of that name.
+
+        Raises:
+            PlaneError: there is none; the hint lists those that are.
+        """
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise _unknown("feature service", name, [s.name for s in self.services])
+
+    def source(self, name: str) -> SourceSpec:
+        """The source of that name; only names that the manifest itself holds are asked for."""
+        return next(source for source in self.sources if source.name == name)
+
+
+def _unknown(kind: str, name: str, known: list[str]) -> PlaneError:
+    return PlaneError(f"there is no {kind} {name!r}", hint=f"choose from: {', '.join(known) or '(none is declared)'}")
+
+
+def to_json(manifest: Manifest) -> str:
+    """The manifest's one JSON text: equal manifests give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2).decode()
+
+
+def from_json(text: str) -> Manifest:
+    """The manifest that `to_json` wrote.
+
+    Raises:
+        PlaneError: the text is not a manifest of this version.
+    """
+    try:
+        return msgspec.json.decode(text, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise PlaneError(
+            f"the recorded manifest can't be read: {error}",
+            hint="it was written by another version of controlplane: install that one, or deploy anew",
+        ) from None

@@ -1,0 +1,62 @@
+"""Collecting everything that is wrong, instead of stopping at the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from controlplane.errors import DefinitionError, Location, PlaneError
+from controlplane.registry.manifest import Place
+from controlplane.types import parse_duration, parse_instant
+
+T = TypeVar("T")
+
+
+class Collector:
+    """The problems of one pass. `root` is the project's folder, to which places are relative."""
+
+    def __init__(self, root: Path) -> None:
+        self.found: list[PlaneError] = []
+        self._root = root
+
+    def place(self, location: Location) -> Place:
+        """The location, relative to the project where it lies inside."""
+        path = Path(location.file)
+        inside = path.is_relative_to(self._root)
+        return Place(str(path.relative_to(self._root)) if inside else str(path), location.line)
+
+    def add(self, message: str, location: Location, hint: str = "") -> None:
+        """Note one problem at one place."""
+        self.found.append(DefinitionError(message, where=self.place(location).location(), hint=hint))
+
+    def adopt(self, error: PlaneError) -> None:
+        """Note an error that was raised; its place becomes relative to the project."""
+        if error.where is not None:
+            error.where = self.place(error.where).location()
+        self.found.append(error)
+
+    def parsed(self, what: str, parse: Callable[[str], T], text: object, location: Location) -> T | None:
+        """`parse(text)`; where that raises `ValueError`, None, and the problem is noted as that of `what`."""
+        if not isinstance(text, str):
+            self.add(f"{what} must be text, not {type(text).__name__}", location)
+            return None
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.add(f"{what}: {error}", location)
+            return None
+
+    def duration(self, what: str, text: object, location: Location) -> timedelta | None:
+        """`text` as a duration, or None and a problem."""
+        return self.parsed(what, parse_duration, text, location)
+
+    def instant(self, what: str, text: object, location: Location) -> datetime | None:
+        """`text` as an instant, or None and a problem."""
+        return self.parsed(what, parse_instant, text, location)
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names for a hint: `a, b, c`."""
+    return ", ".join(names) or "(none)"

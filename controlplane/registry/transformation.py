@@ -1,0 +1,117 @@
+"""A view's SQL: made from the user's function or file, parsed to check it, and framed by its sources.
+
+The user's text is kept as it was written; it is parsed, never rewritten. Each source is a CTE of the source's name,
+so that `from {departures}` reads as the user wrote it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+
+from controlplane import template
+from controlplane.definitions import BatchFeatureView
+from controlplane.errors import DefinitionError, Location
+
+_TABLE = re.compile(r'([A-Za-z_]\w*|"[^"]+"|`[^`]+`)(\.([A-Za-z_]\w*|"[^"]+"|`[^`]+`)){1,2}')
+OUTPUT = "plane_rows"
+"""Name of the CTE that holds what the user's SQL returns."""
+
+
+def is_table(text: str) -> bool:
+    """Whether `text` is `schema.table` or `catalog.schema.table`, quoted or not."""
+    return _TABLE.fullmatch(text) is not None
+
+
+def text_of(view: BatchFeatureView) -> str:
+    """The SQL that the view's function returns or its file holds, with its sources' names put in.
+
+    Raises:
+        DefinitionError: the function raised or returned no text, or the file can't be read or rendered.
+    """
+    names = {source.name: source.name for source in view.sources}
+    if view.sql_file is not None:
+        path = Path(view.location.file).parent / view.sql_file
+        try:
+            return template.render_text(path.read_text(encoding="utf-8"), names, where=Location(str(path)))
+        except (OSError, UnicodeDecodeError) as error:
+            raise DefinitionError(
+                f"feature view {view.name!r}: its sql_file can't be read: {error}",
+                where=view.location,
+                hint="the path is relative to the definition file",
+            ) from None
+    text = view.transformation(**names)
+    if not isinstance(text, str) or not text.strip():
+        raise DefinitionError(
+            f"feature view {view.name!r}: its function returned {type(text).__name__}, not SQL",
+            where=view.location,
+            hint="return one SELECT as text, or give sql_file=",
+        )
+    return text.strip().rstrip(";").rstrip()
+
+
+def parse(sql: str, dialect: str) -> exp.Expression:
+    """The syntax tree of one query.
+
+    Raises:
+        ValueError: the text does not parse, or is not exactly one SELECT; the message says which.
+    """
+    try:
+        statements = [s for s in sqlglot.parse(sql, dialect=dialect) if s is not None]
+    except sqlglot.errors.SqlglotError as error:
+        raise ValueError(f"its SQL does not parse: {_plain(error)}") from None
+    if len(statements) != 1 or not isinstance(statements[0], exp.Query):
+        raise ValueError("its SQL must be exactly one SELECT")
+    return statements[0]
+
+
+def parse_condition(sql: str, dialect: str) -> exp.Expression:
+    """The syntax tree of a condition on a row.
+
+    Raises:
+        ValueError: the text is not one expression without a subquery.
+    """
+    try:
+        condition = sqlglot.parse_one(f"SELECT 1 WHERE ({sql}\n)", dialect=dialect).find(exp.Where)
+    except sqlglot.errors.SqlglotError as error:
+        raise ValueError(f"its condition does not parse: {_plain(error)}") from None
+    if condition is None or condition.find(exp.Query) or not isinstance(condition.this, exp.Paren):
+        raise ValueError("its condition must be one expression on the columns of a row")
+    return condition.this.this
+
+
+def canonical(tree: exp.Expression, dialect: str) -> str:
+    """One spelling of a syntax tree, for fingerprints: comments and white space change nothing."""
+    return tree.sql(dialect=dialect, comments=False)
+
+
+def framed(sql: str, relations: Mapping[str, str]) -> str:
+    """The user's SQL as the CTE `plane_rows`, behind one CTE for each source (`relations`: name -> SELECT)."""
+    ctes = [f"{name} AS (\n  {select}\n)" for name, select in relations.items()]
+    ctes.append(f"{OUTPUT} AS (\n{sql}\n)")
+    return "WITH " + ",\n".join(ctes)
+
+
+def _plain(error: sqlglot.errors.SqlglotError) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n")[0]
+
+
+_STAND_INS = {
+    "bool": "BOOLEAN",
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+    "string": "VARCHAR",
+    "binary": "VARBINARY",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP",
+}
+
+
+def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
+    """A SELECT without rows that has these columns, for a table that does not exist yet."""
+    casts = (f'CAST(NULL AS {_STAND_INS.get(kind, kind.upper())}) AS "{name}"' for name, kind in columns)
+    return sqlglot.parse_one(f"SELECT {', '.join(casts)} WHERE 1 = 0").sql(dialect=dialect)

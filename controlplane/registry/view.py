@@ -1,0 +1,221 @@
+"""One feature view: its time rules, its SQL, its columns, its features, its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import msgspec
+
+from controlplane.definitions import BatchFeatureView
+from controlplane.errors import PermanentError, PlaneError
+from controlplane.ports import Warehouse
+from controlplane.registry import transformation
+from controlplane.registry.features import compile_features, conditions
+from controlplane.registry.grid import Grid, check_grid
+from controlplane.registry.manifest import Column, Feature, SourceSpec, ViewSpec
+from controlplane.registry.problems import Collector, listing
+from controlplane.registry.usercode import running
+from controlplane.types import parse_type
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a view is compiled against: `sources` is None where a source is itself wrong."""
+
+    dialect: str
+    schema: str
+    warehouse: Warehouse
+    sources: Mapping[str, SourceSpec | None]
+    views: Mapping[str, ViewSpec]
+    upstream: Sequence[str]
+    collector: Collector
+
+
+def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
+    """The checked view, or None after its problems were noted."""
+    collector = context.collector
+    what = f"feature view {view.name!r}"
+    before = len(collector.found)
+    keys = _keys(view, what, collector)
+    sources = _sources(view, what, context)
+    grid = check_grid(view, what, collector)
+    sql = _sql(view, what, context)
+    if sources is None or sql is None or grid is None:
+        return None
+    timestamp, delay = _timestamp(view, what, sources, collector)
+    columns = _columns(view, what, sql, sources, context)
+    if columns is None:
+        return None
+    for name, kind in keys:
+        _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
+    if timestamp is not None:
+        _check_column(f"{what}: event time {timestamp!r}", timestamp, "timestamp", columns, view, collector)
+    for name in view.tie_breaker:
+        _check_column(f"{what}: tie_breaker {name!r}", name, None, columns, view, collector)
+    taken = {name for name, _ in keys}
+    features = compile_features(view, what, grid, columns, taken, context.dialect, collector)
+    if len(collector.found) > before:
+        return None
+    tree = transformation.parse(sql, context.dialect)
+    spec = ViewSpec(
+        name=view.name,
+        fingerprint="",
+        owner=view.owner,
+        description=view.description,
+        tags=dict(sorted(view.tags.items())),
+        place=collector.place(view.location),
+        entities=tuple(e.name for e in view.entities),
+        keys=tuple(keys),
+        sources=tuple(s.name for s in sources),
+        upstream=tuple(context.upstream),
+        sql=sql,
+        timestamp=timestamp,
+        tie_breaker=tuple(view.tie_breaker),
+        features=tuple(features),
+        schedule=grid.schedule,
+        tile=grid.tile,
+        delay=delay,
+        start=grid.start,
+        end=grid.end,
+        ttl=grid.ttl,
+        online=view.online,
+    )
+    canonical = transformation.canonical(tree, context.dialect)
+    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources))
+
+
+def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec]) -> str:
+    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone."""
+    feature = [
+        msgspec.structs.replace(f, description="") if isinstance(f, Feature) else f  # a description decides nothing
+        for f in view.features
+    ]
+    decides = (
+        view.name,
+        view.keys,
+        canonical_sql,
+        view.timestamp,
+        view.tie_breaker,
+        feature,
+        view.schedule,
+        view.tile,
+        view.delay,
+        view.start,
+        view.ttl,
+        [(s.name, s.table, s.timestamp) for s in sources],
+    )
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
+
+
+def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Column]:
+    if not view.entities:
+        collector.add(f"{what} has no entities", view.location, "give entities=[...]")
+    keys: dict[str, str] = {}
+    for entity in view.entities:
+        for name, text in entity.keys.items():
+            if name in keys:
+                collector.add(f"{what}: two of its entities have the key {name!r}", view.location, "rename one key")
+            try:
+                keys[name] = parse_type(text)
+            except ValueError:
+                continue  # noted with the entity
+    return list(keys.items())
+
+
+def _sources(view: BatchFeatureView, what: str, context: Context) -> list[SourceSpec] | None:
+    """The sources' specs; None if any of them is wrong, which was noted with it."""
+    collector = context.collector
+    names = [source.name for source in view.sources]
+    if not names:
+        collector.add(f"{what} has no sources", view.location, "give sources=[...]")
+        return None
+    parameters = list(inspect.signature(view.transformation).parameters)
+    if sorted(parameters) != sorted(names):
+        text = f"{what}: its function takes ({listing(parameters)}), its sources are ({listing(names)})"
+        collector.add(text, view.location, "name each parameter after a source")
+    found: list[SourceSpec] = []
+    for source in view.sources:
+        if source.name not in context.sources:
+            hint = "define it at the top of a definition file"
+            collector.add(f"{what}: source {source.name!r} is not defined in this project", view.location, hint)
+            return None
+        spec = context.sources[source.name]
+        if spec is None:
+            return None
+        upstream = context.views.get(source.table.removeprefix(f"{context.schema}."))
+        if not spec.columns and upstream is not None:
+            spec = msgspec.structs.replace(spec, columns=door_columns(upstream))
+        if not spec.columns:
+            return None
+        found.append(spec)
+    return found
+
+
+def door_columns(view: ViewSpec) -> tuple[Column, ...]:
+    """The columns that SQL users see in a view's own table."""
+    validity = (("valid_from", "timestamp"), ("valid_to", "timestamp"))
+    return view.keys + validity + tuple((f.name, f.type) for f in view.features)
+
+
+def _sql(view: BatchFeatureView, what: str, context: Context) -> str | None:
+    try:
+        with running(f"{what}: its function", view.location.file, view.location):
+            text = transformation.text_of(view)
+    except PlaneError as error:
+        context.collector.adopt(error)
+        return None
+    try:
+        transformation.parse(text, context.dialect)
+    except ValueError as error:
+        context.collector.add(f"{what}: {error}", view.location, "correct the SQL")
+        return None
+    return text
+
+
+def _timestamp(
+    view: BatchFeatureView, what: str, sources: Sequence[SourceSpec], collector: Collector
+) -> tuple[str | None, timedelta]:
+    timed = [source for source in sources if source.timestamp is not None]
+    timestamp = view.timestamp or (timed[0].timestamp if timed else None)
+    if not timed and timestamp is not None:
+        hint = "give a source its timestamp, or remove timestamp="
+        collector.add(f"{what} names a timestamp, but none of its sources has one", view.location, hint)
+    return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
+
+
+def _columns(
+    view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context
+) -> Mapping[str, str] | None:
+    """What the SQL returns, with a boolean column for each condition; None after a problem was noted."""
+    relations = {}
+    for source in sources:
+        exists = source.table.removeprefix(f"{context.schema}.") not in context.views
+        relations[source.name] = (
+            f"SELECT * FROM {source.table}"
+            if exists
+            else transformation.stand_in(source.columns, context.dialect)
+        )
+    extra = "".join(f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items())
+    query = f"{transformation.framed(sql, relations)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
+    try:
+        return context.warehouse.describe(query)
+    except PermanentError as error:
+        context.collector.add(f"{what}: the warehouse refuses its SQL: {error.message}", view.location, error.hint)
+        return None
+
+
+def _check_column(
+    what: str, name: str, kind: str | None, columns: Mapping[str, str], view: BatchFeatureView, collector: Collector
+) -> None:
+    if name not in columns:
+        hint = f"it returns: {listing(columns)}"
+        collector.add(f"{what} is not returned by the view's SQL", view.location, hint)
+    elif kind is not None and columns[name] != kind:
+        hint = f"cast it in the SQL, or declare {columns[name]!r}"
+        collector.add(f"{what} is {columns[name]}, declared {kind}", view.location, hint)
+
+

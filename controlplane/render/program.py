@@ -1,0 +1,106 @@
+"""What the tasks of one view need to know beside their SQL: one small JSON document in the release."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from controlplane import naming
+from controlplane.codec import Field, Layout
+from controlplane.errors import PlaneError
+from controlplane.registry import schedule
+from controlplane.registry.manifest import AggregateSpec, Manifest, ViewSpec
+from controlplane.render.aggregates import default
+from controlplane.render.dialects import dialect
+
+
+class Program(msgspec.Struct, frozen=True):
+    """One version of one view, as its tasks see it. `sources` is table -> column -> type at the time of the deploy."""
+
+    project: str
+    environment: str
+    schema: str
+    view: str
+    fingerprint: str
+    owner: str
+    static: bool
+    online: bool
+    schedule: timedelta
+    delay: timedelta
+    start: datetime
+    end: datetime | None
+    now: datetime | None
+    read_start: datetime
+    sources: dict[str, dict[str, str]]
+    ledger: str
+    head: str
+    doors: str
+    layout: Layout
+
+    @property
+    def namespace(self) -> str:
+        """First part of the view's Redis keys."""
+        return naming.namespace(self.project, self.environment)
+
+    @property
+    def feature_view(self) -> str:
+        """How the ledger calls the view: `schema.view`."""
+        return f"{self.schema}.{self.view}"
+
+    def tag(self, step: str) -> str:
+        """The query tag of one of its tasks."""
+        return naming.query_tag(self.project, self.environment, self.view, self.owner, step)
+
+
+def build(manifest: Manifest, view: ViewSpec) -> Program:
+    """The program of one view of a manifest."""
+    d = dialect(manifest.dialect)
+    control = d.quote(naming.CONTROL_SCHEMA)
+    return Program(
+        project=manifest.project,
+        environment=manifest.environment,
+        schema=manifest.schema,
+        view=view.name,
+        fingerprint=view.fingerprint,
+        owner=view.owner,
+        static=view.static,
+        online=view.online,
+        schedule=view.schedule,
+        delay=view.delay,
+        start=view.start,
+        end=view.end,
+        now=manifest.now,
+        read_start=schedule.read_start(view),
+        sources={s.table: dict(s.columns) for s in (manifest.source(name) for name in view.sources)},
+        ledger=f"{control}.{d.quote('ledger')}",
+        head=f"{control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}",
+        doors=f"{control}.{d.quote('doors')}",
+        layout=layout(view),
+    )
+
+
+def layout(view: ViewSpec) -> Layout:
+    """How the view's rows look online: its keys, and its features with their defaults, in declared order."""
+    fields = tuple(
+        Field(name=f.name, type=f.type, default=default(f) if isinstance(f, AggregateSpec) else None)
+        for f in view.features
+    )
+    return Layout(keys=view.keys, fields=fields, ttl=view.ttl)
+
+
+def to_json(program: Program) -> str:
+    """The program's one JSON text."""
+    return msgspec.json.format(msgspec.json.encode(program, order="sorted"), indent=2).decode() + "\n"
+
+
+def from_json(text: str) -> Program:
+    """The program that `to_json` wrote.
+
+    Raises:
+        PlaneError: the text is not a program of this version.
+    """
+    try:
+        return msgspec.json.decode(text, type=Program)
+    except msgspec.DecodeError as error:
+        raise PlaneError(f"a program of the release can't be read: {error}", hint="deploy anew") from None

@@ -1,0 +1,78 @@
+"""What is computed, read from the warehouse: covered intervals, the frontier, the newest publication."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from controlplane.naming import CONTROL_SCHEMA
+from controlplane.ports import Warehouse
+from controlplane.types import Interval, merge, utc
+
+
+def rows(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
+    """The few rows of a small query, as dictionaries."""
+    return [row for batch in warehouse.fetch(sql) for row in batch.to_pylist()]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A view's newest publication: `version` in microseconds on the warehouse's clock (0: none yet), and the end of
+    what is computed without a gap since the view's start."""
+
+    version: int
+    frontier: datetime
+    run_id: str
+
+
+def head(warehouse: Warehouse, table: str) -> Head:
+    """The head of one version of a view; `table` is its quoted name."""
+    [row] = rows(warehouse, f"SELECT version, frontier, run_id FROM {table}")
+    return Head(row["version"], utc(row["frontier"]), row["run_id"])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One publication of the ledger."""
+
+    interval: Interval
+    run_id: str
+    version: int
+    published_at: datetime
+    row_count: int
+    dropped_count: int
+
+
+def entries(warehouse: Warehouse, ledger: str) -> dict[tuple[str, str], list[Entry]]:
+    """All publications by (`schema.view`, fingerprint), oldest first; `ledger` is the table's quoted name.
+
+    There may be no ledger yet: then nothing is computed.
+    """
+    if warehouse.columns([f"{CONTROL_SCHEMA}.ledger"])[f"{CONTROL_SCHEMA}.ledger"] is None:
+        return {}
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for row in rows(warehouse, f"SELECT * FROM {ledger} ORDER BY version"):
+        entry = Entry(
+            interval=Interval(utc(row["interval_start"]), utc(row["interval_end"])),
+            run_id=row["run_id"],
+            version=row["version"],
+            published_at=utc(row["published_at"]),
+            row_count=row["row_count"],
+            dropped_count=row["dropped_count"],
+        )
+        found.setdefault((row["feature_view"], row["fingerprint"]), []).append(entry)
+    return found
+
+
+def covered(publications: Iterable[Entry]) -> list[Interval]:
+    """What the publications cover, as the fewest intervals."""
+    return merge([entry.interval for entry in publications])
+
+
+def doors(warehouse: Warehouse, table: str) -> Mapping[str, str]:
+    """Which version the users' views show: `schema.view` -> fingerprint; `table` is the quoted name."""
+    if warehouse.columns([f"{CONTROL_SCHEMA}.doors"])[f"{CONTROL_SCHEMA}.doors"] is None:
+        return {}
+    return {row["feature_view"]: row["fingerprint"] for row in rows(warehouse, f"SELECT * FROM {table}")}

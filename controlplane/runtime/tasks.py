@@ -1,0 +1,169 @@
+"""The steps of one run of one view. Each takes SQL whose open places are filled, and may be run again.
+
+Order: stage -> check -> publish -> sync -> activate, and unstage whatever happened. What staged rows fail, nothing
+publishes; what is not published, nothing syncs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controlplane import codec, naming
+from controlplane.errors import CheckFailed, PermanentError
+from controlplane.ports import OnlineStore, Record, Warehouse
+from controlplane.render.program import Program
+from controlplane.render.statements import split
+from controlplane.runtime import ledger
+
+
+def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
+    """Compute the interval's rows into a table of their own.
+
+    Raises:
+        PermanentError: a source's columns are not those of the deploy; nothing was written.
+    """
+    _check_sources(program, warehouse)
+    warehouse.execute(split(sql), tag=program.tag("stage"))
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """The rows of a stage, and those among them that are left out because they lack a key or an event time."""
+
+    row_count: int
+    null_keys: int
+    null_times: int
+    dropped_count: int
+
+
+def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
+    """Count the stage's rows and those that will be dropped.
+
+    Raises:
+        CheckFailed: there are rows, and every one of them would be dropped.
+    """
+    [row] = ledger.rows(warehouse, sql)
+    counts = StageCounts(**row)
+    if counts.row_count and counts.dropped_count == counts.row_count:
+        raise CheckFailed(
+            f"feature view {program.view!r}: all {counts.row_count} rows of the interval lack a key or an event time",
+            hint=f"look at {', '.join(program.sources)}: {counts.null_keys} rows have a null key, "
+            f"{counts.null_times} no event time",
+        )
+    return counts
+
+
+def publish(program: Program, warehouse: Warehouse, sql: str) -> ledger.Head:
+    """Replace the interval in tiles, history, newest rows and ledger, all in one transaction; return the new head."""
+    warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
+    return ledger.head(warehouse, program.head)
+
+
+def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
+    """Drop the stage, if it is there."""
+    warehouse.execute(split(sql), tag=program.tag("unstage"))
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did: rows read, written, and kept out by newer values; `version` is what the store now holds."""
+
+    rows: int = 0
+    written: int = 0
+    kept_newer: int = 0
+    version: int = 0
+
+
+def sync(
+    program: Program,
+    warehouse: Warehouse,
+    store: OnlineStore,
+    sql: str,
+    *,
+    clock: Callable[[], datetime],
+    on_rows: Callable[[int], None] = lambda _: None,
+    full: bool = False,
+) -> SyncReport:
+    """Write every key that was published since the last sync, as it stands now, and then move the cursor.
+
+    Args:
+        program: the view.
+        warehouse: read in one snapshot.
+        store: written with compare-and-set, so that overlapping runs are safe.
+        sql: the view's newest rows.
+        clock: the wall clock; where the environment's `now` is fixed, expiries move by the difference.
+        on_rows: told the number of rows of each batch.
+        full: write all keys, whatever the cursor says.
+    """
+    cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
+    cursor = 0 if full else int(store.get_fields(cursor_name).get(b"version", b"0"))
+    wall = clock()
+    shift = wall - program.now if program.now is not None else timedelta(0)
+    report = {"rows": 0, "version": cursor}
+    prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
+
+    def encoded() -> Iterator[list[Record]]:
+        query = f"SELECT * FROM ({sql.rstrip().rstrip(';')}\n) AS newest WHERE version > {cursor}"
+        for batch in warehouse.fetch(query, tag=program.tag("sync")):
+            if batch.num_rows == 0:
+                continue
+            report["rows"] += batch.num_rows
+            report["version"] = batch.column("write_version")[0].as_py()
+            yield codec.encode_batch(
+                batch, program.layout, prefix, write_version=report["version"], expiry_shift=shift, now=wall
+            )
+            on_rows(batch.num_rows)
+
+    count = store.write(encoded())
+    if count.written + count.kept_newer != report["rows"]:
+        raise PermanentError(
+            f"feature view {program.view!r}: {report['rows']} rows were read, but the online store answered for "
+            f"{count.written + count.kept_newer}",
+            hint="run it again; the cursor was not moved, so nothing is lost",
+        )
+    fields = {b"version": str(report["version"]).encode(), b"rows": str(report["rows"]).encode()}
+    store.set_fields(cursor_name, fields | {b"synced_at": wall.isoformat().encode()})
+    return SyncReport(report["rows"], count.written, count.kept_newer, report["version"])
+
+
+def activate(
+    program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime
+) -> bool:
+    """Point users' views and online readers to this version, once it is computed through `through`.
+
+    A version that is the first of its view shows from the start; a redefined view keeps showing its old version
+    until the new one is complete. Returns whether this version shows.
+    """
+    shown = ledger.doors(warehouse, program.doors).get(program.feature_view)
+    complete = shown is None or ledger.head(warehouse, program.head).frontier >= through
+    if shown != program.fingerprint:
+        if not complete:
+            return False
+        warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
+    if store is not None and program.online:
+        name, field = naming.serving_hash(program.namespace), program.view.encode()
+        if store.get_fields(name).get(field) != program.fingerprint.encode():
+            store.set_fields(name, {field: program.fingerprint.encode()})
+    return True
+
+
+def _check_sources(program: Program, warehouse: Warehouse) -> None:
+    actual = warehouse.columns(list(program.sources))
+    changed: list[str] = []
+    for table, expected in program.sources.items():
+        columns = actual[table]
+        if columns is None:
+            changed.append(f"{table} is gone")
+            continue
+        for name, kind in expected.items():
+            if name not in columns:
+                changed.append(f"{table}.{name} is gone")
+            elif columns[name] != kind:
+                changed.append(f"{table}.{name} is {columns[name]}, was {kind}")
+    if changed:
+        raise PermanentError(
+            f"feature view {program.view!r}: its sources have changed since the deploy: {'; '.join(changed)}",
+            hint="restore the columns, or adapt the definition and deploy it",
+        )

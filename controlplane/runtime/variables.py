@@ -1,0 +1,56 @@
+"""What a run decides: its interval and its name, as the open places `plane.*` of a release's SQL want them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controlplane import naming, template
+from controlplane.errors import PermanentError
+from controlplane.render.program import Program
+from controlplane.types import Interval, floor, format_duration
+
+
+@dataclass(frozen=True)
+class RunVariables:
+    """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it."""
+
+    start: str
+    end: str
+    read_start: str
+    stage: str
+    run_id: str
+
+
+def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
+    """The variables of one run.
+
+    Args:
+        program: the view.
+        interval: whole intervals of the view's schedule; the first one reads back as far as its windows need.
+        run_id: names the run in the ledger; retries of a run have the same.
+
+    Raises:
+        PermanentError: the interval is not on the view's grid or begins before its start.
+    """
+    step = program.schedule
+    if any(floor(instant, step) != instant for instant in (interval.start, interval.end)):
+        text = f"feature view {program.view!r}: {interval} is not made of whole intervals of {format_duration(step)}"
+        raise PermanentError(text, hint="give a range on the grid of the view's schedule")
+    if interval.start < program.start:
+        raise PermanentError(
+            f"feature view {program.view!r}: {interval} begins before the view's start",
+            hint=f"begin at {program.start.isoformat()} or later, or deploy an earlier start",
+        )
+    first = interval.start == program.start
+    return RunVariables(
+        start=naming.instant_literal(interval.start),
+        end=naming.instant_literal(interval.end),
+        read_start=naming.instant_literal(program.read_start if first else interval.start),
+        stage=naming.stage(program.view, run_id, interval),
+        run_id=run_id.replace("'", "''"),
+    )
+
+
+def fill(text: str, variables: RunVariables) -> str:
+    """A file of a release with the variables put in."""
+    return template.render_text(text, {"plane": variables})

@@ -1,0 +1,73 @@
+"""The one Jinja environment: sandboxed, strict about what is undefined, with delimiters that leave Airflow's alone.
+
+Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. Templates make text, they never act.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from controlplane.errors import DefinitionError, Location
+
+
+def _python(value: object) -> str:
+    return repr(value)
+
+
+def _comment(text: str) -> str:
+    return " ".join(text.split())
+
+
+_OURS = ImmutableSandboxedEnvironment(
+    loader=jinja2.PackageLoader("dag_templates", package_path=""),
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    variable_start_string="<<",
+    variable_end_string=">>",
+    block_start_string="<%",
+    block_end_string="%>",
+    comment_start_string="<#",
+    comment_end_string="#>",
+)
+_OURS.filters.update(py=_python, comment=_comment, json=json.dumps)
+_THEIRS = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+
+
+def render(name: str, context: Mapping[str, Any]) -> str:
+    """The template `name` of `dag_templates`, filled with `context`."""
+    return _OURS.get_template(name).render(context)
+
+
+def render_text(text: str, context: Mapping[str, Any], *, where: Location | None = None) -> str:
+    """A text with ordinary `{{ }}` delimiters, filled with `context`: users' SQL files, and SQL of a release.
+
+    Raises:
+        DefinitionError: the text is no valid template or uses a name that `context` lacks.
+    """
+    try:
+        return _THEIRS.from_string(text).render(context)
+    except jinja2.TemplateSyntaxError as error:
+        place = Location(where.file, error.lineno or 0) if where else None
+        raise DefinitionError(f"the template does not parse: {error.message}", where=place) from None
+    except (jinja2.UndefinedError, jinja2.exceptions.SecurityError) as error:
+        known = ", ".join(sorted(context))
+        raise DefinitionError(f"the template fails: {error}", where=where, hint=f"known names: {known}") from None
+
+
+def escape(text: str) -> str:
+    """`text` as `render_text` and Airflow give it back unchanged: their delimiters in it lose their meaning."""
+    if not any(mark in text for mark in ("{{", "{%", "{#")):
+        return text
+    for mark in ("{{", "{%", "{#"):
+        text = text.replace(mark, f"\0{mark[1]}")
+    for mark in ("{", "%", "#"):
+        text = text.replace(f"\0{mark}", "{{ '{" + mark + "' }}")
+    return text
