@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -9,13 +10,19 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 PACKAGES = ("controlplane", "connectors", "dag_templates")
+
+# What only the extras' rooms need; all other modules are imported by a plain install.
+EXTRAS = ("controlplane/airflow/", "controlplane/local/", "connectors/snowflake", "connectors/databricks")
 
 # Runs in the installed environment: where the packages are, what they hold, and what their entry points load.
 LOOK = """
@@ -135,3 +142,30 @@ def test_every_dependency_is_pinned_within_its_range(repository: Path) -> None:
     ]
     outside = [str(need) for need in map(Requirement, wanted) if not need.specifier.contains(here.get(need.name, "0"))]
     assert outside == []
+
+
+def libraries(source: str) -> Iterator[str]:
+    """The top-level names of the libraries that a module imports when it is imported itself."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        yield from {name.split(".")[0] for name in names} - sys.stdlib_module_names - set(PACKAGES)
+
+
+def test_every_import_is_a_declared_dependency(repository: Path) -> None:
+    declared = project(repository)["project"]
+    base = {Requirement(line).name for line in declared["dependencies"]}
+    extras = declared["optional-dependencies"]
+    every = base | {Requirement(line).name for extra in extras.keys() - {"dev"} for line in extras[extra]}
+    providers = packages_distributions()
+    undeclared = []
+    for name in (name for name in sources(repository) if name.endswith(".py")):
+        allowed = every if name.startswith(EXTRAS) else base
+        for library in libraries((repository / name).read_text(encoding="utf-8")):
+            # A driver that is not installed here is known by its name: snowflake is of snowflake-connector-python.
+            absent = {dependency for dependency in every if dependency.startswith(f"{library}-")}
+            if not allowed & ({canonicalize_name(provider) for provider in providers.get(library, [])} or absent):
+                undeclared.append(f"{name}: {library}")
+    assert undeclared == []
