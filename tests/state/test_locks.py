@@ -7,7 +7,7 @@ import signal
 import socket
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -74,6 +74,15 @@ def test_a_second_deploy_is_kept_out_and_told_why(store, other):
         )
         assert caught.value.hint == "wait until that is done; the lock lapses by itself at 2026-03-01T12:15:00Z"
     assert_free(other)
+
+
+@pytest.mark.parametrize("now", [NOW.astimezone(timezone(timedelta(hours=-5))), NOW.replace(tzinfo=None)])
+def test_a_clock_may_run_in_any_zone(store, other, now):
+    with locked(store, now=now):
+        with pytest.raises(PlaneError, match="since 2026-03-01T12:00:00Z"), locked(other, now=now):
+            pytest.fail("both hold the lock")
+        with locked(other, now=now + LEASE):
+            pass
 
 
 def test_other_environments_and_projects_stay_free(url, store):
