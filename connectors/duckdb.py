@@ -100,7 +100,7 @@ class DuckDBWarehouse:
         """See `Warehouse.fetch`."""
         cursor = self._connection.cursor()
         try:
-            yield from cursor.execute(sql).to_arrow_reader(BATCH_ROWS)
+            yield from cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as error:
             raise _translated(error, "reading") from None
         finally:

@@ -47,7 +47,7 @@ class SourceSpec(msgspec.Struct, frozen=True):
     place: Place
 
 
-class AttributeSpec(msgspec.Struct, frozen=True, tag="attribute"):
+class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribute"):
     """A row feature."""
 
     name: str
@@ -56,7 +56,7 @@ class AttributeSpec(msgspec.Struct, frozen=True, tag="attribute"):
     description: str
 
 
-class AggregateSpec(msgspec.Struct, frozen=True, tag="aggregate"):
+class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregate"):
     """One function over one window; `column` None counts rows, `column_type` is the column's canonical type."""
 
     name: str

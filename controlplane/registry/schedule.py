@@ -7,24 +7,47 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
+
 from controlplane.registry.manifest import ViewSpec
 from controlplane.types import Interval, ceil, floor
 
 
-def due(view: ViewSpec, now: datetime) -> Interval | None:
-    """All intervals of the view that can be computed at `now`, as one stretch; None if there is none yet.
+class Timing(msgspec.Struct, frozen=True):
+    """The time knobs that say when a view's intervals are computed."""
 
-    An interval can be computed at its end + D, and only if it begins before the view's `end`.
-    """
-    last = floor(now - view.delay, view.schedule)
-    if view.end is not None:
-        last = min(last, ceil(view.end, view.schedule))
-    return Interval(view.start, last) if view.start < last else None
+    schedule: timedelta
+    delay: timedelta
+    start: datetime
+    end: datetime | None
+
+    def due(self, now: datetime) -> Interval | None:
+        """All intervals that can be computed at `now`, as one stretch; None if there is none yet.
+
+        An interval can be computed at its end + D, and only if it begins before `end`.
+        """
+        last = floor(now - self.delay, self.schedule)
+        if self.end is not None:
+            last = min(last, ceil(self.end, self.schedule))
+        return Interval(self.start, last) if self.start < last else None
+
+    def inside(self, part: Interval, due: Interval) -> Interval | None:
+        """The whole intervals of `due` that lie inside `part`; None if there is none."""
+        start, end = max(ceil(part.start, self.schedule), due.start), min(floor(part.end, self.schedule), due.end)
+        return Interval(start, end) if start < end else None
+
+    def visible(self, event: datetime) -> datetime:
+        """When a row with this event time can first be served (its effective time): floor(ts, S) + S + D."""
+        return floor(event, self.schedule) + self.schedule + self.delay
+
+    def computed_through(self, instant: datetime) -> datetime:
+        """The end of the last interval whose values are visible at `instant`: floor(t - D, S)."""
+        return floor(instant - self.delay, self.schedule)
 
 
-def aligned(view: ViewSpec, interval: Interval) -> Interval:
-    """The smallest stretch of whole intervals of the view that holds `interval`."""
-    return Interval(floor(interval.start, view.schedule), ceil(interval.end, view.schedule))
+def timing(view: ViewSpec) -> Timing:
+    """The timing of a view."""
+    return Timing(view.schedule, view.delay, view.start, view.end)
 
 
 def depth(view: ViewSpec) -> timedelta:
@@ -46,13 +69,3 @@ def reach(view: ViewSpec) -> timedelta | None:
     if view.attributes:
         return None if view.aggregates else timedelta(0)
     return depth(view) + view.schedule
-
-
-def visible(view: ViewSpec, event: datetime) -> datetime:
-    """When a row with this event time first changes what can be served (its effective time): floor(ts, S) + S + D."""
-    return floor(event, view.schedule) + view.schedule + view.delay
-
-
-def computed_through(view: ViewSpec, instant: datetime) -> datetime:
-    """The end of the last interval whose values are visible at `instant`: floor(t - D, S)."""
-    return floor(instant - view.delay, view.schedule)

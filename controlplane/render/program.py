@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -26,10 +26,7 @@ class Program(msgspec.Struct, frozen=True):
     owner: str
     static: bool
     online: bool
-    schedule: timedelta
-    delay: timedelta
-    start: datetime
-    end: datetime | None
+    timing: schedule.Timing
     now: datetime | None
     read_start: datetime
     sources: dict[str, dict[str, str]]
@@ -66,10 +63,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         owner=view.owner,
         static=view.static,
         online=view.online,
-        schedule=view.schedule,
-        delay=view.delay,
-        start=view.start,
-        end=view.end,
+        timing=schedule.timing(view),
         now=manifest.now,
         read_start=schedule.read_start(view),
         sources={s.table: dict(s.columns) for s in (manifest.source(name) for name in view.sources)},

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controlplane import codec, naming
+from controlplane import codec, ledger, naming
 from controlplane.errors import CheckFailed, PermanentError
 from controlplane.ports import OnlineStore, Record, Warehouse
 from controlplane.render.program import Program
 from controlplane.render.statements import split
-from controlplane.runtime import ledger
 
 
 def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
@@ -128,18 +127,14 @@ def sync(
     return SyncReport(report["rows"], count.written, count.kept_newer, report["version"])
 
 
-def activate(
-    program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime
-) -> bool:
-    """Point users' views and online readers to this version, once it is computed through `through`.
+def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime) -> bool:
+    """Point users' views and online readers to this version, as soon as `ledger.ready` says that it may show.
 
-    A version that is the first of its view shows from the start; a redefined view keeps showing its old version
-    until the new one is complete. Returns whether this version shows.
+    Returns whether this version shows.
     """
-    shown = ledger.doors(warehouse, program.doors).get(program.feature_view)
-    complete = shown is None or ledger.head(warehouse, program.head).frontier >= through
-    if shown != program.fingerprint:
-        if not complete:
+    showing = ledger.shown(warehouse, program)
+    if showing != program.fingerprint:
+        if not ledger.ready(warehouse, program, showing, through):
             return False
         warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
     if store is not None and program.online:

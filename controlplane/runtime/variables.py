@@ -32,16 +32,16 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
     Raises:
         PermanentError: the interval is not on the view's grid or begins before its start.
     """
-    step = program.schedule
+    step = program.timing.schedule
     if any(floor(instant, step) != instant for instant in (interval.start, interval.end)):
         text = f"feature view {program.view!r}: {interval} is not made of whole intervals of {format_duration(step)}"
         raise PermanentError(text, hint="give a range on the grid of the view's schedule")
-    if interval.start < program.start:
+    if interval.start < program.timing.start:
         raise PermanentError(
             f"feature view {program.view!r}: {interval} begins before the view's start",
-            hint=f"begin at {program.start.isoformat()} or later, or deploy an earlier start",
+            hint=f"begin at {program.timing.start.isoformat()} or later, or deploy an earlier start",
         )
-    first = interval.start == program.start
+    first = interval.start == program.timing.start
     return RunVariables(
         start=naming.instant_literal(interval.start),
         end=naming.instant_literal(interval.end),

@@ -1,4 +1,7 @@
-"""What is computed, read from the warehouse: covered intervals, the frontier, the newest publication."""
+"""What is computed and what is shown, read from the warehouse: publications, frontiers, users' views.
+
+Nothing is written here: the ledger is written with the data, by the SQL of a release.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from controlplane.naming import CONTROL_SCHEMA
 from controlplane.ports import Warehouse
+from controlplane.render.program import Program
 from controlplane.types import Interval, merge, utc
 
 
@@ -76,3 +80,15 @@ def doors(warehouse: Warehouse, table: str) -> Mapping[str, str]:
     if warehouse.columns([f"{CONTROL_SCHEMA}.doors"])[f"{CONTROL_SCHEMA}.doors"] is None:
         return {}
     return {row["feature_view"]: row["fingerprint"] for row in rows(warehouse, f"SELECT * FROM {table}")}
+
+
+def shown(warehouse: Warehouse, program: Program) -> str | None:
+    """The version that the view's users see; None before the first."""
+    return doors(warehouse, program.doors).get(program.feature_view)
+
+
+def ready(warehouse: Warehouse, program: Program, showing: str | None, through: datetime) -> bool:
+    """Whether this version may be shown instead of `showing`: the first of a view at once, so that its tables are
+    there to be looked at; a redefined one when it is computed through `through`, and its old version shows until then.
+    """
+    return showing is None or head(warehouse, program.head).frontier >= through

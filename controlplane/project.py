@@ -1,0 +1,164 @@
+"""The composition root: settings and entry points become open connections and a compiled project.
+
+The only door to connectors: they are found by the entry point `controlplane.connectors` and loaded when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from controlplane import settings
+from controlplane.errors import MissingDriver, SettingsError
+from controlplane.ports import OnlineStore, Warehouse
+from controlplane.registry.compile import Target, compile_manifest
+from controlplane.registry.loader import load
+from controlplane.registry.manifest import Manifest
+from controlplane.state import StateStore
+
+Embedded = Callable[[Path], str]
+"""Starts the embedded online store of a project, unless it runs, and returns its URL."""
+
+
+def connector(kind: str) -> Callable[..., Any]:
+    """The `connect` function of a connector.
+
+    Raises:
+        SettingsError: no installed package offers such a connector.
+        MissingDriver: its driver is not installed; the hint names the extra.
+    """
+    found = {point.name: point for point in entry_points(group="controlplane.connectors")}
+    if kind not in found:
+        raise SettingsError(f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}")
+    try:
+        loaded: Callable[..., Any] = found[kind].load()
+    except ImportError as error:
+        hint = f"pip install 'controlplane[{kind}]'"
+        raise MissingDriver(f"the driver of {kind} is not installed: {error}", hint=hint) from None
+    return loaded
+
+
+def _open(config: Mapping[str, Any], what: str) -> Any:
+    options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
+    try:
+        return connector(str(config["kind"]))(**options)
+    except TypeError as error:
+        if "argument" not in str(error):
+            raise
+        raise SettingsError(f"{what}: {error}", hint="correct the table in plane.toml") from None
+
+
+def open_warehouse(kind: str, config: Mapping[str, object]) -> Warehouse:
+    """Open a warehouse with a connector's own options.
+
+    Raises:
+        PlaneError: the connector is missing, an option is unknown, or the connection fails.
+    """
+    warehouse: Warehouse = _open({**config, "kind": kind}, "warehouse")
+    return warehouse
+
+
+def open_store(config: Mapping[str, object]) -> OnlineStore:
+    """Open an online store; `kind` is `redis` unless given.
+
+    Raises:
+        PlaneError: the connector is missing, an option is unknown, or the connection fails.
+    """
+    store: OnlineStore = _open({"kind": "redis", **config}, "online")
+    return store
+
+
+class Project:
+    """One environment of one project, with connections that open when they are first used.
+
+    Use it as a context manager: what was opened is closed.
+    """
+
+    def __init__(self, directory: Path, environment: str | None = None, *, embedded: Embedded | None = None) -> None:
+        self.root = settings.find_root(directory)
+        self.environment = settings.load(self.root, environment)
+        self._embedded = embedded
+        self._opened = ExitStack()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self._opened.close()
+
+    def now(self) -> datetime:
+        """The environment's now: the wall clock, or the instant at which its time stands still."""
+        return self.environment.now or self.clock()
+
+    def clock(self) -> datetime:
+        """The wall clock."""
+        return datetime.now(UTC)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The open warehouse."""
+        config = self.environment.warehouse
+        warehouse = open_warehouse(str(config["kind"]), config)
+        self._opened.callback(warehouse.close)
+        if warehouse.dialect != self.environment.dialect:
+            raise SettingsError(
+                f"the project's SQL is {self.environment.dialect}, but environment {self.environment.name!r} is on "
+                f"{warehouse.dialect}",
+                hint="set [project] dialect to the warehouse's own",
+            )
+        return warehouse
+
+    def online_config(self) -> Mapping[str, Any] | None:
+        """The online store's settings, with the URL of the embedded one filled in; None where there is no store."""
+        config = self.environment.online
+        if config is None or not config.get("embedded"):
+            return config
+        if self._embedded is None:
+            raise SettingsError("the embedded online store can't be started here", hint="give `online` a url")
+        return {**config, "url": self._embedded(self.root / ".plane" / "online")}
+
+    @cached_property
+    def store(self) -> OnlineStore | None:
+        """The open online store; None where the environment has none."""
+        config = self.online_config()
+        if config is None:
+            return None
+        store = open_store(config)
+        self._opened.callback(store.close)
+        return store
+
+    @cached_property
+    def state(self) -> StateStore:
+        """The record of what was deployed."""
+        state = StateStore(self.environment.state, self.environment.project)
+        self._opened.callback(state.close)
+        return state
+
+    def compile(self) -> Manifest:
+        """Load and check every definition against the warehouse.
+
+        Raises:
+            Problems: all that is wrong.
+        """
+        target = Target(
+            project=self.environment.project,
+            environment=self.environment.name,
+            dialect=self.environment.dialect,
+            schema=self.environment.schema,
+            now=self.environment.now,
+            root=self.root,
+        )
+        definitions, problems = load(self.root, self.environment.definitions)
+        return compile_manifest(definitions, target, self.warehouse, problems)

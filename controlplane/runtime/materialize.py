@@ -1,0 +1,94 @@
+"""Computes what is missing, without Airflow: the same tasks, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from controlplane.ports import OnlineStore, Warehouse
+from controlplane.registry.schedule import Timing
+from controlplane.render.program import Program
+from controlplane.runtime import tasks
+from controlplane.runtime.variables import fill, run_variables
+from controlplane.types import Interval, subtract
+
+LONGEST = timedelta(days=92)
+"""The longest stretch of time that one run computes at once; it bounds the memory and the time of a run."""
+
+
+def missing(timing: Timing, covered: Iterable[Interval], now: datetime, within: Interval | None = None) -> list[Interval]:
+    """The stretches that are due at `now` and not covered, in order, none longer than `LONGEST`.
+
+    `within` limits them: only whole intervals inside it count.
+    """
+    due = timing.due(now)
+    if due is not None and within is not None:
+        due = timing.inside(within, due)
+    if due is None:
+        return []
+    return [piece for gap in subtract(due, list(covered)) for piece in gap.split(LONGEST)]
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """What a run of one stretch did."""
+
+    interval: Interval
+    row_count: int
+    dropped_count: int
+    version: int
+
+
+def materialize(
+    program: Program,
+    sql: Mapping[str, str],
+    warehouse: Warehouse,
+    interval: Interval,
+    *,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Materialized:
+    """Compute one stretch of one view into the warehouse: stage, check, publish, unstage.
+
+    A run that was killed is healed by the next one of the same stretch: it has the same stage.
+
+    Args:
+        program: the view.
+        sql: the release's texts of the view by task, their open places still open.
+        warehouse: where it runs.
+        interval: whole intervals of the view's schedule.
+        on_step: told the name of each step before it begins.
+    """
+    variables = run_variables(program, interval, f"run:{interval}")
+    filled = {name: fill(sql[name], variables) for name in ("stage", "check", "publish", "unstage")}
+    try:
+        on_step("stage")
+        tasks.stage(program, warehouse, filled["stage"])
+        on_step("check")
+        counts = tasks.check(program, warehouse, filled["check"])
+        on_step("publish")
+        head = tasks.publish(program, warehouse, filled["publish"])
+    finally:
+        on_step("unstage")
+        tasks.unstage(program, warehouse, filled["unstage"])
+    return Materialized(interval, counts.row_count, counts.dropped_count, head.version)
+
+
+def bring_online(
+    program: Program,
+    sql: Mapping[str, str],
+    warehouse: Warehouse,
+    store: OnlineStore | None,
+    *,
+    now: datetime,
+    clock: Callable[[], datetime],
+    on_rows: Callable[[int], None] = lambda _: None,
+    full: bool = False,
+) -> tasks.SyncReport:
+    """Sync what was published since the last sync, and show this version once it is complete at `now`."""
+    report = tasks.SyncReport()
+    if store is not None and program.online:
+        report = tasks.sync(program, warehouse, store, sql["sync"], clock=clock, on_rows=on_rows, full=full)
+    due = program.timing.due(now)
+    tasks.activate(program, warehouse, store, sql["doors"], due.end if due else program.timing.start)
+    return report
