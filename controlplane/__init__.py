@@ -1,7 +1,10 @@
 """controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team already runs.
 
-Importing it loads only what definitions need; `plane` and the SDK load the rest when they need it.
+Importing it loads only what definitions need; `ControlPlane` and `FeatureClient` load the rest when they are asked for.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from controlplane.definitions import (
     Aggregate,
@@ -14,14 +17,26 @@ from controlplane.definitions import (
     batch_feature_view,
 )
 
+if TYPE_CHECKING:
+    from controlplane.sdk import ControlPlane, FeatureClient
+
 __all__ = [
     "Aggregate",
     "Attribute",
     "BatchFeatureView",
     "BatchSource",
+    "ControlPlane",
     "Entity",
+    "FeatureClient",
     "FeatureService",
     "Selection",
     "batch_feature_view",
 ]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("ControlPlane", "FeatureClient"):
+        # lazy: the SDK takes a second to import, and definition files do not need it
+        return getattr(importlib.import_module("controlplane.sdk"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,9 @@ from controlplane.types import Interval, format_instant, micros
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 CONTROL_SCHEMA = "_plane"
+DATASETS = "datasets"
+POOL = "plane_warehouse"
+"""Airflow's pool for tasks that use the warehouse."""
 
 
 def is_name(text: str) -> bool:

@@ -1,1 +1,5 @@
-"""What would change and what it would cost: closed unions of frozen dataclasses. Pure: no I/O, no clock."""
+"""What a deploy would change, as data.
+
+`actions` is the closed union of changes, `diff` finds them between two manifests, `forecast` says which intervals
+will be computed, `plan` is all of it with a checksum. Pure: an executor (`deploy`) and an explainer (`cli`) read it.
+"""

@@ -213,10 +213,13 @@ class _Context:
         found = []
         for shift in shifts(view.aggregates, tile, bool(view.attributes)):
             at = d.ceil(d.plus("tile_start", shift), view.schedule)
+            after = d.plus(self.points_after, -shift - view.schedule)
             if schedule.read_start(view) < view.start:
-                # Tiles before the start are there for the first windows: they change nothing earlier.
+                # Tiles before the start are there for the first windows: they change nothing earlier, however old.
                 at = f"CASE WHEN tile_start < {self.start} THEN greatest({at}, {d.instant(first)}) ELSE {at} END"
-            found.append({"at": at, "after": d.plus(self.points_after, -shift - view.schedule)})
+                oldest = d.instant(schedule.read_start(view) - view.tile)
+                after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
+            found.append({"at": at, "after": after})
         return found
 
     @cached_property

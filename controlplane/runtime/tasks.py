@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controlplane import codec, ledger, naming
+from controlplane import ledger, naming
+from controlplane.codec.batch import encode_batch
 from controlplane.errors import CheckFailed, PermanentError
 from controlplane.ports import OnlineStore, Record, Warehouse
 from controlplane.render.program import Program
@@ -110,7 +111,7 @@ def sync(
                 continue
             report["rows"] += batch.num_rows
             report["version"] = batch.column("write_version")[0].as_py()
-            yield codec.encode_batch(
+            yield encode_batch(
                 batch, program.layout, prefix, write_version=report["version"], expiry_shift=shift, now=wall
             )
             on_rows(batch.num_rows)

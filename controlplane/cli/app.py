@@ -1,0 +1,58 @@
+"""Puts the commands together, and turns what they raise into exit codes."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import controlplane
+from controlplane.cli import airflow, dataset, deploy, doctor, get, init, plan, present, run, status, stop
+from controlplane.errors import PlaneError
+
+app = typer.Typer(
+    name="plane",
+    help="Features as code over your own warehouse, Airflow and Redis.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+for module in (init, plan, deploy, run, status, get, doctor, stop):
+    app.command(epilog=module.EXAMPLE)(module.command)
+    app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
+app.add_typer(dataset.app, name="dataset")
+app.add_typer(airflow.app, name="airflow")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        present.line(f"plane {controlplane.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
+    try:
+        app()
+    except PlaneError as error:
+        present.error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        present.interrupted()
+        sys.exit(1)
+    except Exception as error:
+        with tempfile.NamedTemporaryFile("w", prefix="plane-bug-", suffix=".txt", delete=False) as report:
+            report.write("".join(traceback.format_exception(error)))
+        present.bug(error, Path(report.name))
+        sys.exit(3)

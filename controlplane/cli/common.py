@@ -1,0 +1,71 @@
+"""The options that commands share, and the door to the SDK."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controlplane.errors import PlaneError
+from controlplane.types import EPOCH, Interval, parse_instant
+
+if TYPE_CHECKING:
+    from controlplane.sdk import ControlPlane
+
+HERE = Path()
+_FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+Environment = Annotated[
+    str | None, typer.Option("--env", "-e", envvar="PLANE_ENV", help="Environment of plane.toml.", show_default="local")
+]
+Directory = Annotated[
+    Path, typer.Option("--directory", "-C", help="The project's folder, or one inside it.", show_default="here")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Start = Annotated[str | None, typer.Option(help="First instant, such as 2013-01-01 or 2013-01-01T06:00Z.")]
+End = Annotated[str | None, typer.Option(help="First instant that is left out.")]
+
+
+def control_plane(directory: Path, environment: str | None) -> ControlPlane:
+    """The project and its environment, ready to be asked."""
+    # lazy: the SDK takes a second to import, and `plane --help` does not need it
+    from controlplane.sdk import ControlPlane
+
+    return ControlPlane(directory, environment)
+
+
+def instant(text: str, option: str) -> datetime:
+    """An option's text as an instant.
+
+    Raises:
+        PlaneError: it is not one.
+    """
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise PlaneError(f"--{option}: {error}") from None
+
+
+def interval(start: str | None, end: str | None) -> Interval | None:
+    """Both options as a half-open stretch; None if neither is given.
+
+    Raises:
+        PlaneError: one is missing or wrong, or the stretch is empty.
+    """
+    if start is None and end is None:
+        return None
+    first = instant(start, "start") if start else EPOCH
+    last = instant(end, "end") if end else _FOREVER
+    if first >= last:
+        raise PlaneError(f"--start {start} is not before --end {end}", hint="the end is left out, so it comes later")
+    return Interval(first, last)
+
+
+def scaffold(directory: Path, name: str | None) -> list[Path]:
+    """Make a new project; see `controlplane.scaffold`."""
+    # lazy: as above
+    from controlplane.scaffold import scaffold as make
+
+    return make(directory, name)

@@ -1,0 +1,35 @@
+"""`plane get`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from controlplane.cli import present
+from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.errors import PlaneError
+
+EXAMPLE = "Example: plane get late_arrival --key origin=JFK --key carrier=B6"
+
+
+def command(
+    service: Annotated[str, typer.Argument(help="Feature service.")],
+    key: Annotated[list[str] | None, typer.Option("--key", "-k", help="A key as name=value; once for each.")] = None,
+    environment: Environment = None,
+    directory: Directory = HERE,
+    json: Json = False,
+) -> None:
+    """Read the online features of one entity, as a model would."""
+    keys: dict[str, str] = {}
+    for text in key or []:
+        name, equals, value = text.partition("=")
+        if not equals or name in keys:
+            raise PlaneError(f"--key {text}: write name=value, and each name once", hint=EXAMPLE)
+        keys[name] = value
+    with control_plane(directory, environment) as plane:
+        vector = plane.get_text(service, keys)
+    if json:
+        present.as_json(vector.to_dict())
+    else:
+        present.vector(service, keys, vector)

@@ -1,0 +1,274 @@
+"""The only room that prints: text for people on rich, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.prompt import Confirm
+from rich.table import Table
+from rich.text import Text
+
+from controlplane.errors import PlaneError, Problems
+from controlplane.types import format_duration, format_instant
+
+if TYPE_CHECKING:
+    from controlplane import sdk
+    from controlplane.monitor.doctor import Finding
+    from controlplane.monitor.status import ViewStatus
+    from controlplane.plan.actions import Action, Change
+    from controlplane.plan.forecast import Forecast
+    from controlplane.plan.plan import Plan
+    from controlplane.runtime.datasets import Created
+    from controlplane.serving import FeatureVector
+    from controlplane.state import Deployment
+
+# Where nobody watches, a table may be as wide as it needs: a log wraps no words.
+_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_SHOWN_STRETCHES = 3
+
+
+def line(text: str) -> None:
+    """One line of text, as it is."""
+    _out.print(Text(text))
+
+
+def as_json(value: object) -> None:
+    """The value as indented JSON."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+
+
+def error(problem: PlaneError) -> None:
+    """An expected failure: every problem with its place and its remedy, on standard error."""
+    problems = problem.problems if isinstance(problem, Problems) else [problem]
+    for one in problems:
+        where = f"{one.where}: " if one.where else ""
+        _err.print(Text.assemble(("error: ", "bold red"), where, one.message))
+        if one.hint:
+            _err.print(Text.assemble(("  -> ", "bold"), one.hint))
+    if len(problems) > 1:
+        _err.print(f"{len(problems)} problems found")
+
+
+def interrupted() -> None:
+    """Ctrl-C."""
+    _err.print(Text("interrupted: what was under way is undone or left to the next call; run the command again"))
+
+
+def bug(problem: Exception, report: Path) -> None:
+    """A failure that should not happen."""
+    _err.print(Text.assemble(("bug: ", "bold red"), f"{type(problem).__name__}: {problem}"))
+    _err.print(Text(f"  -> this is ours to mend: please report it with {report}"))
+
+
+def confirm(question: str) -> bool:
+    """Ask a yes-or-no question; no where nobody can answer."""
+    return sys.stdin.isatty() and Confirm.ask(question, console=_err)
+
+
+@contextmanager
+def steps(what: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show the step that is under way."""
+    if quiet or not _err.is_terminal:
+        yield lambda _: None
+        return
+    with _err.status(what) as status:
+        yield lambda step: status.update(f"{what}: {step}")
+
+
+@contextmanager
+def working(what: str, *, quiet: bool) -> Iterator[None]:
+    """Show that something is under way."""
+    with steps(what, quiet=quiet):
+        yield
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[sdk.Progress], None]]:
+    """A bar for each view, counting its intervals; plain lines where there is no terminal."""
+    if quiet:
+        yield lambda _: None
+        return
+    if not _err.is_terminal:
+        yield _plain_progress()
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[step]}"), console=_err) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(event: sdk.Progress) -> None:
+            if event.view not in tasks:
+                tasks[event.view] = bars.add_task(event.view, total=event.total, step=event.step)
+            bars.update(tasks[event.view], completed=event.done, total=event.total, step=event.step)
+
+        yield show
+
+
+def _plain_progress() -> Callable[[sdk.Progress], None]:
+    shown: dict[str, int] = {}
+
+    def show(event: sdk.Progress) -> None:
+        if event.total and shown.get(event.view) != event.done:
+            shown[event.view] = event.done
+            _err.print(Text(f"{event.view}: {event.done} of {event.total} intervals"))
+
+    return show
+
+
+def plan(found: Plan) -> None:
+    """What changes, and what will be computed."""
+    if found.empty:
+        line(f"No changes: environment {found.environment} is as declared.")
+    for action in found.actions:
+        for text in _action(action):
+            _out.print(text)
+    _forecasts(found.forecasts)
+
+
+_SIGNS = {"create": ("+", "green"), "redefine": ("~", "yellow"), "update": ("~", "cyan"), "drop": ("-", "red")}
+
+
+def _action(action: Action) -> Iterator[Text]:
+    tag = str(action.__struct_config__.tag)
+    verb, _, kind = tag.partition("_")
+    sign, colour = _SIGNS.get(verb, ("~", "cyan"))
+    name = getattr(action, "view", "") or getattr(action, "service", "")
+    title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(kind, "release")
+    yield Text.assemble((f"{sign} {title}", colour), f"  {_consequence(tag, action)}")
+    for feature in getattr(action, "features", ()):
+        yield Text(f"    + {feature}")
+    for change in getattr(action, "changes", ()):
+        yield Text(f"    {_change(change)}")
+
+
+def _consequence(tag: str, action: Any) -> str:
+    return {
+        "create_view": "new: its tables are created",
+        "redefine_view": "its values change: a new version is computed, the old one shows until it is complete",
+        "update_view": "its values stay",
+        "drop_view": "its DAG and users' views go; its tables stay",
+        "create_service": "new",
+        "update_service": "",
+        "drop_service": "goes",
+        "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
+    }[tag]
+
+
+def _change(change: Change) -> str:
+    if not change.before:
+        return f"+ {change.name}: {change.after}"
+    return f"- {change.name}: {change.before}" if not change.after else f"{change.name}: {change.before} -> {change.after}"
+
+
+def _forecasts(found: Sequence[Forecast]) -> None:
+    if not found:
+        return
+    table = _table("feature view", "to compute", "an event at", "is visible at")
+    for forecast in found:
+        stretches = [f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing]
+        more = len(stretches) - _SHOWN_STRETCHES
+        shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
+        text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
+        table.add_row(forecast.view, text, format_instant(forecast.event), format_instant(forecast.visible_at))
+    _out.print(table)
+
+
+def deployed(found: Plan, deployment: Deployment | None) -> None:
+    """What a deploy did."""
+    plan(found)
+    if deployment is not None:
+        line(f"Deployed as number {deployment.id}, release {deployment.release}.")
+
+
+def runs(found: Sequence[sdk.ViewRun]) -> None:
+    """What a run did."""
+    if not any(run.computed or run.synced.rows for run in found):
+        line("Everything is computed and in sync: nothing to do.")
+        return
+    table = _table("feature view", "stretches", "rows", "dropped", "synced")
+    for run in found:
+        rows, dropped = (sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count"))
+        table.add_row(run.view, str(len(run.computed)), f"{rows:,}", f"{dropped:,}", f"{run.synced.written:,} keys")
+    _out.print(table)
+
+
+def status(found: Sequence[ViewStatus]) -> None:
+    """How fresh every view is."""
+    table = _table("feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner")
+    colours = {"up to date": "green", "behind": "yellow", "not computed": "red"}
+    for view in found:
+        lag = view.online_problem or ("not synced" if view.sync_lag is None else _short(view.sync_lag))
+        table.add_row(
+            view.view,
+            Text(view.state, colours.get(view.state, "")),
+            format_instant(view.frontier) if view.frontier else "",
+            _short(view.freshness) if view.freshness is not None else "",
+            "" if view.last_rows is None else f"{view.last_rows:,}",
+            str(view.missing_intervals),
+            lag if view.online else "offline only",
+            view.owner,
+        )
+    _out.print(table)
+
+
+def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
+    """One entity's features."""
+    line(f"{service} {' '.join(f'{name}={value}' for name, value in keys.items())}")
+    table = _table("feature", "value", "status", "effective since")
+    for name, value in found.items():
+        since = found.effective_time(name)
+        table.add_row(name, _value(value), found.status(name).value, format_instant(since) if since else "")
+    _out.print(table)
+
+
+def findings(found: Sequence[Finding]) -> None:
+    """What the doctor found."""
+    signs = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "bold red")}
+    for finding in found:
+        sign, colour = signs[finding.level]
+        _out.print(Text.assemble((f"{sign:8}", colour), f"{finding.subject}: {finding.message}"))
+        if finding.hint:
+            _out.print(Text(f"          -> {finding.hint}"))
+
+
+def datasets(found: Sequence[Created]) -> None:
+    """All training sets."""
+    table = _table("training set", "service", "rows", "created", "by")
+    for dataset in found:
+        created = format_instant(dataset.created_at)
+        table.add_row(dataset.table, dataset.service, f"{dataset.row_count:,}", created, dataset.created_by)
+    _out.print(table)
+
+
+def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
+    """What Airflow ran."""
+    table = _table("feature view", "runs", "succeeded", "failed")
+    for view, states in found.items():
+        good = sum(state == "success" for state in states.values())
+        table.add_row(view, str(len(states)), str(good), ", ".join(k for k, s in states.items() if s != "success"))
+    _out.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _value(value: object) -> str:
+    return "null" if value is None else format_instant(value) if isinstance(value, datetime) else str(value)
+
+
+def _short(duration: timedelta) -> str:
+    """A duration to the second, from minutes on; its microseconds below."""
+    whole = timedelta(seconds=int(duration.total_seconds()))
+    return format_duration(whole if whole >= timedelta(seconds=1) else duration)

@@ -1,0 +1,422 @@
+"""What people and the command line do with a project: plan, deploy, run, read, make training sets.
+
+Everything is composed here from the rooms below; nothing is decided and nothing is printed.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from controlplane import deploy as deploying
+from controlplane import ledger, naming
+from controlplane.codec import Field, Layout, parse_key_text
+from controlplane.errors import PlaneError, Problems
+from controlplane.local import airflow, valkey
+from controlplane.local.airflow_client import AirflowClient
+from controlplane.local.partitions import run_partitions
+from controlplane.monitor import doctor
+from controlplane.monitor.doctor import Finding
+from controlplane.monitor.status import ViewStatus, status
+from controlplane.plan.forecast import covered_by
+from controlplane.plan.plan import Plan, make_plan
+from controlplane.ports import OnlineStore
+from controlplane.project import Project
+from controlplane.registry import manifest as manifests
+from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.render.dialects import dialect
+from controlplane.render.program import build, layout
+from controlplane.render.release import Release
+from controlplane.render.training import views_of
+from controlplane.render.views import render_view
+from controlplane.runtime import datasets
+from controlplane.runtime.materialize import Materialized, bring_online, materialize, missing
+from controlplane.runtime.tasks import SyncReport
+from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, ViewLayout
+from controlplane.state import Deployment
+from controlplane.types import Interval
+
+_KNOWN_DEPLOYMENTS = 5
+_POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: the view, the step that begins, and intervals done out of all that the view has to do."""
+
+    view: str
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ViewRun:
+    """What a run did for one view: the stretches that it computed, and its sync."""
+
+    view: str
+    computed: tuple[Materialized, ...]
+    synced: SyncReport
+
+
+class ControlPlane:
+    """One environment of one project.
+
+    Args:
+        directory: the project's folder, or one inside it.
+        environment: its name; PLANE_ENV unless given, else `local`, else the only one.
+
+    Use it as a context manager: connections open when they are first needed and are closed at the end.
+    """
+
+    def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
+        self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).url)
+
+    def __enter__(self) -> ControlPlane:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened."""
+        self.project.close()
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return self.project.environment.name
+
+    def deployed(self) -> tuple[Deployment, Manifest]:
+        """The current deployment and its manifest.
+
+        Raises:
+            PlaneError: nothing is deployed.
+        """
+        deployment = self.project.state.current(self.name)
+        if deployment is None:
+            raise PlaneError(f"nothing is deployed to environment {self.name!r}", hint="run `plane deploy` first")
+        return deployment, manifests.from_json(deployment.manifest)
+
+    def plan(self) -> Plan:
+        """What a deploy would change, and what would then be computed."""
+        return self._planned()[0]
+
+    def deploy(self, on_step: Callable[[str], None] = lambda _: None) -> tuple[Plan, Deployment | None]:
+        """Plan, and make the plan true; an empty plan deploys nothing. Returns the plan, and the new deployment."""
+        plan, manifest, release = self._planned()
+        if plan.empty:
+            deploying.check_release(self.project.environment.releases, release)
+            return plan, None
+        project = self.project
+        deployment = deploying.deploy(
+            plan,
+            manifest,
+            release,
+            warehouse=project.warehouse,
+            state=project.state,
+            root=project.environment.releases,
+            now=project.now(),
+            clock=project.clock,
+            on_step=on_step,
+        )
+        return plan, deployment
+
+    def _planned(self) -> tuple[Plan, Manifest, Release]:
+        project = self.project
+        manifest = project.compile()
+        current = project.state.current(self.name)
+        deployed = (current.id, current.manifest, current.release) if current else None
+        entries = ledger.entries(project.warehouse, self._ledger(manifest))
+        covered = covered_by({key: ledger.covered(found) for key, found in entries.items()}, manifest.schema)
+        plan, release = make_plan(manifest, deployed, covered, project.now())
+        return plan, manifest, release
+
+    def run(
+        self,
+        views: Sequence[str] = (),
+        *,
+        within: Interval | None = None,
+        recompute: bool = False,
+        resync: bool = False,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> list[ViewRun]:
+        """Compute every due interval that the ledger lacks, then sync what changed to the online store.
+
+        Args:
+            views: names of feature views; all unless given.
+            within: only whole intervals inside this stretch.
+            recompute: also those that the ledger has.
+            resync: write every key online, not only those that changed.
+            on_progress: told before each step.
+
+        Raises:
+            Problems: what failed; the other views were still computed.
+        """
+        project = self.project
+        manifest = self.deployed()[1]
+        chosen = [manifest.view(name) for name in views] or list(manifest.views)
+        found: list[ViewRun] = []
+        problems: list[PlaneError] = []
+        failed: set[str] = set()
+        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
+            entries = ledger.entries(project.warehouse, self._ledger(manifest))
+            for view in chosen:
+                if failed.intersection(view.upstream):
+                    failed.add(view.name)
+                    continue
+                covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
+                try:
+                    pieces = missing(build(manifest, view).timing, () if recompute else covered, project.now(), within)
+                    found.append(self._run_view(manifest, view, pieces, resync, on_progress))
+                except PlaneError as error:
+                    failed.add(view.name)
+                    problems.append(error)
+        if problems:
+            raise problems[0] if len(problems) == 1 else Problems(problems)
+        return found
+
+    def _run_view(
+        self,
+        manifest: Manifest,
+        view: ViewSpec,
+        pieces: Sequence[Interval],
+        resync: bool,
+        on_progress: Callable[[Progress], None],
+    ) -> ViewRun:
+        project = self.project
+        program, rendered = build(manifest, view), render_view(manifest, view)
+        sql = {name: getattr(rendered, name) for name in ("stage", "check", "publish", "unstage", "sync", "doors")}
+        total = sum(piece.count(view.schedule) for piece in pieces)
+        done = 0
+
+        def report(step: str) -> None:
+            on_progress(Progress(view.name, step, done, total))
+
+        computed = []
+        for piece in pieces:
+            computed.append(materialize(program, sql, project.warehouse, piece, on_step=report))
+            done += piece.count(view.schedule)
+        report("sync")
+        synced = bring_online(
+            program,
+            sql,
+            project.warehouse,
+            project.store,
+            now=project.now(),
+            clock=project.clock,
+            full=resync,
+        )
+        report("done")
+        return ViewRun(view.name, tuple(computed), synced)
+
+    def status(self) -> list[ViewStatus]:
+        """How fresh every deployed view is."""
+        project = self.project
+        return status(self.deployed()[1], project.warehouse, project.store, project.now())
+
+    def reader(self, service: str) -> OnlineReader:
+        """A reader of one feature service, which opens the online store and nothing else.
+
+        Raises:
+            PlaneError: there is no such service, or the environment has no online store.
+        """
+        return OnlineReader(self._store(), self._layout(service), clock=self.project.now)
+
+    def _store(self) -> OnlineStore:
+        store = self.project.store
+        if store is None:
+            raise PlaneError(f"environment {self.name!r} has no online store", hint="give it `online` in plane.toml")
+        return store
+
+    def _layout(self, service: str) -> ServiceLayout:
+        current, *earlier = self.project.state.history(self.name, limit=_KNOWN_DEPLOYMENTS) or [self.deployed()[0]]
+        return service_layout(
+            manifests.from_json(current.manifest), service, [manifests.from_json(d.manifest) for d in earlier]
+        )
+
+    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
+        """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
+        return self.reader(service).get(keys)
+
+    def get_text(self, service: str, keys: Mapping[str, str]) -> FeatureVector:
+        """The same with keys as text, as a command line gives them."""
+        kinds = {name: kind for view in self._layout(service).views for name, kind in view.layout.keys}
+        typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
+        return self.get(service, typed)
+
+    def stop_servers(self) -> list[str]:
+        """Stop the project's servers on this machine; returns those that ran."""
+        ran = {"Airflow": self.airflow_down(), "Redis": valkey.stop(self.project.root / ".plane" / "online")}
+        return [name for name, running in ran.items() if running]
+
+    def airflow_up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> str:
+        """Start Airflow on this machine with the project's connections; returns the address of its UI.
+
+        Raises:
+            PlaneError: nothing is deployed, or Airflow does not start.
+        """
+        self.deployed()
+        environment = self.project.environment
+        connections = {environment.warehouse_conn_id: _connection(environment.warehouse)}
+        if (online := self.project.online_config()) is not None:
+            connections[environment.online_conn_id] = _connection({"kind": "plane_redis", **online})
+        server = airflow.up(
+            environment.airflow_home,
+            bundle_root=environment.releases,
+            connections=connections,
+            pools={naming.POOL: _POOL_SLOTS.get(str(environment.warehouse["kind"]), 8)},
+            port=port,
+            on_progress=on_step,
+        )
+        return server.url
+
+    def airflow_down(self) -> bool:
+        """Stop the Airflow on this machine; returns whether it ran."""
+        return airflow.down(self.project.environment.airflow_home)
+
+    def airflow_run(
+        self, views: Sequence[str], within: Interval, *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> dict[str, dict[str, str]]:
+        """Let the running Airflow compute a range, one run for each interval; returns view -> partition -> state.
+
+        Raises:
+            PlaneError: Airflow does not run here, or a run did not end.
+        """
+        manifest = self.deployed()[1]
+        chosen = [manifest.view(name) for name in views] or list(manifest.views)
+        server = airflow.find(self.project.environment.airflow_home)
+        if server is None:
+            raise PlaneError("Airflow does not run here", hint="run `plane airflow up` first")
+        return run_partitions(
+            AirflowClient(server.url),
+            {
+                view.name: naming.dag_id(manifest.project, manifest.environment, view.name)
+                for view in chosen
+            },
+            {view.name: _partitions(manifest, view, within, self.project.now()) for view in chosen},
+            lambda view, step, done, total: on_progress(Progress(view, step, done, total)),
+        )
+
+    def create_dataset(
+        self, name: str, *, service: str, spine: str, time: str, allow_gaps: bool = False
+    ) -> datasets.Created:
+        """Create the next version of a training set in the warehouse; see `runtime.datasets.create`."""
+        return datasets.create(
+            self.deployed()[1],
+            self.project.warehouse,
+            name=name,
+            service=service,
+            spine=spine,
+            time=time,
+            created_by=getpass.getuser(),
+            allow_gaps=allow_gaps,
+        )
+
+    def datasets(self) -> list[datasets.Created]:
+        """All training sets, oldest first."""
+        return datasets.existing(self.deployed()[1], self.project.warehouse)
+
+    def doctor(self) -> list[Finding]:
+        """Check everything that the project stands on."""
+        project = self.project
+
+        def compiled() -> list[Finding]:
+            manifest = project.compile()
+            return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
+
+        def released() -> list[Finding]:
+            current = project.state.current(self.name)
+            return doctor.releases_findings(project.environment.releases, current.release if current else None)
+
+        return doctor.examine(
+            [
+                ("versions", doctor.versions),
+                ("warehouse", lambda: doctor.warehouse_findings(project.warehouse)),
+                ("definitions", compiled),
+                ("release", released),
+                ("online store", lambda: doctor.store_findings(project.store)),
+            ]
+        )
+
+    @staticmethod
+    def _ledger(manifest: Manifest) -> str:
+        d = dialect(manifest.dialect)
+        return f"{d.quote(naming.CONTROL_SCHEMA)}.{d.quote('ledger')}"
+
+
+def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:
+    """How a feature service lies in the online store.
+
+    Args:
+        manifest: what is deployed.
+        service: the name of the service.
+        earlier: what was deployed before, newest first: a redefined view is read in its old version until the new
+            one is complete.
+
+    Raises:
+        PlaneError: there is no such service, or one of its views is not kept online.
+    """
+    spec = manifest.service(service)
+    views = views_of(manifest, spec)
+    offline = [view.name for view in views if not view.online]
+    if offline:
+        text = f"feature service {service!r} reads views that are not kept online: {', '.join(offline)}"
+        raise PlaneError(text, hint="declare online=True and deploy")
+    names = [view.name for view in views]
+    old = [view for m in earlier for view in m.views if view.name in names and view.online]
+    versions = {(view.name, view.fingerprint): view for view in [*views, *old]}
+    return ServiceLayout(
+        name=service,
+        namespace=manifest.namespace,
+        views=tuple(
+            ViewLayout(v.name, v.fingerprint, layout(v), tuple(f for name, f in spec.features if name == v.name))
+            for v in versions.values()
+        ),
+    )
+
+
+def _partitions(manifest: Manifest, view: ViewSpec, within: Interval, now: datetime) -> list[str]:
+    """Airflow's keys of the view's due intervals inside a range."""
+    times = build(manifest, view).timing
+    due = times.due(now)
+    part = times.inside(within, due) if due else None
+    return [naming.partition_key(piece.start) for piece in part.split(view.schedule)] if part else []
+
+
+def _connection(config: Mapping[str, Any]) -> str:
+    """An Airflow connection as JSON: the connector's options are its extra."""
+    options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
+    return json.dumps({"conn_type": config["kind"], "extra": options})
+
+
+class FeatureClient:
+    """Reads features online: `FeatureClient("path/to/project").get("late_arrival", {"origin": "JFK"})`.
+
+    Args:
+        directory: the project's folder, or one inside it.
+        environment: its name; PLANE_ENV unless given, else `local`, else the only one.
+    """
+
+    def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
+        self._plane = ControlPlane(directory, environment)
+        self._readers: dict[str, OnlineReader] = {}
+
+    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
+        """The features of one entity; a key that is unknown gives nulls, and counts of 0."""
+        if service not in self._readers:
+            self._readers[service] = self._plane.reader(service)
+        return self._readers[service].get(keys)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._plane.close()
+
