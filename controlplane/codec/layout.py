@@ -1,0 +1,47 @@
+"""The layout of one version of a feature view: which keys, which features, in which order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from controlplane.errors import PlaneError
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One feature.
+
+    Args:
+        name: its name inside the view.
+        type: canonical, see `controlplane.types.parse_type`.
+        default: what is read where there is no value: 0 for counts, `()` for lists that are never null, else None.
+    """
+
+    name: str
+    type: str
+    default: int | tuple[()] | None = None
+
+
+class Layout(msgspec.Struct, frozen=True, cache_hash=True):
+    """What a value of one version of a view holds.
+
+    Args:
+        keys: name and canonical type of each key part, in order.
+        fields: the features in the order in which a value holds them.
+        ttl: how long a value is served after its effective time; None: for ever.
+    """
+
+    keys: tuple[tuple[str, str], ...]
+    fields: tuple[Field, ...]
+    ttl: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if not self.keys or not self.fields:
+            raise PlaneError("a layout needs at least one key and one feature")
+        for name, kind in self.keys:
+            if kind == "float64" or kind.startswith("array<"):
+                raise PlaneError(
+                    f"key {name!r} is of type {kind}, which has no one spelling",
+                    hint="use a string, int64, decimal, bool, date, timestamp or binary key",
+                )
