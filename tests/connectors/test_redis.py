@@ -1,0 +1,309 @@
+"""The Redis connector, against a real server: order of writers, expiry, errors that say what to do."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.redis import PIPELINE, RedisStore, connect
+from controlplane import codec, naming
+from controlplane.codec.values import features, stamp, value_head
+from controlplane.errors import PermanentError, SettingsError, TransientError
+from controlplane.local import valkey
+from controlplane.ports import OnlineStore, Record, WriteCount
+
+WEEK_MS = 7 * 86_400_000
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+def value(version: int, *row: object, since: int = 1) -> bytes:
+    return value_head(len(row), version) + stamp(since) + features(row)
+
+
+@pytest.fixture
+def store(valkey_url: str, raw: redis.Redis) -> Iterator[OnlineStore]:
+    opened: OnlineStore = connect(url=valkey_url)
+    yield opened
+    opened.close()
+
+
+def write(store: OnlineStore, *records: Record) -> WriteCount:
+    return store.write([records])
+
+
+def now_ms(raw: redis.Redis) -> int:
+    seconds, micros = raw.time()
+    return seconds * 1000 + micros // 1000
+
+
+def test_what_is_written_is_read(store):
+    records = [Record(b"a:{\0%d}" % n, value(1, n, "x", None)) for n in range(2 * PIPELINE + 1)]
+    assert store.write([records[:5], [], records[5:]]) == WriteCount(written=len(records))
+    assert store.read([record.key for record in records]) == [record.value for record in records]
+    assert store.read([b"none", records[0].key, b"none"]) == [None, records[0].value, None]
+    assert store.read([]) == []
+    assert store.write([]) == WriteCount()
+
+
+@pytest.mark.parametrize("width", [1, 13, 14, 300])
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        (5, 4, False),
+        (5, 5, True),
+        (5, 6, True),
+        (2**53, 2**53 + 1, True),
+        (2**53 + 1, 2**53, False),
+        (2**63 - 1, 2**63 - 2, False),
+        (-1, 0, True),
+        (0, -1, False),
+        (-(2**63), -(2**63) + 1, True),
+        (2**32, 1, False),
+        (255, 256, True),
+    ],
+)
+def test_a_newer_or_equal_version_overwrites(store, raw, width, first, second, kept):
+    raw.flushall()
+    one, two = value(first, *[1] * width), value(second, *[2] * width)
+    assert write(store, Record(b"k", one)) == WriteCount(written=1)
+    assert write(store, Record(b"k", two)) == WriteCount(written=int(kept), kept_newer=int(not kept))
+    assert store.read([b"k"]) == [two if kept else one]
+
+
+WRITES = st.lists(
+    st.tuples(
+        st.sampled_from([b"p:{a}", b"p:{b}"]),
+        st.integers(0, 4) | INT64,
+        st.integers(0, 20),  # features: short and long headers; none is a tombstone
+        st.sampled_from([None, 4_000_000_000_000]),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(writes=WRITES, cut=st.integers(1, 12))
+def test_in_any_order_the_newest_version_stays(valkey_url, writes, cut):
+    with redis.Redis.from_url(valkey_url) as raw:
+        raw.flushall()
+    store = connect(url=valkey_url)
+    records = [
+        Record(key, value(version, *[place] * count), expiry)
+        for place, (key, version, count, expiry) in enumerate(writes)
+    ]
+    expected: dict[bytes, tuple[int, bytes]] = {}
+    stored = 0
+    for (key, version, _, _), record in zip(writes, records, strict=True):
+        if key not in expected or version >= expected[key][0]:
+            expected[key] = version, record.value
+            stored += 1
+    count = store.write(records[start : start + cut] for start in range(0, len(records), cut))
+    assert count == WriteCount(stored, len(records) - stored)
+    assert dict(zip(expected, store.read(list(expected)), strict=True)) == {k: v for k, (_, v) in expected.items()}
+    store.close()
+
+
+def test_concurrent_writers_leave_the_newest(valkey_url, raw):
+    keys = [b"k:{%d}" % n for n in range(50)]
+
+    def run(versions: list[int]) -> None:
+        store = connect(url=valkey_url)
+        store.write([Record(key, value(version, version)) for key in keys] for version in versions)
+        store.close()
+
+    threads = [threading.Thread(target=run, args=(list(range(start, 200, 4)),)) for start in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert raw.mget(keys) == [value(199, 199)] * len(keys)
+
+
+def test_an_older_write_does_not_raise_the_dead(store):
+    gone = codec.tombstone(10, 5)
+    assert write(store, Record(b"k", value(9, 1)), Record(b"k", gone), Record(b"k", value(9, 1))).kept_newer == 1
+    assert store.read([b"k"]) == [gone]
+    write(store, Record(b"k", value(11, 1)))
+    assert store.read([b"k"]) == [value(11, 1)]
+
+
+def test_a_record_expires_when_it_says(store, raw):
+    later = now_ms(raw) + 60_000
+    write(store, Record(b"ttl", value(1, 1), later), Record(b"ever", value(1, 1)))
+    assert (raw.pexpiretime(b"ttl"), raw.pexpiretime(b"ever")) == (later, -1)
+    write(store, Record(b"ttl", value(2, 1)), Record(b"ever", value(2, 1), later))
+    assert (raw.pexpiretime(b"ttl"), raw.pexpiretime(b"ever")) == (-1, later)
+    write(store, Record(b"ttl", value(1, 1), later))  # kept out: the expiry stays, too
+    assert raw.pexpiretime(b"ttl") == -1
+
+
+def test_a_record_is_gone_when_it_has_expired(store, raw):
+    write(store, Record(b"soon", value(1, 1), now_ms(raw) + 150))
+    assert store.read([b"soon"]) == [value(1, 1)]
+    time.sleep(0.2)
+    assert store.read([b"soon"]) == [None]
+
+
+@pytest.mark.parametrize("width", [1, 20])
+@pytest.mark.parametrize("expiry", [0, -5, 1_000, "now"])
+def test_a_record_that_has_expired_already_keeps_older_writers_out(store, raw, width, expiry):
+    before = now_ms(raw)
+    late = value(10, *[1] * width, since=7)
+    assert write(store, Record(b"k", late, before if expiry == "now" else expiry)) == WriteCount(written=1)
+    assert store.read([b"k"]) == [codec.tombstone(10, 7)]
+    assert before + WEEK_MS <= raw.pexpiretime(b"k") <= now_ms(raw) + WEEK_MS
+    assert write(store, Record(b"k", value(9, 1))) == WriteCount(kept_newer=1)
+    assert write(store, Record(b"k", value(10, 1))) == WriteCount(written=1)
+    assert (store.read([b"k"]), raw.pexpiretime(b"k")) == ([value(10, 1)], -1)
+
+
+@pytest.mark.parametrize("damage", [b"x", b"\x92", b"\xdc\0\x10", b"\xd3" * 5, b"\x93\xd3\0\0"])
+def test_a_damaged_value_is_replaced(store, raw, damage):
+    raw.set(b"k", damage)
+    assert write(store, Record(b"k", value(-5, 1))).written == 1
+    assert store.read([b"k"]) == [value(-5, 1)]
+
+
+def test_a_key_of_another_kind_is_an_error(store, raw):
+    raw.lpush(b"k", b"x")
+    with pytest.raises(PermanentError, match=r"1 of 2 records failed.*wrong kind of value"):
+        write(store, Record(b"k", value(1, 1)), Record(b"other", value(1, 1)))
+    assert store.read([b"other"]) == [value(1, 1)]
+
+
+def test_a_forgotten_script_is_loaded_again(store, raw):
+    def batches() -> Iterator[list[Record]]:
+        for version in range(3):
+            yield [Record(b"k:{%d}" % n, value(version, n)) for n in range(PIPELINE + 5)]
+            raw.script_flush()
+
+    assert store.write(batches()) == WriteCount(written=3 * (PIPELINE + 5))
+    assert raw.mget([b"k:{0}", b"k:{1004}"]) == [value(2, 0), value(2, 1004)]
+
+
+def test_small_hashes(store, raw):
+    assert store.get_fields(b"h") == {}
+    store.set_fields(b"h", {b"a": b"1", b"b": b"\0"})
+    store.set_fields(b"h", {b"b": b"2"})
+    store.set_fields(b"h", {})
+    assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
+
+
+def test_projects_do_not_touch_each_other(store, raw):
+    layout = codec.Layout((("k", "string"),), (codec.Field("f", "int64"),))
+    places = [("shop", "prod"), ("petshop", "prod"), ("shop", "dev"), ("shop", "prod2")]
+    names = [naming.namespace(*place) for place in places]
+    keys = [codec.online_key(naming.online_prefix(name, "v", "f1"), layout, {"k": "JFK"}) for name in names]
+    for version, (name, key) in enumerate(zip(names, keys, strict=True), start=1):
+        write(store, Record(key, value(version, version)))
+        store.set_fields(naming.serving_hash(name), {b"v": b"%d" % version})
+        store.set_fields(naming.cursor_hash(name, "v", "f1"), {b"version": b"%d" % version})
+    assert raw.dbsize() == 3 * len(places)
+    raw.delete(*raw.keys("shop.prod:*"))  # all that belongs to one project and environment
+    assert store.read(keys) == [None, value(2, 2), value(3, 3), value(4, 4)]
+    assert store.get_fields(naming.serving_hash("petshop.prod")) == {b"v": b"2"}
+
+
+def test_info_tells_what_a_preflight_needs(own_url, own_raw):
+    store = connect(url=own_url)
+    info = store.info()
+    assert (info.eviction_policy, info.max_memory, info.evicted_keys) == ("noeviction", 0, 0)
+    assert info.used_memory > 0
+    assert info.version[0].isdigit()
+    assert info.details["product"] in ("Redis", "Valkey")
+    assert info.details["place"] == own_url.removeprefix("redis://") + "/0"
+    assert info.details["role"] == "master"
+    own_raw.config_set("maxmemory", "5mb")
+    own_raw.config_set("maxmemory-policy", "allkeys-lru")
+    count = store.write([[Record(b"k:{%d}" % n, value(1, "x" * 1000)) for n in range(8000)]])
+    info = store.info()
+    assert (info.eviction_policy, info.max_memory) == ("allkeys-lru", 5 * 2**20)
+    assert count.written == 8000  # no error is seen, and yet:
+    assert info.evicted_keys > 0
+    store.close()
+
+
+def test_full_memory_is_permanent_and_says_so(own_url, own_raw):
+    own_raw.config_set("maxmemory", "4mb")
+    store = connect(url=own_url)
+    with pytest.raises(PermanentError, match="used memory") as raised:
+        store.write([[Record(b"k:{%d}" % n, value(1, "x" * 1000)) for n in range(8000)]])
+    assert "maxmemory" in raised.value.hint
+    assert "noeviction" in raised.value.hint
+    store.close()
+
+
+def test_a_wrong_password_is_permanent_and_stays_secret(own_url, own_raw):
+    own_raw.config_set("requirepass", "right-secret")
+    in_url = own_url.replace("redis://", "redis://:url-secret@")
+    for store in (connect(url=own_url, password="arg-secret"), connect(url=in_url), connect(url=own_url)):
+        for act in (store.info, lambda store=store: write(store, Record(b"k", value(1, 1)))):
+            with pytest.raises(PermanentError) as raised:
+                act()
+            assert "password" in raised.value.hint
+            assert "secret" not in str(raised.value)
+            assert raised.value.__cause__ is None
+        store.close()
+    store = connect(url=own_url, password="right-secret")
+    assert write(store, Record(b"k", value(1, 1))).written == 1
+    store.close()
+
+
+def test_a_forbidden_command_is_permanent(own_url, own_raw):
+    own_raw.acl_setuser("reader", enabled=True, passwords=["+pw"], keys=["*"], commands=["+get", "+mget"])
+    store = connect(url=own_url, username="reader", password="pw")
+    assert store.read([b"k"]) == [None]
+    for act in (store.info, lambda: write(store, Record(b"k", value(1, 1)))):
+        with pytest.raises(PermanentError, match="permission") as raised:
+            act()
+        assert "ACL" in raised.value.hint
+    store.close()
+
+
+def test_a_replica_is_transient(own_url, own_raw):
+    own_raw.replicaof("127.0.0.1", "1")
+    store = connect(url=own_url)
+    with pytest.raises(TransientError, match="read only replica"):
+        write(store, Record(b"k", value(1, 1)))
+    store.close()
+
+
+def test_a_server_that_is_down_is_transient_until_it_is_back(own_folder: Path, own_url: str):
+    store = connect(url=own_url)
+    write(store, Record(b"k", value(1, 1)))
+    valkey.stop(own_folder)
+    for act in (store.info, lambda: store.read([b"k"]), lambda: write(store, Record(b"k", value(2, 2)))):
+        with pytest.raises(TransientError, match=r"127\.0\.0\.1") as raised:
+            act()
+        assert raised.value.hint
+    assert valkey.start(own_folder).url == own_url
+    assert store.read([b"k"]) == [value(1, 1)]
+    assert write(store, Record(b"k", value(2, 2))).written == 1
+    store.close()
+
+
+def test_a_server_that_does_not_answer_is_transient():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = connect(url=f"redis://127.0.0.1:{silent.getsockname()[1]}", timeout_seconds=0.05)
+        with pytest.raises(TransientError, match=r"[Tt]ime"):
+            store.read([b"k"])
+        store.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:6379", "http://:top-secret@x", "redis://:top-secret@x:port", ""])
+def test_what_is_no_url_is_told_without_its_password(url):
+    with pytest.raises(SettingsError, match="not a Redis URL") as raised:
+        connect(url=url)
+    assert "secret" not in str(raised.value)
+
+
+def test_connecting_waits_for_the_first_call():
+    assert isinstance(connect(url="redis://127.0.0.1:1"), RedisStore)
