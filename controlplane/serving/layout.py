@@ -1,0 +1,40 @@
+"""What a reader has to know of a feature service: plain data, one JSON form, made when the service is deployed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from controlplane.codec import Layout
+
+
+class ViewLayout(msgspec.Struct, frozen=True):
+    """One version of one feature view.
+
+    Args:
+        view: its name.
+        version: its fingerprint, which is part of every key.
+        layout: of its values.
+        features: those that the service reads, in order.
+        request_keys: entity key -> what a request calls it, where the two differ.
+    """
+
+    view: str
+    version: str
+    layout: Layout
+    features: tuple[str, ...]
+    request_keys: dict[str, str] = {}
+
+
+class ServiceLayout(msgspec.Struct, frozen=True):
+    """One feature service.
+
+    Args:
+        name: of the service.
+        namespace: of the environment, see `naming.namespace`.
+        views: what is read, in order. A view may stand here in several versions: the first is read where the store
+            names none of them, and says which features are read; another version may lack some of these.
+    """
+
+    name: str
+    namespace: str
+    views: tuple[ViewLayout, ...]

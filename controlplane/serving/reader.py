@@ -1,0 +1,187 @@
+"""Reads feature vectors: one round trip for all views and all entities of a request.
+
+Which version of a view is read is what the store's serving hash says, looked up once in `refresh_seconds`; a version
+that the reader's layout does not know (deployed after the reader started) is not read: it stays with its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, overload
+
+import msgspec
+
+from controlplane import codec, naming
+from controlplane.errors import PlaneError
+from controlplane.ports import OnlineStore
+from controlplane.serving.layout import ServiceLayout, ViewLayout
+from controlplane.serving.vector import FeatureVector, Row, Status
+from controlplane.types import MICROSECOND, micros
+
+_MISSING = Row(Status.MISSING, None)
+
+
+class OnlineReader:
+    """Reads one feature service. Safe to share between threads.
+
+    Args:
+        store: where the values are.
+        service: which values, and how they are laid out.
+        clock: the environment's now, in UTC; decides what has expired.
+        refresh_seconds: how long it may take to see that another version is served.
+
+    Raises:
+        PlaneError: the first version of a view lacks a feature that the service reads.
+    """
+
+    def __init__(
+        self,
+        store: OnlineStore,
+        service: ServiceLayout,
+        clock: Callable[[], datetime],
+        *,
+        refresh_seconds: float = 5.0,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._refresh_seconds = refresh_seconds
+        self._serving = naming.serving_hash(service.namespace)
+        self._known: dict[str, dict[str, _View]] = {}
+        defaults: dict[str, dict[str, Any]] = {}
+        for version in service.views:
+            if version.view not in defaults:
+                defaults[version.view] = _defaults(version)
+            ready = _View(service.namespace, version, defaults[version.view])
+            self._known.setdefault(version.view, {})[version.version] = ready
+        self._views = [next(iter(versions.values())) for versions in self._known.values()]
+        names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
+        self._places = {name: place for place, name in enumerate(names)}
+        self._refresh_at = -float("inf")
+
+    @property
+    def feature_names(self) -> list[str]:
+        """The names of every vector, in order."""
+        return list(self._places)
+
+    @property
+    def key_names(self) -> list[str]:
+        """The keys that a request must give, in order."""
+        return list(dict.fromkeys(name for view in self._views for name, _ in view.layout.keys))
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """The version of each view that was read last."""
+        return {view.name: view.version for view in self._views}
+
+    @overload
+    def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
+
+    @overload
+    def get(self, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]: ...
+
+    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | list[FeatureVector]:
+        """The vector of one entity, or one for each of several, in order.
+
+        Args:
+            keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
+
+        Raises:
+            PlaneError: a key is not given or not of its type.
+            TransientError: the store can't be reached now.
+            PermanentError: the store refuses, or holds what is no value of the view.
+        """
+        if isinstance(keys, Mapping):
+            return self._read([keys])[0]
+        return self._read(keys)
+
+    def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+        self._refresh()
+        views = self._views
+        names = [view.key(request) for request in requests for view in views]
+        found = iter(self._store.read([name for name in names if name is not None]))
+        answers = iter([None if name is None else next(found) for name in names])
+        now_us = micros(self._clock())
+        vectors = []
+        for _ in requests:
+            values: list[Any] = []
+            rows: list[Row] = []
+            for view in views:
+                view.read(next(answers), now_us, values, rows)
+            vectors.append(FeatureVector(self._places, values, rows))
+        return vectors
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now < self._refresh_at:
+            return
+        serving = self._store.get_fields(self._serving)
+        self._views = [
+            versions.get(serving.get(view.encode(), b"").decode(), next(iter(versions.values())))
+            for view, versions in self._known.items()
+        ]
+        self._refresh_at = now + self._refresh_seconds
+
+
+class _View:
+    """One version of one view, ready to be read.
+
+    Args:
+        namespace: of the environment.
+        view: the version.
+        features: the features that are read, and their defaults.
+    """
+
+    def __init__(self, namespace: str, view: ViewLayout, features: Mapping[str, Any]) -> None:
+        self.name, self.version = view.view, view.version
+        self._prefix = naming.online_prefix(namespace, view.view, view.version)
+        keys = tuple((view.request_keys.get(name, name), kind) for name, kind in view.layout.keys)
+        self.layout = msgspec.structs.replace(view.layout, keys=keys)  # so that errors speak of the request's names
+        self._ttl_us = None if view.layout.ttl is None else view.layout.ttl // MICROSECOND
+        self._defaults = list(features.values())
+        places = {field.name: place for place, field in enumerate(view.layout.fields)}
+        self._places = [places.get(feature) for feature in features]
+
+    def key(self, request: Mapping[str, Any]) -> bytes | None:
+        """The row's key; None where a part of it is null."""
+        for name, kind in self.layout.keys:
+            if name not in request:
+                raise PlaneError(
+                    f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
+                    hint=f"give {name}=..., or None where there is no such entity",
+                )
+        if any(request[name] is None for name, _ in self.layout.keys):
+            return None
+        return codec.online_key(self._prefix, self.layout, request)
+
+    def read(self, value: bytes | None, now_us: int, values: list[Any], rows: list[Row]) -> None:
+        """Add the selected features to `values`, and to `rows` how each was found."""
+        row, found = self._found(value, now_us)
+        if found is None:
+            values += [[] if default == () else default for default in self._defaults]
+            rows += [row] * len(self._defaults)
+            return
+        for place, default in zip(self._places, self._defaults, strict=True):
+            if place is None:
+                values.append([] if default == () else default)
+                rows.append(_MISSING)
+            else:
+                values.append(found[place])
+                rows.append(row)
+
+    def _found(self, value: bytes | None, now_us: int) -> tuple[Row, tuple[Any, ...] | None]:
+        if value is None:
+            return _MISSING, None
+        _, effective_us, found = codec.decode(value, self.layout)
+        if self._ttl_us is not None and now_us >= effective_us + self._ttl_us:
+            return Row(Status.EXPIRED, effective_us), None
+        return (_MISSING if found is None else Row(Status.PRESENT, effective_us)), found
+
+
+def _defaults(view: ViewLayout) -> dict[str, Any]:
+    """The features that are read of a view, and their defaults."""
+    known = {field.name: field.default for field in view.layout.fields}
+    if unknown := [feature for feature in view.features if feature not in known]:
+        raise PlaneError(f"feature view {view.view!r} has no {', '.join(unknown)} in version {view.version}")
+    return {feature: known[feature] for feature in view.features}

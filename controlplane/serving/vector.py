@@ -1,0 +1,89 @@
+"""What a read gives: every feature of the service, always, and why a value is what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from controlplane.types import from_micros
+
+
+class Status(StrEnum):
+    """Where a feature's value comes from.
+
+    - `present`: the store holds it.
+    - `null`: the store holds the row, and the feature is null in it.
+    - `missing`: the store holds no row for the key, or the key is null, or the version that serves lacks the feature.
+    - `expired`: the store holds a row whose time to live is over.
+
+    A missing or expired feature reads as its default: 0 for counts, an empty list, else None.
+    """
+
+    PRESENT = "present"
+    NULL = "null"
+    MISSING = "missing"
+    EXPIRED = "expired"
+
+
+class Row(NamedTuple):
+    """How the row of a feature was found; `effective_us` is None where there is none."""
+
+    status: Status
+    effective_us: int | None
+
+
+class FeatureVector(Mapping[str, Any]):
+    """The features of one request, by their full names `view__feature` in the order of the service.
+
+    As a mapping it gives the plain values: dates as `date`, timestamps as `datetime` in UTC, decimals as `Decimal`.
+    """
+
+    __slots__ = ("_places", "_rows", "_values")
+
+    def __init__(self, places: Mapping[str, int], values: Sequence[Any], rows: Sequence[Row]) -> None:
+        """Made by the reader: `places` has, for each name, its place in `values` and in `rows`."""
+        self._places = places
+        self._values = values
+        self._rows = rows
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - features are of any type
+        return self._values[self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return f"FeatureVector({dict(self)!r})"
+
+    def status(self, name: str) -> Status:
+        """Why a feature's value is what it is."""
+        place = self._places[name]
+        status = self._rows[place].status
+        return Status.NULL if status is Status.PRESENT and self._values[place] is None else status
+
+    def effective_time(self, name: str) -> datetime | None:
+        """The moment from which the value counts; None where no row was found."""
+        since = self._rows[self._places[name]].effective_us
+        return None if since is None else from_micros(since)
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """The status of every feature."""
+        return {name: self.status(name) for name in self._places}
+
+    @property
+    def effective_times(self) -> dict[str, datetime | None]:
+        """The effective time of every feature."""
+        return {name: self.effective_time(name) for name in self._places}
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Everything, in the same shape whatever was found: name -> `value`, `status`, `effective_time`."""
+        return {
+            name: {"value": self[name], "status": self.status(name), "effective_time": self.effective_time(name)}
+            for name in self._places
+        }
