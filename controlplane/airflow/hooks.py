@@ -1,0 +1,133 @@
+"""Airflow's connections become open warehouses and online stores; credentials come from there and nowhere else."""
+
+from __future__ import annotations
+
+import random
+import time
+from urllib.parse import quote
+
+from airflow.sdk import BaseHook, Connection
+
+from controlplane import project
+from controlplane.errors import PermanentError, PlaneError, TransientError
+from controlplane.ports import OnlineStore, Warehouse
+
+LOCK_TIMEOUT = 60.0
+"""Seconds to wait for a locked DuckDB file, unless the connection says otherwise in `lock_timeout`."""
+
+
+class DuckDBHook(BaseHook):
+    """A DuckDB file: the connection's host is its path.
+
+    One process at a time may open such a file, so that a locked one is waited for.
+    """
+
+    conn_name_attr = "warehouse_conn_id"
+    default_conn_name = "plane_warehouse"
+    conn_type = "duckdb"
+    hook_name = "DuckDB (embedded warehouse)"
+
+    def __init__(self, warehouse_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.warehouse_conn_id = warehouse_conn_id
+
+    def get_conn(self) -> Warehouse:
+        """The open warehouse; close it soon, for others wait.
+
+        Raises:
+            TransientError: the file stayed locked for too long.
+            PermanentError: the connection names no file, or the file can't be opened.
+        """
+        connection = self.get_connection(self.warehouse_conn_id)
+        if not connection.host:
+            raise PermanentError(f"connection {self.warehouse_conn_id!r} names no DuckDB file", hint="set its host")
+        timeout = connection.extra_dejson.get("lock_timeout")
+        deadline = time.monotonic() + float(LOCK_TIMEOUT if timeout is None else timeout)
+        pause = 0.05
+        while True:
+            try:
+                return project.open_warehouse("duckdb", {"path": connection.host})
+            except TransientError as error:
+                if time.monotonic() + pause > deadline:
+                    raise
+                self.log.info("waiting: %s", error.message)
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- keeps waiting tasks apart
+            pause = min(2 * pause, 2.0)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the file opens, for the button of Airflow's form."""
+        try:
+            warehouse = self.get_conn()
+        except PlaneError as error:
+            return False, error.message
+        try:
+            return True, warehouse.info()["product"]
+        finally:
+            warehouse.close()
+
+
+class OnlineStoreHook(BaseHook):
+    """A Redis or Valkey server: host, port, login, password; the schema is the database's number, `ssl` means TLS."""
+
+    conn_name_attr = "online_conn_id"
+    default_conn_name = "plane_online"
+    conn_type = "plane_redis"
+    hook_name = "Redis (online features)"
+
+    def __init__(self, online_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.online_conn_id = online_conn_id
+
+    def get_conn(self) -> OnlineStore:
+        """The open store.
+
+        Raises:
+            SettingsError: the connection does not make a Redis URL.
+        """
+        connection = self.get_connection(self.online_conn_id)
+        config = {
+            "url": _url(connection),
+            "username": connection.login or None,
+            "password": connection.password or None,
+        }
+        return project.open_store(config)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the server answers, for the button of Airflow's form."""
+        try:
+            store = self.get_conn()
+            try:
+                info = store.info()
+            finally:
+                store.close()
+        except PlaneError as error:
+            return False, error.message
+        return True, f"{info.details.get('product', 'Redis')} {info.version}"
+
+
+def open_warehouse(conn_id: str) -> Warehouse:
+    """The warehouse of a connection, whose type says what it is.
+
+    Raises:
+        PermanentError: there is no hook for that type.
+        TransientError: the warehouse can't be reached now.
+    """
+    kind = BaseHook.get_connection(conn_id).conn_type
+    if kind != DuckDBHook.conn_type:
+        raise PermanentError(
+            f"connection {conn_id!r} is of type {kind!r}, which is no warehouse", hint=f"use {DuckDBHook.conn_type!r}"
+        )
+    return DuckDBHook(conn_id).get_conn()
+
+
+def open_store(conn_id: str) -> OnlineStore:
+    """The online store of a connection, of type `plane_redis` or `redis`."""
+    return OnlineStoreHook(conn_id).get_conn()
+
+
+def _url(connection: Connection) -> str:
+    scheme = "rediss" if connection.extra_dejson.get("ssl") else "redis"
+    host = connection.host or "localhost"
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"{scheme}://{host}:{connection.port or 6379}/{quote(str(connection.schema or 0))}"

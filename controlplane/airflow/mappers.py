@@ -1,0 +1,101 @@
+"""From a partition of an upstream view to those of a view that reads it, where their schedules differ.
+
+Airflow's own mappers know hours, days and ISO weeks; these know every epoch grid, and all keys keep one spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.partition_mappers.base import PartitionMapper
+from airflow.partition_mappers.wait_policy import WaitForAll
+
+from controlplane.naming import partition_key
+from controlplane.types import floor, format_duration, format_instant, parse_duration, parse_instant
+
+
+class RollUp(PartitionMapper):
+    """Many upstream partitions make one: it runs when all of them are there.
+
+    Args:
+        upstream: the upstream view's schedule, such as `1h`.
+        schedule: the reading view's, a multiple of it.
+        since: where the first upstream partition begins; earlier ones are not waited for.
+        until: where the last one ends; later ones are not waited for.
+    """
+
+    is_rollup = True
+    wait_policy = WaitForAll()
+
+    def __init__(self, *, upstream: str, schedule: str, since: str | None = None, until: str | None = None) -> None:
+        super().__init__()
+        self._upstream, self._schedule = parse_duration(upstream), parse_duration(schedule)
+        self._since = parse_instant(since) if since is not None else None
+        self._until = parse_instant(until) if until is not None else None
+
+    def to_downstream(self, key: str) -> str:
+        """The partition that holds the upstream one."""
+        return partition_key(floor(parse_instant(key), self._schedule))
+
+    def to_upstream(self, downstream_key: str) -> frozenset[str]:
+        """All upstream partitions that a partition needs."""
+        start = parse_instant(downstream_key)
+        return frozenset(
+            partition_key(part)
+            for part in _parts(start, self._schedule, self._upstream)
+            if (self._since is None or part >= self._since) and (self._until is None or part < self._until)
+        )
+
+    def to_partition_date(self, downstream_key: str) -> datetime:
+        """Where the partition begins."""
+        return parse_instant(downstream_key)
+
+    def serialize(self) -> dict[str, Any]:
+        """What `deserialize` reads back."""
+        return {
+            "upstream": format_duration(self._upstream),
+            "schedule": format_duration(self._schedule),
+            "since": format_instant(self._since) if self._since is not None else None,
+            "until": format_instant(self._until) if self._until is not None else None,
+        }
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> PartitionMapper:
+        """The mapper that `serialize` described."""
+        return cls(**data)
+
+
+class FanOut(PartitionMapper):
+    """One upstream partition makes many, which all run when it is there.
+
+    Args:
+        upstream: the upstream view's schedule, such as `1d`.
+        schedule: the reading view's, a divisor of it.
+    """
+
+    def __init__(self, *, upstream: str, schedule: str) -> None:
+        self._upstream, self._schedule = parse_duration(upstream), parse_duration(schedule)
+        super().__init__(max_downstream_keys=self._upstream // self._schedule)
+
+    def to_downstream(self, key: str) -> Iterable[str]:
+        """The partitions inside the upstream one."""
+        return [partition_key(part) for part in _parts(parse_instant(key), self._upstream, self._schedule)]
+
+    def to_partition_date(self, downstream_key: str) -> datetime:
+        """Where the partition begins."""
+        return parse_instant(downstream_key)
+
+    def serialize(self) -> dict[str, Any]:
+        """What `deserialize` reads back."""
+        return {"upstream": format_duration(self._upstream), "schedule": format_duration(self._schedule)}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> PartitionMapper:
+        """The mapper that `serialize` described."""
+        return cls(**data)
+
+
+def _parts(start: datetime, whole: timedelta, part: timedelta) -> list[datetime]:
+    return [start + index * part for index in range(whole // part)]

@@ -1,0 +1,179 @@
+"""The tasks of a view's DAG, thin over `controlplane.runtime.tasks`.
+
+A DAG file imports this at every parse, so that nothing heavy may be imported here: see `work`. Each task's SQL is a
+template field, and what it leaves open (`plane.start`, `plane.stage`, ...) is filled from the DAG run, so that
+Airflow shows the very statements that ran.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import BaseOperator
+
+from controlplane.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    import jinja2
+    from airflow.sdk import Context
+
+    from controlplane.airflow.work import Run
+    from controlplane.ports import Warehouse
+
+
+class ViewOperator(BaseOperator):
+    """One step of a view's run in the warehouse.
+
+    Args:
+        program: the view's program, a file of the release.
+        sql: the step's statements, a file of the release.
+        warehouse_conn_id: Airflow's connection to the warehouse.
+        kwargs: what every operator takes.
+    """
+
+    template_fields: Sequence[str] = ("sql",)
+    template_ext: Sequence[str] = (".sql",)
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
+
+    def __init__(self, *, program: str, sql: str, warehouse_conn_id: str = "plane_warehouse", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.program = program
+        self.sql = sql
+        self.warehouse_conn_id = warehouse_conn_id
+        self._warehouse: Warehouse | None = None
+        self._killed = False
+
+    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+        """Fill the SQL with the run's variables, under the name `plane`."""
+        run = self._run(context)
+        self.log.info("%s of feature view %s over %s", self.task_id, run.program.view, run.interval)
+        filled: Any = {**context, "plane": run.variables}
+        super().render_template_fields(filled, jinja_env)
+
+    def execute(self, context: Context) -> Any:
+        """Run the step.
+
+        Raises:
+            TransientError: it may succeed when tried again.
+            PermanentError: it can't.
+        """
+        # lazy: drivers and Arrow, which no parse of a DAG file may pay for
+        from controlplane.airflow import hooks
+
+        self._warehouse = hooks.open_warehouse(self.warehouse_conn_id)
+        try:
+            return self.step(self._run(context), self._warehouse, context)
+        except PermanentError as error:
+            if self._killed:
+                raise TransientError("the task was stopped", hint="run it again") from error
+            raise
+        finally:
+            self._warehouse.close()
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> Any:
+        """What this step does; its result is shown as the task's XCom."""
+        raise NotImplementedError
+
+    def on_kill(self) -> None:
+        """Stop the statement that runs now."""
+        self._killed = True
+        if self._warehouse is not None:
+            self._warehouse.cancel()
+
+    def _run(self, context: Context) -> Run:
+        # lazy: drivers and Arrow, which no parse of a DAG file may pay for
+        from controlplane.airflow.work import Run
+
+        return Run(self.program, context)
+
+    def _announce(self, run: Run, context: Context) -> None:
+        """Let the step's assets name every partition that the run covered."""
+        keys = run.announced()
+        for asset in self.outlets:
+            if keys:
+                context["outlet_events"][asset].add_partitions(keys)
+
+
+class Stage(ViewOperator):
+    """Compute the interval's rows into a table of their own, as soon as they have all arrived."""
+
+    def execute(self, context: Context) -> Any:
+        """Run the step, or give the worker back until the interval's settling delay is over."""
+        moment = self._run(context).waits_until()
+        if moment is not None:
+            # lazy: only a task that waits needs it
+            from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+            self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        return super().execute(context)
+
+    def resume(self, context: Context, event: Any) -> Any:
+        """Run the step after the wait."""
+        return self.execute(context)
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> None:
+        """See `runtime.tasks.stage`."""
+        run.stage(warehouse, self.sql)
+
+
+class Check(ViewOperator):
+    """Look at the staged rows; where they fail, nothing is published."""
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
+        """See `runtime.tasks.check`."""
+        return run.check(warehouse, self.sql)
+
+
+class Publish(ViewOperator):
+    """Replace the interval in the view's tables, all at once, and announce it."""
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
+        """See `runtime.tasks.publish`."""
+        published = run.publish(warehouse, self.sql)
+        self._announce(run, context)
+        return published
+
+
+class Unstage(ViewOperator):
+    """Drop the stage, whatever happened."""
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> None:
+        """See `runtime.tasks.unstage`."""
+        run.unstage(warehouse, self.sql)
+
+
+class Sync(ViewOperator):
+    """Bring what was published to the online store.
+
+    Args:
+        online_conn_id: Airflow's connection to the online store.
+        kwargs: as for every step.
+    """
+
+    def __init__(self, *, online_conn_id: str = "plane_online", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.online_conn_id = online_conn_id
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
+        """See `runtime.tasks.sync`."""
+        return run.sync(warehouse, self.online_conn_id, self.sql)
+
+
+class Announce(ViewOperator):
+    """Show this version of the view to its readers, once it is complete, and announce its online values.
+
+    Args:
+        online_conn_id: Airflow's connection to the online store; None where the view is not online.
+        kwargs: as for every step.
+    """
+
+    def __init__(self, *, online_conn_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.online_conn_id = online_conn_id
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> bool:
+        """See `runtime.tasks.activate`."""
+        shows = run.activate(warehouse, self.online_conn_id, self.sql)
+        self._announce(run, context)
+        return shows

@@ -1,0 +1,121 @@
+"""When a view's DAG runs: once for each interval of its epoch grid, at the interval's end + D.
+
+Airflow's cron timetables can't do that: cron knows neither weeks that begin on Thursdays nor seconds, can't shift a
+run without shifting the name of its partition, and a DAG's `end_date` would also block runs that a person starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+from airflow.exceptions import InvalidPartitionKeyError
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
+
+from controlplane import naming
+from controlplane.types import ceil, floor, format_duration, format_instant, parse_duration, parse_instant, utc
+
+if TYPE_CHECKING:
+    from airflow.utils.types import DagRunType
+
+
+def plain(instant: datetime) -> datetime:
+    """Airflow's kind of instant as Python's own, in UTC: arithmetic between the two kinds fails."""
+    return utc(datetime.fromisoformat(instant.isoformat()))
+
+
+class IntervalTimetable(Timetable):
+    """One partition for each interval `[kS, (k+1)S)`, run at its end + D; the partition's key is where it begins.
+
+    Args:
+        every: the schedule S, such as `1h`.
+        delay: D, how long after an interval's end its data has arrived.
+        until: the instant at which the last interval ends that is ever scheduled or backfilled.
+    """
+
+    partitioned = True
+
+    def __init__(self, every: str, *, delay: str = "0s", until: str | None = None) -> None:
+        self._step = parse_duration(every)
+        self._delay = parse_duration(delay)
+        self._until = parse_instant(until) if until is not None else None
+        self.description = self.summary
+
+    @property
+    def summary(self) -> str:
+        """What the DAG's list shows."""
+        late = f", {format_duration(self._delay)} late" if self._delay else ""
+        return f"every {format_duration(self._step)}{late}"
+
+    def serialize(self) -> dict[str, Any]:
+        """What `deserialize` reads back."""
+        until = format_instant(self._until) if self._until is not None else None
+        return {"every": format_duration(self._step), "delay": format_duration(self._delay), "until": until}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> Timetable:
+        """The timetable that `serialize` described."""
+        return cls(data["every"], delay=data["delay"], until=data["until"])
+
+    def next_dagrun_info_v2(
+        self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """The run after the last one; without catch-up, those between it and the newest that is due are left out."""
+        starts = []
+        if restriction.earliest is not None:
+            starts.append(ceil(plain(restriction.earliest), self._step))
+        if last_dagrun_info is not None:
+            starts.append(self._start_of(last_dagrun_info) + self._step)
+        if not (starts and restriction.catchup):
+            starts.append(floor(datetime.now(UTC) - self._delay, self._step) - self._step)
+        return self._run(max(starts), restriction.latest)
+
+    def iter_partition_dagrun_infos(self, *, earliest: datetime, latest: datetime) -> Iterable[DagRunInfo]:
+        """The runs of a backfill: all intervals that begin from `earliest` to `latest`, both included, and are due."""
+        start, now = ceil(plain(earliest), self._step), datetime.now(UTC)
+        while start <= latest and (run := self._run(start)) is not None and run.run_after <= now:
+            yield run
+            start += self._step
+
+    def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
+        """The last interval that was due at `run_after`."""
+        end = floor(plain(run_after) - self._delay, self._step)
+        return DataInterval(pendulum.instance(end - self._step), pendulum.instance(end))
+
+    def generate_run_id(
+        self, *, run_type: DagRunType, run_after: pendulum.DateTime, data_interval: DataInterval | None, **extra: Any
+    ) -> str:
+        """`scheduled__<partition>__<now>`: a partition may be run again, and each run has an id of its own."""
+        key = extra.get("partition_key") or run_after.isoformat()
+        return run_type.generate_run_id(suffix=f"{key}__{format_instant(datetime.now(UTC))}")
+
+    def _decode_partition_date(self, partition_key: str) -> datetime:
+        try:
+            start = parse_instant(partition_key)
+        except ValueError:
+            start = None
+        nearest = naming.partition_key(floor(start or datetime.now(UTC), self._step))
+        if start is None or partition_key != nearest:
+            raise InvalidPartitionKeyError(
+                f"{partition_key!r} is not the key of a partition: they begin every {format_duration(self._step)} and "
+                f"are written like {nearest}"
+            )
+        return start
+
+    def _start_of(self, info: DagRunInfo) -> datetime:
+        if info.partition_date is not None:
+            return floor(plain(info.partition_date), self._step)
+        return floor(plain(info.run_after) - self._delay, self._step) - self._step
+
+    def _run(self, start: datetime, latest: datetime | None = None) -> DagRunInfo | None:
+        end = start + self._step
+        if (self._until is not None and end > self._until) or (latest is not None and start > latest):
+            return None
+        return DagRunInfo(
+            run_after=pendulum.instance(end + self._delay),
+            data_interval=None,
+            partition_date=pendulum.instance(start),
+            partition_key=naming.partition_key(start),
+        )

@@ -1,0 +1,108 @@
+"""What the operators do once their task runs. Only then is this imported: it brings drivers and Arrow with it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controlplane.airflow import hooks
+from controlplane.airflow.timetable import plain
+from controlplane.airflow.window import Request, interval_of, partition_keys, waits_until
+from controlplane.errors import PermanentError
+from controlplane.ports import Warehouse
+from controlplane.render import program as programs
+from controlplane.runtime import tasks
+from controlplane.runtime.variables import RunVariables, run_variables
+from controlplane.types import Interval, parse_instant
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def clock() -> datetime:
+    """The worker's clock."""
+    return datetime.now(UTC)
+
+
+class Run:
+    """One DAG run of one view.
+
+    Args:
+        program: the view's program, a file of the release.
+        context: what Airflow tells a task of its run.
+
+    Raises:
+        PermanentError: the run's range or partition is none of the view's.
+    """
+
+    def __init__(self, program: str, context: Context) -> None:
+        self.program = programs.from_json(Path(program).read_text(encoding="utf-8"))
+        self.interval: Interval = interval_of(self.program, _request(context))
+        self.variables: RunVariables = run_variables(self.program, self.interval, context["run_id"])
+        self._partitioned = bool(context.get("partition_key"))
+
+    def waits_until(self) -> datetime | None:
+        """The moment at which it may begin to read, if that is yet to come."""
+        return waits_until(self.program, self.interval, clock())
+
+    def announced(self) -> list[str]:
+        """Keys of the partitions that its assets must name; empty where Airflow names the run's own by itself."""
+        return [] if self._partitioned else partition_keys(self.program, self.interval)
+
+    def stage(self, warehouse: Warehouse, sql: str) -> None:
+        """See `runtime.tasks.stage`."""
+        tasks.stage(self.program, warehouse, sql)
+
+    def check(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
+        """See `runtime.tasks.check`; the counts as plain data."""
+        return asdict(tasks.check(self.program, warehouse, sql))
+
+    def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
+        """See `runtime.tasks.publish`; the publication's version and the new frontier as plain data."""
+        head = tasks.publish(self.program, warehouse, sql)
+        return {"version": head.version, "frontier": head.frontier.isoformat()}
+
+    def unstage(self, warehouse: Warehouse, sql: str) -> None:
+        """See `runtime.tasks.unstage`."""
+        tasks.unstage(self.program, warehouse, sql)
+
+    def sync(self, warehouse: Warehouse, online_conn_id: str, sql: str) -> dict[str, Any]:
+        """See `runtime.tasks.sync`; the report as plain data."""
+        store = hooks.open_store(online_conn_id)
+        try:
+            return asdict(tasks.sync(self.program, warehouse, store, sql, clock=clock))
+        finally:
+            store.close()
+
+    def activate(self, warehouse: Warehouse, online_conn_id: str | None, sql: str) -> bool:
+        """See `runtime.tasks.activate`: complete is what holds all that is due by now."""
+        now = self.program.now or clock()
+        due = self.program.timing.due(now)
+        through = due.end if due else self.program.timing.start
+        store = hooks.open_store(online_conn_id) if online_conn_id else None
+        try:
+            return tasks.activate(self.program, warehouse, store, sql, through)
+        finally:
+            if store is not None:
+                store.close()
+
+
+def _request(context: Context) -> Request:
+    dag_run = context["dag_run"]
+    partition: datetime | None = context.get("partition_date")
+    key = context.get("partition_key")
+    if partition is None and key:
+        try:
+            partition = parse_instant(key)
+        except ValueError:
+            text = f"the run's partition {key!r} is not an interval's start"
+            raise PermanentError(text, hint="write it like 2013-01-01T06:00:00") from None
+    conf = dag_run.conf or {}
+    return Request(
+        at=plain(dag_run.logical_date or dag_run.run_after),
+        partition=plain(partition) if partition is not None else None,
+        start=conf.get("start"),
+        end=conf.get("end"),
+    )

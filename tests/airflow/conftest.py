@@ -1,0 +1,155 @@
+"""One Airflow home for this folder's tests, and a small project that is deployed into it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane import project
+from controlplane.deploy import write_release
+from controlplane.ports import Statement, Warehouse
+from controlplane.registry.compile import Target, compile_manifest
+from controlplane.registry.loader import load
+from controlplane.registry.manifest import Manifest
+from controlplane.render import release
+from controlplane.render.statements import split
+from tests.servers import valkey_url
+
+__all__ = ["valkey_url"]
+
+# Airflow reads its settings as it is imported, which the tests' own imports do.
+HOME = Path(tempfile.mkdtemp(prefix="plane-airflow-"))
+RELEASES = HOME / "releases-root"
+WAREHOUSE = HOME / "warehouse.duckdb"
+LOCK_TIMEOUT = 4  # seconds
+_BUNDLE = {
+    "name": "plane",
+    "classpath": "controlplane.airflow.bundle.ReleaseBundle",
+    "kwargs": {"root": str(RELEASES)},
+}
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_BUNDLE]),
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(HOME / "bundles"),
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+}
+
+NOW = datetime(2013, 1, 3, 0, 30, tzinfo=UTC)
+FEATURES = Path(__file__).with_name("project") / "features.py"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register this folder's marker."""
+    config.addinivalue_line("markers", "airflow: starts a real Airflow, which takes about a minute")
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+def open_warehouse(path: Path = WAREHOUSE) -> Warehouse:
+    """The DuckDB file, for a moment: close it, or tasks wait."""
+    return project.open_warehouse("duckdb", {"path": str(path)})
+
+
+def execute(*sql: str, path: Path = WAREHOUSE) -> None:
+    """Run statements."""
+    warehouse = open_warehouse(path)
+    try:
+        warehouse.execute([Statement("test", text) for text in sql])
+    finally:
+        warehouse.close()
+
+
+def query(sql: str, path: Path = WAREHOUSE) -> list[tuple[Any, ...]]:
+    """A query's rows."""
+    warehouse = open_warehouse(path)
+    try:
+        return [tuple(row.values()) for batch in warehouse.fetch(sql) for row in batch.to_pylist()]
+    finally:
+        warehouse.close()
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A project whose tables and release are there."""
+
+    manifest: Manifest
+    release: release.Release
+    root: Path
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """The release's files."""
+        return self.root / "releases" / self.release.digest
+
+
+def load_data(path: Path) -> None:
+    """Three days of departures, one an hour from each of two airports; at 07:00 the key is missing."""
+    execute(
+        "CREATE SCHEMA IF NOT EXISTS raw",
+        """
+        CREATE OR REPLACE TABLE raw.departures AS
+        SELECT airport AS origin, TIMESTAMP '2013-01-01' + to_hours(hour) AS departed_at,
+          CAST(hour AS BIGINT) AS delay, 'N' || hour AS tail
+        FROM range(72) AS hours(hour), (VALUES ('JFK'), ('LGA')) AS airports(airport)
+        """,
+        "CREATE OR REPLACE TABLE raw.airports AS SELECT * FROM (VALUES ('JFK', 4), ('LGA', 7)) AS a(origin, gates)",
+        path=path,
+    )
+
+
+def compiled(path: Path, *, now: datetime | None = NOW, environment: str = "local") -> Manifest:
+    """The small project's manifest."""
+    definitions, problems = load(FEATURES.parent, [FEATURES.name])
+    target = Target("flights", environment, "duckdb", "features", now, FEATURES.parent)
+    warehouse = open_warehouse(path)
+    try:
+        return compile_manifest(definitions, target, warehouse, problems)
+    finally:
+        warehouse.close()
+
+
+def deploy(manifest: Manifest, root: Path, path: Path) -> Deployed:
+    """Make the tables and the users' views, and write the release."""
+    rendered = release.render_release(manifest)
+    warehouse = open_warehouse(path)
+    try:
+        for view in manifest.views:
+            for name in ("setup", "doors"):
+                warehouse.execute(split(rendered.files[f"sql/{view.name}.{name}.sql"]))
+    finally:
+        warehouse.close()
+    root.joinpath("releases").mkdir(parents=True, exist_ok=True)
+    write_release(root, rendered)
+    return Deployed(manifest, rendered, root, path)
+
+
+@pytest.fixture(scope="session")
+def deployed(valkey_url: str) -> Iterator[Deployed]:
+    """The small project in this folder's Airflow home, with its connections."""
+    load_data(WAREHOUSE)
+    host, port = valkey_url.removeprefix("redis://").split(":")
+    extra = {"lock_timeout": LOCK_TIMEOUT}
+    os.environ["AIRFLOW_CONN_PLANE_WAREHOUSE"] = json.dumps(
+        {"conn_type": "duckdb", "host": str(WAREHOUSE), "extra": extra}
+    )
+    os.environ["AIRFLOW_CONN_PLANE_ONLINE"] = json.dumps(
+        {"conn_type": "plane_redis", "host": host, "port": int(port), "schema": "1"}
+    )
+    yield deploy(compiled(WAREHOUSE), RELEASES, WAREHOUSE)
+    for name in ("AIRFLOW_CONN_PLANE_WAREHOUSE", "AIRFLOW_CONN_PLANE_ONLINE"):
+        del os.environ[name]
