@@ -1,0 +1,301 @@
+"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and LocalExecutor.
+
+Meant for one person's machine: everything listens on 127.0.0.1 alone and nobody has to log in. Airflow itself is
+never imported: its components run as daemons and are driven by REST.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from controlplane.errors import MissingDriver, PlaneError
+from controlplane.local.airflow_client import AirflowClient
+from controlplane.local.daemon import (
+    HOST,
+    Daemon,
+    alive,
+    choose_port,
+    exclusive,
+    port_is_free,
+    read_state,
+    remembered,
+    spawn,
+    stop,
+    tail,
+    write_state,
+)
+
+RELEASE_BUNDLE = "controlplane.airflow.bundle.ReleaseBundle"
+
+# Each with the name that the health report knows it by. Served logs would listen on every interface.
+_COMPONENTS = {
+    "api-server": ("metadatabase", ["api-server"]),
+    "scheduler": ("scheduler", ["scheduler", "--skip-serve-logs"]),
+    "dag-processor": ("dag_processor", ["dag-processor"]),
+    "triggerer": ("triggerer", ["triggerer", "--skip-serve-logs"]),
+}
+_STOP_SECONDS = 25.0
+_POLL = 0.5
+
+
+@dataclass(frozen=True)
+class AirflowServer:
+    """A running Airflow: `pids` maps each component to the process that leads its session."""
+
+    home: Path
+    port: int
+    pids: Mapping[str, int]
+
+    @property
+    def url(self) -> str:
+        """Address of the UI and of the REST API."""
+        return f"http://{HOST}:{self.port}"
+
+
+def up(
+    home: Path,
+    *,
+    bundle_root: Path,
+    connections: Mapping[str, str],
+    pools: Mapping[str, int],
+    port: int | None = None,
+    bundle_config: str | None = None,
+    timeout: float = 300.0,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> AirflowServer:
+    """Start what does not run yet of the Airflow in `home`, and return when all of it is healthy.
+
+    Other `connections`, another port or another version of Airflow restart what runs. The caller's own
+    `AIRFLOW__*` settings are left out, lest this touch another Airflow's database; `airflow.cfg` in `home` is read.
+
+    Args:
+        home: AIRFLOW_HOME, made if need be, for its owner alone.
+        bundle_root: folder of the releases whose DAGs are run.
+        connections: connection id -> URI or JSON, as Airflow reads it from `AIRFLOW_CONN_<ID>`.
+        pools: pool -> slots; those that exist are set to these slots, others are left.
+        port: loopback port of the UI; by default the one used last if it is free, else a free one.
+        bundle_config: Airflow's `dag_bundle_config_list` as JSON, in place of the releases in `bundle_root`.
+        timeout: seconds that the start may take.
+        on_progress: is told in a few words what happens.
+
+    Raises:
+        MissingDriver: Airflow is not installed.
+        PlaneError: the port is taken, or a component ended or was not healthy in time; nothing is left running.
+    """
+    home = home.absolute()
+    version = _version()
+    with exclusive(home), ExitStack() as undo:
+        deadline = time.monotonic() + timeout
+        state = read_state(home / "state.json")
+        daemons = _daemons(state)
+        running = {name for name, daemon in daemons.items() if alive(daemon)}
+        stop([daemon for name, daemon in daemons.items() if name not in running], grace=_STOP_SECONDS)
+        chosen = port or (state["port"] if running else choose_port(state.get("port")))
+        if not (running and chosen == state["port"]) and not port_is_free(chosen):
+            raise PlaneError(f"port {chosen} is in use", hint="choose another one, or leave the choice to us")
+        undo.callback(_stop, home)
+        secret = _secret(home)
+        environment = _environment(home, chosen, secret, bundle_config or _releases(bundle_root), connections)
+        settings = _digest(version, environment, secret)
+        if running and state.get("settings") != settings:
+            on_progress("the settings have changed: stopping what runs")
+            _stop(home)
+            running.clear()
+        _migrate(home, version, environment, on_progress, deadline)
+        if missing := [name for name in _COMPONENTS if name not in running]:
+            on_progress(f"starting {', '.join(missing)}")
+            _start(home, missing, environment, {"port": chosen, "settings": settings})
+        _await_health(home, on_progress, deadline)
+        client = AirflowClient(f"http://{HOST}:{chosen}")
+        for name, slots in pools.items():
+            client.set_pool(name, slots)
+        undo.pop_all()
+        return _server(home, read_state(home / "state.json"))
+
+
+def find(home: Path) -> AirflowServer | None:
+    """The Airflow in `home` if all of its components run and are healthy."""
+    home = home.absolute()
+    state = read_state(home / "state.json")
+    daemons = _daemons(state)
+    if daemons.keys() != _COMPONENTS.keys() or not all(map(alive, daemons.values())):
+        return None
+    return _server(home, state) if _healthy(state) == set(_COMPONENTS) else None
+
+
+def down(home: Path) -> bool:
+    """Stop every process of the Airflow in `home`; its database and logs stay. Returns whether anything ran."""
+    home = home.absolute()
+    if not (home / "state.json").exists():
+        return False
+    with exclusive(home):
+        return _stop(home)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("apache-airflow-core")
+    except importlib.metadata.PackageNotFoundError:
+        raise MissingDriver("Airflow is not installed", hint="pip install 'controlplane[airflow]'") from None
+
+
+def _server(home: Path, state: Mapping[str, Any]) -> AirflowServer:
+    return AirflowServer(home, state["port"], {name: daemon.pid for name, daemon in _daemons(state).items()})
+
+
+def _daemons(state: Mapping[str, Any]) -> dict[str, Daemon]:
+    records = state.get("processes", {})
+    return {name: daemon for name in _COMPONENTS if (daemon := remembered(records.get(name, {}).get("process")))}
+
+
+def _secret(home: Path) -> str:
+    """The key of this folder that signs Airflow's tokens: 64 bytes, as its algorithm wants, in hexadecimal."""
+    path = home / "secret.json"
+    if "jwt" not in read_state(path):
+        write_state(path, {"jwt": secrets.token_hex(64)})
+    secret: str = read_state(path)["jwt"]
+    return secret
+
+
+def _releases(root: Path) -> str:
+    kwargs = {"root": str(root.absolute()), "refresh_interval": 5}
+    return json.dumps([{"name": "plane", "classpath": RELEASE_BUNDLE, "kwargs": kwargs}])
+
+
+def _environment(home: Path, port: int, secret: str, bundles: str, connections: Mapping[str, str]) -> dict[str, str]:
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("AIRFLOW__") and name not in {"AIRFLOW_HOME", "AIRFLOW_CONFIG"}
+    }
+    url = f"http://{HOST}:{port}"
+    direct = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST]))
+    return {
+        **inherited,
+        **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",  # a worker idles for each
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
+        "AIRFLOW__API__HOST": HOST,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret,
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",  # a changed file is read at once all the same
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "NO_PROXY": direct,  # workers call the api-server, and no proxy of the caller's knows this machine's loopback
+        "no_proxy": direct,
+    }
+
+
+def _digest(version: str, environment: Mapping[str, str], secret: str) -> str:
+    """Tells whether what runs was started with these settings, and nothing of what they are."""
+    ours = sorted((name, value) for name, value in environment.items() if name.startswith("AIRFLOW"))
+    return hashlib.blake2b(json.dumps([version, ours]).encode(), key=bytes.fromhex(secret)).hexdigest()
+
+
+def _command(*arguments: str) -> list[str]:
+    # -P: else modules in the folder that the caller stands in would hide Airflow's.
+    return [sys.executable, "-P", "-m", "airflow", *arguments]
+
+
+def _migrate(
+    home: Path, version: str, environment: Mapping[str, str], on_progress: Callable[[str], None], deadline: float
+) -> None:
+    stamp, database, log = home / "migrated.json", home / "airflow.db", home / "migrate.log"
+    migrated = read_state(stamp).get("airflow") if database.exists() else None
+    if migrated == version:
+        return
+    on_progress(f"preparing the database of Airflow {version}")
+    if migrated is None:
+        for leftover in home.glob("airflow.db*"):  # half made: Airflow could not go on from there
+            leftover.unlink()
+    with log.open("w", encoding="utf-8") as file:
+        try:
+            done = subprocess.run(
+                _command("db", "migrate"),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=max(1.0, deadline - time.monotonic()),
+                check=False,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            done = None
+    if done != 0:
+        ended = "took too long" if done is None else "failed"
+        raise PlaneError(f"`airflow db migrate` {ended}:\n{tail(log)}", hint=f"see {log}")
+    write_state(stamp, {"airflow": version})
+
+
+def _start(home: Path, names: list[str], environment: Mapping[str, str], common: Mapping[str, Any]) -> None:
+    processes = read_state(home / "state.json").get("processes", {})
+    for name in names:
+        _, arguments = _COMPONENTS[name]
+        since = datetime.now(UTC).isoformat()
+        daemon = spawn(_command(*arguments), env=environment, log=home / f"{name}.log")
+        processes[name] = {"process": daemon.record(), "since": since}
+        write_state(home / "state.json", {**common, "processes": processes})
+
+
+def _stop(home: Path) -> bool:
+    state = read_state(home / "state.json")
+    ran = stop(_daemons(state).values(), grace=_STOP_SECONDS)
+    write_state(home / "state.json", {"port": state.get("port")})
+    return ran
+
+
+def _await_health(home: Path, on_progress: Callable[[str], None], deadline: float) -> None:
+    state = read_state(home / "state.json")
+    known: set[str] = set()
+    while True:
+        for name, daemon in _daemons(state).items():
+            if not alive(daemon):
+                log = home / f"{name}.log"
+                raise PlaneError(f"Airflow's {name} ended as it started:\n{tail(log)}", hint=f"see {log}")
+        healthy = _healthy(state)
+        for name in sorted(healthy - known):
+            on_progress(f"{name} is healthy")
+        known |= healthy
+        if healthy == set(_COMPONENTS):
+            return
+        if time.monotonic() > deadline:
+            waiting = ", ".join(sorted(set(_COMPONENTS) - healthy))
+            raise PlaneError(f"Airflow was not healthy in time; still waiting for {waiting}", hint=f"see {home}/*.log")
+        time.sleep(_POLL)
+
+
+def _healthy(state: Mapping[str, Any]) -> set[str]:
+    """The components that report health, and not only because one that died a moment ago had been healthy."""
+    report = AirflowClient(f"http://{HOST}:{state['port']}").health()
+    healthy = set()
+    for name, (key, _) in _COMPONENTS.items():
+        component = report.get(key) or {}
+        beat = component.get(f"latest_{key}_heartbeat")
+        since = datetime.fromisoformat(state["processes"][name]["since"])
+        fresh = key == "metadatabase" or (beat is not None and datetime.fromisoformat(beat) >= since)
+        if component.get("status") == "healthy" and fresh:
+            healthy.add(name)
+    return healthy

