@@ -10,18 +10,20 @@ of the layout. A tombstone, which says that there is no value, is the array of t
 `controlplane.codec.batch` writes Arrow batches in this format; it alone needs pyarrow.
 """
 
-from controlplane.codec.keys import entity_key, online_key, parse_key_text
+from controlplane.codec.keys import entity_key, online_key, parse_key_text, row_key
 from controlplane.codec.layout import Field, Layout
-from controlplane.codec.values import Decoded, decode, tombstone, write_version_of
+from controlplane.codec.values import Decoded, decode, decoder, tombstone, write_version_of
 
 __all__ = [
     "Decoded",
     "Field",
     "Layout",
     "decode",
+    "decoder",
     "entity_key",
     "online_key",
     "parse_key_text",
+    "row_key",
     "tombstone",
     "write_version_of",
 ]

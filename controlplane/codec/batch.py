@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from controlplane.codec.keys import key_text
+from controlplane.codec.keys import key_text, row_key
 from controlplane.codec.layout import Layout
 from controlplane.codec.values import features, stamp, value_head
 from controlplane.errors import PermanentError
@@ -65,12 +65,12 @@ def encode_batch(
     deleted = _stored(batch, "is_deleted", "bool")
     if None in effective:
         raise PermanentError("a row to write online has no valid_from")
-    opened, shift = prefix + b"{", expiry_shift // MICROSECOND
+    shift = expiry_shift // MICROSECOND
     head, tombstone = value_head(len(layout.fields), write_version), value_head(0, write_version)
     forgotten_ms = (now + TOMBSTONE - EPOCH) // _MILLISECOND
     records = []
     for key, row, since, until, gone in zip(keys, rows, effective, expires, deleted, strict=True):
-        name = opened + ":".join(key).encode() + b"}"
+        name = row_key(prefix, ":".join(key).encode())
         if gone:
             records.append(Record(name, tombstone + stamp(since), forgotten_ms))
         else:

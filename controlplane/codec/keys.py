@@ -39,7 +39,12 @@ def entity_key(layout: Layout, values: Mapping[str, Any]) -> bytes:
 
 def online_key(prefix: bytes, layout: Layout, values: Mapping[str, Any]) -> bytes:
     """The whole key; see `entity_key`."""
-    return b"%b{%b}" % (prefix, entity_key(layout, values))
+    return row_key(prefix, entity_key(layout, values))
+
+
+def row_key(prefix: bytes, entity: bytes) -> bytes:
+    """The whole key of an entity that `entity_key` wrote."""
+    return prefix + b"{" + entity + b"}"
 
 
 def parse_key_text(layout: Layout, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -67,9 +72,9 @@ def key_text(name: str, kind: str) -> Callable[[Any], str]:
     def text(value: Any) -> str:  # noqa: ANN401 - this is where types are checked
         try:
             spelled = spell(value)
-        except (TypeError, ValueError, InvalidOperation):
+            return spelled if _PLAIN(spelled) else quote(spelled, safe="") or "%"
+        except (TypeError, ValueError, InvalidOperation):  # in quote: a lone surrogate has no bytes
             raise _wrong(name, kind, value) from None
-        return spelled if _PLAIN(spelled) else quote(spelled, safe="") or "%"
 
     return text
 
@@ -103,7 +108,6 @@ def _int64(value: Any) -> str:  # noqa: ANN401
 def _string(value: Any) -> str:  # noqa: ANN401
     if not isinstance(value, str):
         raise TypeError
-    value.encode()  # a lone surrogate has no bytes
     return value
 
 

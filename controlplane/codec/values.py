@@ -24,7 +24,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from types import GenericAlias
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -94,34 +94,41 @@ def decode(value: bytes, layout: Layout) -> Decoded:
     Raises:
         PermanentError: it is no value of this layout.
     """
-    decoder, reads = _decoder(layout)
-    try:
-        if value[:1] == _TOMBSTONE:
-            return Decoded(*_TOMBSTONE_DECODER.decode(value), None)
-        version, effective, *stored = decoder.decode(value)
-        for index, read in reads:
-            if stored[index] is not None:
-                stored[index] = read(stored[index])
-    except (msgspec.DecodeError, ValueError, ArithmeticError):
-        raise _foreign() from None
-    return Decoded(version, effective, tuple(stored))
+    version, effective_us, *found = decoder(layout)(value)
+    return Decoded(version, effective_us, tuple(found) or None)
+
+
+@lru_cache
+def decoder(layout: Layout) -> Callable[[bytes], Sequence[Any]]:
+    """The function that decodes values of a layout into rows: write version, effective time, features.
+
+    A row of two is a tombstone. The function raises PermanentError for what is no value of the layout.
+    """
+    whole = msgspec.msgpack.Decoder(GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields))))
+    reads = [(place, _read(field.type)) for place, field in enumerate(layout.fields, start=2)]
+    converted = [(place, read) for place, read in reads if read is not None]
+
+    def decode_row(value: bytes) -> Sequence[Any]:
+        try:
+            if value.startswith(_TOMBSTONE):
+                return _TOMBSTONE_DECODER.decode(value)
+            if not converted:
+                return cast("Sequence[Any]", whole.decode(value))
+            row = list(whole.decode(value))
+            for place, read in converted:
+                if row[place] is not None:
+                    row[place] = read(row[place])
+        except (msgspec.DecodeError, ValueError, ArithmeticError):
+            raise _foreign() from None
+        return row
+
+    return decode_row
 
 
 def _foreign() -> PermanentError:
     return PermanentError(
         "the online store holds a value that was not written in the layout of its view",
         hint="something else writes under this key, or damaged it: sync the view again",
-    )
-
-
-@lru_cache
-def _decoder(layout: Layout) -> tuple[msgspec.msgpack.Decoder[Any], list[tuple[int, Callable[[Any], Any]]]]:
-    """The typed decoder, and the features that MessagePack has in another form than Python."""
-    stored = tuple(_stored(field.type) for field in layout.fields)
-    reads = [(index, _read(field.type)) for index, field in enumerate(layout.fields)]
-    return (
-        msgspec.msgpack.Decoder(GenericAlias(tuple, (int, int, *stored))),
-        [(index, read) for index, read in reads if read is not None],
     )
 
 

@@ -20,7 +20,7 @@ from controlplane.serving.layout import ServiceLayout, ViewLayout
 from controlplane.serving.vector import FeatureVector, Row, Status
 from controlplane.types import MICROSECOND, micros
 
-_MISSING = Row(Status.MISSING, None)
+_MISSING: Row = (Status.MISSING, None)
 
 
 class OnlineReader:
@@ -55,7 +55,7 @@ class OnlineReader:
                 defaults[version.view] = _defaults(version)
             ready = _View(service.namespace, version, defaults[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
-        self._views = [next(iter(versions.values())) for versions in self._known.values()]
+        self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
         self._places = {name: place for place, name in enumerate(names)}
         self._refresh_at = -float("inf")
@@ -68,12 +68,12 @@ class OnlineReader:
     @property
     def key_names(self) -> list[str]:
         """The keys that a request must give, in order."""
-        return list(dict.fromkeys(name for view in self._views for name, _ in view.layout.keys))
+        return list(dict.fromkeys(name for view in self._views.all for name, _ in view.keys))
 
     @property
     def versions(self) -> dict[str, str]:
         """The version of each view that was read last."""
-        return {view.name: view.version for view in self._views}
+        return {view.name: view.version for view in self._views.all}
 
     @overload
     def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
@@ -99,7 +99,7 @@ class OnlineReader:
     def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
         self._refresh()
         views = self._views
-        names = [view.key(request) for request in requests for view in views]
+        names = [name for request in requests for name in views.keys(request)]
         found = iter(self._store.read([name for name in names if name is not None]))
         answers = iter([None if name is None else next(found) for name in names])
         now_us = micros(self._clock())
@@ -107,7 +107,7 @@ class OnlineReader:
         for _ in requests:
             values: list[Any] = []
             rows: list[Row] = []
-            for view in views:
+            for view in views.all:
                 view.read(next(answers), now_us, values, rows)
             vectors.append(FeatureVector(self._places, values, rows))
         return vectors
@@ -117,10 +117,12 @@ class OnlineReader:
         if now < self._refresh_at:
             return
         serving = self._store.get_fields(self._serving)
-        self._views = [
-            versions.get(serving.get(view.encode(), b"").decode(), next(iter(versions.values())))
-            for view, versions in self._known.items()
-        ]
+        self._views = _Views(
+            [
+                versions.get(serving.get(view.encode(), b"").decode(), next(iter(versions.values())))
+                for view, versions in self._known.items()
+            ]
+        )
         self._refresh_at = now + self._refresh_seconds
 
 
@@ -135,48 +137,71 @@ class _View:
 
     def __init__(self, namespace: str, view: ViewLayout, features: Mapping[str, Any]) -> None:
         self.name, self.version = view.view, view.version
-        self._prefix = naming.online_prefix(namespace, view.view, view.version)
-        keys = tuple((view.request_keys.get(name, name), kind) for name, kind in view.layout.keys)
-        self.layout = msgspec.structs.replace(view.layout, keys=keys)  # so that errors speak of the request's names
+        self.prefix = naming.online_prefix(namespace, view.view, view.version)
+        self.keys = tuple((view.request_keys.get(name, name), kind) for name, kind in view.layout.keys)
+        self._layout = msgspec.structs.replace(view.layout, keys=self.keys)  # so that errors speak of a request's names
+        self._decode = codec.decoder(view.layout)
         self._ttl_us = None if view.layout.ttl is None else view.layout.ttl // MICROSECOND
         self._defaults = list(features.values())
-        places = {field.name: place for place, field in enumerate(view.layout.fields)}
+        places = {field.name: place for place, field in enumerate(view.layout.fields, start=2)}
         self._places = [places.get(feature) for feature in features]
+        self._plain = self._places == list(places.values())  # all features, in the order of the value
 
-    def key(self, request: Mapping[str, Any]) -> bytes | None:
-        """The row's key; None where a part of it is null."""
-        for name, kind in self.layout.keys:
+    def entity(self, request: Mapping[str, Any]) -> bytes | None:
+        """What stands between the braces of the row's key; None where a part of it is null."""
+        for name, kind in self.keys:
             if name not in request:
                 raise PlaneError(
                     f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
                     hint=f"give {name}=..., or None where there is no such entity",
                 )
-        if any(request[name] is None for name, _ in self.layout.keys):
-            return None
-        return codec.online_key(self._prefix, self.layout, request)
+            if request[name] is None:
+                return None
+        return codec.entity_key(self._layout, request)
 
     def read(self, value: bytes | None, now_us: int, values: list[Any], rows: list[Row]) -> None:
         """Add the selected features to `values`, and to `rows` how each was found."""
         row, found = self._found(value, now_us)
-        if found is None:
-            values += [[] if default == () else default for default in self._defaults]
-            rows += [row] * len(self._defaults)
+        if found is not None and self._plain:
+            values += found[2:]
+            rows += [row] * len(self._places)
             return
         for place, default in zip(self._places, self._defaults, strict=True):
-            if place is None:
-                values.append([] if default == () else default)
-                rows.append(_MISSING)
-            else:
+            if found is not None and place is not None:
                 values.append(found[place])
                 rows.append(row)
+            else:
+                values.append([] if default == () else default)
+                rows.append(_MISSING if found is not None else row)
 
-    def _found(self, value: bytes | None, now_us: int) -> tuple[Row, tuple[Any, ...] | None]:
+    def _found(self, value: bytes | None, now_us: int) -> tuple[Row, Sequence[Any] | None]:
         if value is None:
             return _MISSING, None
-        _, effective_us, found = codec.decode(value, self.layout)
+        found = self._decode(value)
+        effective_us = found[1]
         if self._ttl_us is not None and now_us >= effective_us + self._ttl_us:
-            return Row(Status.EXPIRED, effective_us), None
-        return (_MISSING if found is None else Row(Status.PRESENT, effective_us)), found
+            return (Status.EXPIRED, effective_us), None
+        return (_MISSING, None) if len(found) == 2 else ((Status.PRESENT, effective_us), found)
+
+
+class _Views:
+    """The versions that are read now; those with the same keys write an entity only once."""
+
+    def __init__(self, views: list[_View]) -> None:
+        self.all = views
+        leaders: dict[tuple[tuple[str, str], ...], _View] = {}
+        for view in views:
+            leaders.setdefault(view.keys, view)
+        self._leaders = list(leaders.values())
+        self._prefixes = [(view.prefix, list(leaders).index(view.keys)) for view in views]
+
+    def keys(self, request: Mapping[str, Any]) -> list[bytes | None]:
+        """The key of each view's row; None where a part of it is null."""
+        entities = [leader.entity(request) for leader in self._leaders]
+        return [
+            None if (entity := entities[leader]) is None else codec.row_key(prefix, entity)
+            for prefix, leader in self._prefixes
+        ]
 
 
 def _defaults(view: ViewLayout) -> dict[str, Any]:

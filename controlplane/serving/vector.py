@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from controlplane.types import from_micros
 
@@ -27,11 +27,8 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-class Row(NamedTuple):
-    """How the row of a feature was found; `effective_us` is None where there is none."""
-
-    status: Status
-    effective_us: int | None
+Row = tuple[Status, int | None]
+"""How the row of a feature was found, and its effective time in microseconds since the epoch."""
 
 
 class FeatureVector(Mapping[str, Any]):
@@ -63,12 +60,12 @@ class FeatureVector(Mapping[str, Any]):
     def status(self, name: str) -> Status:
         """Why a feature's value is what it is."""
         place = self._places[name]
-        status = self._rows[place].status
+        status = self._rows[place][0]
         return Status.NULL if status is Status.PRESENT and self._values[place] is None else status
 
     def effective_time(self, name: str) -> datetime | None:
         """The moment from which the value counts; None where no row was found."""
-        since = self._rows[self._places[name]].effective_us
+        since = self._rows[self._places[name]][1]
         return None if since is None else from_micros(since)
 
     @property
