@@ -4,7 +4,7 @@ Importing it loads only what definitions need; `ControlPlane` and `FeatureClient
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from controlplane.definitions import (
     Aggregate,
@@ -35,8 +35,9 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in ("ControlPlane", "FeatureClient"):
         # lazy: the SDK takes a second to import, and definition files do not need it
-        return getattr(importlib.import_module("controlplane.sdk"), name)
+        found: object = getattr(importlib.import_module("controlplane.sdk"), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -44,7 +44,7 @@ def connector(kind: str) -> Callable[..., Any]:
     return loaded
 
 
-def _open(config: Mapping[str, Any], what: str) -> Any:
+def _open(config: Mapping[str, Any], what: str) -> Any:  # noqa: ANN401 - what it is, the caller knows
     options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
     try:
         return connector(str(config["kind"]))(**options)

@@ -6,10 +6,8 @@ Everything is composed here from the rooms below; nothing is decided and nothing
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +18,7 @@ from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
 from controlplane.local import airflow, valkey
 from controlplane.local.airflow_client import AirflowClient
-from controlplane.local.partitions import run_partitions
+from controlplane.local.partitions import partition_keys, run_partitions
 from controlplane.monitor import doctor
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
@@ -30,15 +28,16 @@ from controlplane.ports import OnlineStore
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.registry.schedule import timing
 from controlplane.render.dialects import dialect
-from controlplane.render.program import build, layout
+from controlplane.render.program import build
 from controlplane.render.release import Release
-from controlplane.render.training import views_of
 from controlplane.render.views import render_view
 from controlplane.runtime import datasets
 from controlplane.runtime.materialize import Materialized, bring_online, materialize, missing
 from controlplane.runtime.tasks import SyncReport
-from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, ViewLayout
+from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout
+from controlplane.serving.service import service_layout
 from controlplane.state import Deployment
 from controlplane.types import Interval
 
@@ -175,7 +174,7 @@ class ControlPlane:
                     continue
                 covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
                 try:
-                    pieces = missing(build(manifest, view).timing, () if recompute else covered, project.now(), within)
+                    pieces = missing(build(manifest, view), () if recompute else covered, project.now(), within)
                     found.append(self._run_view(manifest, view, pieces, resync, on_progress))
                 except PlaneError as error:
                     failed.add(view.name)
@@ -266,9 +265,9 @@ class ControlPlane:
         """
         self.deployed()
         environment = self.project.environment
-        connections = {environment.warehouse_conn_id: _connection(environment.warehouse)}
+        connections = {environment.warehouse_conn_id: airflow.connection(environment.warehouse)}
         if (online := self.project.online_config()) is not None:
-            connections[environment.online_conn_id] = _connection({"kind": "plane_redis", **online})
+            connections[environment.online_conn_id] = airflow.connection({"kind": "plane_redis", **online})
         server = airflow.up(
             environment.airflow_home,
             bundle_root=environment.releases,
@@ -298,11 +297,8 @@ class ControlPlane:
             raise PlaneError("Airflow does not run here", hint="run `plane airflow up` first")
         return run_partitions(
             AirflowClient(server.url),
-            {
-                view.name: naming.dag_id(manifest.project, manifest.environment, view.name)
-                for view in chosen
-            },
-            {view.name: _partitions(manifest, view, within, self.project.now()) for view in chosen},
+            {view.name: naming.dag_id(manifest.project, manifest.environment, view.name) for view in chosen},
+            {view.name: partition_keys(timing(view), within, self.project.now()) for view in chosen},
             lambda view, step, done, total: on_progress(Progress(view, step, done, total)),
         )
 
@@ -353,51 +349,6 @@ class ControlPlane:
         return f"{d.quote(naming.CONTROL_SCHEMA)}.{d.quote('ledger')}"
 
 
-def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:
-    """How a feature service lies in the online store.
-
-    Args:
-        manifest: what is deployed.
-        service: the name of the service.
-        earlier: what was deployed before, newest first: a redefined view is read in its old version until the new
-            one is complete.
-
-    Raises:
-        PlaneError: there is no such service, or one of its views is not kept online.
-    """
-    spec = manifest.service(service)
-    views = views_of(manifest, spec)
-    offline = [view.name for view in views if not view.online]
-    if offline:
-        text = f"feature service {service!r} reads views that are not kept online: {', '.join(offline)}"
-        raise PlaneError(text, hint="declare online=True and deploy")
-    names = [view.name for view in views]
-    old = [view for m in earlier for view in m.views if view.name in names and view.online]
-    versions = {(view.name, view.fingerprint): view for view in [*views, *old]}
-    return ServiceLayout(
-        name=service,
-        namespace=manifest.namespace,
-        views=tuple(
-            ViewLayout(v.name, v.fingerprint, layout(v), tuple(f for name, f in spec.features if name == v.name))
-            for v in versions.values()
-        ),
-    )
-
-
-def _partitions(manifest: Manifest, view: ViewSpec, within: Interval, now: datetime) -> list[str]:
-    """Airflow's keys of the view's due intervals inside a range."""
-    times = build(manifest, view).timing
-    due = times.due(now)
-    part = times.inside(within, due) if due else None
-    return [naming.partition_key(piece.start) for piece in part.split(view.schedule)] if part else []
-
-
-def _connection(config: Mapping[str, Any]) -> str:
-    """An Airflow connection as JSON: the connector's options are its extra."""
-    options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
-    return json.dumps({"conn_type": config["kind"], "extra": options})
-
-
 class FeatureClient:
     """Reads features online: `FeatureClient("path/to/project").get("late_arrival", {"origin": "JFK"})`.
 
@@ -419,4 +370,3 @@ class FeatureClient:
     def close(self) -> None:
         """Close the connections."""
         self._plane.close()
-

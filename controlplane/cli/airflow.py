@@ -52,7 +52,9 @@ def run(
     """Let the running Airflow compute a range, one run for each interval, and wait for it."""
     within = interval(start, end)
     if within is None:
-        raise PlaneError("give the range: --start and --end", hint="plane airflow run --start 2013-12-31 --end 2014-01-01")
+        raise PlaneError(
+            "give the range: --start and --end", hint="plane airflow run --start 2013-12-31 --end 2014-01-01"
+        )
     with control_plane(directory, environment) as plane, present.progress(quiet=json) as on_progress:
         found = plane.airflow_run(views or (), within, on_progress=on_progress)
     if json:

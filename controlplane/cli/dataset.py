@@ -14,7 +14,9 @@ from controlplane.errors import PlaneError
 app = typer.Typer(help="Training sets: point-in-time correct, versioned tables in the warehouse.", no_args_is_help=True)
 
 
-@app.command(epilog="Example: plane dataset create late_2013 --service late_arrival --spine raw.spine --time predict_at")
+@app.command(
+    epilog="Example: plane dataset create late_2013 --service late_arrival --spine raw.spine --time predict_at"
+)
 def create(
     name: Annotated[str, typer.Argument(help="Name of the training set; each creation is a new version.")],
     service: Annotated[str, typer.Option(help="Feature service whose features it gets.")],

@@ -22,7 +22,7 @@ def command(
     with control_plane(directory, environment) as plane:
         if not yes and not json:
             planned = plane.plan()
-            dropped = [action.view for action in planned.actions if action.__struct_config__.tag == "drop_view"]
+            dropped = planned.dropped
             if dropped and not present.confirm(f"This drops {', '.join(dropped)}. Deploy?"):
                 raise typer.Exit(1)
         with present.steps("deploy", quiet=json) as on_step:

@@ -100,7 +100,13 @@ def progress(*, quiet: bool) -> Iterator[Callable[[sdk.Progress], None]]:
     if not _err.is_terminal:
         yield _plain_progress()
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, TextColumn("{task.fields[step]}"), console=_err) as bars:
         tasks: dict[str, Any] = {}
 
@@ -149,7 +155,7 @@ def _action(action: Action) -> Iterator[Text]:
         yield Text(f"    {_change(change)}")
 
 
-def _consequence(tag: str, action: Any) -> str:
+def _consequence(tag: str, action: Action) -> str:
     return {
         "create_view": "new: its tables are created",
         "redefine_view": "its values change: a new version is computed, the old one shows until it is complete",
@@ -165,7 +171,9 @@ def _consequence(tag: str, action: Any) -> str:
 def _change(change: Change) -> str:
     if not change.before:
         return f"+ {change.name}: {change.after}"
-    return f"- {change.name}: {change.before}" if not change.after else f"{change.name}: {change.before} -> {change.after}"
+    return (
+        f"- {change.name}: {change.before}" if not change.after else f"{change.name}: {change.before} -> {change.after}"
+    )
 
 
 def _forecasts(found: Sequence[Forecast]) -> None:
@@ -202,7 +210,9 @@ def runs(found: Sequence[sdk.ViewRun]) -> None:
 
 def status(found: Sequence[ViewStatus]) -> None:
     """How fresh every view is."""
-    table = _table("feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner")
+    table = _table(
+        "feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner"
+    )
     colours = {"up to date": "green", "behind": "yellow", "not computed": "red"}
     for view in found:
         lag = view.online_problem or ("not synced" if view.sync_lag is None else _short(view.sync_lag))

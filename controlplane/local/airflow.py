@@ -126,6 +126,12 @@ def up(
         return _server(home, read_state(home / "state.json"))
 
 
+def connection(config: Mapping[str, Any]) -> str:
+    """An Airflow connection as JSON: its type is the connector's `kind`, its extra the connector's options."""
+    options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
+    return json.dumps({"conn_type": config["kind"], "extra": options})
+
+
 def find(home: Path) -> AirflowServer | None:
     """The Airflow in `home` if all of its components run and are healthy."""
     home = home.absolute()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
+from controlplane import naming
 from controlplane.errors import TransientError
 from controlplane.local.airflow_client import AirflowClient
+from controlplane.registry.schedule import Timing
+from controlplane.types import Interval
 
 _FINISHED = ("success", "failed")
 _POLL_SECONDS = 0.5
@@ -54,6 +58,13 @@ def run_partitions(
             raise TransientError(text, hint=f"look at {client.url}/dags")
         time.sleep(_POLL_SECONDS)
     return {name: {key: states[name, key] for key in partitions[name]} for name in dags}
+
+
+def partition_keys(timing: Timing, within: Interval, now: datetime) -> list[str]:
+    """Airflow's keys of a view's intervals that are due at `now` and lie inside a range."""
+    due = timing.due(now)
+    part = timing.inside(within, due) if due else None
+    return [naming.partition_key(piece.start) for piece in part.split(timing.schedule)] if part else []
 
 
 def _await_dags(client: AirflowClient, dag_ids: Sequence[str], patience: float) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from controlplane.plan.actions import Action
+from controlplane.plan.actions import Action, DropView
 from controlplane.plan.diff import diff
 from controlplane.plan.forecast import Covered, Forecast, forecast
 from controlplane.registry import manifest as manifests
@@ -29,6 +29,11 @@ class Plan(msgspec.Struct, frozen=True):
     def empty(self) -> bool:
         """Whether a deploy would change nothing."""
         return not self.actions
+
+    @property
+    def dropped(self) -> list[str]:
+        """The feature views that a deploy would drop."""
+        return [action.view for action in self.actions if isinstance(action, DropView)]
 
 
 def make_plan(

@@ -15,6 +15,7 @@ from controlplane.definitions import BatchFeatureView, BatchSource, Entity, Feat
 from controlplane.errors import Location, PlaneError, Problems
 from controlplane.ports import Warehouse
 from controlplane.registry import graph, transformation
+from controlplane.registry.features import RESERVED
 from controlplane.registry.loader import Definitions
 from controlplane.registry.manifest import EntitySpec, Manifest, ServiceSpec, SourceSpec, ViewSpec
 from controlplane.registry.problems import Collector, listing
@@ -112,6 +113,9 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
         collector.add(f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}')
     for name, text in entity.keys.items():
         what = f"entity {entity.name!r}, key {name!r}"
+        if not naming.is_name(name) or name.lower() in RESERVED:
+            hint = f"let the view's SQL rename the column; names of ours are: {listing(RESERVED)}"
+            collector.add(f"{what}: that can't name a key", entity.location, hint)
         canonical = collector.parsed(what, parse_type, text, entity.location)
         if canonical is None:
             continue

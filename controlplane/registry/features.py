@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from controlplane import naming
@@ -14,7 +14,19 @@ from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Feature
 from controlplane.registry.problems import Collector, listing
 from controlplane.types import format_duration, parse_duration, parse_type
 
-RESERVED = ("valid_from", "valid_to", "expires_at", "is_deleted", "version", "tile_start", "event_time")
+RESERVED = (
+    "valid_from",
+    "valid_to",
+    "expires_at",
+    "is_deleted",
+    "version",
+    "write_version",
+    "tile_start",
+    "event_time",
+    "moment",
+    "place",
+)
+"""Names of columns of ours, which stand beside keys and features."""
 
 
 def conditions(view: BatchFeatureView, dialect: str, what: str) -> dict[str, str]:
@@ -23,7 +35,7 @@ def conditions(view: BatchFeatureView, dialect: str, what: str) -> dict[str, str
     for index, feature in enumerate(view.features):
         if isinstance(feature, Aggregate) and feature.where is not None:
             try:
-                transformation.parse_condition(feature.where, dialect)
+                transformation.check_condition(feature.where, dialect)
             except ValueError:
                 continue  # noted by compile_features
             found[_condition(index)] = feature.where
@@ -57,7 +69,8 @@ def compile_features(
     found: list[Feature] = []
     if not view.features:
         collector.add(f"{what} has no features", view.location, "give features=[Attribute(...) or Aggregate(...)]")
-    for index, feature in enumerate(view.features):
+    features: Sequence[object] = view.features  # a file may hold anything
+    for index, feature in enumerate(features):
         if isinstance(feature, Attribute):
             candidates: list[Feature] = _attribute(feature, what, columns, collector)
         elif isinstance(feature, Aggregate):
@@ -85,9 +98,7 @@ def _check_name(name: str, what: str, feature: Attribute | Aggregate, taken: set
         collector.add(text, feature.location, "give one of them another name=")
 
 
-def _attribute(
-    feature: Attribute, what: str, columns: Mapping[str, str], collector: Collector
-) -> list[Feature]:
+def _attribute(feature: Attribute, what: str, columns: Mapping[str, str], collector: Collector) -> list[Feature]:
     place = f"{what}, attribute {feature.name!r}"
     column = feature.column or feature.name
     declared = collector.parsed(place, parse_type, feature.type, feature.location)
@@ -171,11 +182,9 @@ def _column(
         return None
 
 
-def _condition_fits(
-    feature: Aggregate, place: str, condition: str | None, dialect: str, collector: Collector
-) -> bool:
+def _condition_fits(feature: Aggregate, place: str, condition: str | None, dialect: str, collector: Collector) -> bool:
     try:
-        transformation.parse_condition(feature.where or "", dialect)
+        transformation.check_condition(feature.where or "", dialect)
     except ValueError as error:
         collector.add(f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0")
         return False

@@ -7,10 +7,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.errors import DefinitionError, Location, PlaneError
 from controlplane.registry.usercode import running
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -71,9 +74,15 @@ def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneErr
             origin = getattr(sys.modules[name], "__file__", None)
             if origin and str(Path(origin).parent) in folders:
                 del sys.modules[name]
-    for found in (definitions.entities, definitions.sources, definitions.views, definitions.services):
-        found.sort(key=lambda d: (d.location.file, d.location.line))  # type: ignore[attr-defined]
+    definitions.entities.sort(key=_place)
+    definitions.sources.sort(key=_place)
+    definitions.views.sort(key=_place)
+    definitions.services.sort(key=_place)
     return definitions, problems
+
+
+def _place(definition: Entity | BatchSource | BatchFeatureView | FeatureService) -> tuple[str, int]:
+    return definition.location.file, definition.location.line
 
 
 def _run(path: Path) -> object:
@@ -97,11 +106,12 @@ def _run(path: Path) -> object:
 
 def _collect(module: object, definitions: Definitions) -> None:
     for value in vars(module).values():
-        for kind, found in (
-            (Entity, definitions.entities),
-            (BatchSource, definitions.sources),
-            (BatchFeatureView, definitions.views),
-            (FeatureService, definitions.services),
-        ):
-            if isinstance(value, kind) and not any(value is known for known in found):  # type: ignore[attr-defined]
-                found.append(value)  # type: ignore[attr-defined]
+        _note(value, Entity, definitions.entities)
+        _note(value, BatchSource, definitions.sources)
+        _note(value, BatchFeatureView, definitions.views)
+        _note(value, FeatureService, definitions.services)
+
+
+def _note(value: object, kind: type[T], found: list[T]) -> None:
+    if isinstance(value, kind) and not any(value is known for known in found):
+        found.append(value)

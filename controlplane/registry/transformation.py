@@ -54,7 +54,7 @@ def text_of(view: BatchFeatureView) -> str:
     return text.strip().rstrip(";").rstrip()
 
 
-def parse(sql: str, dialect: str) -> exp.Expression:
+def parse(sql: str, dialect: str) -> exp.Query:
     """The syntax tree of one query.
 
     Raises:
@@ -69,8 +69,8 @@ def parse(sql: str, dialect: str) -> exp.Expression:
     return statements[0]
 
 
-def parse_condition(sql: str, dialect: str) -> exp.Expression:
-    """The syntax tree of a condition on a row.
+def check_condition(sql: str, dialect: str) -> None:
+    """Check that the text is a condition on a row.
 
     Raises:
         ValueError: the text is not one expression without a subquery.
@@ -81,10 +81,9 @@ def parse_condition(sql: str, dialect: str) -> exp.Expression:
         raise ValueError(f"its condition does not parse: {_plain(error)}") from None
     if condition is None or condition.find(exp.Query) or not isinstance(condition.this, exp.Paren):
         raise ValueError("its condition must be one expression on the columns of a row")
-    return condition.this.this
 
 
-def canonical(tree: exp.Expression, dialect: str) -> str:
+def canonical(tree: exp.Query, dialect: str) -> str:
     """One spelling of a syntax tree, for fingerprints: comments and white space change nothing."""
     return tree.sql(dialect=dialect, comments=False)
 

@@ -15,8 +15,8 @@ from controlplane.errors import PermanentError, PlaneError
 from controlplane.ports import Warehouse
 from controlplane.registry import transformation
 from controlplane.registry.features import compile_features, conditions
-from controlplane.registry.grid import Grid, check_grid
-from controlplane.registry.manifest import Column, Feature, SourceSpec, ViewSpec
+from controlplane.registry.grid import check_grid
+from controlplane.registry.manifest import Column, SourceSpec, ViewSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.usercode import running
 from controlplane.types import parse_type
@@ -90,17 +90,14 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
 
 def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec]) -> str:
     """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone."""
-    feature = [
-        msgspec.structs.replace(f, description="") if isinstance(f, Feature) else f  # a description decides nothing
-        for f in view.features
-    ]
+    features = [msgspec.structs.replace(f, description="") for f in view.features]
     decides = (
         view.name,
         view.keys,
         canonical_sql,
         view.timestamp,
         view.tie_breaker,
-        feature,
+        features,
         view.schedule,
         view.tile,
         view.delay,
@@ -195,9 +192,7 @@ def _columns(
     for source in sources:
         exists = source.table.removeprefix(f"{context.schema}.") not in context.views
         relations[source.name] = (
-            f"SELECT * FROM {source.table}"
-            if exists
-            else transformation.stand_in(source.columns, context.dialect)
+            f"SELECT * FROM {source.table}" if exists else transformation.stand_in(source.columns, context.dialect)
         )
     extra = "".join(f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items())
     query = f"{transformation.framed(sql, relations)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
@@ -217,5 +212,3 @@ def _check_column(
     elif kind is not None and columns[name] != kind:
         hint = f"cast it in the SQL, or declare {columns[name]!r}"
         collector.add(f"{what} is {columns[name]}, declared {kind}", view.location, hint)
-
-

@@ -190,7 +190,7 @@ class _Context:
 
     @cached_property
     def window_values(self) -> list[tuple[str, str]]:
-        return [(self._d.quote(a.name), self._tiles.value(a, "t", "p.at")) for a in self._view.aggregates]
+        return [(self._d.quote(a.name), self._tiles.value(a, "t", "p.moment")) for a in self._view.aggregates]
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:
@@ -199,7 +199,7 @@ class _Context:
 
     @cached_property
     def farthest(self) -> str:
-        return self._d.plus("p.at", -schedule.depth(self._view))
+        return self._d.plus("p.moment", -schedule.depth(self._view))
 
     @cached_property
     def farthest_of_all(self) -> str:
@@ -212,25 +212,27 @@ class _Context:
         first = view.start + view.schedule
         found = []
         for shift in shifts(view.aggregates, tile, bool(view.attributes)):
-            at = d.ceil(d.plus("tile_start", shift), view.schedule)
+            moment = d.ceil(d.plus("tile_start", shift), view.schedule)
             after = d.plus(self.points_after, -shift - view.schedule)
             if schedule.read_start(view) < view.start:
                 # Tiles before the start are there for the first windows: they change nothing earlier, however old.
-                at = f"CASE WHEN tile_start < {self.start} THEN greatest({at}, {d.instant(first)}) ELSE {at} END"
+                moment = (
+                    f"CASE WHEN tile_start < {self.start} THEN greatest({moment}, {d.instant(first)}) ELSE {moment} END"
+                )
                 oldest = d.instant(schedule.read_start(view) - view.tile)
                 after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
-            found.append({"at": at, "after": after})
+            found.append({"moment": moment, "after": after})
         return found
 
     @cached_property
     def effective(self) -> str:
-        return self._d.plus("p.at", self._view.delay)
+        return self._d.plus("p.moment", self._view.delay)
 
     @cached_property
     def expires_at(self) -> str:
         if self._view.ttl is None:
             return f"CAST(NULL AS {self._d.type('timestamp')})"
-        return self._d.plus("p.at", self._view.delay + self._view.ttl)
+        return self._d.plus("p.moment", self._view.delay + self._view.ttl)
 
     @cached_property
     def attribute_tiles(self) -> str:

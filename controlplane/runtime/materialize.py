@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.ports import OnlineStore, Warehouse
-from controlplane.registry.schedule import Timing
 from controlplane.render.program import Program
 from controlplane.runtime import tasks
 from controlplane.runtime.variables import fill, run_variables
@@ -17,17 +16,20 @@ LONGEST = timedelta(days=92)
 """The longest stretch of time that one run computes at once; it bounds the memory and the time of a run."""
 
 
-def missing(timing: Timing, covered: Iterable[Interval], now: datetime, within: Interval | None = None) -> list[Interval]:
+def missing(
+    program: Program, covered: Iterable[Interval], now: datetime, within: Interval | None = None
+) -> list[Interval]:
     """The stretches that are due at `now` and not covered, in order, none longer than `LONGEST`.
 
-    `within` limits them: only whole intervals inside it count.
+    A static view is read as a whole, however long the stretch. `within` limits them: only whole intervals inside it.
     """
-    due = timing.due(now)
+    due = program.timing.due(now)
     if due is not None and within is not None:
-        due = timing.inside(within, due)
+        due = program.timing.inside(within, due)
     if due is None:
         return []
-    return [piece for gap in subtract(due, list(covered)) for piece in gap.split(LONGEST)]
+    longest = due.end - due.start if program.static else LONGEST
+    return [piece for gap in subtract(due, list(covered)) for piece in gap.split(longest)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,42 @@
+"""A deployed feature service -> the layout that its readers need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane.errors import PlaneError
+from controlplane.registry.manifest import Manifest
+from controlplane.render.program import layout
+from controlplane.render.training import views_of
+from controlplane.serving.layout import ServiceLayout, ViewLayout
+
+
+def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:
+    """How a feature service lies in the online store.
+
+    Args:
+        manifest: what is deployed.
+        service: the name of the service.
+        earlier: what was deployed before, newest first: a redefined view is read in its old version until the new
+            one is complete.
+
+    Raises:
+        PlaneError: there is no such service, or one of its views is not kept online.
+    """
+    spec = manifest.service(service)
+    views = views_of(manifest, spec)
+    offline = [view.name for view in views if not view.online]
+    if offline:
+        text = f"feature service {service!r} reads views that are not kept online: {', '.join(offline)}"
+        raise PlaneError(text, hint="declare online=True and deploy")
+    names = [view.name for view in views]
+    old = [view for m in earlier for view in m.views if view.name in names and view.online]
+    versions = {(view.name, view.fingerprint): view for view in [*views, *old]}
+    return ServiceLayout(
+        name=service,
+        namespace=manifest.namespace,
+        views=tuple(
+            ViewLayout(v.name, v.fingerprint, layout(v), tuple(f for name, f in spec.features if name == v.name))
+            for v in versions.values()
+        ),
+    )

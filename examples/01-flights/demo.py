@@ -1,0 +1,93 @@
+"""The whole story in one command: load, plan, deploy, compute, run Airflow, read online, build a training set.
+
+Run it again and it says that there is nothing to do. `--keep-airflow` leaves Airflow's UI up.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+
+HERE = Path(__file__).resolve().parent
+PLANE = Path(sys.executable).with_name("plane")
+COMPUTED_HERE_UNTIL = "2014-01-01T02:00Z"
+END = "2014-01-01T06:00Z"
+
+
+def say(text: str) -> None:
+    print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
+
+
+def plane(*arguments: str) -> None:
+    print(f"$ plane {shlex.join(arguments)}", flush=True)
+    subprocess.run([PLANE, *arguments], cwd=HERE, check=True)
+
+
+def asked(*arguments: str) -> list:
+    answer = subprocess.run([PLANE, *arguments, "--json"], cwd=HERE, check=True, stdout=subprocess.PIPE)
+    return json.loads(answer.stdout)
+
+
+def load() -> None:
+    warehouse = HERE / ".plane" / "warehouse.duckdb"
+    if warehouse.exists():
+        print("the warehouse is loaded already")
+        return
+    warehouse.parent.mkdir(exist_ok=True)
+    draft = warehouse.with_suffix(".loading")
+    draft.unlink(missing_ok=True)
+    with duckdb.connect(str(draft)) as connection:
+        connection.execute((HERE / "load.sql").read_text().replace("'data/", f"'{HERE}/data/"))
+        [(flights, departures)] = connection.execute(
+            "SELECT (SELECT count(*) FROM raw.flights), (SELECT count(*) FROM raw.departures)"
+        ).fetchall()
+    draft.rename(warehouse)
+    print(f"loaded {flights:,} flights, {departures:,} of which departed")
+
+
+def main() -> None:
+    started = time.monotonic()
+    keep_airflow = "--keep-airflow" in sys.argv[1:]
+    say("1. The warehouse that a team has already: raw tables of flights, weather and planes in DuckDB")
+    load()
+    say("2. What would a deploy change, and what would then be computed?")
+    plane("plan")
+    say("3. Make it true: tables in the warehouse, DAGs for Airflow")
+    plane("deploy", "--yes")
+    say("4. Compute the whole year, all but its last hours")
+    plane("run", "--end", COMPUTED_HERE_UNTIL)
+    behind = [view["view"] for view in asked("status") if view["missing_intervals"]]
+    if behind or keep_airflow:
+        say("5. The last hours run in Airflow, as every hour would")
+        plane("airflow", "up")
+    if behind:
+        plane("airflow", "run", "--start", COMPUTED_HERE_UNTIL, "--end", END)
+    elif not keep_airflow:
+        say("5. Every hour is computed already: nothing is left for Airflow")
+    say("6. What a model reads in milliseconds, for a flight from JFK")
+    plane("get", "late_arrival", "--key", "origin=JFK", "--key", "carrier=B6", "--key", "tailnum=N593JB")
+    say("7. A training set of all flights, each with what was known two hours before its scheduled departure")
+    if any(dataset["name"] == "late_2013" for dataset in asked("dataset", "list")):
+        plane("dataset", "list")
+    else:
+        spine = ["--service", "late_arrival", "--spine", "spine.sql", "--time", "predict_at"]
+        plane("dataset", "create", "late_2013", *spine)
+    say("8. How fresh is everything?")
+    plane("status")
+    nothing = not behind and (HERE / ".plane" / "demo-ran").exists()
+    (HERE / ".plane" / "demo-ran").touch()
+    if keep_airflow:
+        plane("airflow", "up")
+        print("Stop it with: plane stop")
+    else:
+        plane("stop")
+    end = "Nothing had to be done: all was there already." if nothing else "Done. Run it again: it will do nothing."
+    say(f"{end} ({time.monotonic() - started:.0f} s)")
+
+
+if __name__ == "__main__":
+    main()
