@@ -16,7 +16,7 @@ from controlplane.ports import Warehouse
 from controlplane.registry import transformation
 from controlplane.registry.features import compile_features, conditions
 from controlplane.registry.grid import check_grid
-from controlplane.registry.manifest import Column, SourceSpec, ViewSpec
+from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Column, Feature, SourceSpec, ViewSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.usercode import running
 from controlplane.types import parse_type
@@ -58,6 +58,9 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
         _check_column(f"{what}: tie_breaker {name!r}", name, None, columns, view, collector)
     taken = {name for name, _ in keys}
     features = compile_features(view, what, grid, columns, taken, context.dialect, collector)
+    if timestamp is None and any(isinstance(feature, AggregateSpec) for feature in features):
+        hint = "give a source its timestamp, or aggregate in the SQL"
+        collector.add(f"{what}: without an event time there are no windows to aggregate over", view.location, hint)
     if len(collector.found) > before:
         return None
     tree = transformation.parse(sql, context.dialect)
@@ -85,19 +88,18 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
         online=view.online,
     )
     canonical = transformation.canonical(tree, context.dialect)
-    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources))
+    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources, context.dialect))
 
 
-def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec]) -> str:
+def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], dialect: str) -> str:
     """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone."""
-    features = [msgspec.structs.replace(f, description="") for f in view.features]
     decides = (
         view.name,
         view.keys,
         canonical_sql,
         view.timestamp,
         view.tie_breaker,
-        features,
+        [_decisive(feature, dialect) for feature in view.features],
         view.schedule,
         view.tile,
         view.delay,
@@ -108,13 +110,20 @@ def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
 
 
+def _decisive(feature: Feature, dialect: str) -> Feature:
+    if isinstance(feature, AttributeSpec) or feature.where is None:
+        return msgspec.structs.replace(feature, description="")
+    where = transformation.canonical(transformation.parse(f"SELECT 1 WHERE ({feature.where}\n)", dialect), dialect)
+    return msgspec.structs.replace(feature, description="", where=where)
+
+
 def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Column]:
     if not view.entities:
         collector.add(f"{what} has no entities", view.location, "give entities=[...]")
     keys: dict[str, str] = {}
     for entity in view.entities:
         for name, text in entity.keys.items():
-            if name in keys:
+            if name.lower() in {other.lower() for other in keys}:
                 collector.add(f"{what}: two of its entities have the key {name!r}", view.location, "rename one key")
             try:
                 keys[name] = parse_type(text)

@@ -28,7 +28,7 @@ def missing(
         due = program.timing.inside(within, due)
     if due is None:
         return []
-    longest = due.end - due.start if program.static else LONGEST
+    longest = due.end - due.start if program.static else LONGEST // program.timing.schedule * program.timing.schedule
     return [piece for gap in subtract(due, list(covered)) for piece in gap.split(longest)]
 
 

@@ -1,0 +1,224 @@
+"""Random definitions with random data: each as the product's own definition and, by hand, as the oracle's."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import strategies as st
+
+from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from tests.engine.oracle import Predicate, Row, RowFeature, View, WindowFeature
+from tests.engine.rig import micros, naive
+
+SECOND = 1_000_000
+MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
+
+COLUMNS = {
+    "k": "VARCHAR",
+    "n": "BIGINT",
+    "ts": "TIMESTAMP",
+    "tie": "INTEGER",
+    "i": "BIGINT",
+    "f": "DOUBLE",
+    "d": "DECIMAL(12,2)",
+    "s": "VARCHAR",
+    "b": "BOOLEAN",
+    "y": "DATE",
+    "x": "BLOB",
+    "u": "TIMESTAMP",
+}
+KEY_TYPES = {"k": "string", "n": "int64"}
+TYPES = {
+    "i": "int64",
+    "f": "float64",
+    "d": "decimal(12,2)",
+    "s": "string",
+    "b": "bool",
+    "y": "date",
+    "x": "binary",
+    "u": "timestamp",
+}
+NUMBERS = ("i", "f", "d")
+ORDERED = (*NUMBERS, "s", "y", "u")
+VALUES: dict[str, Sequence[Any]] = {
+    "k": ("a", "a", "a", "it's", ""),
+    "n": (0, 0, 2**53 + 1),
+    "tie": (1, 2, 3),
+    "i": (0, 1, 2, -3, 2**53 + 1, 7),
+    "f": (0.5, 1.5, -2.25, 1e12, 0.03, -0.0, 0.0, math.nan, math.inf, -math.inf),
+    "d": (Decimal("0.10"), Decimal("-7.25"), Decimal("9999999999.99"), Decimal("3.00")),
+    "s": ("", "a", "B", "é", "\uffff", "😀"),
+    "b": (True, False),
+    "y": (date(1969, 12, 31), date(2024, 2, 29)),
+    "x": (b"", b"\x00\xff", b"a"),
+    "u": (micros("1969-12-31T23:59:59.999999"), micros("2024-01-01"), micros("2024-01-01T00:00:00.000001")),
+}
+CONDITIONS: Sequence[tuple[str, Predicate]] = (
+    ("i > 0", lambda row: None if row["i"] is None else row["i"] > 0),
+    ("b -- only those", lambda row: row["b"]),
+    ("s IS NULL", lambda row: row["s"] is None),
+    ("f < 1.5", lambda row: None if row["f"] is None else row["f"] < 1.5),
+    ("tie <> 2", lambda row: None if row["tie"] is None else row["tie"] != 2),
+)
+GRIDS = (  # schedule, and the tiles that divide it
+    (5 * MINUTE, (MINUTE, 5 * MINUTE)),
+    (HOUR, (HOUR, 10 * MINUTE, 30 * MINUTE)),
+    (6 * HOUR, (6 * HOUR, 2 * HOUR)),
+    (DAY, (DAY, HOUR, 12 * HOUR)),
+    (7 * DAY, (7 * DAY, DAY)),
+)
+ORIGINS = (micros("2024-01-04"), micros("1969-12-25"))  # Thursdays, where weekly grids begin
+
+
+@dataclass(frozen=True)
+class Case:
+    """One view, written twice, and the number of its intervals that are computed; `rows` are the oracle's."""
+
+    definition: BatchFeatureView
+    view: View
+    rows: list[dict[str, Any]]
+    intervals: int
+
+    @property
+    def end(self) -> int:
+        """Where the last interval ends."""
+        return self.view.start + self.intervals * self.view.schedule
+
+
+def loaded(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The oracle's rows as the driver takes them."""
+    times = ("ts", "u")
+    return [row | {name: None if row[name] is None else naive(row[name]) for name in times} for row in map(dict, rows)]
+
+
+def text(duration: int) -> str:
+    """A duration as a definition says it."""
+    return f"-{-duration}us" if duration < 0 else f"{duration}us"
+
+
+@st.composite
+def features(
+    draw: st.DrawFn, kind: str, tile: int, schedule: int
+) -> tuple[list[Attribute | Aggregate], list[RowFeature | WindowFeature]]:
+    """Some features, in the product's words and in the oracle's. A feature is named like its column where it can."""
+    declared: list[Attribute | Aggregate] = []
+    by_hand: list[RowFeature | WindowFeature] = []
+    if kind != "windows":
+        for column in draw(st.lists(st.sampled_from(list(TYPES)), min_size=1, max_size=3, unique=True)):
+            declared.append(Attribute(column, TYPES[column]))
+            by_hand.append(RowFeature(column))
+    for number in range(draw(st.integers(1, 3)) if kind != "rows" else 0):
+        function = draw(st.sampled_from(["count", "sum", "mean", "min", "max"]))
+        allowed = {"count": [None, *TYPES], "min": ORDERED, "max": ORDERED}.get(function, NUMBERS)
+        column = draw(st.sampled_from(allowed))
+        window = draw(st.sampled_from([tile, 2 * tile, 7 * tile, schedule, 2 * schedule, 3 * schedule, 5 * schedule]))
+        offset = draw(st.sampled_from([0, 0, 0, -tile, -schedule]))
+        condition = draw(st.one_of(st.none(), st.none(), st.sampled_from(CONDITIONS)))
+        name = f"w{number}"
+        where, predicate = condition or (None, None)
+        aggregate = Aggregate(
+            function, column, windows=[text(window)], offset=text(offset), where=where, name=name
+        )
+        suffix = f"_offset_{shortest(-offset)}" if offset else ""
+        declared.append(aggregate)
+        by_hand.append(WindowFeature(f"{name}_{text(window)}{suffix}", function, column, window, offset, predicate))
+    order = draw(st.permutations(range(len(declared))))
+    return [declared[i] for i in order], [by_hand[i] for i in order]
+
+
+def shortest(duration: int) -> str:
+    """The product's own spelling of a duration of whole minutes."""
+    parts = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
+    found = ""
+    for size, unit in parts:
+        found += f"{duration // size}{unit}" if duration // size else ""
+        duration %= size
+    return found
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> tuple[BatchFeatureView, View]:
+    """A view, written twice."""
+    schedule, tiles = draw(st.sampled_from(GRIDS))
+    tile = draw(st.sampled_from(tiles))
+    static = draw(st.integers(0, 9)) == 0
+    kind = "rows" if static else draw(st.sampled_from(["rows", "windows", "windows", "both"]))
+    declared, by_hand = draw(features(kind, tile, schedule))
+    keys = draw(st.sampled_from([["k"], ["n"], ["k"], ["n", "k"]]))
+    delay = 0 if static else draw(st.sampled_from([0, 0, 1, 30 * MINUTE, schedule, schedule + 7]))
+    ttl = draw(st.sampled_from([None, schedule, 2 * schedule])) if kind == "rows" else None
+    tie_breaker = draw(st.sampled_from([[], ["tie"]]))
+    start = draw(st.sampled_from(ORIGINS)) + draw(st.integers(0, 3)) * schedule
+    events = BatchSource(
+        "events", table="raw.events", timestamp=None if static else "ts", settling_delay=text(delay)
+    )
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={key: KEY_TYPES[key] for key in keys}, owner="team")],
+        sources=[events],
+        features=declared,
+        schedule=text(schedule),
+        start=naive(start).isoformat(),
+        ttl=None if ttl is None else text(ttl),
+        aggregation_interval=text(tile),
+        tie_breaker=tie_breaker,
+        owner="team",
+    )
+    def subject(events):
+        return f"SELECT * FROM {events}"
+
+    return subject, View(keys, None if static else "ts", by_hand, schedule, start, delay, ttl, tie_breaker)
+
+
+def event_time(choice: random.Random, view: View, intervals: int) -> int:
+    """An event time that decides something, or any: on the grid, beside it, before the start, after the end."""
+    longest = max((f.window - f.offset for f in view.features if isinstance(f, WindowFeature)), default=0)
+    step = choice.choice([view.schedule, MINUTE, view.schedule // 5])
+    first, last = -(longest + view.schedule) // step, (intervals + 1) * view.schedule // step
+    steps = choice.randint(first, last) if choice.random() < 0.3 else choice.randint(0, max(last * 2 // 3, 1))
+    return view.start + steps * step + choice.choice([0, 0, -1, 1])
+
+
+def row_of(seed: int, number: int, view: View, intervals: int) -> dict[str, Any]:
+    """A raw row: few keys, so that they meet; equal times, and nulls everywhere, keys and times included."""
+    choice = random.Random(f"{seed} {number}")
+    moments = [event_time(random.Random(seed + n), view, intervals) for n in range(3)]
+    row = {name: choice.choice(pool) for name, pool in VALUES.items()}
+    row["ts"] = choice.choice(moments) if choice.random() < 0.3 else event_time(choice, view, intervals)
+    if choice.random() < 0.9:
+        row["f"] = choice.choice([0.5, 1.5, -2.25, 0.03, 1e12])
+    if choice.random() < 0.4:
+        row[choice.choice(list(COLUMNS))] = None
+    return row
+
+
+@st.composite
+def data(draw: st.DrawFn, view: View, intervals: int) -> list[dict[str, Any]]:
+    """Raw rows, duplicates among them."""
+    seed = draw(st.integers(0, 2**32))
+    count = draw(st.sampled_from([1, 5, 20, 40, 60, 60, 80]))
+    left_out = draw(st.sets(st.integers(0, 79), max_size=10))
+    rows = [row_of(seed, number, view, intervals) for number in range(count) if number not in left_out]
+    return rows + rows[: len(rows) // 10]
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """A view and its data."""
+    definition, view = draw(definitions())
+    intervals = draw(st.integers(1, 6))
+    return Case(definition, view, draw(data(view, intervals)), intervals)
+
+
+def scale(view: View, rows: Sequence[Mapping[str, Any]], feature: RowFeature | WindowFeature) -> float:
+    """The sum of the absolute finite values of a feature's column: what the sums of floats are right to."""
+    if isinstance(feature, RowFeature) or feature.column != "f":
+        return 0.0
+    values = [row["f"] for row in rows if row["f"] is not None]
+    return math.fsum(abs(value) for value in values if math.isfinite(value))
