@@ -38,14 +38,18 @@ class Collector:
         self.found.append(error)
 
     def parsed(self, what: str, parse: Callable[[str], T], text: object, location: Location) -> T | None:
-        """`parse(text)`; where that raises `ValueError`, None, and the problem is noted as that of `what`."""
+        """`parse(text)`; where that raises `ValueError`, None, and the problem is noted as that of `what`.
+
+        What the error says after its first colon is the remedy.
+        """
         if not isinstance(text, str):
-            self.add(f"{what} must be text, not {type(text).__name__}", location)
+            self.add(f"{what} must be text, not {type(text).__name__}", location, "put it into quotes")
             return None
         try:
             return parse(text)
         except ValueError as error:
-            self.add(f"{what}: {error}", location)
+            message, _, hint = str(error).partition(": ")
+            self.add(f"{what}: {message}", location, hint)
             return None
 
     def duration(self, what: str, text: object, location: Location) -> timedelta | None:

@@ -39,8 +39,9 @@ def text_of(view: BatchFeatureView) -> str:
         try:
             return template.render_text(path.read_text(encoding="utf-8"), names, where=Location(str(path)))
         except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise DefinitionError(
-                f"feature view {view.name!r}: its sql_file can't be read: {error}",
+                f"feature view {view.name!r}: its sql_file {view.sql_file!r} can't be read: {reason}",
                 where=view.location,
                 hint="the path is relative to the definition file",
             ) from None

@@ -23,7 +23,9 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
         raise
     except SyntaxError as error:
         raise DefinitionError(
-            f"{what} is not valid Python: {error.msg}", where=Location(error.filename or file, error.lineno or 0)
+            f"{what} is not valid Python: {error.msg}",
+            where=Location(error.filename or file, error.lineno or 0),
+            hint="correct the line, or the one before it",
         ) from None
     except Exception as error:  # user code: it may raise anything
         lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(file)]

@@ -139,7 +139,7 @@ def _sources(view: BatchFeatureView, what: str, context: Context) -> list[Source
     if not names:
         collector.add(f"{what} has no sources", view.location, "give sources=[...]")
         return None
-    parameters = list(inspect.signature(view.transformation).parameters)
+    parameters = _parameters(view)
     if sorted(parameters) != sorted(names):
         text = f"{what}: its function takes ({listing(parameters)}), its sources are ({listing(names)})"
         collector.add(text, view.location, "name each parameter after a source")
@@ -167,7 +167,13 @@ def door_columns(view: ViewSpec) -> tuple[Column, ...]:
     return view.keys + validity + tuple((f.name, f.type) for f in view.features)
 
 
+def _parameters(view: BatchFeatureView) -> list[str]:
+    return list(inspect.signature(view.transformation).parameters)
+
+
 def _sql(view: BatchFeatureView, what: str, context: Context) -> str | None:
+    if sorted(_parameters(view)) != sorted(source.name for source in view.sources):
+        return None  # noted with the sources
     try:
         with running(f"{what}: its function", view.location.file, view.location):
             text = transformation.text_of(view)

@@ -110,9 +110,9 @@ def features(
     declared: list[Attribute | Aggregate] = []
     by_hand: list[RowFeature | WindowFeature] = []
     if kind != "windows":
-        for column in draw(st.lists(st.sampled_from(list(TYPES)), min_size=1, max_size=3, unique=True)):
-            declared.append(Attribute(column, TYPES[column]))
-            by_hand.append(RowFeature(column))
+        for attribute in draw(st.lists(st.sampled_from(list(TYPES)), min_size=1, max_size=3, unique=True)):
+            declared.append(Attribute(attribute, TYPES[attribute]))
+            by_hand.append(RowFeature(attribute))
     for number in range(draw(st.integers(1, 3)) if kind != "rows" else 0):
         function = draw(st.sampled_from(["count", "sum", "mean", "min", "max"]))
         allowed = {"count": [None, *TYPES], "min": ORDERED, "max": ORDERED}.get(function, NUMBERS)
@@ -122,9 +122,7 @@ def features(
         condition = draw(st.one_of(st.none(), st.none(), st.sampled_from(CONDITIONS)))
         name = f"w{number}"
         where, predicate = condition or (None, None)
-        aggregate = Aggregate(
-            function, column, windows=[text(window)], offset=text(offset), where=where, name=name
-        )
+        aggregate = Aggregate(function, column, windows=[text(window)], offset=text(offset), where=where, name=name)
         suffix = f"_offset_{shortest(-offset)}" if offset else ""
         declared.append(aggregate)
         by_hand.append(WindowFeature(f"{name}_{text(window)}{suffix}", function, column, window, offset, predicate))
@@ -155,9 +153,7 @@ def definitions(draw: st.DrawFn) -> tuple[BatchFeatureView, View]:
     ttl = draw(st.sampled_from([None, schedule, 2 * schedule])) if kind == "rows" else None
     tie_breaker = draw(st.sampled_from([[], ["tie"]]))
     start = draw(st.sampled_from(ORIGINS)) + draw(st.integers(0, 3)) * schedule
-    events = BatchSource(
-        "events", table="raw.events", timestamp=None if static else "ts", settling_delay=text(delay)
-    )
+    events = BatchSource("events", table="raw.events", timestamp=None if static else "ts", settling_delay=text(delay))
 
     @batch_feature_view(
         entities=[Entity("thing", keys={key: KEY_TYPES[key] for key in keys}, owner="team")],

@@ -38,7 +38,7 @@ class WindowFeature:
 
 @dataclass(frozen=True)
 class View:
-    """The definition; `start` is the first instant of the first interval, `time` names the event time (None: static)."""
+    """The definition; `start` is where the first interval begins, `time` names the event time (None: static)."""
 
     keys: Sequence[str]
     time: str | None
@@ -51,7 +51,8 @@ class View:
 
     def nothing(self) -> dict[str, Any]:
         """The values of an entity that nothing is known of."""
-        return {f.name: 0 if isinstance(f, WindowFeature) and f.function == "count" else None for f in self.features}
+        counts = {f.name for f in self.features if isinstance(f, WindowFeature) and f.function == "count"}
+        return {f.name: 0 if f.name in counts else None for f in self.features}
 
     def value(self, rows: Sequence[Row], key: Sequence[Any], at: int) -> dict[str, Any]:
         """Every feature of one entity as it may be known at the instant `at`."""
@@ -74,13 +75,12 @@ class View:
     def _effective(self, row: Row) -> int:
         if self.time is None:
             return self.start
-        return row[self.time] // self.schedule * self.schedule + self.schedule + self.delay
+        event_time: int = row[self.time]
+        return event_time // self.schedule * self.schedule + self.schedule + self.delay
 
     def _newest(self, own: Sequence[Row], at: int) -> Row | None:
         visible = [
-            row
-            for row in own
-            if self._effective(row) <= at and (self.time is None or row[self.time] >= self.start)
+            row for row in own if self._effective(row) <= at and (self.time is None or row[self.time] >= self.start)
         ]
         if not visible:
             return None

@@ -138,7 +138,7 @@ class Rig:
 
 def raw(warehouse: DuckDBWarehouse) -> duckdb.DuckDBPyConnection:
     """The driver's connection below the connector."""
-    return warehouse._connection  # noqa: SLF001 - the tests' own way around the product
+    return warehouse._connection
 
 
 def records(warehouse: DuckDBWarehouse, sql: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -105,9 +106,7 @@ def test_the_machine_s_time_zone_changes_nothing(zone: str) -> None:
 
 
 def test_rows_that_the_sql_moves_out_of_the_interval_are_left_out() -> None:
-    view = subject_of(
-        SUM, sql="SELECT k, ts + INTERVAL 12 HOUR AS later, amt FROM {events}", timestamp="later"
-    )
+    view = subject_of(SUM, sql="SELECT k, ts + INTERVAL 12 HOUR AS later, amt FROM {events}", timestamp="later")
     with Rig(view, COLUMNS, rows=[row("01-01 01:00", 1), row("01-01 12:00", 2)]) as rig:
         assert rig.materialize(START, START + DAY).row_count == 1
         assert [r["amt_sum_1d"] for r in rig.table()] == [1]
@@ -115,7 +114,7 @@ def test_rows_that_the_sql_moves_out_of_the_interval_are_left_out() -> None:
 
 def test_an_overflow_is_an_error_and_nothing_is_written() -> None:
     with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01", 2**63 - 1), row("01-01", 1)]) as rig:
-        with pytest.raises(PermanentError, match="(?i)out of range"):
+        with pytest.raises(PermanentError, match=r"(?i)out of range"):
             rig.materialize(START, START + DAY)
         assert (rig.table("tiles"), rig.table("history"), rig.head().version) == ([], [], 0)
 
@@ -123,7 +122,7 @@ def test_an_overflow_is_an_error_and_nothing_is_written() -> None:
 def test_an_overflow_across_tiles_is_one_too() -> None:
     view = subject_of(Aggregate("sum", "amt", windows=["2d"]))
     with Rig(view, COLUMNS, rows=[row("01-01", 2**63 - 1), row("01-02", 1)]) as rig:
-        with pytest.raises(PermanentError, match="(?i)out of range"):
+        with pytest.raises(PermanentError, match=r"(?i)out of range"):
             rig.materialize(START, START + 2 * DAY)
         assert (rig.table("tiles"), rig.table("history"), rig.head().version) == ([], [], 0)
 
@@ -178,7 +177,9 @@ def test_only_whole_intervals_of_the_view_are_computed(start: int, end: int, tol
 
 def test_text_that_looks_like_a_template_is_text() -> None:
     sql = "SELECT k, ts, amt, '{{ plane.start }} {% x %} -- it''s' AS word FROM {events} -- {{ no }}"
-    view = subject_of(Attribute("word", "string"), Aggregate("count", windows=["1d"], where="word <> '{{ a }}'"), sql=sql)
+    view = subject_of(
+        Attribute("word", "string"), Aggregate("count", windows=["1d"], where="word <> '{{ a }}'"), sql=sql
+    )
     with Rig(view, COLUMNS, rows=[row("01-01")]) as rig:
         rig.materialize(START, START + DAY)
         [found] = rig.table()
@@ -194,7 +195,7 @@ def test_long_stretches_are_cut_on_the_grid(step: str) -> None:
     assert (pieces[0].start, pieces[-1].end) == (datetime(2023, 1, 5, tzinfo=UTC), floor(pieces[-1].end, length))
     assert pieces[-1].end > datetime(2023, 12, 28, tzinfo=UTC)
     assert all(piece.start == floor(piece.start, length) for piece in pieces)
-    assert all(one.end == other.start for one, other in zip(pieces, pieces[1:], strict=False))
+    assert all(one.end == other.start for one, other in pairwise(pieces))
 
 
 def test_what_is_covered_is_not_missing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +20,7 @@ THING = Entity("thing", keys={"k": "string"}, owner="team")
 START, END = "2024-01-01", "2024-01-10"
 
 
-def subject_of(
-    *features: Attribute | Aggregate, delay: str = "0s", ttl: str | None = None
-) -> BatchFeatureView:
+def subject_of(*features: Attribute | Aggregate, delay: str = "0s", ttl: str | None = None) -> BatchFeatureView:
     events = BatchSource("events", table="raw.events", timestamp="ts", settling_delay=delay)
 
     @batch_feature_view(
@@ -39,7 +37,7 @@ def rows(column: str, *pairs: tuple[str, Any]) -> list[dict[str, Any]]:
 
 
 def check(
-    view: BatchFeatureView, view_by_hand: View, raw: Sequence[dict[str, Any]], expected: dict[str, Sequence[Any]]
+    view: BatchFeatureView, view_by_hand: View, raw: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[Any]]
 ) -> None:
     """`expected`: instant -> the features' values in order. One run for each day and one for all days agree."""
     plain = [{"amt": None, "word": None} | row | {"ts": micros(row["ts"].isoformat())} for row in raw]
@@ -79,7 +77,7 @@ def test_vector_a() -> None:
         start=micros(START),
     )
     raw = rows("amt", ("01-01 00:00", 1), ("01-01 12:00", 2), ("01-02 00:00", 4), ("01-03 06:00", None))
-    expected = {
+    expected: dict[str, Sequence[Any]] = {
         "01-01 23:59:59": (None, 0, None, None),
         "01-02 00:00": (3, 2, 1.5, None),
         "01-02 12:00": (3, 2, 1.5, None),
@@ -98,7 +96,7 @@ def by_hand_b(ttl: int | None) -> View:
 
 
 def test_vector_b_without_ttl() -> None:
-    expected = {
+    expected: dict[str, Sequence[Any]] = {
         "01-02 01:59:59": [None],
         "01-02 02:00": ["b"],
         "01-03 01:59:59": ["b"],
@@ -110,7 +108,7 @@ def test_vector_b_without_ttl() -> None:
 
 
 def test_vector_b_with_ttl() -> None:
-    expected = {
+    expected: dict[str, Sequence[Any]] = {
         "01-02 01:59:59": [None],
         "01-03 02:00": ["c"],
         "01-05 01:59:59": ["c"],
@@ -132,7 +130,7 @@ def test_vector_c() -> None:
         ["k"], "ts", [WindowFeature("amt_sum_3d", "sum", "amt", 3 * DAY)], DAY, micros(START), delay=2 * HOUR
     )
     raw = rows("amt", ("01-01 00:00", 1), ("01-01 12:00", 2), ("01-02 00:00", 4), ("01-03 06:00", 8))
-    expected = {
+    expected: dict[str, Sequence[Any]] = {
         "01-02 01:59:59": [None],
         "01-02 02:00": [3],
         "01-03 02:00": [7],
@@ -150,5 +148,10 @@ def test_the_first_value_knows_all_that_its_windows_hold() -> None:
     view = subject_of(Aggregate("sum", "amt", windows=["5d"]))
     by_hand = View(["k"], "ts", [WindowFeature("amt_sum_5d", "sum", "amt", 5 * DAY)], DAY, micros(START))
     raw = [{"k": "a", "ts": datetime.fromisoformat("2023-12-28 10:00"), "amt": 3}]
-    expected = {"01-01 23:59:59": [None], "01-02 00:00": [3], "01-02 23:59:59": [3], "01-03 00:00": [None]}
+    expected: dict[str, Sequence[Any]] = {
+        "01-01 23:59:59": [None],
+        "01-02 00:00": [3],
+        "01-02 23:59:59": [3],
+        "01-03 00:00": [None],
+    }
     check(view, by_hand, raw, expected)

@@ -79,9 +79,7 @@ def run(target: Callable[..., Any], *arguments: Any) -> BaseProcess:
 
 
 @pytest.mark.parametrize(("prepare", "last_day"), [(fresh, 1), (corrected, 2)])
-def test_a_killed_run_is_mended_by_the_next(
-    prepare: Callable[[Path], Rig], last_day: int, tmp_path: Path
-) -> None:
+def test_a_killed_run_is_mended_by_the_next(prepare: Callable[[Path], Rig], last_day: int, tmp_path: Path) -> None:
     with prepare(tmp_path / "start.duckdb") as rig:
         program, sql = to_json(rig.program), rig.sql
         names = [f'features."subject__{part}__{rig.view.fingerprint}"' for part in ("tiles", "history", "latest")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, given, reject, settings
@@ -88,7 +89,7 @@ def test_tables_are_as_the_oracle_says() -> None:
     def look(case: Case, seed: int, cuts: set[int]) -> None:
         with Rig(case.definition, cases.COLUMNS, rows=cases.loaded(case.rows)) as rig:
             edges = [0, *sorted(cut for cut in cuts if cut < case.intervals), case.intervals]
-            for first, last in zip(edges, edges[1:], strict=False):
+            for first, last in pairwise(edges):
                 begin = case.view.start
                 try:
                     rig.materialize(begin + first * case.view.schedule, begin + last * case.view.schedule)

@@ -1,0 +1,64 @@
+-- @statement: create the schemas
+CREATE SCHEMA IF NOT EXISTS "features";
+-- @statement: create the control schema
+CREATE SCHEMA IF NOT EXISTS "_plane";
+-- @statement: create the ledger
+CREATE TABLE IF NOT EXISTS "_plane"."ledger" (
+  feature_view VARCHAR NOT NULL,
+  fingerprint VARCHAR NOT NULL,
+  interval_start TIMESTAMP NOT NULL,
+  interval_end TIMESTAMP NOT NULL,
+  run_id VARCHAR NOT NULL,
+  version BIGINT NOT NULL,
+  published_at TIMESTAMP NOT NULL,
+  row_count BIGINT NOT NULL,
+  dropped_count BIGINT NOT NULL
+);
+-- @statement: create the tiles
+CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__3fd47526" (
+  "k" VARCHAR NOT NULL,
+  tile_start TIMESTAMP NOT NULL,
+  "last_word" VARCHAR,
+  "row__count" BIGINT,
+  "cost__sum" DECIMAL(38,2),
+  "price__sum" DOUBLE,
+  "price__count" BIGINT
+);
+-- @statement: create the history
+CREATE TABLE IF NOT EXISTS "features"."purchases__history__3fd47526" (
+  "k" VARCHAR NOT NULL,
+  valid_from TIMESTAMP NOT NULL,
+  expires_at TIMESTAMP,
+  "count_1h" BIGINT,
+  "count_1d" BIGINT,
+  "cost_sum_1d" DECIMAL(38,2),
+  "price_mean_1d_offset_1d" DOUBLE,
+  "last_word" VARCHAR,
+  version BIGINT NOT NULL
+);
+-- @statement: create the newest rows
+CREATE TABLE IF NOT EXISTS "features"."purchases__latest__3fd47526" (
+  "k" VARCHAR NOT NULL,
+  valid_from TIMESTAMP NOT NULL,
+  expires_at TIMESTAMP,
+  "count_1h" BIGINT,
+  "count_1d" BIGINT,
+  "cost_sum_1d" DECIMAL(38,2),
+  "price_mean_1d_offset_1d" DOUBLE,
+  "last_word" VARCHAR,
+  version BIGINT NOT NULL,
+  is_deleted BOOLEAN NOT NULL
+);
+-- @statement: create the head
+CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__3fd47526" (
+  version BIGINT NOT NULL,
+  frontier TIMESTAMP NOT NULL,
+  earlier_frontier TIMESTAMP NOT NULL,
+  run_id VARCHAR NOT NULL
+);
+-- @statement: fill the head
+INSERT INTO "_plane"."head__features__purchases__3fd47526"
+SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', ''
+WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__3fd47526");
+-- @statement: create the table of doors
+CREATE TABLE IF NOT EXISTS "_plane"."doors" (feature_view VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL);

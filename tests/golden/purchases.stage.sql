@@ -1,0 +1,20 @@
+-- @statement: stage the interval's rows
+CREATE OR REPLACE TABLE "_plane"."{{ plane.stage }}" AS
+WITH events AS (
+  SELECT * FROM raw.events WHERE "ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}'
+),
+plane_rows AS (
+SELECT * FROM events -- all of them
+)
+SELECT
+  CAST("k" AS VARCHAR) AS "k",
+  make_timestamp(epoch_us("ts")) AS event_time,
+  "amt" AS "tie__0",
+  CAST("word" AS VARCHAR) AS "last_word",
+  1 AS "row__input",
+  CASE WHEN (amt > 0
+) THEN "cost" END AS "cost__input",
+  "price" AS "price__input"
+FROM plane_rows
+WHERE (make_timestamp(epoch_us("ts")) >= TIMESTAMP '{{ plane.read_start }}' AND make_timestamp(epoch_us("ts")) < TIMESTAMP '{{ plane.end }}') OR make_timestamp(epoch_us("ts")) IS NULL
+;

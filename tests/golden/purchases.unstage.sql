@@ -1,0 +1,2 @@
+-- @statement: drop the stage
+DROP TABLE IF EXISTS "_plane"."{{ plane.stage }}";

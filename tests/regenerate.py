@@ -1,0 +1,18 @@
+"""Writes the golden texts anew: `python -m tests.regenerate`, and then read what git says has changed."""
+
+from __future__ import annotations
+
+from tests.registry.golden import FOLDER, texts
+from tests.registry.projects import BROKEN, broken_names, complaint
+
+
+def main() -> None:
+    """Write every golden text of the registry and of the renderer."""
+    for name, text in texts().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+    for name in broken_names():
+        (BROKEN / f"{name}.txt").write_text(f"{complaint(name)}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,3 @@
+"""A file that fails while it is run."""
+
+limit = 1 / 0

@@ -1,0 +1,5 @@
+"""A file that imports what is not there."""
+
+import nowhere
+
+limit = nowhere.limit

@@ -1,0 +1,18 @@
+"""Parameters of the function that are not the names of the sources."""
+
+from good import events, thing
+
+from controlplane import Aggregate, batch_feature_view
+
+
+@batch_feature_view(
+    entities=[thing],
+    sources=[events],
+    features=[Aggregate("count", windows=["1h"])],
+    schedule="1h",
+    start="2024-01-01",
+    owner="team@example.com",
+)
+def subject(event):
+    """What is looked at."""
+    return f"SELECT * FROM {event}"

@@ -1,0 +1,19 @@
+"""An event time that the SQL does not return, and a column for ties neither."""
+
+from good import events, thing
+
+from controlplane import Aggregate, batch_feature_view
+
+
+@batch_feature_view(
+    entities=[thing],
+    sources=[events],
+    features=[Aggregate("count", windows=["1h"])],
+    schedule="1h",
+    start="2024-01-01",
+    tie_breaker=["nope"],
+    owner="team@example.com",
+)
+def subject(events):
+    """What is looked at."""
+    return f"SELECT k, amt FROM {events}"

@@ -1,0 +1,18 @@
+"""A window where a list of windows is wanted, and none."""
+
+from good import events, thing
+
+from controlplane import Aggregate, batch_feature_view
+
+
+@batch_feature_view(
+    entities=[thing],
+    sources=[events],
+    features=[Aggregate("count", windows="24h"), Aggregate("count", windows=[])],
+    schedule="1h",
+    start="2024-01-01",
+    owner="team@example.com",
+)
+def subject(events):
+    """What is looked at."""
+    return f"SELECT * FROM {events}"

@@ -1,0 +1,18 @@
+"""Windows that are not multiples of the tile."""
+
+from good import events, thing
+
+from controlplane import Aggregate, batch_feature_view
+
+
+@batch_feature_view(
+    entities=[thing],
+    sources=[events],
+    features=[Aggregate("count", windows=["90m", "24h", "30m", "0s"])],
+    schedule="1h",
+    start="2024-01-01",
+    owner="team@example.com",
+)
+def subject(events):
+    """What is looked at."""
+    return f"SELECT * FROM {events}"
