@@ -5,6 +5,7 @@ The only door to connectors: they are found by the entry point `controlplane.con
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from controlplane import settings
-from controlplane.errors import MissingDriver, SettingsError
+from controlplane.errors import Location, MissingDriver, SettingsError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
@@ -44,34 +45,35 @@ def connector(kind: str) -> Callable[..., Any]:
     return loaded
 
 
-def _open(config: Mapping[str, Any], what: str) -> Any:  # noqa: ANN401 - what it is, the caller knows
-    options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
-    try:
-        return connector(str(config["kind"]))(**options)
-    except TypeError as error:
-        if "argument" not in str(error):
-            raise
-        raise SettingsError(f"{what}: {error}", hint="correct the table in plane.toml") from None
-
-
 def open_warehouse(kind: str, config: Mapping[str, object]) -> Warehouse:
     """Open a warehouse with a connector's own options.
 
     Raises:
         PlaneError: the connector is missing, an option is unknown, or the connection fails.
     """
-    warehouse: Warehouse = _open({**config, "kind": kind}, "warehouse")
+    warehouse: Warehouse = _called(kind, config)
     return warehouse
 
 
 def open_store(config: Mapping[str, object]) -> OnlineStore:
-    """Open an online store; `kind` is `redis` unless given.
+    """Open an online store; `kind` in its options is `redis` unless given.
 
     Raises:
         PlaneError: the connector is missing, an option is unknown, or the connection fails.
     """
-    store: OnlineStore = _open({"kind": "redis", **config}, "online")
+    options = dict(config)
+    store: OnlineStore = _called(str(options.pop("kind", "redis")), options)
     return store
+
+
+def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - what it is, the caller knows
+    connect = connector(kind)
+    try:
+        inspect.signature(connect).bind(**options)
+    except TypeError as error:
+        hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
+        raise SettingsError(f"connector {kind!r}: {error}", where=Location(settings.FILE), hint=hint) from None
+    return connect(**options)
 
 
 class Project:
@@ -109,8 +111,7 @@ class Project:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The open warehouse."""
-        config = self.environment.warehouse
-        warehouse = open_warehouse(str(config["kind"]), config)
+        warehouse = open_warehouse(self.environment.warehouse_kind, self.environment.warehouse)
         self._opened.callback(warehouse.close)
         if warehouse.dialect != self.environment.dialect:
             raise SettingsError(
@@ -123,7 +124,7 @@ class Project:
     def online_config(self) -> Mapping[str, Any] | None:
         """The online store's settings, with the URL of the embedded one filled in; None where there is no store."""
         config = self.environment.online
-        if config is None or not config.get("embedded"):
+        if config is None or not self.environment.embedded_online:
             return config
         if self._embedded is None:
             raise SettingsError("the embedded online store can't be started here", hint="give `online` a url")

@@ -29,6 +29,7 @@ from controlplane.project import Project
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
+from controlplane.render import dags
 from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.render.release import Release
@@ -265,14 +266,14 @@ class ControlPlane:
         """
         self.deployed()
         environment = self.project.environment
-        connections = {environment.warehouse_conn_id: airflow.connection(environment.warehouse)}
+        connections = {dags.WAREHOUSE: airflow.connection(environment.warehouse_kind, environment.warehouse)}
         if (online := self.project.online_config()) is not None:
-            connections[environment.online_conn_id] = airflow.connection({"kind": "plane_redis", **online})
+            connections[dags.ONLINE] = airflow.connection("plane_redis", online)
         server = airflow.up(
             environment.airflow_home,
             bundle_root=environment.releases,
             connections=connections,
-            pools={naming.POOL: _POOL_SLOTS.get(str(environment.warehouse["kind"]), 8)},
+            pools={naming.POOL: _POOL_SLOTS.get(environment.warehouse_kind, 8)},
             port=port,
             on_progress=on_step,
         )

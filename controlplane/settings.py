@@ -40,8 +40,6 @@ class AirflowTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     releases: str = ".plane/airflow/dags"
     home: str = ".plane/airflow"
-    warehouse_conn_id: str = "plane_warehouse"
-    online_conn_id: str = "plane_online"
 
 
 class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +64,8 @@ class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Environment:
     """One environment, with its variables filled in. Do not print it: it may hold secrets.
 
-    Paths are absolute; `now` is set where time stands still; `online` is None where there is no online store.
+    Paths are absolute; `now` is set where time stands still; `warehouse` and `online` hold the connectors' options;
+    `online` is None where there is no online store.
     """
 
     project: str
@@ -75,13 +74,13 @@ class Environment:
     name: str
     schema: str
     now: datetime | None
+    warehouse_kind: str
     warehouse: Mapping[str, Any]
     online: Mapping[str, Any] | None
+    embedded_online: bool
     state: str
     releases: Path
     airflow_home: Path
-    warehouse_conn_id: str
-    online_conn_id: str
     root: Path
 
 
@@ -94,7 +93,9 @@ def find_root(start: Path) -> Path:
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / FILE).is_file():
             return folder
-    raise SettingsError(f"there is no {FILE} in {start} or above it", hint="run `plane init`, or go to a project's folder")
+    raise SettingsError(
+        f"there is no {FILE} in {start} or above it", hint="run `plane init`, or go to a project's folder"
+    )
 
 
 def load(root: Path, environment: str | None = None) -> Environment:
@@ -152,6 +153,7 @@ def _environment(root: Path, project: ProjectTable, name: str, table: Environmen
         problems.append(SettingsError(text, where=where))
     if problems:
         raise Problems(problems)
+    embedded = bool(online and online.pop("embedded", False))
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":
         warehouse["path"] = str(root / warehouse["path"])
     if state.startswith("sqlite:///"):
@@ -163,13 +165,13 @@ def _environment(root: Path, project: ProjectTable, name: str, table: Environmen
         name=name,
         schema=table.schema,
         now=now,
+        warehouse_kind=str(warehouse.pop("kind")),
         warehouse=warehouse,
         online=online,
+        embedded_online=embedded,
         state=state,
         releases=root / table.airflow.releases,
         airflow_home=root / table.airflow.home,
-        warehouse_conn_id=table.airflow.warehouse_conn_id,
-        online_conn_id=table.airflow.online_conn_id,
         root=root,
     )
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from controlplane.errors import MissingDriver, PlaneError
 from controlplane.local.airflow_client import AirflowClient
@@ -126,10 +127,22 @@ def up(
         return _server(home, read_state(home / "state.json"))
 
 
-def connection(config: Mapping[str, Any]) -> str:
-    """An Airflow connection as JSON: its type is the connector's `kind`, its extra the connector's options."""
-    options = {key: value for key, value in config.items() if key not in ("kind", "embedded")}
-    return json.dumps({"conn_type": config["kind"], "extra": options})
+def connection(kind: str, options: Mapping[str, Any]) -> str:
+    """An Airflow connection as JSON from a connector's options: `path` or the parts of `url`; the rest is its extra."""
+    found: dict[str, Any] = {"conn_type": kind}
+    extra = dict(options)
+    if "path" in extra:
+        found["host"] = extra.pop("path")
+    if "url" in extra:
+        url = urlsplit(extra.pop("url"))
+        found |= {"host": url.hostname, "port": url.port, "schema": url.path.strip("/")}
+        found |= {"login": url.username and unquote(url.username), "password": url.password and unquote(url.password)}
+        if url.scheme in ("rediss", "valkeys"):
+            extra["ssl"] = True
+    for option, part in (("username", "login"), ("password", "password")):
+        if option in extra:
+            found[part] = extra.pop(option)
+    return json.dumps({name: value for name, value in (found | {"extra": extra}).items() if value})
 
 
 def find(home: Path) -> AirflowServer | None:

@@ -79,7 +79,9 @@ def policy(info: StoreInfo) -> Iterator[Finding]:
         yield Finding("online store", OK, f"maxmemory-policy {name}")
     if info.evicted_keys:
         text = f"{info.evicted_keys} keys were evicted since the server started"
-        yield Finding("online store", WARNING, text, "give it more memory, then write all keys again: plane run --resync")
+        yield Finding(
+            "online store", WARNING, text, "give it more memory, then write all keys again: plane run --resync"
+        )
 
 
 def releases_findings(root: Path, digest: str | None) -> list[Finding]:

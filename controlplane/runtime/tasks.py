@@ -101,7 +101,8 @@ def sync(
     cursor = 0 if full else int(store.get_fields(cursor_name).get(b"version", b"0"))
     wall = clock()
     shift = wall - program.now if program.now is not None else timedelta(0)
-    report = {"rows": 0, "version": cursor}
+    # Read before the rows: every publication up to this one is among them, also one that left no key changed.
+    report = {"rows": 0, "version": max(cursor, ledger.head(warehouse, program.head).version)}
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
 
     def encoded() -> Iterator[list[Record]]:
