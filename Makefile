@@ -43,7 +43,7 @@ lint: setup ## style, types and the rooms' order
 	$(BIN)/lint-imports
 
 bench: setup ## the measured speeds
-	$(BIN)/python -m bench
+	$(BIN)/python -m bench $(if $(JSON),--json $(JSON))
 
 lock: setup ## choose the newest versions that agree, for constraints.txt
 	echo '# Made by `make lock`: one version of everything, extras and constraints.in included.' > constraints.new
