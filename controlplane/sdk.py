@@ -334,6 +334,16 @@ class ControlPlane:
             current = project.state.current(self.name)
             return doctor.releases_findings(project.environment.releases, current.release if current else None)
 
+        def orchestrated() -> list[Finding]:
+            server = airflow.find(project.environment.airflow_home)
+            if server is None:
+                return [Finding("airflow", doctor.OK, "the embedded one does not run")]
+            client, manifest = AirflowClient(server.url), self.deployed()[1]
+            wanted = [naming.dag_id(manifest.project, manifest.environment, view.name) for view in manifest.views]
+            shown = [dag["dag_id"] for dag in client.dags()]
+            pools = [pool["name"] for pool in client.pools()]
+            return doctor.airflow_findings(server.url, client.import_errors(), shown, wanted, pools)
+
         return doctor.examine(
             [
                 ("versions", doctor.versions),
@@ -341,6 +351,7 @@ class ControlPlane:
                 ("definitions", compiled),
                 ("release", released),
                 ("online store", lambda: doctor.store_findings(project.store)),
+                ("airflow", orchestrated),
             ]
         )
 

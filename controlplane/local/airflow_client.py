@@ -73,9 +73,13 @@ class AirflowClient:
         """Let a DAG's runs start."""
         self._call("PATCH", _path("dags", dag_id), {"is_paused": False})
 
+    def pools(self) -> list[Json]:
+        """All pools: `name`, `slots` and more."""
+        return self._all("/pools", "pools")
+
     def set_pool(self, name: str, slots: int) -> None:
         """Make a pool, or give it these slots."""
-        there = next((pool for pool in self._all("/pools", "pools") if pool["name"] == name), None)
+        there = next((pool for pool in self.pools() if pool["name"] == name), None)
         if there is None:
             self._call("POST", "/pools", {"name": name, "slots": slots})
         elif there["slots"] != slots:

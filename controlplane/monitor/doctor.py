@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from controlplane.errors import PlaneError
+from controlplane.naming import POOL
 from controlplane.ports import OnlineStore, StoreInfo, Warehouse
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -94,3 +96,34 @@ def releases_findings(root: Path, digest: str | None) -> list[Finding]:
         text = f"Airflow sees {shown or 'no release'}, deployed is {digest}"
         return [Finding("release", ERROR, text, "run `plane deploy` again: it writes the release anew")]
     return [Finding("release", OK, digest)]
+
+
+def airflow_findings(
+    url: str,
+    import_errors: Sequence[Mapping[str, Any]],
+    shown: Collection[str],
+    wanted: Collection[str],
+    pools: Collection[str],
+) -> list[Finding]:
+    """Whether a running Airflow reads the deployed DAGs and has the pool that their tasks need.
+
+    Args:
+        url: of its UI.
+        import_errors: as its API gives them.
+        shown: the DAGs that it has read.
+        wanted: the DAGs that are deployed.
+        pools: its pools.
+    """
+    found = [
+        Finding(
+            "airflow", ERROR, f"it can't read {error['filename']}", str(error["stack_trace"]).strip().split("\n")[-1]
+        )
+        for error in import_errors
+    ]
+    if missing := sorted(set(wanted) - set(shown)):
+        hint = "wait for its dag-processor, or look at its log; a deploy is read within a minute"
+        found.append(Finding("airflow", WARNING, f"it does not show {', '.join(missing)}", hint))
+    if POOL not in pools:
+        hint = f"make it: airflow pools set {POOL} 8 'warehouse'"
+        found.append(Finding("airflow", ERROR, f"it has no pool {POOL}, so no task can start", hint))
+    return found or [Finding("airflow", OK, f"{len(wanted)} DAGs at {url}")]
