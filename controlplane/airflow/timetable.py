@@ -59,6 +59,12 @@ class IntervalTimetable(Timetable):
         """The timetable that `serialize` described."""
         return cls(data["every"], delay=data["delay"], until=data["until"])
 
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """None: of a DAG with partitions, Airflow asks for `next_dagrun_info_v2` alone."""
+        return None
+
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
