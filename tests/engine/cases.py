@@ -117,9 +117,11 @@ def features(
         function = draw(st.sampled_from(["count", "sum", "mean", "min", "max"]))
         allowed = {"count": [None, *TYPES], "min": ORDERED, "max": ORDERED}.get(function, NUMBERS)
         column = draw(st.sampled_from(allowed))
-        window = draw(st.sampled_from([tile, 2 * tile, 7 * tile, schedule, 2 * schedule, 3 * schedule, 5 * schedule]))
-        offset = draw(st.sampled_from([0, 0, 0, -tile, -schedule]))
-        condition = draw(st.one_of(st.none(), st.none(), st.sampled_from(CONDITIONS)))
+        window = draw(
+            st.sampled_from([schedule, tile, 7 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule])
+        )
+        offset = draw(st.sampled_from([0, 0, 0, 0, -tile, -schedule]))
+        condition = draw(st.sampled_from([None] * 2 * len(CONDITIONS) + list(CONDITIONS)))
         name = f"w{number}"
         where, predicate = condition or (None, None)
         aggregate = Aggregate(function, column, windows=[text(window)], offset=text(offset), where=where, name=name)
@@ -198,17 +200,17 @@ def row_of(seed: int, number: int, view: View, intervals: int) -> dict[str, Any]
 def data(draw: st.DrawFn, view: View, intervals: int) -> list[dict[str, Any]]:
     """Raw rows, duplicates among them."""
     seed = draw(st.integers(0, 2**32))
-    count = draw(st.sampled_from([1, 5, 20, 40, 60, 60, 80]))
-    left_out = draw(st.sets(st.integers(0, 79), max_size=10))
+    count = draw(st.sampled_from([1, 8, 30, 60, 90, 120, 120]))
+    left_out = draw(st.sets(st.integers(0, 119), max_size=10))
     rows = [row_of(seed, number, view, intervals) for number in range(count) if number not in left_out]
     return rows + rows[: len(rows) // 10]
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> Case:
+def cases(draw: st.DrawFn, sizes: Sequence[int] = (1, 2, 3, 4, 5, 6)) -> Case:
     """A view and its data."""
     definition, view = draw(definitions())
-    intervals = draw(st.integers(1, 6))
+    intervals = draw(st.sampled_from(sizes))
     return Case(definition, view, draw(data(view, intervals)), intervals)
 
 
