@@ -129,7 +129,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
             bundle_root=root / "local",
             bundle_config=json.dumps(bundles),
             connections=connections,
-            pools={POOL: 2},
+            pools={POOL: 1},
         )
         client = AirflowClient(server.url)
         until(lambda: {DELAYS, DAYS, LIVE} <= {dag["dag_id"] for dag in client.dags()})

@@ -29,7 +29,7 @@ def following(timetable: IntervalTimetable, last: DagRunInfo | None, restriction
 
 def start_of(info: DagRunInfo) -> datetime:
     assert info.partition_date is not None
-    return plain(start_of(info))
+    return plain(info.partition_date)
 
 
 @pytest.mark.parametrize("every", SCHEDULES)
