@@ -38,9 +38,8 @@ def copied(folder: Path) -> Path:
 
 
 def load_example(folder: Path) -> None:
-    """The raw tables of a copy of the example, as its own SQL makes them."""
-    (folder / ".plane").mkdir()
-    sql(folder, (folder / "load.sql").read_text().replace("'data/", f"'{folder}/data/"))
+    """The raw tables of a copy of the example, as its own script makes them."""
+    subprocess.run([sys.executable, "load.py"], cwd=folder, env=environment(), stdout=subprocess.DEVNULL, check=True)
 
 
 def sql(folder: Path, *statements: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
