@@ -167,10 +167,7 @@ class Shop:
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
         """Run statements in the warehouse as a user would, while nobody has it open; the last one's rows."""
-        with duckdb.connect(str(self.folder / ".plane" / "warehouse.duckdb")) as connection:
-            for statement in statements:
-                connection.execute(statement)
-            return connection.fetchall()
+        return sql(self.folder, *statements)
 
     def start(self, *arguments: str, hook: Hook | None = None, cwd: Path | None = None) -> Running:
         """Start a command."""
@@ -219,6 +216,14 @@ class Shop:
         """The user's features as a model reads them, by their short names."""
         found = self.plane("get", service, "--key", f"user_id={user}", "--json").json
         return {name.partition("__")[2]: entry["value"] for name, entry in found.items()}
+
+
+def sql(folder: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements in the warehouse of the project in `folder`; the last one's rows."""
+    with duckdb.connect(str(folder / ".plane" / "warehouse.duckdb")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        return connection.fetchall()
 
 
 def replaced(text: str, *pairs: tuple[str, str]) -> str:
