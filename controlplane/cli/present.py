@@ -224,7 +224,8 @@ def status(found: Sequence[ViewStatus]) -> None:
     rows = []
     colours = {"up to date": "green", "behind": "yellow", "not computed": "red"}
     for view in found:
-        lag = view.online_problem or ("not synced" if view.sync_lag is None else _short(view.sync_lag))
+        synced = "not synced" if view.sync_lag is None else _short(view.sync_lag)
+        lag = "no answer" if view.online_problem else synced
         row = (
             view.view,
             Text(view.state, colours.get(view.state, "")),
@@ -237,6 +238,8 @@ def status(found: Sequence[ViewStatus]) -> None:
         )
         rows.append(row)
     _table(columns, rows)
+    for problem in dict.fromkeys(view.online_problem for view in found if view.online_problem):
+        line(problem)
 
 
 def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
