@@ -182,7 +182,7 @@ def _several(first: bool, different: bool) -> Meaning:
         if different:
             items = d.keep_first(items) if first else d.keep_last(items)
         chosen = (d.first_of if first else d.last_of)(items, aggregate.n or 1)
-        return f"coalesce({chosen}, [])"
+        return f"coalesce({chosen}, {d.empty_list()})"
 
     return meaning
 

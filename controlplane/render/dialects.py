@@ -66,6 +66,10 @@ class Dialect:
 
     # Lists: `items` is a list's SQL, `order` sorts rows in ascending order.
 
+    def empty_list(self) -> str:
+        """A list without items, of any type."""
+        return "[]"
+
     def collect(self, x: str, order: str, where: str) -> str:
         """Aggregate: the values of `x`, in order, of the rows that fulfil a condition; null where there is none."""
         return f"list({x} ORDER BY {order}) FILTER (WHERE {where})"

@@ -19,7 +19,7 @@ RELATIVE_ERROR = 0.01
 """How far the value of a bucket of a percentile sketch (DDSketch) may be from the values in it."""
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 ORIGIN = 1_000_000
-"""Added to the bucket of a positive value, so that buckets of positive values come after 0, those of negative before."""
+"""Added to the bucket of a positive value: its code is then above 0, and that of a negative value below."""
 INFINITE, NOT_A_NUMBER = 2_000_000, 2_000_001
 """Buckets of infinities (with their sign) and of NaN."""
 
