@@ -1,4 +1,6 @@
-"""What runs inside a team's Airflow: operators, hooks, the window macro, the release bundle.
+"""What runs inside a team's Airflow; only this room imports airflow.
 
-Only this room imports airflow.
+Scheduling: `timetable` and `mappers` (registered by `plugin`), `bundle` reads releases. Tasks: `operators` are thin and
+light to parse, `work` is what they do once they run, `window` the stretch of time that a run computes, `hooks` open
+what Airflow's connections name. `provider` tells Airflow of the connection types.
 """

@@ -17,7 +17,7 @@ LOCK_TIMEOUT = 60.0
 
 
 class DuckDBHook(BaseHook):
-    """A DuckDB file: the connection's host is its path.
+    """A DuckDB file: the connection's host is its path, its extra holds the connector's other options.
 
     One process at a time may open such a file, so that a locked one is waited for.
     """
@@ -41,12 +41,13 @@ class DuckDBHook(BaseHook):
         connection = self.get_connection(self.warehouse_conn_id)
         if not connection.host:
             raise PermanentError(f"connection {self.warehouse_conn_id!r} names no DuckDB file", hint="set its host")
-        timeout = connection.extra_dejson.get("lock_timeout")
+        options = connection.extra_dejson
+        timeout = options.pop("lock_timeout", None)
         deadline = time.monotonic() + float(LOCK_TIMEOUT if timeout is None else timeout)
         pause = 0.05
         while True:
             try:
-                return project.open_warehouse("duckdb", {"path": connection.host})
+                return project.open_warehouse("duckdb", {"path": connection.host, **options})
             except TransientError as error:
                 if time.monotonic() + pause > deadline:
                     raise
@@ -67,7 +68,10 @@ class DuckDBHook(BaseHook):
 
 
 class OnlineStoreHook(BaseHook):
-    """A Redis or Valkey server: host, port, login, password; the schema is the database's number, `ssl` means TLS."""
+    """A Redis or Valkey server: host, port, login, password; the schema is the database's number.
+
+    Of the extra, `ssl` means TLS, and the rest are the connector's other options.
+    """
 
     conn_name_attr = "online_conn_id"
     default_conn_name = "plane_online"
@@ -85,11 +89,8 @@ class OnlineStoreHook(BaseHook):
             SettingsError: the connection does not make a Redis URL.
         """
         connection = self.get_connection(self.online_conn_id)
-        config = {
-            "url": _url(connection),
-            "username": connection.login or None,
-            "password": connection.password or None,
-        }
+        options = {name: value for name, value in connection.extra_dejson.items() if name != "ssl"}
+        config = {"url": _url(connection), "username": connection.login, "password": connection.password, **options}
         return project.open_store(config)
 
     def test_connection(self) -> tuple[bool, str]:

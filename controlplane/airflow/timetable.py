@@ -1,7 +1,7 @@
 """When a view's DAG runs: once for each interval of its epoch grid, at the interval's end + D.
 
-Airflow's cron timetables can't do that: cron knows neither weeks that begin on Thursdays nor seconds, can't shift a
-run without shifting the name of its partition, and a DAG's `end_date` would also block runs that a person starts.
+Airflow's cron timetables can't do that: cron can't say every divisor of a day, can't shift a run without shifting its
+partition's name, and the `end_date` that would end such a schedule also blocks runs that a person starts.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import pendulum
 from airflow.exceptions import InvalidPartitionKeyError
+from airflow.sdk.timezone import coerce_datetime
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
 from controlplane import naming
@@ -59,6 +59,12 @@ class IntervalTimetable(Timetable):
         """The timetable that `serialize` described."""
         return cls(data["every"], delay=data["delay"], until=data["until"])
 
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """None: of a DAG with partitions, Airflow asks for `next_dagrun_info_v2` alone."""
+        return None
+
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
@@ -79,13 +85,13 @@ class IntervalTimetable(Timetable):
             yield run
             start += self._step
 
-    def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
+    def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
         """The last interval that was due at `run_after`."""
         end = floor(plain(run_after) - self._delay, self._step)
-        return DataInterval(pendulum.instance(end - self._step), pendulum.instance(end))
+        return DataInterval(coerce_datetime(end - self._step), coerce_datetime(end))
 
     def generate_run_id(
-        self, *, run_type: DagRunType, run_after: pendulum.DateTime, data_interval: DataInterval | None, **extra: Any
+        self, *, run_type: DagRunType, run_after: datetime, data_interval: DataInterval | None, **extra: Any
     ) -> str:
         """`scheduled__<partition>__<now>`: a partition may be run again, and each run has an id of its own."""
         key = extra.get("partition_key") or run_after.isoformat()
@@ -114,8 +120,8 @@ class IntervalTimetable(Timetable):
         if (self._until is not None and end > self._until) or (latest is not None and start > latest):
             return None
         return DagRunInfo(
-            run_after=pendulum.instance(end + self._delay),
+            run_after=coerce_datetime(end + self._delay),
             data_interval=None,
-            partition_date=pendulum.instance(start),
+            partition_date=coerce_datetime(start),
             partition_key=naming.partition_key(start),
         )

@@ -220,6 +220,8 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         "AIRFLOW__API_AUTH__JWT_SECRET": secret,
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),  # the default is shared by all
+        "AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH": "65536",  # the UI shows the SQL of a task, whole
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",  # a changed file is read at once all the same
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",

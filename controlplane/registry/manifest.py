@@ -101,6 +101,7 @@ class ViewSpec(msgspec.Struct, frozen=True):
     start: datetime
     end: datetime | None
     ttl: timedelta | None
+    lateness: timedelta
     online: bool
 
     @property

@@ -127,6 +127,10 @@ class _Context:
         return _text(self._warehouse_conn_id)
 
     @property
+    def pool(self) -> str:
+        return _text(naming.POOL)
+
+    @property
     def online_conn_id(self) -> str:
         return _text(self._online_conn_id)
 

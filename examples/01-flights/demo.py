@@ -10,11 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb
+from load import load
 
 HERE = Path(__file__).resolve().parent
 PLANE = Path(sys.executable).with_name("plane")
-COMPUTED_HERE_UNTIL = "2014-01-01T02:00Z"
+COMPUTED_HERE_UNTIL = "2014-01-01T03:00Z"
 END = "2014-01-01T06:00Z"
 
 
@@ -30,23 +30,6 @@ def plane(*arguments: str) -> None:
 def asked(*arguments: str) -> list:
     answer = subprocess.run([PLANE, *arguments, "--json"], cwd=HERE, check=True, stdout=subprocess.PIPE)
     return json.loads(answer.stdout)
-
-
-def load() -> None:
-    warehouse = HERE / ".plane" / "warehouse.duckdb"
-    if warehouse.exists():
-        print("the warehouse is loaded already")
-        return
-    warehouse.parent.mkdir(exist_ok=True)
-    draft = warehouse.with_suffix(".loading")
-    draft.unlink(missing_ok=True)
-    with duckdb.connect(str(draft)) as connection:
-        connection.execute((HERE / "load.sql").read_text().replace("'data/", f"'{HERE}/data/"))
-        [(flights, departures)] = connection.execute(
-            "SELECT (SELECT count(*) FROM raw.flights), (SELECT count(*) FROM raw.departures)"
-        ).fetchall()
-    draft.rename(warehouse)
-    print(f"loaded {flights:,} flights, {departures:,} of which departed")
 
 
 def main() -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from controlplane import project
+from controlplane import naming, project
+from controlplane.codec import Decoded, decode, online_key
 from controlplane.deploy import write_release
-from controlplane.ports import Statement, Warehouse
+from controlplane.ports import OnlineStore, Statement, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
 from controlplane.render import release
+from controlplane.render.program import layout
 from controlplane.render.statements import split
 from tests.servers import valkey_url
 
@@ -45,6 +51,8 @@ os.environ |= {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }
 
+AIRPORTS = ("JFK", "LGA")
+LIVE_DELAY = timedelta(minutes=90)  # longer than the schedule: the last interval that ended is never due yet
 NOW = datetime(2013, 1, 3, 0, 30, tzinfo=UTC)
 FEATURES = Path(__file__).with_name("project") / "features.py"
 
@@ -82,6 +90,31 @@ def query(sql: str, path: Path = WAREHOUSE) -> list[tuple[Any, ...]]:
         warehouse.close()
 
 
+HOLD = """
+import sys
+from controlplane import project
+warehouse = project.open_warehouse("duckdb", {"path": sys.argv[1]})
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the file open; closing its input ends it."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "open\n"
+    try:
+        yield holder
+    finally:
+        holder.stdin.close()
+        holder.stdout.close()
+        holder.wait()
+
+
 @dataclass(frozen=True)
 class Deployed:
     """A project whose tables and release are there."""
@@ -112,15 +145,24 @@ def load_data(path: Path) -> None:
     )
 
 
-def compiled(path: Path, *, now: datetime | None = NOW, environment: str = "local") -> Manifest:
+def compiled(
+    path: Path, *, now: datetime | None = NOW, environment: str = "local", schema: str = "features"
+) -> Manifest:
     """The small project's manifest."""
     definitions, problems = load(FEATURES.parent, [FEATURES.name])
-    target = Target("flights", environment, "duckdb", "features", now, FEATURES.parent)
+    target = Target("flights", environment, "duckdb", schema, now, FEATURES.parent)
     warehouse = open_warehouse(path)
     try:
         return compile_manifest(definitions, target, warehouse, problems)
     finally:
         warehouse.close()
+
+
+def live_manifest(path: Path) -> Manifest:
+    """One view of the project in an environment that follows the wall clock, with a long settling delay."""
+    manifest = compiled(path, now=None, environment="live", schema="live")
+    view = msgspec.structs.replace(manifest.view("airport_delays"), delay=LIVE_DELAY)
+    return msgspec.structs.replace(manifest, views=(view,))
 
 
 def deploy(manifest: Manifest, root: Path, path: Path) -> Deployed:
@@ -136,6 +178,15 @@ def deploy(manifest: Manifest, root: Path, path: Path) -> Deployed:
     root.joinpath("releases").mkdir(parents=True, exist_ok=True)
     write_release(root, rendered)
     return Deployed(manifest, rendered, root, path)
+
+
+def online(store: OnlineStore, deployed: Deployed, view: str) -> dict[str, Decoded | None]:
+    """The online values of one version of a view, by airport."""
+    spec = deployed.manifest.view(view)
+    prefix = naming.online_prefix(deployed.manifest.namespace, view, spec.fingerprint)
+    keys = [online_key(prefix, layout(spec), {"origin": airport}) for airport in AIRPORTS]
+    values = store.read(keys)
+    return {a: decode(v, layout(spec)) if v is not None else None for a, v in zip(AIRPORTS, values, strict=True)}
 
 
 @pytest.fixture(scope="session")

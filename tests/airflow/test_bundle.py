@@ -16,6 +16,12 @@ def release(root, digest):
     return folder
 
 
+def version(bundle):
+    current = bundle.get_current_version()
+    assert current is not None
+    return current.version
+
+
 def test_before_the_first_deploy_there_is_an_empty_folder(tmp_path):
     bundle = ReleaseBundle(name="early", root=str(tmp_path / "nothing"))
     bundle.initialize()
@@ -31,11 +37,11 @@ def test_a_refresh_finds_the_new_release_and_a_way_back(tmp_path):
     first = release(tmp_path, "aaaa")
     bundle = ReleaseBundle(name="plain", root=str(tmp_path))
     bundle.initialize()
-    assert (bundle.path, bundle.get_current_version().version) == (first, "aaaa")
+    assert (bundle.path, version(bundle)) == (first, "aaaa")
     second = release(tmp_path, "bbbb")
     assert bundle.path == first
     bundle.refresh()
-    assert (bundle.path, bundle.get_current_version().version) == (second, "bbbb")
+    assert (bundle.path, version(bundle)) == (second, "bbbb")
     release(tmp_path, "aaaa")
     bundle.refresh()
     assert bundle.path == first
@@ -47,7 +53,7 @@ def test_a_run_stays_with_its_release(tmp_path):
     bundle = ReleaseBundle(name="pinned", root=str(tmp_path), version="aaaa")
     bundle.initialize()
     bundle.refresh()
-    assert (bundle.path, bundle.get_current_version().version) == (first, "aaaa")
+    assert (bundle.path, version(bundle)) == (first, "aaaa")
 
 
 def test_airflows_cleaner_finds_what_it_wants_to_remove(tmp_path):
@@ -57,7 +63,7 @@ def test_airflows_cleaner_finds_what_it_wants_to_remove(tmp_path):
     with BundleVersionLock(bundle_name="cleaned", bundle_version="aaaa"):
         pass
     manager = BundleUsageTrackingManager()
-    [found] = manager._find_all_tracking_files("cleaned")
+    [found] = manager._find_all_tracking_files("cleaned") or []
     manager._remove_stale_bundle("cleaned", found)
     assert not get_bundle_tracking_file("cleaned", "aaaa").exists()
     assert folder.is_dir()

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane import ledger
-from controlplane.definitions import BatchFeatureView, BatchSource, Entity
+from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.ports import Warehouse
 from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
@@ -22,6 +22,7 @@ from controlplane.render import program as programs
 from controlplane.render.program import Program
 from controlplane.render.statements import split
 from controlplane.render.views import FILES, render_view
+from controlplane.runtime import datasets
 from controlplane.runtime.materialize import Materialized, materialize
 from controlplane.types import Interval
 
@@ -47,8 +48,9 @@ def interval(start: int, end: int) -> Interval:
 
 
 def compiled(views: Sequence[BatchFeatureView], warehouse: Warehouse) -> Manifest:
-    """The manifest of some views and of the entities and sources that they name."""
-    definitions = Definitions(views=list(views))
+    """The manifest of some views, of the entities and sources that they name, and of a service `all` of them."""
+    service = FeatureService("all", features=views, owner="team")
+    definitions = Definitions(views=list(views), services=[service])
     for view in views:
         definitions.entities += [e for e in view.entities if not known(e, definitions.entities)]
         definitions.sources += [s for s in view.sources if not known(s, definitions.sources)]
@@ -134,6 +136,20 @@ class Rig:
         if part == "latest":
             name = f'features."subject__latest__{self.view.fingerprint}"'
         return records(self.warehouse, f"SELECT * FROM {name} ORDER BY ALL")
+
+    def training_set(self, spine: Sequence[tuple[Sequence[Any], int]]) -> list[dict[str, Any]]:
+        """The features at each key and instant of the spine, in its order, as a training set gives them."""
+        keys = ", ".join(f'"{name}" {self.columns[name]}' for name, _ in self.view.keys)
+        self.run(f"CREATE OR REPLACE TABLE raw.spine (number INTEGER, asked TIMESTAMP, {keys})")
+        marks = ", ".join("?" for _ in (0, 0, *self.view.keys))
+        rows = [[number, naive(at), *key] for number, (key, at) in enumerate(spine)]
+        raw(self.warehouse).executemany(f"INSERT INTO raw.spine VALUES ({marks})", rows).fetchall()
+        made = datasets.create(
+            self.manifest, self.warehouse, name="looks", service="all", spine="raw.spine", time="asked", created_by="us"
+        )
+        found = records(self.warehouse, f"SELECT * FROM {made.table}")
+        assert [row["number"] for row in found] == list(range(len(spine)))
+        return [{name.removeprefix("subject__"): value for name, value in row.items()} for row in found]
 
 
 def raw(warehouse: DuckDBWarehouse) -> duckdb.DuckDBPyConnection:

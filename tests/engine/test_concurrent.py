@@ -12,6 +12,8 @@ import pytest
 
 from connectors.duckdb import DuckDBWarehouse
 from controlplane.errors import TransientError
+from controlplane.ports import Statement
+from controlplane.render.statements import split
 from controlplane.runtime import tasks
 from controlplane.runtime.variables import fill, run_variables
 from controlplane.types import Interval
@@ -53,3 +55,23 @@ def test_two_writers_leave_one_copy(spans: Sequence[Interval], round_: int, tmp_
         versions = rig.run("SELECT version FROM _plane.ledger ORDER BY version")
         assert len(set(versions)) == 2
         assert rig.head().version == versions[-1][0]
+
+
+def test_the_second_writer_is_told_to_try_again(tmp_path: Path) -> None:
+    with fresh(tmp_path / "shared.duckdb") as rig, Rig(subject, COLUMNS, rows=BEFORE) as alone:
+        first, second = (DuckDBWarehouse(raw(rig.warehouse).cursor(), "") for _ in range(2))
+        texts = [
+            {name: fill(rig.sql[name], run_variables(rig.program, FIRST, run)) for name in ("stage", "publish")}
+            for run in ("one", "two")
+        ]
+        tasks.stage(rig.program, first, texts[0]["stage"])
+        tasks.stage(rig.program, second, texts[1]["stage"])
+        first.execute([Statement("begin", "BEGIN"), *split(texts[0]["publish"])])
+        with pytest.raises(TransientError, match="take the head"):
+            tasks.publish(rig.program, second, texts[1]["publish"])
+        assert rig.table("history") == []
+        first.execute([Statement("commit", "COMMIT")])
+        tasks.publish(rig.program, second, texts[1]["publish"])
+        alone.materialize(START, START + 2 * DAY)
+        for part in ("tiles", "history", "latest"):
+            assert content(rig, part) == content(alone, part)

@@ -1,0 +1,270 @@
+"""Runs of the rendered DAGs in Airflow's own process: what lies in the warehouse and in Redis afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DagRunState
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.utils.db import initdb
+
+from controlplane import naming, project
+from controlplane.airflow import hooks
+from controlplane.airflow.operators import Stage
+from controlplane.errors import PermanentError, TransientError
+from controlplane.naming import partition_key
+from controlplane.render import program as programs
+from controlplane.types import floor
+from tests.airflow.conftest import (
+    AIRPORTS,
+    LIVE_DELAY,
+    LOCK_TIMEOUT,
+    WAREHOUSE,
+    execute,
+    hold,
+    live_manifest,
+    online,
+    open_warehouse,
+    query,
+)
+
+pytestmark = [
+    pytest.mark.airflow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # Airflow's own, and what it imports
+    pytest.mark.filterwarnings("ignore::starlette.exceptions.StarletteDeprecationWarning"),
+]
+DELAYS = "flights.local.airport_delays"
+
+
+@pytest.fixture(scope="module")
+def dags(deployed):
+    initdb()
+    bag = DagBag(dag_folder=str(deployed.folder), bundle_name="plane", bundle_path=deployed.folder)
+    assert bag.import_errors == {}
+    return bag.dags
+
+
+@pytest.fixture
+def store(valkey_url):
+    store = project.open_store({"url": f"{valkey_url}/1"})
+    yield store
+    store.close()
+
+
+def ledger(view: str) -> list[tuple]:
+    return query(
+        "SELECT CAST(interval_start AS VARCHAR), CAST(interval_end AS VARCHAR), row_count FROM _plane.ledger "
+        f"WHERE feature_view = 'features.{view}' ORDER BY version"
+    )
+
+
+def states(run) -> dict[str, str]:
+    return {ti.task_id: str(ti.state) for ti in run.get_task_instances()}
+
+
+def stages() -> list[tuple]:
+    return query("SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'")
+
+
+ALL = {"stage", "check", "publish", "unstage", "sync", "announce"}
+
+
+def test_a_manual_run_computes_the_last_interval(dags, deployed, store):
+    run = dags[DELAYS].test(logical_date=None)
+    assert run.state == DagRunState.SUCCESS
+    assert states(run) == dict.fromkeys(ALL, "success")
+    assert ledger("airport_delays")[-1] == ("2013-01-02 23:00:00", "2013-01-03 00:00:00", 2)
+    assert stages() == []
+    view = deployed.manifest.view("airport_delays")
+    serving = store.get_fields(naming.serving_hash(deployed.manifest.namespace))
+    assert serving[b"airport_delays"] == view.fingerprint.encode()
+
+
+def test_a_range_is_computed_at_once(dags, deployed, store):
+    run = dags[DELAYS].test(logical_date=None, run_conf={"start": "2013-01-01", "end": "2013-01-03"})
+    assert run.state == DagRunState.SUCCESS
+    assert ledger("airport_delays")[-1] == ("2013-01-01 00:00:00", "2013-01-03 00:00:00", 96)
+    rows = query("SELECT origin, count_1h, count_1d, delay_sum_2h, last_tail FROM features.airport_delays__latest")
+    assert sorted(rows) == [(airport, 1, 24, 46 + 47, "N47") for airport in AIRPORTS]
+    for value in online(store, deployed, "airport_delays").values():
+        assert value is not None
+        assert value.values == (1, 24, 46 + 47, "N47")
+
+
+def context(partition: str) -> Any:
+    run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
+    return {"dag_run": run, "run_id": "it's", "partition_key": partition, "partition_date": None}
+
+
+def test_the_ui_shows_the_statements_that_ran(dags):
+    [stage] = [task for task in dags[DELAYS].tasks if task.task_id == "stage"]
+    rendered = stage.prepare_for_execution()
+    rendered.render_template_fields(context("2013-01-01T06:00:00"))
+    assert "TIMESTAMP '2013-01-01 06:00:00.000000'" in rendered.sql
+    assert "{{" not in rendered.sql
+    assert "stage__airport_delays__" in rendered.sql
+
+
+def test_a_static_view_and_one_that_reads_a_view(dags):
+    for name in ("airport_size", "airport_days"):
+        run = dags[f"flights.local.{name}"].test(
+            logical_date=None, run_conf={"start": "2013-01-01", "end": "2013-01-03"}
+        )
+        assert run.state == DagRunState.SUCCESS
+    assert query("SELECT origin, gates FROM features.airport_size__latest ORDER BY 1") == [("JFK", 4), ("LGA", 7)]
+    assert query("SELECT DISTINCT count_1d_max_1d FROM features.airport_days ORDER BY 1 NULLS LAST")
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({"start": "2013-01-01T00:30:00Z", "end": "2013-01-02"}, "not made of whole intervals"),
+        ({"start": "2013-01-02", "end": "2013-01-04"}, "is not due"),
+        ({"start": "2012-12-31", "end": "2013-01-01"}, "begins before the view's start"),
+        ({"start": "2013-01-01"}, "lacks its end"),
+    ],
+)
+def test_a_wrong_range_fails_at_once_and_says_why(dags, conf, message, capsys):
+    before = ledger("airport_delays")
+    run = dags[DELAYS].test(logical_date=None, run_conf=conf)
+    assert run.state == DagRunState.FAILED
+    assert message in capsys.readouterr().out
+    [stage] = [ti for ti in run.get_task_instances() if ti.task_id == "stage"]
+    assert (stage.state, stage.try_number) == ("failed", 1)
+    assert ledger("airport_delays") == before
+
+
+def test_what_the_check_refuses_is_neither_published_nor_synced(dags):
+    before = ledger("airport_delays")
+    execute("UPDATE raw.departures SET origin = NULL WHERE departed_at >= TIMESTAMP '2013-01-02 23:00:00'")
+    try:
+        run = dags[DELAYS].test(logical_date=None)
+    finally:
+        execute(
+            "UPDATE raw.departures SET origin = 'JFK' WHERE origin IS NULL",
+        )
+    assert run.state == DagRunState.FAILED
+    by_task = states(run)
+    assert by_task["stage"] == "success"
+    assert by_task["check"] == "failed"
+    assert by_task["publish"] == by_task["sync"] == by_task["announce"] == "upstream_failed"
+    assert by_task["unstage"] == "success"
+    [check] = [ti for ti in run.get_task_instances() if ti.task_id == "check"]
+    assert check.try_number == 1
+    assert ledger("airport_delays") == before
+    assert stages() == []
+
+
+def test_a_source_that_has_changed_fails_before_anything_is_written(dags):
+    before = ledger("airport_delays")
+    execute("ALTER TABLE raw.departures ALTER delay TYPE DOUBLE")
+    try:
+        run = dags[DELAYS].test(logical_date=None)
+    finally:
+        execute("ALTER TABLE raw.departures ALTER delay TYPE BIGINT")
+    assert run.state == DagRunState.FAILED
+    [stage] = [ti for ti in run.get_task_instances() if ti.task_id == "stage"]
+    assert (stage.state, stage.try_number) == ("failed", 1)
+    assert ledger("airport_delays") == before
+    assert stages() == []
+
+
+def test_a_run_gives_its_worker_back_until_the_interval_has_settled(deployed, tmp_path):
+    live = live_manifest(WAREHOUSE)
+    program = tmp_path / "program.json"
+    program.write_text(programs.to_json(programs.build(live, live.view("airport_delays"))))
+    task = Stage(task_id="stage", program=str(program), sql="")
+    start = floor(datetime.now(UTC), timedelta(hours=1)) - timedelta(hours=1)
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context(partition_key(start)))
+    assert deferred.value.trigger.moment == start + timedelta(hours=1) + LIVE_DELAY
+    assert deferred.value.method_name == "resume"
+    with pytest.raises(PermanentError, match="has not ended yet"):
+        task.execute(context(partition_key(start + timedelta(hours=1))))
+
+
+@pytest.fixture
+def locked(deployed):
+    """Another process has the warehouse's file open; closing its input ends it."""
+    with hold(WAREHOUSE) as holder:
+        yield holder
+
+
+def test_a_locked_file_is_waited_for(locked):
+    timer = threading.Timer(1.0, locked.stdin.close)
+    began = time.monotonic()
+    timer.start()
+    hooks.open_warehouse("plane_warehouse").close()
+    timer.join()
+    assert 0.9 < time.monotonic() - began < LOCK_TIMEOUT
+
+
+def test_a_file_that_stays_locked_is_a_transient_failure(locked):
+    began = time.monotonic()
+    with pytest.raises(TransientError, match=f"open by process {locked.pid}"):
+        hooks.open_warehouse("plane_warehouse")
+    assert LOCK_TIMEOUT - 2.5 < time.monotonic() - began < LOCK_TIMEOUT + 2
+
+
+def test_connections_are_tested_by_the_form(deployed):
+    worked, text = hooks.DuckDBHook().test_connection()
+    assert worked
+    assert text.startswith("DuckDB")
+    assert hooks.OnlineStoreHook().test_connection()[0]
+    with pytest.raises(PermanentError, match="is no warehouse"):
+        hooks.open_warehouse("plane_online")
+
+
+STOP = """
+import signal, sys
+from types import SimpleNamespace
+from typing import Any
+from datetime import UTC, datetime, timedelta
+from controlplane.airflow.operators import Unstage
+from controlplane.errors import TransientError
+
+slow = "-- @statement: count\\nSELECT count(*) FROM range(100000) a(x), range(100000) b(y) WHERE x * y % 7 = 3;\\n"
+task = Unstage(task_id="unstage", program=sys.argv[1], sql=slow)
+signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
+print("ready", flush=True)
+context = {"dag_run": SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})}
+try:
+    task.execute({**context, "run_id": "x"})
+except TransientError as error:
+    print("stopped:", error.message, flush=True)
+"""
+
+
+def test_a_task_that_is_stopped_stops_its_statement(deployed):
+    program = deployed.folder / "airport_delays.json"
+    task = subprocess.Popen(
+        [sys.executable, "-c", STOP, str(program)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).resolve().parents[2],
+        env=dict(os.environ),
+    )
+    assert task.stdout is not None
+    lines = iter(task.stdout.readline, "")
+    assert any(line == "ready\n" for line in lines)
+    time.sleep(3.0)
+    assert task.poll() is None
+    began = time.monotonic()
+    task.send_signal(signal.SIGTERM)
+    with task.stdout:
+        rest = "".join(lines)
+    assert task.wait(timeout=60) == 0
+    assert time.monotonic() - began < 10
+    assert "stopped: the task was stopped" in rest
+    open_warehouse().close()
