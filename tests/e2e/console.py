@@ -1,8 +1,9 @@
 """Reads and runs the `console` blocks of a page, so that what a page shows is what a reader gets.
 
-A block holds commands, each after `$ ` and further lines of it after `> `, and below each the lines that it prints. `...` stands for any text within a
-line, and on a line of its own for any number of lines; a command without lines may print anything. Where the lines
-begin with `error: ` the command must fail, and they are what it says on standard error; else it must succeed.
+A block holds commands, each after `$ ` and its further lines after `> `, and below each the lines that it prints.
+`...` stands for any text within a line, and on a line of its own for any number of lines; a command without lines may
+print anything. Where the lines begin with `error: ` the command must fail, and they are what it says on standard error;
+else it must succeed, and they are its standard output.
 A block is left out only by a comment right above it: `<!-- not run: reason -->`.
 """
 

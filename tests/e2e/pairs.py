@@ -47,7 +47,7 @@ def ask(oracle: Oracle, seed: int = SEED, count: int = COUNT) -> list[Pair]:
             instant = dice.randrange(START - DAY, COMPUTED_THROUGH)  # of nobody, or of whom nobody knows
             keys[ENTITY[view]] = dice.choice([None, "", "N0TKNOWN", "jfk"])
         elif chance < 0.65:
-            keys[ENTITY[view]], instant = near_a_change(dice, view, by_event.get(view, ()), sorted(events[view]))
+            keys[ENTITY[view]], instant = near_a_change(dice, view, by_event.get(view, ()), events[view])
         else:
             keys[ENTITY[view]] = (
                 dice.choice(by_event[view])[0] if view in CHANGES else dice.choice(sorted(events[view]))
@@ -63,12 +63,15 @@ def stranger(dice: random.Random, among: Sequence[str]) -> str | None:
 
 
 def near_a_change(
-    dice: random.Random, view: str, events: Sequence[tuple[str, int]], keys: Sequence[str]
+    dice: random.Random, view: str, events: Sequence[tuple[str, int]], own: Mapping[str, Sequence[int]]
 ) -> tuple[str, int]:
-    """A key, and an instant within a microsecond of one at which its values change."""
+    """A key, and an instant within a microsecond of one at which its values change; now and then after its last event,
+    whose expiry no other event hides."""
     while True:
-        key, event = dice.choice(events) if events else (dice.choice(keys), START)
-        moment = dice.choice(change_points(view, event)) if view in CHANGES else START
+        key, event = dice.choice(events) if events else (dice.choice(sorted(own)), START)
+        moment = dice.choice(change_points(view, event)) if events else START
+        if events and dice.random() < 0.15:
+            moment = change_points(view, max(own[key]))[-1]
         if moment + 1 < COMPUTED_THROUGH:
             return key, moment + dice.choice((-1, 0, 1))
 

