@@ -109,8 +109,7 @@ class _Context:
 
     @cached_property
     def points_through(self) -> str:
-        reach = schedule.reach(self._view)
-        return "" if reach is None else self._d.plus(self.read_end, reach)
+        return self._d.plus(self.read_end, schedule.reach(self._view))
 
     @cached_property
     def changes_after(self) -> str:
@@ -118,7 +117,7 @@ class _Context:
 
     @cached_property
     def changes_through(self) -> str:
-        return self._d.plus(self.points_through, self._view.delay) if self.points_through else ""
+        return self._d.plus(self.points_through, self._view.delay)
 
     @cached_property
     def transformation(self) -> str:

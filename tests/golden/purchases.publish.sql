@@ -7,6 +7,7 @@ UPDATE "features"."purchases__latest__49e6a41a" AS r SET
   is_deleted = TRUE,
   version = (SELECT version FROM "_plane"."head__features__purchases__49e6a41a")
 WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
+  AND r.valid_from <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) + to_microseconds(1800000000)
   AND EXISTS (
   SELECT 1 FROM (
     SELECT "k" FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
@@ -17,6 +18,7 @@ WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
 -- @statement: remove the history that this replaces
 DELETE FROM "features"."purchases__history__49e6a41a" AS r
 WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
+  AND r.valid_from <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) + to_microseconds(1800000000)
   AND EXISTS (
   SELECT 1 FROM (
     SELECT "k" FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
@@ -85,6 +87,7 @@ points AS (
     SELECT "k", CASE WHEN tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(174600000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(174600000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01') END AS moment FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
   ) AS p CROSS JOIN head
   WHERE p.moment > TIMESTAMP '{{ plane.start }}' AND p.moment <= head.frontier
+    AND (p.moment <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) OR p.moment > head.earlier_frontier)
 ),
 missing AS (
   SELECT p.* FROM points AS p
