@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,7 @@ class DuckDBWarehouse:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
         self._connection = connection
         self._path = path
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
 
     def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
         """See `Warehouse.execute`; DuckDB has no query log, so `tag` is not used."""
@@ -91,10 +93,8 @@ class DuckDBWarehouse:
             for statement in statements:
                 counts.append(self._run(statement))
             if atomic:
-                self._connection.execute("COMMIT")
-        except duckdb.Error as error:
-            self._roll_back(atomic)
-            raise _translated(error, "committing") from None
+                with _translating("committing"):
+                    self._connection.execute("COMMIT")
         except BaseException:
             self._roll_back(atomic)
             raise
@@ -103,11 +103,12 @@ class DuckDBWarehouse:
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
         """See `Warehouse.fetch`."""
         cursor = self._connection.cursor()
+        self._cursors.add(cursor)
         try:
-            yield from cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
-        except duckdb.Error as error:
-            raise _translated(error, "reading") from None
+            with _translating("reading"):
+                yield from cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
         finally:
+            self._cursors.discard(cursor)
             cursor.close()
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
@@ -124,10 +125,8 @@ class DuckDBWarehouse:
 
     def describe(self, sql: str) -> Mapping[str, str]:
         """See `Warehouse.describe`."""
-        try:
+        with _translating():
             return self._described(sql)
-        except duckdb.Error as error:
-            raise _translated(error) from None
 
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
@@ -136,17 +135,16 @@ class DuckDBWarehouse:
 
     def cancel(self) -> None:
         """See `Warehouse.cancel`."""
-        self._connection.interrupt()
+        for connection in (self._connection, *self._cursors):
+            connection.interrupt()
 
     def close(self) -> None:
         """See `Warehouse.close`."""
         self._connection.close()
 
     def _run(self, statement: Statement) -> int:
-        try:
+        with _translating(statement.name):
             rows = self._connection.execute(statement.sql).fetchall()
-        except duckdb.Error as error:
-            raise _translated(error, statement.name) from None
         return rows[0][0] if len(rows) == 1 and rows[0] and isinstance(rows[0][0], int) else -1
 
     def _roll_back(self, atomic: bool) -> None:
@@ -162,10 +160,24 @@ class DuckDBWarehouse:
         return {name: canonical_type(kind) for name, kind, *_ in rows}
 
 
+@contextmanager
+def _translating(doing: str = "") -> Iterator[None]:
+    """Raise a driver's error as one of ours; `doing` says what failed."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:  # an error in the middle of a stream comes through Arrow, as OSError
+        raise _translated(error, doing) from None
+    except RuntimeError as error:
+        if "interrupted" not in str(error):
+            raise
+        # The driver's word for Ctrl-C.
+        raise KeyboardInterrupt from None
+
+
 def _translated(error: Exception, doing: str = "") -> PlaneError:
     """A driver's error as one of ours; `doing` says what failed."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    text = re.sub(r"^\w+ Error: ", "", lines[0] if lines else type(error).__name__)
+    text = re.sub(r"^[A-Z]\w*( \w+){0,2} Error: ", "", lines[0] if lines else type(error).__name__)
     extra = [line for line in lines[1:] if line.startswith(("Candidate", "Did you mean", "LINE"))]
     message = f"{doing}: {text}" if doing else text
     hint = "; ".join(extra)

@@ -24,7 +24,7 @@ from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest
 from controlplane.render import program
 from controlplane.render.dialects import dialect
-from controlplane.render.release import Release
+from controlplane.render.release import Release, digest_of
 from controlplane.render.statements import split
 from controlplane.render.views import qualified
 from controlplane.state import Deployment, StateStore
@@ -71,12 +71,14 @@ def deploy(
         if (current.id if current else None) != plan.base:
             hint = "run `plane plan` again and look at what changed"
             raise PlaneError("the plan is stale: somebody has deployed since it was made", hint=hint)
-        check_writable(root)
+        check_folder(root, manifest)
         for view in manifest.views:
             on_step(f"tables of {view.name}")
             warehouse.execute(split(release.files[f"sql/{view.name}.setup.sql"]), tag=_tag(manifest, view.name))
         on_step("release")
         write_release(root, release)
+        on_step("versions")
+        warehouse.execute(_versions(plan, manifest), tag=_tag(manifest, ""), atomic=True)
         updated = {action.view for action in plan.actions if isinstance(action, UpdateView)}
         for view in manifest.views:
             built = program.build(manifest, view)
@@ -104,12 +106,23 @@ def deploy(
         )
 
 
-def check_writable(root: Path) -> None:
-    """Raise unless releases can be written.
+def check_folder(root: Path, manifest: Manifest) -> None:
+    """Raise unless releases of this project and environment can be written here.
 
     Raises:
-        PermanentError: the folder can't be made or written.
+        PermanentError: the folder can't be made or written, or holds another environment's release.
     """
+    try:
+        text = (root / "releases" / (_shown(root) or "none") / "manifest.json").read_text(encoding="utf-8")
+        there = manifests.from_json(text)
+    except (OSError, PlaneError):
+        pass  # nothing is there yet, or nothing that can be read: then it is written anew
+    else:
+        if (there.project, there.environment) != (manifest.project, manifest.environment):
+            raise PermanentError(
+                f"{root} holds the release of environment {there.environment!r} of project {there.project!r}",
+                hint="give each environment a folder of its own: `airflow = { releases = ... }` in plane.toml",
+            )
     try:
         (root / "releases").mkdir(parents=True, exist_ok=True)
         probe = root / f".probe-{os.getpid()}"
@@ -119,19 +132,32 @@ def check_writable(root: Path) -> None:
         raise _unwritable(root, error) from None
 
 
-def check_release(root: Path, release: Release) -> None:
-    """Mend what Airflow reads, if somebody has removed it since it was deployed."""
-    current = root / "CURRENT"
-    shown = current.read_text(encoding="utf-8").strip() if current.is_file() else ""
-    if shown != release.digest or not (root / "releases" / release.digest).is_dir():
-        check_writable(root)
+def release_damage(root: Path, digest: str) -> str:
+    """What is wrong with the release that Airflow should read; empty if nothing is."""
+    try:
+        shown = _shown(root)
+        if shown != digest:
+            return f"Airflow sees {shown or 'no release'}, deployed is {digest}"
+        return "" if _intact(root, digest) else f"files of the release {digest} in {root} are missing or changed"
+    except OSError as error:
+        return f"the release in {root} can't be read: {error.strerror or error}"
+
+
+def check_release(root: Path, manifest: Manifest, release: Release) -> None:
+    """Mend what Airflow reads, if somebody has removed or changed it since it was deployed.
+
+    Raises:
+        PermanentError: the folder can't be written, or holds another environment's release.
+    """
+    if release_damage(root, release.digest):
+        check_folder(root, manifest)
         write_release(root, release)
 
 
 def write_release(root: Path, release: Release) -> None:
     """Write the release's files under `<root>/releases/<digest>` and point `<root>/CURRENT` to them.
 
-    The folder appears whole or not at all; a folder of the same digest holds the same bytes and is kept.
+    The folder appears whole or not at all; one that holds the same bytes is kept, a damaged one replaced.
 
     Raises:
         PermanentError: the folder can't be written.
@@ -139,23 +165,37 @@ def write_release(root: Path, release: Release) -> None:
     target = root / "releases" / release.digest
     try:
         _sweep(root)
-        if not target.exists():
+        if not _intact(root, release.digest):
             draft = target.with_name(f".{release.digest}.{os.getpid()}")
             for path, text in release.files.items():
                 file = draft / path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 _write(file, text)
+            if target.exists():
+                shutil.rmtree(target)
             draft.replace(target)
+            _flush(root / "releases")
         pointer = root / f".CURRENT.{os.getpid()}"
         _write(pointer, release.digest + "\n")
         pointer.replace(root / "CURRENT")
-        folder = os.open(root, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _flush(root)
     except OSError as error:
         raise _unwritable(root, error) from None
+
+
+def _shown(root: Path) -> str:
+    """The digest of the release that Airflow reads; empty where there is none."""
+    current = root / "CURRENT"
+    return current.read_text(encoding="utf-8").strip() if current.is_file() else ""
+
+
+def _intact(root: Path, digest: str) -> bool:
+    """Whether the release is there, byte for byte."""
+    folder = root / "releases" / digest
+    # What Python leaves beside the DAGs is no part of the release.
+    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    found = {path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace") for path in paths}
+    return digest_of(found) == digest
 
 
 def _write(file: Path, text: str) -> None:
@@ -165,17 +205,24 @@ def _write(file: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
+def _flush(folder: Path) -> None:
+    """Have the folder's own entries on disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def _sweep(root: Path) -> None:
     """Remove drafts of deploys that were stopped, and all but the newest releases. The lock keeps others away."""
-    current = root / "CURRENT"
-    shown = current.read_text(encoding="utf-8").strip() if current.exists() else ""
-    releases = root / "releases"
+    releases, shown = root / "releases", _shown(root)
     drafts = [path for path in releases.iterdir() if path.name.startswith(".")]
     whole = sorted((p for p in releases.iterdir() if not p.name.startswith(".")), key=lambda p: -p.stat().st_mtime)
     for path in drafts + [p for p in whole[KEPT_RELEASES:] if p.name != shown]:
         shutil.rmtree(path)
-    for pointer in root.glob(".CURRENT.*"):
-        pointer.unlink()
+    for path in [*root.glob(".CURRENT.*"), *root.glob(".probe-*")]:
+        path.unlink()
 
 
 def _unwritable(root: Path, error: OSError) -> PermanentError:
@@ -191,6 +238,27 @@ def _close_doors(manifest: Manifest, view: str, warehouse: Warehouse) -> None:
     name = d.text(f"{manifest.schema}.{view}")
     statements.append(Statement("forget the view", f"DELETE FROM {table} WHERE feature_view = {name}"))
     warehouse.execute(statements, tag=_tag(manifest, view), atomic=True)
+
+
+def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
+    """Note which version of each view is deployed, so that a run of an earlier release flips nothing back."""
+    d = dialect(manifest.dialect)
+    table, string = qualified(d, naming.CONTROL_SCHEMA, "deployed"), d.type("string")
+    names = [view.name for view in manifest.views] + plan.dropped
+    ours = ", ".join(d.text(f"{manifest.schema}.{name}") for name in names)
+    rows = ", ".join(f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})" for v in manifest.views)
+    statements = [
+        Statement("create the control schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.CONTROL_SCHEMA)}"),
+        Statement(
+            "create the table of versions",
+            f"CREATE TABLE IF NOT EXISTS {table} (feature_view {string} NOT NULL, fingerprint {string} NOT NULL)",
+        ),
+    ]
+    if names:
+        statements.append(Statement("forget earlier versions", f"DELETE FROM {table} WHERE feature_view IN ({ours})"))
+    if rows:
+        statements.append(Statement("note the versions", f"INSERT INTO {table} VALUES {rows}"))
+    return statements
 
 
 def _tag(manifest: Manifest, view: str) -> str:

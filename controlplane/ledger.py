@@ -12,6 +12,7 @@ from typing import Any
 
 from controlplane.naming import CONTROL_SCHEMA
 from controlplane.ports import Warehouse
+from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.types import Interval, merge, utc
 
@@ -47,6 +48,16 @@ class Entry:
     published_at: datetime
     row_count: int
     dropped_count: int
+
+
+def full_name(dialect_name: str) -> str:
+    """The ledger's quoted name."""
+    return _control(dialect_name, "ledger")
+
+
+def _control(dialect_name: str, name: str) -> str:
+    d = dialect(dialect_name)
+    return f"{d.quote(CONTROL_SCHEMA)}.{d.quote(name)}"
 
 
 def entries(warehouse: Warehouse, ledger: str) -> dict[tuple[str, str], list[Entry]]:
@@ -85,6 +96,15 @@ def doors(warehouse: Warehouse, table: str) -> Mapping[str, str]:
 def shown(warehouse: Warehouse, program: Program) -> str | None:
     """The version that the view's users see; None before the first."""
     return doors(warehouse, program.doors).get(program.feature_view)
+
+
+def deployed(warehouse: Warehouse, program: Program) -> bool:
+    """Whether this version is the deployed one: not one of an earlier release, nor of a view that was dropped."""
+    name = f"{CONTROL_SCHEMA}.deployed"
+    if warehouse.columns([name])[name] is None:
+        return False
+    found = rows(warehouse, f"SELECT feature_view, fingerprint FROM {_control(warehouse.dialect, 'deployed')}")
+    return (program.feature_view, program.fingerprint) in [(row["feature_view"], row["fingerprint"]) for row in found]
 
 
 def ready(warehouse: Warehouse, program: Program, showing: str | None, through: datetime) -> bool:

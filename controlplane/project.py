@@ -6,8 +6,8 @@ The only door to connectors: they are found by the entry point `controlplane.con
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -72,7 +72,7 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
         inspect.signature(connect).bind(**options)
     except TypeError as error:
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
-        raise SettingsError(f"connector {kind!r}: {error}", where=Location(settings.FILE), hint=hint) from None
+        raise SettingsError(f"connector {kind!r}: {error}", hint=hint) from None
     return connect(**options)
 
 
@@ -100,6 +100,21 @@ class Project:
         """Close what was opened."""
         self._opened.close()
 
+    def cancel(self) -> None:
+        """Stop what the warehouse does now, if it was opened; safe to call from another thread."""
+        opened: Warehouse | None = vars(self).get("warehouse")
+        if opened is not None:
+            opened.cancel()
+
+    @contextmanager
+    def _blaming_settings(self) -> Iterator[None]:
+        """What is wrong with an option is wrong in plane.toml."""
+        try:
+            yield
+        except SettingsError as error:
+            error.where = error.where or Location(settings.FILE)
+            raise
+
     def now(self) -> datetime:
         """The environment's now: the wall clock, or the instant at which its time stands still."""
         return self.environment.now or self.clock()
@@ -111,12 +126,14 @@ class Project:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The open warehouse."""
-        warehouse = open_warehouse(self.environment.warehouse_kind, self.environment.warehouse)
+        with self._blaming_settings():
+            warehouse = open_warehouse(self.environment.warehouse_kind, self.environment.warehouse)
         self._opened.callback(warehouse.close)
         if warehouse.dialect != self.environment.dialect:
             raise SettingsError(
                 f"the project's SQL is {self.environment.dialect}, but environment {self.environment.name!r} is on "
                 f"{warehouse.dialect}",
+                where=Location(settings.FILE),
                 hint="set [project] dialect to the warehouse's own",
             )
         return warehouse
@@ -136,14 +153,16 @@ class Project:
         config = self.online_config()
         if config is None:
             return None
-        store = open_store(config)
+        with self._blaming_settings():
+            store = open_store(config)
         self._opened.callback(store.close)
         return store
 
     @cached_property
     def state(self) -> StateStore:
         """The record of what was deployed."""
-        state = StateStore(self.environment.state, self.environment.project)
+        with self._blaming_settings():
+            state = StateStore(self.environment.state, self.environment.project)
         self._opened.callback(state.close)
         return state
 

@@ -14,6 +14,7 @@ from controlplane.render.statements import split
 
 _DAYS = 10
 _MINUTES_APART = 7
+_IGNORED = ".plane/\n"
 
 
 def scaffold(directory: Path, name: str | None = None) -> list[Path]:
@@ -36,20 +37,36 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         raise PlaneError(f"{directory / settings.FILE} exists already", hint="edit it, or choose another folder")
     start = (datetime.now(UTC) - timedelta(days=_DAYS)).date().isoformat()
     context = {"name": chosen, "start": start, "rows": _DAYS * 24 * 60 // _MINUTES_APART}
-    files = {
-        directory / settings.FILE: template.render("project/plane.toml.j2", context),
-        directory / "features" / "example.py": template.render("project/example.py.j2", context),
-        directory / ".gitignore": ".plane/\n",
-    }
+    example, ignore, toml = directory / "features" / "example.py", directory / ".gitignore", directory / settings.FILE
     try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        _write(example, template.render("project/example.py.j2", context))
+        _ignore(ignore)
+        _load(directory / ".plane" / "warehouse.duckdb", template.render("project/data.sql.j2", context))
+        # They come last: a project is there when its settings are, and until then this can be repeated.
+        _write(toml, template.render("project/plane.toml.j2", context))
     except OSError as error:
-        raise PlaneError(f"the project can't be written to {directory}: {error.strerror}") from None
-    warehouse = open_warehouse("duckdb", {"path": str(directory / ".plane" / "warehouse.duckdb")})
+        hint = "make it writable, or choose another folder"
+        raise PlaneError(f"the project can't be written to {directory}: {error.strerror}", hint=hint) from None
+    return [toml, example, ignore]
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise PlaneError(f"{path} exists already", hint="move it away, or choose another folder")
+    path.write_text(text, encoding="utf-8")
+
+
+def _load(warehouse: Path, sql: str) -> None:
+    opened = open_warehouse("duckdb", {"path": str(warehouse)})
     try:
-        warehouse.execute(split(template.render("project/data.sql.j2", context)))
+        opened.execute(split(sql))
     finally:
-        warehouse.close()
-    return list(files)
+        opened.close()
+
+
+def _ignore(path: Path) -> None:
+    """Have git ignore our folder, beside what it ignores already."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if _IGNORED not in text.splitlines(keepends=True):
+        path.write_text(text + ("\n" if text and not text.endswith("\n") else "") + _IGNORED, encoding="utf-8")

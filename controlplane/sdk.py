@@ -30,12 +30,11 @@ from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
 from controlplane.render import dags
-from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.render.release import Release
 from controlplane.render.views import render_view
 from controlplane.runtime import datasets
-from controlplane.runtime.materialize import Materialized, bring_online, materialize, missing
+from controlplane.runtime.materialize import Materialized, bring_online, check_range, materialize, missing
 from controlplane.runtime.tasks import SyncReport
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout
 from controlplane.serving.service import service_layout
@@ -110,11 +109,25 @@ class ControlPlane:
         """What a deploy would change, and what would then be computed."""
         return self._planned()[0]
 
-    def deploy(self, on_step: Callable[[str], None] = lambda _: None) -> tuple[Plan, Deployment | None]:
-        """Plan, and make the plan true; an empty plan deploys nothing. Returns the plan, and the new deployment."""
+    def deploy(
+        self, on_step: Callable[[str], None] = lambda _: None, *, approve: Callable[[Plan], bool] = lambda _: True
+    ) -> tuple[Plan, Deployment | None]:
+        """Plan, and make the plan true; an empty plan deploys nothing. Returns the plan, and the new deployment.
+
+        Args:
+            on_step: told each step before it begins.
+            approve: shown the plan; what it does not approve is not deployed.
+
+        Raises:
+            PlaneError: the plan was not approved, or can't be made true.
+        """
         plan, manifest, release = self._planned()
+        if not approve(plan):
+            dropped = f": it drops {', '.join(plan.dropped)}" if plan.dropped else ""
+            hint = "deploy with --yes, or restore what is dropped"
+            raise PlaneError(f"the plan was not approved{dropped}; nothing was deployed", hint=hint)
         if plan.empty:
-            deploying.check_release(self.project.environment.releases, release)
+            deploying.check_release(self.project.environment.releases, manifest, release)
             return plan, None
         project = self.project
         deployment = deploying.deploy(
@@ -135,7 +148,7 @@ class ControlPlane:
         manifest = project.compile()
         current = project.state.current(self.name)
         deployed = (current.id, current.manifest, current.release) if current else None
-        entries = ledger.entries(project.warehouse, self._ledger(manifest))
+        entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
         covered = covered_by({key: ledger.covered(found) for key, found in entries.items()}, manifest.schema)
         plan, release = make_plan(manifest, deployed, covered, project.now())
         return plan, manifest, release
@@ -164,11 +177,13 @@ class ControlPlane:
         project = self.project
         manifest = self.deployed()[1]
         chosen = [manifest.view(name) for name in views] or list(manifest.views)
+        if within is not None:
+            check_range([build(manifest, view) for view in chosen], within, project.now())
         found: list[ViewRun] = []
         problems: list[PlaneError] = []
         failed: set[str] = set()
         with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
-            entries = ledger.entries(project.warehouse, self._ledger(manifest))
+            entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
             for view in chosen:
                 if failed.intersection(view.upstream):
                     failed.add(view.name)
@@ -179,7 +194,8 @@ class ControlPlane:
                     found.append(self._run_view(manifest, view, pieces, resync, on_progress))
                 except PlaneError as error:
                     failed.add(view.name)
-                    problems.append(error)
+                    if str(error) not in map(str, problems):
+                        problems.append(error)
         if problems:
             raise problems[0] if len(problems) == 1 else Problems(problems)
         return found
@@ -332,7 +348,10 @@ class ControlPlane:
 
         def released() -> list[Finding]:
             current = project.state.current(self.name)
-            return doctor.releases_findings(project.environment.releases, current.release if current else None)
+            if current is None:
+                return doctor.release_findings(None, "")
+            damage = deploying.release_damage(project.environment.releases, current.release)
+            return doctor.release_findings(current.release, damage)
 
         def orchestrated() -> list[Finding]:
             server = airflow.find(project.environment.airflow_home)
@@ -354,11 +373,6 @@ class ControlPlane:
                 ("airflow", orchestrated),
             ]
         )
-
-    @staticmethod
-    def _ledger(manifest: Manifest) -> str:
-        d = dialect(manifest.dialect)
-        return f"{d.quote(naming.CONTROL_SCHEMA)}.{d.quote('ledger')}"
 
 
 class FeatureClient:

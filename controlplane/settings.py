@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -25,6 +25,7 @@ from controlplane.types import parse_instant
 FILE = "plane.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET = re.compile(r"password|passphrase|token|secret|private_key|api_key", re.IGNORECASE)
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,13 +52,6 @@ class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     online: dict[str, Any] | None = None
     state: str = "sqlite:///.plane/state.db"
     airflow: AirflowTable = AirflowTable()
-
-
-class SettingsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
-
-    project: ProjectTable
-    environments: dict[str, EnvironmentTable]
 
 
 @dataclass(frozen=True)
@@ -109,50 +103,131 @@ def load(root: Path, environment: str | None = None) -> Environment:
         SettingsError: the file is wrong, a variable is not set, or there is no such environment.
         Problems: several of these.
     """
-    where = Location(FILE)
-    try:
-        file = msgspec.convert(tomllib.loads((root / FILE).read_text(encoding="utf-8")), SettingsFile)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        place = Location(FILE, int(line[1]) if line else 0)
-        raise SettingsError(f"plane.toml is not valid TOML: {error}", where=place) from None
-    except msgspec.ValidationError as error:
-        hint = "see `plane init` for a complete file"
-        raise SettingsError(f"plane.toml: {error}", where=where, hint=hint) from None
-    except OSError as error:
-        raise SettingsError(f"plane.toml can't be read: {error.strerror}", where=where) from None
-    name = environment or os.environ.get("PLANE_ENV") or _default(file)
-    if name not in file.environments:
-        known = ", ".join(file.environments) or "(none)"
-        raise SettingsError(f"there is no environment {name!r}", where=where, hint=f"choose from: {known}")
-    return _environment(root, file.project, name, file.environments[name])
-
-
-def _default(file: SettingsFile) -> str:
-    return next(iter(file.environments)) if len(file.environments) == 1 else "local"
-
-
-def _environment(root: Path, project: ProjectTable, name: str, table: EnvironmentTable) -> Environment:
+    toml = _Toml(_text(root))
     problems: list[PlaneError] = []
-    where = Location(FILE)
-    for what, text in (("project name", project.name), ("environment", name), ("schema", table.schema)):
+    project, environments = _tables(toml, problems)
+    name = environment or os.environ.get("PLANE_ENV") or _default(toml.value)
+    known = toml.value.get("environments", {})
+    if isinstance(known, dict) and name not in known:
+        hint = f"choose from: {', '.join(known) or '(none)'}"
+        problems.append(SettingsError(f"there is no environment {name!r}", where=Location(FILE), hint=hint))
+    if project is None or name not in environments:
+        raise _only(problems)
+    found = _environment(root, project, name, environments[name], toml, problems)
+    if problems:
+        raise _only(problems)
+    return found
+
+
+class _Toml:
+    """The file's text and what it says."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = text.splitlines()
+        try:
+            self.value: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            line = re.search(r"line (\d+)", str(error))
+            place = Location(FILE, int(line[1]) if line else len(self._lines))
+            raise SettingsError(f"this is not valid TOML: {error}", where=place, hint="correct the line") from None
+
+    def where(self, *path: str) -> Location:
+        """The line of the value at `path`, or of the innermost table around it that stands in the file."""
+        table: list[str] = []
+        for number, line in enumerate(self._lines, start=1):
+            if header := re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line):
+                table = [part.strip(" \"'") for part in header[1].split(".")]
+                if table == list(path):
+                    return Location(FILE, number)
+            elif table == list(path[: len(table)]) and re.search(
+                rf"(?<![\w-])[\"']?{re.escape(path[-1])}[\"']?\s*=", line
+            ):
+                return Location(FILE, number)
+        return self.where(*path[:-1]) if len(path) > 1 else Location(FILE)
+
+
+def _text(root: Path) -> str:
+    try:
+        return (root / FILE).read_text(encoding="utf-8")
+    except OSError as error:
+        hint = "let your user read it"
+        raise SettingsError(f"it can't be read: {error.strerror}", where=Location(FILE), hint=hint) from None
+    except UnicodeDecodeError:
+        raise SettingsError("it is not UTF-8 text", where=Location(FILE), hint="save it as UTF-8") from None
+
+
+def _only(problems: list[PlaneError]) -> PlaneError:
+    return problems[0] if len(problems) == 1 else Problems(problems)
+
+
+def _tables(toml: _Toml, problems: list[PlaneError]) -> tuple[ProjectTable | None, dict[str, EnvironmentTable]]:
+    """The project and every environment whose tables have the right shape."""
+    for key in toml.value:
+        if key not in ("project", "environments"):
+            hint = "the file has [project] and [environments.<name>]"
+            problems.append(SettingsError(f"unknown key {key!r}", where=toml.where(key), hint=hint))
+    project = _shaped(toml, ("project",), toml.value.get("project", {}), ProjectTable, problems)
+    tables = toml.value.get("environments", {})
+    if not isinstance(tables, dict):
+        hint = "write [environments.local]"
+        problems.append(SettingsError("environments is not a table", where=Location(FILE), hint=hint))
+        tables = {}
+    shaped = {n: _shaped(toml, ("environments", n), table, EnvironmentTable, problems) for n, table in tables.items()}
+    return project, {name: table for name, table in shaped.items() if table is not None}
+
+
+def _shaped(toml: _Toml, path: tuple[str, ...], value: object, kind: type[T], problems: list[PlaneError]) -> T | None:
+    """The value as `kind`; every key that this does not know, or else what is wrong, is a problem."""
+    if isinstance(value, dict):
+        fields = msgspec.structs.fields(kind)
+        known = [field.name for field in fields]
+        for key in [key for key in value if key not in known]:
+            text = f"unknown key {'.'.join((*path, key))}"
+            hint = f"the keys of {'.'.join(path)} are: {', '.join(known)}"
+            problems.append(SettingsError(text, where=toml.where(*path, key), hint=hint))
+        value = {key: inner for key, inner in value.items() if key in known}
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        text, _, inside = str(error).partition(" - at `$")
+        at = (*path, *inside.strip("`.").replace("[", ".[").split(".")) if inside else path
+        text = f"{'.'.join(at)}: {text[:1].lower()}{text[1:]}"
+        problems.append(SettingsError(text, where=toml.where(*at), hint="see `plane init` for a complete file"))
+        return None
+
+
+def _default(value: Mapping[str, Any]) -> str:
+    known = value.get("environments")
+    return next(iter(known)) if isinstance(known, dict) and len(known) == 1 else "local"
+
+
+def _environment(
+    root: Path, project: ProjectTable, name: str, table: EnvironmentTable, toml: _Toml, problems: list[PlaneError]
+) -> Environment:
+    """The environment; it may be used only if there are no problems."""
+    path = ("environments", name)
+    for what, text, where in (
+        ("project name", project.name, toml.where("project", "name")),
+        ("environment", name, toml.where(*path)),
+        ("schema", table.schema, toml.where(*path, "schema")),
+    ):
         if not is_name(text):
             hint = "use letters, digits and single underscores, beginning with a letter"
-            problems.append(SettingsError(f"plane.toml: {what} {text!r} is not a name", where=where, hint=hint))
+            problems.append(SettingsError(f"{what} {text!r} is not a name", where=where, hint=hint))
     now: datetime | None = None
     if table.now is not None:
         try:
             now = parse_instant(table.now)
         except ValueError as error:
-            problems.append(SettingsError(f"plane.toml: environments.{name}.now: {error}", where=where))
-    warehouse = _filled(table.warehouse, f"environments.{name}.warehouse", problems)
-    online = _filled(table.online, f"environments.{name}.online", problems) if table.online is not None else None
-    state = _filled({"state": table.state}, f"environments.{name}", problems).get("state", "")
-    if "kind" not in warehouse:
-        text = f'plane.toml: environments.{name}.warehouse has no kind, such as kind = "duckdb"'
-        problems.append(SettingsError(text, where=where))
-    if problems:
-        raise Problems(problems)
+            message, _, hint = str(error).partition(": ")
+            where = toml.where(*path, "now")
+            problems.append(SettingsError(f"environments.{name}.now: {message}", where=where, hint=hint))
+    warehouse = _filled(table.warehouse, (*path, "warehouse"), toml, problems)
+    online = _filled(table.online, (*path, "online"), toml, problems) if table.online is not None else None
+    state = str(_filled({"state": table.state}, path, toml, problems).get("state", ""))
+    if "kind" not in table.warehouse:
+        text, hint = f"environments.{name}.warehouse has no kind", 'write one, such as kind = "duckdb"'
+        problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     embedded = bool(online and online.pop("embedded", False))
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":
         warehouse["path"] = str(root / warehouse["path"])
@@ -165,7 +240,7 @@ def _environment(root: Path, project: ProjectTable, name: str, table: Environmen
         name=name,
         schema=table.schema,
         now=now,
-        warehouse_kind=str(warehouse.pop("kind")),
+        warehouse_kind=str(warehouse.pop("kind", "")),
         warehouse=warehouse,
         online=online,
         embedded_online=embedded,
@@ -176,30 +251,31 @@ def _environment(root: Path, project: ProjectTable, name: str, table: Environmen
     )
 
 
-def _filled(table: Mapping[str, Any], path: str, problems: list[PlaneError]) -> dict[str, Any]:
+def _filled(table: Mapping[str, Any], path: tuple[str, ...], toml: _Toml, problems: list[PlaneError]) -> dict[str, Any]:
     """The table with `${NAME}` replaced; what is missing, and every secret written out, is a problem."""
-    where = Location(FILE)
     found: dict[str, Any] = {}
     for key, value in table.items():
-        if not isinstance(value, str):
-            found[key] = value
+        full, where = ".".join((*path, key)), toml.where(*path, key)
+        if isinstance(value, dict):
+            found[key] = _filled(value, (*path, key), toml, problems)
             continue
-        literal = not _VARIABLE.search(value)
-        if literal and (_SECRET.search(key) or _url_password(value)):
+        names = _VARIABLE.findall(value) if isinstance(value, str) else []
+        if not names and (_SECRET.search(key) or (isinstance(value, str) and _url_secret(value))):
             hint = f'write {key} = "${{SOME_VARIABLE}}" and set the variable'
-            problems.append(SettingsError(f"plane.toml: {path}.{key} holds a secret", where=where, hint=hint))
+            problems.append(SettingsError(f"{full} holds a secret", where=where, hint=hint))
             continue
-        missing = [name for name in _VARIABLE.findall(value) if name not in os.environ]
+        missing = [name for name in names if name not in os.environ]
         if missing:
-            text = f"plane.toml: {path}.{key} needs the environment variable {', '.join(missing)}"
+            text = f"{full} needs the environment variable {', '.join(missing)}, which is not set"
             problems.append(SettingsError(text, where=where, hint=f"export {missing[0]}=..."))
             continue
-        found[key] = _VARIABLE.sub(lambda match: os.environ[match[1]], value)
+        found[key] = _VARIABLE.sub(lambda match: os.environ[match[1]], value) if names else value
     return found
 
 
-def _url_password(value: str) -> bool:
+def _url_secret(value: str) -> bool:
     try:
-        return bool(urlsplit(value).password)
+        url = urlsplit(value)
+        return bool(url.password) or any(_SECRET.search(name) for name, _ in parse_qsl(url.query))
     except ValueError:
         return False

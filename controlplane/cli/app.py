@@ -21,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+_INTERRUPTED = 130  # what typer makes of Ctrl-C
 for module in (init, plan, deploy, run, status, get, doctor, stop):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
@@ -50,7 +51,9 @@ def main() -> None:
     except PlaneError as error:
         present.error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except SystemExit as ended:
+        if ended.code != _INTERRUPTED:
+            raise
         present.interrupted()
         sys.exit(1)
     except Exception as error:

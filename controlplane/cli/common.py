@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane.cli.interrupt import cancelling
 from controlplane.errors import PlaneError
 from controlplane.types import EPOCH, Interval, parse_instant
 
@@ -28,12 +31,14 @@ Start = Annotated[str | None, typer.Option(help="First instant, such as 2013-01-
 End = Annotated[str | None, typer.Option(help="First instant that is left out.")]
 
 
-def control_plane(directory: Path, environment: str | None) -> ControlPlane:
-    """The project and its environment, ready to be asked."""
+@contextmanager
+def control_plane(directory: Path, environment: str | None) -> Iterator[ControlPlane]:
+    """The project and its environment, ready to be asked; Ctrl-C stops what the warehouse does."""
     # lazy: the SDK takes a second to import, and `plane --help` does not need it
     from controlplane.sdk import ControlPlane
 
-    return ControlPlane(directory, environment)
+    with ControlPlane(directory, environment) as plane, cancelling(plane.project.cancel):
+        yield plane
 
 
 def instant(text: str, option: str) -> datetime:
@@ -45,7 +50,12 @@ def instant(text: str, option: str) -> datetime:
     try:
         return parse_instant(text)
     except ValueError as error:
-        raise PlaneError(f"--{option}: {error}") from None
+        message, _, hint = str(error).partition(": ")
+        raise PlaneError(f"--{option}: {message}", hint=hint) from None
+    except OverflowError:
+        raise PlaneError(
+            f"--{option}: {text} is out of range", hint="write a time between the years 1 and 9999"
+        ) from None
 
 
 def interval(start: str | None, end: str | None) -> Interval | None:
@@ -59,7 +69,8 @@ def interval(start: str | None, end: str | None) -> Interval | None:
     first = instant(start, "start") if start else EPOCH
     last = instant(end, "end") if end else _FOREVER
     if first >= last:
-        raise PlaneError(f"--start {start} is not before --end {end}", hint="the end is left out, so it comes later")
+        until = f"--end {end}" if end else f"the latest end, {last.date()}"
+        raise PlaneError(f"--start {start} is not before {until}", hint="the end is left out, so it comes later")
     return Interval(first, last)
 
 

@@ -34,7 +34,8 @@ def create(
         try:
             spine = Path(spine).read_text(encoding="utf-8")
         except OSError as error:
-            raise PlaneError(f"--spine {spine} can't be read: {error.strerror}") from None
+            hint = "give the path of a file that is there, a table, or a query"
+            raise PlaneError(f"--spine {spine} can't be read: {error.strerror}", hint=hint) from None
     with control_plane(directory, environment) as plane, present.working("creating the training set", quiet=json):
         created = plane.create_dataset(name, service=service, spine=spine, time=time, allow_gaps=allow_gaps)
     if json:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from controlplane.cli import present
 from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+
+if TYPE_CHECKING:
+    from controlplane.plan.plan import Plan
 
 EXAMPLE = "Example: plane deploy --env production --yes"
 
@@ -19,15 +22,19 @@ def command(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")] = False,
 ) -> None:
     """Make the plan true: create tables, write the Airflow release, record the deployment."""
-    with control_plane(directory, environment) as plane:
-        if not yes and not json:
-            planned = plane.plan()
-            dropped = planned.dropped
-            if dropped and not present.confirm(f"This drops {', '.join(dropped)}. Deploy?"):
-                raise typer.Exit(1)
-        with present.steps("deploy", quiet=json) as on_step:
-            plan, deployment = plane.deploy(on_step)
+
+    def approve(plan: Plan) -> bool:
+        if not json:
+            present.plan(plan)
+        return yes or not plan.dropped or (not json and present.confirm(f"This drops {_names(plan)}. Deploy?"))
+
+    with control_plane(directory, environment) as plane, present.steps("deploy", quiet=json) as on_step:
+        plan, deployment = plane.deploy(on_step, approve=approve)
     if json:
         present.as_json({"plan": plan, "deployment": None if deployment is None else deployment.id})
-    else:
-        present.deployed(plan, deployment)
+    elif deployment is not None:
+        present.deployed(deployment)
+
+
+def _names(plan: Plan) -> str:
+    return ", ".join(plan.dropped)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _SHOWN_STRETCHES = 3
+_WIDEST = 1000
 
 
 def line(text: str) -> None:
@@ -76,18 +77,27 @@ def confirm(question: str) -> bool:
 
 @contextmanager
 def steps(what: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show the step that is under way."""
+    """Show the step that is under way, from the first one on: until then a question may be asked."""
     if quiet or not _err.is_terminal:
         yield lambda _: None
         return
-    with _err.status(what) as status:
-        yield lambda step: status.update(f"{what}: {step}")
+    status = _err.status(what)
+
+    def show(step: str) -> None:
+        status.start()
+        status.update(f"{what}: {step}" if step else what)
+
+    try:
+        yield show
+    finally:
+        status.stop()
 
 
 @contextmanager
 def working(what: str, *, quiet: bool) -> Iterator[None]:
     """Show that something is under way."""
-    with steps(what, quiet=quiet):
+    with steps(what, quiet=quiet) as on_step:
+        on_step("")
         yield
 
 
@@ -179,44 +189,43 @@ def _change(change: Change) -> str:
 def _forecasts(found: Sequence[Forecast]) -> None:
     if not found:
         return
-    table = _table("feature view", "to compute", "an event at", "is visible at")
+    rows = []
     for forecast in found:
         stretches = [f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing]
         more = len(stretches) - _SHOWN_STRETCHES
         shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
         text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
-        table.add_row(forecast.view, text, format_instant(forecast.event), format_instant(forecast.visible_at))
-    _out.print(table)
+        rows.append((forecast.view, text, format_instant(forecast.event), format_instant(forecast.visible_at)))
+    _table(("feature view", "to compute", "an event at", "is visible at"), rows)
 
 
-def deployed(found: Plan, deployment: Deployment | None) -> None:
+def deployed(deployment: Deployment) -> None:
     """What a deploy did."""
-    plan(found)
-    if deployment is not None:
-        line(f"Deployed as number {deployment.id}, release {deployment.release}.")
+    line(f"Deployed as number {deployment.id}, release {deployment.release}.")
 
 
 def runs(found: Sequence[sdk.ViewRun]) -> None:
     """What a run did."""
+    for warning in dict.fromkeys(warning for run in found for warning in run.synced.warnings):
+        _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
     if not any(run.computed or run.synced.rows for run in found):
         line("Everything is computed and in sync: nothing to do.")
         return
-    table = _table("feature view", "stretches", "rows", "dropped", "synced")
+    rows = []
     for run in found:
-        rows, dropped = (sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count"))
-        table.add_row(run.view, str(len(run.computed)), f"{rows:,}", f"{dropped:,}", f"{run.synced.written:,} keys")
-    _out.print(table)
+        count, dropped = (sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count"))
+        rows.append((run.view, str(len(run.computed)), f"{count:,}", f"{dropped:,}", f"{run.synced.written:,} keys"))
+    _table(("feature view", "stretches", "rows", "dropped", "synced"), rows)
 
 
 def status(found: Sequence[ViewStatus]) -> None:
     """How fresh every view is."""
-    table = _table(
-        "feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner"
-    )
+    columns = ("feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner")
+    rows = []
     colours = {"up to date": "green", "behind": "yellow", "not computed": "red"}
     for view in found:
         lag = view.online_problem or ("not synced" if view.sync_lag is None else _short(view.sync_lag))
-        table.add_row(
+        row = (
             view.view,
             Text(view.state, colours.get(view.state, "")),
             format_instant(view.frontier) if view.frontier else "",
@@ -226,17 +235,18 @@ def status(found: Sequence[ViewStatus]) -> None:
             lag if view.online else "offline only",
             view.owner,
         )
-    _out.print(table)
+        rows.append(row)
+    _table(columns, rows)
 
 
 def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
     """One entity's features."""
     line(f"{service} {' '.join(f'{name}={value}' for name, value in keys.items())}")
-    table = _table("feature", "value", "status", "effective since")
+    rows = []
     for name, value in found.items():
         since = found.effective_time(name)
-        table.add_row(name, _value(value), found.status(name).value, format_instant(since) if since else "")
-    _out.print(table)
+        rows.append((name, _value(value), found.status(name).value, format_instant(since) if since else ""))
+    _table(("feature", "value", "status", "effective since"), rows)
 
 
 def findings(found: Sequence[Finding]) -> None:
@@ -251,27 +261,37 @@ def findings(found: Sequence[Finding]) -> None:
 
 def datasets(found: Sequence[Created]) -> None:
     """All training sets."""
-    table = _table("training set", "service", "rows", "created", "by")
-    for dataset in found:
-        created = format_instant(dataset.created_at)
-        table.add_row(dataset.table, dataset.service, f"{dataset.row_count:,}", created, dataset.created_by)
-    _out.print(table)
+    rows = [
+        (d.table, d.service, f"{d.row_count:,}", format_instant(d.created_at.replace(microsecond=0)), d.created_by)
+        for d in found
+    ]
+    _table(("training set", "service", "rows", "created", "by"), rows)
 
 
 def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
     """What Airflow ran."""
-    table = _table("feature view", "runs", "succeeded", "failed")
+    rows = []
     for view, states in found.items():
-        good = sum(state == "success" for state in states.values())
-        table.add_row(view, str(len(states)), str(good), ", ".join(k for k, s in states.items() if s != "success"))
-    _out.print(table)
+        failed = [partition for partition, state in states.items() if state != "success"]
+        rows.append((view, str(len(states)), str(len(states) - len(failed)), ", ".join(failed)))
+    _table(("feature view", "runs", "succeeded", "failed"), rows)
 
 
-def _table(*columns: str) -> Table:
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+    """A table; where the terminal is too narrow for it, one row below the other, so that no word is broken."""
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column)
-    return table
+    for row in rows:
+        table.add_row(*row)
+    if _out.measure(table, options=_out.options.update(width=_WIDEST)).maximum <= _out.width:
+        _out.print(table)
+        return
+    width = max(map(len, columns))
+    for row in rows:
+        for column, cell in zip(columns, row, strict=True):
+            _out.print(Text.assemble((f"{column:{width}}", "bold"), "  ", cell))
+        _out.print()
 
 
 def _value(value: object) -> str:

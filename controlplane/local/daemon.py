@@ -154,7 +154,7 @@ def read_state(path: Path) -> dict[str, Any]:
     """What `write_state` wrote; empty where there is no such file, or one that is not of its making."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return state if isinstance(state, dict) else {}
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from controlplane.errors import PlaneError
+from controlplane import eviction
+from controlplane.errors import PlaneError, Problems
 from controlplane.naming import POOL
-from controlplane.ports import OnlineStore, StoreInfo, Warehouse
+from controlplane.ports import OnlineStore, Warehouse
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 _PACKAGES = ("controlplane", "duckdb", "redis", "pyarrow", "sqlalchemy", "sqlglot", "apache-airflow")
@@ -37,9 +37,15 @@ def examine(checks: Sequence[Check]) -> list[Finding]:
     for subject, check in checks:
         try:
             findings.extend(check())
+        except Problems as several:
+            findings.extend(_failed(subject, problem) for problem in several.problems)
         except PlaneError as error:
-            findings.append(Finding(subject, ERROR, error.message, error.hint))
+            findings.append(_failed(subject, error))
     return findings
+
+
+def _failed(subject: str, error: PlaneError) -> Finding:
+    return Finding(subject, ERROR, f"{error.where}: {error.message}" if error.where else error.message, error.hint)
 
 
 def versions() -> list[Finding]:
@@ -64,37 +70,21 @@ def store_findings(store: OnlineStore | None) -> list[Finding]:
     if store is None:
         return [Finding("online store", OK, "none: this environment is offline only")]
     info = store.info()
-    return [Finding("online store", OK, f"version {info.version}, {info.used_memory // 2**20} MB used"), *policy(info)]
+    found = [Finding("online store", OK, f"version {info.version}, {info.used_memory // 2**20} MB used")]
+    if info.eviction_policy:
+        found.append(Finding("online store", OK, f"maxmemory-policy {info.eviction_policy}"))
+    against = list(eviction.concerns(info))
+    if any(concern.fatal for concern in against):
+        del found[1:]
+    return found + [Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint) for c in against]
 
 
-def policy(info: StoreInfo) -> Iterator[Finding]:
-    """What the eviction policy means for the values: under allkeys-* the store drops them without an error."""
-    name = info.eviction_policy
-    if name.startswith("allkeys-"):
-        hint = "set maxmemory-policy to noeviction, or to a volatile-* policy, in the server's configuration"
-        text = f"maxmemory-policy is {name}: the server may drop feature values without an error"
-        yield Finding("online store", ERROR, text, hint)
-    elif not name:
-        hint = "the server hides its configuration: ask its operator for noeviction or volatile-*"
-        yield Finding("online store", WARNING, "its eviction policy is not known", hint)
-    else:
-        yield Finding("online store", OK, f"maxmemory-policy {name}")
-    if info.evicted_keys:
-        text = f"{info.evicted_keys} keys were evicted since the server started"
-        yield Finding(
-            "online store", WARNING, text, "give it more memory, then write all keys again: plane run --resync"
-        )
-
-
-def releases_findings(root: Path, digest: str | None) -> list[Finding]:
-    """Whether Airflow is pointed to the release that was deployed last."""
-    current = root / "CURRENT"
+def release_findings(digest: str | None, damage: str) -> list[Finding]:
+    """Whether Airflow is pointed to the release that was deployed last; `damage` is what it lacks, in words."""
     if digest is None:
         return [Finding("release", WARNING, "nothing is deployed yet", "run `plane deploy`")]
-    shown = current.read_text(encoding="utf-8").strip() if current.is_file() else ""
-    if shown != digest or not (root / "releases" / digest).is_dir():
-        text = f"Airflow sees {shown or 'no release'}, deployed is {digest}"
-        return [Finding("release", ERROR, text, "run `plane deploy` again: it writes the release anew")]
+    if damage:
+        return [Finding("release", ERROR, damage, "run `plane deploy` again: it writes the release anew")]
     return [Finding("release", OK, digest)]
 
 

@@ -20,7 +20,7 @@ from controlplane.plan.actions import (
     UpdateService,
     UpdateView,
 )
-from controlplane.registry.manifest import AggregateSpec, Feature, Manifest, ServiceSpec, ViewSpec
+from controlplane.registry.manifest import AggregateSpec, Feature, Manifest, ServiceSpec, SourceSpec, ViewSpec
 from controlplane.types import format_duration, format_instant
 
 _NOT_COMPARED = ("fingerprint", "place", "features", "name")
@@ -97,9 +97,18 @@ def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: 
     sources = {name: before.source(name) for name in old.sources} if before else {}
     for name in new.sources:
         was, becomes = sources.get(name), after.source(name)
-        for part in ("table", "timestamp", "columns"):
-            if was is not None and getattr(was, part) != getattr(becomes, part):
-                yield Change(f"source {name} {part}", text(getattr(was, part)), text(getattr(becomes, part)))
+        if was is not None:
+            yield from _source_changes(was, becomes)
+
+
+def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
+    for part in ("table", "timestamp"):
+        if getattr(old, part) != getattr(new, part):
+            yield Change(f"source {new.name} {part}", text(getattr(old, part)), text(getattr(new, part)))
+    were, are = dict(old.columns), dict(new.columns)
+    for column in {**were, **are}:
+        if were.get(column) != are.get(column):
+            yield Change(f"source {new.name} column {column}", were.get(column, ""), are.get(column, ""))
 
 
 def describe(feature: Feature) -> str:

@@ -32,7 +32,12 @@ def render_release(manifest: Manifest) -> Release:
         files |= {f"sql/{view.name}.{name}.sql": getattr(sql, name) for name in FILES}
         files[f"{view.name}.json"] = program.to_json(program.build(manifest, view))
         files[f"{view.name}.py"] = dags.render_dag(manifest, view)
+    return Release(dict(sorted(files.items())), digest_of(files))
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """What names a release of these files."""
     digest = hashlib.sha256()
     for path, text in sorted(files.items()):
         digest.update(f"{path}\0{len(text)}\0{text}".encode())
-    return Release(dict(sorted(files.items())), digest.hexdigest()[:16])
+    return digest.hexdigest()[:16]

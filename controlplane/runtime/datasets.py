@@ -110,7 +110,7 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
     if bounds["last"] is None:
         return
     last = utc(bounds["last"])
-    publications = ledger.entries(warehouse, f"{d.quote(naming.CONTROL_SCHEMA)}.{d.quote('ledger')}")
+    publications = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
     problems: list[PlaneError] = []
     for view in training.views_of(manifest, manifest.service(dataset.service)):
         through = timing(view).computed_through(last)

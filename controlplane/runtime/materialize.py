@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render.program import Program
 from controlplane.runtime import tasks
 from controlplane.runtime.variables import fill, run_variables
-from controlplane.types import Interval, subtract
+from controlplane.types import Interval, format_duration, subtract
 
 LONGEST = timedelta(days=92)
 """The longest stretch of time that one run computes at once; it bounds the memory and the time of a run."""
@@ -30,6 +31,21 @@ def missing(
         return []
     longest = due.end - due.start if program.static else LONGEST // program.timing.schedule * program.timing.schedule
     return [piece for gap in subtract(due, list(covered)) for piece in gap.split(longest)]
+
+
+def check_range(programs: Sequence[Program], within: Interval, now: datetime) -> None:
+    """Raise unless at least one view has a whole interval inside `within` that is due at `now`.
+
+    Raises:
+        PlaneError: there is none; the hint says what each view has.
+    """
+    due = {program.view: (program.timing, program.timing.due(now)) for program in programs}
+    if not any(all_due and timing.inside(within, all_due) for timing, all_due in due.values()):
+        known = [
+            f"{view}: every {format_duration(t.schedule)} in {d or '(nothing yet)'}" for view, (t, d) in due.items()
+        ]
+        text = f"no feature view has a whole interval within {within} that is due"
+        raise PlaneError(text, hint=f"due are, of {'; of '.join(known)}")
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ publishes; what is not published, nothing syncs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from controlplane import ledger, naming
+from controlplane import eviction, ledger, naming
 from controlplane.codec.batch import encode_batch
-from controlplane.errors import CheckFailed, PermanentError
+from controlplane.errors import CheckFailed, PermanentError, TransientError
 from controlplane.ports import OnlineStore, Record, Warehouse
 from controlplane.render.program import Program
 from controlplane.render.statements import split
@@ -68,12 +68,14 @@ def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What a sync did: rows read, written, and kept out by newer values; `version` is what the store now holds."""
+    """What a sync did: rows read, written, and kept out by newer values; `version` is what the store now holds,
+    `warnings` what its owner should know."""
 
     rows: int = 0
     written: int = 0
     kept_newer: int = 0
     version: int = 0
+    warnings: Sequence[str] = ()
 
 
 def sync(
@@ -97,8 +99,13 @@ def sync(
         on_rows: told the number of rows of each batch.
         full: write all keys, whatever the cursor says.
     """
+    warnings = preflight(store)
     cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
-    cursor = 0 if full else int(store.get_fields(cursor_name).get(b"version", b"0"))
+    fields = store.get_fields(cursor_name)
+    if b"version" not in fields:
+        store.set_fields(cursor_name, {b"version": b"0"})
+    found = int(fields.get(b"version", b"0"))
+    cursor = 0 if full else found
     wall = clock()
     shift = wall - program.now if program.now is not None else timedelta(0)
     # Read before the rows: every publication up to this one is among them, also one that left no key changed.
@@ -124,19 +131,40 @@ def sync(
             f"{count.written + count.kept_newer}",
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
+    # The cursor lies beside the values, and is lost with them.
+    if int(store.get_fields(cursor_name).get(b"version", b"-1")) < found:
+        raise TransientError(
+            f"feature view {program.view!r}: the online store lost values while it was written",
+            hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
+        )
     fields = {b"version": str(report["version"]).encode(), b"rows": str(report["rows"]).encode()}
     store.set_fields(cursor_name, fields | {b"synced_at": wall.isoformat().encode()})
-    return SyncReport(report["rows"], count.written, count.kept_newer, report["version"])
+    return SyncReport(report["rows"], count.written, count.kept_newer, report["version"], warnings)
+
+
+def preflight(store: OnlineStore) -> list[str]:
+    """Look at the store before the first write; returns what its owner should know.
+
+    Raises:
+        PermanentError: values would not be safe in it; nothing was written.
+    """
+    warnings: list[str] = []
+    for concern in eviction.concerns(store.info()):
+        if concern.fatal:
+            raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
+        warnings.append(f"the online store: {concern.message}; {concern.hint}")
+    return warnings
 
 
 def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime) -> bool:
     """Point users' views and online readers to this version, as soon as `ledger.ready` says that it may show.
 
+    A run that began with an earlier release changes nothing: its version is not the deployed one any more.
     Returns whether this version shows.
     """
     showing = ledger.shown(warehouse, program)
     if showing != program.fingerprint:
-        if not ledger.ready(warehouse, program, showing, through):
+        if not (ledger.deployed(warehouse, program) and ledger.ready(warehouse, program, showing, through)):
             return False
         warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
     if store is not None and program.online:
