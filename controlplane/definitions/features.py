@@ -33,14 +33,18 @@ class Aggregate:
 
     A window of length W at time T covers events with `T - W <= event time < T`; nulls in the column are left out.
     The features are named `<name>_<window>`, with `_offset_<offset>` behind where there is one; the name is
-    `<column>_<function>`, or `<function>` without a column, unless given.
+    `<column>_<function>`, or `<function>` without a column, unless given; `last_n` of 5 is `last_5`, `percentile` of
+    0.95 is `p95`.
 
     Args:
-        function: count, sum, mean, min or max.
+        function: count, sum, mean, min, max, var_samp, var_pop, stddev_samp, stddev_pop, first, last, first_n, last_n,
+            first_distinct_n, last_distinct_n, count_distinct, approx_count_distinct, percentile or approx_percentile.
         column: the column that is aggregated; `count` without one counts rows.
         windows: lengths such as `1h` or `7d`, multiples of the view's aggregation interval.
         where: SQL condition on a row, in the warehouse's dialect; rows that fail it are left out.
         offset: shifts the windows into the past, such as `-1d`.
+        n: how many values, for first_n, last_n, first_distinct_n and last_distinct_n.
+        q: which quantile, from 0 to 1, for percentile and approx_percentile: 0.5 is the median.
         name: the features' name before the window.
         description: one sentence for those who did not write it.
     """
@@ -50,6 +54,8 @@ class Aggregate:
     windows: Sequence[str] = field(kw_only=True)
     where: str | None = field(default=None, kw_only=True)
     offset: str = field(default="0s", kw_only=True)
+    n: int | None = field(default=None, kw_only=True)
+    q: float | None = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)
     location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

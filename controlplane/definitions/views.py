@@ -29,6 +29,7 @@ class BatchFeatureView:
     end: str | None
     ttl: str | None
     aggregation_interval: str | None
+    lateness: str
     timestamp: str | None
     tie_breaker: Sequence[str]
     sql_file: str | None
@@ -63,6 +64,7 @@ def batch_feature_view(
     end: str | None = None,
     ttl: str | None = None,
     aggregation_interval: str | None = None,
+    lateness: str = "0s",
     timestamp: str | None = None,
     tie_breaker: Sequence[str] = (),
     sql_file: str | None = None,
@@ -84,6 +86,8 @@ def batch_feature_view(
         end: no interval that begins at or after it is computed.
         ttl: row features are null from this long after they became visible; a multiple of `schedule`.
         aggregation_interval: length of a tile; `schedule` unless given.
+        lateness: each run computes this much before its interval again, for rows that came after their settling delay;
+            a multiple of `schedule`.
         timestamp: the event time's column in the SQL's result, if it is not the first source's.
         tie_breaker: columns that order rows of equal event time, before the features themselves do.
         sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as variables.
@@ -104,6 +108,7 @@ def batch_feature_view(
             end=end,
             ttl=ttl,
             aggregation_interval=aggregation_interval,
+            lateness=lateness,
             timestamp=timestamp,
             tie_breaker=tie_breaker,
             sql_file=sql_file,

@@ -115,7 +115,8 @@ def describe(feature: Feature) -> str:
     """A feature in a few words: `mean(dep_delay) over 24h where dep_delay > 0: float64`."""
     if not isinstance(feature, AggregateSpec):
         return f"last {feature.column}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
-    words = f"{feature.function}({feature.column or ''}) over {format_duration(feature.window)}"
+    parameters = [str(p) for p in (feature.column, feature.n, feature.q) if p is not None]
+    words = f"{feature.function}({', '.join(parameters)}) over {format_duration(feature.window)}"
     words += f" offset -{format_duration(-feature.offset)}" if feature.offset else ""
     words += f" where {feature.where}" if feature.where else ""
     return f"{words}: {feature.type}" + (f" ({feature.description})" if feature.description else "")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from decimal import Decimal
 
 from controlplane import naming
 from controlplane.definitions import Aggregate, Attribute, BatchFeatureView
 from controlplane.registry import transformation
-from controlplane.registry.functions import FUNCTIONS
+from controlplane.registry.functions import FUNCTIONS, LONGEST_LIST, Function
 from controlplane.registry.grid import Grid, ceil_duration
 from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Feature
 from controlplane.registry.problems import Collector, listing
@@ -141,9 +142,12 @@ def _aggregates(
     elif function.needs_column:
         collector.add(f"{place} needs a column", feature.location, f"it takes {function.accepts}")
         return []
+    if not _parameters_fit(feature, place, function, collector):
+        return []
     if feature.where is not None and not _condition_fits(feature, place, condition, dialect, collector):
         return []
-    stem = feature.name or (f"{feature.column}_{feature.function}" if feature.column else feature.function)
+    verb = _verb(feature)
+    stem = feature.name or (f"{feature.column}_{verb}" if feature.column else verb)
     windows = _windows(feature, place, grid, collector)
     offset = _offset(feature, place, grid, collector)
     if offset is None:
@@ -160,9 +164,37 @@ def _aggregates(
             window=window,
             offset=offset,
             description=feature.description,
+            n=feature.n,
+            q=feature.q,
         )
         for label, window in windows
     ]
+
+
+def _parameters_fit(feature: Aggregate, place: str, function: Function, collector: Collector) -> bool:
+    for name, value in (("n", feature.n), ("q", feature.q)):
+        if value is not None and function.parameter != name:
+            collector.add(f"{place} takes no {name}", feature.location, f"remove {name}=")
+            return False
+    if function.parameter == "n" and not (type(feature.n) is int and 1 <= feature.n <= LONGEST_LIST):
+        hint = f"give n=, a whole number from 1 to {LONGEST_LIST}"
+        collector.add(f"{place}: n is {feature.n!r}", feature.location, hint)
+        return False
+    if function.parameter == "q" and not (isinstance(feature.q, int | float) and 0 <= feature.q <= 1):
+        collector.add(f"{place}: q is {feature.q!r}", feature.location, "give q=, from 0 to 1: 0.5 is the median")
+        return False
+    return True
+
+
+def _verb(feature: Aggregate) -> str:
+    """What a feature's name says of its function: `last_5` for last_n of 5, `p95` for the 0.95 percentile."""
+    if feature.n is not None:
+        return f"{feature.function.removesuffix('_n')}_{feature.n}"
+    if feature.q is not None:
+        percent = f"{Decimal(str(feature.q)) * 100:f}"
+        percent = percent.rstrip("0").rstrip(".") if "." in percent else percent
+        return feature.function.replace("percentile", "p" + percent.replace(".", "_"))
+    return feature.function
 
 
 def _column(

@@ -22,6 +22,7 @@ class Grid:
     start: datetime
     end: datetime | None
     ttl: timedelta | None
+    lateness: timedelta
 
 
 def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid | None:
@@ -32,10 +33,11 @@ def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid 
     start = collector.instant(f"{what}, start", view.start, where)
     end = collector.instant(f"{what}, end", view.end, where) if view.end is not None else None
     ttl = collector.duration(f"{what}, ttl", view.ttl, where) if view.ttl is not None else None
+    lateness = collector.duration(f"{what}, lateness", view.lateness, where)
     tile = schedule
     if view.aggregation_interval is not None:
         tile = collector.duration(f"{what}, aggregation_interval", view.aggregation_interval, where)
-    if schedule is None or tile is None or start is None or len(collector.found) > before:
+    if schedule is None or tile is None or start is None or lateness is None or len(collector.found) > before:
         return None
     if not (schedule and (DAY % schedule == timedelta(0) or schedule == 7 * DAY)):
         text = f"{what}: schedule {format_duration(schedule)} does not divide a day"
@@ -52,8 +54,12 @@ def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid 
             collector.add(f"{text} to 1970-01-01", where, f"use {near}")
     if end is not None and end <= start:
         collector.add(f"{what}: end is not after start", where, "correct one of them")
+    if lateness % schedule:
+        near = format_duration(ceil_duration(lateness, schedule))
+        text = f"{what}: lateness {view.lateness} is not a multiple of its schedule {format_duration(schedule)}"
+        collector.add(text, where, f"use {near}")
     _check_ttl(view, what, ttl, schedule, collector)
-    return Grid(schedule, tile, start, end, ttl) if len(collector.found) == before else None
+    return Grid(schedule, tile, start, end, ttl, lateness) if len(collector.found) == before else None
 
 
 def _check_ttl(

@@ -57,7 +57,10 @@ class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribut
 
 
 class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregate"):
-    """One function over one window; `column` None counts rows, `column_type` is the column's canonical type."""
+    """One function over one window; `column` None counts rows, `column_type` is the column's canonical type.
+
+    `n` and `q` are parameters of the functions that have them.
+    """
 
     name: str
     type: str
@@ -68,6 +71,8 @@ class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregat
     window: timedelta
     offset: timedelta
     description: str
+    n: int | None = None
+    q: float | None = None
 
 
 Feature = AttributeSpec | AggregateSpec
@@ -96,6 +101,7 @@ class ViewSpec(msgspec.Struct, frozen=True):
     start: datetime
     end: datetime | None
     ttl: timedelta | None
+    lateness: timedelta
     online: bool
 
     @property

@@ -60,12 +60,10 @@ def read_start(view: ViewSpec) -> datetime:
     return min(view.start, view.start + view.schedule - depth(view))
 
 
-def reach(view: ViewSpec) -> timedelta | None:
-    """How long after an interval's end its rows can still change values; None: for ever.
+def reach(view: ViewSpec) -> timedelta:
+    """How long after an interval's end its rows can still change values.
 
-    A tile leaves its farthest window at most depth + S after its end. A row feature beside aggregates is repeated at
-    each of their change points, however late.
+    A tile leaves its farthest window at most depth + S after its end. A row feature beside aggregates reaches no
+    farther: every later change point comes from a newer tile, which has a last row of its own.
     """
-    if view.attributes:
-        return None if view.aggregates else timedelta(0)
-    return depth(view) + view.schedule
+    return depth(view) + view.schedule if view.aggregates else timedelta(0)

@@ -85,6 +85,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
         start=grid.start,
         end=grid.end,
         ttl=grid.ttl,
+        lateness=grid.lateness,
         online=view.online,
     )
     canonical = transformation.canonical(tree, context.dialect)

@@ -64,6 +64,59 @@ class Dialect:
         """The first point of the epoch grid at or after `ts`."""
         return self.floor(self.plus(f"({ts})", step - MICROSECOND), step)
 
+    # Lists: `items` is a list's SQL, `order` sorts rows in ascending order.
+
+    def empty_list(self) -> str:
+        """A list without items, of any type."""
+        return "[]"
+
+    def collect(self, x: str, order: str, where: str) -> str:
+        """Aggregate: the values of `x`, in order, of the rows that fulfil a condition; null where there is none."""
+        return f"list({x} ORDER BY {order}) FILTER (WHERE {where})"
+
+    def first_of(self, items: str, n: int) -> str:
+        """The first n of a list."""
+        return f"({items})[:{n}]"
+
+    def last_of(self, items: str, n: int) -> str:
+        """The last n of a list."""
+        return f"({items})[-{n}:]"
+
+    def item(self, items: str, position: str) -> str:
+        """One item of a list; positions count from 1."""
+        return f"({items})[{position}]"
+
+    def keep_first(self, items: str) -> str:
+        """A list's different items, each where it stands first."""
+        return f"list_filter({items}, lambda x, i: NOT list_contains(({items})[:i - 1], x))"
+
+    def keep_last(self, items: str) -> str:
+        """A list's different items, each where it stands last."""
+        return f"list_filter({items}, lambda x, i: NOT list_contains(({items})[i + 1:], x))"
+
+    def ascending(self, items: str) -> str:
+        """A list in ascending order, NaN last."""
+        return f"list_sort({items})"
+
+    def distinct(self, items: str) -> str:
+        """A list's different items in any order; NaN equals itself and -0.0 equals 0.0."""
+        return f"list_distinct({items})"
+
+    def length(self, items: str) -> str:
+        """How many items a list has."""
+        return f"len({items})"
+
+    def hash64(self, x: str, canonical: str) -> str:
+        """The first 64 bits of the md5 of a value's one byte form, as 16 hexadecimal digits."""
+        text = f"CAST({x} AS VARCHAR)"
+        if canonical == "timestamp":
+            text = f"CAST(epoch_us({x}) AS VARCHAR)"
+        return f"md5({text})[:16]"
+
+    def hash_share(self, digits: str) -> str:
+        """Where such a hash lies between 0 and 1."""
+        return f"(CAST(CAST('0x' || {digits} AS UBIGINT) AS DOUBLE) / 18446744073709551616.0)"
+
     def clock(self) -> str:
         """The warehouse's clock as a naive timestamp in UTC."""
         return self.utc("now()")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -27,6 +27,7 @@ class Program(msgspec.Struct, frozen=True):
     static: bool
     online: bool
     timing: schedule.Timing
+    lateness: timedelta
     now: datetime | None
     read_start: datetime
     sources: dict[str, dict[str, str]]
@@ -64,6 +65,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         static=view.static,
         online=view.online,
         timing=schedule.timing(view),
+        lateness=view.lateness,
         now=manifest.now,
         read_start=schedule.read_start(view),
         sources={s.table: dict(s.columns) for s in (manifest.source(name) for name in view.sources)},

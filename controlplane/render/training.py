@@ -92,7 +92,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
             value = f"CASE WHEN s.plane_at < {alias}.expires_at THEN {value} END"
         fallback = {f.name: default(f) for f in view.aggregates}.get(feature_name)
         if fallback is not None:
-            value = f"coalesce({value}, {fallback})"
+            value = f"coalesce({value}, {d.empty_list() if fallback == () else fallback})"
         values.append((d.quote(naming.feature(view_name, feature_name)), value))
     definition = {
         "spine": dataset.spine,

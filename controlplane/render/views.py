@@ -53,7 +53,8 @@ class _Context:
         features = [feature.name for feature in view.features]
         self._ties = {column: f"tie__{index}" for index, column in enumerate(view.tie_breaker)}
         taken = {*keys, *features, *self._ties.values(), "event_time", "tile_start"}
-        self._tiles = TileSchema(view.aggregates, taken, d)
+        order = ["event_time", *(d.quote(name) for name in self._ties.values())]
+        self._tiles = TileSchema(view.aggregates, taken, order, d)
         self.keys = [d.quote(name) for name in keys]
         self.feature_names = [d.quote(name) for name in features]
         self.attributes = [d.quote(a.name) for a in view.attributes]
@@ -108,8 +109,7 @@ class _Context:
 
     @cached_property
     def points_through(self) -> str:
-        reach = schedule.reach(self._view)
-        return "" if reach is None else self._d.plus(self.read_end, reach)
+        return self._d.plus(self.read_end, schedule.reach(self._view))
 
     @cached_property
     def changes_after(self) -> str:
@@ -117,7 +117,7 @@ class _Context:
 
     @cached_property
     def changes_through(self) -> str:
-        return self._d.plus(self.points_through, self._view.delay) if self.points_through else ""
+        return self._d.plus(self.points_through, self._view.delay)
 
     @cached_property
     def transformation(self) -> str:
@@ -165,8 +165,8 @@ class _Context:
     @cached_property
     def tile_columns(self) -> list[tuple[str, str]]:
         rows = [(a.name, a.type) for a in self._view.attributes]
-        states = [(s.name, s.type) for s in self._tiles.states.values()]
-        return [(self._d.quote(name), self._d.type(kind)) for name, kind in rows + states]
+        states = [(self._d.quote(s.name), s.type) for s in self._tiles.states.values()]
+        return [(self._d.quote(name), self._d.type(kind)) for name, kind in rows] + states
 
     @cached_property
     def tile_start(self) -> str:
@@ -187,6 +187,11 @@ class _Context:
     @cached_property
     def state_names(self) -> list[str]:
         return [name for name, _ in self.states]
+
+    @cached_property
+    def merged(self) -> list[tuple[str, str]]:
+        self.window_values  # noqa: B018 - says what must be merged
+        return [(name, sql) for sql, name in self._tiles.merged.items()]
 
     @cached_property
     def window_values(self) -> list[tuple[str, str]]:

@@ -26,7 +26,8 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
 
     Args:
         program: the view.
-        interval: whole intervals of the view's schedule; the first one reads back as far as its windows need.
+        interval: whole intervals of the view's schedule. What lies less than the view's lateness before is computed
+            again; the first interval reads back as far as its windows need.
         run_id: names the run in the ledger; retries of a run have the same.
 
     Raises:
@@ -41,11 +42,11 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
             f"feature view {program.view!r}: {interval} begins before the view's start",
             hint=f"begin at {program.timing.start.isoformat()} or later, or deploy an earlier start",
         )
-    first = interval.start == program.timing.start
+    start = max(interval.start - program.lateness, program.timing.start)
     return RunVariables(
-        start=naming.instant_literal(interval.start),
+        start=naming.instant_literal(start),
         end=naming.instant_literal(interval.end),
-        read_start=naming.instant_literal(program.read_start if first else interval.start),
+        read_start=naming.instant_literal(program.read_start if start == program.timing.start else start),
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
     )

@@ -33,6 +33,7 @@ def program(*, now: datetime | None = None, end: datetime | None = None) -> Prog
         static=False,
         online=True,
         timing=Timing(HOUR, DELAY, START, end),
+        lateness=timedelta(0),
         now=now,
         read_start=START,
         sources={},

@@ -46,6 +46,16 @@ TYPES = {
 }
 NUMBERS = ("i", "f", "d")
 ORDERED = (*NUMBERS, "s", "y", "u")
+FUNCTIONS: dict[str, Sequence[str | None]] = {
+    "count": (None, *TYPES),
+    "min": ORDERED,
+    "max": ORDERED,
+    **dict.fromkeys(("sum", "mean", "var_samp", "var_pop", "stddev_samp", "stddev_pop"), NUMBERS),
+    **dict.fromkeys(("percentile", "approx_percentile"), NUMBERS),
+    **dict.fromkeys(("first", "last", "first_n", "last_n", "first_distinct_n", "last_distinct_n"), tuple(TYPES)),
+    "count_distinct": tuple(TYPES),
+    "approx_count_distinct": tuple(name for name in TYPES if name not in ("f", "x")),
+}
 VALUES: dict[str, Sequence[Any]] = {
     "k": ("a", "a", "a", "it's", ""),
     "n": (0, 0, 2**53 + 1),
@@ -113,18 +123,25 @@ def features(
             declared.append(Attribute(attribute, TYPES[attribute]))
             by_hand.append(RowFeature(attribute))
     for number in range(choice.randint(1, 3) if kind != "rows" else 0):
-        function = choice.choice(["count", "sum", "mean", "min", "max"])
-        allowed = {"count": [None, *TYPES], "min": ORDERED, "max": ORDERED}.get(function, NUMBERS)
-        column = choice.choice(allowed)
+        function = choice.choice(list(FUNCTIONS))
+        column = choice.choice(FUNCTIONS[function])
+        n = choice.randint(1, 4) if function.endswith("_n") else None
+        q = choice.choice([0, 0.25, 0.5, 0.9, 0.95, 1]) if function.endswith("percentile") else None
         window = choice.choice([schedule, tile, 7 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule])
         offset = choice.choice([0, 0, 0, 0, -tile, -schedule])
         condition = choice.choice([None] * 2 * len(CONDITIONS) + list(CONDITIONS))
         name = f"w{number}"
         where, predicate = condition or (None, None)
-        aggregate = Aggregate(function, column, windows=[text(window)], offset=text(offset), where=where, name=name)
+        aggregate = Aggregate(
+            function, column, windows=[text(window)], offset=text(offset), where=where, name=name, n=n, q=q
+        )
         suffix = f"_offset_{shortest(-offset)}" if offset else ""
         declared.append(aggregate)
-        by_hand.append(WindowFeature(f"{name}_{text(window)}{suffix}", function, column, window, offset, predicate))
+        by_hand.append(
+            WindowFeature(
+                f"{name}_{text(window)}{suffix}", function, column, window, offset, predicate, n or 0, q or 0.0
+            )
+        )
     order = choice.sample(range(len(declared)), len(declared))
     return [declared[i] for i in order], [by_hand[i] for i in order]
 

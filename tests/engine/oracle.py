@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -34,6 +35,8 @@ class WindowFeature:
     window: int
     offset: int = 0
     where: Predicate | None = None
+    n: int = 0
+    q: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,7 @@ class View:
 
     def nothing(self) -> dict[str, Any]:
         """The values of an entity that nothing is known of."""
-        counts = {f.name for f in self.features if isinstance(f, WindowFeature) and f.function == "count"}
-        return {f.name: 0 if f.name in counts else None for f in self.features}
+        return {f.name: empty(f.function) if isinstance(f, WindowFeature) else None for f in self.features}
 
     def value(self, rows: Sequence[Row], key: Sequence[Any], at: int) -> dict[str, Any]:
         """Every feature of one entity as it may be known at the instant `at`."""
@@ -105,25 +107,98 @@ class View:
             inside = [row for row in inside if feature.where(row) is True]
         if feature.column is None:
             return len(inside)
-        return aggregate(feature.function, [row[feature.column] for row in inside])
+        order = ["", *self.tie_breaker, feature.column]
+        inside.sort(key=lambda row: [self._event_time(row), *(sortable(row[column]) for column in order[1:])])
+        return aggregate(feature, [row[feature.column] for row in inside])
 
 
-def aggregate(function: str, column: Sequence[Any]) -> Any:
-    """One function over one column; nulls do not count."""
+def empty(function: str) -> Any:
+    """The value of a function over nothing."""
+    if function in ("count", "count_distinct", "approx_count_distinct"):
+        return 0
+    return [] if function.endswith("_n") else None
+
+
+def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
+    """One function over one column, in ascending order of time; nulls do not count."""
+    function = feature.function
     values = [value for value in column if value is not None]
-    if function == "count":
-        return len(values)
     if not values:
-        return None
-    if function == "sum":
-        return total(values)
-    if function == "mean":
-        return float(total(values)) / len(values)
-    if function == "min":
-        return min(values, key=sortable)
-    if function == "max":
-        return max(values, key=sortable)
+        return empty(function)
+    match function:
+        case "count":
+            return len(values)
+        case "sum":
+            return total(values)
+        case "mean":
+            return float(total(values)) / len(values)
+        case "min":
+            return min(values, key=sortable)
+        case "max":
+            return max(values, key=sortable)
+        case "var_samp" | "var_pop" | "stddev_samp" | "stddev_pop":
+            return variance(function, [float(value) for value in values])
+        case "first":
+            return values[0]
+        case "last":
+            return values[-1]
+        case "first_n":
+            return values[: feature.n]
+        case "last_n":
+            return values[-feature.n :]
+        case "first_distinct_n":
+            return different(values)[: feature.n]
+        case "last_distinct_n":
+            return different(values[::-1])[::-1][-feature.n :]
+        case "count_distinct" | "approx_count_distinct":  # far fewer values than the sketch keeps: it is exact
+            return len(different(values))
+        case "percentile":
+            return percentile(values, feature.q)
+        case "approx_percentile":
+            return percentile_bounds(values, feature.q)
     raise ValueError(function)
+
+
+def variance(function: str, values: Sequence[float]) -> float | None:
+    """Two passes, in exact fractions."""
+    less = 1 if function.endswith("samp") else 0
+    if len(values) <= less:
+        return None
+    if not all(math.isfinite(value) for value in values):
+        return math.nan
+    exact = [Fraction(value) for value in values]
+    mean = sum(exact) / len(exact)
+    found = float(sum((value - mean) ** 2 for value in exact) / (len(exact) - less))
+    return math.sqrt(found) if function.startswith("stddev") else found
+
+
+def different(values: Sequence[Any]) -> list[Any]:
+    """The different values, each where it stands first; NaN equals itself."""
+    found: dict[Any, Any] = {}
+    for value in values:
+        found.setdefault("NaN" if isinstance(value, float) and math.isnan(value) else (value,), value)
+    return list(found.values())
+
+
+def percentile(values: Sequence[Any], q: float) -> float:
+    """Linear interpolation at position q (n - 1) of the sorted values."""
+    ordered = [float(value) for value in sorted(values, key=sortable)]
+    place = q * (len(ordered) - 1)
+    low, high, share = math.floor(place), math.ceil(place), place - math.floor(place)
+    return ordered[low] if share == 0 else ordered[low] * (1 - share) + ordered[high] * share
+
+
+@dataclass(frozen=True)
+class Near:
+    """A value that may be off by 1 % of itself."""
+
+    value: float
+
+
+def percentile_bounds(values: Sequence[Any], q: float) -> Near:
+    """The value of rank floor(q (n - 1)), from 0."""
+    ordered = [float(value) for value in sorted(values, key=sortable)]
+    return Near(ordered[math.floor(q * (len(ordered) - 1))])
 
 
 def total(values: Sequence[Any]) -> Any:
@@ -145,14 +220,18 @@ def sortable(value: Any) -> Any:
     return (1, value.encode() if isinstance(value, str) else value)
 
 
-def same(one: Any, other: Any, scale: float = 0.0) -> bool:
+def same(one: Any, other: Any, scale: float = 0.0, relative: float = 1e-9) -> bool:
     """Whether two values are the same; floats may differ by 1e-9 of `scale`, the sum of the absolute values."""
+    if isinstance(other, Near):
+        return same(one, other.value, 0.0, 0.010_000_1)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(a, b, scale) for a, b in zip(one, other, strict=True))
     if isinstance(one, float) and isinstance(other, float):
         if math.isnan(one) or math.isnan(other):
             return math.isnan(one) and math.isnan(other)
         if math.isinf(one) or math.isinf(other):
             return one == other
-        return abs(one - other) <= 1e-9 * max(scale, abs(one), abs(other))
+        return abs(one - other) <= relative * max(scale, abs(one), abs(other))
     if isinstance(one, Decimal) and isinstance(other, Decimal):
         return one == other
     return type(one) is type(other) and one == other

@@ -165,6 +165,8 @@ def records(warehouse: DuckDBWarehouse, sql: str) -> list[dict[str, Any]]:
 
 def plain(value: Any) -> Any:
     """Timestamps as microseconds since the epoch, everything else as it is."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
     if isinstance(value, datetime):
         return (value.replace(tzinfo=None) - EPOCH) // timedelta(microseconds=1)
     return value

@@ -94,6 +94,8 @@ def content(rig: Rig, part: str) -> list[dict[str, Any]]:
 
 def told(value: Any) -> str:
     """The value as text; doubles to nine digits, since the order of their addition is the engine's own."""
+    if isinstance(value, list):
+        return ", ".join(told(item) for item in value).join("[]")
     return f"{value + 0.0:.9g}" if isinstance(value, float) else repr(value)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 
 from controlplane.errors import CheckFailed
@@ -23,6 +23,7 @@ from tests.engine.rig import Reader, Rig
 CASES = int(os.environ.get("CASES", "80"))
 LOOK = settings(
     max_examples=CASES,
+    phases=(Phase.generate,),
     derandomize="CASES" not in os.environ,  # the suite repeats itself, a longer search looks where it has not been
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

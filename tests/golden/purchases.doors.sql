@@ -9,20 +9,20 @@ SELECT
   "cost_sum_1d",
   "price_mean_1d_offset_1d",
   "last_word"
-FROM "features"."purchases__history__3fd47526";
+FROM "features"."purchases__history__49e6a41a";
 -- @statement: point the history to this version
-CREATE OR REPLACE VIEW "features"."purchases__history" AS SELECT * FROM "features"."purchases__history__3fd47526";
+CREATE OR REPLACE VIEW "features"."purchases__history" AS SELECT * FROM "features"."purchases__history__49e6a41a";
 -- @statement: point the newest rows to this version
 CREATE OR REPLACE VIEW "features"."purchases__latest" AS
 SELECT
   "k",
   valid_from, expires_at, "count_1h", "count_1d", "cost_sum_1d", "price_mean_1d_offset_1d", "last_word"
-FROM "features"."purchases__latest__3fd47526" WHERE NOT is_deleted;
+FROM "features"."purchases__latest__49e6a41a" WHERE NOT is_deleted;
 -- @statement: point the tiles to this version
-CREATE OR REPLACE VIEW "features"."purchases__tiles" AS SELECT * FROM "features"."purchases__tiles__3fd47526";
+CREATE OR REPLACE VIEW "features"."purchases__tiles" AS SELECT * FROM "features"."purchases__tiles__49e6a41a";
 -- @statement: comment 1
 COMMENT ON VIEW "features"."purchases" IS 'What a customer bought lately. | owner: shop@example.com | defined at shop.py:9';
 -- @statement: forget the earlier version
 DELETE FROM "_plane"."doors" WHERE feature_view = 'features.purchases';
 -- @statement: note this version
-INSERT INTO "_plane"."doors" VALUES ('features.purchases', '3fd47526');
+INSERT INTO "_plane"."doors" VALUES ('features.purchases', '49e6a41a');

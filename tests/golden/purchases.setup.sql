@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS "_plane"."ledger" (
   dropped_count BIGINT NOT NULL
 );
 -- @statement: create the tiles
-CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__3fd47526" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__49e6a41a" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
   "last_word" VARCHAR,
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__3fd47526" (
   "price__count" BIGINT
 );
 -- @statement: create the history
-CREATE TABLE IF NOT EXISTS "features"."purchases__history__3fd47526" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__history__49e6a41a" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history__3fd47526" (
   version BIGINT NOT NULL
 );
 -- @statement: create the newest rows
-CREATE TABLE IF NOT EXISTS "features"."purchases__latest__3fd47526" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__latest__49e6a41a" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -50,15 +50,15 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__latest__3fd47526" (
   is_deleted BOOLEAN NOT NULL
 );
 -- @statement: create the head
-CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__3fd47526" (
+CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__49e6a41a" (
   version BIGINT NOT NULL,
   frontier TIMESTAMP NOT NULL,
   earlier_frontier TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL
 );
 -- @statement: fill the head
-INSERT INTO "_plane"."head__features__purchases__3fd47526"
+INSERT INTO "_plane"."head__features__purchases__49e6a41a"
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', ''
-WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__3fd47526");
+WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__49e6a41a");
 -- @statement: create the table of doors
 CREATE TABLE IF NOT EXISTS "_plane"."doors" (feature_view VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL);

@@ -89,7 +89,10 @@ def test_the_environment_is_chosen(tmp_path, monkeypatch):
     [
         ([("[project]", "[project")], ["1: this is not valid TOML"]),
         ([('"shop"', '"shop')], ["2: this is not valid TOML"]),
-        ([('state = "sqlite', 'stat = "sqlite')], ["8: unknown key environments.local.stat -> the keys of environments.local are: "]),
+        (
+            [('state = "sqlite', 'stat = "sqlite')],
+            ["8: unknown key environments.local.stat -> the keys of environments.local are: "],
+        ),
         ([('name = "shop"', 'title = "x"')], ["2: unknown key project.title", "1: project: object missing required"]),
         ([("[project]", "[projects]")], ["1: unknown key 'projects'", "0: project: object missing required"]),
         ([('"sqlite:///.plane/state.db"', "3")], ["8: environments.local.state: expected `str`, got `int`"]),

@@ -1,0 +1,125 @@
+"""Functions at the edges of their promises: large offsets, sketches beyond what they keep, lists over tiles."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from tests.engine.rig import Rig, micros
+
+HOUR, DAY = 3_600_000_000, 86_400_000_000
+START = datetime(2024, 1, 1)  # noqa: DTZ001 - as the warehouse has it
+COLUMNS = {"k": "VARCHAR", "ts": "TIMESTAMP", "x": "DOUBLE", "i": "BIGINT", "s": "VARCHAR"}
+
+
+def hourly(*features: Aggregate, lateness: str = "0s") -> BatchFeatureView:
+    events = BatchSource("events", table="raw.events", timestamp="ts")
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={"k": "string"}, owner="team")],
+        sources=[events],
+        features=features,
+        schedule="1h",
+        start="2024-01-01",
+        lateness=lateness,
+        owner="team",
+    )
+    def subject(events):
+        return f"SELECT * FROM {events}"
+
+    return subject
+
+
+def event(minute: float, x: float | None = None, i: int | None = None, s: str | None = None) -> dict[str, Any]:
+    return {"k": "a", "ts": START + timedelta(minutes=minute), "x": x, "i": i, "s": s}
+
+
+def last_row(rows: Sequence[Mapping[str, Any]], *features: Aggregate) -> Mapping[str, Any]:
+    """The values after the first day."""
+    with Rig(hourly(*features), COLUMNS, rows=rows) as rig:
+        rig.materialize(micros("2024-01-01"), micros("2024-01-02"))
+        [row] = rig.table("latest")
+        return row
+
+
+@pytest.mark.parametrize("spread", [1, 60])
+def test_variance_is_stable_far_from_zero(spread: int) -> None:
+    rows = [event(23 * 60 - spread * n, x=1.7e9 + n, i=1_700_000_000 + n) for n in range(10)]
+    found = last_row(
+        rows,
+        *(Aggregate(f, c, windows=["24h"]) for f in ("var_pop", "var_samp", "stddev_samp") for c in ("x", "i")),
+    )
+    for column in ("x", "i"):
+        assert math.isclose(found[f"{column}_var_pop_24h"], 8.25, rel_tol=1e-9)
+        assert math.isclose(found[f"{column}_var_samp_24h"], 82.5 / 9, rel_tol=1e-9)
+        assert math.isclose(found[f"{column}_stddev_samp_24h"], math.sqrt(82.5 / 9), rel_tol=1e-9)
+
+
+@pytest.mark.parametrize("different", [511, 512, 5_000, 20_000])
+def test_many_distinct_values_are_counted_within_the_promise(different: int) -> None:
+    rows = [event(n % 1380, i=n % different, s=f"v{n % different}") for n in range(2 * different)]
+    found = last_row(
+        rows,
+        Aggregate("approx_count_distinct", "s", windows=["24h"]),
+        Aggregate("approx_count_distinct", "i", windows=["24h"]),
+        Aggregate("count_distinct", "s", windows=["24h"]),
+    )
+    assert found["s_count_distinct_24h"] == different
+    for column in ("s", "i"):
+        told = found[f"{column}_approx_count_distinct_24h"]
+        if different < 512:
+            assert told == different
+        else:
+            assert abs(told - different) <= 4 * different / math.sqrt(510)  # four standard errors
+
+
+def test_percentiles_of_many_values() -> None:
+    values = [math.exp((n * 7919 % 5000) / 400) * (-1 if n % 4 == 0 else 1) for n in range(5000)]
+    rows = [event(n % 1380, x=value) for n, value in enumerate(values)]
+    quantiles = [0.01, 0.1, 0.5, 0.75, 0.99]
+    found = last_row(
+        rows,
+        *(Aggregate(f, "x", windows=["24h"], q=q) for f in ("percentile", "approx_percentile") for q in quantiles),
+    )
+    ordered = sorted(values)
+    for q in quantiles:
+        exact = ordered[math.floor(q * 4999)]
+        assert abs(found[f"x_approx_p{round(q * 100)}_24h"] - exact) <= 0.0100001 * abs(exact)
+    assert math.isclose(found["x_p50_24h"], statistics.median(values), rel_tol=1e-12)
+
+
+def test_lists_go_over_tiles_in_order_of_time() -> None:
+    words = ["a", "b", "a", "c", "c", "d", "b", "e", "a", "e"]
+    rows = [event(70 * n, s=word) for n, word in enumerate(words)]
+    found = last_row(
+        rows,
+        Aggregate("first_n", "s", windows=["24h"], n=3),
+        Aggregate("last_n", "s", windows=["24h"], n=3),
+        Aggregate("first_distinct_n", "s", windows=["24h"], n=3),
+        Aggregate("last_distinct_n", "s", windows=["24h"], n=3),
+    )
+    assert found["s_first_3_24h"] == ["a", "b", "a"]
+    assert found["s_last_3_24h"] == ["e", "a", "e"]
+    assert found["s_first_distinct_3_24h"] == ["a", "b", "c"]
+    assert found["s_last_distinct_3_24h"] == ["b", "a", "e"]
+
+
+def test_each_run_computes_its_lateness_again() -> None:
+    """A row that came after its hour was computed is seen by the next run, and by no run without lateness."""
+    for lateness, told in (("0s", 1), ("2h", 2)):
+        view = hourly(Aggregate("count", windows=["24h"]), lateness=lateness)
+        with Rig(view, COLUMNS, rows=[event(10)]) as rig:
+            first = micros("2024-01-01")
+            for hour in range(3):
+                rig.materialize(first + hour * HOUR, first + (hour + 1) * HOUR)
+                if hour == 1:
+                    rig.add([event(70)])
+            [row] = rig.table("latest")
+            assert row["count_24h"] == told
+            assert rig.head().frontier.hour == 3
