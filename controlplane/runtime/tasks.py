@@ -30,23 +30,28 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """The rows of a stage, and those among them that are left out because they lack a key or an event time."""
+    """The rows of a stage, and those among them that are left out because they lack a key or an event time;
+    `replaced_tiles` counts what was computed for the interval before."""
 
     row_count: int
     null_keys: int
     null_times: int
     dropped_count: int
+    replaced_tiles: int
 
 
 def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
     """Count the stage's rows and those that will be dropped.
 
     Raises:
-        CheckFailed: there are rows, and every one of them would be dropped.
+        CheckFailed: all rows would be dropped, and they are the view's first or would replace values: that is a
+            mistake in the definition or in the source. Otherwise they are dropped and counted, lest one bad row stop
+            a quiet hour for good.
     """
     [row] = ledger.rows(warehouse, sql)
     counts = StageCounts(**row)
-    if counts.row_count and counts.dropped_count == counts.row_count:
+    all_bad = counts.row_count > 0 and counts.dropped_count == counts.row_count
+    if all_bad and (counts.replaced_tiles or ledger.head(warehouse, program.head).version == 0):
         raise CheckFailed(
             f"feature view {program.view!r}: all {counts.row_count} rows of the interval lack a key or an event time",
             hint=f"look at {', '.join(program.sources)}: {counts.null_keys} rows have a null key, "

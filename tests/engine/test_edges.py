@@ -141,12 +141,20 @@ def test_rows_without_a_key_or_a_time_are_dropped_and_counted() -> None:
         assert [r["amt_sum_1d"] for r in rig.table()] == [1]
 
 
-def test_an_interval_of_nothing_but_dropped_rows_is_refused() -> None:
+def test_a_view_s_first_rows_may_not_all_be_dropped() -> None:
     with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01", k=None)]) as rig:
         with pytest.raises(CheckFailed, match="all 1 rows of the interval lack a key or an event time"):
             rig.materialize(START, START + DAY)
         assert rig.head().version == 0
         assert stages(rig) == []
+
+
+def test_later_rows_may_all_be_dropped() -> None:
+    with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01"), row("01-02", k=None)]) as rig:
+        rig.materialize(START, START + DAY)
+        done = rig.materialize(START + DAY, START + 2 * DAY)
+        assert (done.row_count, done.dropped_count) == (1, 1)
+        assert rig.head().frontier.day == 3
 
 
 @pytest.mark.parametrize(
