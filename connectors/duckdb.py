@@ -186,6 +186,8 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
         by = f" by process {holder[1]}" if holder else " by another process"
         hint = "close it there, or wait: DuckDB lets one process at a time open a file"
         return TransientError(f"{doing}: the file is open{by}", hint=hint)
+    if isinstance(error, duckdb.IOException) and "not a valid DuckDB database" in text:
+        return PermanentError(message, hint="give the path of a DuckDB file, or of one that is not there yet")
     if isinstance(error, duckdb.TransactionException):
         return TransientError(message, hint=hint or "another writer was at work: try again")
     if isinstance(error, duckdb.InterruptException):
