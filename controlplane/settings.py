@@ -39,8 +39,8 @@ class ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AirflowTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The table `[environments.<name>.airflow]`: where releases are written, and the embedded Airflow's home."""
 
-    releases: str = ".plane/airflow/dags"
-    home: str = ".plane/airflow"
+    releases: str | None = None
+    home: str | None = None
 
 
 class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,8 +245,8 @@ def _environment(
         online=online,
         embedded_online=embedded,
         state=state,
-        releases=root / table.airflow.releases,
-        airflow_home=root / table.airflow.home,
+        releases=root / (table.airflow.releases or f".plane/airflow/{name}/dags"),
+        airflow_home=root / (table.airflow.home or f".plane/airflow/{name}"),
         root=root,
     )
 

@@ -10,7 +10,9 @@ from controlplane.cli import present
 from controlplane.cli.common import HERE, Directory, End, Environment, Json, Start, control_plane, interval
 from controlplane.errors import PlaneError
 
-app = typer.Typer(help="The Airflow on this machine that runs the project's DAGs.", no_args_is_help=True)
+app = typer.Typer(
+    help="The Airflow on this machine that runs the project's DAGs.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command(epilog="Example: plane airflow up --port 8080")

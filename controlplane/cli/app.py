@@ -18,7 +18,7 @@ app = typer.Typer(
     name="plane",
     help="Features as code over your own warehouse, Airflow and Redis.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # boxes and colours would double the time that --help takes
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C

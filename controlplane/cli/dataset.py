@@ -11,7 +11,11 @@ from controlplane.cli import present
 from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
 from controlplane.errors import PlaneError
 
-app = typer.Typer(help="Training sets: point-in-time correct, versioned tables in the warehouse.", no_args_is_help=True)
+app = typer.Typer(
+    help="Training sets, as versioned tables in the warehouse.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
 @app.command(

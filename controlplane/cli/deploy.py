@@ -21,7 +21,10 @@ def command(
     json: Json = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")] = False,
 ) -> None:
-    """Make the plan true: create tables, write the Airflow release, record the deployment."""
+    """Make the plan true.
+
+    Creates tables, writes the release for Airflow, and records the deployment.
+    """
 
     def approve(plan: Plan) -> bool:
         if not json:

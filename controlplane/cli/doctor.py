@@ -11,7 +11,10 @@ EXAMPLE = "Example: plane doctor --env production"
 
 
 def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
-    """Check connections, versions, the release and the online store's policy; exit with 1 if something is wrong."""
+    """Check all that the project stands on.
+
+    Connections, versions, the release, the online store's policy; exits with 1 if something is wrong.
+    """
     with control_plane(directory, environment) as plane:
         findings = plane.doctor()
     if json:

@@ -18,7 +18,10 @@ def command(
     name: Annotated[str | None, typer.Option(help="Name of the project; the folder's unless given.")] = None,
     json: Json = False,
 ) -> None:
-    """Make a working project with a small example, to be edited: settings, definitions, and data to try it on."""
+    """Make a small working project, to be edited.
+
+    It has settings, definitions, and data to try them on.
+    """
     written = scaffold(directory, name)
     if json:
         present.as_json({"written": [str(path) for path in written]})

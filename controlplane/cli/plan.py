@@ -20,7 +20,10 @@ def command(
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts.")
     ] = False,
 ) -> None:
-    """Show what a deploy would change, what would be computed, and when events become visible."""
+    """Show what a deploy would change.
+
+    Also what would then be computed, and when events become visible.
+    """
     with control_plane(directory, environment) as plane:
         plan = plane.plan()
     if json:

@@ -22,7 +22,10 @@ def command(
     resync: Annotated[bool, typer.Option("--resync", help="Write every key online, not only what changed.")] = False,
     json: Json = False,
 ) -> None:
-    """Compute every missing interval and sync what changed, as the DAGs would."""
+    """Compute every missing interval, and sync what changed.
+
+    It runs the same tasks as the DAGs do.
+    """
     within = interval(start, end)
     with control_plane(directory, environment) as plane, present.progress(quiet=json) as on_progress:
         runs = plane.run(views or (), within=within, recompute=recompute, resync=resync, on_progress=on_progress)

@@ -9,7 +9,10 @@ EXAMPLE = "Example: plane status --json"
 
 
 def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
-    """Show how fresh every feature view is: last interval, rows, gaps, sync lag."""
+    """Show how fresh every feature view is.
+
+    The last interval, its rows, gaps, and how far the online store is behind.
+    """
     with control_plane(directory, environment) as plane:
         found = plane.status()
     if json:

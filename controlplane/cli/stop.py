@@ -9,7 +9,7 @@ EXAMPLE = "Example: plane stop"
 
 
 def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
-    """Stop the servers that run on this machine for the project: the embedded Redis and Airflow."""
+    """Stop the embedded Redis and Airflow of the project."""
     with control_plane(directory, environment) as plane:
         stopped = plane.stop_servers()
     if json:

@@ -125,7 +125,7 @@ def test_ctrl_c_in_a_deploy(shop):
     assert done.err == "interrupted: what was under way is undone or left to the next call; run the command again\n"
     assert shop.plane("plan", "--detailed-exitcode", code=2)
     shop.ready()
-    root = shop.folder / ".plane" / "airflow" / "dags"
+    root = shop.folder / ".plane" / "airflow" / "local" / "dags"
     assert sorted(path.name for path in root.iterdir()) == ["CURRENT", "releases"]
     assert len(list((root / "releases").iterdir())) == 1
     assert shop.plane("doctor")

@@ -28,12 +28,12 @@ def kinds(shop: Shop) -> list[str]:
 
 def files(shop: Shop) -> dict[str, bytes]:
     """Everything that Airflow could read."""
-    root = shop.folder / ".plane" / "airflow" / "dags"
+    root = shop.folder / ".plane" / "airflow" / "local" / "dags"
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
 
 
 def current(shop: Shop) -> str:
-    return (shop.folder / ".plane" / "airflow" / "dags" / "CURRENT").read_text().strip()
+    return (shop.folder / ".plane" / "airflow" / "local" / "dags" / "CURRENT").read_text().strip()
 
 
 def columns(shop: Shop) -> list[str]:
@@ -181,7 +181,7 @@ def test_two_deploys_do_not_run_at_once(shop):
 @pytest.mark.parametrize("harm", ["pointer", "folder", "file", "text"])
 def test_a_damaged_release_is_seen_and_mended(shop, harm):
     shop.plane("deploy")
-    before, root = files(shop), shop.folder / ".plane" / "airflow" / "dags"
+    before, root = files(shop), shop.folder / ".plane" / "airflow" / "local" / "dags"
     folder = root / "releases" / current(shop)
     match harm:
         case "pointer":
@@ -202,7 +202,7 @@ def test_a_damaged_release_is_seen_and_mended(shop, harm):
 
 def test_old_releases_are_swept_but_not_the_current_one(shop):
     shop.plane("deploy")
-    releases = shop.folder / ".plane" / "airflow" / "dags" / "releases"
+    releases = shop.folder / ".plane" / "airflow" / "local" / "dags" / "releases"
     first = current(shop)
     os.utime(releases / first, (0, 0))
     for number in range(deploying.KEPT_RELEASES + 3):

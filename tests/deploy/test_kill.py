@@ -71,7 +71,7 @@ def run(folder: Path, last: int = -1) -> tuple[int | None, Any]:
 
 def left(folder: Path) -> tuple[dict[str, bytes], set[str]]:
     """The files that Airflow could read, and what the warehouse holds."""
-    root = folder / ".plane" / "airflow" / "dags"
+    root = folder / ".plane" / "airflow" / "local" / "dags"
     found = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
     tables = sql(folder, "SELECT table_schema || '.' || table_name FROM information_schema.tables")
     return found, {name for (name,) in tables}

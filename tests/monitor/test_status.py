@@ -90,7 +90,7 @@ def test_nothing_is_deployed(shop):
 
 def test_all_that_is_broken_is_found_at_once(shop):
     shop.ready()
-    (shop.folder / ".plane" / "airflow" / "dags" / "CURRENT").write_text("elsewhere\n")
+    (shop.folder / ".plane" / "airflow" / "local" / "dags" / "CURRENT").write_text("elsewhere\n")
     shop.define("import no_such_package\n", file="other.py")
     shop.define("x = = 1\n", file="third.py")
     shop.resettle((shop.online, "redis://127.0.0.1:1"))

@@ -58,7 +58,7 @@ def test_what_is_right_is_taken(tmp_path):
     assert local.warehouse == {"path": str(tmp_path / ".plane" / "warehouse.duckdb")}
     assert local.state == f"sqlite:///{tmp_path}/.plane/state.db"
     assert local.online == {"kind": "redis", "url": "redis://127.0.0.1:6379"}
-    assert local.releases == tmp_path / ".plane" / "airflow" / "dags"
+    assert local.releases == tmp_path / ".plane" / "airflow" / "local" / "dags"
 
 
 def test_variables_are_those_of_the_environment_that_is_used(tmp_path, monkeypatch):
