@@ -245,7 +245,7 @@ def test_a_folder_of_releases_of_another_environment(shop):
         text
         + text[text.index("[environments") :]
         .replace("environments.local", "environments.other")
-        .replace("now =", 'schema = "other"\nnow =')
+        .replace("now =", 'schema = "other"\nairflow = { releases = ".plane/airflow/local/dags" }\nnow =')
     )
     [(error, hint)] = problems(shop.plane("deploy", "-e", "other", code=1).err)
     assert f"holds the release of environment 'local' of project '{shop.name}'" in error
