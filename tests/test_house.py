@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-import re
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -222,12 +222,21 @@ def lightest(program: str, *arguments: str) -> float:
 PLANE = "import sys; from controlplane.cli.app import main; sys.exit(main())"  # as the console script does
 
 
+BARE = 0.012
+"""CPU seconds of an interpreter that does nothing, on a machine that does nothing else."""
+
+
+def limit() -> float:
+    """The promise, stretched where the machine is busy just now: an empty interpreter tells by how much."""
+    return LIGHT * max(1.0, lightest("pass") / BARE)
+
+
 def test_importing_is_light() -> None:
-    assert lightest("import controlplane") < LIGHT
+    assert lightest("import controlplane") < limit()
 
 
 def test_help_is_light() -> None:
-    assert lightest(PLANE, "--help") < LIGHT
+    assert lightest(PLANE, "--help") < limit()
 
 
 HEAVY = {
