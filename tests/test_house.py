@@ -227,8 +227,8 @@ BARE = 0.012
 
 
 def limit() -> float:
-    """The promise, stretched where the machine is busy just now: an empty interpreter tells by how much."""
-    return LIGHT * max(1.0, lightest("pass") / BARE)
+    """The promise; on a machine that is busy just now, as an empty interpreter tells, at most twice as much."""
+    return LIGHT * min(2.0, max(1.0, lightest("pass") / BARE))
 
 
 def test_importing_is_light() -> None:
