@@ -11,33 +11,45 @@ from controlplane.definitions import (
     Attribute,
     BatchFeatureView,
     BatchSource,
+    Calculation,
+    Calendar,
     Entity,
     FeatureService,
     Selection,
+    Series,
     batch_feature_view,
+    calculation,
+    expect,
 )
 
 if TYPE_CHECKING:
-    from controlplane.sdk import ControlPlane, FeatureClient
+    from controlplane.client import FeatureClient
+    from controlplane.sdk import ControlPlane
 
 __all__ = [
     "Aggregate",
     "Attribute",
     "BatchFeatureView",
     "BatchSource",
+    "Calculation",
+    "Calendar",
     "ControlPlane",
     "Entity",
     "FeatureClient",
     "FeatureService",
     "Selection",
+    "Series",
     "batch_feature_view",
+    "calculation",
+    "expect",
 ]
 __version__ = "0.1.0"
+_LATER = {"ControlPlane": "controlplane.sdk", "FeatureClient": "controlplane.client"}
 
 
 def __getattr__(name: str) -> object:
-    if name in ("ControlPlane", "FeatureClient"):
+    if name in _LATER:
         # lazy: the SDK takes a second to import, and definition files do not need it
-        found: object = getattr(importlib.import_module("controlplane.sdk"), name)
+        found: object = getattr(importlib.import_module(_LATER[name]), name)
         return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,8 @@ from controlplane.types import Interval, format_instant, micros
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 CONTROL_SCHEMA = "_plane"
 DATASETS = "datasets"
+PARTS = ("history", "history_replaced", "latest", "tiles")
+"""What SQL users see of a view beside itself."""
 POOL = "plane_warehouse"
 """Airflow's pool for tasks that use the warehouse."""
 
@@ -35,13 +37,18 @@ def history(view: str, fingerprint: str) -> str:
     return f"{view}__history__{fingerprint}"
 
 
+def history_replaced(view: str, fingerprint: str) -> str:
+    """Table with the rows of the change log that healing replaced, of one version of a view."""
+    return f"{view}__history_replaced__{fingerprint}"
+
+
 def latest(view: str, fingerprint: str) -> str:
     """Table with one row per key of one version of a view."""
     return f"{view}__latest__{fingerprint}"
 
 
 def door(view: str, part: str = "") -> str:
-    """The name that SQL users read: the view itself, or its `tiles`, `history` or `latest`."""
+    """The name that SQL users read: the view itself, or one of `PARTS`."""
     return f"{view}__{part}" if part else view
 
 

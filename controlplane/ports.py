@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from controlplane.errors import PermanentError
 
 
 class Statement(NamedTuple):
@@ -42,6 +44,9 @@ class Warehouse(Protocol):
     def describe(self, sql: str) -> Mapping[str, str]:
         """Check a query without running it and return its columns and types, spelled as in `columns`."""
 
+    def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
+        """`describe` for many queries in few round trips: for each its columns, or what is wrong with it."""
+
     def info(self) -> Mapping[str, str]:
         """What `plane doctor` shows: the product's version, the place, the user; no secret."""
 
@@ -50,6 +55,19 @@ class Warehouse(Protocol):
 
     def close(self) -> None:
         """End the session and free what it holds."""
+
+
+class Calculator(Protocol):
+    """One query over rows that are in memory, ready to be run many times, by several threads at once."""
+
+    def compute(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        """The query's rows, in order. Its parameters are lists: the columns of the rows that it runs over.
+
+        Values are as in `codec`: timestamps in UTC, decimals as `Decimal`.
+        """
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class Record(NamedTuple):

@@ -1,4 +1,5 @@
-"""The one Jinja environment: sandboxed, strict about what is undefined, with delimiters that leave Airflow's alone.
+"""The one room of Jinja, strict about what is undefined; users' text is filled in a sandbox, the templates of
+`dag_templates` are code of ours. Their delimiters leave Airflow's alone.
 
 Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. Templates make text, they never act.
 """
@@ -6,7 +7,8 @@ Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. T
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jinja2
@@ -23,10 +25,21 @@ def _comment(text: str) -> str:
     return " ".join(text.split())
 
 
-_OURS = ImmutableSandboxedEnvironment(
+def _names(names: Sequence[str], prefix: str = "") -> str:
+    """Columns in a list: `t.a, t.b`."""
+    return ", ".join(f"{prefix}{name}" for name in names)
+
+
+def _same(names: Sequence[str], one: str, other: str) -> str:
+    """A condition that columns of two relations are equal."""
+    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names) + " "
+
+
+_OURS = jinja2.Environment(
     loader=jinja2.PackageLoader("dag_templates", package_path=""),
+    auto_reload=False,
     undefined=jinja2.StrictUndefined,
-    autoescape=False,
+    autoescape=False,  # noqa: S701 - it makes SQL and Python
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
@@ -38,12 +51,18 @@ _OURS = ImmutableSandboxedEnvironment(
     comment_end_string="#>",
 )
 _OURS.filters.update(py=_python, comment=_comment, json=json.dumps)
+_OURS.globals.update(names=_names, same=_same)  # macros of the templates' own would take twenty times as long
 _THEIRS = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
 
 
 def render(name: str, context: Mapping[str, Any]) -> str:
     """The template `name` of `dag_templates`, filled with `context`."""
-    return _OURS.get_template(name).render(context)
+    return _template(name).render(context)
+
+
+@lru_cache
+def _template(name: str) -> jinja2.Template:
+    return _OURS.get_template(name)
 
 
 def render_text(text: str, context: Mapping[str, Any], *, where: Location | None = None) -> str:
@@ -53,13 +72,19 @@ def render_text(text: str, context: Mapping[str, Any], *, where: Location | None
         DefinitionError: the text is no valid template or uses a name that `context` lacks.
     """
     try:
-        return _THEIRS.from_string(text).render(context)
+        return _parsed(text).render(context)
     except jinja2.TemplateSyntaxError as error:
         place = Location(where.file, error.lineno or 0) if where else None
         raise DefinitionError(f"the template does not parse: {error.message}", where=place) from None
     except (jinja2.UndefinedError, jinja2.exceptions.SecurityError) as error:
         known = ", ".join(sorted(context))
         raise DefinitionError(f"the template fails: {error}", where=where, hint=f"known names: {known}") from None
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> jinja2.Template:
+    # A run of many stretches fills the same few files for each.
+    return _THEIRS.from_string(text)
 
 
 def escape(text: str) -> str:

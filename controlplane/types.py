@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -17,6 +18,7 @@ _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_
 _DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
 
 
+@lru_cache(maxsize=1000)
 def parse_duration(text: str) -> timedelta:
     """The duration that `text` says: parts of a number and a unit of us, ms, s, m, h, d or w, as in `1h` or `1d12h`.
 
@@ -31,6 +33,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(microseconds=sum(int(number) * units[unit] for number, unit in parts))
 
 
+@lru_cache(maxsize=1000)
 def format_duration(duration: timedelta) -> str:
     """The shortest text that `parse_duration` reads back: `24h` becomes `1d`, 90 minutes `1h30m`; zero is `0s`."""
     rest = duration // MICROSECOND
@@ -43,6 +46,7 @@ def format_duration(duration: timedelta) -> str:
     return text or "0s"
 
 
+@lru_cache(maxsize=1000)
 def parse_instant(text: str) -> datetime:
     """The instant of an ISO 8601 text; without an offset it is UTC.
 
@@ -55,6 +59,7 @@ def parse_instant(text: str) -> datetime:
         raise ValueError(f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z") from None
 
 
+@lru_cache(maxsize=1000)
 def format_instant(instant: datetime) -> str:
     """ISO 8601 in UTC with a `Z`, without a fraction where it is zero: `2013-01-01T06:00:00Z`."""
     return utc(instant).isoformat().replace("+00:00", "Z")
@@ -75,14 +80,16 @@ def from_micros(count: int) -> datetime:
     return EPOCH + count * MICROSECOND
 
 
-def floor(instant: datetime, step: timedelta) -> datetime:
-    """The last grid point of `step` at or before `instant`, on the epoch grid."""
-    return EPOCH + (utc(instant) - EPOCH) // step * step
+def floor(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -> datetime:
+    """The last grid point of `step` at or before `instant`; the grid begins `phase` after the epoch."""
+    origin = EPOCH + phase
+    return origin + (utc(instant) - origin) // step * step
 
 
-def ceil(instant: datetime, step: timedelta) -> datetime:
-    """The first grid point of `step` at or after `instant`, on the epoch grid."""
-    return EPOCH - (EPOCH - utc(instant)) // step * step
+def ceil(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -> datetime:
+    """The first grid point of `step` at or after `instant`; the grid begins `phase` after the epoch."""
+    origin = EPOCH + phase
+    return origin - (origin - utc(instant)) // step * step
 
 
 @dataclass(frozen=True, order=True)

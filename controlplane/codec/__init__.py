@@ -11,11 +11,12 @@ of the layout. A tombstone, which says that there is no value, is the array of t
 """
 
 from controlplane.codec.keys import entity_key, online_key, parse_key_text, row_key
-from controlplane.codec.layout import Field, Layout
+from controlplane.codec.layout import Default, Field, Layout
 from controlplane.codec.values import Decoded, decode, decoder, tombstone, write_version_of
 
 __all__ = [
     "Decoded",
+    "Default",
     "Field",
     "Layout",
     "decode",

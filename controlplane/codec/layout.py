@@ -8,6 +8,9 @@ import msgspec
 
 from controlplane.errors import PlaneError
 
+Default = int | tuple[int | None, ...] | None
+"""What is read where there is no value: a count's 0, a list (empty, or of a series), else None."""
+
 
 class Field(msgspec.Struct, frozen=True):
     """One feature.
@@ -15,12 +18,12 @@ class Field(msgspec.Struct, frozen=True):
     Args:
         name: its name inside the view.
         type: canonical, see `controlplane.types.parse_type`.
-        default: what is read where there is no value: 0 for counts, `()` for lists that are never null, else None.
+        default: what is read where there is no value; a tuple is read as a list.
     """
 
     name: str
     type: str
-    default: int | tuple[()] | None = None
+    default: Default = None
 
 
 class Layout(msgspec.Struct, frozen=True, cache_hash=True):

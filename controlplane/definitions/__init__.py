@@ -4,19 +4,27 @@ Nothing is checked here: a definition remembers what was written and where, and 
 with it at once. No I/O is done here.
 """
 
+from controlplane.definitions import expect
+from controlplane.definitions.calculations import Calculation, calculation
 from controlplane.definitions.entities import Entity
 from controlplane.definitions.features import Aggregate, Attribute
 from controlplane.definitions.services import FeatureService
 from controlplane.definitions.sources import BatchSource
 from controlplane.definitions.views import BatchFeatureView, Selection, batch_feature_view
+from controlplane.definitions.windows import Calendar, Series
 
 __all__ = [
     "Aggregate",
     "Attribute",
     "BatchFeatureView",
     "BatchSource",
+    "Calculation",
+    "Calendar",
     "Entity",
     "FeatureService",
     "Selection",
+    "Series",
     "batch_feature_view",
+    "calculation",
+    "expect",
 ]

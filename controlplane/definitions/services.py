@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from controlplane.definitions.calculations import Calculation
 from controlplane.definitions.location import caller
 from controlplane.definitions.views import BatchFeatureView, Selection
 from controlplane.errors import Location
@@ -16,13 +17,14 @@ class FeatureService:
 
     Args:
         name: letters, digits and single underscores.
-        features: feature views, or some features of one by `view.only("count_1h")`.
+        features: feature views, or some features of one by `view.only("count_1h")`; and calculations over them, which
+            stand behind the features of views.
         owner: who answers for the model's inputs.
         description: one sentence for those who did not write it.
     """
 
     name: str
-    features: Sequence[BatchFeatureView | Selection] = field(kw_only=True)
+    features: Sequence[BatchFeatureView | Selection | Calculation] = field(kw_only=True)
     owner: str = field(kw_only=True)
     description: str = field(default="", kw_only=True)
     location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

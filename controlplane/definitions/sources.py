@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from controlplane.definitions.expect import Expectation
 from controlplane.definitions.location import caller
 from controlplane.errors import Location
 
@@ -17,6 +19,7 @@ class BatchSource:
         table: `schema.table` (or `catalog.schema.table`) as the warehouse spells it.
         timestamp: column with the event time in UTC; without one the table is static and is re-read as a whole.
         settling_delay: rows with an event time before x have arrived by x + this, such as `30m`.
+        expectations: what its rows must fulfil; every run that reads them checks those that it reads (see `expect`).
         owner: who answers for the table, if that is not the owner of the views that read it.
         description: one sentence for those who did not write it.
     """
@@ -25,6 +28,7 @@ class BatchSource:
     table: str = field(kw_only=True)
     timestamp: str | None = field(default=None, kw_only=True)
     settling_delay: str = field(default="0s", kw_only=True)
+    expectations: Sequence[Expectation] = field(default=(), kw_only=True)
     owner: str = field(default="", kw_only=True)
     description: str = field(default="", kw_only=True)
     location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.definitions.entities import Entity
+from controlplane.definitions.expect import Expectation
 from controlplane.definitions.features import Aggregate, Attribute
 from controlplane.definitions.location import caller
 from controlplane.definitions.sources import BatchSource
@@ -29,9 +30,11 @@ class BatchFeatureView:
     end: str | None
     ttl: str | None
     aggregation_interval: str | None
+    phase: str
     lateness: str
     timestamp: str | None
     tie_breaker: Sequence[str]
+    expectations: Sequence[Expectation]
     sql_file: str | None
     online: bool
     owner: str
@@ -64,9 +67,11 @@ def batch_feature_view(
     end: str | None = None,
     ttl: str | None = None,
     aggregation_interval: str | None = None,
+    phase: str = "0s",
     lateness: str = "0s",
     timestamp: str | None = None,
     tie_breaker: Sequence[str] = (),
+    expectations: Sequence[Expectation] = (),
     sql_file: str | None = None,
     online: bool = True,
     tags: Mapping[str, str] | None = None,
@@ -86,10 +91,13 @@ def batch_feature_view(
         end: no interval that begins at or after it is computed.
         ttl: row features are null from this long after they became visible; a multiple of `schedule`.
         aggregation_interval: length of a tile; `schedule` unless given.
+        phase: how long after the epoch, a Thursday, the view's grid begins: `4d` lets weeks begin on Mondays, `5h` days
+            at 05:00 UTC; less than `schedule`.
         lateness: each run computes this much before its interval again, for rows that came after their settling delay;
             a multiple of `schedule`.
         timestamp: the event time's column in the SQL's result, if it is not the first source's.
         tie_breaker: columns that order rows of equal event time, before the features themselves do.
+        expectations: what the rows that the SQL returns must fulfil, or else nothing is published (see `expect`).
         sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as variables.
         online: whether the values are kept in the online store.
         tags: free labels that reach DAGs and tables.
@@ -108,9 +116,11 @@ def batch_feature_view(
             end=end,
             ttl=ttl,
             aggregation_interval=aggregation_interval,
+            phase=phase,
             lateness=lateness,
             timestamp=timestamp,
             tie_breaker=tie_breaker,
+            expectations=expectations,
             sql_file=sql_file,
             online=online,
             owner=owner,

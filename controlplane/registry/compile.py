@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from controlplane import naming
-from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService, Selection
-from controlplane.errors import Location, PlaneError, Problems
-from controlplane.ports import Warehouse
-from controlplane.registry import graph, transformation
-from controlplane.registry.features import RESERVED
-from controlplane.registry.loader import Definitions
-from controlplane.registry.manifest import EntitySpec, Manifest, ServiceSpec, SourceSpec, ViewSpec
-from controlplane.registry.problems import Collector, listing
-from controlplane.registry.view import Context, compile_view
-from controlplane.types import parse_type
+import msgspec
 
-KEY_TYPES = ("string", "int64", "bool", "date", "timestamp", "binary")
+from controlplane import naming
+from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
+from controlplane.errors import PlaneError, Problems
+from controlplane.ports import Warehouse
+from controlplane.registry import chaining, graph, transformation
+from controlplane.registry.expectations import Relation, compile_expectations
+from controlplane.registry.features import KEY_TYPES, RESERVED
+from controlplane.registry.loader import Definitions
+from controlplane.registry.manifest import EntitySpec, Manifest, SourceSpec, ViewSpec
+from controlplane.registry.problems import Collector, listing
+from controlplane.registry.quality import Expected
+from controlplane.registry.services import compile_service
+from controlplane.registry.view import Context, Question, compile_view
+from controlplane.types import parse_type
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,29 @@ def compile_manifest(
     upstream = _upstream(definitions.views, target.schema)
     ordered, cyclic = _ordered(definitions.views, upstream, collector)
     tables = _tables(definitions, warehouse, cyclic, target.schema, collector)
-    sources = {s.name: _source(s, tables.get(s.name), collector) for s in definitions.sources}
+    sources = {s.name: _source(s, tables.get(s.name), target, warehouse, collector) for s in definitions.sources}
+    readers: dict[str, list[str]] = {}
+    for one in definitions.sources:
+        readers.setdefault(one.table, []).append(one.name)
     views: dict[str, ViewSpec] = {}
+    found_in = {view.name: Collector(target.root) for view in ordered}
+    for wave in _waves(ordered, upstream):
+        begun = []
+        for view in wave:
+            own = found_in[view.name]
+            context = Context(target.dialect, target.schema, warehouse, sources, views, upstream[view.name], own)
+            begun.append((view.name, compile_view(view, context)))
+        for name, spec in _answered(begun, warehouse).items():
+            views[name] = spec
+            for reader in readers.get(f"{target.schema}.{name}", ()):
+                if (source := sources[reader]) is not None:
+                    sources[reader] = msgspec.structs.replace(source, columns=chaining.columns(spec))
+    views = {view.name: views[view.name] for view in ordered if view.name in views}
     for view in ordered:
-        context = Context(target.dialect, target.schema, warehouse, sources, views, upstream[view.name], collector)
-        spec = compile_view(view, context)
-        if spec is not None:
-            views[view.name] = spec
-    services = [_service(s, definitions.views, views, collector) for s in definitions.services]
+        collector.found += found_in[view.name].found
+    services = [
+        compile_service(s, definitions.views, views, warehouse, target.dialect, collector) for s in definitions.services
+    ]
     if collector.found:
         raise Problems(collector.found)
     return Manifest(
@@ -151,16 +169,49 @@ def _ordered(
         return [view for view in by_name.values() if view.name not in cycle], set(cycle)
 
 
+def _waves(ordered: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]]) -> list[list[BatchFeatureView]]:
+    """The views that can be compiled together: each after those that it reads."""
+    depths: dict[str, int] = {}
+    waves: dict[int, list[BatchFeatureView]] = {}
+    for view in ordered:
+        depth = max((depths.get(name, -1) + 1 for name in upstream[view.name]), default=0)
+        depths[view.name] = depth
+        waves.setdefault(depth, []).append(view)
+    return [waves[depth] for depth in sorted(waves)]
+
+
+def _answered(begun: Iterable[tuple[str, Question]], warehouse: Warehouse) -> dict[str, ViewSpec]:
+    """The views that are right, after the warehouse answered all their questions at once."""
+    asked: list[tuple[str, Question, str]] = []
+    found: dict[str, ViewSpec] = {}
+    for name, question in begun:
+        try:
+            asked.append((name, question, next(question)))
+        except StopIteration:
+            continue  # its problems were noted
+    for (name, question, _), answer in zip(asked, warehouse.describe_all([q for *_, q in asked]), strict=True):
+        try:
+            question.send(answer)
+        except StopIteration as ended:
+            if ended.value is not None:
+                found[name] = ended.value
+    return found
+
+
 def _tables(
     definitions: Definitions, warehouse: Warehouse, cyclic: set[str], schema: str, collector: Collector
 ) -> dict[str, Mapping[str, str] | None]:
     """Columns by source name. A view's own door is described from the view, and one within a cycle not at all."""
     asked: list[BatchSource] = []
     doors = {f"{schema}.{view.name}" for view in definitions.views}
+    names = [view.name for view in definitions.views]
+    refused: set[str] = set()
     for source in definitions.sources:
         if not transformation.is_table(source.table):
             hint = "write schema.table, quoted where the warehouse needs it"
             collector.add(f"source {source.name!r}: {source.table!r} is not a table", source.location, hint)
+        elif not chaining.check_source(source, schema, names, collector):
+            refused.add(source.name)
         elif source.table not in doors:
             asked.append(source)
     found = warehouse.columns([source.table for source in asked])
@@ -169,11 +220,19 @@ def _tables(
             hint = "load it, or correct `table`; a source must exist before views that read it are planned"
             collector.add(f"source {source.name!r}: there is no table {source.table}", source.location, hint)
     return {source.name: found.get(source.table) for source in asked} | {
-        source.name: {} for source in definitions.sources if source.table in doors and not cyclic
+        source.name: {}
+        for source in definitions.sources
+        if source.table in doors and source.name not in refused and not cyclic
     }
 
 
-def _source(source: BatchSource, columns: Mapping[str, str] | None, collector: Collector) -> SourceSpec | None:
+def _source(
+    source: BatchSource,
+    columns: Mapping[str, str] | None,
+    target: Target,
+    warehouse: Warehouse,
+    collector: Collector,
+) -> SourceSpec | None:
     what = f"source {source.name!r}"
     delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
     if columns is None or delay is None:
@@ -190,6 +249,15 @@ def _source(source: BatchSource, columns: Mapping[str, str] | None, collector: C
             return None
     if source.timestamp is None and delay:
         collector.add(f"{what}: a table without a timestamp can't have a settling_delay", source.location, "remove it")
+    expectations: tuple[Expected, ...] = ()
+    if columns:
+        rows = Relation(columns, "", source.table)
+        expectations = compile_expectations(
+            source.expectations, what, source.location, rows, target.dialect, warehouse, collector
+        )
+    elif source.expectations:
+        text = f"{what} is a feature view of this project, so its expectations have their place there"
+        collector.add(text, source.location, "give them to the feature view, or to the source that it reads")
     return SourceSpec(
         name=source.name,
         table=source.table,
@@ -199,39 +267,5 @@ def _source(source: BatchSource, columns: Mapping[str, str] | None, collector: C
         owner=source.owner,
         description=source.description,
         place=collector.place(source.location),
+        expectations=expectations,
     )
-
-
-def _service(
-    service: FeatureService, defined: Sequence[BatchFeatureView], views: Mapping[str, ViewSpec], collector: Collector
-) -> ServiceSpec:
-    features: list[tuple[str, str]] = []
-    if not service.features:
-        collector.add(f"feature service {service.name!r} has no features", service.location, "give features=[view]")
-    for entry in service.features:
-        view, wanted, where = _entry(entry, service.location)
-        if view is None or not any(view is known for known in defined):
-            text = f"feature service {service.name!r}: {entry!r:.60} is not a feature view of this project"
-            collector.add(text, service.location, "give feature views, or view.only('feature')")
-            continue
-        spec = views.get(view.name)
-        if spec is None:
-            continue
-        known = [feature.name for feature in spec.features]
-        for name in known if wanted is None else wanted:
-            if name not in known:
-                text = f"feature service {service.name!r}: feature view {view.name!r} has no feature {name!r}"
-                collector.add(text, where, f"its features are: {listing(known)}")
-            elif (view.name, name) in features:
-                text = f"feature service {service.name!r}: {naming.feature(view.name, name)} is named twice"
-                collector.add(text, where, "name it once")
-            else:
-                features.append((view.name, name))
-    place = collector.place(service.location)
-    return ServiceSpec(service.name, tuple(features), service.owner, service.description, place)
-
-
-def _entry(entry: object, service: Location) -> tuple[BatchFeatureView | None, Sequence[str] | None, Location]:
-    if isinstance(entry, Selection):
-        return entry.view, entry.features, entry.location
-    return (entry if isinstance(entry, BatchFeatureView) else None), None, service

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from decimal import Decimal
+
+import msgspec
 
 from controlplane import naming
 from controlplane.definitions import Aggregate, Attribute, BatchFeatureView
 from controlplane.registry import transformation
 from controlplane.registry.functions import FUNCTIONS, LONGEST_LIST, Function
-from controlplane.registry.grid import Grid, ceil_duration
-from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Feature
+from controlplane.registry.grid import Grid
+from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Column, Feature, SeriesWindow
 from controlplane.registry.problems import Collector, listing
-from controlplane.types import format_duration, parse_duration, parse_type
+from controlplane.registry.windows import compile_offset, compile_windows
+from controlplane.types import format_duration, parse_type
 
+KEY_TYPES = ("string", "int64", "bool", "date", "timestamp", "binary")
+"""Types that identify something."""
 RESERVED = (
     "valid_from",
     "valid_to",
     "expires_at",
+    "recorded_from",
+    "recorded_to",
     "is_deleted",
     "version",
     "write_version",
@@ -26,6 +32,8 @@ RESERVED = (
     "event_time",
     "moment",
     "place",
+    "is_point",
+    "second",
 )
 """Names of columns of ours, which stand beside keys and features."""
 
@@ -36,7 +44,7 @@ def conditions(view: BatchFeatureView, dialect: str, what: str) -> dict[str, str
     for index, feature in enumerate(view.features):
         if isinstance(feature, Aggregate) and feature.where is not None:
             try:
-                transformation.check_condition(feature.where, dialect)
+                transformation.canonical_condition(feature.where, dialect)
             except ValueError:
                 continue  # noted by compile_features
             found[_condition(index)] = feature.where
@@ -146,17 +154,23 @@ def _aggregates(
         return []
     if feature.where is not None and not _condition_fits(feature, place, condition, dialect, collector):
         return []
-    verb = _verb(feature)
-    stem = feature.name or (f"{feature.column}_{verb}" if feature.column else verb)
-    windows = _windows(feature, place, grid, collector)
-    offset = _offset(feature, place, grid, collector)
+    by = _second_key(feature, place, columns, collector) if feature.by is not None else None
+    if feature.by is not None and by is None:
+        return []
+    windows = compile_windows(feature, place, grid, collector)
+    offset = compile_offset(feature, place, grid, collector)
     if offset is None:
         return []
+    verb = _verb(feature)
+    stem = feature.name or (f"{feature.column}_{verb}" if feature.column else verb)
+    stem += f"_by_{feature.by}" if by else ""
     suffix = f"_offset_{format_duration(-offset)}" if offset else ""
-    return [
-        AggregateSpec(
+    found: list[Feature] = []
+    for label, window in windows:
+        gives = function.gives(actual or "int64")
+        values = AggregateSpec(
             name=f"{stem}_{label}{suffix}",
-            type=function.gives(actual or "int64"),
+            type=f"array<{gives}>" if by or isinstance(window, SeriesWindow) else gives,
             function=feature.function,
             column=feature.column,
             column_type=actual,
@@ -166,9 +180,34 @@ def _aggregates(
             description=feature.description,
             n=feature.n,
             q=feature.q,
+            by=by,
         )
-        for label, window in windows
-    ]
+        if not _series_fits(values, place, gives, feature, collector):
+            continue
+        found.append(values)
+        if by:
+            keys_of = {"name": f"{values.name}_keys", "type": f"array<{by[1]}>", "lists_keys": True}
+            found.append(msgspec.structs.replace(values, **keys_of))
+    return found
+
+
+def _second_key(feature: Aggregate, place: str, columns: Mapping[str, str], collector: Collector) -> Column | None:
+    name = feature.by or ""
+    kind = _column(f"{place}, by", name, columns, feature, collector)
+    if kind is None:
+        return None
+    if kind not in KEY_TYPES:
+        collector.add(f"{place}: by {name!r} is {kind}", feature.location, f"use {listing(KEY_TYPES)}; cast in the SQL")
+        return None
+    return name, kind
+
+
+def _series_fits(values: AggregateSpec, place: str, gives: str, feature: Aggregate, collector: Collector) -> bool:
+    if not isinstance(values.window, SeriesWindow) or not (values.by or gives.startswith("array<")):
+        return True
+    what = "a second key" if values.by else "a function that gives lists"
+    collector.add(f"{place}: a series can't have {what}", feature.location, "use windows with offsets instead")
+    return False
 
 
 def _parameters_fit(feature: Aggregate, place: str, function: Function, collector: Collector) -> bool:
@@ -216,7 +255,7 @@ def _column(
 
 def _condition_fits(feature: Aggregate, place: str, condition: str | None, dialect: str, collector: Collector) -> bool:
     try:
-        transformation.check_condition(feature.where or "", dialect)
+        transformation.canonical_condition(feature.where or "", dialect)
     except ValueError as error:
         collector.add(f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0")
         return False
@@ -224,42 +263,3 @@ def _condition_fits(feature: Aggregate, place: str, condition: str | None, diale
         collector.add(f"{place}: its condition is {condition}, not bool", feature.location, "compare with something")
         return False
     return True
-
-
-def _windows(feature: Aggregate, place: str, grid: Grid, collector: Collector) -> list[tuple[str, timedelta]]:
-    found: list[tuple[str, timedelta]] = []
-    if isinstance(feature.windows, str) or not feature.windows:
-        collector.add(f"{place} has no list of windows", feature.location, 'give windows=["1h", "1d"]')
-        return []
-    for text in feature.windows:
-        window = collector.duration(f"{place}, window", text, feature.location)
-        if window is None:
-            continue
-        if window < grid.tile or window % grid.tile:
-            up = ceil_duration(window, grid.tile)
-            near = sorted({max(up - grid.tile, grid.tile), up})
-            problem = f"{place}: window {text} is not a multiple of the tile {format_duration(grid.tile)}"
-            hint = f"use {' or '.join(format_duration(n) for n in near)}, or set aggregation_interval to a divisor"
-            collector.add(problem, feature.location, hint)
-            continue
-        found.append((text.replace(" ", ""), window))
-    return found
-
-
-def _offset(feature: Aggregate, place: str, grid: Grid, collector: Collector) -> timedelta | None:
-    def parse(text: str) -> timedelta:
-        return -parse_duration(text.removeprefix("-"))
-
-    offset = collector.parsed(f"{place}, offset", parse, feature.offset, feature.location)
-    if offset is None:
-        return None
-    if offset and not feature.offset.strip().startswith("-"):
-        text = f"{place}: offset {feature.offset} would look into the future"
-        collector.add(text, feature.location, f"use -{feature.offset}")
-        return None
-    if offset % grid.tile:
-        near = format_duration(ceil_duration(-offset, grid.tile))
-        text = f"{place}: offset {feature.offset} is not a multiple of the tile {format_duration(grid.tile)}"
-        collector.add(text, feature.location, f"use -{near}")
-        return None
-    return offset

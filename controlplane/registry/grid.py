@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from controlplane.definitions import Aggregate, BatchFeatureView
 from controlplane.registry.problems import Collector
-from controlplane.types import ceil, floor, format_duration, format_instant
+from controlplane.types import EPOCH, ceil, floor, format_duration, format_instant
 
 DAY = timedelta(days=1)
 _COMMON = "1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 1d or 7d"
@@ -23,6 +23,7 @@ class Grid:
     end: datetime | None
     ttl: timedelta | None
     lateness: timedelta
+    phase: timedelta
 
 
 def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid | None:
@@ -34,10 +35,18 @@ def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid 
     end = collector.instant(f"{what}, end", view.end, where) if view.end is not None else None
     ttl = collector.duration(f"{what}, ttl", view.ttl, where) if view.ttl is not None else None
     lateness = collector.duration(f"{what}, lateness", view.lateness, where)
+    phase = collector.duration(f"{what}, phase", view.phase, where)
     tile = schedule
     if view.aggregation_interval is not None:
         tile = collector.duration(f"{what}, aggregation_interval", view.aggregation_interval, where)
-    if schedule is None or tile is None or start is None or lateness is None or len(collector.found) > before:
+    if (
+        schedule is None
+        or tile is None
+        or start is None
+        or lateness is None
+        or phase is None
+        or len(collector.found) > before
+    ):
         return None
     if not (schedule and (DAY % schedule == timedelta(0) or schedule == 7 * DAY)):
         text = f"{what}: schedule {format_duration(schedule)} does not divide a day"
@@ -47,11 +56,15 @@ def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid 
         text = f"{what}: aggregation_interval {format_duration(tile)} does not divide its schedule"
         collector.add(text, where, f"use {format_duration(schedule)} or a divisor of it")
         return None
+    if phase >= schedule:
+        text = f"{what}: phase {format_duration(phase)} is not below its schedule {format_duration(schedule)}"
+        collector.add(text, where, f"use {format_duration(phase % schedule)}: it gives the same grid")
+    origin = format_instant(EPOCH + phase)
     for name, instant in (("start", start), ("end", end)):
-        if instant is not None and instant != floor(instant, schedule):
-            near = f"{format_instant(floor(instant, schedule))} or {format_instant(ceil(instant, schedule))}"
+        if instant is not None and instant != floor(instant, schedule, phase):
+            points = [format_instant(edge(instant, schedule, phase)) for edge in (floor, ceil)]
             text = f"{what}: {name} {format_instant(instant)} is not on the grid of its schedule, which is aligned"
-            collector.add(f"{text} to 1970-01-01", where, f"use {near}")
+            collector.add(f"{text} to {origin.removesuffix('T00:00:00Z')}", where, f"use {' or '.join(points)}")
     if end is not None and end <= start:
         collector.add(f"{what}: end is not after start", where, "correct one of them")
     if lateness % schedule:
@@ -59,7 +72,7 @@ def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid 
         text = f"{what}: lateness {view.lateness} is not a multiple of its schedule {format_duration(schedule)}"
         collector.add(text, where, f"use {near}")
     _check_ttl(view, what, ttl, schedule, collector)
-    return Grid(schedule, tile, start, end, ttl, lateness) if len(collector.found) == before else None
+    return Grid(schedule, tile, start, end, ttl, lateness, phase) if len(collector.found) == before else None
 
 
 def _check_ttl(

@@ -7,13 +7,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.errors import DefinitionError, Location, PlaneError
 from controlplane.registry.usercode import running
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -29,6 +26,8 @@ class Definitions:
 def files(root: Path, entries: Sequence[str]) -> list[Path]:
     """The Python files that the project's `definitions` name: files themselves, and all in folders, sorted.
 
+    Tests may lie beside definitions: `test_*.py` and `conftest.py` in a folder are none.
+
     Raises:
         DefinitionError: an entry does not exist.
     """
@@ -36,7 +35,7 @@ def files(root: Path, entries: Sequence[str]) -> list[Path]:
     for entry in entries:
         path = root / entry
         if path.is_dir():
-            found.extend(p for p in sorted(path.rglob("*.py")) if "__pycache__" not in p.parts)
+            found.extend(p for p in sorted(path.rglob("*.py")) if "__pycache__" not in p.parts and not _is_test(p))
         elif path.is_file():
             found.append(path)
         else:
@@ -46,6 +45,10 @@ def files(root: Path, entries: Sequence[str]) -> list[Path]:
                 hint="correct `definitions` in plane.toml, or create it",
             )
     return list(dict.fromkeys(found))
+
+
+def _is_test(path: Path) -> bool:
+    return path.name.startswith("test_") or path.name == "conftest.py"
 
 
 def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneError]]:
@@ -61,11 +64,12 @@ def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneErr
         return definitions, [error]
     folders = list(dict.fromkeys(str(p.parent) for p in paths))
     before, modules = list(sys.path), set(sys.modules)
+    seen: set[int] = set()
     sys.path[:0] = folders
     try:
         for path in paths:
             try:
-                _collect(_run(path), definitions)
+                _collect(_run(path), definitions, seen)
             except PlaneError as error:
                 problems.append(error)
     finally:
@@ -104,14 +108,20 @@ def _run(path: Path) -> object:
     return module
 
 
-def _collect(module: object, definitions: Definitions) -> None:
+def _collect(module: object, definitions: Definitions, seen: set[int]) -> None:
+    """Note what a module defines, unless another one that imports it was `seen` to hold the same object."""
     for value in vars(module).values():
-        _note(value, Entity, definitions.entities)
-        _note(value, BatchSource, definitions.sources)
-        _note(value, BatchFeatureView, definitions.views)
-        _note(value, FeatureService, definitions.services)
-
-
-def _note(value: object, kind: type[T], found: list[T]) -> None:
-    if isinstance(value, kind) and not any(value is known for known in found):
-        found.append(value)
+        match value:
+            case _ if id(value) in seen:
+                continue
+            case Entity():
+                definitions.entities.append(value)
+            case BatchSource():
+                definitions.sources.append(value)
+            case BatchFeatureView():
+                definitions.views.append(value)
+            case FeatureService():
+                definitions.services.append(value)
+            case _:
+                continue
+        seen.add(id(value))  # it stays, so that nothing else gets this number

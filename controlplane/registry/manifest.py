@@ -8,6 +8,7 @@ import msgspec
 
 from controlplane import naming
 from controlplane.errors import Location, PlaneError
+from controlplane.registry.quality import Expected
 
 Column = tuple[str, str]
 """A column's name and its canonical type."""
@@ -45,6 +46,7 @@ class SourceSpec(msgspec.Struct, frozen=True):
     owner: str
     description: str
     place: Place
+    expectations: tuple[Expected, ...] = ()
 
 
 class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribute"):
@@ -56,10 +58,48 @@ class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribut
     description: str
 
 
+class SlidingWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="sliding"):
+    """The last `length` before T."""
+
+    length: timedelta
+
+
+class LifetimeWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="lifetime"):
+    """Everything before T, from the view's start on."""
+
+
+class SeriesWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="series"):
+    """`steps` sliding windows of one length, each ending `step` after the one before; the last ends at T."""
+
+    length: timedelta
+    step: timedelta
+    steps: int
+
+
+class CalendarWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="calendar"):
+    """`count` periods of a zone's calendar, the last one `ago` before the period that T lies in; cut at T."""
+
+    unit: str
+    zone: str
+    count: int
+    ago: int
+
+
+Window = SlidingWindow | LifetimeWindow | SeriesWindow | CalendarWindow
+
+
+class ZoneSpec(msgspec.Struct, frozen=True):
+    """A time zone as it was known when the manifest was made: (since when, its offset from UTC), in order."""
+
+    name: str
+    offsets: tuple[tuple[datetime, timedelta], ...]
+
+
 class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregate"):
     """One function over one window; `column` None counts rows, `column_type` is the column's canonical type.
 
-    `n` and `q` are parameters of the functions that have them.
+    `n` and `q` are parameters of the functions that have them. With a second key (`by`) there is a list with one value
+    for each of its values in the window, in ascending order; `lists_keys` is the list of these values themselves.
     """
 
     name: str
@@ -68,18 +108,23 @@ class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregat
     column: str | None
     column_type: str | None
     where: str | None
-    window: timedelta
+    window: Window
     offset: timedelta
     description: str
     n: int | None = None
     q: float | None = None
+    by: Column | None = None
+    lists_keys: bool = False
 
 
 Feature = AttributeSpec | AggregateSpec
 
 
 class ViewSpec(msgspec.Struct, frozen=True):
-    """A batch feature view. `delay` is the largest settling delay of its sources; `static` has no event time."""
+    """A batch feature view. `delay` is the largest settling delay of its sources; `static` has no event time.
+
+    Its grids begin `phase` after the epoch; `zones` are those of its calendar windows.
+    """
 
     name: str
     fingerprint: str
@@ -103,6 +148,9 @@ class ViewSpec(msgspec.Struct, frozen=True):
     ttl: timedelta | None
     lateness: timedelta
     online: bool
+    phase: timedelta = timedelta(0)
+    zones: tuple[ZoneSpec, ...] = ()
+    expectations: tuple[Expected, ...] = ()
 
     @property
     def static(self) -> bool:
@@ -120,14 +168,26 @@ class ViewSpec(msgspec.Struct, frozen=True):
         return tuple(f for f in self.features if isinstance(f, AggregateSpec))
 
 
+class CalculationSpec(msgspec.Struct, frozen=True):
+    """A feature from other features of its service: `inputs` are their full names, or names of earlier calculations."""
+
+    name: str
+    type: str
+    expression: str
+    inputs: tuple[str, ...]
+    description: str
+    place: Place
+
+
 class ServiceSpec(msgspec.Struct, frozen=True):
-    """A feature service: its features as (view, feature), in declared order."""
+    """A feature service: its features as (view, feature), in declared order, and behind them its calculations."""
 
     name: str
     features: tuple[tuple[str, str], ...]
     owner: str
     description: str
     place: Place
+    calculations: tuple[CalculationSpec, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -170,6 +230,11 @@ class Manifest(msgspec.Struct, frozen=True):
             if service.name == name:
                 return service
         raise _unknown("feature service", name, [s.name for s in self.services])
+
+    def read_view(self, source: SourceSpec) -> ViewSpec | None:
+        """The view whose table the source reads; None if it is no view's."""
+        inside, _, name = source.table.partition(".")
+        return next((view for view in self.views if view.name == name), None) if inside == self.schema else None
 
     def source(self, name: str) -> SourceSpec:
         """The source of that name; only names that the manifest itself holds are asked for."""

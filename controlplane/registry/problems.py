@@ -20,12 +20,15 @@ class Collector:
     def __init__(self, root: Path) -> None:
         self.found: list[PlaneError] = []
         self._root = root
+        self._relative: dict[str, str] = {}
 
     def place(self, location: Location) -> Place:
         """The location, relative to the project where it lies inside."""
-        path = Path(location.file)
-        inside = path.is_relative_to(self._root)
-        return Place(str(path.relative_to(self._root)) if inside else str(path), location.line)
+        if location.file not in self._relative:
+            path = Path(location.file)
+            inside = path.is_relative_to(self._root)
+            self._relative[location.file] = str(path.relative_to(self._root)) if inside else str(path)
+        return Place(self._relative[location.file], location.line)
 
     def add(self, message: str, location: Location, hint: str = "") -> None:
         """Note one problem at one place."""

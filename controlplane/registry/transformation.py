@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import sqlglot
@@ -55,38 +56,42 @@ def text_of(view: BatchFeatureView) -> str:
     return text.strip().rstrip(";").rstrip()
 
 
-def parse(sql: str, dialect: str) -> exp.Query:
-    """The syntax tree of one query.
+@lru_cache
+def _dialect(name: str) -> sqlglot.Dialect:
+    return sqlglot.Dialect.get_or_raise(name)
+
+
+@lru_cache(maxsize=10_000)
+def canonical(sql: str, dialect: str) -> str:
+    """One spelling of a query, for fingerprints: comments and white space change nothing.
 
     Raises:
         ValueError: the text does not parse, or is not exactly one SELECT; the message says which.
     """
     try:
-        statements = [s for s in sqlglot.parse(sql, dialect=dialect) if s is not None]
+        statements = [s for s in sqlglot.parse(sql, dialect=_dialect(dialect)) if s is not None]
     except sqlglot.errors.SqlglotError as error:
-        raise ValueError(f"its SQL does not parse: {_plain(error)}") from None
+        raise ValueError(f"its SQL does not parse: {plain(error)}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("its SQL must be exactly one SELECT")
-    return statements[0]
+    return statements[0].sql(dialect=_dialect(dialect), comments=False, copy=False)
 
 
-def check_condition(sql: str, dialect: str) -> None:
-    """Check that the text is a condition on a row.
+@lru_cache(maxsize=10_000)
+def canonical_condition(sql: str, dialect: str) -> str:
+    """One spelling of a condition on a row, for fingerprints.
 
     Raises:
         ValueError: the text is not one expression without a subquery.
     """
     try:
-        condition = sqlglot.parse_one(f"SELECT 1 WHERE ({sql}\n)", dialect=dialect).find(exp.Where)
+        tree = sqlglot.parse_one(f"SELECT 1 WHERE ({sql}\n)", dialect=_dialect(dialect))
     except sqlglot.errors.SqlglotError as error:
-        raise ValueError(f"its condition does not parse: {_plain(error)}") from None
+        raise ValueError(f"its condition does not parse: {plain(error)}") from None
+    condition = tree.find(exp.Where)
     if condition is None or condition.find(exp.Query) or not isinstance(condition.this, exp.Paren):
         raise ValueError("its condition must be one expression on the columns of a row")
-
-
-def canonical(tree: exp.Query, dialect: str) -> str:
-    """One spelling of a syntax tree, for fingerprints: comments and white space change nothing."""
-    return tree.sql(dialect=dialect, comments=False)
+    return tree.sql(dialect=_dialect(dialect), comments=False, copy=False)
 
 
 def framed(sql: str, relations: Mapping[str, str]) -> str:
@@ -96,7 +101,8 @@ def framed(sql: str, relations: Mapping[str, str]) -> str:
     return "WITH " + ",\n".join(ctes)
 
 
-def _plain(error: sqlglot.errors.SqlglotError) -> str:
+def plain(error: sqlglot.errors.SqlglotError) -> str:
+    """What the parser says, without colours, in one line."""
     return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n")[0]
 
 
@@ -113,5 +119,11 @@ _STAND_INS = {
 
 def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
     """A SELECT without rows that has these columns, for a table that does not exist yet."""
-    casts = (f'CAST(NULL AS {_STAND_INS.get(kind, kind.upper())}) AS "{name}"' for name, kind in columns)
+    casts = (f'CAST(NULL AS {_stand_in_type(kind)}) AS "{name}"' for name, kind in columns)
     return sqlglot.parse_one(f"SELECT {', '.join(casts)} WHERE 1 = 0").sql(dialect=dialect)
+
+
+def _stand_in_type(kind: str) -> str:
+    if kind.startswith("array<"):
+        return f"ARRAY<{_stand_in_type(kind[6:-1])}>"
+    return _STAND_INS.get(kind, kind.upper())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -14,12 +14,28 @@ from controlplane.definitions import BatchFeatureView
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.ports import Warehouse
 from controlplane.registry import transformation
+from controlplane.registry.chaining import check_chain
+from controlplane.registry.expectations import Relation, compile_expectations
 from controlplane.registry.features import compile_features, conditions
 from controlplane.registry.grid import check_grid
-from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Column, Feature, SourceSpec, ViewSpec
+from controlplane.registry.manifest import (
+    AggregateSpec,
+    AttributeSpec,
+    CalendarWindow,
+    Column,
+    Feature,
+    SourceSpec,
+    ViewSpec,
+    ZoneSpec,
+)
 from controlplane.registry.problems import Collector, listing
+from controlplane.registry.schedule import span
 from controlplane.registry.usercode import running
+from controlplane.registry.windows import trimmed, zone_spec
 from controlplane.types import parse_type
+
+TABLES = 2
+"""The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +51,12 @@ class Context:
     collector: Collector
 
 
-def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
-    """The checked view, or None after its problems were noted."""
+Question = Generator[str, Mapping[str, str] | PermanentError, ViewSpec | None]
+"""Yields one query, wants its columns or what is wrong with it, and returns a view or None."""
+
+
+def compile_view(view: BatchFeatureView, context: Context) -> Question:
+    """The checked view, or None after its problems were noted; asks for the columns of its SQL on the way."""
     collector = context.collector
     what = f"feature view {view.name!r}"
     before = len(collector.found)
@@ -47,8 +67,12 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
     if sources is None or sql is None or grid is None:
         return None
     timestamp, delay = _timestamp(view, what, sources, collector)
-    columns = _columns(view, what, sql, sources, context)
-    if columns is None:
+    for name in context.upstream:
+        check_chain(what, view.location, grid, delay, context.views[name], collector)
+    columns = yield _query(view, what, sql, sources, context)
+    if isinstance(columns, PermanentError):
+        text = f"{what}: the warehouse refuses its SQL: {columns.message}"
+        collector.add(text, view.location, columns.hint)
         return None
     for name, kind in keys:
         _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
@@ -61,9 +85,16 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
     if timestamp is None and any(isinstance(feature, AggregateSpec) for feature in features):
         hint = "give a source its timestamp, or aggregate in the SQL"
         collector.add(f"{what}: without an event time there are no windows to aggregate over", view.location, hint)
+    rows = Relation(
+        {name: kind for name, kind in columns.items() if not name.startswith("plane_where_")},
+        _framed(sql, sources, context),
+        transformation.OUTPUT,
+    )
+    expectations = compile_expectations(
+        view.expectations, what, view.location, rows, context.dialect, context.warehouse, collector
+    )
     if len(collector.found) > before:
         return None
-    tree = transformation.parse(sql, context.dialect)
     spec = ViewSpec(
         name=view.name,
         fingerprint="",
@@ -87,14 +118,31 @@ def compile_view(view: BatchFeatureView, context: Context) -> ViewSpec | None:
         ttl=grid.ttl,
         lateness=grid.lateness,
         online=view.online,
+        phase=grid.phase,
+        zones=_zones(features, grid.start),
+        expectations=expectations,
     )
-    canonical = transformation.canonical(tree, context.dialect)
-    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources, context.dialect))
+    upstream = [context.views[name].fingerprint for name in context.upstream]
+    canonical = transformation.canonical(sql, context.dialect)
+    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect))
 
 
-def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], dialect: str) -> str:
-    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone."""
+def _zones(features: Sequence[Feature], start: datetime) -> tuple[ZoneSpec, ...]:
+    windows = [feature.window for feature in features if isinstance(feature, AggregateSpec)]
+    names = sorted({window.zone for window in windows if isinstance(window, CalendarWindow)})
+    longest = max((span(f) for f in features if isinstance(f, AggregateSpec)), default=timedelta(0))
+    return tuple(trimmed(zone_spec(name), start - longest - timedelta(days=62)) for name in names)
+
+
+def fingerprint(
+    view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], upstream: Sequence[str], dialect: str
+) -> str:
+    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone.
+
+    `upstream` are the fingerprints of the views that it reads.
+    """
     decides = (
+        TABLES,
         view.name,
         view.keys,
         canonical_sql,
@@ -103,10 +151,12 @@ def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec
         [_decisive(feature, dialect) for feature in view.features],
         view.schedule,
         view.tile,
+        view.phase,
         view.delay,
         view.start,
         view.ttl,
         [(s.name, s.table, s.timestamp) for s in sources],
+        *([upstream] if upstream else []),
     )
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
 
@@ -114,7 +164,7 @@ def fingerprint(view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec
 def _decisive(feature: Feature, dialect: str) -> Feature:
     if isinstance(feature, AttributeSpec) or feature.where is None:
         return msgspec.structs.replace(feature, description="")
-    where = transformation.canonical(transformation.parse(f"SELECT 1 WHERE ({feature.where}\n)", dialect), dialect)
+    where = transformation.canonical_condition(feature.where, dialect)
     return msgspec.structs.replace(feature, description="", where=where)
 
 
@@ -153,19 +203,10 @@ def _sources(view: BatchFeatureView, what: str, context: Context) -> list[Source
         spec = context.sources[source.name]
         if spec is None:
             return None
-        upstream = context.views.get(source.table.removeprefix(f"{context.schema}."))
-        if not spec.columns and upstream is not None:
-            spec = msgspec.structs.replace(spec, columns=door_columns(upstream))
         if not spec.columns:
             return None
         found.append(spec)
     return found
-
-
-def door_columns(view: ViewSpec) -> tuple[Column, ...]:
-    """The columns that SQL users see in a view's own table."""
-    validity = (("valid_from", "timestamp"), ("valid_to", "timestamp"))
-    return view.keys + validity + tuple((f.name, f.type) for f in view.features)
 
 
 def _parameters(view: BatchFeatureView) -> list[str]:
@@ -182,7 +223,7 @@ def _sql(view: BatchFeatureView, what: str, context: Context) -> str | None:
         context.collector.adopt(error)
         return None
     try:
-        transformation.parse(text, context.dialect)
+        transformation.canonical(text, context.dialect)
     except ValueError as error:
         context.collector.add(f"{what}: {error}", view.location, "correct the SQL")
         return None
@@ -200,23 +241,21 @@ def _timestamp(
     return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
 
 
-def _columns(
-    view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context
-) -> Mapping[str, str] | None:
-    """What the SQL returns, with a boolean column for each condition; None after a problem was noted."""
+def _query(view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
+    """What the SQL returns, with a boolean column for each condition."""
+    extra = "".join(f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items())
+    return f"{_framed(sql, sources, context)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
+
+
+def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
+    """The SQL over its sources' tables; a view that may not be deployed yet has a stand-in of its columns."""
     relations = {}
     for source in sources:
         exists = source.table.removeprefix(f"{context.schema}.") not in context.views
         relations[source.name] = (
             f"SELECT * FROM {source.table}" if exists else transformation.stand_in(source.columns, context.dialect)
         )
-    extra = "".join(f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items())
-    query = f"{transformation.framed(sql, relations)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
-    try:
-        return context.warehouse.describe(query)
-    except PermanentError as error:
-        context.collector.add(f"{what}: the warehouse refuses its SQL: {error.message}", view.location, error.hint)
-        return None
+    return transformation.framed(sql, relations)
 
 
 def _check_column(

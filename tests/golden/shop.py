@@ -1,9 +1,15 @@
 """A small project whose rendered SQL lies beside it, to be read and compared."""
 
-from controlplane import Aggregate, Attribute, BatchSource, Entity, FeatureService, batch_feature_view
+from controlplane import Aggregate, Attribute, BatchSource, Entity, FeatureService, batch_feature_view, expect
 
 customer = Entity("customer", keys={"k": "string"}, owner="shop@example.com", description="Who buys.")
-events = BatchSource("events", table="raw.events", timestamp="ts", settling_delay="30m")
+events = BatchSource(
+    "events",
+    table="raw.events",
+    timestamp="ts",
+    settling_delay="30m",
+    expectations=[expect.rows(at_least=1, severity="warning"), expect.one_of("word", ["yes", "no"], may_fail=0.01)],
+)
 
 
 @batch_feature_view(
@@ -19,6 +25,12 @@ events = BatchSource("events", table="raw.events", timestamp="ts", settling_dela
     aggregation_interval="30m",
     start="2024-01-01",
     tie_breaker=["amt"],
+    expectations=[
+        expect.not_null("k"),
+        expect.between("price", 0, 1000),
+        expect.unique("k", "ts", severity="warning"),
+        expect.that("amt * price < 1e9", name="no purchase is huge"),
+    ],
     owner="shop@example.com",
     tags={"domain": "shop"},
 )

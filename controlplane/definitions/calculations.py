@@ -1,0 +1,34 @@
+"""Calculations: features that are computed from other features of a service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controlplane.definitions.location import caller
+from controlplane.errors import Location
+
+
+@dataclass(frozen=True)
+class Calculation:
+    """A feature from other features. Made by `calculation`, whose arguments it holds."""
+
+    name: str
+    type: str
+    expression: str
+    description: str = field(default="", kw_only=True)
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)
+
+
+def calculation(name: str, type: str, expression: str, *, description: str = "") -> Calculation:  # noqa: A002
+    """Declare a feature that is computed from other features, in training and online alike.
+
+    It stands in a feature service's `features`, beside the views that it needs.
+
+    Args:
+        name: the feature's name: letters, digits and single underscores.
+        type: its type (see `controlplane.types`), which must be the expression's own.
+        expression: SQL on one row, in the warehouse's dialect, over features of the service by their full names
+            `view__feature`, and over calculations that stand before it in the service.
+        description: one sentence for those who did not write it.
+    """
+    return Calculation(name, type, expression, description=description)

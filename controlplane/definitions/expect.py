@@ -1,0 +1,160 @@
+"""Expectations: what a source's rows, or the rows that a feature view's SQL returns, must fulfil to be published.
+
+`from controlplane import expect`, and then `expect.not_null("origin")`, `expect.between("dep_delay", -120, 3000)`, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+
+from controlplane.definitions.location import caller
+from controlplane.errors import Location
+
+Value = bool | int | float | str | Decimal | date | datetime
+"""What a column is compared with; dates and times may be written as text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """One expectation. Made by the functions of this module, whose arguments it holds."""
+
+    severity: str
+    may_fail: float = 0
+    name: str | None
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Expectation):
+    """Made by `rows`."""
+
+    at_least: int | None
+    at_most: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotNull(Expectation):
+    """Made by `not_null`."""
+
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Between(Expectation):
+    """Made by `between`."""
+
+    column: str
+    low: Value | None
+    high: Value | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOf(Expectation):
+    """Made by `one_of`."""
+
+    column: str
+    values: Sequence[Value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unique(Expectation):
+    """Made by `unique`."""
+
+    columns: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class That(Expectation):
+    """Made by `that`."""
+
+    condition: str
+
+
+def rows(
+    *, at_least: int | None = None, at_most: int | None = None, severity: str = "error", name: str | None = None
+) -> Expectation:
+    """Each interval of the view's schedule has so many rows; a table without an event time is counted as a whole.
+
+    Args:
+        at_least: the fewest rows; 1 says that no interval is empty.
+        at_most: the most.
+        severity: `error` keeps the run from publishing, `warning` is only told.
+        name: how results call it; made from the arguments unless given.
+    """
+    return Rows(at_least=at_least, at_most=at_most, severity=severity, name=name)
+
+
+def not_null(column: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None) -> Expectation:
+    """The column has a value in every row.
+
+    Args:
+        column: its name.
+        may_fail: the share of the run's rows that may fail it, such as 0.01.
+        severity: as in `rows`.
+        name: as in `rows`.
+    """
+    return NotNull(column=column, may_fail=may_fail, severity=severity, name=name)
+
+
+def between(
+    column: str,
+    low: Value | None = None,
+    high: Value | None = None,
+    *,
+    may_fail: float = 0,
+    severity: str = "error",
+    name: str | None = None,
+) -> Expectation:
+    """The column lies between two values, both included; nulls pass.
+
+    Args:
+        column: its name.
+        low: the smallest value; none unless given.
+        high: the largest value; none unless given.
+        may_fail: as in `not_null`.
+        severity: as in `rows`.
+        name: as in `rows`.
+    """
+    return Between(column=column, low=low, high=high, may_fail=may_fail, severity=severity, name=name)
+
+
+def one_of(
+    column: str, values: Sequence[Value], *, may_fail: float = 0, severity: str = "error", name: str | None = None
+) -> Expectation:
+    """The column is one of these values; nulls pass.
+
+    Args:
+        column: its name.
+        values: those that it may have.
+        may_fail: as in `not_null`.
+        severity: as in `rows`.
+        name: as in `rows`.
+    """
+    return OneOf(column=column, values=values, may_fail=may_fail, severity=severity, name=name)
+
+
+def unique(*columns: str, may_fail: float = 0, severity: str = "error", name: str | None = None) -> Expectation:
+    """No two rows of a run are equal in these columns; rows with a null in one of them are left out.
+
+    Args:
+        columns: their names.
+        may_fail: as in `not_null`; every row but the first of equal ones fails.
+        severity: as in `rows`.
+        name: as in `rows`.
+    """
+    return Unique(columns=columns, may_fail=may_fail, severity=severity, name=name)
+
+
+def that(condition: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None) -> Expectation:
+    """Every row fulfils a condition; rows for which it is null pass.
+
+    Args:
+        condition: SQL on the columns of a row, in the warehouse's dialect.
+        may_fail: as in `not_null`.
+        severity: as in `rows`.
+        name: as in `rows`; the condition unless given.
+    """
+    return That(condition=condition, may_fail=may_fail, severity=severity, name=name)

@@ -1,0 +1,167 @@
+"""The calculations of one service: their names, their SQL, their types, checked against the service's features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import sqlglot
+from sqlglot import Token, TokenType, exp
+
+from controlplane import naming
+from controlplane.definitions.calculations import Calculation
+from controlplane.errors import PermanentError
+from controlplane.ports import Warehouse
+from controlplane.registry import transformation
+from controlplane.registry.manifest import CalculationSpec
+from controlplane.registry.problems import Collector, listing
+from controlplane.types import parse_type
+
+_CHANGEABLE = (
+    "current_catalog current_connection_id current_database current_date current_localtime current_localtimestamp "
+    "current_query current_query_id current_role current_schema current_schemas current_setting current_time "
+    "current_timestamp current_transaction_id current_user currval error gen_random_uuid get_current_time "
+    "get_current_timestamp getvariable in_search_path localtime localtimestamp nextval now random session_user "
+    "setseed setval sleep_ms stats today transaction_timestamp txid_current user uuid uuidv4 uuidv7 vector_type "
+    "write_log"
+)
+CHANGEABLE = frozenset(_CHANGEABLE.split(" "))
+"""Functions whose value depends on more than their arguments: on the time, on chance, on the session."""
+_BARE = ("current_", "localtime", "session_user")
+
+
+def compile_calculations(
+    wanted: Sequence[Calculation],
+    what: str,
+    features: Mapping[str, str],
+    warehouse: Warehouse,
+    dialect: str,
+    collector: Collector,
+) -> list[CalculationSpec]:
+    """The calculations that are right; what is wrong with the others is noted.
+
+    Args:
+        wanted: the definitions, in order.
+        what: how messages call the service.
+        features: full name -> type of the service's features.
+        warehouse: asked for the types of expressions over these; nothing is read.
+        dialect: of the expressions.
+        collector: takes the problems.
+    """
+    known, found = dict(features), list[CalculationSpec]()
+    taken: set[str] = set()
+    for calculation in wanted:
+        one = f"{what}, calculation {calculation.name!r}"
+        before = len(collector.found)
+        if not isinstance(calculation.name, str) or not naming.is_name(calculation.name):
+            hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
+            collector.add(f"{one}: that is not a name", calculation.location, hint)
+        elif calculation.name.lower() in taken:
+            collector.add(f"{one} is named twice", calculation.location, "name it once")
+        kind = collector.parsed(f"{one}, type", parse_type, calculation.type, calculation.location)
+        taken.add(str(calculation.name).lower())
+        inputs = _inputs(calculation, one, known, dialect, collector)
+        if kind is not None and len(collector.found) == before:
+            _check_type(calculation, one, kind, inputs, known, warehouse, dialect, collector)
+        if kind is None:
+            continue
+        if len(collector.found) == before:
+            place = collector.place(calculation.location)
+            text = calculation.expression.strip()
+            found.append(CalculationSpec(calculation.name, kind, text, inputs, calculation.description, place))
+        known[str(calculation.name)] = kind  # later ones may name it, whatever else is wrong with it
+    return found
+
+
+def _inputs(
+    calculation: Calculation, what: str, known: Mapping[str, str], dialect: str, collector: Collector
+) -> tuple[str, ...]:
+    """The features that the expression names, in the order of `known`; what is wrong with it is noted."""
+    try:
+        tree = _parsed(calculation.expression, dialect)
+    except ValueError as error:
+        collector.add(f"{what}: {error}", calculation.location, "write one SQL expression on the features of a row")
+        return ()
+    kinds: tuple[tuple[type[exp.Expr], str], ...] = (
+        (exp.Query, "a subquery"),
+        (exp.Window, "a window function"),
+        (exp.AggFunc, "an aggregate"),
+    )
+    for kind, words in kinds:
+        if tree.find(kind) is not None:
+            hint = "it has one row alone: compute that in a feature view"
+            collector.add(f"{what}: its expression holds {words}", calculation.location, hint)
+            return ()
+    if not isinstance(tree, exp.Paren) or tree.find(exp.Star, exp.Parameter, exp.Placeholder):
+        hint = "write one SQL expression on the features of a row"
+        collector.add(f"{what}: its expression is not one on a row", calculation.location, hint)
+        return ()
+    if changeable := _changeable(calculation.expression, dialect):
+        hint = "training and serving would differ: give the value as a feature"
+        text = f"{what}: the value of {listing(changeable)} depends on more than features"
+        collector.add(text, calculation.location, hint)
+    named = dict.fromkeys(column.sql() if column.table else column.name for column in tree.find_all(exp.Column))
+    unknown = [name for name in named if name not in known]
+    if unknown:
+        text = f"{what}: there is no feature {listing(unknown)} in this service"
+        collector.add(text, calculation.location, f"it has: {listing(known)}")
+    return tuple(name for name in known if name in named)
+
+
+def _parsed(expression: object, dialect: str) -> exp.Expr:
+    if not isinstance(expression, str) or not expression.strip():
+        raise ValueError("it has no expression")
+    try:
+        trees = sqlglot.parse(f"SELECT ({expression}\n)", dialect=dialect)
+    except sqlglot.errors.SqlglotError as error:
+        raise ValueError(f"its expression does not parse: {transformation.plain(error)}") from None
+    [tree] = trees if len(trees) == 1 else [None]
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or len([v for v in tree.args.values() if v]) > 1:
+        raise ValueError("it is not one expression")
+    found: exp.Expr = tree.expressions[0]
+    return found
+
+
+def _changeable(expression: str, dialect: str) -> list[str]:
+    """The functions of `CHANGEABLE` that are called; the parser has other names for some, so words are looked at."""
+    tokens: list[Token | None] = [*sqlglot.tokenize(expression, dialect=dialect), None]
+    found: dict[str, None] = {}
+    for token, following in pairwise(tokens):
+        if token is None or token.token_type is TokenType.STRING:
+            continue
+        name = token.text.lower()
+        called = following is not None and following.token_type is TokenType.L_PAREN
+        bare = name.startswith(_BARE) and token.token_type is not TokenType.IDENTIFIER
+        if name in CHANGEABLE and (called or bare):
+            found[name] = None
+    return list(found)
+
+
+def _check_type(
+    calculation: Calculation,
+    what: str,
+    kind: str,
+    inputs: Sequence[str],
+    known: Mapping[str, str],
+    warehouse: Warehouse,
+    dialect: str,
+    collector: Collector,
+) -> None:
+    rows = transformation.stand_in([(name, known[name]) for name in inputs] or [("none", "bool")], dialect)
+    value = f"({calculation.expression}\n)"
+    try:
+        [actual] = warehouse.describe(f"SELECT {value} AS plane_value FROM ({rows}) AS plane_row").values()
+    except PermanentError as error:
+        text = f"{what}: the warehouse refuses its expression: {error.message}"
+        collector.add(text, calculation.location, error.hint)
+        return
+    try:
+        # Conditions may not hold what needs more than one row, or gives more: also what the parser has no name for.
+        warehouse.describe(f"SELECT 1 AS plane_value FROM ({rows}) AS plane_row WHERE {value} IS NULL")
+    except PermanentError as error:
+        text = f"{what}: its expression is not one value of one row: {error.message}"
+        collector.add(text, calculation.location, "compute that in a feature view")
+        return
+    if actual != kind:
+        hint = f"cast it in the expression, or declare {actual!r}"
+        collector.add(f"{what} is {actual}, declared {kind}", calculation.location, hint)

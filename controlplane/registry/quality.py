@@ -1,0 +1,59 @@
+"""Expectations as the manifest holds them: checked, their columns' types resolved, their values as exact text."""
+
+from __future__ import annotations
+
+import msgspec
+
+TypedColumn = tuple[str, str]
+"""A column's name and its canonical type."""
+
+
+class ExpectationSpec(msgspec.Struct, frozen=True):
+    """What all expectations have: `severity` is error or warning, `may_fail` the share of rows that may fail it."""
+
+    name: str
+    severity: str
+    may_fail: float
+
+
+class RowsSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="rows"):
+    """So many rows in each interval."""
+
+    at_least: int | None
+    at_most: int | None
+
+
+class NotNullSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="not_null"):
+    """A value in every row."""
+
+    column: TypedColumn
+
+
+class BetweenSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="between"):
+    """A value between two others, both included."""
+
+    column: TypedColumn
+    low: str | None
+    high: str | None
+
+
+class OneOfSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="one_of"):
+    """One of some values."""
+
+    column: TypedColumn
+    values: tuple[str, ...]
+
+
+class UniqueSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="unique"):
+    """No two rows equal in these columns."""
+
+    columns: tuple[TypedColumn, ...]
+
+
+class ThatSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="that"):
+    """A condition on a row."""
+
+    condition: str
+
+
+Expected = RowsSpec | NotNullSpec | BetweenSpec | OneOfSpec | UniqueSpec | ThatSpec
