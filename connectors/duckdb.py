@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 65_536
+DESCRIBED_TOGETHER = 20
+"""Queries in one; more take as long each, and all are asked alone where one is wrong."""
 _CANONICAL = {
     "BOOLEAN": "bool",
     "TINYINT": "int64",
@@ -51,11 +53,12 @@ def canonical_type(name: str) -> str:
     return _CANONICAL.get(name, name)
 
 
-def connect(*, path: str) -> DuckDBWarehouse:
+def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
     """Open the warehouse file, making it and its folder where there is none.
 
     Args:
         path: the file, or `:memory:`.
+        memory_limit: what it may use before it writes to disk, such as `2GB`; most of the machine's unless given.
 
     Raises:
         TransientError: another process has the file open.
@@ -64,7 +67,7 @@ def connect(*, path: str) -> DuckDBWarehouse:
     try:
         if path != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(path)
+        connection = duckdb.connect(path, config={"memory_limit": memory_limit} if memory_limit else {})
         # The machine's zone must not decide what a comparison of TIMESTAMPTZ with TIMESTAMP means.
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         # Its estimate of rows is far off after joins: an as-of join by nested loops then takes minutes for seconds.
@@ -128,6 +131,15 @@ class DuckDBWarehouse:
         with _translating():
             return self._described(sql)
 
+    def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
+        """See `Warehouse.describe_all`."""
+        found: list[Mapping[str, str] | PermanentError] = []
+        for start in range(0, len(queries), DESCRIBED_TOGETHER):
+            some = queries[start : start + DESCRIBED_TOGETHER]
+            for query, columns in zip(some, self._described_together(some), strict=True):
+                found.append(self._described_alone(query) if columns is None else columns)
+        return found
+
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
         version = self._connection.execute("SELECT version()").fetchall()[0][0]
@@ -155,9 +167,34 @@ class DuckDBWarehouse:
         except duckdb.Error:
             pass  # the transaction is already gone; the first error is the one to tell
 
+    def _described_together(self, queries: Sequence[str]) -> Sequence[Mapping[str, str] | None]:
+        """The columns of each query, asked for as one record of one query; None for what must be asked alone."""
+        name = "plane__record"
+        records = [f"(SELECT {name} FROM ({query}\n) AS {name}) AS query_{i}" for i, query in enumerate(queries)]
+        try:
+            kinds = self._connection.sql(f"SELECT {', '.join(records)}").types
+        except duckdb.Error:
+            return [None] * len(queries)
+        return [_columns(kind) for kind in kinds]
+
+    def _described_alone(self, sql: str) -> Mapping[str, str] | PermanentError:
+        try:
+            return self.describe(sql)
+        except PermanentError as error:
+            return error
+
     def _described(self, sql: str) -> dict[str, str]:
         rows = self._connection.execute(f"DESCRIBE {sql}").fetchall()
         return {name: canonical_type(kind) for name, kind, *_ in rows}
+
+
+def _columns(record: duckdb.sqltypes.DuckDBPyType) -> Mapping[str, str] | None:
+    """The columns of a record; None if one has a type that a query gives in other words."""
+    if record.id != "struct":
+        return None
+    columns = {name: canonical_type(str(kind)) for name, kind in record.children}
+    plain = (*_CANONICAL.values(), "decimal(", "array<")
+    return columns if all(kind.startswith(plain) for kind in columns.values()) else None
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from controlplane.registry.manifest import AggregateSpec
+from controlplane.codec import Default
+from controlplane.registry.manifest import AggregateSpec, SeriesWindow
 from controlplane.render import states
 from controlplane.render.dialects import Dialect
-from controlplane.render.states import Kind, Rows, needed
+from controlplane.render.states import COUNT, Kind, Rows, needed
+from controlplane.render.windows import Frame, Frames
 
 Input = tuple[str | None, str | None]
 """What is aggregated: a column (None: the row itself) and a condition."""
@@ -36,59 +37,14 @@ class State:
     sql: str
 
 
-class TileSchema:
-    """The stage's and the tiles' columns for some aggregates, and each aggregate as an expression over tiles.
+class Names:
+    """Gives columns names that nothing else has."""
 
-    `order` names the columns of the stage that put rows of a tile into order, before the value itself does.
-    """
-
-    def __init__(
-        self, aggregates: Sequence[AggregateSpec], taken: set[str], order: Sequence[str], dialect: Dialect
-    ) -> None:
-        self._dialect = dialect
-        self._order = order
+    def __init__(self, taken: set[str]) -> None:
         self._taken = {name.lower() for name in taken}
-        self.staged: dict[Input, Staged] = {}
-        self.merged: dict[str, str] = {}
-        self.states: dict[tuple[Input, str], State] = {}
-        for aggregate in aggregates:
-            source = (aggregate.column, aggregate.where)
-            if source not in self.staged:
-                self.staged[source] = self._stage(source)
-            for kind in needed(aggregate):
-                if (source, kind.label) not in self.states:
-                    self.states[source, kind.label] = self._state(source, kind, aggregate)
 
-    def value(self, aggregate: AggregateSpec, tiles: str, at: str) -> str:
-        """The aggregate, in its own type, over columns of `merged`.
-
-        What it needs of the rows of `tiles` that its window at the instant `at` holds is added to `merged`, which is
-        SQL of aggregates over these rows -> the name of its column.
-        """
-        d = self._dialect
-        end = d.plus(at, aggregate.offset)
-        start = d.plus(at, aggregate.offset - aggregate.window)
-        inside = f"{tiles}.tile_start >= {start} AND {tiles}.tile_start < {end}"
-        source = (aggregate.column, aggregate.where)
-        columns = {kind.label: f"{tiles}.{d.quote(self.states[source, kind.label].name)}" for kind in needed(aggregate)}
-        window = Window(d, columns, f"{tiles}.tile_start", inside, self.merged)
-        return d.cast(_MEANINGS[aggregate.function](window, aggregate), aggregate.type)
-
-    def _stage(self, source: Input) -> Staged:
-        column, condition = source
-        value = self._dialect.quote(column) if column else "1"
-        sql = f"CASE WHEN ({condition}\n) THEN {value} END" if condition else value
-        return Staged(self._name(f"{column or 'row'}__input"), sql)
-
-    def _state(self, source: Input, kind: Kind, aggregate: AggregateSpec) -> State:
-        d = self._dialect
-        column = aggregate.column_type or "int64"
-        value = d.quote(self.staged[source].name)
-        order = ", ".join(f"{name} NULLS FIRST" for name in [*self._order, value])
-        sql = f"CAST({kind.made(d, Rows(value, column, order))} AS {kind.type(d, column)})"
-        return State(self._name(f"{aggregate.column or 'row'}__{kind.label}"), kind.type(d, column), sql)
-
-    def _name(self, wanted: str) -> str:
+    def of(self, wanted: str) -> str:
+        """The wanted name, with a number behind it where it is taken."""
         name, number = wanted, 1
         while name.lower() in self._taken:
             number += 1
@@ -97,32 +53,101 @@ class TileSchema:
         return name
 
 
+class TileSchema:
+    """The stage's and the tiles' columns for some aggregates, and each aggregate as an expression over tiles.
+
+    `order` names the columns of the stage that put rows of a tile into order, before the value itself does.
+    """
+
+    def __init__(
+        self, aggregates: Sequence[AggregateSpec], names: Names, order: Sequence[str], dialect: Dialect
+    ) -> None:
+        self._dialect = dialect
+        self._order = order
+        self._names = names
+        self.staged: dict[Input, Staged] = {}
+        self.merged: dict[str, str] = {}
+        self.states: dict[tuple[Input, str], State] = {}
+        for aggregate in aggregates:
+            for kind in needed(aggregate):
+                self._need((aggregate.column, aggregate.where), aggregate, kind)
+            if aggregate.by:
+                self._need((None, aggregate.where), None, COUNT)
+
+    def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
+        """The aggregate, in its own type, over columns of `merged`.
+
+        What it needs of the tiles in its windows is added to `merged`: SQL of window functions -> the column's name.
+        """
+        source = (aggregate.column, aggregate.where)
+        labels = [kind.label for kind in needed(aggregate)]
+        values = [
+            _MEANINGS[aggregate.function](self._window(source, labels, frame), aggregate)
+            for frame in frames.of(aggregate)
+        ]
+        d = self._dialect
+        whole = isinstance(aggregate.window, SeriesWindow)
+        kind = aggregate.type
+        if aggregate.by:
+            kind = kind.removeprefix("array<")[:-1]
+        return d.cast(d.array(values) if whole else values[0], kind)
+
+    def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
+        """Whether the window holds any row of a second key's value."""
+        window = self._window((None, aggregate.where), [COUNT.label], frames.of(aggregate)[0])
+        return f"{window.merged('sum', COUNT.label)} > 0"
+
+    def _window(self, source: Input, labels: Sequence[str], frame: Frame) -> Window:
+        columns = {label: self._dialect.quote(self.states[source, label].name) for label in labels}
+        return Window(self._dialect, columns, frame, self.merged)
+
+    def _need(self, source: Input, aggregate: AggregateSpec | None, kind: Kind) -> None:
+        if source not in self.staged:
+            self.staged[source] = self._stage(source)
+        if (source, kind.label) not in self.states:
+            column, typed = (aggregate.column, aggregate.column_type) if aggregate else (None, None)
+            self.states[source, kind.label] = self._state(source, kind, column or "row", typed or "int64")
+
+    def _stage(self, source: Input) -> Staged:
+        column, condition = source
+        value = self._dialect.quote(column) if column else "1"
+        sql = f"CASE WHEN ({condition}\n) THEN {value} END" if condition else value
+        return Staged(self._names.of(f"{column or 'row'}__input"), sql)
+
+    def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
+        d = self._dialect
+        value = d.quote(self.staged[source].name)
+        order = ", ".join(f"{one} NULLS FIRST" for one in [*self._order, value])
+        sql = f"CAST({kind.made(d, Rows(value, column, order))} AS {kind.type(d, column)})"
+        return State(self._names.of(f"{name}__{kind.label}"), kind.type(d, column), sql)
+
+
 @dataclass(frozen=True)
 class Window:
-    """The tiles of one window, to merge states over: `columns` are the states by label, `inside` says which tiles."""
+    """The tiles of one window, to merge states over: `columns` are the states by label, `frame` says which tiles."""
 
     dialect: Dialect
     columns: dict[str, str]
-    tile_start: str
-    inside: str
+    frame: Frame
     found: dict[str, str]
 
     def column(self, sql: str) -> str:
         """The name of the column that holds this aggregate over the tiles."""
-        return self.found.setdefault(sql, f"m{len(self.found)}")
+        return self.found.setdefault(f"{sql} {self.frame.over}", f"m{len(self.found)}")
 
     def merged(self, function: str, label: str) -> str:
         """A plain aggregate over a state."""
-        return self.column(f"{function}({self.columns[label]}) FILTER (WHERE {self.inside})")
+        condition = f" FILTER (WHERE {self.frame.condition})" if self.frame.condition else ""
+        return self.column(f"{function}({self.columns[label]}){condition}")
 
     def listed(self, x: str, label: str) -> str:
         """The values of `x`, one for each tile that has the state, in order; null where the window holds none."""
-        kept = f"{self.columns[label]} IS NOT NULL AND {self.inside}"
-        return self.column(self.dialect.collect(x, self.tile_start, kept))
+        conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
+        return self.column(self.dialect.collect(x, "moment", " AND ".join(filter(None, conditions))))
 
     def items(self, label: str) -> str:
         """The items of list states, tile after tile; null where the window holds none."""
-        return self.column(f"flatten({self.dialect.collect(self.columns[label], self.tile_start, self.inside)})")
+        return f"flatten({self.listed(self.columns[label], label)})"
 
     def only(self) -> str:
         """The label of the one state."""
@@ -258,20 +283,19 @@ _MEANINGS: dict[str, Meaning] = {
 }
 
 
-def default(aggregate: AggregateSpec) -> int | tuple[()] | None:
-    """The aggregate's value where there is no row at all: 0 for counts, an empty list, else null."""
-    if aggregate.function in ("count", "count_distinct", "approx_count_distinct"):
-        return 0
-    return () if aggregate.type.startswith("array<") else None
+def default(aggregate: AggregateSpec) -> Default:
+    """The aggregate's value where there is no row at all: 0 for counts, an empty list, else null; a series of these."""
+    if aggregate.by:
+        return ()
+    nothing = 0 if aggregate.function in ("count", "count_distinct", "approx_count_distinct") else None
+    if isinstance(aggregate.window, SeriesWindow):
+        return (nothing,) * aggregate.window.steps
+    return () if aggregate.type.startswith("array<") else nothing
 
 
-def shifts(aggregates: Sequence[AggregateSpec], tile: timedelta, attributes: bool) -> list[timedelta]:
-    """How long after a tile's start a value may change, before rounding up to the schedule.
-
-    A tile enters a window at I - O and leaves it at W - O + I (the first instant whose window no longer holds its
-    start); a row feature changes when its tile is complete.
-    """
-    found = {tile} if attributes else set()
-    for aggregate in aggregates:
-        found |= {tile - aggregate.offset, aggregate.window - aggregate.offset + tile}
-    return sorted(found)
+def default_sql(aggregate: AggregateSpec, d: Dialect) -> str | None:
+    """The same in SQL; None for null."""
+    value = default(aggregate)
+    if isinstance(value, tuple):
+        return d.cast(d.array(["NULL" if item is None else str(item) for item in value]), aggregate.type)
+    return None if value is None else str(value)

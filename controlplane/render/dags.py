@@ -10,12 +10,14 @@ from functools import cached_property
 from controlplane import naming, template
 from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Feature, Manifest, ViewSpec
 from controlplane.registry.schedule import timing
+from controlplane.registry.windows import words
 from controlplane.render.views import FILES
-from controlplane.types import ceil, format_duration, format_instant, utc
+from controlplane.types import format_duration, format_instant, utc
 
 WAREHOUSE = "plane_warehouse"
 ONLINE = "plane_online"
 _LONGEST_TAG = 100
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def render_dag(
@@ -94,7 +96,9 @@ class _Context:
         arguments = [_text(format_duration(view.schedule))]
         if view.delay:
             arguments.append(f"delay={_text(format_duration(view.delay))}")
-        until = ceil(view.end, view.schedule) if view.end is not None else None
+        if view.phase:
+            arguments.append(f"phase={_text(format_duration(view.phase))}")
+        until = timing(view).last
         if self._manifest.now is not None:
             due = timing(view).due(self._manifest.now)
             until = due.end if due is not None else view.start
@@ -184,15 +188,18 @@ class _Context:
         arguments = f"upstream={_text(format_duration(theirs))}, schedule={_text(format_duration(ours))}"
         if ours < theirs:
             return f"FanOut({arguments})"
+        if self._view.phase:
+            arguments += f", phase={_text(format_duration(self._view.phase))}"
         if upstream.start > self._view.start:
             arguments += f", since={_text(format_instant(upstream.start))}"
-        if upstream.end is not None:
-            arguments += f", until={_text(format_instant(ceil(upstream.end, theirs)))}"
+        last = timing(upstream).last
+        if last is not None:
+            arguments += f", until={_text(format_instant(last))}"
         return f"RollUp({arguments})"
 
 
 def _text(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _encode(value)
 
 
 def _instant(value: datetime) -> str:
@@ -211,7 +218,10 @@ def _meaning(feature: Feature) -> str:
         text = f"last `{feature.column}`"
     elif isinstance(feature, AggregateSpec):
         what = f"`{feature.column}`" if feature.column else "rows"
-        text = f"{feature.function} of {what} over {format_duration(feature.window)}"
+        text = f"{feature.function} of {what} over {words(feature.window)}"
         text += f", offset {format_duration(feature.offset)}" if feature.offset else ""
+        text += (
+            f", {'the values' if feature.lists_keys else 'for each value'} of `{feature.by[0]}`" if feature.by else ""
+        )
         text += f", where `{feature.where}`" if feature.where else ""
     return f"{text}. {feature.description}" if feature.description else text

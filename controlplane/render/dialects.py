@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.errors import PlaneError
 from controlplane.naming import instant_literal
-from controlplane.types import MICROSECOND, is_decimal
+from controlplane.types import EPOCH, MICROSECOND, is_decimal
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,18 @@ class Dialect:
         """A string literal."""
         return "'" + value.replace("'", "''") + "'"
 
+    def literal(self, value: object, canonical: str) -> str:
+        """A literal of a key's type; a timestamp is given in microseconds since the epoch."""
+        if canonical == "timestamp":
+            return self.from_micros(str(value))
+        if isinstance(value, bytes):
+            return f"unhex({self.text(value.hex())})"
+        return self.cast(self.text(str(value)), canonical)
+
     def type(self, canonical: str) -> str:
         """The warehouse's name of a canonical type."""
         if canonical.startswith("array<"):
-            return f"{self.type(canonical[6:-1])}[]"
+            return self.type_list(self.type(canonical[6:-1]))
         return canonical.upper() if is_decimal(canonical) else self.types[canonical]
 
     def cast(self, x: str, canonical: str) -> str:
@@ -49,6 +57,14 @@ class Dialect:
         text = value if isinstance(value, str) else instant_literal(value)
         return f"TIMESTAMP '{text}'"
 
+    def from_micros(self, x: str) -> str:
+        """The instant so many microseconds after the epoch."""
+        return f"make_timestamp({x})"
+
+    def micros(self, ts: str) -> str:
+        """Microseconds from the epoch to `ts`."""
+        return f"epoch_us({ts})"
+
     def plus(self, ts: str, duration: timedelta) -> str:
         """`ts` moved by a duration."""
         if not duration:
@@ -56,15 +72,51 @@ class Dialect:
         sign = "+" if duration > timedelta(0) else "-"
         return f"{ts} {sign} to_microseconds({abs(duration) // MICROSECOND})"
 
-    def floor(self, ts: str, step: timedelta) -> str:
-        """The last point of the epoch grid at or before `ts`."""
-        return f"time_bucket(to_microseconds({step // MICROSECOND}), {ts}, TIMESTAMP '1970-01-01')"
+    def span(self, duration: timedelta) -> str:
+        """A literal for a duration."""
+        return f"INTERVAL {duration // MICROSECOND} MICROSECONDS"
 
-    def ceil(self, ts: str, step: timedelta) -> str:
-        """The first point of the epoch grid at or after `ts`."""
-        return self.floor(self.plus(f"({ts})", step - MICROSECOND), step)
+    def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
+        """The last point of a grid at or before `ts`; the grid begins `phase` after the epoch."""
+        return f"time_bucket(to_microseconds({step // MICROSECOND}), {ts}, {self.instant(EPOCH + phase)})"
 
-    # Lists: `items` is a list's SQL, `order` sorts rows in ascending order.
+    def ceil(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
+        """The first point of a grid at or after `ts`; the grid begins `phase` after the epoch."""
+        return self.floor(self.plus(f"({ts})", step - MICROSECOND), step, phase)
+
+    def minus_micros(self, ts: str, micros: str) -> str:
+        """`ts` moved back by a number of microseconds."""
+        return f"{ts} - to_microseconds({micros})"
+
+    def numbers(self, first: int, last: int) -> str:
+        """A query for the integers from `first` to `last`, as the column `number`."""
+        return f"SELECT unnest(range({first}, {last + 1})) AS number"
+
+    def period_start(self, unit: str, number: str) -> str:
+        """The midnight with which a calendar's period begins; 0 holds 1970-01-01, for weeks the Monday after it."""
+        first, step = {
+            "day": ("01", f"to_days({number}::INTEGER)"),
+            "week": ("05", f"to_days(7 * ({number})::INTEGER)"),
+        }.get(unit, ("01", f"to_months(({number})::INTEGER)"))
+        return f"TIMESTAMP '1970-01-{first}' + {step}"
+
+    # Lists and structures: `items` is a list's SQL, `order` sorts rows in ascending order.
+
+    def struct(self, fields: Mapping[str, str]) -> str:
+        """A structure: name -> value."""
+        return f"struct_pack({', '.join(f'{self.quote(name)} := {x}' for name, x in fields.items())})"
+
+    def struct_type(self, fields: Mapping[str, str]) -> str:
+        """The type of a structure: name -> the type's own name."""
+        return f"STRUCT({', '.join(f'{self.quote(name)} {kind}' for name, kind in fields.items())})"
+
+    def type_list(self, kind: str) -> str:
+        """The type of a list of a type that the warehouse names so."""
+        return f"{kind}[]"
+
+    def array(self, items: Sequence[str]) -> str:
+        """A list of these values."""
+        return f"[{', '.join(items)}]"
 
     def empty_list(self) -> str:
         """A list without items, of any type."""

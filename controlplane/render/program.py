@@ -10,9 +10,28 @@ from controlplane import naming
 from controlplane.codec import Field, Layout
 from controlplane.errors import PlaneError
 from controlplane.registry import schedule
-from controlplane.registry.manifest import AggregateSpec, Manifest, ViewSpec
+from controlplane.registry.manifest import AggregateSpec, Manifest, Place, ViewSpec
 from controlplane.render.aggregates import default
 from controlplane.render.dialects import dialect
+from controlplane.render.views import source_table
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """One version of a view that another reads, and its head."""
+
+    view: str
+    head: str
+    timing: schedule.Timing
+    static: bool
+
+    def needed(self, end: datetime) -> datetime:
+        """How far it must be computed, for all rows that count from before `end`."""
+        times = self.timing
+        # Rows count from the end of an interval + D on; the last such end before `end` is asked for.
+        last = times.ceil(end - times.delay) - times.schedule
+        if self.static:
+            last = min(last, times.start + times.schedule)
+        return last if times.last is None else min(last, times.last)
 
 
 class Program(msgspec.Struct, frozen=True):
@@ -35,6 +54,8 @@ class Program(msgspec.Struct, frozen=True):
     head: str
     doors: str
     layout: Layout
+    place: Place
+    upstream: tuple[Upstream, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -68,11 +89,24 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         lateness=view.lateness,
         now=manifest.now,
         read_start=schedule.read_start(view),
-        sources={s.table: dict(s.columns) for s in (manifest.source(name) for name in view.sources)},
+        sources={
+            source_table(manifest, source): dict(source.columns)
+            for source in (manifest.source(name) for name in view.sources)
+        },
+        upstream=tuple(
+            Upstream(
+                view=name,
+                head=f"{control}.{d.quote(naming.head(manifest.schema, name, manifest.view(name).fingerprint))}",
+                timing=schedule.timing(manifest.view(name)),
+                static=manifest.view(name).static,
+            )
+            for name in view.upstream
+        ),
         ledger=f"{control}.{d.quote('ledger')}",
         head=f"{control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}",
         doors=f"{control}.{d.quote('doors')}",
         layout=layout(view),
+        place=view.place,
     )
 
 

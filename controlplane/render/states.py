@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from controlplane.registry.functions import FUNCTIONS
 from controlplane.registry.manifest import AggregateSpec
@@ -137,7 +138,11 @@ def bucket(d: Dialect, x: str) -> str:
 
 def needed(aggregate: AggregateSpec) -> tuple[Kind, ...]:
     """The states that a function needs."""
-    n = aggregate.n or 1
+    return _needed(aggregate.function, aggregate.n or 1)
+
+
+@lru_cache(maxsize=1000)
+def _needed(function: str, n: int) -> tuple[Kind, ...]:
     kinds: dict[str, tuple[Kind, ...]] = {
         "count": (COUNT,),
         "sum": (SUM,),
@@ -155,4 +160,4 @@ def needed(aggregate: AggregateSpec) -> tuple[Kind, ...]:
         "percentile": (VALUES,),
         "approx_percentile": (BUCKETS,),
     }
-    return kinds.get(aggregate.function, (COUNT, MEAN, M2))
+    return kinds.get(function, (COUNT, MEAN, M2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -11,15 +12,22 @@ from controlplane import naming, template
 from controlplane.errors import PlaneError, Problems
 from controlplane.ports import Statement
 from controlplane.registry.manifest import Manifest, ServiceSpec, ViewSpec
-from controlplane.render.aggregates import default
+from controlplane.render import inline
+from controlplane.render.aggregates import default_sql
+from controlplane.render.calculations import added, kinds
 from controlplane.render.dialects import dialect
 from controlplane.render.statements import split
 from controlplane.render.views import qualified
 
+AS_OF = ("scheduled", "served")
+"""What a training set may say: values as they should have been visible, or as the tables really showed them."""
+_NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a training set is made of. `spine` is a query; its column `time` is when each prediction is made."""
+    """What a training set is made of. `spine` is a query; its column `time` is when each prediction is made; `as_of`
+    is one of `AS_OF`. With `through`, the spine's last time, features are computed from the sources up to there."""
 
     name: str
     version: int
@@ -27,16 +35,18 @@ class Dataset:
     spine: str
     time: str
     created_by: str
+    as_of: str = "scheduled"
+    through: datetime | None = None
 
 
-def table(manifest: Manifest, name: str, version: int) -> str:
+def table(dialect_name: str, name: str, version: int) -> str:
     """The quoted name of one version of a training set."""
-    return qualified(dialect(manifest.dialect), naming.DATASETS, naming.dataset(name, version))
+    return qualified(dialect(dialect_name), naming.DATASETS, naming.dataset(name, version))
 
 
-def list_table(manifest: Manifest) -> str:
+def list_table(dialect_name: str) -> str:
     """The quoted name of the table that lists all training sets."""
-    return qualified(dialect(manifest.dialect), naming.CONTROL_SCHEMA, "datasets")
+    return qualified(dialect(dialect_name), naming.CONTROL_SCHEMA, "datasets")
 
 
 def views_of(manifest: Manifest, service: ServiceSpec) -> list[ViewSpec]:
@@ -63,13 +73,25 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
         elif columns[name] != kind:
             text = f"the spine's column {name!r} is {columns[name]}, it must be {kind}"
             problems.append(PlaneError(text, hint=f"cast it in the spine's query; {known}"))
-    names = {naming.feature(view, feature).lower() for view, feature in service.features}
+    names = {name.lower() for name in kinds(manifest, service)}
     for name in columns:
         if name.lower() in {*names, "plane_row", "plane_at"}:
             hint = "rename it in the spine's query"
             problems.append(PlaneError(f"the spine's column {name!r} has the name of a feature or of ours", hint=hint))
     if problems:
         raise Problems(problems)
+
+
+def _history(manifest: Manifest, view: ViewSpec, dataset: Dataset) -> str:
+    if dataset.through is not None:
+        return inline.history(view)
+    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
+
+
+def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> str:
+    """The rows of a training set as a query that writes nothing; see `render_dataset`."""
+    [made] = [s for s in render_dataset(manifest, dataset, columns) if s.name == "create the training set"]
+    return made.sql.partition(" AS\n")[2]
 
 
 def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> list[Statement]:
@@ -84,38 +106,57 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     service = manifest.service(dataset.service)
     views = views_of(manifest, service)
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
+    served = dataset.as_of == "served"
     values = []
     for view_name, feature_name in service.features:
         view, alias = manifest.view(view_name), aliases[view_name]
         value = f"{alias}.{d.quote(feature_name)}"
-        if view.ttl is not None:
-            value = f"CASE WHEN s.plane_at < {alias}.expires_at THEN {value} END"
-        fallback = {f.name: default(f) for f in view.aggregates}.get(feature_name)
+        ends = [f"{alias}.{end}" for end, one in (("expires_at", view.ttl), ("plane__to", served)) if one]
+        if ends:
+            value = f"CASE WHEN {' AND '.join(f's.plane_at < {end}' for end in ends)} THEN {value} END"
+        fallback = {f.name: default_sql(f, d) for f in view.aggregates}.get(feature_name)
         if fallback is not None:
-            value = f"coalesce({value}, {d.empty_list() if fallback == () else fallback})"
+            value = f"coalesce({value}, {fallback})"
         values.append((d.quote(naming.feature(view_name, feature_name)), value))
     definition = {
         "spine": dataset.spine,
         "time": dataset.time,
+        "as_of": dataset.as_of,
+        "from_source": dataset.through is not None,
         "features": [naming.feature(view, feature) for view, feature in service.features],
+        "calculations": {c.name: c.expression for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in views},
     }
+    computed = inline.common_tables(manifest, views, dataset.through, "spine") if dataset.through is not None else []
     context = {
         "schema": d.quote(naming.DATASETS),
-        "table": table(manifest, dataset.name, dataset.version),
-        "list": list_table(manifest),
+        "control": d.quote(naming.CONTROL_SCHEMA),
+        "table": table(manifest.dialect, dataset.name, dataset.version),
+        "list": list_table(manifest.dialect),
         "spine": dataset.spine,
         "at": d.utc(d.quote(dataset.time)),
         "columns": [d.quote(name) for name in columns],
         "selected": values,
+        "finished": added(d, "finished", service.calculations),
+        "names": [d.quote(name) for name in kinds(manifest, service)],
         "joins": [
             {
-                "history": qualified(d, manifest.schema, naming.history(view.name, view.fingerprint)),
+                "history": history,
+                "replaced": qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint)),
+                "relation": aliases[view.name] if served else history,
+                "since": "plane__from" if served else "valid_from",
                 "alias": aliases[view.name],
                 "on": [d.quote(name) for name, _ in view.keys],
+                "features": [d.quote(feature) for name, feature in service.features if name == view.name],
             }
             for view in views
+            for history in [_history(manifest, view, dataset)]
         ],
+        "served": served,
+        "calculated": bool(service.calculations),
+        "inline": computed,
+        "never": d.instant(_NEVER),
+        "micros": d.micros,
         "name": d.text(dataset.name),
         "version": dataset.version,
         "service": d.text(dataset.service),

@@ -6,15 +6,21 @@ What a run decides stays open in the text, in Airflow's own delimiters: `plane.s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from controlplane import naming, template
 from controlplane.registry import schedule, transformation
 from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, ViewSpec
-from controlplane.render.aggregates import TileSchema, shifts
+from controlplane.render import expectations
+from controlplane.render.aggregates import Names, TileSchema
 from controlplane.render.dialects import Dialect, dialect
+from controlplane.render.seconds import Second
+from controlplane.render.windows import Calendar, Frames, calendar_sql, calendars, shifts, turns
 
+_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
 FILES = ("setup", "stage", "check", "publish", "unstage", "sync", "doors")
 
 
@@ -31,6 +37,20 @@ class ViewSql:
     doors: str
 
 
+@dataclass(frozen=True)
+class Extent:
+    """What is computed: instants as SQL text has them. In a release they are left open for the run."""
+
+    start: str = "{{ plane.start }}"
+    end: str = "{{ plane.end }}"
+    read_start: str = "{{ plane.read_start }}"
+
+
+def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> object:
+    """What the templates may ask of a view; `doors` are relations that stand for tables of these names."""
+    return _Context(manifest, view, extent, doors)
+
+
 def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     """All SQL of one view. Equal manifests give equal bytes."""
     context = {"v": _Context(manifest, view)}
@@ -42,20 +62,36 @@ def qualified(d: Dialect, schema: str, table: str) -> str:
     return f"{d.quote(schema)}.{d.quote(table)}"
 
 
+def source_table(manifest: Manifest, source: SourceSpec) -> str:
+    """What is read of a source. Of another view it is the history of the very version that this one was made for."""
+    view = manifest.read_view(source)
+    if view is None:
+        return source.table
+    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
+
+
 class _Context:
     """What the templates may ask for: every attribute is SQL text, or a list of names with SQL text."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, extent: Extent = Extent(), doors: Mapping[str, str] | None = None
+    ) -> None:
         self._view = view
+        self._manifest = manifest
+        self._extent = extent
+        self._doors = doors or {}
+        self._literal = template.escape if extent == Extent() else str  # only a release is filled once more
         self._d = d = dialect(manifest.dialect)
         self._sources = [manifest.source(name) for name in view.sources]
         keys = [name for name, _ in view.keys]
         features = [feature.name for feature in view.features]
         self._ties = {column: f"tie__{index}" for index, column in enumerate(view.tie_breaker)}
-        taken = {*keys, *features, *self._ties.values(), "event_time", "tile_start"}
+        names = Names({*keys, *features, *self._ties.values(), "event_time", "tile_start"})
         order = ["event_time", *(d.quote(name) for name in self._ties.values())]
-        self._tiles = TileSchema(view.aggregates, taken, order, d)
+        self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d)
         self.keys = [d.quote(name) for name in keys]
+        by = dict.fromkeys(a.by for a in view.aggregates if a.by)
+        self.seconds = [Second(view, place, column, names, order, d) for place, column in enumerate(by)]
         self.feature_names = [d.quote(name) for name in features]
         self.attributes = [d.quote(a.name) for a in view.attributes]
         for name in ("string", "timestamp", "int64", "bool"):
@@ -63,21 +99,25 @@ class _Context:
         self.schema = d.quote(manifest.schema)
         self.control = d.quote(naming.CONTROL_SCHEMA)
         self.ledger = f"{self.control}.{d.quote('ledger')}"
+        self.metrics = f"{self.control}.{d.quote('metrics')}"
         self.doors_table = f"{self.control}.{d.quote('doors')}"
         self.ledger_name = d.text(f"{manifest.schema}.{view.name}")
         self.fingerprint = d.text(view.fingerprint)
         self.tiles = qualified(d, manifest.schema, naming.tiles(view.name, view.fingerprint))
         self.history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
+        self.replaced = qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint))
         self.latest = qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
         self.head = f"{self.control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}"
         self.stage = f"{self.control}.{d.quote('{{ plane.stage }}')}"
         self.run_id = d.text("{{ plane.run_id }}")
         self.door = qualified(d, manifest.schema, naming.door(view.name))
         self.door_history = qualified(d, manifest.schema, naming.door(view.name, "history"))
+        self.door_replaced = qualified(d, manifest.schema, naming.door(view.name, "history_replaced"))
         self.door_latest = qualified(d, manifest.schema, naming.door(view.name, "latest"))
         self.door_tiles = qualified(d, manifest.schema, naming.door(view.name, "tiles"))
         self.clock = d.clock()
         self.clock_micros = d.clock_micros()
+        self.recorded = d.from_micros("head.version")
         self.output = transformation.OUTPUT
 
     @cached_property
@@ -86,22 +126,27 @@ class _Context:
 
     @cached_property
     def interval_start(self) -> str:
-        return self._d.instant("{{ plane.start }}")
+        return self._d.instant(self._extent.start)
 
     @cached_property
     def interval_end(self) -> str:
-        return self._d.instant("{{ plane.end }}")
+        return self._d.instant(self._extent.end)
 
     # A static view's rows lie in the one tile before its start, so that they take effect at its start.
 
     @cached_property
     def read_start(self) -> str:
         view = self._view
-        return self._d.instant(view.start - view.schedule if view.static else "{{ plane.read_start }}")
+        return self._d.instant(view.start - view.schedule if view.static else self._extent.read_start)
 
     @cached_property
     def read_end(self) -> str:
         return self.start if self._view.static else self.interval_end
+
+    @cached_property
+    def frontier(self) -> str:
+        """Where values end, if everything up to the end of the interval is computed."""
+        return self._d.plus(self.start, self._view.schedule) if self._view.static else self.interval_end
 
     @cached_property
     def points_after(self) -> str:
@@ -109,6 +154,8 @@ class _Context:
 
     @cached_property
     def points_through(self) -> str:
+        if schedule.endless(self._view):
+            return self._d.instant(_NEVER)
         return self._d.plus(self.read_end, schedule.reach(self._view))
 
     @cached_property
@@ -117,19 +164,34 @@ class _Context:
 
     @cached_property
     def changes_through(self) -> str:
+        if schedule.endless(self._view):
+            return self.points_through
         return self._d.plus(self.points_through, self._view.delay)
 
     @cached_property
     def transformation(self) -> str:
         relations = {source.name: self._relation(source) for source in self._sources}
-        return transformation.framed(template.escape(self._view.sql), relations)
+        return transformation.framed(self._literal(self._view.sql), relations)
 
     def _relation(self, source: SourceSpec) -> str:
-        select = f"SELECT * FROM {source.table}"
+        columns, table = "*", source_table(self._manifest, source)
+        if self._manifest.read_view(source) is not None:
+            columns = ", ".join(self._d.quote(name) for name, _ in source.columns)
+        select = f"SELECT {columns} FROM {self._doors.get(source.table, table)}"
         if source.timestamp is None:
             return select
         ts = self._d.quote(source.timestamp)
         return f"{select} WHERE {ts} >= {self.read_start} AND {ts} < {self.read_end}"
+
+    @cached_property
+    def untimed_rows(self) -> str:
+        """How many rows of the sources belong to no interval, since they have no event time."""
+        counts = [
+            f"(SELECT count(*) FROM {source.table} WHERE {self._d.quote(source.timestamp)} IS NULL)"
+            for source in self._sources
+            if source.timestamp is not None and self._manifest.read_view(source) is None
+        ]
+        return " + ".join(counts) or "0"
 
     @cached_property
     def event_time(self) -> str:
@@ -143,8 +205,56 @@ class _Context:
         columns.append(("event_time", event_time))
         columns += [(d.quote(name), d.quote(column)) for column, name in self._ties.items()]
         columns += [(d.quote(a.name), d.cast(d.quote(a.column), a.type)) for a in view.attributes]
-        columns += [(d.quote(s.name), template.escape(s.sql)) for s in self._tiles.staged.values()]
+        for tiles in (self._tiles, *(second.tiles for second in self.seconds)):
+            columns += [(d.quote(s.name), self._literal(s.sql)) for s in tiles.staged.values()]
+        columns += [(second.staged, d.cast(second.source, second.type)) for second in self.seconds]
+        if self._extent == Extent():
+            columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
         return columns
+
+    @cached_property
+    def this_run(self) -> str:
+        return (
+            f"feature_view = {self.ledger_name} AND fingerprint = {self.fingerprint} AND run_id = {self.run_id}"
+            f" AND interval_start = {self.interval_start} AND interval_end = {self.interval_end}"
+        )
+
+    @cached_property
+    def row_count(self) -> str:
+        return self._d.cast("row_count", "int64")
+
+    @cached_property
+    def failed_count(self) -> str:
+        return self._d.cast("failed_count", "int64")
+
+    @cached_property
+    def checked_sources(self) -> list[tuple[str, str]]:
+        found = []
+        for index, source in enumerate(self._sources):
+            if source.expectations:
+                named = [
+                    (name, template.escape(sql)) for name, sql in expectations.columns(source.expectations, self._d)
+                ]
+                if source.timestamp is not None:
+                    named.append(("event_time", self._d.utc(self._d.quote(source.timestamp))))
+                listed = ", ".join(f"{sql} AS {name}" for name, sql in named) or "1 AS one"
+                relation = self._relation(source)
+                found.append((f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read"))
+        return found
+
+    @cached_property
+    def checks(self) -> list[str]:
+        view = self._view
+        found = expectations.results(view.expectations, self._rows(self.stage, None, not view.static), self._d)
+        for index, source in enumerate(self._sources):
+            rows = self._rows(f"source__{index}", source.name, source.timestamp is not None)
+            found += expectations.results(source.expectations, rows, self._d)
+        return found
+
+    def _rows(self, relation: str, source: str | None, timed: bool) -> expectations.Rows:
+        interval = self._d.floor("event_time", self._view.schedule, self._view.phase) if timed else ""
+        inside = f"event_time >= {self.interval_start} AND event_time < {self.interval_end}"
+        return expectations.Rows(relation, source, interval, inside, "{{ plane.intervals }}")
 
     @cached_property
     def bad_key(self) -> str:
@@ -166,11 +276,12 @@ class _Context:
     def tile_columns(self) -> list[tuple[str, str]]:
         rows = [(a.name, a.type) for a in self._view.attributes]
         states = [(self._d.quote(s.name), s.type) for s in self._tiles.states.values()]
+        states += [(second.column, second.column_type) for second in self.seconds]
         return [(self._d.quote(name), self._d.type(kind)) for name, kind in rows] + states
 
     @cached_property
     def tile_start(self) -> str:
-        return self._d.floor("event_time", self._view.tile)
+        return self._d.floor("event_time", self._view.tile, self._view.phase)
 
     @cached_property
     def tile_end(self) -> str:
@@ -185,8 +296,16 @@ class _Context:
         return [(self._d.quote(s.name), s.sql) for s in self._tiles.states.values()]
 
     @cached_property
+    def aggregated(self) -> bool:
+        return bool(self._view.aggregates)
+
+    @cached_property
     def state_names(self) -> list[str]:
         return [name for name, _ in self.states]
+
+    @cached_property
+    def _frames(self) -> Frames:
+        return Frames(self._view, self.keys, self._d)
 
     @cached_property
     def merged(self) -> list[tuple[str, str]]:
@@ -195,39 +314,61 @@ class _Context:
 
     @cached_property
     def window_values(self) -> list[tuple[str, str]]:
-        return [(self._d.quote(a.name), self._tiles.value(a, "t", "p.moment")) for a in self._view.aggregates]
+        plain = [a for a in self._view.aggregates if not a.by]
+        return [(self._d.quote(a.name), self._tiles.value(a, self._frames)) for a in plain]
+
+    @cached_property
+    def periods(self) -> list[Calendar]:
+        return calendars(self._view)
+
+    def calendars(self, until: str) -> list[str]:
+        """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
+        longest = schedule.depth(self._view) + self._view.schedule + timedelta(days=62)
+        since = self._d.plus(self.points_after, -longest)
+        return [calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods]
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:
-        names = [(self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a") for f in self._view.features]
-        return [(name, f"{table}.{name}") for name, table in names]
-
-    @cached_property
-    def farthest(self) -> str:
-        return self._d.plus("p.moment", -schedule.depth(self._view))
+        tables = {self._d.quote(f.name): "w" if isinstance(f, AggregateSpec) else "a" for f in self._view.features}
+        found = {name: f"{table}.{name}" for name, table in tables.items()}
+        for second in self.seconds:
+            found |= {name: f"coalesce({second.alias}.{name}, {self._d.empty_list()})" for name in second.names}
+        return list(found.items())
 
     @cached_property
     def farthest_of_all(self) -> str:
+        if schedule.endless(self._view):
+            return self._d.instant(schedule.read_start(self._view))
         return self._d.plus(self.points_after, -schedule.depth(self._view))
 
     @cached_property
     def point_shifts(self) -> list[dict[str, str]]:
         view, d = self._view, self._d
-        tile = view.schedule if view.static else view.tile
-        first = view.start + view.schedule
         found = []
-        for shift in shifts(view.aggregates, tile, bool(view.attributes)):
-            moment = d.ceil(d.plus("tile_start", shift), view.schedule)
-            after = d.plus(self.points_after, -shift - view.schedule)
-            if schedule.read_start(view) < view.start:
-                # Tiles before the start are there for the first windows: they change nothing earlier, however old.
-                moment = (
-                    f"CASE WHEN tile_start < {self.start} THEN greatest({moment}, {d.instant(first)}) ELSE {moment} END"
-                )
-                oldest = d.instant(schedule.read_start(view) - view.tile)
-                after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
-            found.append({"moment": moment, "after": after})
+        if steps := shifts(view):  # all of them in one pass over the tiles
+            values = ", ".join(f"({d.span(step)})" for step in steps)
+            join = f"CROSS JOIN (VALUES {values}) AS shifts(shift)"
+            found.append(self._change(join, "t.tile_start + shifts.shift", steps[-1]))
+        for place, later, longest in turns(view):
+            periods = (
+                f"ASOF JOIN calendar_{place} AS own ON t.tile_start >= own.starts_at "
+                f"JOIN calendar_{place} AS other ON other.number = own.number + {later}"
+            )
+            found.append(self._change(periods, "other.starts_at", longest))
         return found
+
+    def _change(self, join: str, instant: str, longest: timedelta) -> dict[str, str]:
+        """Where a tile's coming or going shows, and the oldest tiles of which that may be in what changes."""
+        view, d = self._view, self._d
+        moment = d.ceil(instant, view.schedule, view.phase)
+        after = d.plus(self.points_after, -longest - view.schedule)
+        if schedule.read_start(view) < view.start:
+            # Tiles before the start are there for the first windows: they change nothing earlier, however old.
+            first = d.instant(view.start + view.schedule)
+            moment = f"CASE WHEN t.tile_start < {self.start} THEN greatest({moment}, {first}) ELSE {moment} END"
+            oldest = d.instant(schedule.read_start(view) - view.tile)
+            after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
+        return {"moment": moment, "after": after, "join": join}
 
     @cached_property
     def effective(self) -> str:
@@ -240,11 +381,17 @@ class _Context:
         return self._d.plus("p.moment", self._view.delay + self._view.ttl)
 
     @cached_property
-    def attribute_tiles(self) -> str:
-        """Row features count from the view's start on, though its windows may read earlier tiles."""
-        if schedule.read_start(self._view) >= self._view.start:
-            return self.tiles
-        return f"(SELECT * FROM {self.tiles} WHERE tile_start >= {self.start})"
+    def attributes_since(self) -> str:
+        """Where the tiles begin that may hold the last row at a changed point.
+
+        Row features count from the view's start on, though its windows may read earlier tiles. A point comes from a
+        tile that enters or leaves a window, which has a last row itself: none older than it is needed.
+        """
+        view = self._view
+        if view.static:
+            return self.read_start
+        oldest = self._d.plus(self.points_after, -schedule.depth(view) - view.schedule - view.tile)
+        return f"greatest({oldest}, {self.start})"
 
     @cached_property
     def comments(self) -> list[tuple[str, str]]:

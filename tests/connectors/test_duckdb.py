@@ -92,3 +92,39 @@ def test_a_file_that_is_none(tmp_path):
         connect(path=str(tmp_path / "warehouse.duckdb"))
     assert raised.value.message.startswith(f"opening the warehouse {tmp_path}")
     assert raised.value.hint == "give the path of a DuckDB file, or of one that is not there yet"
+
+
+QUERIES = (
+    "SELECT TRUE AS b, 1::TINYINT AS i, 1.5::FLOAT AS f, 'x' AS s, 'x'::BLOB AS x, DATE '2024-01-01' AS d",
+    "SELECT TIMESTAMP '2024-01-01' AS t, TIMESTAMPTZ '2024-01-01' AS z, 1.5::DECIMAL(12,2) AS m, [1, 2] AS l",
+    "SELECT NULL AS nothing, INTERVAL 1 DAY AS interval, {'a': 1} AS record, 'a'::ENUM ('a', 'b') AS chosen",
+    "WITH rows_read AS (SELECT 1 AS a, 'x' AS a, 2 AS A) SELECT * FROM rows_read",
+    "SELECT 1 AS plane__record",
+    'WITH one AS (SELECT 1 AS x) SELECT x AS "the ""x""" FROM one ORDER BY 1 LIMIT 1 -- the only one',
+    "FROM (VALUES (1, 'x'))",
+)
+
+
+def test_many_queries_are_described_as_each_alone(warehouse):
+    assert warehouse.describe_all(QUERIES * 7) == [warehouse.describe(query) for query in QUERIES] * 7
+    assert warehouse.describe_all([]) == []
+    for query in QUERIES:
+        assert warehouse.describe_all([query]) == [warehouse.describe(query)]
+
+
+def test_of_many_queries_each_has_its_own_error(warehouse):
+    first, broken, last = warehouse.describe_all(["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"])
+    assert (first, last) == ({"x": "int64"}, {"y": "string"})
+    with pytest.raises(PermanentError) as raised:
+        warehouse.describe("SELECT nope")
+    assert (broken.message, broken.hint) == (raised.value.message, raised.value.hint)
+
+
+def test_a_limit_of_memory():
+    limited = connect(path=":memory:", memory_limit="200MB")
+    [batch] = limited.fetch("SELECT current_setting('memory_limit') AS limit_in_words")
+    assert batch.to_pylist() == [{"limit_in_words": "190.7 MiB"}]
+    limited.close()
+    with pytest.raises(PermanentError) as raised:
+        connect(path=":memory:", memory_limit="much")
+    assert raised.value.message.startswith("opening the warehouse :memory:")

@@ -1,37 +1,50 @@
 -- @statement: take the head
-UPDATE "_plane"."head__features__purchases__49e6a41a" SET
+UPDATE "_plane"."head__features__purchases__98c70285" SET
   version = greatest(version + 1, epoch_us(now())),
   run_id = '{{ plane.run_id }}';
 -- @statement: mark the newest rows that this replaces
-UPDATE "features"."purchases__latest__49e6a41a" AS r SET
+UPDATE "features"."purchases__latest__98c70285" AS r SET
   is_deleted = TRUE,
-  version = (SELECT version FROM "_plane"."head__features__purchases__49e6a41a")
+  version = (SELECT version FROM "_plane"."head__features__purchases__98c70285")
 WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   AND r.valid_from <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) + to_microseconds(1800000000)
   AND EXISTS (
   SELECT 1 FROM (
-    SELECT "k" FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
+    SELECT "k" FROM "features"."purchases__tiles__98c70285" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
+    UNION
+    SELECT "k" FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
+  ) AS touched WHERE touched."k" = r."k" 
+);
+-- @statement: set aside the history that this replaces
+INSERT INTO "features"."purchases__history_replaced__98c70285"
+SELECT r."k", r.valid_from, r.expires_at, r."count_1h", r."count_1d", r."cost_sum_1d", r."price_mean_1d_offset_1d", r."last_word", r.recorded_from, make_timestamp(head.version)
+FROM "features"."purchases__history__98c70285" AS r CROSS JOIN "_plane"."head__features__purchases__98c70285" AS head
+WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
+  AND r.valid_from <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) + to_microseconds(1800000000)
+  AND EXISTS (
+  SELECT 1 FROM (
+    SELECT "k" FROM "features"."purchases__tiles__98c70285" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
     UNION
     SELECT "k" FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
   ) AS touched WHERE touched."k" = r."k" 
 );
 -- @statement: remove the history that this replaces
-DELETE FROM "features"."purchases__history__49e6a41a" AS r
+DELETE FROM "features"."purchases__history__98c70285" AS r
 WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   AND r.valid_from <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) + to_microseconds(1800000000)
   AND EXISTS (
   SELECT 1 FROM (
-    SELECT "k" FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
+    SELECT "k" FROM "features"."purchases__tiles__98c70285" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
     UNION
     SELECT "k" FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
   ) AS touched WHERE touched."k" = r."k" 
 );
 -- @statement: remove the interval's tiles
-DELETE FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}';
+DELETE FROM "features"."purchases__tiles__98c70285" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}';
 -- @statement: insert the interval's tiles
-INSERT INTO "features"."purchases__tiles__49e6a41a"
+INSERT INTO "features"."purchases__tiles__98c70285"
 WITH good AS (
-  SELECT *, time_bucket(to_microseconds(1800000000), event_time, TIMESTAMP '1970-01-01') AS tile_start FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
+  SELECT *, time_bucket(to_microseconds(1800000000), event_time, TIMESTAMP '1970-01-01 00:00:00.000000') AS tile_start FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
 ),
 last_rows AS (
   SELECT * FROM (
@@ -50,17 +63,19 @@ states AS (
   FROM good GROUP BY "k", tile_start
 )
 SELECT s."k", s.tile_start, l."last_word", s."row__count", s."cost__sum", s."price__sum", s."price__count"
-FROM states AS s JOIN last_rows AS l ON s."k" = l."k"  AND s.tile_start = l.tile_start;
+FROM states AS s
+JOIN last_rows AS l ON s."k" = l."k"  AND s.tile_start = l.tile_start
+;
 -- @statement: record the interval in the ledger
 INSERT INTO "_plane"."ledger"
 SELECT
-  'features.purchases', '49e6a41a', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', head.run_id, head.version,
+  'features.purchases', '98c70285', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', head.run_id, head.version,
   make_timestamp(epoch_us(now())), counted.row_count, counted.dropped_count
-FROM "_plane"."head__features__purchases__49e6a41a" AS head CROSS JOIN (
+FROM "_plane"."head__features__purchases__98c70285" AS head CROSS JOIN (
   SELECT count(*) AS row_count, count(*) FILTER (WHERE NOT ("k" IS NOT NULL AND event_time IS NOT NULL)) AS dropped_count FROM "_plane"."{{ plane.stage }}"
 ) AS counted;
 -- @statement: move the frontier
-UPDATE "_plane"."head__features__purchases__49e6a41a" SET
+UPDATE "_plane"."head__features__purchases__98c70285" SET
   earlier_frontier = frontier,
   frontier = (
     SELECT coalesce(min(reached) FILTER (WHERE interval_start > reached), max(greatest(interval_end, reached)))
@@ -68,42 +83,42 @@ UPDATE "_plane"."head__features__purchases__49e6a41a" SET
       SELECT interval_start, interval_end, coalesce(max(interval_end) OVER (
         ORDER BY interval_start, interval_end ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
       ), TIMESTAMP '2024-01-01 00:00:00.000000') AS reached
-      FROM "_plane"."ledger" WHERE feature_view = 'features.purchases' AND fingerprint = '49e6a41a'
+      FROM "_plane"."ledger" WHERE feature_view = 'features.purchases' AND fingerprint = '98c70285'
     ) AS covered
   );
 -- @statement: insert the changed history
-INSERT INTO "features"."purchases__history__49e6a41a"
+INSERT INTO "features"."purchases__history__98c70285"
 WITH head AS (
-  SELECT * FROM "_plane"."head__features__purchases__49e6a41a"
+  SELECT * FROM "_plane"."head__features__purchases__98c70285"
 ),
 points AS (
   SELECT DISTINCT p."k", p.moment FROM (
-    SELECT "k", CASE WHEN tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(1800000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(1800000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01') END AS moment FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(5400000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
-    UNION ALL
-    SELECT "k", CASE WHEN tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(5400000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(5400000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01') END AS moment FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(9000000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
-    UNION ALL
-    SELECT "k", CASE WHEN tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(88200000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(88200000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01') END AS moment FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(91800000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
-    UNION ALL
-    SELECT "k", CASE WHEN tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(174600000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (tile_start + to_microseconds(174600000000)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01') END AS moment FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
+    SELECT t."k", CASE WHEN t.tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (t.tile_start + shifts.shift) + to_microseconds(3599999999), TIMESTAMP '1970-01-01 00:00:00.000000'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (t.tile_start + shifts.shift) + to_microseconds(3599999999), TIMESTAMP '1970-01-01 00:00:00.000000') END AS moment FROM "features"."purchases__tiles__98c70285" AS t CROSS JOIN (VALUES (INTERVAL 1800000000 MICROSECONDS), (INTERVAL 5400000000 MICROSECONDS), (INTERVAL 88200000000 MICROSECONDS), (INTERVAL 174600000000 MICROSECONDS)) AS shifts(shift) WHERE t.tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
+
   ) AS p CROSS JOIN head
   WHERE p.moment > TIMESTAMP '{{ plane.start }}' AND p.moment <= head.frontier
     AND (p.moment <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) OR p.moment > head.earlier_frontier)
 ),
 missing AS (
   SELECT p.* FROM points AS p
-  WHERE NOT EXISTS (SELECT 1 FROM "features"."purchases__history__49e6a41a" AS h WHERE h."k" = p."k"  AND h.valid_from = p.moment + to_microseconds(1800000000))
+  WHERE NOT EXISTS (SELECT 1 FROM "features"."purchases__history__98c70285" AS h WHERE h."k" = p."k"  AND h.valid_from = p.moment + to_microseconds(1800000000)
+    AND h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000))
+),
+spread AS (
+  SELECT t."k", t.tile_start AS moment, FALSE AS is_point, t."row__count", t."cost__sum", t."price__sum", t."price__count"
+  FROM "features"."purchases__tiles__98c70285" AS t
+  WHERE t.tile_start >= TIMESTAMP '{{ plane.start }}' - to_microseconds(172800000000) AND EXISTS (SELECT 1 FROM missing AS p WHERE p."k" = t."k" )
+  UNION ALL
+  SELECT "k", moment, TRUE, NULL, NULL, NULL, NULL FROM missing
 ),
 merged AS (
-  SELECT p."k", p.moment,
-    sum(t."row__count") FILTER (WHERE t.tile_start >= p.moment - to_microseconds(3600000000) AND t.tile_start < p.moment) AS m0,
-    sum(t."row__count") FILTER (WHERE t.tile_start >= p.moment - to_microseconds(86400000000) AND t.tile_start < p.moment) AS m1,
-    sum(t."cost__sum") FILTER (WHERE t.tile_start >= p.moment - to_microseconds(86400000000) AND t.tile_start < p.moment) AS m2,
-    sum(t."price__sum") FILTER (WHERE t.tile_start >= p.moment - to_microseconds(172800000000) AND t.tile_start < p.moment - to_microseconds(86400000000)) AS m3,
-    sum(t."price__count") FILTER (WHERE t.tile_start >= p.moment - to_microseconds(172800000000) AND t.tile_start < p.moment - to_microseconds(86400000000)) AS m4
-  FROM missing AS p LEFT JOIN "features"."purchases__tiles__49e6a41a" AS t
-    ON t."k" = p."k"  AND t.tile_start >= p.moment - to_microseconds(172800000000) AND t.tile_start < p.moment
-      AND t.tile_start >= TIMESTAMP '{{ plane.start }}' - to_microseconds(172800000000)
-  GROUP BY p."k", p.moment
+  SELECT "k", moment, is_point,
+    sum("row__count") OVER (PARTITION BY "k" ORDER BY moment RANGE BETWEEN INTERVAL 3600000000 MICROSECONDS PRECEDING AND INTERVAL 1800000000 MICROSECONDS PRECEDING) AS m0,
+    sum("row__count") OVER (PARTITION BY "k" ORDER BY moment RANGE BETWEEN INTERVAL 86400000000 MICROSECONDS PRECEDING AND INTERVAL 1800000000 MICROSECONDS PRECEDING) AS m1,
+    sum("cost__sum") OVER (PARTITION BY "k" ORDER BY moment RANGE BETWEEN INTERVAL 86400000000 MICROSECONDS PRECEDING AND INTERVAL 1800000000 MICROSECONDS PRECEDING) AS m2,
+    sum("price__sum") OVER (PARTITION BY "k" ORDER BY moment RANGE BETWEEN INTERVAL 172800000000 MICROSECONDS PRECEDING AND INTERVAL 88200000000 MICROSECONDS PRECEDING) AS m3,
+    sum("price__count") OVER (PARTITION BY "k" ORDER BY moment RANGE BETWEEN INTERVAL 172800000000 MICROSECONDS PRECEDING AND INTERVAL 88200000000 MICROSECONDS PRECEDING) AS m4
+  FROM spread
 ),
 windows AS (
   SELECT "k", moment,
@@ -111,7 +126,7 @@ windows AS (
     CAST(coalesce(m1, 0) AS BIGINT) AS "count_1d",
     CAST(m2 AS DECIMAL(38,2)) AS "cost_sum_1d",
     CAST(CASE WHEN m4 > 0 THEN CAST(m3 AS DOUBLE) / CAST(m4 AS DOUBLE) END AS DOUBLE) AS "price_mean_1d_offset_1d"
-  FROM merged
+  FROM merged WHERE is_point
 )
 SELECT p."k", p.moment + to_microseconds(1800000000) AS valid_from, CAST(NULL AS TIMESTAMP) AS expires_at,
   w."count_1h" AS "count_1h",
@@ -119,23 +134,42 @@ SELECT p."k", p.moment + to_microseconds(1800000000) AS valid_from, CAST(NULL AS
   w."cost_sum_1d" AS "cost_sum_1d",
   w."price_mean_1d_offset_1d" AS "price_mean_1d_offset_1d",
   a."last_word" AS "last_word",
-  head.version
+  head.version, make_timestamp(head.version) AS recorded_from
 FROM missing AS p CROSS JOIN head
 JOIN windows AS w ON w."k" = p."k"  AND w.moment = p.moment
-ASOF LEFT JOIN (SELECT * FROM "features"."purchases__tiles__49e6a41a" WHERE tile_start >= TIMESTAMP '2024-01-01 00:00:00.000000') AS a ON a."k" = p."k"  AND p.moment >= a.tile_start + to_microseconds(1800000000)
+ASOF LEFT JOIN (SELECT * FROM "features"."purchases__tiles__98c70285" WHERE tile_start >= greatest(TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000), TIMESTAMP '2024-01-01 00:00:00.000000')) AS a ON a."k" = p."k"  AND p.moment >= a.tile_start + to_microseconds(1800000000)
 ;
+-- @statement: let what came back the same count from when it was first recorded
+UPDATE "features"."purchases__history__98c70285" AS h SET recorded_from = r.recorded_from
+FROM (SELECT r.* FROM "features"."purchases__history_replaced__98c70285" AS r JOIN "_plane"."head__features__purchases__98c70285" AS head ON r.recorded_to = make_timestamp(head.version)) AS r
+WHERE h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
+  AND h.version = (SELECT version FROM "_plane"."head__features__purchases__98c70285")
+  AND h."k" = r."k"  AND h.valid_from = r.valid_from AND h.expires_at IS NOT DISTINCT FROM r.expires_at
+  AND h."count_1h" IS NOT DISTINCT FROM r."count_1h"
+  AND h."count_1d" IS NOT DISTINCT FROM r."count_1d"
+  AND h."cost_sum_1d" IS NOT DISTINCT FROM r."cost_sum_1d"
+  AND h."price_mean_1d_offset_1d" IS NOT DISTINCT FROM r."price_mean_1d_offset_1d"
+  AND h."last_word" IS NOT DISTINCT FROM r."last_word"
+;
+-- @statement: forget that it was replaced
+DELETE FROM "features"."purchases__history_replaced__98c70285" AS r
+WHERE r.recorded_to = (SELECT make_timestamp(head.version) FROM "_plane"."head__features__purchases__98c70285" AS head) AND EXISTS (
+  SELECT 1 FROM "features"."purchases__history__98c70285" AS h
+  WHERE h."k" = r."k"  AND h.valid_from = r.valid_from AND h.recorded_from = r.recorded_from
+    AND h.version = (SELECT version FROM "_plane"."head__features__purchases__98c70285") AND h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
+);
 -- @statement: insert the newest rows
-INSERT INTO "features"."purchases__latest__49e6a41a"
+INSERT INTO "features"."purchases__latest__98c70285"
 WITH head AS (
-  SELECT * FROM "_plane"."head__features__purchases__49e6a41a"
+  SELECT * FROM "_plane"."head__features__purchases__98c70285"
 ),
 candidates AS (
-  SELECT h.* FROM "features"."purchases__history__49e6a41a" AS h CROSS JOIN head
+  SELECT h.* FROM "features"."purchases__history__98c70285" AS h CROSS JOIN head
   WHERE h.version = head.version AND h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   UNION
-  SELECT h.* FROM "features"."purchases__history__49e6a41a" AS h
+  SELECT h.* FROM "features"."purchases__history__98c70285" AS h
   JOIN (
-    SELECT r.* FROM "features"."purchases__latest__49e6a41a" AS r CROSS JOIN head WHERE r.is_deleted AND r.version = head.version
+    SELECT r.* FROM "features"."purchases__latest__98c70285" AS r CROSS JOIN head WHERE r.is_deleted AND r.version = head.version
   ) AS gone ON gone."k" = h."k" 
 ),
 newest AS (
@@ -146,11 +180,11 @@ newest AS (
 SELECT n."k", n.valid_from, n.expires_at, n."count_1h", n."count_1d", n."cost_sum_1d", n."price_mean_1d_offset_1d", n."last_word", head.version, FALSE
 FROM newest AS n CROSS JOIN head
 WHERE NOT EXISTS (
-  SELECT 1 FROM "features"."purchases__latest__49e6a41a" AS r WHERE r."k" = n."k"  AND NOT r.is_deleted AND r.valid_from > n.valid_from
+  SELECT 1 FROM "features"."purchases__latest__98c70285" AS r WHERE r."k" = n."k"  AND NOT r.is_deleted AND r.valid_from > n.valid_from
 );
 -- @statement: remove the newest rows of before
-DELETE FROM "features"."purchases__latest__49e6a41a" AS r
-WHERE (r.is_deleted OR r.version < (SELECT version FROM "_plane"."head__features__purchases__49e6a41a")) AND EXISTS (
-  SELECT 1 FROM "features"."purchases__latest__49e6a41a" AS n CROSS JOIN "_plane"."head__features__purchases__49e6a41a" AS head
+DELETE FROM "features"."purchases__latest__98c70285" AS r
+WHERE (r.is_deleted OR r.version < (SELECT version FROM "_plane"."head__features__purchases__98c70285")) AND EXISTS (
+  SELECT 1 FROM "features"."purchases__latest__98c70285" AS n CROSS JOIN "_plane"."head__features__purchases__98c70285" AS head
   WHERE n.version = head.version AND NOT n.is_deleted AND n."k" = r."k" 
 );

@@ -14,8 +14,24 @@ CREATE TABLE IF NOT EXISTS "_plane"."ledger" (
   row_count BIGINT NOT NULL,
   dropped_count BIGINT NOT NULL
 );
+-- @statement: create the metrics
+CREATE TABLE IF NOT EXISTS "_plane"."metrics" (
+  feature_view VARCHAR NOT NULL,
+  fingerprint VARCHAR NOT NULL,
+  interval_start TIMESTAMP NOT NULL,
+  interval_end TIMESTAMP NOT NULL,
+  run_id VARCHAR NOT NULL,
+  source VARCHAR,
+  name VARCHAR NOT NULL,
+  severity VARCHAR NOT NULL,
+  row_count BIGINT NOT NULL,
+  failed_count BIGINT NOT NULL,
+  passed BOOLEAN NOT NULL,
+  observed VARCHAR,
+  checked_at TIMESTAMP NOT NULL
+);
 -- @statement: create the tiles
-CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__49e6a41a" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__98c70285" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
   "last_word" VARCHAR,
@@ -25,7 +41,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__49e6a41a" (
   "price__count" BIGINT
 );
 -- @statement: create the history
-CREATE TABLE IF NOT EXISTS "features"."purchases__history__49e6a41a" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__history__98c70285" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -34,10 +50,24 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history__49e6a41a" (
   "cost_sum_1d" DECIMAL(38,2),
   "price_mean_1d_offset_1d" DOUBLE,
   "last_word" VARCHAR,
-  version BIGINT NOT NULL
+  version BIGINT NOT NULL,
+  recorded_from TIMESTAMP NOT NULL
+);
+-- @statement: create the history that was replaced
+CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__98c70285" (
+  "k" VARCHAR NOT NULL,
+  valid_from TIMESTAMP NOT NULL,
+  expires_at TIMESTAMP,
+  "count_1h" BIGINT,
+  "count_1d" BIGINT,
+  "cost_sum_1d" DECIMAL(38,2),
+  "price_mean_1d_offset_1d" DOUBLE,
+  "last_word" VARCHAR,
+  recorded_from TIMESTAMP NOT NULL,
+  recorded_to TIMESTAMP NOT NULL
 );
 -- @statement: create the newest rows
-CREATE TABLE IF NOT EXISTS "features"."purchases__latest__49e6a41a" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__latest__98c70285" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -50,15 +80,15 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__latest__49e6a41a" (
   is_deleted BOOLEAN NOT NULL
 );
 -- @statement: create the head
-CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__49e6a41a" (
+CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__98c70285" (
   version BIGINT NOT NULL,
   frontier TIMESTAMP NOT NULL,
   earlier_frontier TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL
 );
 -- @statement: fill the head
-INSERT INTO "_plane"."head__features__purchases__49e6a41a"
+INSERT INTO "_plane"."head__features__purchases__98c70285"
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', ''
-WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__49e6a41a");
+WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__98c70285");
 -- @statement: create the table of doors
 CREATE TABLE IF NOT EXISTS "_plane"."doors" (feature_view VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL);

@@ -14,7 +14,13 @@ SELECT
   1 AS "row__input",
   CASE WHEN (amt > 0
 ) THEN "cost" END AS "cost__input",
-  "price" AS "price__input"
+  "price" AS "price__input",
+  CASE WHEN "k" IS NULL THEN '' END AS "plane__expectation__0",
+  CASE WHEN NOT (CAST("price" AS DOUBLE) >= CAST(0.0 AS DOUBLE) AND CAST("price" AS DOUBLE) <= CAST(1000.0 AS DOUBLE)) THEN CAST(CAST("price" AS DOUBLE) AS VARCHAR) END AS "plane__expectation__1",
+  CAST("k" AS VARCHAR) AS "plane__expectation__2__0",
+  make_timestamp(epoch_us("ts")) AS "plane__expectation__2__1",
+  CASE WHEN NOT (amt * price < 1e9
+) THEN '' END AS "plane__expectation__3"
 FROM plane_rows
 WHERE (make_timestamp(epoch_us("ts")) >= TIMESTAMP '{{ plane.read_start }}' AND make_timestamp(epoch_us("ts")) < TIMESTAMP '{{ plane.end }}') OR make_timestamp(epoch_us("ts")) IS NULL
 ;

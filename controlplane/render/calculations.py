@@ -1,0 +1,48 @@
+"""The SQL of calculations: over the finished rows of a training set, and over rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from controlplane import naming
+from controlplane.registry.manifest import CalculationSpec, Manifest, ServiceSpec
+from controlplane.render.dialects import DUCKDB, Dialect
+
+
+def added(d: Dialect, rows: str, calculations: Sequence[CalculationSpec]) -> str:
+    """A query: the rows of a relation, with each calculation as one column more.
+
+    One may need those before it, so each is a query over the last.
+    """
+    query = rows
+    for number, one in enumerate(calculations):
+        relation = query if number == 0 else f"({query}\n)"
+        value = d.cast(f"({one.expression}\n)", one.type)  # users may end an expression with a comment
+        query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
+    return query
+
+
+def kinds(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
+    """The type of every feature of the service and of its calculations, by full name, in order."""
+    found = {}
+    for view_name, feature_name in service.features:
+        feature = next(f for f in manifest.view(view_name).features if f.name == feature_name)
+        found[naming.feature(view_name, feature_name)] = feature.type
+    return found | {c.name: c.type for c in service.calculations}
+
+
+def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...], str]:
+    """The features that the service's calculations need, and a query of the embedded DuckDB.
+
+    It takes one list for each of these features, with one item for each row, and gives the calculations of each row.
+    """
+    d, types = DUCKDB, kinds(manifest, service)
+    calculated = {c.name for c in service.calculations}
+    needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
+    inputs = tuple(name for name in types if name in needed)
+    lists = [f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}" for n, name in enumerate(inputs, 1)]
+    # Also where nothing is needed, there is a row for each item.
+    lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
+    query = added(d, f"(SELECT {', '.join(lists)})", service.calculations)
+    names = ", ".join(d.quote(c.name) for c in service.calculations)
+    return inputs, f"SELECT {names} FROM ({query}\n) AS rows"

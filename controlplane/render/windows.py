@@ -1,0 +1,150 @@
+"""Windows in SQL: which tiles a window holds, as a frame over a key's tiles and moments, and when a tile comes or goes.
+
+The tiles of a key and the moments at which values are wanted stand on one line of time, ordered by `moment` (a tile's
+is its start). A frame ends one tile before the current row: at T it holds tiles that begin before T, and no moment has
+a state of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from controlplane.registry.manifest import (
+    AggregateSpec,
+    CalendarWindow,
+    LifetimeWindow,
+    SeriesWindow,
+    SlidingWindow,
+    ViewSpec,
+)
+from controlplane.registry.schedule import depth, read_start
+from controlplane.registry.windows import LAST_YEAR
+from controlplane.render.dialects import Dialect
+from controlplane.types import MICROSECOND
+
+Calendar = tuple[str, str]
+"""A unit and a zone."""
+
+
+def calendars(view: ViewSpec) -> list[Calendar]:
+    """The calendars that a view's windows need; their places number the columns `period_<place>`."""
+    windows = [aggregate.window for aggregate in view.aggregates]
+    return list(dict.fromkeys((w.unit, w.zone) for w in windows if isinstance(w, CalendarWindow)))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Which rows a window function sees: its OVER clause, and a condition on top of it (empty: none)."""
+
+    over: str
+    condition: str = ""
+
+
+class Frames:
+    """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time apart."""
+
+    def __init__(self, view: ViewSpec, keys: Sequence[str], dialect: Dialect) -> None:
+        self._view = view
+        self._keys = ", ".join(keys)
+        self._d = dialect
+        self._calendars = calendars(view)
+
+    def of(self, aggregate: AggregateSpec) -> list[Frame]:
+        """The frames of an aggregate: one, or one for each step of a series, oldest first."""
+        match aggregate.window:
+            case SlidingWindow(length):
+                return [self._sliding(length, aggregate.offset)]
+            case SeriesWindow(length, step, steps):
+                return [self._sliding(length, aggregate.offset - back * step) for back in reversed(range(steps))]
+            case LifetimeWindow():
+                last = self._d.span(self._view.tile - aggregate.offset)
+                over = (
+                    f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING AND {last} PRECEDING"
+                )
+                return [Frame(f"OVER ({over})", f"moment >= {self._d.instant(self._view.start)}")]
+            case CalendarWindow(unit, zone, count, ago):
+                return [self._calendar(f"period_{self._calendars.index((unit, zone))}", count, ago)]
+
+    def _sliding(self, length: timedelta, offset: timedelta) -> Frame:
+        first, last = (self._d.span(duration - offset) for duration in (length, self._view.tile))
+        over = f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN {first} PRECEDING AND {last} PRECEDING"
+        return Frame(f"OVER ({over})")
+
+    def _calendar(self, period: str, count: int, ago: int) -> Frame:
+        if not ago:
+            last = self._d.span(self._view.tile)
+            order = f"ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING AND {last} PRECEDING"
+            return Frame(f"OVER (PARTITION BY {self._keys}, {period} {order})")
+        order = f"ORDER BY {period} RANGE BETWEEN {ago + count - 1} PRECEDING AND {ago} PRECEDING"
+        return Frame(f"OVER (PARTITION BY {self._keys} {order})")
+
+
+def shifts(view: ViewSpec) -> list[timedelta]:
+    """How long after a tile's start a value may change, before rounding up to the schedule.
+
+    A tile enters a window at I - O and leaves it at W - O + I (the first instant whose window no longer holds its
+    start); a row feature changes when its tile is complete.
+    """
+    tile = view.schedule if view.static else view.tile
+    found = {tile} if view.attributes else set()
+    for aggregate in view.aggregates:
+        match aggregate.window:
+            case SlidingWindow(length):
+                found |= {tile - aggregate.offset, length - aggregate.offset + tile}
+            case SeriesWindow(length, step, steps):
+                for back in range(steps):
+                    enters = tile - aggregate.offset + back * step
+                    found |= {enters, enters + length}
+            case LifetimeWindow():
+                found |= {tile - aggregate.offset}
+            case CalendarWindow(ago=0):
+                found |= {tile}
+            case CalendarWindow():
+                pass
+    return sorted(found)
+
+
+def turns(view: ViewSpec) -> list[tuple[int, int, timedelta]]:
+    """When tiles come and go with the calendar: (place of the calendar, periods after the tile's own, longest)."""
+    places = {calendar: place for place, calendar in enumerate(calendars(view))}
+    found = set()
+    for aggregate in view.aggregates:
+        if isinstance(window := aggregate.window, CalendarWindow):
+            place = places[window.unit, window.zone]
+            later = {window.ago, window.ago + window.count} - {0}
+            found |= {(place, periods, depth(view)) for periods in later}
+    return sorted(found)
+
+
+def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: Dialect) -> str:
+    """A query for the periods of a calendar: `number`, counted without a gap, and `starts_at`, where it begins.
+
+    Only periods from `since` to `until`, and a few beside, are there. A period begins with the first instant of its
+    local first day; a day that a zone leaves out is none.
+    """
+    unit, zone = calendar
+    [spec] = [spec for spec in view.zones if spec.name == zone]
+    oldest = (read_start(view) - depth(view) - timedelta(days=62)).date()
+    first, last = _ordinal(unit, oldest), _ordinal(unit, date(LAST_YEAR, 1, 1))
+    begins, ends = (d.period_start(unit, number) for number in ("number", "number + 1"))
+    overs = [changed for changed, _ in spec.offsets[1:]]
+    regimes = ", ".join(
+        f"({d.instant(changed)}, {d.instant(over)}, {offset // MICROSECOND})"
+        for (changed, offset), over in zip(spec.offsets, [*overs, datetime(9999, 1, 1)], strict=True)  # noqa: DTZ001
+    )
+    return f"""SELECT row_number() OVER (ORDER BY starts_at) AS number, starts_at FROM (
+    SELECT begins, min(greatest(since, {d.minus_micros("begins", "micros")})) AS starts_at FROM (
+      SELECT {begins} AS begins, {ends} AS ends FROM ({d.numbers(first, last)}) AS numbers
+    ) AS periods CROSS JOIN (VALUES {regimes}) AS regimes(since, until, micros)
+    WHERE begins > {since} AND begins < {d.plus(until, timedelta(days=2))}
+      AND greatest(since, {d.minus_micros("begins", "micros")}) < least(until, {d.minus_micros("ends", "micros")})
+    GROUP BY begins
+  ) AS found"""
+
+
+def _ordinal(unit: str, day: date) -> int:
+    """The number of the period that holds a day: 0 holds 1970-01-01, for weeks the Monday after it."""
+    days = (day - date(1970, 1, 1)).days
+    return {"day": days, "week": (days - 4) // 7, "month": (day.year - 1970) * 12 + day.month - 1}[unit]
