@@ -5,15 +5,24 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
-from tests.engine.oracle import Predicate, Row, RowFeature, View, WindowFeature
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Calendar,
+    Entity,
+    Series,
+    batch_feature_view,
+)
+from controlplane.oracle import Periods, Predicate, Row, RowFeature, View, WindowFeature
 from tests.engine.rig import micros, naive
 
 SECOND = 1_000_000
@@ -83,7 +92,18 @@ GRIDS = (  # schedule, and the tiles that divide it
     (DAY, (DAY, HOUR, 12 * HOUR)),
     (7 * DAY, (7 * DAY, DAY)),
 )
-ORIGINS = (micros("2024-01-04"), micros("1969-12-25"))  # Thursdays, where weekly grids begin
+ZONES = {  # the finest grid that meets the beginnings of a zone's days
+    "UTC": DAY,
+    "America/New_York": HOUR,
+    "Europe/Berlin": HOUR,
+    "Asia/Kolkata": 30 * MINUTE,
+    "America/Sao_Paulo": HOUR,
+    "Pacific/Apia": HOUR,
+}
+ORIGINS = (  # Thursdays, where weekly grids begin; some where clocks are changed, or a day is left out
+    *[micros("2024-01-04"), micros("1969-12-25")] * 2,
+    *[micros("2024-03-07"), micros("2024-10-31"), micros("2024-03-28"), micros("2018-11-01"), micros("2011-12-29")],
+)
 
 
 @dataclass(frozen=True)
@@ -123,27 +143,48 @@ def features(
             declared.append(Attribute(attribute, TYPES[attribute]))
             by_hand.append(RowFeature(attribute))
     for number in range(choice.randint(1, 3) if kind != "rows" else 0):
-        function = choice.choice(list(FUNCTIONS))
-        column = choice.choice(FUNCTIONS[function])
-        n = choice.randint(1, 4) if function.endswith("_n") else None
-        q = choice.choice([0, 0.25, 0.5, 0.9, 0.95, 1]) if function.endswith("percentile") else None
-        window = choice.choice([schedule, tile, 7 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule])
-        offset = choice.choice([0, 0, 0, 0, -tile, -schedule])
-        condition = choice.choice([None] * 2 * len(CONDITIONS) + list(CONDITIONS))
-        name = f"w{number}"
-        where, predicate = condition or (None, None)
-        aggregate = Aggregate(
-            function, column, windows=[text(window)], offset=text(offset), where=where, name=name, n=n, q=q
-        )
-        suffix = f"_offset_{shortest(-offset)}" if offset else ""
+        aggregate, windows = window_feature(choice, f"w{number}", tile, schedule)
         declared.append(aggregate)
-        by_hand.append(
-            WindowFeature(
-                f"{name}_{text(window)}{suffix}", function, column, window, offset, predicate, n or 0, q or 0.0
-            )
-        )
-    order = choice.sample(range(len(declared)), len(declared))
-    return [declared[i] for i in order], [by_hand[i] for i in order]
+        by_hand += windows
+    return declared, by_hand
+
+
+def window_feature(
+    choice: random.Random, name: str, tile: int, schedule: int
+) -> tuple[Aggregate, list[RowFeature | WindowFeature]]:
+    """An aggregate with one window of any kind; with a second key it is two features."""
+    function = choice.choice(list(FUNCTIONS))
+    column = choice.choice(FUNCTIONS[function])
+    n = choice.randint(1, 4) if function.endswith("_n") else None
+    q = choice.choice([0, 0.25, 0.5, 0.9, 0.95, 1]) if function.endswith("percentile") else None
+    where, predicate = choice.choice([None] * 2 * len(CONDITIONS) + list(CONDITIONS)) or (None, None)
+    length = choice.choice([schedule, tile, 7 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule])
+    offset = choice.choice([0, 0, 0, 0, -tile, -schedule])
+    window: str | Series | Calendar = text(length)
+    label = text(length)
+    rest: dict[str, Any] = {"window": length}
+    kind = choice.choice(["sliding"] * 5 + ["lifetime", "series", "calendar", "calendar"])
+    zones = [zone for zone, finest in ZONES.items() if finest % tile == 0]
+    if kind == "series" and not function.endswith("_n"):
+        steps, step = choice.randint(2, 4), choice.choice([length, tile, 2 * tile])
+        window = Series(text(length), steps, text(step))
+        label += f"_x{steps}" + (f"_every_{text(step)}" if step != length else "")
+        rest |= {"steps": steps, "step": step}
+    elif kind == "calendar" and zones:
+        unit, ago = choice.choice(["day", "day", "week", "month"]), choice.choice([0, 0, 1, 2])
+        count, zone = choice.randint(1, 3) if ago else 1, choice.choice(zones)
+        window, offset = Calendar(unit, zone, count, ago), 0
+        label = (f"{count}{unit}" if count > 1 else unit) + (f"_ago_{ago}" if ago else "")
+        rest = {"window": None, "periods": Periods(unit, zone, count, ago)}
+    elif kind == "lifetime":
+        window, label, rest = "lifetime", "lifetime", {"window": None}
+    by = choice.choice([None] * 5 + ["s", "i", "b", "y"]) if "steps" not in rest else None
+    aggregate = Aggregate(
+        function, column, windows=[window], offset=text(offset), where=where, name=name, n=n, q=q, by=by
+    )
+    full = name + (f"_by_{by}_" if by else "_") + label + (f"_offset_{shortest(-offset)}" if offset else "")
+    by_hand = WindowFeature(full, function, column, offset=offset, where=predicate, n=n or 0, q=q or 0.0, by=by, **rest)
+    return aggregate, [by_hand, *([replace(by_hand, name=f"{full}_keys", lists_keys=True)] if by else [])]
 
 
 def shortest(duration: int) -> str:
@@ -167,7 +208,10 @@ def definition_of(choice: random.Random) -> tuple[BatchFeatureView, View]:
     delay = 0 if static else choice.choice([0, 0, 1, 30 * MINUTE, schedule, schedule + 7])
     ttl = choice.choice([None, schedule, 2 * schedule]) if kind == "rows" else None
     tie_breaker = choice.choice([[], ["tie"]])
-    start = choice.choice(ORIGINS) + choice.randint(0, 3) * schedule
+    phase = choice.choice([0, 0, 0, tile if tile < schedule else 0, schedule // 5 // SECOND * SECOND])
+    if any(isinstance(f, WindowFeature) and f.periods is not None for f in by_hand):
+        phase = 0
+    start = choice.choice(ORIGINS) + choice.randint(0, 3) * schedule + phase
     events = BatchSource("events", table="raw.events", timestamp=None if static else "ts", settling_delay=text(delay))
 
     @batch_feature_view(
@@ -178,18 +222,32 @@ def definition_of(choice: random.Random) -> tuple[BatchFeatureView, View]:
         start=naive(start).isoformat(),
         ttl=None if ttl is None else text(ttl),
         aggregation_interval=text(tile),
+        phase=text(phase),
         tie_breaker=tie_breaker,
         owner="team",
     )
     def subject(events):
         return f"SELECT * FROM {events}"
 
-    return subject, View(keys, None if static else "ts", by_hand, schedule, start, delay, ttl, tie_breaker)
+    return subject, View(keys, None if static else "ts", by_hand, schedule, start, delay, ttl, tie_breaker, phase)
+
+
+def depth(view: View) -> int:
+    """How far before the end of its first interval a view reads."""
+    longest = {"day": 2 * DAY, "week": 8 * DAY, "month": 32 * DAY}
+    found = [0]
+    for feature in view.features:
+        if isinstance(feature, WindowFeature):
+            length = (feature.window or 0) + max(feature.steps - 1, 0) * feature.step
+            if feature.periods is not None:
+                length = (feature.periods.count + feature.periods.ago) * longest[feature.periods.unit]
+            found.append(length - feature.offset)
+    return max(found)
 
 
 def event_time(choice: random.Random, view: View, intervals: int) -> int:
     """An event time that decides something, or any: on the grid, beside it, before the start, after the end."""
-    longest = max((f.window - f.offset for f in view.features if isinstance(f, WindowFeature)), default=0)
+    longest = depth(view)
     step = choice.choice([view.schedule, MINUTE, view.schedule // 5])
     first, last = -(longest + view.schedule) // step, (intervals + 1) * view.schedule // step
     steps = choice.randint(first, last) if choice.random() < 0.3 else choice.randint(0, max(last * 2 // 3, 1))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane import ledger
-from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
+from controlplane.definitions import BatchFeatureView, BatchSource, Calculation, Entity, FeatureService
 from controlplane.ports import Warehouse
 from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
@@ -30,6 +30,17 @@ EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DuckDB gives naive timestamps in 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 SUBJECT = BatchSource("events", table="raw.events", timestamp="ts")
+ARROW = {
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "BLOB": pa.binary(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "DECIMAL(12,2)": pa.decimal128(12, 2),
+}
 
 
 def micros(text: str) -> int:
@@ -47,9 +58,11 @@ def interval(start: int, end: int) -> Interval:
     return Interval(naive(start).replace(tzinfo=UTC), naive(end).replace(tzinfo=UTC))
 
 
-def compiled(views: Sequence[BatchFeatureView], warehouse: Warehouse) -> Manifest:
+def compiled(
+    views: Sequence[BatchFeatureView], warehouse: Warehouse, calculations: Sequence[Calculation] = ()
+) -> Manifest:
     """The manifest of some views, of the entities and sources that they name, and of a service `all` of them."""
-    service = FeatureService("all", features=views, owner="team")
+    service = FeatureService("all", features=[*views, *calculations], owner="team")
     definitions = Definitions(views=list(views), services=[service])
     for view in views:
         definitions.entities += [e for e in view.entities if not known(e, definitions.entities)]
@@ -73,13 +86,15 @@ class Rig:
         *,
         path: str = ":memory:",
         rows: Sequence[Mapping[str, Any]] = (),
+        warehouse: DuckDBWarehouse | None = None,
+        calculations: Sequence[Calculation] = (),
     ) -> None:
-        self.warehouse: DuckDBWarehouse = connect(path=path)
+        self.warehouse: DuckDBWarehouse = warehouse or connect(path=path)
         self.columns = columns
         spelled = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
         self.run("CREATE SCHEMA IF NOT EXISTS raw", f"CREATE TABLE IF NOT EXISTS raw.events ({spelled})")
         self.add(rows)
-        self.manifest = compiled([view], self.warehouse)
+        self.manifest = compiled([view], self.warehouse, calculations)
         self.view: ViewSpec = self.manifest.views[0]
         self.use(self.manifest)
         self.warehouse.execute(split(self.sql["setup"]))
@@ -112,10 +127,24 @@ class Rig:
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows to the raw table."""
-        if rows:
-            marks = ", ".join("?" for _ in self.columns)
-            values = [[row.get(name) for name in self.columns] for row in rows]
-            raw(self.warehouse).executemany(f"INSERT INTO raw.events VALUES ({marks})", values).fetchall()
+        self._insert("raw.events", self.columns, rows)
+
+    def _insert(self, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """As Arrow where the types allow it: the driver takes a row of values in milliseconds, a table in no more."""
+        names = list(columns)
+        if not rows:
+            return
+        if all(kind in ARROW for kind in columns.values()):
+            fields = pa.schema([(name, ARROW[columns[name]]) for name in names])
+            arrow = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows], schema=fields)
+            connection = raw(self.warehouse)
+            connection.register("plane_added", arrow)
+            connection.execute(f"INSERT INTO {table} SELECT * FROM plane_added").fetchall()
+            connection.unregister("plane_added")
+            return
+        marks = ", ".join("?" for _ in names)
+        values = [[row.get(name) for name in names] for row in rows]
+        raw(self.warehouse).executemany(f"INSERT INTO {table} VALUES ({marks})", values).fetchall()
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Make these the raw table's rows."""
@@ -137,15 +166,35 @@ class Rig:
             name = f'features."subject__latest__{self.view.fingerprint}"'
         return records(self.warehouse, f"SELECT * FROM {name} ORDER BY ALL")
 
-    def training_set(self, spine: Sequence[tuple[Sequence[Any], int]]) -> list[dict[str, Any]]:
+    def training_set(
+        self,
+        spine: Sequence[tuple[Sequence[Any], int]],
+        *,
+        as_of: str = "scheduled",
+        allow_gaps: bool = False,
+        from_source: bool = False,
+    ) -> list[dict[str, Any]]:
         """The features at each key and instant of the spine, in its order, as a training set gives them."""
-        keys = ", ".join(f'"{name}" {self.columns[name]}' for name, _ in self.view.keys)
-        self.run(f"CREATE OR REPLACE TABLE raw.spine (number INTEGER, asked TIMESTAMP, {keys})")
-        marks = ", ".join("?" for _ in (0, 0, *self.view.keys))
-        rows = [[number, naive(at), *key] for number, (key, at) in enumerate(spine)]
-        raw(self.warehouse).executemany(f"INSERT INTO raw.spine VALUES ({marks})", rows).fetchall()
+        keys = [name for name, _ in self.view.keys]
+        columns = {"number": "INTEGER", "asked": "TIMESTAMP", **{name: self.columns[name] for name in keys}}
+        spelled = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+        self.run(f"CREATE OR REPLACE TABLE raw.spine ({spelled})")
+        rows = [
+            {"number": number, "asked": naive(at), **dict(zip(keys, key, strict=True))}
+            for number, (key, at) in enumerate(spine)
+        ]
+        self._insert("raw.spine", columns, rows)
         made = datasets.create(
-            self.manifest, self.warehouse, name="looks", service="all", spine="raw.spine", time="asked", created_by="us"
+            self.manifest,
+            self.warehouse,
+            name="looks",
+            service="all",
+            spine="raw.spine",
+            time="asked",
+            created_by="us",
+            as_of=as_of,
+            allow_gaps=allow_gaps,
+            from_source=from_source,
         )
         found = records(self.warehouse, f"SELECT * FROM {made.table}")
         assert [row["number"] for row in found] == list(range(len(spine)))

@@ -141,6 +141,14 @@ def test_rows_without_a_key_or_a_time_are_dropped_and_counted() -> None:
         assert [r["amt_sum_1d"] for r in rig.table()] == [1]
 
 
+def test_rows_of_no_time_are_told_of_by_every_run() -> None:
+    with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01"), row("01-01") | {"ts": None}]) as rig:
+        for day in range(2):
+            done = rig.materialize(START + day * DAY, START + (day + 1) * DAY)
+            assert done.warnings == ["1 rows of the sources have no event time: no run reads them"]
+            assert done.dropped_count == 0
+
+
 def test_a_view_s_first_rows_may_not_all_be_dropped() -> None:
     with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01", k=None)]) as rig:
         with pytest.raises(CheckFailed, match="all 1 rows of the interval lack a key or an event time"):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view
+from controlplane.naming import PARTS
 from controlplane.render.program import to_json
 from tests.engine import victim
 from tests.engine.rig import Rig, interval, micros
@@ -82,7 +83,7 @@ def run(target: Callable[..., Any], *arguments: Any) -> BaseProcess:
 def test_a_killed_run_is_mended_by_the_next(prepare: Callable[[Path], Rig], last_day: int, tmp_path: Path) -> None:
     with prepare(tmp_path / "start.duckdb") as rig:
         program, sql = to_json(rig.program), rig.sql
-        names = [f'features."subject__{part}__{rig.view.fingerprint}"' for part in ("tiles", "history", "latest")]
+        names = [f'features."subject__{part}__{rig.view.fingerprint}"' for part in PARTS]
         names += ["_plane.ledger", rig.program.head]
     span = interval(START, START + last_day * DAY)
     untouched = victim.tables(str(tmp_path / "start.duckdb"), names)

@@ -51,7 +51,7 @@ def compute(path: str, program: str, sql: dict[str, str], span: Interval, last: 
 def tables(path: str, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """The tables' rows without what names runs; names of stages that are still there."""
     warehouse = connect(path=path)
-    other = {"version", "run_id", "published_at", "earlier_frontier"}
+    other = {"version", "recorded_from", "recorded_to", "run_id", "published_at", "earlier_frontier"}
     try:
         found = {
             name: [

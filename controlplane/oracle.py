@@ -1,7 +1,7 @@
 """What a batch feature view must say, by brute force over the raw rows; written from the docs, not from the SQL.
 
-It shares no code with the product and is slow on purpose: every value is looked for among all rows. Instants and
-durations are whole microseconds since the Unix epoch; a row is a dictionary.
+It shares no code with the rest and is slow on purpose: every value is looked for among all rows. Instants and
+durations are whole microseconds since the Unix epoch; a row is a dictionary. Nothing is imported from other rooms.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 Row = Mapping[str, Any]
 Predicate = Callable[[Row], bool | None]
@@ -26,17 +29,43 @@ class RowFeature:
 
 
 @dataclass(frozen=True)
+class Periods:
+    """`count` periods of a zone's calendar, the last one `ago` before the one that T lies in; unit day, week, month."""
+
+    unit: str
+    zone: str
+    count: int
+    ago: int
+
+
+@dataclass(frozen=True)
 class WindowFeature:
-    """A function over `[T - window, T)` with T shifted by `offset` (not positive); `column` None counts rows."""
+    """A function over `[T - window, T)` with T shifted by `offset` (not positive); `column` None counts rows.
+
+    `window` None begins at the view's start; `periods` are those of a calendar instead. With `steps` the value is the
+    list of that many windows, each ending `step` after the one before. With `by` it is the list of what the function
+    gives for each of that column's values in the window, or of these values themselves (`lists_keys`).
+    """
 
     name: str
     function: str
     column: str | None
-    window: int
+    window: int | None
     offset: int = 0
     where: Predicate | None = None
     n: int = 0
     q: float = 0.0
+    steps: int = 0
+    step: int = 0
+    periods: Periods | None = None
+    by: str | None = None
+    lists_keys: bool = False
+
+    def nothing(self) -> Any:
+        """Its value where there is no row at all."""
+        if self.by is not None:
+            return []
+        return [empty(self.function)] * self.steps if self.steps else empty(self.function)
 
 
 @dataclass(frozen=True)
@@ -51,10 +80,11 @@ class View:
     delay: int = 0
     ttl: int | None = None
     tie_breaker: Sequence[str] = ()
+    phase: int = 0
 
     def nothing(self) -> dict[str, Any]:
         """The values of an entity that nothing is known of."""
-        return {f.name: empty(f.function) if isinstance(f, WindowFeature) else None for f in self.features}
+        return {f.name: f.nothing() if isinstance(f, WindowFeature) else None for f in self.features}
 
     def value(self, rows: Sequence[Row], key: Sequence[Any], at: int) -> dict[str, Any]:
         """Every feature of one entity as it may be known at the instant `at`."""
@@ -78,7 +108,10 @@ class View:
         if self.time is None:
             return self.start
         event_time: int = row[self.time]
-        return event_time // self.schedule * self.schedule + self.schedule + self.delay
+        return self._floor(event_time) + self.schedule + self.delay
+
+    def _floor(self, instant: int) -> int:
+        return (instant - self.phase) // self.schedule * self.schedule + self.phase
 
     def _newest(self, own: Sequence[Row], at: int) -> Row | None:
         visible = [
@@ -98,18 +131,79 @@ class View:
         return [self._effective(row), self._event_time(row), *(sortable(row[column]) for column in order)]
 
     def _windowed(self, feature: WindowFeature, own: Sequence[Row], at: int) -> Any:
-        computed = (at - self.delay) // self.schedule * self.schedule
+        computed = self._floor(at - self.delay)
         if computed < self.start + self.schedule:
-            return self.nothing()[feature.name]
-        end = computed + feature.offset
-        inside = [row for row in own if end - feature.window <= self._event_time(row) < end]  # type: ignore[operator]
+            return feature.nothing()
         if feature.where is not None:
-            inside = [row for row in inside if feature.where(row) is True]
+            own = [row for row in own if feature.where(row) is True]
+        if feature.steps:
+            ends = [computed + feature.offset - back * feature.step for back in reversed(range(feature.steps))]
+            return [self._over(feature, own, end - (feature.window or 0), end) for end in ends]
+        if feature.periods is not None:
+            start, end = bounds(feature.periods, computed)
+        else:
+            end = computed + feature.offset
+            start = self.start if feature.window is None else end - feature.window
+        if feature.by is None:
+            return self._over(feature, own, start, end)
+        inside = [row for row in self._inside(own, start, end) if row[feature.by] is not None]
+        values = sorted(different([row[feature.by] for row in inside]), key=sortable)
+        if feature.lists_keys:
+            return values
+        return [
+            self._over(feature, [row for row in inside if row[feature.by] == value], start, end) for value in values
+        ]
+
+    def _inside(self, own: Sequence[Row], start: int, end: int) -> list[Row]:
+        return [row for row in own if start <= self._event_time(row) < end]  # type: ignore[operator]
+
+    def _over(self, feature: WindowFeature, own: Sequence[Row], start: int, end: int) -> Any:
+        inside = self._inside(own, start, end)
         if feature.column is None:
             return len(inside)
         order = ["", *self.tie_breaker, feature.column]
         inside.sort(key=lambda row: [self._event_time(row), *(sortable(row[column]) for column in order[1:])])
         return aggregate(feature, [row[feature.column] for row in inside])
+
+
+def bounds(periods: Periods, end: int) -> tuple[int, int]:
+    """Where the window of a calendar begins and ends at T: found day by day on the zone's own clocks."""
+    zone = ZoneInfo(periods.zone)
+    now = _first_day(periods.unit, _local_day(end, zone))
+    first = _back(periods.unit, now, periods.ago + periods.count - 1, zone)
+    if not periods.ago:
+        return _begins(first, zone), end
+    return _begins(first, zone), _begins(_back(periods.unit, now, periods.ago - 1, zone), zone)
+
+
+def _back(unit: str, first: date, count: int, zone: ZoneInfo) -> date:
+    """The first day of the period so many before; a day that the zone left out is none."""
+    for _ in range(count):
+        begins = _begins(first, zone)
+        while _begins(first, zone) == begins:
+            first = _first_day(unit, first - timedelta(days=1))
+    return first
+
+
+def _local_day(instant: int, zone: ZoneInfo) -> date:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(zone).date()
+
+
+def _first_day(unit: str, day: date) -> date:
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if unit == "month" else day
+
+
+@lru_cache(maxsize=10_000)
+def _begins(day: date, zone: ZoneInfo) -> int:
+    """The first instant of a local day, by halving: days do not run backwards."""
+    guess = (day - date(1970, 1, 1)).days * 86_400_000_000
+    low, high = guess - 2 * 86_400_000_000, guess + 2 * 86_400_000_000
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _local_day(middle, zone) < day else (low, middle)
+    return high
 
 
 def empty(function: str) -> Any:

@@ -1,0 +1,226 @@
+"""Mistakes that a renderer could make, each a replacement in the SQL it renders: every one must be noticed."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from controlplane.oracle import RowFeature, View, WindowFeature
+from controlplane.ports import Statement
+from tests.engine import cases
+from tests.engine.differential import SEEDS, Altered, Lab, Outcome
+
+Replacement = str | Callable[[re.Match[str]], str]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake.
+
+    Args:
+        name: what the mistake is.
+        pattern: the text that it changes, as a regular expression over one statement.
+        replacement: what stands there instead.
+        statement: a part of the name of the statements that it is made in.
+        shows: whether a view could show it at all.
+    """
+
+    name: str
+    pattern: str
+    replacement: Replacement
+    statement: str = ""
+    shows: Callable[[View], bool] = lambda _: True
+
+    def alter(self, statement: Statement) -> str:
+        """The statement with the mistake in it."""
+        if self.statement not in statement.name:
+            return statement.sql
+        return re.sub(self.pattern, self.replacement, statement.sql, flags=re.DOTALL)
+
+
+def _windows(view: View) -> list[WindowFeature]:
+    return [feature for feature in view.features if isinstance(feature, WindowFeature)]
+
+
+def _has(*functions: str) -> Callable[[View], bool]:
+    return lambda view: any(feature.function.startswith(functions) for feature in _windows(view))
+
+
+def _rows(view: View) -> bool:
+    return view.time is not None and any(isinstance(feature, RowFeature) for feature in view.features)
+
+
+def _shorter(match: re.Match[str]) -> str:
+    return f"BETWEEN INTERVAL {int(match[1]) - 1} MICROSECONDS PRECEDING"
+
+
+def _any(true: Callable[[WindowFeature], object]) -> Callable[[View], bool]:
+    return lambda view: any(true(feature) for feature in _windows(view))
+
+
+HISTORY, TILES, TRAINING = "insert the changed history", "insert the interval's tiles", "create the training set"
+
+MUTANTS = (
+    Mutant(
+        "a window holds the tile that begins at its end",
+        r"AND INTERVAL \d+ MICROSECONDS PRECEDING",
+        "AND INTERVAL 0 MICROSECONDS PRECEDING",
+        HISTORY,
+        _any(lambda feature: feature.periods is None),
+    ),
+    Mutant(
+        "a window loses the tile that begins at its start",
+        r"BETWEEN INTERVAL (\d+) MICROSECONDS PRECEDING",
+        _shorter,
+        HISTORY,
+        _any(lambda feature: feature.window is not None),
+    ),
+    Mutant("an interval loses the row at its start", r">= TIMESTAMP", "> TIMESTAMP", "stage the interval's rows"),
+    Mutant(
+        "a tile that leaves a window changes nothing",
+        r", \(INTERVAL \d+ MICROSECONDS\)(?=\) AS shifts)",
+        "",
+        HISTORY,
+        _has(""),
+    ),
+    Mutant("the newest change point is left out", r"moment <= head\.frontier", "moment < head.frontier", HISTORY),
+    Mutant(
+        "the settling delay is ignored",
+        r"p\.moment \+ to_microseconds\(\d+\) AS valid_from",
+        "p.moment AS valid_from",
+        HISTORY,
+        lambda view: view.delay > 0,
+    ),
+    Mutant(
+        "an offset has the wrong sign",
+        r"AND INTERVAL (\d+) MICROSECONDS PRECEDING",
+        r"AND INTERVAL \1 MICROSECONDS FOLLOWING",
+        HISTORY,
+        _any(lambda feature: feature.offset),
+    ),
+    Mutant(
+        "a series runs backwards",
+        r"CAST\(\[(.*?)\] AS (\S+\[\])\)",
+        r"CAST(list_reverse([\1]) AS \2)",
+        HISTORY,
+        _any(lambda feature: feature.steps),
+    ),
+    Mutant(
+        "a calendar does not know its zone",
+        r"(', TIMESTAMP '[^']+', )-?\d+\)",
+        r"\g<1>0)",
+        HISTORY,
+        _any(lambda feature: feature.periods is not None and feature.periods.zone != "UTC"),
+    ),
+    Mutant(
+        "the values of a second key run backwards",
+        r"ORDER BY second\)",
+        "ORDER BY second DESC)",
+        HISTORY,
+        _any(lambda feature: feature.by),
+    ),
+    Mutant(
+        "a condition is ignored",
+        r"CASE WHEN \([^\n]*\n\) THEN (\S+) END",
+        r"\1",
+        "stage",
+        _any(lambda feature: feature.where),
+    ),
+    Mutant(
+        "a null is counted",
+        r'count\("\w+__input"\)',
+        "count(*)",
+        TILES,
+        _any(lambda feature: feature.function == "count" and feature.column),
+    ),
+    Mutant(
+        "variances are merged without their means",
+        re.escape(" + (b.mean - a.mean) * (b.mean - a.mean) * a.n * b.n / (a.n + b.n)"),
+        "",
+        HISTORY,
+        _has("var", "stddev"),
+    ),
+    Mutant("a sample's variance is divided by n", r"\.n - 1\)", ".n)", HISTORY, _has("var_samp", "stddev_samp")),
+    Mutant(
+        "what is equal counts twice",
+        r"list_distinct\(flatten\((\w+)\)\)",
+        r"flatten(\1)",
+        HISTORY,
+        _has("count_distinct"),
+    ),
+    Mutant(
+        "the first is the last",
+        r"\[1\] AS",
+        "[-1] AS",
+        HISTORY,
+        _any(lambda feature: feature.function == "first"),
+    ),
+    Mutant(
+        "values of equal time are taken as they come",
+        r'(ORDER BY event_time NULLS FIRST[^()]*?), ("\w+__input") NULLS FIRST',
+        r"\1, \2 DESC NULLS FIRST",
+        TILES,
+        _has("first", "last"),
+    ),
+    Mutant(
+        "text is ordered without its case",
+        r'\b(min|max)\(("s__input")\)',
+        r"arg_\1(\2, lower(\2))",
+        TILES,
+        _any(lambda feature: feature.function in ("min", "max") and feature.column == "s"),
+    ),
+    Mutant("the oldest row is the newest", "ORDER BY event_time DESC", "ORDER BY event_time ASC", TILES, _rows),
+    Mutant("ties go to the smallest", "DESC NULLS LAST", "ASC NULLS LAST", TILES, _rows),
+    Mutant("ties go to nulls", "DESC NULLS LAST", "DESC NULLS FIRST", TILES, _rows),
+    Mutant("a tile is seen a schedule late", r"p\.moment >= a\.tile_start", "p.moment > a.tile_start", HISTORY, _rows),
+    Mutant(
+        "intervals that run again add up",
+        r"\bWHERE tile_start",
+        "WHERE FALSE AND tile_start",
+        "remove the interval's tiles",
+    ),
+    Mutant("a join leaves out what is equal", r"plane_at >= ", "plane_at > ", TRAINING),
+    Mutant(
+        "time to live is not strict",
+        r"plane_at < (\w+)\.expires_at",
+        r"plane_at <= \1.expires_at",
+        TRAINING,
+        lambda view: view.ttl is not None,
+    ),
+)
+
+
+def telling(mutant: Mutant, seed: int) -> Iterator[int]:
+    """The numbers of cases whose views could show the mistake."""
+    for number in count(seed * SEEDS):
+        if mutant.shows(cases.definition_of(random.Random(number))[1]):
+            yield number
+
+
+@dataclass(frozen=True)
+class Caught:
+    """A mistake that was noticed: what a case said, after how many, and how many statements were changed in it."""
+
+    outcome: Outcome
+    tried: int
+    changes: int
+
+
+def hunt(mutant: Mutant, most: int, seed: int = 0) -> Caught | None:
+    """Make the mistake in one case after the other until one notices; None if none of `most` does."""
+    warehouse = Altered(mutant.alter)
+    lab = Lab(warehouse)
+    try:
+        for tried, number in zip(range(1, most + 1), telling(mutant, seed), strict=False):
+            warehouse.changes = 0
+            outcome = lab.play(number)
+            if outcome.mismatches:
+                return Caught(outcome, tried, warehouse.changes)
+            if outcome.broken:
+                raise AssertionError(f"{mutant.name}: that is no SQL: {outcome.broken}")
+        return None
+    finally:
+        lab.close()

@@ -1,0 +1,56 @@
+"""Random definitions over random data: every value is the oracle's, and mistakes of the renderer are noticed.
+
+`make verify CASES=10000 SEED=7` looks longer, `make verify CASE=7000000012` at one case alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import pytest
+
+from tests import verify
+from tests.engine.differential import MODES, SEEDS, Altered, Lab
+from tests.engine.mutants import MUTANTS, Mutant, hunt, telling
+
+CASES = 60
+MOST = 60  # cases that may pass before a mistake is noticed
+
+
+def test_every_value_is_the_oracle_s() -> None:
+    counts: Counter[tuple[str, str, str, bool]] = Counter()
+    lab = Lab()
+    for number in range(SEEDS, SEEDS + CASES):
+        outcome = lab.play(number)
+        assert not outcome.wrong, f"make verify CASE={number}"
+        counts.update(outcome.counts)
+    lab.close()
+    nulls = sum(count for (*_, null), count in counts.items() if null)
+    assert nulls < counts.total() / 2, counts
+    assert {mode for _, _, mode, _ in counts} == set(MODES)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_a_mistake_is_noticed(mutant: Mutant) -> None:
+    caught = hunt(mutant, MOST)
+    assert caught is not None, f"{MOST} cases do not notice it"
+    assert caught.changes > 0
+    lab = Lab()
+    assert not lab.play(caught.outcome.number).wrong
+    lab.close()
+
+
+def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify.main(["--cases", "2", "--seed", "3"], Lab()) == 0
+    right = capsys.readouterr().out
+    assert re.search(r"^2 cases, \d+ comparisons \(\d+% non-null\), 0 mismatches, seed 3$", right, re.MULTILINE)
+    delays = next(mutant for mutant in MUTANTS if "delay" in mutant.name)
+    number = next(telling(delays, 3))
+    wanted = ["--cases", str(number - 3 * SEEDS + 1), "--seed", "3"]
+    assert verify.main(wanted, Lab(Altered(delays.alter))) == 1
+    wrong = capsys.readouterr().out
+    assert f"case {number}: table, key" in wrong
+    assert f"replay with: make verify CASE={number}" in wrong
+    assert verify.main(["--case", str(number)]) == 0
+    assert ", 0 mismatches" in capsys.readouterr().out

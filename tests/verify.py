@@ -1,0 +1,172 @@
+"""`make verify`: random definitions over random data, as many as you like, every value compared with the oracle's.
+
+    make verify CASES=10000 SEED=7     the cases of a seed, on all cores
+    make verify CASE=7000000012        one case alone, with its definition, its rows and its mismatches
+    make verify MUTANTS=1              mistakes made on purpose, and how many cases it takes to notice each
+
+Exit code 1 if any value differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tests.engine import cases
+from tests.engine.differential import INTERVALS, MODES, SEEDS, Lab, Mismatch, Outcome, relevant
+from tests.engine.mutants import MUTANTS, hunt
+
+SHOWN = 10
+_CHUNK = 4
+_lab: list[Lab] = []  # of this process
+
+Counts = Counter[tuple[str, str, str, bool]]
+
+
+def _play(number: int) -> Outcome:
+    if not _lab:
+        _lab.append(Lab())
+    return _lab[0].play(number)
+
+
+def outcomes(seed: int, jobs: int, lab: Lab | None = None) -> Iterator[Outcome]:
+    """The cases of a seed in order, without end; refused ones are among them."""
+    numbers = count(seed * SEEDS)
+    if lab is not None:
+        yield from map(lab.play, numbers)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        # `imap` takes all numbers at once: they are given in portions, the next one before the last is done.
+        waiting: list[Iterable[Outcome]] = []
+        while True:
+            waiting.append(pool.imap(_play, list(islice(numbers, 16 * jobs)), chunksize=_CHUNK))
+            if len(waiting) > 1:
+                yield from waiting.pop(0)
+
+
+def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None = None) -> bool:
+    """Look at this many cases, and say what was found; whether all was right."""
+    counts: Counts = Counter()
+    wrong: list[Outcome] = []
+    refused = done = 0
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    began = time.monotonic()
+    with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
+        task = bars.add_task(f"seed {seed}", total=wanted)
+        found = outcomes(seed, jobs, lab)
+        for outcome in found:
+            if outcome.refused:
+                refused += 1
+                continue
+            counts.update(outcome.counts)
+            if outcome.wrong:
+                wrong.append(outcome)
+                what = outcome.broken or _told(outcome.mismatches[0])
+                console.print(f"case {outcome.number}: {what}", markup=False)
+            done += 1
+            bars.update(task, completed=done, description=f"seed {seed}, {len(wrong)} wrong")
+            if done == wanted:
+                break
+        found.close()  # type: ignore[attr-defined]
+    console.print(coverage(counts))
+    nulls = sum(count for (*_, null), count in counts.items() if null)
+    share = 100 * (1 - nulls / max(counts.total(), 1))
+    mismatches = sum(len(outcome.mismatches) for outcome in wrong)
+    rate = done / (time.monotonic() - began)
+    console.print(f"{rate:.1f} cases a second on {jobs} processes; {refused} refused definitions or runs did not count")
+    for outcome in wrong:
+        console.print(f"replay with: make verify CASE={outcome.number}")
+    broken = sum(bool(outcome.broken) for outcome in wrong)
+    errors = f", {broken} errors" if broken else ""
+    text = f"{done} cases, {counts.total()} comparisons ({share:.0f}% non-null), {mismatches} mismatches{errors}"
+    console.print(f"{text}, seed {seed}")
+    return not wrong
+
+
+def coverage(counts: Counts) -> Table:
+    """How often each function was compared over each kind of window in each mode, nulls left out."""
+    seen = {(function, window) for function, window, *_ in counts}
+    windows = sorted({window for _, window in seen})
+    table = Table("function", "mode", *windows, title="compared values that are not null", title_justify="left")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for function in sorted({function for function, _ in seen}):
+        for number, mode in enumerate(MODES):
+            cells = [f"{counts[function, w, mode, False]:,}" if (function, w) in seen else "" for w in windows]
+            table.add_row(function if number == 0 else "", mode, *cells)
+    return table
+
+
+def replay(number: int, console: Console) -> bool:
+    """Show one case with everything that explains it; whether all was right."""
+    case, outcome = cases.case_of(number, 1.0, INTERVALS), Lab().play(number)
+    console.print(f"case {number}: {case.intervals} intervals, {len(case.rows)} rows", markup=False)
+    console.print(case.view)
+    console.print(f"{outcome.counts.total()} comparisons, {len(outcome.mismatches)} mismatches")
+    for text in filter(None, (outcome.refused, outcome.broken)):
+        console.print(text, markup=False)
+    for mismatch in outcome.mismatches[:SHOWN]:
+        console.print(_told(mismatch), markup=False)
+    if len(outcome.mismatches) > SHOWN:
+        console.print(f"and {len(outcome.mismatches) - SHOWN} more")
+    for key in dict.fromkeys(mismatch.key for mismatch in outcome.mismatches[:SHOWN]):
+        console.print(f"the rows of {key}, times in microseconds since the epoch:", markup=False)
+        for row in relevant(case.view, case.rows, key):
+            console.print(f"  {row}", markup=False)
+    return not outcome.wrong
+
+
+def _told(found: Mismatch) -> str:
+    return (
+        f"{found.mode}, key {found.key}, at {found.at}: {found.feature} is {found.told!r}, should be {found.expected!r}"
+    )
+
+
+def mutants(seed: int, most: int, console: Console) -> bool:
+    """Make every mistake on purpose; whether all were noticed."""
+    table = Table("mistake", "noticed after", "first seen in", title=f"{len(MUTANTS)} mutants, seed {seed}")
+    missed = 0
+    for mutant in MUTANTS:
+        caught = hunt(mutant, most, seed)
+        if caught is None:
+            missed += 1
+            table.add_row(mutant.name, f"not after {most} cases", "")
+        else:
+            first = caught.outcome.mismatches[0]
+            table.add_row(mutant.name, f"{caught.tried} cases", f"{first.mode}: {first.feature}")
+    console.print(table)
+    console.print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} mutants caught, seed {seed}")
+    return not missed
+
+
+def main(arguments: Sequence[str] | None = None, lab: Lab | None = None) -> int:
+    """The command; its exit code. With a lab of the caller's, cases are played in it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.verify", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=1, help="which cases (1)")
+    parser.add_argument("--cases", type=int, default=1000, help="how many (1000); refused definitions do not count")
+    parser.add_argument("--case", type=int, help="this one alone, with details")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")
+    parser.add_argument("--mutants", action="store_true", help="mistakes made on purpose")
+    given = parser.parse_args(arguments)
+    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    if given.case is not None:
+        right = replay(given.case, console)
+    elif given.mutants:
+        right = mutants(given.seed, 100, console)
+    else:
+        right = search(given.seed, given.cases, given.jobs, console, lab)
+    return 0 if right else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
