@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controlplane import ledger, naming
 from controlplane.errors import PermanentError, PlaneError
@@ -27,7 +28,10 @@ from controlplane.render.dialects import dialect
 from controlplane.render.release import Release, digest_of
 from controlplane.render.statements import split
 from controlplane.render.views import qualified
-from controlplane.state import Deployment, StateStore
+from controlplane.state import Deployment
+
+if TYPE_CHECKING:
+    from controlplane.state.store import StateStore
 
 KEPT_RELEASES = 10
 """Releases that stay on disk, for runs that began with them and for a way back."""
@@ -232,7 +236,7 @@ def _unwritable(root: Path, error: OSError) -> PermanentError:
 
 def _close_doors(manifest: Manifest, view: str, warehouse: Warehouse) -> None:
     d = dialect(manifest.dialect)
-    doors = [qualified(d, manifest.schema, naming.door(view, part)) for part in ("", "history", "latest", "tiles")]
+    doors = [qualified(d, manifest.schema, naming.door(view, part)) for part in ("", *naming.PARTS)]
     statements = [Statement(f"drop {door}", f"DROP VIEW IF EXISTS {door}") for door in doors]
     table = qualified(d, naming.CONTROL_SCHEMA, "doors")
     name = d.text(f"{manifest.schema}.{view}")

@@ -13,15 +13,27 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from controlplane import settings
-from controlplane.errors import Location, MissingDriver, SettingsError
-from controlplane.ports import OnlineStore, Warehouse
+from controlplane.errors import (
+    DefinitionError,
+    Location,
+    MissingDriver,
+    PermanentError,
+    PlaneError,
+    Problems,
+    SettingsError,
+)
+from controlplane.ports import Calculator, OnlineStore, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
-from controlplane.state import StateStore
+from controlplane.render.calculations import in_memory
+from controlplane.state import Deployment, absent, glance
+
+if TYPE_CHECKING:
+    from controlplane.state.store import StateStore
 
 Embedded = Callable[[Path], str]
 """Starts the embedded online store of a project, unless it runs, and returns its URL."""
@@ -74,6 +86,35 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
         raise SettingsError(f"connector {kind!r}: {error}", hint=hint) from None
     return connect(**options)
+
+
+def open_calculator(query: str) -> Calculator:
+    """Get a query ready that computes over rows in memory.
+
+    Raises:
+        PlaneError: it can't be computed in this process.
+    """
+    calculator: Calculator = connector("calculator")(query=query)
+    return calculator
+
+
+def check_calculations(manifest: Manifest) -> None:
+    """Check that readers can compute every calculation in their own process.
+
+    Raises:
+        Problems: for each service, what can't be computed.
+    """
+    found: list[PlaneError] = []
+    for service in manifest.services:
+        if service.calculations:
+            try:
+                open_calculator(in_memory(manifest, service)[1]).close()
+            except PermanentError as error:
+                text = f"feature service {service.name!r} can't be read online: {error.message}"
+                hint = "use functions of the warehouse itself; those that users defined in it are not there"
+                found.append(DefinitionError(text, where=service.place.location(), hint=hint))
+    if found:
+        raise Problems(found)
 
 
 class Project:
@@ -158,13 +199,28 @@ class Project:
         self._opened.callback(store.close)
         return store
 
+    def calculator(self, query: str) -> Calculator:
+        """Get a query ready that computes over rows in memory; it is closed with the project."""
+        calculator = open_calculator(query)
+        self._opened.callback(calculator.close)
+        return calculator
+
     @cached_property
     def state(self) -> StateStore:
         """The record of what was deployed."""
+        # lazy: sqlalchemy takes longer to import than all else that most commands need
+        from controlplane.state.store import StateStore
+
         with self._blaming_settings():
             state = StateStore(self.environment.state, self.environment.project)
         self._opened.callback(state.close)
         return state
+
+    def deployed(self) -> Deployment | None:
+        """The current deployment; None before the first."""
+        environment = self.environment
+        found = glance(environment.state, environment.project, environment.name)
+        return found if found or absent(environment.state) else self.state.current(environment.name)
 
     def compile(self) -> Manifest:
         """Load and check every definition against the warehouse.
@@ -181,4 +237,6 @@ class Project:
             root=self.root,
         )
         definitions, problems = load(self.root, self.environment.definitions)
-        return compile_manifest(definitions, target, self.warehouse, problems)
+        manifest = compile_manifest(definitions, target, self.warehouse, problems)
+        check_calculations(manifest)
+        return manifest

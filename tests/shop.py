@@ -26,8 +26,13 @@ from controlplane.cli import app
 from controlplane.naming import namespace
 
 CHILDREN = multiprocessing.get_context("forkserver")
+# What commands load only when they need it is loaded once for all children.
 CHILDREN.set_forkserver_preload(
-    ["__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis", __name__]
+    [
+        *("__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis"),
+        *("controlplane.state.store", "controlplane.codec.batch", "sqlalchemy.dialects.sqlite", "alembic.command"),
+        *("pyarrow.compute", "sqlglot.dialects.duckdb", "pydantic", "rich.progress", "rich.table", __name__),
+    ]
 )
 
 NOW = "2024-01-05T00:00:00Z"

@@ -22,6 +22,7 @@ class RollUp(PartitionMapper):
     Args:
         upstream: the upstream view's schedule, such as `1h`.
         schedule: the reading view's, a multiple of it.
+        phase: how long after the epoch the reading view's grid begins.
         since: where the first upstream partition begins; earlier ones are not waited for.
         until: where the last one ends; later ones are not waited for.
     """
@@ -29,15 +30,18 @@ class RollUp(PartitionMapper):
     is_rollup = True
     wait_policy = WaitForAll()
 
-    def __init__(self, *, upstream: str, schedule: str, since: str | None = None, until: str | None = None) -> None:
+    def __init__(
+        self, *, upstream: str, schedule: str, phase: str = "0s", since: str | None = None, until: str | None = None
+    ) -> None:
         super().__init__()
+        self._phase = parse_duration(phase)
         self._upstream, self._schedule = parse_duration(upstream), parse_duration(schedule)
         self._since = parse_instant(since) if since is not None else None
         self._until = parse_instant(until) if until is not None else None
 
     def to_downstream(self, key: str) -> str:
         """The partition that holds the upstream one."""
-        return partition_key(floor(parse_instant(key), self._schedule))
+        return partition_key(floor(parse_instant(key), self._schedule, self._phase))
 
     def to_upstream(self, downstream_key: str) -> frozenset[str]:
         """All upstream partitions that a partition needs."""
@@ -57,6 +61,7 @@ class RollUp(PartitionMapper):
         return {
             "upstream": format_duration(self._upstream),
             "schedule": format_duration(self._schedule),
+            "phase": format_duration(self._phase),
             "since": format_instant(self._since) if self._since is not None else None,
             "until": format_instant(self._until) if self._until is not None else None,
         }

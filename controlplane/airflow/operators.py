@@ -121,8 +121,11 @@ class Check(ViewOperator):
     """Look at the staged rows; where they fail, nothing is published."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `runtime.tasks.check`."""
-        return run.check(warehouse, self.sql)
+        """See `runtime.tasks.check`; what is not met and blocks nothing is told in the log."""
+        checked, warnings = run.check(warehouse, self.sql)
+        for warning in warnings:
+            self.log.warning("feature view %s: %s", run.program.view, warning)
+        return checked
 
 
 class Publish(ViewOperator):

@@ -32,14 +32,16 @@ class IntervalTimetable(Timetable):
     Args:
         every: the schedule S, such as `1h`.
         delay: D, how long after an interval's end its data has arrived.
+        phase: how long after the epoch the grid of intervals begins.
         until: the instant at which the last interval ends that is ever scheduled or backfilled.
     """
 
     partitioned = True
 
-    def __init__(self, every: str, *, delay: str = "0s", until: str | None = None) -> None:
+    def __init__(self, every: str, *, delay: str = "0s", phase: str = "0s", until: str | None = None) -> None:
         self._step = parse_duration(every)
         self._delay = parse_duration(delay)
+        self._phase = parse_duration(phase)
         self._until = parse_instant(until) if until is not None else None
         self.description = self.summary
 
@@ -52,12 +54,17 @@ class IntervalTimetable(Timetable):
     def serialize(self) -> dict[str, Any]:
         """What `deserialize` reads back."""
         until = format_instant(self._until) if self._until is not None else None
-        return {"every": format_duration(self._step), "delay": format_duration(self._delay), "until": until}
+        return {
+            "every": format_duration(self._step),
+            "delay": format_duration(self._delay),
+            "phase": format_duration(self._phase),
+            "until": until,
+        }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Timetable:
         """The timetable that `serialize` described."""
-        return cls(data["every"], delay=data["delay"], until=data["until"])
+        return cls(data["every"], delay=data["delay"], phase=data["phase"], until=data["until"])
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
@@ -71,23 +78,23 @@ class IntervalTimetable(Timetable):
         """The run after the last one; without catch-up, those between it and the newest that is due are left out."""
         starts = []
         if restriction.earliest is not None:
-            starts.append(ceil(plain(restriction.earliest), self._step))
+            starts.append(self._ceil(plain(restriction.earliest)))
         if last_dagrun_info is not None:
             starts.append(self._start_of(last_dagrun_info) + self._step)
         if not (starts and restriction.catchup):
-            starts.append(floor(datetime.now(UTC) - self._delay, self._step) - self._step)
+            starts.append(self._floor(datetime.now(UTC) - self._delay) - self._step)
         return self._run(max(starts), restriction.latest)
 
     def iter_partition_dagrun_infos(self, *, earliest: datetime, latest: datetime) -> Iterable[DagRunInfo]:
         """The runs of a backfill: all intervals that begin from `earliest` to `latest`, both included, and are due."""
-        start, now = ceil(plain(earliest), self._step), datetime.now(UTC)
+        start, now = self._ceil(plain(earliest)), datetime.now(UTC)
         while start <= latest and (run := self._run(start)) is not None and run.run_after <= now:
             yield run
             start += self._step
 
     def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
         """The last interval that was due at `run_after`."""
-        end = floor(plain(run_after) - self._delay, self._step)
+        end = self._floor(plain(run_after) - self._delay)
         return DataInterval(coerce_datetime(end - self._step), coerce_datetime(end))
 
     def generate_run_id(
@@ -102,7 +109,7 @@ class IntervalTimetable(Timetable):
             start = parse_instant(partition_key)
         except ValueError:
             start = None
-        nearest = naming.partition_key(floor(start or datetime.now(UTC), self._step))
+        nearest = naming.partition_key(self._floor(start or datetime.now(UTC)))
         if start is None or partition_key != nearest:
             raise InvalidPartitionKeyError(
                 f"{partition_key!r} is not the key of a partition: they begin every {format_duration(self._step)} and "
@@ -110,10 +117,16 @@ class IntervalTimetable(Timetable):
             )
         return start
 
+    def _floor(self, instant: datetime) -> datetime:
+        return floor(instant, self._step, self._phase)
+
+    def _ceil(self, instant: datetime) -> datetime:
+        return ceil(instant, self._step, self._phase)
+
     def _start_of(self, info: DagRunInfo) -> datetime:
         if info.partition_date is not None:
-            return floor(plain(info.partition_date), self._step)
-        return floor(plain(info.run_after) - self._delay, self._step) - self._step
+            return self._floor(plain(info.partition_date))
+        return self._floor(plain(info.run_after) - self._delay) - self._step
 
     def _run(self, start: datetime, latest: datetime | None = None) -> DagRunInfo | None:
         end = start + self._step

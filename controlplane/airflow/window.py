@@ -8,7 +8,7 @@ from datetime import datetime
 from controlplane import naming
 from controlplane.errors import PermanentError
 from controlplane.render.program import Program
-from controlplane.types import Interval, ceil, format_instant, parse_instant
+from controlplane.types import Interval, format_instant, parse_instant
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def waits_until(program: Program, interval: Interval, wall: datetime) -> datetim
     timing = program.timing
     ready = interval.end + timing.delay
     what = f"feature view {program.view!r}: {interval}"
-    if timing.end is not None and interval.end > ceil(timing.end, timing.schedule):
+    if timing.end is not None and timing.last is not None and interval.end > timing.last:
         hint = "give an earlier range, or deploy a later end"
         raise PermanentError(f"{what} goes beyond the view's end, {format_instant(timing.end)}", hint=hint)
     if program.now is not None:

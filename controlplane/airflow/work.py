@@ -52,12 +52,14 @@ class Run:
         return [] if self._partitioned else partition_keys(self.program, self.interval)
 
     def stage(self, warehouse: Warehouse, sql: str) -> None:
-        """See `runtime.tasks.stage`."""
+        """See `runtime.tasks.check_upstream` and `stage`."""
+        tasks.check_upstream(self.program, warehouse, self.interval.end)
         tasks.stage(self.program, warehouse, sql)
 
-    def check(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
-        """See `runtime.tasks.check`; the counts as plain data."""
-        return asdict(tasks.check(self.program, warehouse, sql))
+    def check(self, warehouse: Warehouse, sql: str) -> tuple[dict[str, Any], list[str]]:
+        """See `runtime.tasks.check`; the counts as plain data, and what should be told."""
+        counts = tasks.check(self.program, warehouse, sql)
+        return asdict(counts), counts.warnings
 
     def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
         """See `runtime.tasks.publish`; the publication's version and the new frontier as plain data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -20,10 +20,20 @@ from controlplane.plan.actions import (
     UpdateService,
     UpdateView,
 )
-from controlplane.registry.manifest import AggregateSpec, Feature, Manifest, ServiceSpec, SourceSpec, ViewSpec
+from controlplane.registry import windows
+from controlplane.registry.manifest import (
+    AggregateSpec,
+    CalculationSpec,
+    Feature,
+    Manifest,
+    ServiceSpec,
+    SourceSpec,
+    ViewSpec,
+)
+from controlplane.registry.quality import Expected
 from controlplane.types import format_duration, format_instant
 
-_NOT_COMPARED = ("fingerprint", "place", "features", "name")
+_NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations")
 
 
 def diff(before: Manifest | None, after: Manifest, release_before: str, release_after: str) -> list[Action]:
@@ -70,21 +80,42 @@ def _services(before: Manifest | None, after: Manifest) -> Iterator[Action]:
             if getattr(old, name) != getattr(service, name)
         ]
         if old.features != service.features:
-            changes.append(Change("features", ", ".join(_names(old)), ", ".join(_names(service))))
+            were, are = (", ".join(naming.feature(*feature) for feature in s.features) for s in (old, service))
+            changes.append(Change("features", were, are))
+        changes += _calculation_changes(old, service)
         if changes:
             yield UpdateService(service.name, tuple(changes))
     for service in known.values():
         yield DropService(service.name)
 
 
+def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]:
+    were, are = ({c.name: _calculated(c) for c in service.calculations} for service in (old, new))
+    for name in {**were, **are}:
+        if were.get(name) != are.get(name):
+            yield Change(f"calculation {name}", were.get(name, ""), are.get(name, ""))
+    if were == are and list(were) != list(are):
+        yield Change("calculations", ", ".join(were), ", ".join(are))
+
+
+def _calculated(calculation: CalculationSpec) -> str:
+    words = f"{calculation.expression}: {calculation.type}"
+    return words + (f" ({calculation.description})" if calculation.description else "")
+
+
 def _names(service: ServiceSpec) -> tuple[str, ...]:
-    return tuple(naming.feature(view, feature) for view, feature in service.features)
+    features = (naming.feature(view, feature) for view, feature in service.features)
+    return (*features, *(c.name for c in service.calculations))
 
 
 def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: Manifest) -> Iterator[Change]:
     for name in ViewSpec.__struct_fields__:
         if name not in _NOT_COMPARED and getattr(old, name) != getattr(new, name):
             yield Change(name, text(getattr(old, name)), text(getattr(new, name)))
+    for name in new.upstream:
+        version, now = (m.view(name).fingerprint if m and name in old.upstream else "" for m in (before, after))
+        if version != now:
+            yield Change(f"version of {name}, which it reads", version, now)
     features = {f.name: f for f in old.features}
     for feature in new.features:
         earlier = features.pop(feature.name, None)
@@ -94,6 +125,7 @@ def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: 
             yield Change(f"feature {feature.name}", describe(earlier), describe(feature))
     for feature in features.values():
         yield Change(f"feature {feature.name}", describe(feature), "")
+    yield from _expectation_changes("expectation", old.expectations, new.expectations)
     sources = {name: before.source(name) for name in old.sources} if before else {}
     for name in new.sources:
         was, becomes = sources.get(name), after.source(name)
@@ -105,10 +137,29 @@ def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
     for part in ("table", "timestamp"):
         if getattr(old, part) != getattr(new, part):
             yield Change(f"source {new.name} {part}", text(getattr(old, part)), text(getattr(new, part)))
+    yield from _expectation_changes(f"source {new.name} expectation", old.expectations, new.expectations)
     were, are = dict(old.columns), dict(new.columns)
     for column in {**were, **are}:
         if were.get(column) != are.get(column):
             yield Change(f"source {new.name} column {column}", were.get(column, ""), are.get(column, ""))
+
+
+def _expectation_changes(what: str, old: Sequence[Expected], new: Sequence[Expected]) -> Iterator[Change]:
+    were, are = ({one.name: one for one in some} for some in (old, new))
+    for name in {**were, **are}:
+        before, after = were.get(name), are.get(name)
+        if before != after:
+            yield Change(f"{what} {name}", *("" if one is None else _expected(one) for one in (before, after)))
+
+
+def _expected(one: Expected) -> str:
+    """An expectation in a few words: `error, one_of(origin), values EWR, JFK`."""
+    said = [one.severity, *([f"{one.may_fail * 100:g}% may fail"] if one.may_fail else [])]
+    for name in type(one).__struct_fields__:
+        value = getattr(one, name)
+        if name in ("low", "high", "values", "condition", "at_least", "at_most") and value not in (None, one.name):
+            said.append(f"{name} {', '.join(value) if isinstance(value, tuple) else value}")
+    return ", ".join(said)
 
 
 def describe(feature: Feature) -> str:
@@ -116,10 +167,11 @@ def describe(feature: Feature) -> str:
     if not isinstance(feature, AggregateSpec):
         return f"last {feature.column}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
     parameters = [str(p) for p in (feature.column, feature.n, feature.q) if p is not None]
-    words = f"{feature.function}({', '.join(parameters)}) over {format_duration(feature.window)}"
-    words += f" offset -{format_duration(-feature.offset)}" if feature.offset else ""
-    words += f" where {feature.where}" if feature.where else ""
-    return f"{words}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
+    said = f"{feature.function}({', '.join(parameters)}) over {windows.words(feature.window)}"
+    said += f" offset -{format_duration(-feature.offset)}" if feature.offset else ""
+    said += f" by {feature.by[0]}{', its values' if feature.lists_keys else ''}" if feature.by else ""
+    said += f" where {feature.where}" if feature.where else ""
+    return f"{said}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
 
 
 def text(value: object) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from controlplane import ledger, naming
 from controlplane.errors import PermanentError, PlaneError, Problems
@@ -14,7 +15,7 @@ from controlplane.registry.schedule import timing
 from controlplane.registry.transformation import is_table
 from controlplane.render import training
 from controlplane.render.dialects import dialect
-from controlplane.types import Interval, format_duration, subtract, utc
+from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
 _SHOWN_GAPS = 3
 
@@ -42,6 +43,9 @@ def create(
     time: str,
     created_by: str,
     allow_gaps: bool = False,
+    as_of: str = "scheduled",
+    from_source: bool = False,
+    now: datetime | None = None,
 ) -> Created:
     """Create the next version of a training set.
 
@@ -54,41 +58,60 @@ def create(
         time: the spine's column with the instant at which each prediction is made.
         created_by: who asks for it.
         allow_gaps: accept that values from before a gap are carried over it.
+        as_of: `scheduled` gives values as they should have been visible, `served` as the tables really showed them,
+            late and not yet corrected ones included.
+        from_source: compute the features from their sources within the statement, as they would be if everything had
+            been computed: nothing of theirs needs to be deployed.
+        now: the environment's now, beyond which nothing can be computed from sources.
 
     Raises:
         PlaneError: the spine lacks a column, or the features are not computed as far as the spine needs.
     """
     if not naming.is_name(name):
         raise PlaneError(f"{name!r} can't name a training set", hint="use letters, digits and single underscores")
+    if as_of not in training.AS_OF:
+        raise PlaneError(f"a training set can't be as of {as_of!r}", hint=f"choose from: {', '.join(training.AS_OF)}")
+    if as_of == "served" and manifest.now is not None:
+        raise PlaneError(
+            f"environment {manifest.environment!r} has a fixed now: nothing was served at its times",
+            hint="leave out --as-of, or use an environment whose time goes on",
+        )
+    if as_of == "served" and from_source:
+        raise PlaneError("what was served can't be computed from sources", hint="leave out --as-of or --from-source")
     query = f"SELECT * FROM {spine.strip()}" if is_table(spine.strip()) else spine.strip().rstrip(";")
-    dataset = training.Dataset(name, 0, service, query, time, created_by)
+    dataset = training.Dataset(name, 0, service, query, time, created_by, as_of)
     try:
         columns = warehouse.describe(query)
     except PermanentError as error:
         raise PlaneError(f"the warehouse refuses the spine: {error.message}", hint=error.hint) from None
     training.check_spine(manifest, dataset, columns)
-    if not allow_gaps:
+    if from_source:
+        _, last = _times(manifest, warehouse, dataset)
+        dataset = dataclasses.replace(dataset, through=last or datetime.min.replace(tzinfo=UTC))
+        if last is not None and now is not None:
+            check_due(manifest, dataset, last, now)
+    elif not allow_gaps:
         check_covered(manifest, warehouse, dataset)
-    version = 1 + max((d.version for d in existing(manifest, warehouse) if d.name == name), default=0)
-    dataset = training.Dataset(name, version, service, query, time, created_by)
+    version = 1 + max((d.version for d in existing(warehouse) if d.name == name), default=0)
+    dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     warehouse.execute(statements, tag=tag, atomic=True)
-    return next(d for d in existing(manifest, warehouse) if (d.name, d.version) == (name, version))
+    return next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
 
 
-def existing(manifest: Manifest, warehouse: Warehouse) -> list[Created]:
+def existing(warehouse: Warehouse) -> list[Created]:
     """All training sets, oldest first."""
     plain = f"{naming.CONTROL_SCHEMA}.datasets"
     if warehouse.columns([plain])[plain] is None:
         return []
-    query = f"SELECT * FROM {training.list_table(manifest)} ORDER BY created_at, name, version"
+    query = f"SELECT * FROM {training.list_table(warehouse.dialect)} ORDER BY created_at, name, version"
     return [
         Created(
             name=row["name"],
             version=row["version"],
             service=row["service"],
-            table=training.table(manifest, row["name"], row["version"]),
+            table=training.table(warehouse.dialect, row["name"], row["version"]),
             row_count=row["row_count"],
             created_by=row["created_by"],
             created_at=utc(row["created_at"]),
@@ -98,18 +121,15 @@ def existing(manifest: Manifest, warehouse: Warehouse) -> list[Created]:
 
 
 def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset) -> None:
-    """Check that every feature is computed, without a gap, as far as the spine's last time needs it.
+    """Check that every feature is computed, without a gap, as far as the spine's last time needs it; and, for what was
+    served, that anything was when the spine begins.
 
     Raises:
         Problems: for each view, the intervals that are missing.
     """
-    d = dialect(manifest.dialect)
-    [bounds] = ledger.rows(
-        warehouse, f"SELECT max({d.utc(d.quote(dataset.time))}) AS last FROM ({dataset.spine}\n) AS spine"
-    )
-    if bounds["last"] is None:
+    first, last = _times(manifest, warehouse, dataset)
+    if first is None or last is None:
         return
-    last = utc(bounds["last"])
     publications = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
     problems: list[PlaneError] = []
     for view in training.views_of(manifest, manifest.service(dataset.service)):
@@ -118,12 +138,45 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
             through = min(through, view.end)
         if through <= view.start:
             continue
-        covered = ledger.covered(publications.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
+        found = publications.get((f"{manifest.schema}.{view.name}", view.fingerprint), [])
+        covered = ledger.covered(found)
         gaps = subtract(Interval(view.start, through), covered)
         if gaps:
             problems.append(_gap(view.name, gaps, format_duration(view.schedule)))
+        elif dataset.as_of == "served" and first < (begun := from_micros(found[0].version)):
+            text = f"feature view {view.name!r} served nothing before {format_instant(begun)}, its first publication"
+            hint = "leave out earlier rows or --as-of, or pass --allow-gaps to have nulls there"
+            problems.append(PlaneError(text, hint=hint))
     if problems:
         raise Problems(problems)
+
+
+def check_due(manifest: Manifest, dataset: training.Dataset, last: datetime, now: datetime) -> None:
+    """Check that every interval that the spine's last time needs is due: what has not arrived can't be computed.
+
+    Raises:
+        Problems: for each view, how far it can be computed.
+    """
+    problems: list[PlaneError] = []
+    for view in training.views_of(manifest, manifest.service(dataset.service)):
+        through, due = timing(view).computed_through(last), timing(view).computed_through(now)
+        if due < through and (view.end is None or due < view.end):
+            text = f"the spine's last time, {format_instant(last)}, needs feature view {view.name!r} computed through"
+            hint = f"at {format_instant(now)} it is due through {format_instant(due)}: leave out later rows"
+            problems.append(PlaneError(f"{text} {format_instant(through)}", hint=hint))
+    if problems:
+        raise Problems(problems)
+
+
+def _times(
+    manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset
+) -> tuple[datetime | None, datetime | None]:
+    """The first and the last time of the spine; None where it has none."""
+    d = dialect(manifest.dialect)
+    at = d.utc(d.quote(dataset.time))
+    [bounds] = ledger.rows(warehouse, f"SELECT min({at}) AS first, max({at}) AS last FROM ({dataset.spine}\n) AS spine")
+    first, last = bounds["first"], bounds["last"]
+    return (None, None) if first is None else (utc(first), utc(last))
 
 
 def _gap(view: str, gaps: Sequence[Interval], schedule: str) -> PlaneError:

@@ -49,13 +49,24 @@ def check_range(programs: Sequence[Program], within: Interval, now: datetime) ->
 
 
 @dataclass(frozen=True)
+class Progress:
+    """How far a long work is: the view, the step that begins, and the intervals done of all that the view has to do."""
+
+    view: str
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Materialized:
-    """What a run of one stretch did."""
+    """What a run of one stretch did; `warnings` are what its check found that blocks nothing."""
 
     interval: Interval
     row_count: int
     dropped_count: int
     version: int
+    warnings: Sequence[str] = ()
 
 
 def materialize(
@@ -79,6 +90,7 @@ def materialize(
     """
     variables = run_variables(program, interval, f"run:{interval}")
     filled = {name: fill(sql[name], variables) for name in ("stage", "check", "publish", "unstage")}
+    tasks.check_upstream(program, warehouse, interval.end)
     try:
         on_step("stage")
         tasks.stage(program, warehouse, filled["stage"])
@@ -89,7 +101,16 @@ def materialize(
     finally:
         on_step("unstage")
         tasks.unstage(program, warehouse, filled["unstage"])
-    return Materialized(interval, counts.row_count, counts.dropped_count, head.version)
+    return Materialized(interval, counts.row_count, counts.dropped_count, head.version, counts.warnings)
+
+
+@dataclass(frozen=True)
+class ViewRun:
+    """What a run did for one view: the stretches that it computed, and its sync."""
+
+    view: str
+    computed: tuple[Materialized, ...]
+    synced: tasks.SyncReport
 
 
 def bring_online(

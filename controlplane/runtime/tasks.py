@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane import eviction, ledger, naming
-from controlplane.codec.batch import encode_batch
 from controlplane.errors import CheckFailed, PermanentError, TransientError
 from controlplane.ports import OnlineStore, Record, Warehouse
 from controlplane.render.program import Program
 from controlplane.render.statements import split
+from controlplane.types import format_instant
+
+_SHOWN = 60  # characters of a value
 
 
 def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
@@ -28,34 +30,96 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
     warehouse.execute(split(sql), tag=program.tag("stage"))
 
 
+def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> None:
+    """Check that the views which it reads are computed as far as an interval that ends at `end` needs them.
+
+    Raises:
+        TransientError: one is not; what is missing of it would be missing here for good.
+    """
+    for upstream in program.upstream:
+        needed = upstream.needed(end)
+        if needed > upstream.timing.start and ledger.head(warehouse, upstream.head).frontier < needed:
+            raise TransientError(
+                f"feature view {program.view!r} reads feature view {upstream.view!r}, which is not computed without a "
+                f"gap through {format_instant(needed)}",
+                hint=f"compute it first: `plane run {upstream.view}`",
+            )
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of one expectation: of so many rows so many fail it; `observed` is one value that does, or what was
+    seen; `source` is None where it speaks of what the view's SQL returns."""
+
+    source: str | None
+    name: str
+    severity: str
+    row_count: int
+    failed_count: int
+    passed: bool
+    observed: str | None
+
+    def __str__(self) -> str:
+        where = f"source {self.source}, " if self.source else ""
+        seen = f" ({self.observed[:_SHOWN]})" if self.observed else ""
+        return f"{where}{self.name}: {self.failed_count:,} of {self.row_count:,} fail{seen}"
+
+
 @dataclass(frozen=True)
 class StageCounts:
-    """The rows of a stage, and those among them that are left out because they lack a key or an event time;
-    `replaced_tiles` counts what was computed for the interval before."""
+    """The rows of a stage, and those among them that are left out because they lack a key or an event time.
+
+    `untimed_rows` are rows of the sources, whenever they came, that no run reads because they have no event time;
+    `replaced_tiles` counts what was computed for the interval before.
+    """
 
     row_count: int
     null_keys: int
     null_times: int
+    untimed_rows: int
     dropped_count: int
     replaced_tiles: int
+    expectations: Sequence[Checked] = ()
+
+    @property
+    def warnings(self) -> list[str]:
+        """What blocks nothing and should be known: expectations that are not met, rows that are never read."""
+        found = [str(one) for one in self.expectations if not one.passed and one.severity != "error"]
+        if self.untimed_rows:
+            found.append(f"{self.untimed_rows:,} rows of the sources have no event time: no run reads them")
+        return found
 
 
 def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
-    """Count the stage's rows and those that will be dropped.
+    """Count the stage's rows and those that will be dropped, and check and record what is expected of them.
 
     Raises:
-        CheckFailed: all rows would be dropped, and they are the view's first or would replace values: that is a
-            mistake in the definition or in the source. Otherwise they are dropped and counted, lest one bad row stop
-            a quiet hour for good.
+        CheckFailed: an expectation of severity error is not met. Or all rows would be dropped, and they are the view's
+            first or would replace values: that is a mistake in the definition or in the source. Otherwise they are
+            dropped and counted, lest one bad row stop a quiet hour for good.
     """
-    [row] = ledger.rows(warehouse, sql)
-    counts = StageCounts(**row)
+    count, *expectations = split(sql)
+    found: list[Checked] = []
+    if expectations:
+        *record, read = expectations
+        warehouse.execute(record, tag=program.tag("check"), atomic=True)
+        found = [Checked(**row) for row in ledger.rows(warehouse, read.sql)]
+    [row] = ledger.rows(warehouse, count.sql)
+    counts = StageCounts(**row, expectations=found)
     all_bad = counts.row_count > 0 and counts.dropped_count == counts.row_count
     if all_bad and (counts.replaced_tiles or ledger.head(warehouse, program.head).version == 0):
         raise CheckFailed(
             f"feature view {program.view!r}: all {counts.row_count} rows of the interval lack a key or an event time",
             hint=f"look at {', '.join(program.sources)}: {counts.null_keys} rows have a null key, "
             f"{counts.null_times} no event time",
+        )
+    failed = [str(one) for one in found if not one.passed and one.severity == "error"]
+    if failed:
+        number = "an expectation is" if len(failed) == 1 else f"{len(failed)} expectations are"
+        raise CheckFailed(
+            f"feature view {program.view!r}: {number} not met, so nothing was published: {'; '.join(failed)}",
+            where=program.place.location(),
+            hint=f"mend the rows of {', '.join(program.sources)} or change what is expected, and run it again",
         )
     return counts
 
@@ -118,6 +182,9 @@ def sync(
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
 
     def encoded() -> Iterator[list[Record]]:
+        # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
+        from controlplane.codec.batch import encode_batch
+
         query = f"SELECT * FROM ({sql.rstrip().rstrip(';')}\n) AS newest WHERE version > {cursor}"
         for batch in warehouse.fetch(query, tag=program.tag("sync")):
             if batch.num_rows == 0:

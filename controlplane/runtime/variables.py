@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from controlplane import naming, template
 from controlplane.errors import PermanentError
 from controlplane.render.program import Program
-from controlplane.types import Interval, floor, format_duration
+from controlplane.types import Interval, format_duration
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class RunVariables:
     read_start: str
     stage: str
     run_id: str
+    intervals: str
 
 
 def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
@@ -33,9 +34,10 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
     Raises:
         PermanentError: the interval is not on the view's grid or begins before its start.
     """
-    step = program.timing.schedule
-    if any(floor(instant, step) != instant for instant in (interval.start, interval.end)):
-        text = f"feature view {program.view!r}: {interval} is not made of whole intervals of {format_duration(step)}"
+    timing = program.timing
+    if any(timing.floor(instant) != instant for instant in (interval.start, interval.end)):
+        step = format_duration(timing.schedule)
+        text = f"feature view {program.view!r}: {interval} is not made of whole intervals of {step}"
         raise PermanentError(text, hint="give a range on the grid of the view's schedule")
     if interval.start < program.timing.start:
         raise PermanentError(
@@ -49,6 +51,7 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         read_start=naming.instant_literal(program.read_start if start == program.timing.start else start),
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
+        intervals=str((interval.end - start) // timing.schedule),
     )
 
 

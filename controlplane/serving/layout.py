@@ -25,6 +25,22 @@ class ViewLayout(msgspec.Struct, frozen=True):
     request_keys: dict[str, str] = {}
 
 
+class Calculations(msgspec.Struct, frozen=True):
+    """What is calculated from a service's features.
+
+    Args:
+        names: of the calculations, in order.
+        inputs: the features, by full name, that the query takes a list of each.
+        query: gives the calculations of each row; see `ports.Calculator`.
+        sources: calculation -> the features that it comes from, be it through others.
+    """
+
+    names: tuple[str, ...]
+    inputs: tuple[str, ...]
+    query: str
+    sources: dict[str, tuple[str, ...]]
+
+
 class ServiceLayout(msgspec.Struct, frozen=True):
     """One feature service.
 
@@ -33,8 +49,10 @@ class ServiceLayout(msgspec.Struct, frozen=True):
         namespace: of the environment, see `naming.namespace`.
         views: what is read, in order. A view may stand here in several versions: the first is read where the store
             names none of them, and says which features are read; another version may lack some of these.
+        calculations: what is calculated from the features; None if nothing is.
     """
 
     name: str
     namespace: str
     views: tuple[ViewLayout, ...]
+    calculations: Calculations | None = None

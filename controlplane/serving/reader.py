@@ -15,8 +15,8 @@ import msgspec
 
 from controlplane import codec, naming
 from controlplane.errors import PlaneError
-from controlplane.ports import OnlineStore
-from controlplane.serving.layout import ServiceLayout, ViewLayout
+from controlplane.ports import Calculator, OnlineStore
+from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.vector import FeatureVector, Row, Status
 from controlplane.types import MICROSECOND, micros
 
@@ -31,9 +31,10 @@ class OnlineReader:
         service: which values, and how they are laid out.
         clock: the environment's now, in UTC; decides what has expired.
         refresh_seconds: how long it may take to see that another version is served.
+        calculator: runs the query of the service's calculations; needed where it has some.
 
     Raises:
-        PlaneError: the first version of a view lacks a feature that the service reads.
+        PlaneError: the first version of a view lacks a feature that the service reads, or there is no calculator.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class OnlineReader:
         clock: Callable[[], datetime],
         *,
         refresh_seconds: float = 5.0,
+        calculator: Calculator | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -57,6 +59,12 @@ class OnlineReader:
             self._known.setdefault(version.view, {})[version.version] = ready
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
+        self._calculated: _Calculated | None = None
+        if service.calculations is not None:
+            if calculator is None:
+                raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
+            self._calculated = _Calculated(service.calculations, calculator, names)
+            names += service.calculations.names
         self._places = {name: place for place, name in enumerate(names)}
         self._refresh_at = -float("inf")
 
@@ -103,14 +111,16 @@ class OnlineReader:
         found = iter(self._store.read([name for name in names if name is not None]))
         answers = iter([None if name is None else next(found) for name in names])
         now_us = micros(self._clock())
-        vectors = []
+        read: list[tuple[list[Any], list[Row]]] = []
         for _ in requests:
             values: list[Any] = []
             rows: list[Row] = []
             for view in views.all:
                 view.read(next(answers), now_us, values, rows)
-            vectors.append(FeatureVector(self._places, values, rows))
-        return vectors
+            read.append((values, rows))
+        if self._calculated is not None and read:
+            self._calculated.add(read)
+        return [FeatureVector(self._places, values, rows) for values, rows in read]
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -171,7 +181,7 @@ class _View:
                 values.append(found[place])
                 rows.append(row)
             else:
-                values.append([] if default == () else default)
+                values.append(list(default) if isinstance(default, tuple) else default)
                 rows.append(_MISSING if found is not None else row)
 
     def _found(self, value: bytes | None, now_us: int) -> tuple[Row, Sequence[Any] | None]:
@@ -182,6 +192,32 @@ class _View:
         if self._ttl_us is not None and now_us >= effective_us + self._ttl_us:
             return (Status.EXPIRED, effective_us), None
         return (_MISSING, None) if len(found) == 2 else ((Status.PRESENT, effective_us), found)
+
+
+class _Calculated:
+    """A service's calculations, ready to be added to what was read; `names` are the features in its order."""
+
+    def __init__(self, calculations: Calculations, calculator: Calculator, names: Sequence[str]) -> None:
+        self._calculator = calculator
+        self._inputs = [names.index(name) for name in calculations.inputs]
+        found = (calculations.sources[name] for name in calculations.names)
+        self._sources = [[names.index(name) for name in sources] for sources in found]
+
+    def add(self, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
+        """Add the calculations of each entity behind its values, and behind its rows how their features were found."""
+        columns = [[values[place] for values, _ in read] for place in self._inputs]
+        found = self._calculator.compute(columns or [[True] * len(read)])
+        for (values, rows), calculated in zip(read, found, strict=True):
+            values.extend(calculated)
+            rows.extend(_newest([rows[place] for place in sources]) for sources in self._sources)
+
+
+def _newest(rows: Sequence[Row]) -> Row:
+    """How a calculation was found: present if any of its features was, and counting from the newest of them."""
+    present = [since for status, since in rows if status is Status.PRESENT and since is not None]
+    if present or not rows:
+        return Status.PRESENT, max(present, default=None)
+    return next((row for row in rows if row[0] is Status.EXPIRED), rows[0])
 
 
 class _Views:

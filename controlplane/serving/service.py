@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controlplane.errors import PlaneError
-from controlplane.registry.manifest import Manifest
+from controlplane.registry.manifest import Manifest, ServiceSpec
+from controlplane.render.calculations import in_memory
 from controlplane.render.program import layout
 from controlplane.render.training import views_of
-from controlplane.serving.layout import ServiceLayout, ViewLayout
+from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 
 
 def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:
@@ -39,4 +40,16 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
             ViewLayout(v.name, v.fingerprint, layout(v), tuple(f for name, f in spec.features if name == v.name))
             for v in versions.values()
         ),
+        calculations=_calculations(manifest, spec),
     )
+
+
+def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | None:
+    if not service.calculations:
+        return None
+    inputs, query = in_memory(manifest, service)
+    sources: dict[str, tuple[str, ...]] = {}
+    for one in service.calculations:
+        found = [name for given in one.inputs for name in sources.get(given, (given,))]
+        sources[one.name] = tuple(dict.fromkeys(found))
+    return Calculations(tuple(c.name for c in service.calculations), inputs, query, sources)

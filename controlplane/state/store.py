@@ -6,7 +6,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select
@@ -14,23 +14,11 @@ from sqlalchemy import Connection, insert, select
 from controlplane.errors import PlaneError
 from controlplane.state import locks
 from controlplane.state.database import Database
+from controlplane.state.deployment import Deployment
 from controlplane.state.tables import deployments
 from controlplane.types import format_instant, utc
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC; ids only grow."""
-
-    id: int
-    environment: str
-    release: str
-    manifest: str
-    digest: str
-    deployed_by: str
-    deployed_at: datetime
 
 
 class StateStore:

@@ -10,10 +10,11 @@ from datetime import datetime
 from sqlalchemy import Column, DateTime, Dialect, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from controlplane.state import deployment
 from controlplane.types import utc
 
 VERSION_TABLE = "plane_state_version"
-REVISION = "0001"
+REVISION = deployment.REVISION
 
 
 class Instant(TypeDecorator[datetime]):

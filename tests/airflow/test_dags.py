@@ -133,7 +133,13 @@ def test_a_view_of_a_view_waits_for_its_partitions(dags, deployed):
     assert isinstance(asset, Asset)
     assert asset.uri == "plane://flights/local/airport_delays/offline"
     assert isinstance(mapper, RollUp)
-    assert mapper.serialize() == {"upstream": "1h", "schedule": "1d", "since": None, "until": None}
+    assert mapper.serialize() == {
+        "upstream": "1h",
+        "schedule": "1d",
+        "phase": "0s",
+        "since": None,
+        "until": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,24 @@ def test_a_static_view_and_one_that_reads_a_view(dags):
     assert query("SELECT DISTINCT count_1d_max_1d FROM features.airport_days ORDER BY 1 NULLS LAST")
 
 
+def test_what_is_not_met_is_told_and_blocks_only_where_it_should(dags, capsys):
+    whole = {"start": "2013-01-01", "end": "2013-01-03"}
+    run = dags[DELAYS].test(logical_date=None, run_conf=whole)
+    assert run.state == DagRunState.SUCCESS
+    assert "feature view airport_delays: delay <= 46: 2 of 96 fail (47)" in capsys.readouterr().out
+    before = ledger("airport_size")
+    execute("INSERT INTO raw.airports VALUES ('EWR', NULL)")
+    try:
+        run = dags["flights.local.airport_size"].test(logical_date=None, run_conf=whole)
+    finally:
+        execute("DELETE FROM raw.airports WHERE origin = 'EWR'")
+    assert (run.state, states(run)["check"], states(run)["publish"]) == ("failed", "failed", "upstream_failed")
+    assert "source airports, not_null(gates): 1 of 3 fail" in capsys.readouterr().out
+    assert (ledger("airport_size"), stages()) == (before, [])
+    failed = "SELECT source, name, row_count, failed_count FROM _plane.metrics WHERE NOT passed AND severity = 'error'"
+    assert query(failed) == [("airports", "not_null(gates)", 3, 1)]
+
+
 @pytest.mark.parametrize(
     ("conf", "message"),
     [

@@ -56,6 +56,17 @@ def test_a_week_begins_on_thursday():
     assert start_of(info).strftime("%A %H:%M") == "Thursday 00:00"
 
 
+def test_a_week_begins_where_its_phase_says():
+    timetable = decode_timetable(encode_timetable(IntervalTimetable("7d", phase="4d6h")))
+    assert isinstance(timetable, IntervalTimetable)
+    info = following(timetable, None, TimeRestriction(START, None, catchup=True))
+    assert info.partition_key == "2013-01-07T06:00:00"  # the first Monday after the start
+    assert start_of(following(timetable, info, FROM_START)) >= datetime(2013, 1, 14, 6, tzinfo=UTC)
+    mapper = decode_partition_mapper(encode_partition_mapper(RollUp(upstream="6h", schedule="7d", phase="4d6h")))
+    assert mapper.to_downstream("2013-01-14T00:00:00") == info.partition_key
+    assert mapper.to_downstream("2013-01-14T06:00:00") != info.partition_key
+
+
 def test_with_catch_up_no_interval_is_left_out():
     everything = TimeRestriction(START, None, catchup=True)
     timetable = IntervalTimetable("6h", delay="10m")

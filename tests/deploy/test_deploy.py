@@ -100,12 +100,53 @@ def test_a_redefined_view_shows_its_old_version_until_the_new_one_is_complete(sh
     assert shop.get(1) == {"count_1d": 1, "amount_sum_2d": 30, "country": "NO"}
 
 
+ABOVE = """
+from controlplane import Aggregate, BatchSource, FeatureService, batch_feature_view, calculation
+from shop import OWNER, spend, user
+
+spending = BatchSource("spending", table="features.spend", timestamp="valid_from")
+
+
+@batch_feature_view(
+    entities=[user], sources=[spending], schedule="1d", start="2024-01-01", owner=OWNER,
+    features=[Aggregate("max", "amount_sum_2d", windows=["3d"])],
+)
+def peaks(spending):
+    return f"SELECT * FROM {spending}"
+
+
+share = calculation("share", "float64", "spend__amount_sum_2d / peaks__amount_sum_2d_max_3d")
+both = FeatureService("both", features=[share, spend, peaks], owner=OWNER)
+"""
+
+
+def test_views_that_read_each_other_come_at_once(shop):
+    shop.define(ABOVE, file="above.py")
+    planned = shop.plane("plan").out
+    assert "+ feature view peaks" in planned
+    assert "    + share" in planned
+    shop.plane("deploy")
+    ran = shop.plane("run").out
+    assert ran.index("spend") < ran.index("peaks")
+    assert shop.plane("plan", "--detailed-exitcode").out.startswith("No changes")
+    found = shop.plane("get", "both", "--key", "user_id=1", "--json").json
+    values = {name: entry["value"] for name, entry in found.items()}
+    assert (values["peaks__amount_sum_2d_max_3d"], values["share"]) == (10, 3.0)
+    assert shop.plane("get", "both", "--key", "user_id=1").out.splitlines()[-1].split()[:2] == ["share", "3.0"]
+    shop.redefine(("SELECT user_id, paid_at, amount", "SELECT user_id, paid_at, 2 * amount AS amount"))
+    planned = shop.plane("plan").out
+    assert "version of spend, which it reads" in planned
+    shop.plane("deploy")
+    shop.plane("run")
+    assert shop.get(1, "both")["amount_sum_2d_max_3d"] == 20
+
+
 def test_a_dropped_view_keeps_its_tables(shop):
     shop.ready()
     tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'features' AND table_type = '{}'"
     kept = sorted(shop.sql(tables.format("BASE TABLE")))
-    assert len(kept) == 3
-    assert len(shop.sql(tables.format("VIEW"))) == 4
+    assert len(kept) == 4
+    assert len(shop.sql(tables.format("VIEW"))) == 5
     shop.define('"""Nothing."""\n')
     shop.plane("deploy", "--yes")
     assert kinds(shop) == []

@@ -17,7 +17,7 @@ from controlplane.plan.forecast import Stretch, covered_by, forecast
 from controlplane.plan.plan import Plan, make_plan
 from controlplane.ports import Statement
 from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import Manifest
+from controlplane.registry.manifest import CalculationSpec, Manifest
 from controlplane.types import Interval
 from tests.engine.rig import compiled
 
@@ -131,6 +131,26 @@ def test_views_come_and_go(manifest):
     assert changes(found) == [
         Change("features", "spend__count_1d, spend__country", "gains__count_1d, gains__country"),
     ]
+
+
+def test_calculations_of_a_service(manifest):
+    before, after = manifest(spend()), manifest(spend())
+    half = CalculationSpec("half", "float64", "spend__count_1d / 2", ("spend__count_1d",), "", before.views[0].place)
+    third = msgspec.structs.replace(half, name="third", expression="half / 1.5", inputs=("half",), description="Less.")
+
+    def given(*calculations):
+        [service] = after.services
+        return msgspec.structs.replace(after, services=(msgspec.structs.replace(service, calculations=calculations),))
+
+    assert actions(None, given(half))[1].features == ("spend__count_1d", "spend__country", "half")
+    assert changes(actions(before, given(half))) == [Change("calculation half", "", "spend__count_1d / 2: float64")]
+    changed = msgspec.structs.replace(half, expression="1.5")
+    assert changes(actions(given(half, third), given(changed))) == [
+        Change("calculation half", "spend__count_1d / 2: float64", "1.5: float64"),
+        Change("calculation third", "half / 1.5: float64 (Less.)", ""),
+    ]
+    moved = msgspec.structs.replace(half, place=msgspec.structs.replace(half.place, line=99))
+    assert actions(given(half), given(moved)) == []
 
 
 def test_a_service_goes(manifest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -54,7 +55,7 @@ def store(valkey_url: str) -> Iterator[CountingStore]:
     opened.close()
 
 
-def reader(store: RedisStore, service: ServiceLayout = SERVICE, now: datetime = NOW, **options: float) -> OnlineReader:
+def reader(store: RedisStore, service: ServiceLayout = SERVICE, now: datetime = NOW, **options: Any) -> OnlineReader:
     return OnlineReader(store, service, lambda: now, **options)
 
 

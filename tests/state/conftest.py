@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 import controlplane
-from controlplane.state import Deployment, StateStore
+from controlplane.state import Deployment
+from controlplane.state.store import StateStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from controlplane.errors import MissingDriver, PlaneError, SettingsError, TransientError
-from controlplane.state import StateStore
+from controlplane.state.store import StateStore
 
 SECRET = "hunter2-S3cret"
 NOBODY = 65534
@@ -154,7 +154,7 @@ def test_a_missing_driver(start):
 import sys
 sys.modules["psycopg"] = None
 from controlplane.errors import MissingDriver
-from controlplane.state import StateStore
+from controlplane.state.store import StateStore
 try:
     StateStore("postgresql://ann@host/plane", "shop")
 except MissingDriver as error:

@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from controlplane.errors import PlaneError
-from controlplane.state import StateStore
 from controlplane.state.locks import LEASE, Process
+from controlplane.state.store import StateStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HOLD = """
 import sys
 from datetime import UTC, datetime
-from controlplane.state import StateStore
+from controlplane.state.store import StateStore
 store = StateStore(sys.argv[1], "shop")
 with store.lock("prod", holder="bob@laptop:42", purpose="deploy", now=lambda: datetime(2026, 3, 1, 12, tzinfo=UTC)):
     print("held", flush=True)

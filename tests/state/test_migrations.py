@@ -10,11 +10,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 
 from controlplane.errors import PlaneError
-from controlplane.state import StateStore, migrations, tables
+from controlplane.state import migrations, tables
+from controlplane.state.store import StateStore
 
 USE = """
 import sys
-from controlplane.state import StateStore
+from controlplane.state.store import StateStore
 store = StateStore(sys.argv[1], "shop")
 print("ready", flush=True)
 sys.stdin.readline()

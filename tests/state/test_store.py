@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from controlplane.errors import PlaneError
-from controlplane.state import StateStore
+from controlplane.state import absent, glance
+from controlplane.state.store import StateStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RECORD = """
 import sys
 from datetime import UTC, datetime
 from controlplane.errors import PlaneError
-from controlplane.state import StateStore
+from controlplane.state.store import StateStore
 store = StateStore(sys.argv[1], "shop")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -117,3 +118,32 @@ def test_a_closed_store_can_be_used_again(store, record):
     recorded = record()
     store.close()
     assert store.current("prod") == recorded
+
+
+def test_a_glance_sees_what_the_store_sees(sqlite_url, postgres_url):
+    assert absent(sqlite_url)
+    assert not absent(postgres_url)
+    store = StateStore(sqlite_url, "shop")
+    for release in ("r1", "r2"):
+        current = store.current("prod")
+        assert glance(sqlite_url, "shop", "prod") == current
+        store.record(
+            environment="prod",
+            release=release,
+            manifest='{"ü": "☃"}',
+            digest="d",
+            deployed_by="ann",
+            expected=current.id if current else None,
+            now=NOW + timedelta(microseconds=7),
+        )
+    assert not absent(sqlite_url)
+    assert glance(sqlite_url, "shop", "prod") == store.current("prod") is not None
+    assert glance(sqlite_url, "shop", "test") is glance(sqlite_url, "pets", "prod") is None
+    assert glance(postgres_url, "shop", "prod") is None
+
+
+def test_a_glance_leaves_what_it_cannot_read_to_the_store(tmp_path):
+    (tmp_path / "state.db").write_text("no database at all" * 100)
+    assert glance(f"sqlite:///{tmp_path / 'state.db'}", "shop", "prod") is None
+    assert not absent(f"sqlite:///{tmp_path / 'state.db'}")
+    assert not absent("sqlite:///:memory:")
