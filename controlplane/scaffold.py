@@ -18,7 +18,7 @@ _IGNORED = ".plane/\n"
 
 
 def scaffold(directory: Path, name: str | None = None) -> list[Path]:
-    """Write plane.toml, a definition file and .gitignore, and load sample rows into the embedded warehouse.
+    """Write plane.toml, definitions with a test, and .gitignore, and load sample rows into the embedded warehouse.
 
     Args:
         directory: made if need be; it must not hold a project already.
@@ -37,9 +37,11 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         raise PlaneError(f"{directory / settings.FILE} exists already", hint="edit it, or choose another folder")
     start = (datetime.now(UTC) - timedelta(days=_DAYS)).date().isoformat()
     context = {"name": chosen, "start": start, "rows": _DAYS * 24 * 60 // _MINUTES_APART}
-    example, ignore, toml = directory / "features" / "example.py", directory / ".gitignore", directory / settings.FILE
+    features, ignore, toml = directory / "features", directory / ".gitignore", directory / settings.FILE
+    example, test = features / "example.py", features / "test_example.py"
     try:
         _write(example, template.render("project/example.py.j2", context))
+        _write(test, template.render("project/test.py.j2", context))
         _ignore(ignore)
         _load(directory / ".plane" / "warehouse.duckdb", template.render("project/data.sql.j2", context))
         # They come last: a project is there when its settings are, and until then this can be repeated.
@@ -47,7 +49,7 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
     except OSError as error:
         hint = "make it writable, or choose another folder"
         raise PlaneError(f"the project can't be written to {directory}: {error.strerror}", hint=hint) from None
-    return [toml, example, ignore]
+    return [toml, example, test, ignore]
 
 
 def _write(path: Path, text: str) -> None:

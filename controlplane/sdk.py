@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from controlplane import deploy as deploying
-from controlplane import ledger, naming
+from controlplane import ledger, naming, verification
 from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
 from controlplane.local import airflow, valkey
@@ -34,8 +33,7 @@ from controlplane.render.program import build
 from controlplane.render.release import Release
 from controlplane.render.views import render_view
 from controlplane.runtime import datasets
-from controlplane.runtime.materialize import Materialized, bring_online, check_range, materialize, missing
-from controlplane.runtime.tasks import SyncReport
+from controlplane.runtime.materialize import Progress, ViewRun, bring_online, check_range, materialize, missing
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout
 from controlplane.serving.service import service_layout
 from controlplane.state import Deployment
@@ -43,25 +41,6 @@ from controlplane.types import Interval
 
 _KNOWN_DEPLOYMENTS = 5
 _POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is: the view, the step that begins, and intervals done out of all that the view has to do."""
-
-    view: str
-    step: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class ViewRun:
-    """What a run did for one view: the stretches that it computed, and its sync."""
-
-    view: str
-    computed: tuple[Materialized, ...]
-    synced: SyncReport
 
 
 class ControlPlane:
@@ -100,7 +79,7 @@ class ControlPlane:
         Raises:
             PlaneError: nothing is deployed.
         """
-        deployment = self.project.state.current(self.name)
+        deployment = self.project.deployed()
         if deployment is None:
             raise PlaneError(f"nothing is deployed to environment {self.name!r}", hint="run `plane deploy` first")
         return deployment, manifests.from_json(deployment.manifest)
@@ -146,7 +125,7 @@ class ControlPlane:
     def _planned(self) -> tuple[Plan, Manifest, Release]:
         project = self.project
         manifest = project.compile()
-        current = project.state.current(self.name)
+        current = project.deployed()
         deployed = (current.id, current.manifest, current.release) if current else None
         entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
         covered = covered_by({key: ledger.covered(found) for key, found in entries.items()}, manifest.schema)
@@ -239,13 +218,36 @@ class ControlPlane:
         project = self.project
         return status(self.deployed()[1], project.warehouse, project.store, project.now())
 
+    def verify(
+        self,
+        views: Sequence[str] = (),
+        *,
+        cases: int = 200,
+        seed: int | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> verification.Report:
+        """Compare tables, training sets and online values with the raw rows; see `verification.verify`."""
+        return verification.verify(
+            self.deployed()[1],
+            self.project.warehouse,
+            lambda: self.project.store,
+            now=self.project.now,
+            views=views,
+            cases=cases,
+            seed=seed,
+            on_progress=on_progress,
+        )
+
     def reader(self, service: str) -> OnlineReader:
         """A reader of one feature service, which opens the online store and nothing else.
 
         Raises:
             PlaneError: there is no such service, or the environment has no online store.
         """
-        return OnlineReader(self._store(), self._layout(service), clock=self.project.now)
+        layout, calculator = self._layout(service), None
+        if layout.calculations is not None:
+            calculator = self.project.calculator(layout.calculations.query)
+        return OnlineReader(self._store(), layout, clock=self.project.now, calculator=calculator)
 
     def _store(self) -> OnlineStore:
         store = self.project.store
@@ -320,11 +322,22 @@ class ControlPlane:
         )
 
     def create_dataset(
-        self, name: str, *, service: str, spine: str, time: str, allow_gaps: bool = False
+        self,
+        name: str,
+        *,
+        service: str,
+        spine: str,
+        time: str,
+        allow_gaps: bool = False,
+        as_of: str = "scheduled",
+        from_source: bool = False,
     ) -> datasets.Created:
-        """Create the next version of a training set in the warehouse; see `runtime.datasets.create`."""
+        """Create the next version of a training set in the warehouse; see `runtime.datasets.create`.
+
+        From sources, the definitions are those of the files; otherwise what is deployed.
+        """
         return datasets.create(
-            self.deployed()[1],
+            self.project.compile() if from_source else self.deployed()[1],
             self.project.warehouse,
             name=name,
             service=service,
@@ -332,11 +345,14 @@ class ControlPlane:
             time=time,
             created_by=getpass.getuser(),
             allow_gaps=allow_gaps,
+            as_of=as_of,
+            from_source=from_source,
+            now=self.project.now(),
         )
 
     def datasets(self) -> list[datasets.Created]:
         """All training sets, oldest first."""
-        return datasets.existing(self.deployed()[1], self.project.warehouse)
+        return datasets.existing(self.project.warehouse)
 
     def doctor(self) -> list[Finding]:
         """Check everything that the project stands on."""
@@ -347,7 +363,7 @@ class ControlPlane:
             return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
 
         def released() -> list[Finding]:
-            current = project.state.current(self.name)
+            current = project.deployed()
             if current is None:
                 return doctor.release_findings(None, "")
             damage = deploying.release_damage(project.environment.releases, current.release)
@@ -373,26 +389,3 @@ class ControlPlane:
                 ("airflow", orchestrated),
             ]
         )
-
-
-class FeatureClient:
-    """Reads features online: `FeatureClient("path/to/project").get("late_arrival", {"origin": "JFK"})`.
-
-    Args:
-        directory: the project's folder, or one inside it.
-        environment: its name; PLANE_ENV unless given, else `local`, else the only one.
-    """
-
-    def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
-        self._plane = ControlPlane(directory, environment)
-        self._readers: dict[str, OnlineReader] = {}
-
-    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
-        """The features of one entity; a key that is unknown gives nulls, and counts of 0."""
-        if service not in self._readers:
-            self._readers[service] = self._plane.reader(service)
-        return self._readers[service].get(keys)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._plane.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -29,6 +29,13 @@ def create(
     allow_gaps: Annotated[
         bool, typer.Option("--allow-gaps", help="Carry old values over intervals that are not computed.")
     ] = False,
+    as_of: Annotated[
+        Literal["scheduled", "served"],
+        typer.Option(help="Values as they should have been visible, or as the tables really showed them."),
+    ] = "scheduled",
+    from_source: Annotated[
+        bool, typer.Option("--from-source", help="Compute the features from their sources; nothing need be deployed.")
+    ] = False,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
@@ -41,7 +48,15 @@ def create(
             hint = "give the path of a file that is there, a table, or a query"
             raise PlaneError(f"--spine {spine} can't be read: {error.strerror}", hint=hint) from None
     with control_plane(directory, environment) as plane, present.working("creating the training set", quiet=json):
-        created = plane.create_dataset(name, service=service, spine=spine, time=time, allow_gaps=allow_gaps)
+        created = plane.create_dataset(
+            name,
+            service=service,
+            spine=spine,
+            time=time,
+            allow_gaps=allow_gaps,
+            as_of=as_of,
+            from_source=from_source,
+        )
     if json:
         present.as_json(created)
     else:

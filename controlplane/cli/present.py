@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm
-from rich.table import Table
 from rich.text import Text
 
 from controlplane.errors import PlaneError, Problems
 from controlplane.types import format_duration, format_instant
 
 if TYPE_CHECKING:
-    from controlplane import sdk
     from controlplane.monitor.doctor import Finding
     from controlplane.monitor.status import ViewStatus
     from controlplane.plan.actions import Action, Change
     from controlplane.plan.forecast import Forecast
     from controlplane.plan.plan import Plan
     from controlplane.runtime.datasets import Created
+    from controlplane.runtime.materialize import Progress as Event
+    from controlplane.runtime.materialize import ViewRun
     from controlplane.serving import FeatureVector
     from controlplane.state import Deployment
+    from controlplane.verification import Mismatch, Report
 
 # Where nobody watches, a table may be as wide as it needs: a log wraps no words.
 _out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _SHOWN_STRETCHES = 3
-_WIDEST = 1000
+_SHOWN_MISMATCHES = 5
+_GAP = 2
 
 
 def line(text: str) -> None:
@@ -102,13 +105,13 @@ def working(what: str, *, quiet: bool) -> Iterator[None]:
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[sdk.Progress], None]]:
-    """A bar for each view, counting its intervals; plain lines where there is no terminal."""
+def progress(*, quiet: bool, counted: str = "intervals") -> Iterator[Callable[[Event], None]]:
+    """A bar for each view, counting its intervals or cases; plain lines where there is no terminal."""
     if quiet:
         yield lambda _: None
         return
     if not _err.is_terminal:
-        yield _plain_progress()
+        yield _plain_progress(counted)
         return
     columns = (
         SpinnerColumn(),
@@ -120,7 +123,7 @@ def progress(*, quiet: bool) -> Iterator[Callable[[sdk.Progress], None]]:
     with Progress(*columns, TextColumn("{task.fields[step]}"), console=_err) as bars:
         tasks: dict[str, Any] = {}
 
-        def show(event: sdk.Progress) -> None:
+        def show(event: Event) -> None:
             if event.view not in tasks:
                 tasks[event.view] = bars.add_task(event.view, total=event.total, step=event.step)
             bars.update(tasks[event.view], completed=event.done, total=event.total, step=event.step)
@@ -128,13 +131,13 @@ def progress(*, quiet: bool) -> Iterator[Callable[[sdk.Progress], None]]:
         yield show
 
 
-def _plain_progress() -> Callable[[sdk.Progress], None]:
+def _plain_progress(counted: str) -> Callable[[Event], None]:
     shown: dict[str, int] = {}
 
-    def show(event: sdk.Progress) -> None:
+    def show(event: Event) -> None:
         if event.total and shown.get(event.view) != event.done:
             shown[event.view] = event.done
-            _err.print(Text(f"{event.view}: {event.done} of {event.total} intervals"))
+            _err.print(Text(f"{event.view}: {event.done} of {event.total} {counted}"))
 
     return show
 
@@ -143,9 +146,7 @@ def plan(found: Plan) -> None:
     """What changes, and what will be computed."""
     if found.empty:
         line(f"No changes: environment {found.environment} is as declared.")
-    for action in found.actions:
-        for text in _action(action):
-            _out.print(text)
+    _lines(text for action in found.actions for text in _action(action))
     _forecasts(found.forecasts)
 
 
@@ -204,9 +205,12 @@ def deployed(deployment: Deployment) -> None:
     line(f"Deployed as number {deployment.id}, release {deployment.release}.")
 
 
-def runs(found: Sequence[sdk.ViewRun]) -> None:
+def runs(found: Sequence[ViewRun]) -> None:
     """What a run did."""
-    for warning in dict.fromkeys(warning for run in found for warning in run.synced.warnings):
+    said = [warning for run in found for warning in run.synced.warnings]
+    for run in found:
+        said += [f"{run.view} over {done.interval}: {warning}" for done in run.computed for warning in done.warnings]
+    for warning in dict.fromkeys(said):
         _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
     if not any(run.computed or run.synced.rows for run in found):
         line("Everything is computed and in sync: nothing to do.")
@@ -262,6 +266,41 @@ def findings(found: Sequence[Finding]) -> None:
             _out.print(Text(f"          -> {finding.hint}"))
 
 
+def verified(found: Report) -> None:
+    """What a verification compared, and every difference with the rows that explain it."""
+    rows = []
+    for view in found.views:
+        places = ", ".join(f"{place} {count:,}" for place, count in view.compared.items())
+        wrong = Text(f"{view.mismatch_count:,}", "red" if view.mismatch_count else "green")
+        rows.append((view.view, f"{view.cases:,}", places or "nothing", wrong))
+    _table(("feature view", "cases", "compared values", "mismatches"), rows)
+    for view in found.views:
+        for note in view.notes:
+            line(f"{view.view}: {note}")
+        for mismatch in view.mismatches[:_SHOWN_MISMATCHES]:
+            _mismatch(mismatch)
+        if (more := view.mismatch_count - _SHOWN_MISMATCHES) > 0:
+            line(f"{view.view}: {more:,} more mismatches; --json lists the first {len(view.mismatches)}")
+    share = 100 * (1 - found.nulls / max(found.comparisons, 1))
+    line(
+        f"{found.cases:,} cases, {found.comparisons:,} comparisons ({share:.0f}% non-null), "
+        f"{found.mismatches:,} mismatches, seed {found.seed}"
+    )
+
+
+def _mismatch(found: Mismatch) -> None:
+    keys = ", ".join(f"{name}={_value(value)}" for name, value in found.keys.items())
+    what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"
+    told = f": {_value(found.told)} in the {found.place}, should be {_value(found.expected)}"
+    _out.print(Text.assemble(("mismatch: ", "bold red"), what, told))
+    count = f"{found.row_count:,} raw rows"
+    shown = f", the last {len(found.rows)} of them" if len(found.rows) < found.row_count else ""
+    line(f"  from {count}{shown}{':' if found.rows else ''}")
+    for row in found.rows:
+        line(f"    {', '.join(f'{name}={_value(value)}' for name, value in row.items())}")
+    _out.print(Text.assemble(("  -> ", "bold"), found.hint))
+
+
 def datasets(found: Sequence[Created]) -> None:
     """All training sets."""
     rows = [
@@ -282,19 +321,37 @@ def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """A table; where the terminal is too narrow for it, one row below the other, so that no word is broken."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*row)
-    if _out.measure(table, options=_out.options.update(width=_WIDEST)).maximum <= _out.width:
-        _out.print(table)
+    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    widths = [
+        max(map(cell_len, column)) for column in zip(columns, *([c.plain for c in row] for row in cells), strict=True)
+    ]
+    if sum(widths) + _GAP * (len(widths) - 1) <= _out.width:
+        header = [Text(column, "bold") for column in columns]
+        _lines(_aligned(row, widths) for row in [header, *cells])
         return
     width = max(map(len, columns))
-    for row in rows:
-        for column, cell in zip(columns, row, strict=True):
-            _out.print(Text.assemble((f"{column:{width}}", "bold"), "  ", cell))
-        _out.print()
+    for row in cells:
+        _lines(
+            Text.assemble((f"{column:{width}}", "bold"), "  ", cell) for column, cell in zip(columns, row, strict=True)
+        )
+        line("")
+
+
+def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
+    """One line of a table."""
+    return Text(" " * _GAP).join(
+        Text.assemble(cell, " " * (width - cell.cell_len)) for cell, width in zip(cells, widths, strict=True)
+    )
+
+
+def _lines(texts: Iterable[Text]) -> None:
+    """Lines as they are, all at once: each call of rich takes longer than making the line does."""
+    lines = list(texts)
+    if lines and _out.is_terminal:
+        _out.print(Text("\n").join(lines))
+    elif lines:
+        _out.file.write("".join(f"{text.plain}\n" for text in lines))
+        _out.file.flush()
 
 
 def _value(value: object) -> str:

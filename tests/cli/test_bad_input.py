@@ -199,7 +199,7 @@ def test_options(shop):
 
 
 def test_nothing_is_deployed_yet(shop):
-    for command in (["run"], ["status"], ["get", "shop", "-k", "user_id=1"], ["dataset", "list"], ["airflow", "up"]):
+    for command in (["run"], ["status"], ["get", "shop", "-k", "user_id=1"], ["airflow", "up"]):
         assert problems(shop.fails(*command)) == [
             ("nothing is deployed to environment 'local'", "run `plane deploy` first")
         ]

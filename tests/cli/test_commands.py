@@ -33,7 +33,7 @@ def test_these_are_the_commands():
         sorted(
             [
                 *("airflow down", "airflow run", "airflow up", "dataset create", "dataset list", "deploy", "doctor"),
-                *("get", "init", "plan", "run", "status", "stop"),
+                *("get", "init", "plan", "run", "status", "stop", "verify"),
             ]
         )
         == LEAVES
@@ -75,7 +75,11 @@ PLAN = {
     "actions": [CHANGE],
     "forecasts": [FORECAST],
 }
-COMPUTED = {"interval": {"start": "str", "end": "str"}, "row_count": "int", "dropped_count": "int", "version": "int"}
+COMPUTED = {
+    "interval": {"start": "str", "end": "str"},
+    **dict.fromkeys(("row_count", "dropped_count", "version"), "int"),
+    "warnings": [],
+}
 SYNCED = {"rows": "int", "written": "int", "kept_newer": "int", "version": "int", "warnings": []}
 STATUS = {
     **dict.fromkeys(("view", "fingerprint", "owner", "state", "frontier", "freshness", "last_interval_start"), "str"),
@@ -107,7 +111,9 @@ def test_json_has_a_stable_shape(shop: Shop):
     assert shop.plane("stop", "--json").json == {"stopped": []}
     assert shop.plane("airflow", "down", "--json").json == {"stopped": False}
     written = shop.plane("init", "new", "--json").json
-    assert written == {"written": ["new/plane.toml", "new/features/example.py", "new/.gitignore"]}
+    assert written == {
+        "written": ["new/plane.toml", "new/features/example.py", "new/features/test_example.py", "new/.gitignore"]
+    }
 
 
 def interrupted_in_the_release() -> None:
@@ -143,7 +149,7 @@ def broken_within() -> None:
 
 def test_a_bug_is_told_as_one_and_kept_for_a_report(shop, tmp_path):
     shop.extra["TMPDIR"] = str(tmp_path)
-    done = shop.start("plan", hook=broken_within).wait()
+    done = shop.start("deploy", hook=broken_within).wait()
     assert done.code == 3
     assert done.err.splitlines()[0] == "bug: ZeroDivisionError: unheard of"
     [report] = tmp_path.glob("plane-bug-*.txt")

@@ -1,0 +1,11 @@
+"""Compares what is computed with an independent brute-force evaluation of the raw rows: `plane verify`.
+
+`truth` makes the oracle's view of a definition and fetches the raw rows, `questions` chooses keys and instants, `told`
+reads what tables, training sets and the online store say, `explain` finds the rows behind a difference, `check` puts
+them together. Nothing is written anywhere.
+"""
+
+from controlplane.verification.check import verify
+from controlplane.verification.report import Mismatch, Report, ViewReport
+
+__all__ = ["Mismatch", "Report", "ViewReport", "verify"]

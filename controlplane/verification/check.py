@@ -1,0 +1,306 @@
+"""Asks the questions of every view, compares the answers, and explains what differs."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from controlplane import ledger
+from controlplane.errors import PlaneError, TransientError
+from controlplane.oracle import Near, Row, RowFeature, WindowFeature, same
+from controlplane.ports import OnlineStore, Warehouse
+from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.render.dialects import dialect
+from controlplane.runtime.materialize import Progress
+from controlplane.types import from_micros, micros
+from controlplane.verification import explain, questions
+from controlplane.verification.explain import Difference
+from controlplane.verification.questions import PER_KEY
+from controlplane.verification.report import Mismatch, Report, ViewReport, summed
+from controlplane.verification.told import Places, Told, Values, named
+from controlplane.verification.truth import TIME, Key, Question, Truth
+
+CHUNK = 50
+"""Entities that are asked about at once."""
+KEPT = 50
+"""Differences of a view that are explained; the others are counted."""
+_EXACT_DISTINCT = 511
+_SKETCH = 0.25  # far beyond what a sketch of 512 hashes is off: 4.4 % is one standard deviation
+
+_TOLD_TIMES = 20
+
+OnProgress = Callable[[Progress], None]
+Agreement = Callable[[Any, Any], bool]
+
+
+def verify(
+    manifest: Manifest,
+    warehouse: Warehouse,
+    store: Callable[[], OnlineStore | None],
+    *,
+    now: Callable[[], datetime],
+    views: Sequence[str] = (),
+    cases: int = 200,
+    seed: int | None = None,
+    on_progress: OnProgress = lambda _: None,
+) -> Report:
+    """Compare what is computed with brute force over the raw rows; nothing is written.
+
+    Args:
+        manifest: what is deployed.
+        warehouse: its tables and sources.
+        store: opens the online store, or gives None where there is none.
+        now: the environment's now.
+        views: names of feature views; all unless given.
+        cases: how many entities and instants to ask each view about.
+        seed: which ones; any unless given.
+        on_progress: told how far it is.
+
+    Raises:
+        PlaneError: there is no such view, or the warehouse refuses.
+    """
+    if cases < 1:
+        raise PlaneError(f"{cases} cases can't be looked at", hint="give --cases 1 or more")
+    chosen = [manifest.view(name) for name in views] or list(manifest.views)
+    seed = random.SystemRandom().randrange(1, 1_000_000) if seed is None else seed
+    opened, problem = _opened(store)
+    found = []
+    for view in chosen:
+        checked = _View(manifest, view, warehouse, seed)
+        checked.look(cases, opened if view.online else None, now, on_progress)
+        if problem and view.online:
+            checked.report.notes.append(problem)
+        found.append(checked.report)
+    return summed(seed, found)
+
+
+def _opened(store: Callable[[], OnlineStore | None]) -> tuple[OnlineStore | None, str]:
+    try:
+        return store(), ""
+    except TransientError as error:
+        return None, f"online: the store can't be reached, so it was not compared: {error.message}"
+
+
+class _View:
+    """One view that is looked at; what is found is in `report`."""
+
+    def __init__(self, manifest: Manifest, view: ViewSpec, warehouse: Warehouse, seed: int) -> None:
+        self.report = ViewReport(view.name)
+        self._spec = view
+        self._seed = seed
+        self._warehouse = warehouse
+        self._d = dialect(manifest.dialect)
+        self._truth = Truth(manifest, view)
+        self._places = Places(manifest, view, self._truth, warehouse)
+        self._fixed_now = manifest.now is not None
+        self._features = {feature.name: feature for feature in self._truth.view.features}
+        self._known: tuple[Question, Mapping[str, Agreement]] | None = None
+
+    def look(self, cases: int, store: OnlineStore | None, now: Callable[[], datetime], on_progress: OnProgress) -> None:
+        """Ask about this many cases."""
+        told = -1
+
+        def on_case() -> None:
+            nonlocal told
+            if self.report.cases * _TOLD_TIMES // cases > told:
+                told = self.report.cases * _TOLD_TIMES // cases
+                on_progress(Progress(self._spec.name, "compare", self.report.cases, cases))
+
+        on_case()
+        head = ledger.head(self._warehouse, self._places.program.head)
+        frontier = micros(head.frontier)
+        if head.frontier <= self._spec.start:
+            self.report.notes.append("nothing is computed yet; run `plane run`")
+            return
+        if not self._places.shown:
+            self.report.notes.append("users' views and models still read an earlier version: these were not compared")
+            store = None
+        count = math.ceil(cases / PER_KEY)
+        keys = questions.sample(self._truth, self._warehouse, self._d, self._places.history, count, self._seed)
+        if not keys:
+            self.report.notes.append("there is no entity, neither in the raw rows nor in the history")
+        left, each = cases, max(PER_KEY, math.ceil(cases / max(len(keys), 1)))
+        for place in range(0, len(keys), CHUNK):
+            asked = self._questions(keys[place : place + CHUNK], each, frontier)
+            asked = dict(list(asked.items())[:left])
+            left -= len(asked)
+            self._chunk(asked, frontier, store, now, on_case)
+        on_progress(Progress(self._spec.name, "done", self.report.cases, self.report.cases))
+
+    def _questions(self, keys: Sequence[Key], each: int, frontier: int) -> dict[int, Question]:
+        """What to ask about some entities: the newest values, and values at `each` - 1 other instants."""
+        view = self._truth.view
+        choice = random.Random(f"{self._seed} {self._spec.name} {keys}")  # noqa: S311 - a seed asks the same questions
+        # What is known ends where the first interval that is not computed would be seen.
+        newest = frontier + view.delay
+        last = newest + view.schedule - 1
+        times = questions.events(self._truth, self._warehouse, self._d, keys, each, self._seed)
+        found: list[Question] = []
+        for key in keys:
+            instants = questions.instants(view, times[key], each - 1, last, choice)
+            found.append(Question(key, newest, questions.since(view, newest), newest=True))
+            found += [Question(key, at, questions.since(view, at)) for at in instants]
+        numbered = dict(enumerate(found))
+        heavy = questions.too_many(self._truth, self._warehouse, self._d, numbered)
+        if heavy:
+            text = f"{len(heavy)} entities with more than {questions.MOST_ROWS:,} raw rows that count were left out"
+            self.report.notes.append(text)
+        return {number: question for number, question in numbered.items() if question.key not in heavy}
+
+    def _chunk(
+        self,
+        asked: Mapping[int, Question],
+        frontier: int,
+        store: OnlineStore | None,
+        now: Callable[[], datetime],
+        on_case: Callable[[], None],
+    ) -> None:
+        if not asked:
+            return
+        told = self._places.read(asked)
+        moment = now()
+        newest = {number: question for number, question in asked.items() if question.newest}
+        if store is not None and newest:
+            online = self._places.online(store, newest, lambda: moment)
+            if isinstance(online, Told):
+                told.append(online)
+            elif online not in self.report.notes:
+                self.report.notes.append(online)
+        differences: list[Difference] = []
+        for number, rows in self._with_rows(asked):
+            question = asked[number]
+            if differences and differences[0].question.key != question.key:
+                self._explain(differences)
+                differences = []
+            expected = self._truth.view.value(rows, question.key, question.at)
+            for one in told:
+                if number in one.values and one.place == "online":
+                    newest_now = self._online(question, rows, one.values[number], frontier, micros(moment))
+                    differences += newest_now
+                elif number in one.values:
+                    differences += self._compare(one.place, question, rows, expected, one.values[number])
+                if number in one.doubled:
+                    self._doubled(one.place, question)
+            self.report.cases += 1
+            on_case()
+        self._explain(differences)
+
+    def _with_rows(self, asked: Mapping[int, Question]) -> Iterator[tuple[int, list[Row]]]:
+        """Every question in order with its raw rows, those that have none too."""
+        found = self._truth.rows(self._warehouse, asked)
+        number, rows = next(found, (None, []))
+        for expected in asked:
+            if expected == number:
+                yield expected, rows
+                number, rows = next(found, (None, []))
+            else:
+                yield expected, []
+
+    def _online(
+        self, question: Question, rows: Sequence[Row], told: Values | None, frontier: int, now: int
+    ) -> list[Difference]:
+        """Online are the values as of what is computed, and what has expired by now is gone."""
+        view = self._truth.view
+        if view.ttl is not None:
+            if told is None and self._fixed_now:
+                return []  # while the environment's now stands still, what was synced expires by the wall clock
+            question = replace(question, at=max(now, question.at))
+            rows = [row for row in rows if view.time is None or row[TIME] < frontier]
+        return self._compare("online", question, rows, view.value(rows, question.key, question.at), told)
+
+    def _compare(
+        self, place: str, question: Question, rows: Sequence[Row], expected: Values, told: Values | None
+    ) -> list[Difference]:
+        told = self._truth.view.nothing() if told is None else told
+        agreements = self._agreements(question, rows)
+        self.report.compared[place] = self.report.compared.get(place, 0) + len(agreements)
+        self.report.nulls += sum(expected[name] is None for name in agreements)
+        agrees = partial(_all_agree, agreements, told)
+        return [
+            Difference(place, question, rows, self._features[name], told, expected, agrees)
+            for name, agreement in agreements.items()
+            if not agreement(told[name], expected[name])
+        ]
+
+    def _agreements(self, question: Question, rows: Sequence[Row]) -> Mapping[str, Agreement]:
+        if self._known is None or self._known[0] is not question:
+            self._known = question, {name: _agreement(feature, rows) for name, feature in self._features.items()}
+        return self._known[1]
+
+    def _explain(self, differences: Sequence[Difference]) -> None:
+        """Report what differs for one entity."""
+        self.report.mismatch_count += len(differences)
+        kept = differences[: max(KEPT - len(self.report.mismatches), 0)]
+        culprits = explain.late(self._truth, differences) if kept else []
+        for one in kept:
+            name, question = one.feature.name, one.question
+            found = explain.behind(self._truth, one.feature, question, one.rows)
+            text = explain.hint(self._truth, question, found, culprits)
+            if one.place == "online":
+                text = f"{text}; if the tables are right, plane run {self._spec.name} --resync"
+            shown = [self._shown(row, one.feature) for row in found[-explain.SHOWN :]]
+            timed = any(f.name == name and "timestamp" in f.type for f in self._spec.features)
+            values = (_as_told(one.told[name], timed), _as_told(one.expected[name], timed))
+            self._report(one.place, question, name, values, shown, len(found), text)
+
+    def _shown(self, row: Row, feature: RowFeature | WindowFeature) -> dict[str, Any]:
+        shown = self._truth.shown(row, feature)
+        return {name: _as_told(value, name == self._spec.timestamp) for name, value in shown.items()}
+
+    def _doubled(self, place: str, question: Question) -> None:
+        self.report.mismatch_count += 1
+        if len(self.report.mismatches) < KEPT:
+            text = f"the table was altered; plane run {self._spec.name} --recompute replaces its rows"
+            self._report(place, question, "*", ("several rows", "one row"), [], 0, text)
+
+    def _report(
+        self,
+        place: str,
+        question: Question,
+        feature: str,
+        values: tuple[Any, Any],
+        rows: Sequence[Mapping[str, Any]],
+        count: int,
+        text: str,
+    ) -> None:
+        keys, at = named(self._spec, question), from_micros(question.at)
+        found = Mismatch(self._spec.name, place, keys, at, feature, *values, rows=rows, row_count=count, hint=text)
+        self.report.mismatches.append(found)
+
+
+def _all_agree(agreements: Mapping[str, Agreement], told: Values, expected: Values) -> bool:
+    return all(agrees(told[name], expected[name]) for name, agrees in agreements.items())
+
+
+def _as_told(value: Any, timed: bool) -> Any:  # noqa: ANN401 - a value of any type
+    """The value as a user knows it: timestamps as such."""
+    if isinstance(value, Near):
+        return value.value
+    if isinstance(value, list):
+        return [_as_told(item, timed) for item in value]
+    return from_micros(value) if timed and isinstance(value, int) else value
+
+
+def _agreement(feature: RowFeature | WindowFeature, rows: Sequence[Row]) -> Agreement:
+    """When two values of a feature are the same: floats may be off by 1e-9 of the sum of their column's sizes, sketches
+    by what they are off."""
+    if isinstance(feature, RowFeature):
+        return same
+    column = feature.column
+    values = [row[column] for row in rows] if column is not None else []
+    scale = math.fsum(abs(value) for value in values if isinstance(value, float) and math.isfinite(value))
+
+    def agrees(told: Any, expected: Any) -> bool:  # noqa: ANN401 - values of any type
+        if isinstance(told, list) and isinstance(expected, list):
+            return len(told) == len(expected) and all(map(agrees, told, expected))
+        sketched = feature.function == "approx_count_distinct" and not feature.lists_keys
+        if sketched and isinstance(expected, int) and isinstance(told, int) and expected > _EXACT_DISTINCT:
+            return same(float(told), float(expected), relative=_SKETCH)
+        return same(told, expected, scale)
+
+    return agrees

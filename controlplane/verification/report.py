@@ -1,0 +1,75 @@
+"""What a verification found, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One value that is not what the raw rows say.
+
+    Args:
+        view: the feature view.
+        place: what says it: `table`, `history`, `latest`, `training set` or `online`.
+        keys: the entity.
+        at: the instant that was asked about.
+        feature: the feature; `*` where the row itself is wrong.
+        told: the value that was found.
+        expected: the value by brute force.
+        rows: the raw rows that the expected value comes from, the newest ones where there are many.
+        row_count: how many such rows there are.
+        hint: what probably happened, and what to do.
+    """
+
+    view: str
+    place: str
+    keys: Mapping[str, Any]
+    at: datetime
+    feature: str
+    told: Any
+    expected: Any
+    rows: Sequence[Mapping[str, Any]]
+    row_count: int
+    hint: str
+
+
+@dataclass
+class ViewReport:
+    """One view: the cases (an entity and an instant each), the values compared by place, nulls among them, what was
+    left out and why, and what is wrong: all of it is counted, the first differences are kept."""
+
+    view: str
+    cases: int = 0
+    compared: dict[str, int] = field(default_factory=dict)
+    nulls: int = 0
+    notes: list[str] = field(default_factory=list)
+    mismatch_count: int = 0
+    mismatches: list[Mismatch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A verification: the same seed asks the same questions while the data stays the same."""
+
+    seed: int
+    views: Sequence[ViewReport]
+    cases: int
+    comparisons: int
+    nulls: int
+    mismatches: int
+
+
+def summed(seed: int, views: Sequence[ViewReport]) -> Report:
+    """The report of several views."""
+    return Report(
+        seed=seed,
+        views=views,
+        cases=sum(view.cases for view in views),
+        comparisons=sum(sum(view.compared.values()) for view in views),
+        nulls=sum(view.nulls for view in views),
+        mismatches=sum(view.mismatch_count for view in views),
+    )
