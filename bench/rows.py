@@ -5,57 +5,85 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: seconds of ours and of the other, and the ratio that would be good enough."""
+    """One comparison: ours and the other in one unit, and the ratio that would be good enough.
+
+    `against` is None where the other could not be had; `what` then says why, and the row is not ok. Without a
+    `target` the row only informs.
+    """
 
     row: str
     ours: float
-    against: float
+    against: float | None
     what: str
-    target: float
+    target: float | None = None
+    unit: str = "s"
 
     @property
-    def ratio(self) -> float:
-        return self.ours / self.against
+    def ratio(self) -> float | None:
+        """Ours in parts of the other."""
+        return self.ours / self.against if self.against else None
 
     @property
     def ok(self) -> bool:
-        return self.ratio <= self.target
+        """Whether the ratio is good enough."""
+        return self.ratio is not None and (self.target is None or self.ratio <= self.target)
 
 
-def seconds(work: Callable[[], object], repeat: int = 3) -> float:
+def seconds(work: Callable[[], object], repeat: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
     """The median time of some runs."""
     found = []
     for _ in range(repeat):
-        started = time.perf_counter()
+        started = clock()
         work()
-        found.append(time.perf_counter() - started)
+        found.append(clock() - started)
     return statistics.median(found)
 
 
-def report(rows: Iterable[Row], path: str | None) -> None:
-    """Print the table; with a path, also write one JSON line for each row."""
-    table = Table("row", "ours", "against", "", "ratio", "target", "")
-    lines = []
+def by_turns(first: Callable[[], object], second: Callable[[], object], repeat: int = 3) -> tuple[float, float]:
+    """The median times of two works that are run by turns, so that a busy machine slows both."""
+    found = [(seconds(first, 1), seconds(second, 1)) for _ in range(repeat)]
+    return statistics.median(a for a, _ in found), statistics.median(b for _, b in found)
+
+
+def report(rows: Iterable[Row]) -> Iterator[Row]:
+    """Print each row as it comes."""
+    console = Console(highlight=False, soft_wrap=True)
     for row in rows:
-        ok = "ok" if row.ok else "over"
-        table.add_row(
-            row.row, _short(row.ours), _short(row.against), row.what, f"{row.ratio:.2f}", f"<= {row.target}", ok
-        )
-        lines.append(json.dumps(asdict(row) | {"ratio": row.ratio, "ok": row.ok}))
-    Console().print(table)
+        ratio = f"{row.ratio:.2f}" if row.ratio is not None else "-"
+        target = f" (<= {row.target:g})" if row.target is not None else ""
+        verdict = ("", "") if row.target is None else ("  ok", "green") if row.ok else ("  over", "red")
+        against = f"{_short(row.against, row.unit)}  {row.what}" if row.against is not None else row.what
+        console.print(Text.assemble((row.row, "bold"), f": {_short(row.ours, row.unit)} against {against}"))
+        console.print(Text.assemble(f"    ratio {ratio}{target}", verdict))
+        yield row
+
+
+def as_line(row: Row) -> str:
+    """A row as one line of JSON."""
+    return json.dumps(asdict(row) | {"ratio": row.ratio, "ok": row.ok}) + "\n"
+
+
+def write(rows: Iterable[Row], path: str | None) -> None:
+    """Take all rows; with a path, write one JSON line for each as it comes."""
     if path:
-        Path(path).write_text("\n".join(lines) + "\n")
+        Path(path).write_text("")
+    for row in rows:
+        if path:
+            with Path(path).open("a") as file:
+                file.write(as_line(row))
 
 
-def _short(value: float) -> str:
+def _short(value: float, unit: str) -> str:
+    if unit != "s":
+        return f"{value:,.0f} {unit}"
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.2f} ms"
