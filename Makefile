@@ -13,7 +13,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow test lint bench lock clean
+.PHONY: help setup demo airflow test verify lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,14 +36,18 @@ airflow: setup ## the same, and Airflow stays up to be looked at
 test: setup ## all tests
 	$(BIN)/python -m pytest
 
+verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1
+	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \
+		$(if $(CASE),--case $(CASE)) $(if $(MUTANTS),--mutants)
+
 lint: setup ## style, types and the rooms' order
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## the measured speeds
-	$(BIN)/python -m bench $(if $(JSON),--json $(JSON))
+bench: setup ## the measured speeds; ONLY="increment plan" for some of them, JSON=path for a line a row
+	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
 lock: setup ## choose the newest versions that agree, for constraints.txt
 	echo '# Made by `make lock`: one version of everything, extras and constraints.in included.' > constraints.new

@@ -32,9 +32,9 @@ def plane(folder: Path, *arguments: str, exits: int = 0) -> subprocess.Completed
     return done
 
 
-def copied(folder: Path) -> Path:
-    """A copy of the first example as a fresh clone has it."""
-    return Path(shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns(".plane", "__pycache__")))
+def copied(folder: Path, example: Path = EXAMPLE) -> Path:
+    """A copy of an example, the first unless given, as a fresh clone has it."""
+    return Path(shutil.copytree(example, folder, ignore=shutil.ignore_patterns(".plane", "__pycache__")))
 
 
 def load_example(folder: Path) -> None:

@@ -38,7 +38,8 @@ def test_nothing_is_left_out_without_a_reason() -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if found(page)])
 def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
     example = REPOSITORY / page
-    folder = copied(tmp_path / example.parent.name) if example.parent.parent.name == "examples" else tmp_path / "here"
+    is_example = example.parent.parent.name == "examples"
+    folder = copied(tmp_path / example.parent.name, example.parent) if is_example else tmp_path / "here"
     folder.mkdir(exist_ok=True)
     shell = Shell(folder)
     try:
