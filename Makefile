@@ -33,8 +33,8 @@ demo: setup ## the first example from end to end, on this machine
 airflow: setup ## the same, and Airflow stays up to be looked at
 	$(BIN)/python examples/01-flights/demo.py --keep-airflow
 
-test: setup ## all tests
-	$(BIN)/python -m pytest
+test: setup ## all tests, a process a core
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1
 	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import pytest
 from controlplane import naming, project
 from controlplane.codec import Decoded, decode, online_key
 from controlplane.deploy import write_release
+from controlplane.errors import TransientError
 from controlplane.ports import OnlineStore, Statement, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
@@ -68,8 +70,15 @@ def pytest_unconfigure() -> None:
 
 
 def open_warehouse(path: Path = WAREHOUSE) -> Warehouse:
-    """The DuckDB file, for a moment: close it, or tasks wait."""
-    return project.open_warehouse("duckdb", {"path": str(path)})
+    """The DuckDB file, for a moment: close it, or tasks wait. A task that has it open is waited for."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return project.open_warehouse("duckdb", {"path": str(path)})
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def execute(*sql: str, path: Path = WAREHOUSE) -> None:

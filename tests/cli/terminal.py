@@ -6,7 +6,6 @@ import fcntl
 import os
 import pty
 import re
-import resource
 import struct
 import subprocess
 import sys
@@ -53,14 +52,3 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65536)
     except OSError:
         return b""  # a terminal's way to say that the other side is gone
-
-
-def seconds(folder: Path, *arguments: str) -> float:
-    """CPU seconds, user and system, of the lightest of three runs of a command."""
-    spent = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert piped(folder, *arguments).returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(spent)
