@@ -82,6 +82,7 @@ class Profiled:
             self._connection.execute(statement.sql).fetchall()
             taken = time.perf_counter() - started
             found = json.loads(self._connection.get_profiling_information("json"))
+            import pathlib; pathlib.Path(f"/tmp/prof_{statement.name.replace(' ','_').replace(chr(39),'')}.json").write_text(json.dumps(found, indent=1))
             self._connection.execute("RESET enable_profiling")
             scanned: Counter[str] = Counter()
             for operator in found.get("operator", ()):

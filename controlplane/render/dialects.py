@@ -88,14 +88,6 @@ class Dialect:
         """`ts` moved back by a number of microseconds."""
         return f"{ts} - to_microseconds({micros})"
 
-    def whole(self, x: str, y: str) -> str:
-        """How often one whole number goes into another; neither is negative."""
-        return f"(({x}) // ({y}))"
-
-    def each(self, first: str, end: str) -> str:
-        """A row for each whole number from `first` to before `end`, in the place of a column."""
-        return f"unnest(range({first}, {end}))"
-
     def numbers(self, first: int, last: int) -> str:
         """A query for the integers from `first` to `last`, as the column `number`."""
         return f"SELECT unnest(range({first}, {last + 1})) AS number"

@@ -6,21 +6,88 @@ a window is covered by the longest rollups that fit into it, about 2 log2 of its
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+
+import msgspec
 
 from controlplane.registry.manifest import AggregateSpec, CalendarWindow, SeriesWindow, SlidingWindow, ViewSpec
 from controlplane.render.aggregates import TileSchema
 from controlplane.render.dialects import Dialect
 from controlplane.render.states import needed
 from controlplane.render.windows import Frame, shifts
-from controlplane.types import MICROSECOND
+from controlplane.types import EPOCH, Interval
 
 MOST_LEVELS = 12
 """A rollup holds at most 2^12 tiles."""
-_FAR = 2**40
-"""Added to the number of a tile, so that none is negative; every rollup's length divides it."""
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A window at T: it ends so long before T, and is so long; a lifetime, without a length, begins at an instant."""
+
+    back: timedelta
+    length: timedelta | None
+
+
+class Cover(msgspec.Struct, frozen=True):
+    """Which tiles and rollups make up a view's windows at any moment; rollups are `levels` times twice as long."""
+
+    tile: timedelta
+    phase: timedelta
+    levels: int
+    start: datetime
+    spans: tuple[Span, ...]
+
+    def at(self, moment: datetime) -> list[tuple[int, Interval]]:
+        """Each window's number, and one tile or rollup of it: the longest that fit, which none other overlaps."""
+        found = []
+        for number, span in enumerate(self.spans):
+            end = moment - span.back
+            begin = self.start if span.length is None else end - span.length
+            found += [(number, part) for part in self._parts(self._place(begin), self._place(end))]
+        return found
+
+    def _place(self, instant: datetime) -> int:
+        return (instant - EPOCH - self.phase) // self.tile
+
+    def _parts(self, first: int, end: int) -> Iterator[Interval]:
+        """The nodes of a segment tree that cover the tiles from a number to before another."""
+        size = 1
+        for _ in range(self.levels):
+            if first >= end:
+                return
+            if first % (2 * size):
+                yield self._part(first, size)
+                first += size
+            if end % (2 * size):
+                end -= size
+                yield self._part(end, size)
+            size *= 2
+        yield from (self._part(place, size) for place in range(first, end, size))
+
+    def _part(self, place: int, size: int) -> Interval:
+        begin = EPOCH + self.phase + place * self.tile
+        return Interval(begin, begin + size * self.tile)
+
+
+def cover(view: ViewSpec) -> Cover | None:
+    """The cover of a view's windows of which rollups are kept; None where there are none."""
+    count = levels(view)
+    spans = dict.fromkeys(span for a in view.aggregates if rolled(a) for span in _spans(a))
+    return Cover(view.tile, view.phase, count, view.start, tuple(spans)) if count else None
+
+
+def _spans(aggregate: AggregateSpec) -> list[Span]:
+    """The windows of an aggregate, in the order of its values."""
+    match aggregate.window:
+        case SlidingWindow(length):
+            return [Span(-aggregate.offset, length)]
+        case SeriesWindow(length, step, steps):
+            return [Span(back * step - aggregate.offset, length) for back in reversed(range(steps))]
+        case _:
+            return [Span(-aggregate.offset, None)]
 
 
 def rolled(aggregate: AggregateSpec) -> bool:
@@ -63,7 +130,7 @@ class Level:
         number: from 1 on.
         floor: where the rollup begins that holds `tile_start`.
         span: where the rollup ends that begins at `begins`.
-        part: a condition: `t` is a part.
+        half: how long a part is.
         first: where the first rollup begins that the run changes.
         first_end: where it ends.
     """
@@ -71,7 +138,7 @@ class Level:
     number: int
     floor: str
     span: str
-    part: str
+    half: str
     first: str
     first_end: str
 
@@ -94,6 +161,7 @@ class Rollups:
         self.merged = [(name, sql) for sql, name in self._merged.items()]
         self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
         self.tile_end = d.plus("t.tile_start", view.tile)
+        self.tile_length = d.span(view.tile)
         self.oldest = d.plus(run.read_start, -self._length(self._count))
         self.through = d.ceil(run.read_end, self._length(self._count), view.phase)
         self.before = d.plus(run.start, -view.tile)
@@ -114,7 +182,7 @@ class Rollups:
             number=number,
             floor=d.floor("t.tile_start", length, view.phase),
             span=d.plus("begins", length),
-            part=f"t.tile_end = {d.plus('t.tile_start', length / 2)}" if number > 1 else "TRUE",
+            half=d.span(length / 2),
             first=first,
             first_end=d.plus(first, length),
         )
@@ -135,29 +203,21 @@ class Rollups:
         return [(self._d.plus(instant, -self._view.schedule), instant) for instant in last]
 
     @cached_property
-    def _covered(self) -> tuple[dict[tuple[datetime | timedelta, timedelta, bool], int], dict[str, str], list[str]]:
-        """The windows with their numbers, the aggregates over their rows, and the values made of these."""
-        numbers: dict[tuple[datetime | timedelta, timedelta, bool], int] = {}
+    def _covered(self) -> tuple[list[Span], dict[str, str], list[str]]:
+        """The windows that no rollups make up, the aggregates over all windows' rows, and the values made of these."""
+        covered = cover(self._view)
+        rolls = list(covered.spans) if covered else []
+        whole = list(dict.fromkeys(s for a in self._view.aggregates if not rolled(a) for s in _spans(a)))
         merged: dict[str, str] = {}
         values = []
-        for aggregate in self._view.aggregates:
-            ends: list[tuple[datetime | timedelta, timedelta]] = []
-            match aggregate.window:
-                case SlidingWindow(length):
-                    ends = [(length - aggregate.offset, -aggregate.offset)]
-                case SeriesWindow(length, step, steps):
-                    backs = [back * step - aggregate.offset for back in reversed(range(steps))]
-                    ends = [(back + length, back) for back in backs]
-                case _:
-                    ends = [(self._view.start, -aggregate.offset)]
-            windows = [(*one, rolled(aggregate)) for one in ends]
-            frames = [Frame("", f"place = {numbers.setdefault(window, len(numbers))}") for window in windows]
-            values.append(self._tiles.value(aggregate, frames, merged))
-        return numbers, merged, values
+        for a in self._view.aggregates:
+            places = [rolls.index(span) if rolled(a) else len(rolls) + whole.index(span) for span in _spans(a)]
+            values.append(self._tiles.value(a, [Frame("", f"place = {place}") for place in places], merged))
+        return whole, merged, values
 
     @property
     def covered_merged(self) -> list[tuple[str, str]]:
-        """The columns that the values at T read: aggregates over the rows that cover a key's windows."""
+        """The columns that the values at T read: aggregates over the rows of a key's windows."""
         return [(name, sql) for sql, name in self._covered[1].items()]
 
     @property
@@ -167,41 +227,16 @@ class Rollups:
         return list(zip(names, self._covered[2], strict=True))
 
     @property
-    def windows(self) -> list[str]:
-        """The windows at T as rows: number, its first tile, the one after its last, tiles in the longest rollup."""
-        return [
-            f"({number}, {self._number(begins)}, {self._number(ends)}, {2**self._count if rolls else 1})"
-            for (begins, ends, rolls), number in self._covered[0].items()
-        ]
-
-    def _number(self, where: datetime | timedelta) -> str:
-        """The number of the tile that begins at an instant, or so long before T."""
+    def whole_windows(self) -> list[str]:
+        """The windows at T that no rollups make up, as rows: number, begin, end."""
         d, view = self._d, self._view
-        instant = d.instant(where) if isinstance(where, datetime) else d.plus(self.moment, -where)
-        since = d.plus(instant, -view.phase)
-        return f"{d.whole(d.micros(since), str(view.tile // MICROSECOND))} + {_FAR}"
+        covered = cover(view)
+        found = []
+        for place, span in enumerate(self._covered[0], len(covered.spans) if covered else 0):
+            begin = d.instant(view.start) if span.length is None else d.plus(self.moment, -span.back - span.length)
+            found.append(f"({place}, {begin}, {d.plus(self.moment, -span.back)})")
+        return found
 
-    def begin(self, number: str) -> str:
-        """The instant at which the tile of a number begins."""
-        d, view = self._d, self._view
-        return d.plus(d.from_micros(f"({number} - {_FAR}) * {view.tile // MICROSECOND}"), view.phase)
-
-    @property
-    def sizes(self) -> list[str]:
-        """How many tiles a tile holds, and each rollup, as rows."""
-        return [f"({2**level})" for level in range(self._count + 1)]
-
-    @property
-    def lowest(self) -> str:
-        """The number of a window's first whole rollup, in rollups of its size."""
-        return self._d.whole("first_tile + size - 1", "size")
-
-    @property
-    def highest(self) -> str:
-        """The number after its last."""
-        return self._d.whole("last_tile", "size")
-
-    @property
-    def between(self) -> str:
-        """A row for each number from the lowest to before the highest."""
-        return self._d.each("lowest", "highest")
+    def instant(self, text: str) -> str:
+        """A literal for an instant that the run decides."""
+        return self._d.instant(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controlplane import naming, template
@@ -9,10 +10,16 @@ from controlplane.errors import PermanentError
 from controlplane.render.program import Program
 from controlplane.types import Interval, format_duration
 
+_NEVER = "9999-01-01 00:00:00.000000"
+
 
 @dataclass(frozen=True)
 class RunVariables:
-    """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it."""
+    """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it.
+
+    `cover` are the tiles and rollups that make up the windows at the interval's end: window, start, end; `cover_tiles`
+    and `cover_rollups` are where those of either kind start.
+    """
 
     start: str
     end: str
@@ -20,6 +27,9 @@ class RunVariables:
     stage: str
     run_id: str
     intervals: str
+    cover: Sequence[tuple[int, str, str]]
+    cover_tiles: Sequence[str]
+    cover_rollups: Sequence[str]
 
 
 def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
@@ -45,6 +55,8 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
             hint=f"begin at {program.timing.start.isoformat()} or later, or deploy an earlier start",
         )
     start = max(interval.start - program.lateness, program.timing.start)
+    cover = program.cover.at(interval.end) if program.cover else []
+    tile = program.cover.tile if program.cover else None
     return RunVariables(
         start=naming.instant_literal(start),
         end=naming.instant_literal(interval.end),
@@ -52,7 +64,15 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
         intervals=str((interval.end - start) // timing.schedule),
+        cover=[(n, naming.instant_literal(part.start), naming.instant_literal(part.end)) for n, part in cover],
+        cover_tiles=_starts(part for _, part in cover if part.end - part.start == tile),
+        cover_rollups=_starts(part for _, part in cover if part.end - part.start != tile),
     )
+
+
+def _starts(parts: Iterable[Interval]) -> list[str]:
+    """Where these begin, each once; never an empty list, which SQL does not know."""
+    return [naming.instant_literal(start) for start in sorted({part.start for part in parts})] or [_NEVER]
 
 
 def fill(text: str, variables: RunVariables) -> str:

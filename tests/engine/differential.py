@@ -171,14 +171,17 @@ def _emptied(warehouse: DuckDBWarehouse) -> Iterator[None]:
 
 
 def compute(rig: Rig, case: Case, choice: random.Random) -> None:
-    """All intervals, at once or in pieces of any order; now and then some rows come late, and old ones run again."""
+    """All intervals, at once, in pieces of any order or one after the other; now and then some rows come late, and old ones run again."""
     view = case.view
     late = {number for number in range(len(case.rows)) if choice.random() < 0.15} if choice.random() < 0.2 else set()
     rig.add(cases.loaded([row for number, row in enumerate(case.rows) if number not in late]))
     cuts = choice.sample(range(1, case.intervals), min(choice.choice([0, 0, 0, 0, 1, 2]), case.intervals - 1))
     pieces = list(pairwise([0, *sorted(cuts), case.intervals]))
-    if choice.random() < 0.4:
+    how = choice.random()
+    if how < 0.4:
         choice.shuffle(pieces)
+    elif how < 0.8:  # as a scheduler does it: one after the other
+        pieces = list(pairwise(range(case.intervals + 1)))
     for first, last in pieces:
         rig.materialize(view.start + first * view.schedule, view.start + last * view.schedule)
     rows = [case.rows[number] for number in late]

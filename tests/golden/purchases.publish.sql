@@ -44,6 +44,7 @@ WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
 DELETE FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}';
 -- @statement: insert the interval's tiles
 INSERT INTO "features"."purchases__tiles__ed35778c"
+SELECT * FROM (
 WITH good AS (
   SELECT *, time_bucket(to_microseconds(1800000000), event_time, TIMESTAMP '1970-01-01 00:00:00.000000') AS tile_start FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
 ),
@@ -66,7 +67,8 @@ states AS (
 SELECT s."k", s.tile_start, l."last_word", s."row__count", s."cost__sum", s."price__sum", s."price__count"
 FROM states AS s
 JOIN last_rows AS l ON s."k" = l."k"  AND s.tile_start = l.tile_start
-;
+
+) AS made ORDER BY tile_start;
 -- @statement: record the interval in the ledger
 INSERT INTO "_plane"."ledger"
 SELECT
@@ -118,8 +120,10 @@ rollups_1 AS (
       FROM rollups_0 AS t
       UNION ALL
       SELECT t."k", time_bucket(to_microseconds(3600000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__tiles__ed35778c" AS t CROSS JOIN (SELECT 1 FROM head WHERE time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(3600000000) <= frontier) AS whole
-      WHERE TRUE AND t.tile_start >= time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      FROM "features"."purchases__tiles__ed35778c" AS t
+      JOIN (SELECT INTERVAL 1800000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(3600000000) <= frontier) AS whole
+        ON INTERVAL 1800000000 MICROSECONDS = whole.half
+      WHERE t.tile_start >= time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
     ) AS parts CROSS JOIN head
     WHERE begins + to_microseconds(3600000000) <= head.frontier
     GROUP BY "k", begins
@@ -142,8 +146,10 @@ rollups_2 AS (
       FROM rollups_1 AS t
       UNION ALL
       SELECT t."k", time_bucket(to_microseconds(7200000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__rollups__ed35778c" AS t CROSS JOIN (SELECT 1 FROM head WHERE time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(7200000000) <= frontier) AS whole
-      WHERE t.tile_end = t.tile_start + to_microseconds(3600000000) AND t.tile_start >= time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      FROM "features"."purchases__rollups__ed35778c" AS t
+      JOIN (SELECT INTERVAL 3600000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(7200000000) <= frontier) AS whole
+        ON t.tile_end - t.tile_start = whole.half
+      WHERE t.tile_start >= time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
     ) AS parts CROSS JOIN head
     WHERE begins + to_microseconds(7200000000) <= head.frontier
     GROUP BY "k", begins
@@ -166,8 +172,10 @@ rollups_3 AS (
       FROM rollups_2 AS t
       UNION ALL
       SELECT t."k", time_bucket(to_microseconds(14400000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__rollups__ed35778c" AS t CROSS JOIN (SELECT 1 FROM head WHERE time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(14400000000) <= frontier) AS whole
-      WHERE t.tile_end = t.tile_start + to_microseconds(7200000000) AND t.tile_start >= time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      FROM "features"."purchases__rollups__ed35778c" AS t
+      JOIN (SELECT INTERVAL 7200000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(14400000000) <= frontier) AS whole
+        ON t.tile_end - t.tile_start = whole.half
+      WHERE t.tile_start >= time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
     ) AS parts CROSS JOIN head
     WHERE begins + to_microseconds(14400000000) <= head.frontier
     GROUP BY "k", begins
@@ -190,20 +198,24 @@ rollups_4 AS (
       FROM rollups_3 AS t
       UNION ALL
       SELECT t."k", time_bucket(to_microseconds(28800000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__rollups__ed35778c" AS t CROSS JOIN (SELECT 1 FROM head WHERE time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(28800000000) <= frontier) AS whole
-      WHERE t.tile_end = t.tile_start + to_microseconds(14400000000) AND t.tile_start >= time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      FROM "features"."purchases__rollups__ed35778c" AS t
+      JOIN (SELECT INTERVAL 14400000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(28800000000) <= frontier) AS whole
+        ON t.tile_end - t.tile_start = whole.half
+      WHERE t.tile_start >= time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
     ) AS parts CROSS JOIN head
     WHERE begins + to_microseconds(28800000000) <= head.frontier
     GROUP BY "k", begins
   ) AS several
 )
-SELECT * FROM rollups_1
-UNION ALL
-SELECT * FROM rollups_2
-UNION ALL
-SELECT * FROM rollups_3
-UNION ALL
-SELECT * FROM rollups_4
+SELECT * FROM (
+  SELECT * FROM rollups_1
+  UNION ALL
+  SELECT * FROM rollups_2
+  UNION ALL
+  SELECT * FROM rollups_3
+  UNION ALL
+  SELECT * FROM rollups_4
+) AS made ORDER BY tile_start
 ;
 -- @statement: insert the history of the next interval
 INSERT INTO "features"."purchases__history__ed35778c"
@@ -221,29 +233,21 @@ points AS (
     SELECT "k" FROM "features"."purchases__tiles__ed35778c" WHERE tile_start > TIMESTAMP '{{ plane.end }}' - to_microseconds(174600000000) - to_microseconds(3600000000) AND tile_start <= TIMESTAMP '{{ plane.end }}' - to_microseconds(174600000000)
   ) AS p CROSS JOIN head
 ),
-asked AS (
-  SELECT place, size, longest, ((first_tile + size - 1) // (size)) AS lowest, ((last_tile) // (size)) AS highest
-  FROM (VALUES (0, ((epoch_us(TIMESTAMP '{{ plane.end }}' - to_microseconds(3600000000))) // (1800000000)) + 1099511627776, ((epoch_us(TIMESTAMP '{{ plane.end }}')) // (1800000000)) + 1099511627776, 16), (1, ((epoch_us(TIMESTAMP '{{ plane.end }}' - to_microseconds(86400000000))) // (1800000000)) + 1099511627776, ((epoch_us(TIMESTAMP '{{ plane.end }}')) // (1800000000)) + 1099511627776, 16), (2, ((epoch_us(TIMESTAMP '{{ plane.end }}' - to_microseconds(172800000000))) // (1800000000)) + 1099511627776, ((epoch_us(TIMESTAMP '{{ plane.end }}' - to_microseconds(86400000000))) // (1800000000)) + 1099511627776, 16)) AS windows(place, first_tile, last_tile, longest)
-  CROSS JOIN (VALUES (1), (2), (4), (8), (16)) AS sizes(size)
-  WHERE size <= longest
-),
 cover AS (
-  SELECT place, make_timestamp((number * size - 1099511627776) * 1800000000) AS tile_start, make_timestamp(((number + 1) * size - 1099511627776) * 1800000000) AS tile_end FROM (
-    SELECT place, size, lowest AS number FROM asked WHERE lowest < highest AND lowest % 2 = 1 AND size < longest
-    UNION ALL
-    SELECT place, size, highest - 1 FROM asked WHERE lowest < highest AND highest % 2 = 1 AND size < longest
-    UNION ALL
-    SELECT place, size, unnest(range(lowest, highest)) FROM asked WHERE lowest < highest AND size = longest
-  ) AS chosen
+  SELECT * FROM (VALUES
+{% for place, start, end in plane.cover %}
+    ({{ place }}, TIMESTAMP '{{ start }}', TIMESTAMP '{{ end }}'){{ "" if loop.last else "," }}
+{% endfor %}
+  ) AS parts(place, tile_start, tile_end)
 ),
 covered AS (
   SELECT t."k", c.place, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
   FROM "features"."purchases__tiles__ed35778c" AS t JOIN cover AS c ON c.tile_start = t.tile_start AND c.tile_end = t.tile_start + to_microseconds(1800000000)
-  WHERE t.tile_start >= TIMESTAMP '{{ plane.start }}' - to_microseconds(172800000000) AND t.tile_start < TIMESTAMP '{{ plane.end }}'
+  WHERE t.tile_start IN ({% for start in plane.cover_tiles %}TIMESTAMP '{{ start }}'{{ "" if loop.last else ", " }}{% endfor %})
   UNION ALL
   SELECT t."k", c.place, t.tile_start, t."row__count", t."cost__sum", t."price__sum", t."price__count"
   FROM "features"."purchases__rollups__ed35778c" AS t JOIN cover AS c ON c.tile_start = t.tile_start AND c.tile_end = t.tile_end
-  WHERE t.tile_start >= TIMESTAMP '{{ plane.start }}' - to_microseconds(172800000000) AND t.tile_end <= TIMESTAMP '{{ plane.end }}'
+  WHERE t.tile_start IN ({% for start in plane.cover_rollups %}TIMESTAMP '{{ start }}'{{ "" if loop.last else ", " }}{% endfor %})
 ),
 merged AS (
   SELECT "k",
@@ -333,7 +337,8 @@ SELECT p."k", p.moment + to_microseconds(1800000000) AS valid_from, CAST(NULL AS
 FROM missing AS p CROSS JOIN head
 JOIN windows AS w ON w."k" = p."k"  AND w.moment = p.moment
 ASOF LEFT JOIN (SELECT * FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= greatest(TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000), TIMESTAMP '2024-01-01 00:00:00.000000')) AS a ON a."k" = p."k"  AND p.moment >= a.tile_start + to_microseconds(1800000000)
-;
+
+ORDER BY valid_from;
 -- @statement: let what came back the same count from when it was first recorded
 UPDATE "features"."purchases__history__ed35778c" AS h SET recorded_from = r.recorded_from
 FROM (SELECT r.* FROM "features"."purchases__history_replaced__ed35778c" AS r JOIN "_plane"."head__features__purchases__ed35778c" AS head ON r.recorded_to = make_timestamp(head.version)) AS r
