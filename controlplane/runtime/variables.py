@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controlplane import naming, template
@@ -10,7 +10,8 @@ from controlplane.errors import PermanentError
 from controlplane.render.program import Program
 from controlplane.types import Interval, format_duration
 
-_NEVER = "9999-01-01 00:00:00.000000"
+_NEVER = ("9999-01-01 00:00:00.000000", "9999-01-01 00:00:00.000000")
+"""Stands in a list without parts, which SQL does not know."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class RunVariables:
     """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it.
 
     `cover` are the tiles and rollups that make up the windows at the interval's end: window, start, end; `cover_tiles`
-    and `cover_rollups` are where those of either kind start.
+    and `cover_rollups` are those of either kind, each once.
     """
 
     start: str
@@ -28,8 +29,8 @@ class RunVariables:
     run_id: str
     intervals: str
     cover: Sequence[tuple[int, str, str]]
-    cover_tiles: Sequence[str]
-    cover_rollups: Sequence[str]
+    cover_tiles: Sequence[tuple[str, str]]
+    cover_rollups: Sequence[tuple[str, str]]
 
 
 def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
@@ -56,7 +57,8 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         )
     start = max(interval.start - program.lateness, program.timing.start)
     cover = program.cover.at(interval.end) if program.cover else []
-    tile = program.cover.tile if program.cover else None
+    parts = sorted({part for _, part in cover}, key=lambda part: (part.start, part.end))
+    tiles = [part for part in parts if program.cover and part.end - part.start == program.cover.tile]
     return RunVariables(
         start=naming.instant_literal(start),
         end=naming.instant_literal(interval.end),
@@ -64,15 +66,14 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
         intervals=str((interval.end - start) // timing.schedule),
-        cover=[(n, naming.instant_literal(part.start), naming.instant_literal(part.end)) for n, part in cover],
-        cover_tiles=_starts(part for _, part in cover if part.end - part.start == tile),
-        cover_rollups=_starts(part for _, part in cover if part.end - part.start != tile),
+        cover=[(place, *_texts(part)) for place, part in cover],
+        cover_tiles=[_texts(part) for part in tiles] or [_NEVER],
+        cover_rollups=[_texts(part) for part in parts if part not in tiles] or [_NEVER],
     )
 
 
-def _starts(parts: Iterable[Interval]) -> list[str]:
-    """Where these begin, each once; never an empty list, which SQL does not know."""
-    return [naming.instant_literal(start) for start in sorted({part.start for part in parts})] or [_NEVER]
+def _texts(interval: Interval) -> tuple[str, str]:
+    return naming.instant_literal(interval.start), naming.instant_literal(interval.end)
 
 
 def fill(text: str, variables: RunVariables) -> str:

@@ -243,11 +243,12 @@ cover AS (
 covered AS (
   SELECT t."k", c.place, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
   FROM "features"."purchases__tiles__ed35778c" AS t JOIN cover AS c ON c.tile_start = t.tile_start AND c.tile_end = t.tile_start + to_microseconds(1800000000)
-  WHERE t.tile_start IN ({% for start in plane.cover_tiles %}TIMESTAMP '{{ start }}'{{ "" if loop.last else ", " }}{% endfor %})
+  WHERE t.tile_start IN ({% for start, _ in plane.cover_tiles %}TIMESTAMP '{{ start }}'{{ "" if loop.last else ", " }}{% endfor %})
   UNION ALL
   SELECT t."k", c.place, t.tile_start, t."row__count", t."cost__sum", t."price__sum", t."price__count"
   FROM "features"."purchases__rollups__ed35778c" AS t JOIN cover AS c ON c.tile_start = t.tile_start AND c.tile_end = t.tile_end
-  WHERE t.tile_start IN ({% for start in plane.cover_rollups %}TIMESTAMP '{{ start }}'{{ "" if loop.last else ", " }}{% endfor %})
+  WHERE t.tile_start IN ({% for start, _ in plane.cover_rollups %}TIMESTAMP '{{ start }}'{{ "" if loop.last else ", " }}{% endfor %})
+    AND t.tile_end IN ({% for _, end in plane.cover_rollups %}TIMESTAMP '{{ end }}'{{ "" if loop.last else ", " }}{% endfor %})
 ),
 merged AS (
   SELECT "k",
