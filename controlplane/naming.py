@@ -32,6 +32,11 @@ def tiles(view: str, fingerprint: str) -> str:
     return f"{view}__tiles__{fingerprint}"
 
 
+def rollups(view: str, fingerprint: str) -> str:
+    """Table of tiles merged into longer ones, of one version of a view."""
+    return f"{view}__rollups__{fingerprint}"
+
+
 def history(view: str, fingerprint: str) -> str:
     """Table with the change log of one version of a view."""
     return f"{view}__history__{fingerprint}"

@@ -29,6 +29,7 @@ RESERVED = (
     "version",
     "write_version",
     "tile_start",
+    "tile_end",
     "event_time",
     "moment",
     "place",

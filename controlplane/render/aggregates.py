@@ -14,7 +14,7 @@ from controlplane.registry.manifest import AggregateSpec, SeriesWindow
 from controlplane.render import states
 from controlplane.render.dialects import Dialect
 from controlplane.render.states import COUNT, Kind, Rows, needed
-from controlplane.render.windows import Frame, Frames
+from controlplane.render.windows import Frame, Window
 
 Input = tuple[str | None, str | None]
 """What is aggregated: a column (None: the row itself) and a condition."""
@@ -30,11 +30,16 @@ class Staged:
 
 @dataclass(frozen=True)
 class State:
-    """A column of the tile table: its name and SQL type, and how it is made from the stage."""
+    """A column of the tile table: its name and SQL type, and how it is made from the stage.
+
+    `rolled` is its type in rollups, which do not keep every kind.
+    """
 
     name: str
     type: str
     sql: str
+    kind: Kind
+    rolled: str | None
 
 
 class Names:
@@ -66,7 +71,6 @@ class TileSchema:
         self._order = order
         self._names = names
         self.staged: dict[Input, Staged] = {}
-        self.merged: dict[str, str] = {}
         self.states: dict[tuple[Input, str], State] = {}
         for aggregate in aggregates:
             for kind in needed(aggregate):
@@ -74,16 +78,15 @@ class TileSchema:
             if aggregate.by:
                 self._need((None, aggregate.where), None, COUNT)
 
-    def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
+    def value(self, aggregate: AggregateSpec, frames: Sequence[Frame], merged: dict[str, str]) -> str:
         """The aggregate, in its own type, over columns of `merged`.
 
-        What it needs of the tiles in its windows is added to `merged`: SQL of window functions -> the column's name.
+        What it needs of the tiles in its windows is added to `merged`: SQL of aggregates -> the column's name.
         """
         source = (aggregate.column, aggregate.where)
         labels = [kind.label for kind in needed(aggregate)]
         values = [
-            _MEANINGS[aggregate.function](self._window(source, labels, frame), aggregate)
-            for frame in frames.of(aggregate)
+            _MEANINGS[aggregate.function](self._window(source, labels, frame, merged), aggregate) for frame in frames
         ]
         d = self._dialect
         whole = isinstance(aggregate.window, SeriesWindow)
@@ -92,14 +95,24 @@ class TileSchema:
             kind = kind.removeprefix("array<")[:-1]
         return d.cast(d.array(values) if whole else values[0], kind)
 
-    def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
+    def present(self, aggregate: AggregateSpec, frame: Frame, merged: dict[str, str]) -> str:
         """Whether the window holds any row of a second key's value."""
-        window = self._window((None, aggregate.where), [COUNT.label], frames.of(aggregate)[0])
+        window = self._window((None, aggregate.where), [COUNT.label], frame, merged)
         return f"{window.merged('sum', COUNT.label)} > 0"
 
-    def _window(self, source: Input, labels: Sequence[str], frame: Frame) -> Window:
+    def rolled(self, merged: dict[str, str]) -> list[tuple[State, str]]:
+        """The states that rollups keep, each as that of several tiles, over columns of `merged`."""
+        found = []
+        for (source, label), state in self.states.items():
+            if state.kind.merged is not None:
+                labels = [other for of, other in self.states if of == source]
+                window = self._window(source, labels, Frame(""), merged)
+                found.append((state, f"CAST({state.kind.merged(window, label)} AS {state.rolled})"))
+        return found
+
+    def _window(self, source: Input, labels: Sequence[str], frame: Frame, merged: dict[str, str]) -> Window:
         columns = {label: self._dialect.quote(self.states[source, label].name) for label in labels}
-        return Window(self._dialect, columns, frame, self.merged)
+        return Window(self._dialect, columns, frame, merged)
 
     def _need(self, source: Input, aggregate: AggregateSpec | None, kind: Kind) -> None:
         if source not in self.staged:
@@ -119,40 +132,8 @@ class TileSchema:
         value = d.quote(self.staged[source].name)
         order = ", ".join(f"{one} NULLS FIRST" for one in [*self._order, value])
         sql = f"CAST({kind.made(d, Rows(value, column, order))} AS {kind.type(d, column)})"
-        return State(self._names.of(f"{name}__{kind.label}"), kind.type(d, column), sql)
-
-
-@dataclass(frozen=True)
-class Window:
-    """The tiles of one window, to merge states over: `columns` are the states by label, `frame` says which tiles."""
-
-    dialect: Dialect
-    columns: dict[str, str]
-    frame: Frame
-    found: dict[str, str]
-
-    def column(self, sql: str) -> str:
-        """The name of the column that holds this aggregate over the tiles."""
-        return self.found.setdefault(f"{sql} {self.frame.over}", f"m{len(self.found)}")
-
-    def merged(self, function: str, label: str) -> str:
-        """A plain aggregate over a state."""
-        condition = f" FILTER (WHERE {self.frame.condition})" if self.frame.condition else ""
-        return self.column(f"{function}({self.columns[label]}){condition}")
-
-    def listed(self, x: str, label: str) -> str:
-        """The values of `x`, one for each tile that has the state, in order; null where the window holds none."""
-        conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
-        return self.column(self.dialect.collect(x, "moment", " AND ".join(filter(None, conditions))))
-
-    def items(self, label: str) -> str:
-        """The items of list states, tile after tile; null where the window holds none."""
-        return f"flatten({self.listed(self.columns[label], label)})"
-
-    def only(self) -> str:
-        """The label of the one state."""
-        [label] = self.columns
-        return label
+        rolled = (kind.wide or kind.type)(d, column) if kind.merged else None
+        return State(self._names.of(f"{name}__{kind.label}"), kind.type(d, column), sql, kind, rolled)
 
 
 Meaning = Callable[[Window, AggregateSpec], str]
@@ -172,20 +153,9 @@ def _mean(window: Window, _: AggregateSpec) -> str:
     return f"CASE WHEN {window.merged('sum', 'count')} > 0 THEN {total} / {count} END"
 
 
-def _moments(window: Window) -> str:
-    """Count, mean and M2 of the whole window: Chan, Golub and LeVeque's pairwise update, tile after tile."""
-    count, mean, m2 = (window.columns[label] for label in ("count", "mean", "m2"))
-    tiles = window.listed(f"struct_pack(n := CAST({count} AS DOUBLE), mean := {mean}, m2 := {m2})", "mean")
-    return (
-        f"list_reduce({tiles}, lambda a, b: struct_pack(n := a.n + b.n, "
-        "mean := a.mean + (b.mean - a.mean) * b.n / (a.n + b.n), "
-        "m2 := a.m2 + b.m2 + (b.mean - a.mean) * (b.mean - a.mean) * a.n * b.n / (a.n + b.n)))"
-    )
-
-
 def _variance(sample: bool, root: bool) -> Meaning:
     def meaning(window: Window, _: AggregateSpec) -> str:
-        moments, count = _moments(window), window.merged("sum", "count")
+        moments, count = states.moments(window), window.merged("sum", "count")
         less, least = ("- 1", 2) if sample else ("", 1)
         value = f"({moments}).m2 / (({moments}).n {less})"
         return f"CASE WHEN {count} >= {least} THEN {f'sqrt({value})' if root else value} END"

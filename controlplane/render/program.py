@@ -13,6 +13,7 @@ from controlplane.registry import schedule
 from controlplane.registry.manifest import AggregateSpec, Manifest, Place, ViewSpec
 from controlplane.render.aggregates import default
 from controlplane.render.dialects import dialect
+from controlplane.render.rollups import Cover, cover
 from controlplane.render.views import source_table
 
 
@@ -56,6 +57,7 @@ class Program(msgspec.Struct, frozen=True):
     layout: Layout
     place: Place
     upstream: tuple[Upstream, ...] = ()
+    cover: Cover | None = None
 
     @property
     def namespace(self) -> str:
@@ -107,6 +109,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         doors=f"{control}.{d.quote('doors')}",
         layout=layout(view),
         place=view.place,
+        cover=cover(view),
     )
 
 

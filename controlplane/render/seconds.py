@@ -19,6 +19,7 @@ class Second:
     ) -> None:
         self._view = view
         self._d = d = dialect
+        self._merged: dict[str, str] = {}
         self._own = [a for a in view.aggregates if a.by == column]
         name, kind = column
         self.tiles = TileSchema(self._own, names, order, d)
@@ -38,11 +39,12 @@ class Second:
 
     @cached_property
     def _values(self) -> list[tuple[str, str]]:
-        frames = Frames(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
+        lines = Frames(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
         found = []
         for aggregate in self._own:
-            value = "second" if aggregate.lists_keys else self.tiles.value(aggregate, frames)
-            listed = self._d.collect(value, "second", self.tiles.present(aggregate, frames))
+            frames = lines.of(aggregate)
+            value = "second" if aggregate.lists_keys else self.tiles.value(aggregate, frames, self._merged)
+            listed = self._d.collect(value, "second", self.tiles.present(aggregate, frames[0], self._merged))
             found.append((self._d.quote(aggregate.name), listed))
         return found
 
@@ -55,4 +57,4 @@ class Second:
     def merged(self) -> list[tuple[str, str]]:
         """The columns that these aggregates read: window functions over the tiles."""
         self._values  # noqa: B018 - says what must be merged
-        return [(name, sql) for sql, name in self.tiles.merged.items()]
+        return [(name, sql) for sql, name in self._merged.items()]

@@ -13,6 +13,7 @@ from functools import lru_cache
 from controlplane.registry.functions import FUNCTIONS
 from controlplane.registry.manifest import AggregateSpec
 from controlplane.render.dialects import Dialect
+from controlplane.render.windows import Window
 
 KEPT_HASHES = 512
 """Smallest hashes that a distinct-count sketch keeps: exact below, else about 4.4 % (1 / sqrt(k - 2)) off."""
@@ -35,15 +36,23 @@ class Rows:
 
 
 Made = Callable[[Dialect, Rows], str]
+Merged = Callable[[Window, str], str]
+"""The state of several tiles from theirs, for the kind of a label."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of state: a part of its column's name, its SQL type for a column type, and the SQL that makes it."""
+    """A kind of state: a part of its column's name, its SQL type for a column type, and the SQL that makes it.
+
+    `merged` is None where the state of many tiles would grow with their rows: rollups don't keep it. `wide` is the
+    type of what was merged, where that may be larger than any tile's.
+    """
 
     label: str
     type: Callable[[Dialect, str], str]
     made: Made
+    merged: Merged | None = None
+    wide: Callable[[Dialect, str], str] | None = None
 
 
 def _of(canonical: str) -> Callable[[Dialect, str], str]:
@@ -93,36 +102,75 @@ def _buckets(d: Dialect, rows: Rows) -> str:
     return f"histogram({bucket(d, rows.value)}) FILTER (WHERE {rows.value} IS NOT NULL)"
 
 
-COUNT = Kind("count", _of("int64"), _plain("count"))
-SUM = Kind("sum", _gives("sum"), _plain("sum"))
-MIN = Kind("min", _gives("min"), _plain("min"))
-MAX = Kind("max", _gives("max"), _plain("max"))
-MEAN = Kind("mean", _of("float64"), _mean)
-M2 = Kind("m2", _of("float64"), _m2)
+def _wide_sum(d: Dialect, column: str) -> str:
+    """Parts of a sum may be larger than the whole, which alone must fit."""
+    return d.type("decimal(38,0)" if column == "int64" else FUNCTIONS["sum"].gives(column))
+
+
+def _again(function: str) -> Merged:
+    return lambda window, label: window.merged(function, label)
+
+
+def moments(window: Window) -> str:
+    """Count, mean and M2 of the whole window: Chan, Golub and LeVeque's pairwise update, tile after tile."""
+    count, mean, m2 = (window.columns[label] for label in ("count", "mean", "m2"))
+    tiles = window.listed(f"struct_pack(n := CAST({count} AS DOUBLE), mean := {mean}, m2 := {m2})", "mean")
+    return (
+        f"list_reduce({tiles}, lambda a, b: struct_pack(n := a.n + b.n, "
+        "mean := a.mean + (b.mean - a.mean) * b.n / (a.n + b.n), "
+        "m2 := a.m2 + b.m2 + (b.mean - a.mean) * (b.mean - a.mean) * a.n * b.n / (a.n + b.n)))"
+    )
+
+
+def _moment(window: Window, label: str) -> str:
+    return f"({moments(window)}).{label}"
+
+
+def _smallest_hashes(window: Window, label: str) -> str:
+    d = window.dialect
+    return d.first_of(d.ascending(d.distinct(window.items(label))), KEPT_HASHES)
+
+
+COUNT = Kind("count", _of("int64"), _plain("count"), _again("sum"))
+SUM = Kind("sum", _gives("sum"), _plain("sum"), _again("sum"), _wide_sum)
+MIN = Kind("min", _gives("min"), _plain("min"), _again("min"))
+MAX = Kind("max", _gives("max"), _plain("max"), _again("max"))
+MEAN = Kind("mean", _of("float64"), _mean, _moment)
+M2 = Kind("m2", _of("float64"), _m2, _moment)
 VALUES = Kind("values", _list, _values)
 DISTINCT = Kind("distinct", _list, _distinct)
-HASHES = Kind("hashes", _of("array<string>"), _hashes)
+HASHES = Kind("hashes", _of("array<string>"), _hashes, _smallest_hashes)
 BUCKETS = Kind("buckets", lambda _, __: "MAP(BIGINT, UBIGINT)", _buckets)
 
 
 def first(n: int) -> Kind:
     """The first n values of a tile, in ascending order of time."""
-    return Kind(f"first_{n}", _list, lambda d, rows: d.first_of(_collected(d, rows), n))
+    return _ends(f"first_{n}", lambda d, items: d.first_of(items, n))
 
 
 def last(n: int) -> Kind:
     """The last n values of a tile, in ascending order of time."""
-    return Kind(f"last_{n}", _list, lambda d, rows: d.last_of(_collected(d, rows), n))
+    return _ends(f"last_{n}", lambda d, items: d.last_of(items, n))
 
 
 def first_distinct(n: int) -> Kind:
     """The first n different values of a tile, in ascending order of their first time."""
-    return Kind(f"first_distinct_{n}", _list, lambda d, rows: d.first_of(d.keep_first(_collected(d, rows)), n))
+    return _ends(f"first_distinct_{n}", lambda d, items: d.first_of(d.keep_first(items), n))
 
 
 def last_distinct(n: int) -> Kind:
     """The last n different values of a tile, in ascending order of their last time."""
-    return Kind(f"last_distinct_{n}", _list, lambda d, rows: d.last_of(d.keep_last(_collected(d, rows)), n))
+    return _ends(f"last_distinct_{n}", lambda d, items: d.last_of(d.keep_last(items), n))
+
+
+def _ends(label: str, kept: Callable[[Dialect, str], str]) -> Kind:
+    """What is kept of all values in order of time, and so of what several tiles kept of theirs."""
+    return Kind(
+        label,
+        _list,
+        lambda d, rows: kept(d, _collected(d, rows)),
+        lambda window, label: kept(window.dialect, window.items(label)),
+    )
 
 
 def bucket(d: Dialect, x: str) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 from controlplane import naming, template
 from controlplane.registry import schedule, transformation
 from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, ViewSpec
-from controlplane.render import expectations
+from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.seconds import Second
@@ -304,18 +304,19 @@ class _Context:
         return [name for name, _ in self.states]
 
     @cached_property
-    def _frames(self) -> Frames:
-        return Frames(self._view, self.keys, self._d)
-
-    @cached_property
     def merged(self) -> list[tuple[str, str]]:
-        self.window_values  # noqa: B018 - says what must be merged
-        return [(name, sql) for sql, name in self._tiles.merged.items()]
+        return [(name, sql) for sql, name in self._windows[0].items()]
 
     @cached_property
     def window_values(self) -> list[tuple[str, str]]:
+        return self._windows[1]
+
+    @cached_property
+    def _windows(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
+        frames, merged = Frames(self._view, self.keys, self._d), dict[str, str]()
         plain = [a for a in self._view.aggregates if not a.by]
-        return [(self._d.quote(a.name), self._tiles.value(a, self._frames)) for a in plain]
+        values = [(self._d.quote(a.name), self._tiles.value(a, frames.of(a), merged)) for a in plain]
+        return merged, values
 
     @cached_property
     def periods(self) -> list[Calendar]:
@@ -326,6 +327,15 @@ class _Context:
         longest = schedule.depth(self._view) + self._view.schedule + timedelta(days=62)
         since = self._d.plus(self.points_after, -longest)
         return [calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods]
+
+    @cached_property
+    def rollups(self) -> rollups.Rollups | None:
+        """Tiles merged into longer ones; None where they would save nothing."""
+        if not rollups.levels(self._view):
+            return None
+        table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
+        run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
+        return rollups.Rollups(self._view, self._tiles, table, run, self._d)
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:

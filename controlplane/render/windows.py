@@ -42,6 +42,39 @@ class Frame:
     condition: str = ""
 
 
+@dataclass(frozen=True)
+class Window:
+    """The tiles of one window, to merge states over: `columns` are the states by label, `frame` says which tiles."""
+
+    dialect: Dialect
+    columns: dict[str, str]
+    frame: Frame
+    found: dict[str, str]
+
+    def column(self, sql: str) -> str:
+        """The name of the column that holds this aggregate over the tiles."""
+        return self.found.setdefault(f"{sql} {self.frame.over}", f"m{len(self.found)}")
+
+    def merged(self, function: str, label: str) -> str:
+        """A plain aggregate over a state."""
+        condition = f" FILTER (WHERE {self.frame.condition})" if self.frame.condition else ""
+        return self.column(f"{function}({self.columns[label]}){condition}")
+
+    def listed(self, x: str, label: str) -> str:
+        """The values of `x`, one for each tile that has the state, in order; null where the window holds none."""
+        conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
+        return self.column(self.dialect.collect(x, "moment", " AND ".join(filter(None, conditions))))
+
+    def items(self, label: str) -> str:
+        """The items of list states, tile after tile; null where the window holds none."""
+        return f"flatten({self.listed(self.columns[label], label)})"
+
+    def only(self) -> str:
+        """The label of the one state."""
+        [label] = self.columns
+        return label
+
+
 class Frames:
     """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time apart."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controlplane import naming, template
@@ -9,10 +10,17 @@ from controlplane.errors import PermanentError
 from controlplane.render.program import Program
 from controlplane.types import Interval, format_duration
 
+_NEVER = ("9999-01-01 00:00:00.000000", "9999-01-01 00:00:00.000000")
+"""Stands in a list without parts, which SQL does not know."""
+
 
 @dataclass(frozen=True)
 class RunVariables:
-    """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it."""
+    """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it.
+
+    `cover` are the tiles and rollups that make up the windows at the interval's end: window, start, end; `cover_tiles`
+    and `cover_rollups` are those of either kind, each once.
+    """
 
     start: str
     end: str
@@ -20,6 +28,9 @@ class RunVariables:
     stage: str
     run_id: str
     intervals: str
+    cover: Sequence[tuple[int, str, str]]
+    cover_tiles: Sequence[tuple[str, str]]
+    cover_rollups: Sequence[tuple[str, str]]
 
 
 def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
@@ -45,6 +56,9 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
             hint=f"begin at {program.timing.start.isoformat()} or later, or deploy an earlier start",
         )
     start = max(interval.start - program.lateness, program.timing.start)
+    cover = program.cover.at(interval.end) if program.cover else []
+    parts = sorted({part for _, part in cover}, key=lambda part: (part.start, part.end))
+    tiles = [part for part in parts if program.cover and part.end - part.start == program.cover.tile]
     return RunVariables(
         start=naming.instant_literal(start),
         end=naming.instant_literal(interval.end),
@@ -52,7 +66,14 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
         intervals=str((interval.end - start) // timing.schedule),
+        cover=[(place, *_texts(part)) for place, part in cover],
+        cover_tiles=[_texts(part) for part in tiles] or [_NEVER],
+        cover_rollups=[_texts(part) for part in parts if part not in tiles] or [_NEVER],
     )
+
+
+def _texts(interval: Interval) -> tuple[str, str]:
+    return naming.instant_literal(interval.start), naming.instant_literal(interval.end)
 
 
 def fill(text: str, variables: RunVariables) -> str:

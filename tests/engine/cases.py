@@ -158,7 +158,8 @@ def window_feature(
     n = choice.randint(1, 4) if function.endswith("_n") else None
     q = choice.choice([0, 0.25, 0.5, 0.9, 0.95, 1]) if function.endswith("percentile") else None
     where, predicate = choice.choice([None] * 2 * len(CONDITIONS) + list(CONDITIONS)) or (None, None)
-    length = choice.choice([schedule, tile, 7 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule])
+    multiples = [schedule, tile, 7 * tile, 21 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule]
+    length = choice.choice(multiples)
     offset = choice.choice([0, 0, 0, 0, -tile, -schedule])
     window: str | Series | Calendar = text(length)
     label = text(length)

@@ -171,18 +171,33 @@ def _emptied(warehouse: DuckDBWarehouse) -> Iterator[None]:
 
 
 def compute(rig: Rig, case: Case, choice: random.Random) -> None:
-    """All intervals, at once or in pieces of any order; now and then some rows come late, and old ones run again."""
+    """All intervals, at once, in pieces of any order or one after the other.
+
+    Now and then some rows come late, and old intervals run again.
+    """
     view = case.view
     late = {number for number in range(len(case.rows)) if choice.random() < 0.15} if choice.random() < 0.2 else set()
     rig.add(cases.loaded([row for number, row in enumerate(case.rows) if number not in late]))
     cuts = choice.sample(range(1, case.intervals), min(choice.choice([0, 0, 0, 0, 1, 2]), case.intervals - 1))
     pieces = list(pairwise([0, *sorted(cuts), case.intervals]))
-    if choice.random() < 0.4:
+    how = choice.random()
+    if how < 0.4:
         choice.shuffle(pieces)
-    for first, last in pieces:
-        rig.materialize(view.start + first * view.schedule, view.start + last * view.schedule)
+    elif how < 0.8:  # as a scheduler does it: one after the other
+        pieces = list(pairwise(range(case.intervals + 1)))
     rows = [case.rows[number] for number in late]
-    rig.add(cases.loaded(rows))
+    when = choice.choice([len(pieces), choice.randrange(len(pieces) + 1)])
+    for number, (first, last) in enumerate([*pieces, (0, 0)]):
+        if number == when:
+            rig.add(cases.loaded(rows))
+            _again(rig, case, rows)
+        if first < last:
+            rig.materialize(view.start + first * view.schedule, view.start + last * view.schedule)
+
+
+def _again(rig: Rig, case: Case, rows: Sequence[Row]) -> None:
+    """Compute the intervals again that read these rows, and what lies between them."""
+    view = case.view
     times = [row["ts"] for row in rows if row["ts"] is not None]
     if rows and (view.time is None or times):
         # A row before the start is read by the first interval, one after the end by none.

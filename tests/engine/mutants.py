@@ -61,6 +61,13 @@ def _any(true: Callable[[WindowFeature], object]) -> Callable[[View], bool]:
     return lambda view: any(true(feature) for feature in _windows(view))
 
 
+def _rolled(view: View) -> bool:
+    """Whether the view keeps rollups: no calendar, no second key, and a window of several schedules."""
+    windows = _windows(view)
+    return not any(w.by or w.periods for w in windows) and any((w.window or 0) > 4 * view.schedule for w in windows)
+
+
+NEXT = "insert the history of the next interval"
 HISTORY, TILES, TRAINING = "insert the changed history", "insert the interval's tiles", "create the training set"
 
 MUTANTS = (
@@ -181,6 +188,20 @@ MUTANTS = (
         r"\bWHERE tile_start",
         "WHERE FALSE AND tile_start",
         "remove the interval's tiles",
+    ),
+    Mutant(
+        "a rollup holds only its second half", r"<= frontier\) AS whole", "< frontier) AS whole", "rollups", _rolled
+    ),
+    Mutant("a window takes rollups of any length", r" AND c\.tile_end = t\.tile_end", "", NEXT, _rolled),
+    Mutant(
+        "the next interval forgets a leaving tile", r"tile_start <= TIMESTAMP", "tile_start < TIMESTAMP", NEXT, _rolled
+    ),
+    Mutant(
+        "rollups of replaced tiles stay",
+        r"\bWHERE tile_start",
+        "WHERE FALSE AND tile_start",
+        "remove the rollups",
+        _rolled,
     ),
     Mutant("a join leaves out what is equal", r"plane_at >= ", "plane_at > ", TRAINING),
     Mutant(

@@ -160,10 +160,10 @@ class Rig:
         return ledger.head(self.warehouse, self.program.head)
 
     def table(self, part: str = "") -> list[dict[str, Any]]:
-        """The rows of the view's own table, or of its `history`, `latest` or `tiles`; the physical one of `latest`."""
+        """The rows of the view's own table, or of another of its tables; of `latest` and `rollups` the physical one."""
         name = f'features."subject__{part}"' if part else "features.subject"
-        if part == "latest":
-            name = f'features."subject__latest__{self.view.fingerprint}"'
+        if part in ("latest", "rollups"):
+            name = f'features."subject__{part}__{self.view.fingerprint}"'
         return records(self.warehouse, f"SELECT * FROM {name} ORDER BY ALL")
 
     def training_set(

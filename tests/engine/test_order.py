@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from controlplane.errors import CheckFailed
 from controlplane.oracle import View
+from controlplane.render.rollups import levels
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.rig import Rig, naive
@@ -126,6 +127,8 @@ def check_against_one_run(rig: Rig, case: Case, rows: list[dict[str, Any]], comp
             fresh.materialize(view.start, end)
         assert content(rig, "history") == content(fresh, "history")
         assert content(rig, "latest") == content(fresh, "latest")
+        if levels(rig.view):
+            assert content(rig, "rollups") == content(fresh, "rollups")
         if frontier == len(computed) or view.time is None:
             assert content(rig, "tiles") == content(fresh, "tiles")
     assert content(rig, "latest") == newest(rig)

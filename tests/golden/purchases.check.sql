@@ -6,19 +6,19 @@ SELECT
   (SELECT count(*) FROM raw.events WHERE "ts" IS NULL) AS untimed_rows,
   count(*) FILTER (WHERE NOT ("k" IS NOT NULL AND event_time IS NOT NULL)) AS dropped_count,
   (
-    SELECT count(*) FROM "features"."purchases__tiles__98c70285" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
+    SELECT count(*) FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
   ) AS replaced_tiles
 FROM "_plane"."{{ plane.stage }}";
 -- @statement: forget what this run found before
 DELETE FROM "_plane"."metrics"
-WHERE feature_view = 'features.purchases' AND fingerprint = '98c70285' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}';
+WHERE feature_view = 'features.purchases' AND fingerprint = 'ed35778c' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}';
 -- @statement: check the expectations
 INSERT INTO "_plane"."metrics"
 WITH source__0 AS (
   SELECT CASE WHEN NOT (CAST("word" AS VARCHAR) IN (CAST('yes' AS VARCHAR), CAST('no' AS VARCHAR))) THEN CAST(CAST("word" AS VARCHAR) AS VARCHAR) END AS "plane__expectation__1", make_timestamp(epoch_us("ts")) AS event_time FROM (SELECT * FROM raw.events WHERE "ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}') AS rows_read
 )
 SELECT
-  'features.purchases', '98c70285', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', '{{ plane.run_id }}',
+  'features.purchases', 'ed35778c', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', '{{ plane.run_id }}',
   source, name, severity, CAST(row_count AS BIGINT), CAST(failed_count AS BIGINT), failed_count <= may_fail * row_count,
   observed, make_timestamp(epoch_us(now()))
 FROM (
@@ -43,5 +43,5 @@ FROM source__0
 -- @statement: read what was found
 SELECT source, name, severity, row_count, failed_count, passed, observed
 FROM "_plane"."metrics"
-WHERE feature_view = 'features.purchases' AND fingerprint = '98c70285' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}'
+WHERE feature_view = 'features.purchases' AND fingerprint = 'ed35778c' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}'
 ORDER BY severity, source, name;

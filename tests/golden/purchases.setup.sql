@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS "_plane"."metrics" (
   checked_at TIMESTAMP NOT NULL
 );
 -- @statement: create the tiles
-CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__98c70285" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__ed35778c" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
   "last_word" VARCHAR,
@@ -40,8 +40,18 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__98c70285" (
   "price__sum" DOUBLE,
   "price__count" BIGINT
 );
+-- @statement: create the rollups
+CREATE TABLE IF NOT EXISTS "features"."purchases__rollups__ed35778c" (
+  "k" VARCHAR NOT NULL,
+  tile_start TIMESTAMP NOT NULL,
+  tile_end TIMESTAMP NOT NULL,
+  "row__count" BIGINT,
+  "cost__sum" DECIMAL(38,2),
+  "price__sum" DOUBLE,
+  "price__count" BIGINT
+);
 -- @statement: create the history
-CREATE TABLE IF NOT EXISTS "features"."purchases__history__98c70285" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__history__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -54,7 +64,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history__98c70285" (
   recorded_from TIMESTAMP NOT NULL
 );
 -- @statement: create the history that was replaced
-CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__98c70285" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -67,7 +77,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__98c70285" (
   recorded_to TIMESTAMP NOT NULL
 );
 -- @statement: create the newest rows
-CREATE TABLE IF NOT EXISTS "features"."purchases__latest__98c70285" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__latest__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -80,15 +90,15 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__latest__98c70285" (
   is_deleted BOOLEAN NOT NULL
 );
 -- @statement: create the head
-CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__98c70285" (
+CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__ed35778c" (
   version BIGINT NOT NULL,
   frontier TIMESTAMP NOT NULL,
   earlier_frontier TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL
 );
 -- @statement: fill the head
-INSERT INTO "_plane"."head__features__purchases__98c70285"
+INSERT INTO "_plane"."head__features__purchases__ed35778c"
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', ''
-WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__98c70285");
+WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__ed35778c");
 -- @statement: create the table of doors
 CREATE TABLE IF NOT EXISTS "_plane"."doors" (feature_view VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL);

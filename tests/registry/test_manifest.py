@@ -14,6 +14,7 @@ import pytest
 from controlplane.errors import PlaneError
 from controlplane.registry import manifest as manifests
 from controlplane.render.statements import split
+from controlplane.runtime.variables import RunVariables, fill
 from tests.registry.golden import FOLDER, texts
 from tests.registry.projects import TABLES, compiled
 
@@ -142,16 +143,19 @@ def test_another_process_gives_the_same_bytes() -> None:
 def filled(name: str) -> Sequence[str]:
     """The statements of a golden file, with what a run decides put in."""
     text = (FOLDER / f"purchases.{name}.sql").read_text(encoding="utf-8")
-    values = {
-        "start": "2024-01-01 00:00:00",
-        "end": "2024-01-01 01:00:00",
-        "read_start": "2023-12-30 00:00:00",
-        "stage": "stage__purchases__1",
-        "run_id": "it''s one",
-    }
-    for key, value in values.items():
-        text = text.replace("{{ plane." + key + " }}", value)
-    assert "{{" not in text
+    never = ("9999-01-01 00:00:00", "9999-01-01 00:00:00")
+    variables = RunVariables(
+        start="2024-01-01 00:00:00",
+        end="2024-01-01 01:00:00",
+        read_start="2023-12-30 00:00:00",
+        stage="stage__purchases__1",
+        run_id="it''s one",
+        intervals="1",
+        cover=[(0, "2024-01-01 00:00:00", "2024-01-01 01:00:00")],
+        cover_tiles=[never],
+        cover_rollups=[never],
+    )
+    text = fill(text, variables)
     return [statement.sql for statement in split(text)] or [text]
 
 

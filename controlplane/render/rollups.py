@@ -1,0 +1,242 @@
+"""Rollups: tiles merged two by two into longer ones, so that one more interval reads few of them.
+
+The next interval of a view that is computed without a gap changes values at one moment alone, its end (T here). There
+a window is covered by the longest rollups that fit into it, about 2 log2 of its tiles, instead of by its tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import msgspec
+
+from controlplane.registry.manifest import AggregateSpec, CalendarWindow, SeriesWindow, SlidingWindow, ViewSpec
+from controlplane.render.aggregates import TileSchema
+from controlplane.render.dialects import Dialect
+from controlplane.render.states import needed
+from controlplane.render.windows import Frame, shifts
+from controlplane.types import EPOCH, Interval
+
+MOST_LEVELS = 12
+"""A rollup holds at most 2^12 tiles."""
+
+
+class Span(msgspec.Struct, frozen=True):
+    """A window at T: it ends so long before T, and is so long; a lifetime, without a length, begins at an instant."""
+
+    back: timedelta
+    length: timedelta | None
+
+
+class Cover(msgspec.Struct, frozen=True):
+    """Which tiles and rollups make up a view's windows at any moment; rollups are `levels` times twice as long."""
+
+    tile: timedelta
+    phase: timedelta
+    levels: int
+    start: datetime
+    spans: tuple[Span, ...]
+
+    def at(self, moment: datetime) -> list[tuple[int, Interval]]:
+        """Each window's number, and one tile or rollup of it: the longest that fit, which none other overlaps."""
+        found = []
+        for number, span in enumerate(self.spans):
+            end = moment - span.back
+            begin = self.start if span.length is None else end - span.length
+            found += [(number, part) for part in self._parts(self._place(begin), self._place(end))]
+        return found
+
+    def _place(self, instant: datetime) -> int:
+        return (instant - EPOCH - self.phase) // self.tile
+
+    def _parts(self, first: int, end: int) -> Iterator[Interval]:
+        """The nodes of a segment tree that cover the tiles from a number to before another."""
+        size = 1
+        for _ in range(self.levels):
+            if first >= end:
+                return
+            if first % (2 * size):
+                yield self._part(first, size)
+                first += size
+            if end % (2 * size):
+                end -= size
+                yield self._part(end, size)
+            size *= 2
+        yield from (self._part(place, size) for place in range(first, end, size))
+
+    def _part(self, place: int, size: int) -> Interval:
+        begin = EPOCH + self.phase + place * self.tile
+        return Interval(begin, begin + size * self.tile)
+
+
+def cover(view: ViewSpec) -> Cover | None:
+    """The cover of a view's windows of which rollups are kept; None where there are none."""
+    count = levels(view)
+    spans = dict.fromkeys(span for a in view.aggregates if rolled(a) for span in _spans(a))
+    return Cover(view.tile, view.phase, count, view.start, tuple(spans)) if count else None
+
+
+def _spans(aggregate: AggregateSpec) -> list[Span]:
+    """The windows of an aggregate, in the order of its values."""
+    match aggregate.window:
+        case SlidingWindow(length):
+            return [Span(-aggregate.offset, length)]
+        case SeriesWindow(length, step, steps):
+            return [Span(back * step - aggregate.offset, length) for back in reversed(range(steps))]
+        case _:
+            return [Span(-aggregate.offset, None)]
+
+
+def rolled(aggregate: AggregateSpec) -> bool:
+    """Whether rollups keep all states of an aggregate: those that don't grow with their rows."""
+    return all(kind.merged is not None for kind in needed(aggregate))
+
+
+def levels(view: ViewSpec) -> int:
+    """How many lengths of rollups are worth keeping; the longest fills half of the longest window.
+
+    None where they would save nothing (windows of a few tiles, states that no rollup keeps), and none for what they are
+    not made for: calendars, second keys, tables without an event time.
+    """
+    if view.static or any(a.by or isinstance(a.window, CalendarWindow) for a in view.aggregates):
+        return 0
+    found = [0]
+    for aggregate in filter(rolled, view.aggregates):
+        if isinstance(window := aggregate.window, SlidingWindow | SeriesWindow):
+            found.append((window.length // view.tile).bit_length() - 2)
+        else:
+            found.append(MOST_LEVELS)
+    return min(max(found), MOST_LEVELS)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run computes, as instants in SQL: its interval, and where the tiles that it replaces begin and end."""
+
+    start: str
+    end: str
+    read_start: str
+    read_end: str
+
+
+@dataclass(frozen=True)
+class Level:
+    """The rollups of one length, each made of two `parts`; all but the number are SQL.
+
+    Attributes:
+        number: from 1 on.
+        floor: where the rollup begins that holds `tile_start`.
+        span: where the rollup ends that begins at `begins`.
+        half: how long a part is.
+        first: where the first rollup begins that the run changes.
+        first_end: where it ends.
+    """
+
+    number: int
+    floor: str
+    span: str
+    half: str
+    first: str
+    first_end: str
+
+
+class Rollups:
+    """The rollups of one view as the templates see them: every attribute is SQL text, or a list of names with it."""
+
+    def __init__(self, view: ViewSpec, tiles: TileSchema, table: str, run: Run, dialect: Dialect) -> None:
+        self._view = view
+        self._tiles = tiles
+        self._run = run
+        self._d = d = dialect
+        self._count = levels(view)
+        self.table = table
+        self._merged: dict[str, str] = {}
+        kept = tiles.rolled(self._merged)
+        self.columns = [(d.quote(state.name), state.rolled) for state, _ in kept]
+        self.names = [name for name, _ in self.columns]
+        self.merges = [(d.quote(state.name), sql) for state, sql in kept]
+        self.merged = [(name, sql) for sql, name in self._merged.items()]
+        self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
+        self.tile_end = d.plus("t.tile_start", view.tile)
+        self.tile_length = d.span(view.tile)
+        self.oldest = d.plus(run.read_start, -self._length(self._count))
+        self.through = d.ceil(run.read_end, self._length(self._count), view.phase)
+        self.before = d.plus(run.start, -view.tile)
+        self.moment = run.end
+
+    def _length(self, level: int) -> timedelta:
+        return self._view.tile * (1 << level)
+
+    @cached_property
+    def levels(self) -> list[Level]:
+        """From the shortest on."""
+        return [self._level(number) for number in range(1, self._count + 1)]
+
+    def _level(self, number: int) -> Level:
+        d, view, length = self._d, self._view, self._length(number)
+        first = d.floor(self._run.read_start, length, view.phase)
+        return Level(
+            number=number,
+            floor=d.floor("t.tile_start", length, view.phase),
+            span=d.plus("begins", length),
+            half=d.span(length / 2),
+            first=first,
+            first_end=d.plus(first, length),
+        )
+
+    @cached_property
+    def is_next(self) -> str:
+        """A condition on the head: the run is the next interval, and changes nothing before T."""
+        d, run = self._d, self._run
+        return (
+            f"earlier_frontier = {run.start} AND frontier = {run.end}"
+            f" AND {d.plus(run.start, self._view.schedule)} = {run.end} AND {run.start} > {d.instant(self._view.start)}"
+        )
+
+    @cached_property
+    def moving(self) -> list[tuple[str, str]]:
+        """Where the tiles begin that come into a window or leave one at T: after the one instant, up to the other."""
+        last = [self._d.plus(self.moment, -shift) for shift in shifts(self._view)]
+        return [(self._d.plus(instant, -self._view.schedule), instant) for instant in last]
+
+    @cached_property
+    def _covered(self) -> tuple[list[Span], dict[str, str], list[str]]:
+        """The windows that no rollups make up, the aggregates over all windows' rows, and the values made of these."""
+        covered = cover(self._view)
+        rolls = list(covered.spans) if covered else []
+        whole = list(dict.fromkeys(s for a in self._view.aggregates if not rolled(a) for s in _spans(a)))
+        merged: dict[str, str] = {}
+        values = []
+        for a in self._view.aggregates:
+            places = [rolls.index(span) if rolled(a) else len(rolls) + whole.index(span) for span in _spans(a)]
+            values.append(self._tiles.value(a, [Frame("", f"place = {place}") for place in places], merged))
+        return whole, merged, values
+
+    @property
+    def covered_merged(self) -> list[tuple[str, str]]:
+        """The columns that the values at T read: aggregates over the rows of a key's windows."""
+        return [(name, sql) for sql, name in self._covered[1].items()]
+
+    @property
+    def covered_values(self) -> list[tuple[str, str]]:
+        """Each aggregate at T."""
+        names = [self._d.quote(aggregate.name) for aggregate in self._view.aggregates]
+        return list(zip(names, self._covered[2], strict=True))
+
+    @property
+    def whole_windows(self) -> list[str]:
+        """The windows at T that no rollups make up, as rows: number, begin, end."""
+        d, view = self._d, self._view
+        covered = cover(view)
+        found = []
+        for place, span in enumerate(self._covered[0], len(covered.spans) if covered else 0):
+            begin = d.instant(view.start) if span.length is None else d.plus(self.moment, -span.back - span.length)
+            found.append(f"({place}, {begin}, {d.plus(self.moment, -span.back)})")
+        return found
+
+    def instant(self, text: str) -> str:
+        """A literal for an instant that the run decides."""
+        return self._d.instant(text)
