@@ -129,15 +129,15 @@ class Level:
     Attributes:
         number: from 1 on.
         floor: where the rollup begins that holds `tile_start`.
-        span: where the rollup ends that begins at `begins`.
-        half: how long a part is.
+        length: how long a rollup is.
+        half: how long each part is.
         first: where the first rollup begins that the run changes.
         first_end: where it ends.
     """
 
     number: int
     floor: str
-    span: str
+    length: str
     half: str
     first: str
     first_end: str
@@ -161,7 +161,6 @@ class Rollups:
         self.merged = [(name, sql) for sql, name in self._merged.items()]
         self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
         self.tile_end = d.plus("t.tile_start", view.tile)
-        self.tile_length = d.span(view.tile)
         self.oldest = d.plus(run.read_start, -self._length(self._count))
         self.through = d.ceil(run.read_end, self._length(self._count), view.phase)
         self.before = d.plus(run.start, -view.tile)
@@ -180,8 +179,8 @@ class Rollups:
         first = d.floor(self._run.read_start, length, view.phase)
         return Level(
             number=number,
-            floor=d.floor("t.tile_start", length, view.phase),
-            span=d.plus("begins", length),
+            floor=d.floor("tile_start", length, view.phase),
+            length=d.span(length),
             half=d.span(length / 2),
             first=first,
             first_end=d.plus(first, length),

@@ -98,13 +98,14 @@ INSERT INTO "features"."purchases__rollups__ed35778c"
 WITH head AS (
   SELECT *, CASE WHEN frontier > earlier_frontier THEN frontier ELSE least(time_bucket(to_microseconds(28800000000), (TIMESTAMP '{{ plane.end }}') + to_microseconds(28799999999), TIMESTAMP '1970-01-01 00:00:00.000000'), frontier) END AS until FROM "_plane"."head__features__purchases__ed35778c"
 ),
+tiles AS (
+  SELECT t."k", t.tile_start, t.tile_start + to_microseconds(1800000000) AS tile_end, t."row__count", t."cost__sum", t."price__sum", t."price__count" FROM "features"."purchases__tiles__ed35778c" AS t
+),
 rollups_0 AS (
-  SELECT t."k", t.tile_start, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-  FROM "features"."purchases__tiles__ed35778c" AS t CROSS JOIN head
-  WHERE t.tile_start >= TIMESTAMP '{{ plane.read_start }}' AND t.tile_start < head.until
+  SELECT t.* FROM tiles AS t CROSS JOIN head WHERE t.tile_start >= TIMESTAMP '{{ plane.read_start }}' AND t.tile_start < head.until
 ),
 rollups_1 AS (
-  SELECT "k", begins AS tile_start, begins + to_microseconds(3600000000) AS tile_end,
+  SELECT "k", begins AS tile_start, begins + INTERVAL 3600000000 MICROSECONDS AS tile_end,
     CAST(m0 AS BIGINT) AS "row__count",
     CAST(m1 AS DECIMAL(38,2)) AS "cost__sum",
     CAST(m2 AS DOUBLE) AS "price__sum",
@@ -116,21 +117,21 @@ rollups_1 AS (
       sum("price__sum")  AS m2,
       sum("price__count")  AS m3
     FROM (
-      SELECT t."k", time_bucket(to_microseconds(3600000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM rollups_0 AS t
-      UNION ALL
-      SELECT t."k", time_bucket(to_microseconds(3600000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__tiles__ed35778c" AS t
-      JOIN (SELECT INTERVAL 1800000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(3600000000) <= frontier) AS whole
-        ON INTERVAL 1800000000 MICROSECONDS = whole.half
-      WHERE t.tile_start >= time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      SELECT *, tile_start AS moment, time_bucket(to_microseconds(3600000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
+        SELECT * FROM rollups_0
+        UNION ALL
+        SELECT t.* FROM tiles AS t
+        JOIN (SELECT INTERVAL 1800000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(3600000000) <= frontier) AS whole
+          ON t.tile_end - t.tile_start = whole.half
+        WHERE t.tile_start >= time_bucket(to_microseconds(3600000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      ) AS halves
     ) AS parts CROSS JOIN head
-    WHERE begins + to_microseconds(3600000000) <= head.frontier
+    WHERE begins + INTERVAL 3600000000 MICROSECONDS <= head.frontier
     GROUP BY "k", begins
   ) AS several
 ),
 rollups_2 AS (
-  SELECT "k", begins AS tile_start, begins + to_microseconds(7200000000) AS tile_end,
+  SELECT "k", begins AS tile_start, begins + INTERVAL 7200000000 MICROSECONDS AS tile_end,
     CAST(m0 AS BIGINT) AS "row__count",
     CAST(m1 AS DECIMAL(38,2)) AS "cost__sum",
     CAST(m2 AS DOUBLE) AS "price__sum",
@@ -142,21 +143,21 @@ rollups_2 AS (
       sum("price__sum")  AS m2,
       sum("price__count")  AS m3
     FROM (
-      SELECT t."k", time_bucket(to_microseconds(7200000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM rollups_1 AS t
-      UNION ALL
-      SELECT t."k", time_bucket(to_microseconds(7200000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__rollups__ed35778c" AS t
-      JOIN (SELECT INTERVAL 3600000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(7200000000) <= frontier) AS whole
-        ON t.tile_end - t.tile_start = whole.half
-      WHERE t.tile_start >= time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      SELECT *, tile_start AS moment, time_bucket(to_microseconds(7200000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
+        SELECT * FROM rollups_1
+        UNION ALL
+        SELECT t.* FROM "features"."purchases__rollups__ed35778c" AS t
+        JOIN (SELECT INTERVAL 3600000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(7200000000) <= frontier) AS whole
+          ON t.tile_end - t.tile_start = whole.half
+        WHERE t.tile_start >= time_bucket(to_microseconds(7200000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      ) AS halves
     ) AS parts CROSS JOIN head
-    WHERE begins + to_microseconds(7200000000) <= head.frontier
+    WHERE begins + INTERVAL 7200000000 MICROSECONDS <= head.frontier
     GROUP BY "k", begins
   ) AS several
 ),
 rollups_3 AS (
-  SELECT "k", begins AS tile_start, begins + to_microseconds(14400000000) AS tile_end,
+  SELECT "k", begins AS tile_start, begins + INTERVAL 14400000000 MICROSECONDS AS tile_end,
     CAST(m0 AS BIGINT) AS "row__count",
     CAST(m1 AS DECIMAL(38,2)) AS "cost__sum",
     CAST(m2 AS DOUBLE) AS "price__sum",
@@ -168,21 +169,21 @@ rollups_3 AS (
       sum("price__sum")  AS m2,
       sum("price__count")  AS m3
     FROM (
-      SELECT t."k", time_bucket(to_microseconds(14400000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM rollups_2 AS t
-      UNION ALL
-      SELECT t."k", time_bucket(to_microseconds(14400000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__rollups__ed35778c" AS t
-      JOIN (SELECT INTERVAL 7200000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(14400000000) <= frontier) AS whole
-        ON t.tile_end - t.tile_start = whole.half
-      WHERE t.tile_start >= time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      SELECT *, tile_start AS moment, time_bucket(to_microseconds(14400000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
+        SELECT * FROM rollups_2
+        UNION ALL
+        SELECT t.* FROM "features"."purchases__rollups__ed35778c" AS t
+        JOIN (SELECT INTERVAL 7200000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(14400000000) <= frontier) AS whole
+          ON t.tile_end - t.tile_start = whole.half
+        WHERE t.tile_start >= time_bucket(to_microseconds(14400000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      ) AS halves
     ) AS parts CROSS JOIN head
-    WHERE begins + to_microseconds(14400000000) <= head.frontier
+    WHERE begins + INTERVAL 14400000000 MICROSECONDS <= head.frontier
     GROUP BY "k", begins
   ) AS several
 ),
 rollups_4 AS (
-  SELECT "k", begins AS tile_start, begins + to_microseconds(28800000000) AS tile_end,
+  SELECT "k", begins AS tile_start, begins + INTERVAL 28800000000 MICROSECONDS AS tile_end,
     CAST(m0 AS BIGINT) AS "row__count",
     CAST(m1 AS DECIMAL(38,2)) AS "cost__sum",
     CAST(m2 AS DOUBLE) AS "price__sum",
@@ -194,16 +195,16 @@ rollups_4 AS (
       sum("price__sum")  AS m2,
       sum("price__count")  AS m3
     FROM (
-      SELECT t."k", time_bucket(to_microseconds(28800000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM rollups_3 AS t
-      UNION ALL
-      SELECT t."k", time_bucket(to_microseconds(28800000000), t.tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins, t.tile_start AS moment, t."row__count", t."cost__sum", t."price__sum", t."price__count"
-      FROM "features"."purchases__rollups__ed35778c" AS t
-      JOIN (SELECT INTERVAL 14400000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(28800000000) <= frontier) AS whole
-        ON t.tile_end - t.tile_start = whole.half
-      WHERE t.tile_start >= time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      SELECT *, tile_start AS moment, time_bucket(to_microseconds(28800000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
+        SELECT * FROM rollups_3
+        UNION ALL
+        SELECT t.* FROM "features"."purchases__rollups__ed35778c" AS t
+        JOIN (SELECT INTERVAL 14400000000 MICROSECONDS AS half FROM head WHERE time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') + to_microseconds(28800000000) <= frontier) AS whole
+          ON t.tile_end - t.tile_start = whole.half
+        WHERE t.tile_start >= time_bucket(to_microseconds(28800000000), TIMESTAMP '{{ plane.read_start }}', TIMESTAMP '1970-01-01 00:00:00.000000') AND t.tile_start < TIMESTAMP '{{ plane.read_start }}'
+      ) AS halves
     ) AS parts CROSS JOIN head
-    WHERE begins + to_microseconds(28800000000) <= head.frontier
+    WHERE begins + INTERVAL 28800000000 MICROSECONDS <= head.frontier
     GROUP BY "k", begins
   ) AS several
 )
