@@ -7,7 +7,8 @@ need nothing more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from controlplane.codec import Default
 from controlplane.registry.manifest import AggregateSpec, SeriesWindow
@@ -20,16 +21,14 @@ Input = tuple[str | None, str | None]
 """What is aggregated: a column (None: the row itself) and a condition."""
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(msgspec.Struct, frozen=True):
     """A column of the stage that aggregates read: the input, its name, and its SQL over the user's rows."""
 
     name: str
     sql: str
 
 
-@dataclass(frozen=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """A column of the tile table: its name and SQL type, and how it is made from the stage."""
 
     name: str
@@ -122,8 +121,7 @@ class TileSchema:
         return State(self._names.of(f"{name}__{kind.label}"), kind.type(d, column), sql)
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """The tiles of one window, to merge states over: `columns` are the states by label, `frame` says which tiles."""
 
     dialect: Dialect
