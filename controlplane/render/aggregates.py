@@ -62,7 +62,7 @@ class TileSchema:
         self, aggregates: Sequence[AggregateSpec], names: Names, order: Sequence[str], dialect: Dialect
     ) -> None:
         self._dialect = dialect
-        self._order = order
+        self._order = "".join(f"{one} NULLS FIRST, " for one in order)
         self._names = names
         self.staged: dict[Input, Staged] = {}
         self.merged: dict[str, str] = {}
@@ -116,9 +116,8 @@ class TileSchema:
     def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
         d = self._dialect
         value = d.quote(self.staged[source].name)
-        order = ", ".join(f"{one} NULLS FIRST" for one in [*self._order, value])
-        sql = f"CAST({kind.made(d, Rows(value, column, order))} AS {kind.type(d, column)})"
-        return State(self._names.of(f"{name}__{kind.label}"), kind.type(d, column), sql)
+        rows, type_ = Rows(value, column, f"{self._order}{value} NULLS FIRST"), kind.type(d, column)
+        return State(self._names.of(f"{name}__{kind.label}"), type_, f"CAST({kind.made(d, rows)} AS {type_})")
 
 
 class Window(msgspec.Struct, frozen=True):
