@@ -47,8 +47,8 @@ def _root(
 
 def main() -> None:
     """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
-    # Most of what a command makes lives until it ends: looking for garbage more often took a third of a plan's time.
-    gc.set_threshold(1_000_000, 50, 50)
+    # Most of what a command makes lives until it ends: looking for garbage that often took a twentieth of a plan's time.
+    gc.set_threshold(100_000, 50, 50)
     try:
         app()
     except PlaneError as error:
