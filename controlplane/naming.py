@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
+from functools import lru_cache
 
 from controlplane.types import Interval, format_instant, micros
 
@@ -113,6 +114,7 @@ def cursor_hash(namespace: str, view: str, fingerprint: str) -> bytes:
     return f"{namespace}:sync:{view}:{fingerprint}".encode()
 
 
+@lru_cache(maxsize=1000)
 def instant_literal(instant: datetime) -> str:
     """`2013-01-01 06:00:00.000000`: how SQL text spells an instant in UTC on every warehouse."""
     return f"{format_instant(instant)[:19].replace('T', ' ')}.{micros(instant) % 1_000_000:06d}"

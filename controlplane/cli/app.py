@@ -47,7 +47,7 @@ def _root(
 
 def main() -> None:
     """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
-    # Most of what a command makes lives until it ends: looking for garbage that often took a fifth of a plan's time.
+    # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
     gc.set_threshold(100_000, 50, 50)
     try:
         app()

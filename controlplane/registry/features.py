@@ -77,6 +77,7 @@ def compile_features(
         collector: takes the problems.
     """
     found: list[Feature] = []
+    taken = {name.lower() for name in taken}
     if not view.features:
         collector.add(f"{what} has no features", view.location, "give features=[Attribute(...) or Aggregate(...)]")
     features: Sequence[object] = view.features  # a file may hold anything
@@ -103,7 +104,7 @@ def _check_name(name: str, what: str, feature: Attribute | Aggregate, taken: set
         collector.add(f"{what}: {name!r} can't be a feature's name", feature.location, hint)
     elif name.lower() in RESERVED:
         collector.add(f"{what}: {name!r} is a name of ours: {listing(RESERVED)}", feature.location, "choose another")
-    elif name.lower() in {t.lower() for t in taken}:
+    elif name.lower() in taken:
         text = f"{what}: {name!r} is already the name of a key or of another feature"
         collector.add(text, feature.location, "give one of them another name=")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import msgspec
 
@@ -120,7 +121,7 @@ class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregat
 Feature = AttributeSpec | AggregateSpec
 
 
-class ViewSpec(msgspec.Struct, frozen=True):
+class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     """A batch feature view. `delay` is the largest settling delay of its sources; `static` has no event time.
 
     Its grids begin `phase` after the epoch; `zones` are those of its calendar windows.
@@ -157,12 +158,12 @@ class ViewSpec(msgspec.Struct, frozen=True):
         """Whether its sources have no event time, so that it is re-read as a whole."""
         return self.timestamp is None
 
-    @property
+    @cached_property
     def attributes(self) -> tuple[AttributeSpec, ...]:
         """Its row features, in declared order."""
         return tuple(f for f in self.features if isinstance(f, AttributeSpec))
 
-    @property
+    @cached_property
     def aggregates(self) -> tuple[AggregateSpec, ...]:
         """Its aggregates, in declared order."""
         return tuple(f for f in self.features if isinstance(f, AggregateSpec))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,15 +21,10 @@ class Collector:
     def __init__(self, root: Path) -> None:
         self.found: list[PlaneError] = []
         self._root = root
-        self._relative: dict[str, str] = {}
 
     def place(self, location: Location) -> Place:
         """The location, relative to the project where it lies inside."""
-        if location.file not in self._relative:
-            path = Path(location.file)
-            inside = path.is_relative_to(self._root)
-            self._relative[location.file] = str(path.relative_to(self._root)) if inside else str(path)
-        return Place(self._relative[location.file], location.line)
+        return Place(_relative(location.file, self._root), location.line)
 
     def add(self, message: str, location: Location, hint: str = "") -> None:
         """Note one problem at one place."""
@@ -62,6 +58,12 @@ class Collector:
     def instant(self, what: str, text: object, location: Location) -> datetime | None:
         """`text` as an instant, or None and a problem."""
         return self.parsed(what, parse_instant, text, location)
+
+
+@lru_cache(maxsize=10_000)
+def _relative(file: str, root: Path) -> str:
+    path = Path(file)
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def listing(names: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ def compile_service(
         collector: takes the problems.
     """
     known_views = {id(view) for view in defined}
-    features: list[tuple[str, str]] = []
+    features: dict[tuple[str, str], Feature] = {}
     calculations: list[Calculation] = []
     broken = False
     if not any(not isinstance(entry, Calculation) for entry in service.features):
@@ -51,7 +51,7 @@ def compile_service(
         if spec is None:
             broken = True
             continue
-        known = [feature.name for feature in spec.features]
+        known = {feature.name: feature for feature in spec.features}
         for name in known if wanted is None else wanted:
             if name not in known:
                 text = f"feature service {service.name!r}: feature view {view.name!r} has no feature {name!r}"
@@ -60,18 +60,14 @@ def compile_service(
                 text = f"feature service {service.name!r}: {naming.feature(view.name, name)} is named twice"
                 collector.add(text, where, "name it once")
             else:
-                features.append((view.name, name))
+                features[view.name, name] = known[name]
     place = collector.place(service.location)
     found: list[CalculationSpec] = []
     if not broken:  # else nearly every name would be unknown
-        kinds = {naming.feature(view, name): _feature(views[view], name).type for view, name in features}
+        kinds = {naming.feature(*name): feature.type for name, feature in features.items()}
         what = f"feature service {service.name!r}"
         found = compile_calculations(calculations, what, kinds, warehouse, dialect, collector)
     return ServiceSpec(service.name, tuple(features), service.owner, service.description, place, tuple(found))
-
-
-def _feature(view: ViewSpec, name: str) -> Feature:
-    return next(feature for feature in view.features if feature.name == name)
 
 
 def _entry(entry: object, service: Location) -> tuple[BatchFeatureView | None, Sequence[str] | None, Location]:

@@ -61,9 +61,10 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     what = f"feature view {view.name!r}"
     before = len(collector.found)
     keys = _keys(view, what, collector)
-    sources = _sources(view, what, context)
+    parameters = list(inspect.signature(view.transformation).parameters)
+    sources = _sources(view, what, parameters, context)
     grid = check_grid(view, what, collector)
-    sql = _sql(view, what, context)
+    sql = _sql(view, what, parameters, context)
     if sources is None or sql is None or grid is None:
         return None
     timestamp, delay = _timestamp(view, what, sources, collector)
@@ -130,6 +131,8 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
 def _zones(features: Sequence[Feature], start: datetime) -> tuple[ZoneSpec, ...]:
     windows = [feature.window for feature in features if isinstance(feature, AggregateSpec)]
     names = sorted({window.zone for window in windows if isinstance(window, CalendarWindow)})
+    if not names:
+        return ()
     longest = max((span(f) for f in features if isinstance(f, AggregateSpec)), default=timedelta(0))
     return tuple(trimmed(zone_spec(name), start - longest - timedelta(days=62)) for name in names)
 
@@ -183,14 +186,13 @@ def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Colum
     return list(keys.items())
 
 
-def _sources(view: BatchFeatureView, what: str, context: Context) -> list[SourceSpec] | None:
+def _sources(view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context) -> list[SourceSpec] | None:
     """The sources' specs; None if any of them is wrong, which was noted with it."""
     collector = context.collector
     names = [source.name for source in view.sources]
     if not names:
         collector.add(f"{what} has no sources", view.location, "give sources=[...]")
         return None
-    parameters = _parameters(view)
     if sorted(parameters) != sorted(names):
         text = f"{what}: its function takes ({listing(parameters)}), its sources are ({listing(names)})"
         collector.add(text, view.location, "name each parameter after a source")
@@ -209,12 +211,8 @@ def _sources(view: BatchFeatureView, what: str, context: Context) -> list[Source
     return found
 
 
-def _parameters(view: BatchFeatureView) -> list[str]:
-    return list(inspect.signature(view.transformation).parameters)
-
-
-def _sql(view: BatchFeatureView, what: str, context: Context) -> str | None:
-    if sorted(_parameters(view)) != sorted(source.name for source in view.sources):
+def _sql(view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context) -> str | None:
+    if sorted(parameters) != sorted(source.name for source in view.sources):
         return None  # noted with the sources
     try:
         with running(f"{what}: its function", view.location.file, view.location):

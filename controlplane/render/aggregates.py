@@ -7,7 +7,8 @@ need nothing more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from controlplane.codec import Default
 from controlplane.registry.manifest import AggregateSpec, SeriesWindow
@@ -20,16 +21,14 @@ Input = tuple[str | None, str | None]
 """What is aggregated: a column (None: the row itself) and a condition."""
 
 
-@dataclass(frozen=True)
-class Staged:
+class Staged(msgspec.Struct, frozen=True):
     """A column of the stage that aggregates read: the input, its name, and its SQL over the user's rows."""
 
     name: str
     sql: str
 
 
-@dataclass(frozen=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """A column of the tile table: its name and SQL type, and how it is made from the stage.
 
     `rolled` is its type in rollups, which do not keep every kind.
@@ -68,7 +67,7 @@ class TileSchema:
         self, aggregates: Sequence[AggregateSpec], names: Names, order: Sequence[str], dialect: Dialect
     ) -> None:
         self._dialect = dialect
-        self._order = order
+        self._order = "".join(f"{one} NULLS FIRST, " for one in order)
         self._names = names
         self.staged: dict[Input, Staged] = {}
         self.states: dict[tuple[Input, str], State] = {}
@@ -130,10 +129,10 @@ class TileSchema:
     def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
         d = self._dialect
         value = d.quote(self.staged[source].name)
-        order = ", ".join(f"{one} NULLS FIRST" for one in [*self._order, value])
-        sql = f"CAST({kind.made(d, Rows(value, column, order))} AS {kind.type(d, column)})"
+        rows, type_ = Rows(value, column, f"{self._order}{value} NULLS FIRST"), kind.type(d, column)
         rolled = (kind.wide or kind.type)(d, column) if kind.merged else None
-        return State(self._names.of(f"{name}__{kind.label}"), kind.type(d, column), sql, kind, rolled)
+        sql = f"CAST({kind.made(d, rows)} AS {type_})"
+        return State(self._names.of(f"{name}__{kind.label}"), type_, sql, kind, rolled)
 
 
 Meaning = Callable[[Window, AggregateSpec], str]

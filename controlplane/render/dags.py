@@ -138,7 +138,7 @@ class _Context:
     def online_conn_id(self) -> str:
         return _text(self._online_conn_id)
 
-    @property
+    @cached_property
     def sql(self) -> dict[str, str]:
         return {name: _text(f"sql/{self._view.name}.{name}.sql") for name in FILES}
 

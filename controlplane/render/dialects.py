@@ -38,6 +38,8 @@ class Dialect:
 
     def type(self, canonical: str) -> str:
         """The warehouse's name of a canonical type."""
+        if (plain := self.types.get(canonical)) is not None:
+            return plain
         if canonical.startswith("array<"):
             return self.type_list(self.type(canonical[6:-1]))
         return canonical.upper() if is_decimal(canonical) else self.types[canonical]

@@ -39,5 +39,6 @@ def digest_of(files: Mapping[str, str]) -> str:
     """What names a release of these files."""
     digest = hashlib.sha256()
     for path, text in sorted(files.items()):
-        digest.update(f"{path}\0{len(text)}\0{text}".encode())
+        digest.update(f"{path}\0{len(text)}\0".encode())
+        digest.update(text.encode())
     return digest.hexdigest()[:16]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
+
 from controlplane.registry.functions import FUNCTIONS
 from controlplane.registry.manifest import AggregateSpec
 from controlplane.render.dialects import Dialect
@@ -26,8 +28,7 @@ INFINITE, NOT_A_NUMBER = 2_000_000, 2_000_001
 """Buckets of infinities (with their sign) and of NaN."""
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(msgspec.Struct, frozen=True):
     """What a state is made from: the value of each row of a tile, its canonical type, and the order of the rows."""
 
     value: str

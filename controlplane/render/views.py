@@ -270,7 +270,7 @@ class _Context:
 
     @cached_property
     def feature_columns(self) -> list[tuple[str, str]]:
-        return [(self._d.quote(f.name), self._d.type(f.type)) for f in self._view.features]
+        return [(name, self._d.type(f.type)) for name, f in zip(self.feature_names, self._view.features, strict=True)]
 
     @cached_property
     def tile_columns(self) -> list[tuple[str, str]]:
@@ -372,11 +372,11 @@ class _Context:
         view, d = self._view, self._d
         moment = d.ceil(instant, view.schedule, view.phase)
         after = d.plus(self.points_after, -longest - view.schedule)
-        if schedule.read_start(view) < view.start:
+        if (read_start := schedule.read_start(view)) < view.start:
             # Tiles before the start are there for the first windows: they change nothing earlier, however old.
             first = d.instant(view.start + view.schedule)
             moment = f"CASE WHEN t.tile_start < {self.start} THEN greatest({moment}, {first}) ELSE {moment} END"
-            oldest = d.instant(schedule.read_start(view) - view.tile)
+            oldest = d.instant(read_start - view.tile)
             after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
         return {"moment": moment, "after": after, "join": join}
 

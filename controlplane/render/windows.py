@@ -8,8 +8,9 @@ a state of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+
+import msgspec
 
 from controlplane.registry.manifest import (
     AggregateSpec,
@@ -34,16 +35,14 @@ def calendars(view: ViewSpec) -> list[Calendar]:
     return list(dict.fromkeys((w.unit, w.zone) for w in windows if isinstance(w, CalendarWindow)))
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """Which rows a window function sees: its OVER clause, and a condition on top of it (empty: none)."""
 
     over: str
     condition: str = ""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """The tiles of one window, to merge states over: `columns` are the states by label, `frame` says which tiles."""
 
     dialect: Dialect
