@@ -146,12 +146,15 @@ class Level:
 class Rollups:
     """The rollups of one view as the templates see them: every attribute is SQL text, or a list of names with it."""
 
-    def __init__(self, view: ViewSpec, tiles: TileSchema, table: str, run: Run, dialect: Dialect) -> None:
+    def __init__(
+        self, view: ViewSpec, covered: Cover, tiles: TileSchema, table: str, run: Run, dialect: Dialect
+    ) -> None:
         self._view = view
+        self._spans = covered.spans
         self._tiles = tiles
         self._run = run
         self._d = d = dialect
-        self._count = levels(view)
+        self._count = covered.levels
         self.table = table
         self._merged: dict[str, str] = {}
         kept = tiles.rolled(self._merged)
@@ -204,8 +207,7 @@ class Rollups:
     @cached_property
     def _covered(self) -> tuple[list[Span], dict[str, str], list[str]]:
         """The windows that no rollups make up, the aggregates over all windows' rows, and the values made of these."""
-        covered = cover(self._view)
-        rolls = list(covered.spans) if covered else []
+        rolls = list(self._spans)
         whole = list(dict.fromkeys(s for a in self._view.aggregates if not rolled(a) for s in _spans(a)))
         merged: dict[str, str] = {}
         values = []
@@ -229,9 +231,8 @@ class Rollups:
     def whole_windows(self) -> list[str]:
         """The windows at T that no rollups make up, as rows: number, begin, end."""
         d, view = self._d, self._view
-        covered = cover(view)
         found = []
-        for place, span in enumerate(self._covered[0], len(covered.spans) if covered else 0):
+        for place, span in enumerate(self._covered[0], len(self._spans)):
             begin = d.instant(view.start) if span.length is None else d.plus(self.moment, -span.back - span.length)
             found.append(f"({place}, {begin}, {d.plus(self.moment, -span.back)})")
         return found

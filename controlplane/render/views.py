@@ -331,11 +331,12 @@ class _Context:
     @cached_property
     def rollups(self) -> rollups.Rollups | None:
         """Tiles merged into longer ones; None where they would save nothing."""
-        if not rollups.levels(self._view):
+        covered = rollups.cover(self._view)
+        if covered is None:
             return None
         table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
         run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
-        return rollups.Rollups(self._view, self._tiles, table, run, self._d)
+        return rollups.Rollups(self._view, covered, self._tiles, table, run, self._d)
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:
