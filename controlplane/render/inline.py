@@ -19,13 +19,16 @@ from controlplane.render.views import Extent, context
 @dataclass(frozen=True)
 class _Names:
     """The common tables of one view. `asked` holds the only keys that are wanted, and when; empty: all are. `visible`
-    is the end of the last interval whose values are visible then."""
+    is the end of the last interval whose values are visible then, `seen` that of the interval of a row `r`. What is
+    `looked_up` is the row itself."""
 
     rows: str
     tiles: str
     history: str
     asked: str
     visible: str
+    seen: str
+    looked_up: bool
 
 
 def history(view: ViewSpec) -> str:
@@ -55,6 +58,8 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
                 history=history(view),
                 asked="" if view.name in read else asked,
                 visible=d.floor(d.plus("plane_at", -view.delay), view.schedule, view.phase),
+                seen=d.plus(d.floor("r.event_time", view.schedule, view.phase), view.schedule),
+                looked_up=not (view.name in read or view.aggregates or view.static),
             )
             found.append(_one(manifest, view, through, names, doors))
     return found
