@@ -37,6 +37,14 @@ class State:
     sql: str
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Aggregates over tiles, as names with SQL: what is `merged` of the tiles, and their `values` over that."""
+
+    merged: list[tuple[str, str]]
+    values: list[tuple[str, str]]
+
+
 class Names:
     """Gives columns names that nothing else has."""
 
@@ -65,8 +73,8 @@ class TileSchema:
         self._dialect = dialect
         self._order = order
         self._names = names
+        self._aggregates = aggregates
         self.staged: dict[Input, Staged] = {}
-        self.merged: dict[str, str] = {}
         self.states: dict[tuple[Input, str], State] = {}
         for aggregate in aggregates:
             for kind in needed(aggregate):
@@ -74,15 +82,17 @@ class TileSchema:
             if aggregate.by:
                 self._need((None, aggregate.where), None, COUNT)
 
-    def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
-        """The aggregate, in its own type, over columns of `merged`.
+    def windows(self, frames: Frames) -> Windows:
+        """All aggregates over these frames."""
+        values = [(self._dialect.quote(a.name), self.value(a, frames)) for a in self._aggregates]
+        return Windows([(name, sql) for sql, name in frames.merged.items()], values)
 
-        What it needs of the tiles in its windows is added to `merged`: SQL of window functions -> the column's name.
-        """
+    def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
+        """The aggregate, in its own type, over columns of `frames.merged`, to which it adds what it needs."""
         source = (aggregate.column, aggregate.where)
         labels = [kind.label for kind in needed(aggregate)]
         values = [
-            _MEANINGS[aggregate.function](self._window(source, labels, frame), aggregate)
+            _MEANINGS[aggregate.function](self._window(source, labels, frame, frames), aggregate)
             for frame in frames.of(aggregate)
         ]
         d = self._dialect
@@ -94,12 +104,12 @@ class TileSchema:
 
     def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
         """Whether the window holds any row of a second key's value."""
-        window = self._window((None, aggregate.where), [COUNT.label], frames.of(aggregate)[0])
+        window = self._window((None, aggregate.where), [COUNT.label], frames.of(aggregate)[0], frames)
         return f"{window.merged('sum', COUNT.label)} > 0"
 
-    def _window(self, source: Input, labels: Sequence[str], frame: Frame) -> Window:
+    def _window(self, source: Input, labels: Sequence[str], frame: Frame, frames: Frames) -> Window:
         columns = {label: self._dialect.quote(self.states[source, label].name) for label in labels}
-        return Window(self._dialect, columns, frame, self.merged)
+        return Window(self._dialect, columns, frame, frames.merged)
 
     def _need(self, source: Input, aggregate: AggregateSpec | None, kind: Kind) -> None:
         if source not in self.staged:
@@ -133,7 +143,7 @@ class Window:
 
     def column(self, sql: str) -> str:
         """The name of the column that holds this aggregate over the tiles."""
-        return self.found.setdefault(f"{sql} {self.frame.over}", f"m{len(self.found)}")
+        return self.found.setdefault(f"{sql} {self.frame.over}".rstrip(), f"m{len(self.found)}")
 
     def merged(self, function: str, label: str) -> str:
         """A plain aggregate over a state."""

@@ -127,7 +127,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "calculations": {c.name: c.expression for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in views},
     }
-    computed = inline.common_tables(manifest, views, dataset.through, "spine") if dataset.through is not None else []
+    computed = inline.Computed([], {})
+    if dataset.through is not None:
+        computed = inline.common_tables(manifest, views, dataset.through, "spine")
     context = {
         "schema": d.quote(naming.DATASETS),
         "control": d.quote(naming.CONTROL_SCHEMA),
@@ -146,6 +148,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
                 "relation": aliases[view.name] if served else history,
                 "since": "plane__from" if served else "valid_from",
                 "alias": aliases[view.name],
+                "exactly": computed.effective.get(view.name),
                 "on": [d.quote(name) for name, _ in view.keys],
                 "features": [d.quote(feature) for name, feature in service.features if name == view.name],
             }
@@ -154,7 +157,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         ],
         "served": served,
         "calculated": bool(service.calculations),
-        "inline": computed,
+        "inline": computed.tables,
         "never": d.instant(_NEVER),
         "micros": d.micros,
         "name": d.text(dataset.name),
