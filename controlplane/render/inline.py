@@ -23,15 +23,17 @@ a pair costs only itself, but with many points there are too many."""
 
 @dataclass(frozen=True)
 class _Names:
-    """The common tables of one view, and their parts. `asked` holds the only keys that are wanted, and when;
-    empty: all are. `visible` is the end of the last interval whose values are visible then, `seen` that of the interval
-    of a row `r`. A view that is `looked_up` needs no tiles. A key with more points than `few` has frames.
+    """The common tables of one view, and their parts. `asked` holds the only keys that are wanted, and when; empty: all
+    are. `keys` holds each of them once. `visible` is the end of the last interval whose values are visible then, `seen`
+    that of the interval of a row `r`. A view that is `looked_up` needs no tiles. A key with more points than `few` has
+    frames.
     """
 
     rows: str
     tiles: str
     history: str
     asked: str
+    keys: str
     visible: str
     seen: str
     looked_up: bool
@@ -44,6 +46,15 @@ def history(view: ViewSpec) -> str:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked for: a relation with the keys, which have the views' own names, and the instants `plane_at`; and by
+    a view's name one with its different keys."""
+
+    spine: str
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Computed:
     """Common tables, in the order in which they need each other; and for views whose values are computed for the very
     instants that are asked for, the `valid_from` of what is visible at `s.plane_at`, by the view's name."""
@@ -52,14 +63,14 @@ class Computed:
     effective: Mapping[str, str]
 
 
-def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: str) -> Computed:
+def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: Asked) -> Computed:
     """The common tables of some views and of those that they read.
 
     Args:
         manifest: what is declared.
         views: whose histories are wanted.
         through: the last instant at which a value is wanted.
-        asked: the relation with the keys that are wanted, which have the views' own names, and the instants `plane_at`.
+        asked: the keys and instants at which they are wanted.
     """
     d = dialect(manifest.dialect)
     wanted = {view.name for view in views}
@@ -73,7 +84,8 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
                 rows=f"plane_rows_of_{view.name}",
                 tiles=f"plane_tiles_of_{view.name}",
                 history=history(view),
-                asked="" if view.name in read else asked,
+                asked="" if view.name in read else asked.spine,
+                keys=asked.keys.get(view.name, ""),
                 visible=_visible(view, "plane_at", d),
                 seen=d.plus(d.floor("r.event_time", view.schedule, view.phase), view.schedule),
                 looked_up=not (view.name in read or view.aggregates or view.static),
