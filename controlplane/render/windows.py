@@ -116,7 +116,7 @@ class Pairs(Frames):
         return "1" if endless(self._view) else self._d.floor(moment, depth(self._view))
 
     def of(self, aggregate: AggregateSpec) -> list[Frame]:
-        """The frames of an aggregate, as conditions on a tile."""
+        """The frames of an aggregate, as conditions on a tile that is `near`."""
         match aggregate.window:
             case SlidingWindow(length):
                 return [self._between(aggregate.offset, length)]
@@ -124,20 +124,24 @@ class Pairs(Frames):
                 return [self._between(aggregate.offset - back * step, length) for back in reversed(range(steps))]
             case LifetimeWindow():
                 start = self._d.instant(self._view.start)
-                return [Frame("", f"moment >= {start} AND {self._before(aggregate.offset)}")]
+                return [self._where(f"moment >= {start}", self._before(aggregate.offset))]
             case CalendarWindow(unit, zone, count, ago):
                 place = self._calendars.index((unit, zone))
                 if not ago:
-                    return [Frame("", f"period_{place} = plane__period_{place} AND {self._before(timedelta(0))}")]
+                    return [self._where(f"period_{place} = plane__period_{place}")]
                 first, last = (f"plane__period_{place} - {back}" for back in (ago + count - 1, ago))
-                return [Frame("", f"period_{place} BETWEEN {first} AND {last}")]
+                return [self._where(f"period_{place} BETWEEN {first} AND {last}")]
 
     def _between(self, offset: timedelta, length: timedelta) -> Frame:
-        first = self._d.plus("plane__at", offset - length)
-        return Frame("", f"moment >= {first} AND {self._before(offset)}")
+        farthest = not endless(self._view) and length - offset == depth(self._view)
+        since = "" if farthest else f"moment >= {self._d.plus('plane__at', offset - length)}"
+        return self._where(since, self._before(offset))
 
     def _before(self, offset: timedelta) -> str:
-        return f"moment <= {self._d.plus('plane__at', offset - self._view.tile)}"
+        return f"moment < {self._d.plus('plane__at', offset)}" if offset else ""
+
+    def _where(self, *conditions: str) -> Frame:
+        return Frame("", " AND ".join(filter(None, conditions)))
 
 
 def shifts(view: ViewSpec) -> list[timedelta]:
