@@ -15,7 +15,7 @@ from controlplane.registry.manifest import AggregateSpec, SeriesWindow
 from controlplane.render import states
 from controlplane.render.dialects import Dialect
 from controlplane.render.states import COUNT, Kind, Rows, needed
-from controlplane.render.windows import Frame, Window
+from controlplane.render.windows import Frame, Frames, Window
 
 Input = tuple[str | None, str | None]
 """What is aggregated: a column (None: the row itself) and a condition."""
@@ -39,6 +39,13 @@ class State(msgspec.Struct, frozen=True):
     sql: str
     kind: Kind
     rolled: str | None
+
+
+class Windows(msgspec.Struct, frozen=True):
+    """Aggregates over tiles, as names with SQL: what is `merged` of the tiles, and their `values` over that."""
+
+    merged: list[tuple[str, str]]
+    values: list[tuple[str, str]]
 
 
 class Names:
@@ -69,6 +76,7 @@ class TileSchema:
         self._dialect = dialect
         self._order = "".join(f"{one} NULLS FIRST, " for one in order)
         self._names = names
+        self._aggregates = aggregates
         self.staged: dict[Input, Staged] = {}
         self.states: dict[tuple[Input, str], State] = {}
         for aggregate in aggregates:
@@ -77,15 +85,18 @@ class TileSchema:
             if aggregate.by:
                 self._need((None, aggregate.where), None, COUNT)
 
-    def value(self, aggregate: AggregateSpec, frames: Sequence[Frame], merged: dict[str, str]) -> str:
-        """The aggregate, in its own type, over columns of `merged`.
+    def windows(self, frames: Frames) -> Windows:
+        """All aggregates over these frames."""
+        values = [(self._dialect.quote(a.name), self.value(a, frames)) for a in self._aggregates]
+        return Windows([(name, sql) for sql, name in frames.merged.items()], values)
 
-        What it needs of the tiles in its windows is added to `merged`: SQL of aggregates -> the column's name.
-        """
+    def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
+        """The aggregate, in its own type, over columns of `frames.merged`, to which it adds what it needs."""
         source = (aggregate.column, aggregate.where)
         labels = [kind.label for kind in needed(aggregate)]
         values = [
-            _MEANINGS[aggregate.function](self._window(source, labels, frame, merged), aggregate) for frame in frames
+            _MEANINGS[aggregate.function](self._window(source, labels, frame, frames.merged), aggregate)
+            for frame in frames.of(aggregate)
         ]
         d = self._dialect
         whole = isinstance(aggregate.window, SeriesWindow)
@@ -94,20 +105,21 @@ class TileSchema:
             kind = kind.removeprefix("array<")[:-1]
         return d.cast(d.array(values) if whole else values[0], kind)
 
-    def present(self, aggregate: AggregateSpec, frame: Frame, merged: dict[str, str]) -> str:
+    def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
         """Whether the window holds any row of a second key's value."""
-        window = self._window((None, aggregate.where), [COUNT.label], frame, merged)
+        window = self._window((None, aggregate.where), [COUNT.label], frames.of(aggregate)[0], frames.merged)
         return f"{window.merged('sum', COUNT.label)} > 0"
 
-    def rolled(self, merged: dict[str, str]) -> list[tuple[State, str]]:
-        """The states that rollups keep, each as that of several tiles, over columns of `merged`."""
-        found = []
+    def rolled(self) -> Windows:
+        """The states that rollups keep, each as that of several tiles."""
+        merged: dict[str, str] = {}
+        values = []
         for (source, label), state in self.states.items():
             if state.kind.merged is not None:
                 labels = [other for of, other in self.states if of == source]
-                window = self._window(source, labels, Frame(""), merged)
-                found.append((state, f"CAST({state.kind.merged(window, label)} AS {state.rolled})"))
-        return found
+                sql = state.kind.merged(self._window(source, labels, Frame(""), merged), label)
+                values.append((self._dialect.quote(state.name), f"CAST({sql} AS {state.rolled})"))
+        return Windows([(name, sql) for sql, name in merged.items()], values)
 
     def _window(self, source: Input, labels: Sequence[str], frame: Frame, merged: dict[str, str]) -> Window:
         columns = {label: self._dialect.quote(self.states[source, label].name) for label in labels}

@@ -12,20 +12,32 @@ from datetime import datetime
 from controlplane import naming, template
 from controlplane.registry import schedule
 from controlplane.registry.manifest import Manifest, ViewSpec
-from controlplane.render.dialects import dialect
+from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.views import Extent, context
+from controlplane.render.windows import Pairs
+
+FEW_POINTS = 50
+"""A key with at most so many points has each of them paired with its tiles: a frame would cost something at every tile,
+a pair costs only itself, but with many points there are too many."""
 
 
 @dataclass(frozen=True)
 class _Names:
-    """The common tables of one view. `asked` holds the only keys that are wanted, and when; empty: all are. `visible`
-    is the end of the last interval whose values are visible then."""
+    """The common tables of one view, and their parts. `asked` holds the only keys that are wanted, and when; empty: all
+    are. `keys` holds each of them once. `visible` is the end of the last interval whose values are visible then, `seen`
+    that of the interval of a row `r`. A view that is `looked_up` needs no tiles. A key with more points than `few` has
+    frames.
+    """
 
     rows: str
     tiles: str
     history: str
     asked: str
+    keys: str
     visible: str
+    seen: str
+    looked_up: bool
+    few: int
 
 
 def history(view: ViewSpec) -> str:
@@ -33,31 +45,57 @@ def history(view: ViewSpec) -> str:
     return f"plane_history_of_{view.name}"
 
 
-def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: str) -> list[str]:
-    """The common tables of some views and of those that they read, in the order in which they need each other.
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for: a relation with the keys, which have the views' own names, and the instants `plane_at`; and by
+    a view's name one with its different keys."""
+
+    spine: str
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Common tables, in the order in which they need each other; and for views whose values are computed for the very
+    instants that are asked for, the `valid_from` of what is visible at `s.plane_at`, by the view's name."""
+
+    tables: list[str]
+    effective: Mapping[str, str]
+
+
+def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: Asked) -> Computed:
+    """The common tables of some views and of those that they read.
 
     Args:
         manifest: what is declared.
         views: whose histories are wanted.
         through: the last instant at which a value is wanted.
-        asked: the relation with the keys that are wanted, which have the views' own names, and the instants `plane_at`.
+        asked: the keys and instants at which they are wanted.
     """
     d = dialect(manifest.dialect)
     wanted = {view.name for view in views}
     read = {name for view in views for name in _upstream(manifest, view)}
     doors = {f"{manifest.schema}.{name}": history(manifest.view(name)) for name in sorted(read)}
-    found = []
+    tables: list[str] = []
+    effective: dict[str, str] = {}
     for view in manifest.views:
         if view.name in wanted | read:
             names = _Names(
                 rows=f"plane_rows_of_{view.name}",
                 tiles=f"plane_tiles_of_{view.name}",
                 history=history(view),
-                asked="" if view.name in read else asked,
-                visible=d.floor(d.plus("plane_at", -view.delay), view.schedule, view.phase),
+                asked="" if view.name in read else asked.spine,
+                keys=asked.keys.get(view.name, ""),
+                visible=_visible(view, "plane_at", d),
+                seen=d.plus(d.floor("r.event_time", view.schedule, view.phase), view.schedule),
+                looked_up=not (view.name in read or view.aggregates or view.static),
+                few=FEW_POINTS,
             )
-            found.append(_one(manifest, view, through, names, doors))
-    return found
+            tables.append(_one(manifest, view, through, names, doors))
+            if names.asked and view.aggregates:
+                moment = f"least({_visible(view, 's.plane_at', d)}, {d.instant(_end(view, through))})"
+                effective[view.name] = d.plus(moment, view.delay)
+    return Computed(tables, effective)
 
 
 def _upstream(manifest: Manifest, view: ViewSpec) -> set[str]:
@@ -66,13 +104,27 @@ def _upstream(manifest: Manifest, view: ViewSpec) -> set[str]:
 
 
 def _one(manifest: Manifest, view: ViewSpec, through: datetime, names: _Names, doors: Mapping[str, str]) -> str:
+    extent = Extent(
+        start=naming.instant_literal(view.start),
+        end=naming.instant_literal(_end(view, through)),
+        read_start=naming.instant_literal(schedule.read_start(view)),
+    )
+    found = {
+        "v": context(manifest, view, extent, doors),
+        "n": names,
+        "pairs": Pairs(view, (), dialect(manifest.dialect)),
+    }
+    return template.render("sql/inline.sql.j2", found).strip()
+
+
+def _visible(view: ViewSpec, at: str, d: Dialect) -> str:
+    return d.floor(d.plus(at, -view.delay), view.schedule, view.phase)
+
+
+def _end(view: ViewSpec, through: datetime) -> datetime:
+    """Where the values end that are visible at `through`."""
     times = schedule.timing(view)
     end = times.computed_through(through)
     if times.last is not None:
         end = min(end, times.last)
-    extent = Extent(
-        start=naming.instant_literal(view.start),
-        end=naming.instant_literal(max(end, view.start)),
-        read_start=naming.instant_literal(schedule.read_start(view)),
-    )
-    return template.render("sql/inline.sql.j2", {"v": context(manifest, view, extent, doors), "n": names}).strip()
+    return max(end, view.start)

@@ -6,7 +6,7 @@ a window is covered by the longest rollups that fit into it, about 2 log2 of its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,10 +14,10 @@ from functools import cached_property
 import msgspec
 
 from controlplane.registry.manifest import AggregateSpec, CalendarWindow, SeriesWindow, SlidingWindow, ViewSpec
-from controlplane.render.aggregates import TileSchema
+from controlplane.render.aggregates import TileSchema, Windows
 from controlplane.render.dialects import Dialect
 from controlplane.render.states import needed
-from controlplane.render.windows import Frame, shifts
+from controlplane.render.windows import Frame, Frames, shifts
 from controlplane.types import EPOCH, Interval
 
 MOST_LEVELS = 12
@@ -143,6 +143,26 @@ class Level:
     first_end: str
 
 
+class Covers(Frames):
+    """The windows at T: the rows of the relation `covered` that have a window's number as their `place`.
+
+    Those that rollups make up come first, and then the `whole` ones, which are read tile by tile.
+    """
+
+    def __init__(self, view: ViewSpec, spans: Sequence[Span], dialect: Dialect) -> None:
+        super().__init__(view, (), dialect)
+        self._spans = list(spans)
+        self.whole = list(dict.fromkeys(s for a in view.aggregates if not rolled(a) for s in _spans(a)))
+
+    def of(self, aggregate: AggregateSpec) -> list[Frame]:
+        """See `Frames.of`."""
+        if rolled(aggregate):
+            places = [self._spans.index(span) for span in _spans(aggregate)]
+        else:
+            places = [len(self._spans) + self.whole.index(span) for span in _spans(aggregate)]
+        return [Frame("", f"place = {place}") for place in places]
+
+
 class Rollups:
     """The rollups of one view as the templates see them: every attribute is SQL text, or a list of names with it."""
 
@@ -156,12 +176,9 @@ class Rollups:
         self._d = d = dialect
         self._count = covered.levels
         self.table = table
-        self._merged: dict[str, str] = {}
-        kept = tiles.rolled(self._merged)
-        self.columns = [(d.quote(state.name), state.rolled) for state, _ in kept]
+        self.kept = tiles.rolled()
+        self.columns = [(d.quote(s.name), s.rolled) for s in tiles.states.values() if s.rolled is not None]
         self.names = [name for name, _ in self.columns]
-        self.merges = [(d.quote(state.name), sql) for state, sql in kept]
-        self.merged = [(name, sql) for sql, name in self._merged.items()]
         self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
         self.tile_end = d.plus("t.tile_start", view.tile)
         self.oldest = d.plus(run.read_start, -self._length(self._count))
@@ -205,35 +222,23 @@ class Rollups:
         return [(self._d.plus(instant, -self._view.schedule), instant) for instant in last]
 
     @cached_property
-    def _covered(self) -> tuple[list[Span], dict[str, str], list[str]]:
-        """The windows that no rollups make up, the aggregates over all windows' rows, and the values made of these."""
-        rolls = list(self._spans)
-        whole = list(dict.fromkeys(s for a in self._view.aggregates if not rolled(a) for s in _spans(a)))
-        merged: dict[str, str] = {}
-        values = []
-        for a in self._view.aggregates:
-            places = [rolls.index(span) if rolled(a) else len(rolls) + whole.index(span) for span in _spans(a)]
-            values.append(self._tiles.value(a, [Frame("", f"place = {place}") for place in places], merged))
-        return whole, merged, values
+    def _covers(self) -> Covers:
+        return Covers(self._view, self._spans, self._d)
 
-    @property
-    def covered_merged(self) -> list[tuple[str, str]]:
-        """The columns that the values at T read: aggregates over the rows of a key's windows."""
-        return [(name, sql) for sql, name in self._covered[1].items()]
-
-    @property
-    def covered_values(self) -> list[tuple[str, str]]:
-        """Each aggregate at T."""
-        names = [self._d.quote(aggregate.name) for aggregate in self._view.aggregates]
-        return list(zip(names, self._covered[2], strict=True))
+    @cached_property
+    def covered(self) -> Windows:
+        """All windows at T, over the rows of the relation `covered`."""
+        return self._tiles.windows(self._covers)
 
     @property
     def whole_windows(self) -> list[str]:
         """The windows at T that no rollups make up, as rows: number, begin, end."""
-        d, view = self._d, self._view
+        d = self._d
         found = []
-        for place, span in enumerate(self._covered[0], len(self._spans)):
-            begin = d.instant(view.start) if span.length is None else d.plus(self.moment, -span.back - span.length)
+        for place, span in enumerate(self._covers.whole, len(self._spans)):
+            begin = (
+                d.instant(self._view.start) if span.length is None else d.plus(self.moment, -span.back - span.length)
+            )
             found.append(f"({place}, {begin}, {d.plus(self.moment, -span.back)})")
         return found
 

@@ -19,7 +19,6 @@ class Second:
     ) -> None:
         self._view = view
         self._d = d = dialect
-        self._merged: dict[str, str] = {}
         self._own = [a for a in view.aggregates if a.by == column]
         name, kind = column
         self.tiles = TileSchema(self._own, names, order, d)
@@ -38,13 +37,15 @@ class Second:
         self.collected = d.collect(d.struct(fields), "second", "second IS NOT NULL")
 
     @cached_property
+    def _frames(self) -> Frames:
+        return Frames(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
+
+    @cached_property
     def _values(self) -> list[tuple[str, str]]:
-        lines = Frames(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
         found = []
         for aggregate in self._own:
-            frames = lines.of(aggregate)
-            value = "second" if aggregate.lists_keys else self.tiles.value(aggregate, frames, self._merged)
-            listed = self._d.collect(value, "second", self.tiles.present(aggregate, frames[0], self._merged))
+            value = "second" if aggregate.lists_keys else self.tiles.value(aggregate, self._frames)
+            listed = self._d.collect(value, "second", self.tiles.present(aggregate, self._frames))
             found.append((self._d.quote(aggregate.name), listed))
         return found
 
@@ -57,4 +58,4 @@ class Second:
     def merged(self) -> list[tuple[str, str]]:
         """The columns that these aggregates read: window functions over the tiles."""
         self._values  # noqa: B018 - says what must be merged
-        return [(name, sql) for sql, name in self._merged.items()]
+        return [(name, sql) for sql, name in self._frames.merged.items()]

@@ -127,7 +127,12 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "calculations": {c.name: c.expression for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in views},
     }
-    computed = inline.common_tables(manifest, views, dataset.through, "spine") if dataset.through is not None else []
+    keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
+    key_tables = {names: f"plane_keys_{place}" for place, names in enumerate(dict.fromkeys(keys.values()))}
+    asked = {name: key_tables[names] for name, names in keys.items()}
+    computed = inline.Computed([], {})
+    if dataset.through is not None:
+        computed = inline.common_tables(manifest, views, dataset.through, inline.Asked("spine", asked))
     context = {
         "schema": d.quote(naming.DATASETS),
         "control": d.quote(naming.CONTROL_SCHEMA),
@@ -146,6 +151,8 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
                 "relation": aliases[view.name] if served else history,
                 "since": "plane__from" if served else "valid_from",
                 "alias": aliases[view.name],
+                "among": "" if served or dataset.through is not None else asked[view.name],
+                "exactly": computed.effective.get(view.name),
                 "on": [d.quote(name) for name, _ in view.keys],
                 "features": [d.quote(feature) for name, feature in service.features if name == view.name],
             }
@@ -154,7 +161,8 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         ],
         "served": served,
         "calculated": bool(service.calculations),
-        "inline": computed,
+        "key_tables": [(table, [d.quote(name) for name in names]) for names, table in key_tables.items()],
+        "inline": computed.tables,
         "never": d.instant(_NEVER),
         "micros": d.micros,
         "name": d.text(dataset.name),

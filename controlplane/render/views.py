@@ -15,10 +15,10 @@ from controlplane import naming, template
 from controlplane.registry import schedule, transformation
 from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, ViewSpec
 from controlplane.render import expectations, rollups
-from controlplane.render.aggregates import Names, TileSchema
+from controlplane.render.aggregates import Names, TileSchema, Windows
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.seconds import Second
-from controlplane.render.windows import Calendar, Frames, calendar_sql, calendars, shifts, turns
+from controlplane.render.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
 
 _NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
 FILES = ("setup", "stage", "check", "publish", "unstage", "sync", "doors")
@@ -304,19 +304,12 @@ class _Context:
         return [name for name, _ in self.states]
 
     @cached_property
-    def merged(self) -> list[tuple[str, str]]:
-        return [(name, sql) for sql, name in self._windows[0].items()]
+    def framed(self) -> Windows:
+        return self._tiles.windows(Frames(self._view, self.keys, self._d))
 
     @cached_property
-    def window_values(self) -> list[tuple[str, str]]:
-        return self._windows[1]
-
-    @cached_property
-    def _windows(self) -> tuple[dict[str, str], list[tuple[str, str]]]:
-        frames, merged = Frames(self._view, self.keys, self._d), dict[str, str]()
-        plain = [a for a in self._view.aggregates if not a.by]
-        values = [(self._d.quote(a.name), self._tiles.value(a, frames.of(a), merged)) for a in plain]
-        return merged, values
+    def paired(self) -> Windows:
+        return self._tiles.windows(Pairs(self._view, self.keys, self._d))
 
     @cached_property
     def periods(self) -> list[Calendar]:

@@ -20,7 +20,7 @@ from controlplane.registry.manifest import (
     SlidingWindow,
     ViewSpec,
 )
-from controlplane.registry.schedule import depth, read_start
+from controlplane.registry.schedule import depth, endless, read_start
 from controlplane.registry.windows import LAST_YEAR
 from controlplane.render.dialects import Dialect
 from controlplane.types import MICROSECOND
@@ -36,7 +36,7 @@ def calendars(view: ViewSpec) -> list[Calendar]:
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """Which rows a window function sees: its OVER clause, and a condition on top of it (empty: none)."""
+    """Which tiles an aggregate sees: the OVER clause of a window function, and a condition; either may be empty."""
 
     over: str
     condition: str = ""
@@ -52,7 +52,7 @@ class Window(msgspec.Struct, frozen=True):
 
     def column(self, sql: str) -> str:
         """The name of the column that holds this aggregate over the tiles."""
-        return self.found.setdefault(f"{sql} {self.frame.over}", f"m{len(self.found)}")
+        return self.found.setdefault(f"{sql} {self.frame.over}".rstrip(), f"m{len(self.found)}")
 
     def merged(self, function: str, label: str) -> str:
         """A plain aggregate over a state."""
@@ -75,13 +75,17 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Frames:
-    """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time apart."""
+    """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time apart.
+
+    What is merged over them is kept in `merged`: SQL of aggregates over tiles -> the column's name.
+    """
 
     def __init__(self, view: ViewSpec, keys: Sequence[str], dialect: Dialect) -> None:
         self._view = view
         self._keys = ", ".join(keys)
         self._d = dialect
         self._calendars = calendars(view)
+        self.merged: dict[str, str] = {}
 
     def of(self, aggregate: AggregateSpec) -> list[Frame]:
         """The frames of an aggregate: one, or one for each step of a series, oldest first."""
@@ -111,6 +115,65 @@ class Frames:
             return Frame(f"OVER (PARTITION BY {self._keys}, {period} {order})")
         order = f"ORDER BY {period} RANGE BETWEEN {ago + count - 1} PRECEDING AND {ago} PRECEDING"
         return Frame(f"OVER (PARTITION BY {self._keys} {order})")
+
+
+class Pairs(Frames):
+    """The same windows where a moment (`plane__at`, its periods `plane__period_<place>`) is joined with its tiles.
+
+    Time is cut into blocks as long as the farthest window, so that only tiles of two blocks are compared with a moment.
+    """
+
+    @property
+    def block(self) -> str:
+        """The block of a tile, or of any `moment`."""
+        return self._block("moment")
+
+    @property
+    def blocks(self) -> list[str]:
+        """The blocks in which the windows of a moment lie: where the farthest begins, and the next."""
+        if endless(self._view):
+            return [self.block]
+        first = self._block(self._d.plus("moment", -depth(self._view)))
+        return [first, self._d.plus(first, depth(self._view))]
+
+    @property
+    def near(self) -> str:
+        """The condition that a tile `t` may lie in a window of a moment `p` in whose block it is."""
+        before = "t.moment < p.moment"
+        if endless(self._view):
+            return before
+        return f"{before} AND t.moment >= {self._d.plus('p.moment', -depth(self._view))}"
+
+    def _block(self, moment: str) -> str:
+        return "1" if endless(self._view) else self._d.floor(moment, depth(self._view))
+
+    def of(self, aggregate: AggregateSpec) -> list[Frame]:
+        """The frames of an aggregate, as conditions on a tile that is `near`."""
+        match aggregate.window:
+            case SlidingWindow(length):
+                return [self._between(aggregate.offset, length)]
+            case SeriesWindow(length, step, steps):
+                return [self._between(aggregate.offset - back * step, length) for back in reversed(range(steps))]
+            case LifetimeWindow():
+                start = self._d.instant(self._view.start)
+                return [self._where(f"moment >= {start}", self._before(aggregate.offset))]
+            case CalendarWindow(unit, zone, count, ago):
+                place = self._calendars.index((unit, zone))
+                if not ago:
+                    return [self._where(f"period_{place} = plane__period_{place}")]
+                first, last = (f"plane__period_{place} - {back}" for back in (ago + count - 1, ago))
+                return [self._where(f"period_{place} BETWEEN {first} AND {last}")]
+
+    def _between(self, offset: timedelta, length: timedelta) -> Frame:
+        farthest = not endless(self._view) and length - offset == depth(self._view)
+        since = "" if farthest else f"moment >= {self._d.plus('plane__at', offset - length)}"
+        return self._where(since, self._before(offset))
+
+    def _before(self, offset: timedelta) -> str:
+        return f"moment < {self._d.plus('plane__at', offset)}" if offset else ""
+
+    def _where(self, *conditions: str) -> Frame:
+        return Frame("", " AND ".join(filter(None, conditions)))
 
 
 def shifts(view: ViewSpec) -> list[timedelta]:

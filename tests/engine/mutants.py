@@ -53,6 +53,10 @@ def _rows(view: View) -> bool:
     return view.time is not None and any(isinstance(feature, RowFeature) for feature in view.features)
 
 
+def _looked_up(view: View) -> bool:
+    return _rows(view) and not _windows(view)
+
+
 def _shorter(match: re.Match[str]) -> str:
     return f"BETWEEN INTERVAL {int(match[1]) - 1} MICROSECONDS PRECEDING"
 
@@ -204,6 +208,29 @@ MUTANTS = (
         _rolled,
     ),
     Mutant("a join leaves out what is equal", r"plane_at >= ", "plane_at > ", TRAINING),
+    Mutant(
+        "from source, a window holds the tile that begins at its end",
+        r"t\.moment < p\.moment",
+        "t.moment <= p.moment",
+        TRAINING,
+        _any(lambda feature: feature.periods is None and not feature.by),
+    ),
+    Mutant(
+        "from source, a window loses the tile that begins at its start",
+        r"moment >= p(\.moment|lane__at) ",
+        r"moment > p\1 ",
+        TRAINING,
+        _any(lambda feature: feature.window is not None and not feature.by),
+    ),
+    Mutant(
+        "from source, tiles of one block are paired twice and those of the next are not",
+        r" \+ to_microseconds\(\d+\) AS plane__block",
+        " AS plane__block",
+        TRAINING,
+        _any(lambda feature: feature.window is not None and not feature.by),
+    ),
+    Mutant("from source, a row is seen in its interval", r"p\.moment > r\.", "p.moment >= r.", TRAINING, _looked_up),
+    Mutant("from source, ties go to the smallest", "DESC NULLS LAST", "ASC NULLS LAST", TRAINING, _looked_up),
     Mutant(
         "time to live is not strict",
         r"plane_at < (\w+)\.expires_at",

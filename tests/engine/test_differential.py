@@ -10,8 +10,9 @@ from collections import Counter
 
 import pytest
 
+from controlplane.render import inline
 from tests import verify
-from tests.engine.differential import MODES, SEEDS, Altered, Lab
+from tests.engine.differential import MODES, SEEDS, SELDOM, Altered, Lab
 from tests.engine.mutants import MUTANTS, Mutant, hunt, telling
 
 CASES = 60
@@ -29,6 +30,19 @@ def test_every_value_is_the_oracle_s() -> None:
     nulls = sum(count for (*_, null), count in counts.items() if null)
     assert nulls < counts.total() / 2, counts
     assert {mode for _, _, mode, _ in counts} == set(MODES)
+
+
+@pytest.mark.parametrize("few", [0, 10])
+def test_from_source_a_key_has_the_same_values_with_many_points_as_with_few(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inline, "FEW_POINTS", few)
+    read = [number for number in range(2 * SEEDS, 2 * SEEDS + CASES) if number % SELDOM["from source"] == 0]
+    lab = Lab()
+    for number in read:
+        outcome = lab.play(number)
+        assert not outcome.wrong, number
+    lab.close()
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))

@@ -112,10 +112,10 @@ rollups_1 AS (
     CAST(m3 AS BIGINT) AS "price__count"
   FROM (
     SELECT "k", begins,
-      sum("row__count")  AS m0,
-      sum("cost__sum")  AS m1,
-      sum("price__sum")  AS m2,
-      sum("price__count")  AS m3
+      sum("row__count") AS m0,
+      sum("cost__sum") AS m1,
+      sum("price__sum") AS m2,
+      sum("price__count") AS m3
     FROM (
       SELECT *, tile_start AS moment, time_bucket(to_microseconds(3600000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
         SELECT * FROM rollups_0
@@ -138,10 +138,10 @@ rollups_2 AS (
     CAST(m3 AS BIGINT) AS "price__count"
   FROM (
     SELECT "k", begins,
-      sum("row__count")  AS m0,
-      sum("cost__sum")  AS m1,
-      sum("price__sum")  AS m2,
-      sum("price__count")  AS m3
+      sum("row__count") AS m0,
+      sum("cost__sum") AS m1,
+      sum("price__sum") AS m2,
+      sum("price__count") AS m3
     FROM (
       SELECT *, tile_start AS moment, time_bucket(to_microseconds(7200000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
         SELECT * FROM rollups_1
@@ -164,10 +164,10 @@ rollups_3 AS (
     CAST(m3 AS BIGINT) AS "price__count"
   FROM (
     SELECT "k", begins,
-      sum("row__count")  AS m0,
-      sum("cost__sum")  AS m1,
-      sum("price__sum")  AS m2,
-      sum("price__count")  AS m3
+      sum("row__count") AS m0,
+      sum("cost__sum") AS m1,
+      sum("price__sum") AS m2,
+      sum("price__count") AS m3
     FROM (
       SELECT *, tile_start AS moment, time_bucket(to_microseconds(14400000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
         SELECT * FROM rollups_2
@@ -190,10 +190,10 @@ rollups_4 AS (
     CAST(m3 AS BIGINT) AS "price__count"
   FROM (
     SELECT "k", begins,
-      sum("row__count")  AS m0,
-      sum("cost__sum")  AS m1,
-      sum("price__sum")  AS m2,
-      sum("price__count")  AS m3
+      sum("row__count") AS m0,
+      sum("cost__sum") AS m1,
+      sum("price__sum") AS m2,
+      sum("price__count") AS m3
     FROM (
       SELECT *, tile_start AS moment, time_bucket(to_microseconds(28800000000), tile_start, TIMESTAMP '1970-01-01 00:00:00.000000') AS begins FROM (
         SELECT * FROM rollups_3
@@ -253,11 +253,11 @@ covered AS (
 ),
 merged AS (
   SELECT "k",
-    sum("row__count") FILTER (WHERE place = 0)  AS m0,
-    sum("row__count") FILTER (WHERE place = 1)  AS m1,
-    sum("cost__sum") FILTER (WHERE place = 1)  AS m2,
-    sum("price__sum") FILTER (WHERE place = 2)  AS m3,
-    sum("price__count") FILTER (WHERE place = 2)  AS m4
+    sum("row__count") FILTER (WHERE place = 0) AS m0,
+    sum("row__count") FILTER (WHERE place = 1) AS m1,
+    sum("cost__sum") FILTER (WHERE place = 1) AS m2,
+    sum("price__sum") FILTER (WHERE place = 2) AS m3,
+    sum("price__count") FILTER (WHERE place = 2) AS m4
   FROM (
     SELECT p."k", c.place, c.moment, c."row__count", c."cost__sum", c."price__sum", c."price__count"
     FROM points AS p LEFT JOIN covered AS c ON c."k" = p."k" 
