@@ -111,10 +111,8 @@ class _Context:
         self.stage = f"{self.control}.{d.quote('{{ plane.stage }}')}"
         self.run_id = d.text("{{ plane.run_id }}")
         self.door = qualified(d, manifest.schema, naming.door(view.name))
-        self.door_history = qualified(d, manifest.schema, naming.door(view.name, "history"))
-        self.door_replaced = qualified(d, manifest.schema, naming.door(view.name, "history_replaced"))
-        self.door_latest = qualified(d, manifest.schema, naming.door(view.name, "latest"))
-        self.door_tiles = qualified(d, manifest.schema, naming.door(view.name, "tiles"))
+        for part in naming.PARTS:
+            setattr(self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part)))
         self.clock = d.clock()
         self.clock_micros = d.clock_micros()
         self.recorded = d.from_micros("head.version")
@@ -323,18 +321,15 @@ class _Context:
 
     @cached_property
     def rollups(self) -> rollups.Rollups | None:
-        """Tiles merged into longer ones; None where they would save nothing."""
-        covered = rollups.cover(self._view)
-        if covered is None:
-            return None
         table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
         run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
-        return rollups.Rollups(self._view, covered, self._tiles, table, run, self._d)
+        covered = rollups.cover(self._view)
+        return rollups.Rollups(self._view, covered, self._tiles, table, run, self._d) if covered else None
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:
-        tables = {self._d.quote(f.name): "w" if isinstance(f, AggregateSpec) else "a" for f in self._view.features}
-        found = {name: f"{table}.{name}" for name, table in tables.items()}
+        names = [(self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a") for f in self._view.features]
+        found = {name: f"{table}.{name}" for name, table in names}
         for second in self.seconds:
             found |= {name: f"coalesce({second.alias}.{name}, {self._d.empty_list()})" for name in second.names}
         return list(found.items())

@@ -66,7 +66,7 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
         intervals=str((interval.end - start) // timing.schedule),
-        cover=[(place, *_texts(part)) for place, part in cover],
+        cover=[(place, *_texts(part)) for place, part in cover] or [(-1, *_NEVER)],
         cover_tiles=[_texts(part) for part in tiles] or [_NEVER],
         cover_rollups=[_texts(part) for part in parts if part not in tiles] or [_NEVER],
     )

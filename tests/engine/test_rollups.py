@@ -83,6 +83,17 @@ def test_parts_of_a_sum_may_be_larger_than_the_sum() -> None:
     assert {at: values[at] for at in expected} == expected
 
 
+def test_a_window_that_has_not_begun_is_empty() -> None:
+    with hourly(Aggregate("count", windows=["lifetime"], offset="-3h")) as rig:
+        start, hour = micros("2024-01-01"), 3_600_000_000
+        rig.add([{"k": "a", "ts": naive(start), "i": 1}])
+        for number in range(5):
+            rig.materialize(start + number * hour, start + (number + 1) * hour)
+        assert [(row["valid_from"], row["count_lifetime_offset_3h"]) for row in rig.table("history")] == [
+            (start + 4 * hour, 1)
+        ]
+
+
 def test_the_next_interval_reads_few_tiles_of_a_long_window() -> None:
     with hourly(Aggregate("sum", "i", windows=["7d"])) as rig:
         start = micros("2024-01-09T05:00:00")
