@@ -49,10 +49,20 @@ def seconds(work: Callable[[], object], repeat: int = 3, clock: Callable[[], flo
     return statistics.median(found)
 
 
-def by_turns(first: Callable[[], object], second: Callable[[], object], repeat: int = 3) -> tuple[float, float]:
-    """The median times of two works that are run by turns, so that a busy machine slows both."""
-    found = [(seconds(first, 1), seconds(second, 1)) for _ in range(repeat)]
-    return statistics.median(a for a, _ in found), statistics.median(b for _, b in found)
+def by_turns(
+    first: Callable[[], object],
+    second: Callable[[], object],
+    repeat: int = 3,
+    before: Callable[[], object] = lambda: None,
+) -> tuple[float, float]:
+    """The median times of two works that are run by turns, so that a busy machine slows both; `before` is run before
+    each of them and is not measured."""
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeat):
+        for work, times in zip((first, second), found, strict=True):
+            before()
+            times.append(seconds(work, 1))
+    return statistics.median(found[0]), statistics.median(found[1])
 
 
 def report(rows: Iterable[Row]) -> Iterator[Row]:
