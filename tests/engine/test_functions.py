@@ -61,6 +61,14 @@ def test_variance_is_stable_far_from_zero(spread: int) -> None:
         assert math.isclose(found[f"{column}_stddev_samp_24h"], math.sqrt(82.5 / 9), rel_tol=1e-9)
 
 
+def test_equal_values_have_no_variance_at_all() -> None:
+    """The sum of three tenths is not three tenths: a mean that was rounded would leave 7e-18."""
+    rows = [event(minute, x=0.1) for minute in (1, 2, 3, 61, 200, 201, 202, 203, 204, 205)]
+    windows = [Aggregate(f, "x", windows=["24h"]) for f in ("var_pop", "stddev_samp")]
+    found = last_row([row | {"ts": row["ts"] + timedelta(hours=12)} for row in rows], *windows)
+    assert (found["x_var_pop_24h"], found["x_stddev_samp_24h"]) == (0, 0)
+
+
 @pytest.mark.parametrize("different", [511, 512, 5_000, 20_000])
 def test_many_distinct_values_are_counted_within_the_promise(different: int) -> None:
     rows = [event(n % 1380, i=n % different, s=f"v{n % different}") for n in range(2 * different)]
