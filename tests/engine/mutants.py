@@ -71,7 +71,6 @@ def _rolled(view: View) -> bool:
     return not any(w.by or w.periods for w in windows) and any((w.window or 0) > 4 * view.schedule for w in windows)
 
 
-NEXT = "insert the history of the next interval"
 HISTORY, TILES, TRAINING = "insert the changed history", "insert the interval's tiles", "create the training set"
 
 MUTANTS = (
@@ -196,9 +195,13 @@ MUTANTS = (
     Mutant(
         "a rollup holds only its second half", r"<= frontier\) AS whole", "< frontier) AS whole", "rollups", _rolled
     ),
-    Mutant("a window takes rollups of any length", r" AND c\.tile_end = t\.tile_end", "", NEXT, _rolled),
+    Mutant("a window takes rollups of any length", r" AND c\.tile_end = t\.tile_end", "", HISTORY, _rolled),
     Mutant(
-        "the next interval forgets a leaving tile", r"tile_start <= TIMESTAMP", "tile_start < TIMESTAMP", NEXT, _rolled
+        "the next interval forgets a leaving tile",
+        r"tile_start <= TIMESTAMP",
+        "tile_start < TIMESTAMP",
+        HISTORY,
+        _rolled,
     ),
     Mutant(
         "rollups of replaced tiles stay",

@@ -218,8 +218,9 @@ SELECT * FROM (
   SELECT * FROM rollups_4
 ) AS made ORDER BY tile_start
 ;
--- @statement: insert the history of the next interval
+-- @statement: insert the changed history
 INSERT INTO "features"."purchases__history__ed35778c"
+SELECT * FROM (
 WITH head AS (
   SELECT * FROM "_plane"."head__features__purchases__ed35778c" WHERE earlier_frontier = TIMESTAMP '{{ plane.start }}' AND frontier = TIMESTAMP '{{ plane.end }}' AND TIMESTAMP '{{ plane.start }}' + to_microseconds(3600000000) = TIMESTAMP '{{ plane.end }}' AND TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000'
 ),
@@ -286,9 +287,10 @@ ASOF LEFT JOIN (SELECT * FROM (
   UNION ALL
   SELECT "k", TIMESTAMP '{{ plane.start }}' - to_microseconds(1800000000), "last_word" FROM "features"."purchases__latest__ed35778c" WHERE NOT is_deleted
 ) WHERE tile_start >= greatest(TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000), TIMESTAMP '2024-01-01 00:00:00.000000')) AS a ON a."k" = p."k"  AND p.moment >= a.tile_start + to_microseconds(1800000000)
-;
--- @statement: insert the changed history
-INSERT INTO "features"."purchases__history__ed35778c"
+
+) AS next_interval
+UNION ALL
+SELECT * FROM (
 WITH head AS (
   SELECT * FROM "_plane"."head__features__purchases__ed35778c" WHERE NOT (earlier_frontier = TIMESTAMP '{{ plane.start }}' AND frontier = TIMESTAMP '{{ plane.end }}' AND TIMESTAMP '{{ plane.start }}' + to_microseconds(3600000000) = TIMESTAMP '{{ plane.end }}' AND TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000')
 ),
@@ -340,6 +342,7 @@ FROM missing AS p CROSS JOIN head
 JOIN windows AS w ON w."k" = p."k"  AND w.moment = p.moment
 ASOF LEFT JOIN (SELECT * FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= greatest(TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000), TIMESTAMP '2024-01-01 00:00:00.000000')) AS a ON a."k" = p."k"  AND p.moment >= a.tile_start + to_microseconds(1800000000)
 
+) AS changed
 ORDER BY valid_from;
 -- @statement: let what came back the same count from when it was first recorded
 UPDATE "features"."purchases__history__ed35778c" AS h SET recorded_from = r.recorded_from
