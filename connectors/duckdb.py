@@ -184,6 +184,9 @@ class DuckDBWarehouse:
             return error
 
     def _described(self, sql: str) -> dict[str, str]:
+        # What stands behind a semicolon would run.
+        if len(self._connection.extract_statements(sql)) != 1:
+            raise duckdb.ParserException("it must be exactly one query")
         rows = self._connection.execute(f"DESCRIBE {sql}").fetchall()
         return {name: canonical_type(kind) for name, kind, *_ in rows}
 

@@ -18,6 +18,10 @@ _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_
 _DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
 
 
+LONGEST_DURATION = timedelta(days=36_500)
+"""A hundred years: instants that are so far from others must still be ones that every warehouse knows."""
+
+
 @lru_cache(maxsize=1000)
 def parse_duration(text: str) -> timedelta:
     """The duration that `text` says: parts of a number and a unit of us, ms, s, m, h, d or w, as in `1h` or `1d12h`.
@@ -30,7 +34,10 @@ def parse_duration(text: str) -> timedelta:
     if not parts or "".join(number + unit for number, unit in parts) != compact:
         raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 30m, 1h, 7d or 1d12h")
     units = {**_UNITS, "w": 7 * _UNITS["d"]}
-    return timedelta(microseconds=sum(int(number) * units[unit] for number, unit in parts))
+    micros = sum(int(number) * units[unit] for number, unit in parts)
+    if micros > LONGEST_DURATION // MICROSECOND:
+        raise ValueError(f"{text!r} is too long: give at most {format_duration(LONGEST_DURATION)}")
+    return timedelta(microseconds=micros)
 
 
 @lru_cache(maxsize=1000)

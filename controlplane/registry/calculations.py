@@ -96,9 +96,9 @@ def _inputs(
         hint = "write one SQL expression on the features of a row"
         collector.add(f"{what}: its expression is not one on a row", calculation.location, hint)
         return ()
-    if changeable := _changeable(calculation.expression, dialect):
+    if found := changeable(calculation.expression, dialect):
         hint = "training and serving would differ: give the value as a feature"
-        text = f"{what}: the value of {listing(changeable)} depends on more than features"
+        text = f"{what}: the value of {listing(found)} depends on more than features"
         collector.add(text, calculation.location, hint)
     named = dict.fromkeys(column.sql() if column.table else column.name for column in tree.find_all(exp.Column))
     unknown = [name for name in named if name not in known]
@@ -122,7 +122,7 @@ def _parsed(expression: object, dialect: str) -> exp.Expr:
     return found
 
 
-def _changeable(expression: str, dialect: str) -> list[str]:
+def changeable(expression: str, dialect: str) -> list[str]:
     """The functions of `CHANGEABLE` that are called; the parser has other names for some, so words are looked at."""
     tokens: list[Token | None] = [*sqlglot.tokenize(expression, dialect=dialect), None]
     found: dict[str, None] = {}

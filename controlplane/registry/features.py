@@ -10,6 +10,7 @@ import msgspec
 from controlplane import naming
 from controlplane.definitions import Aggregate, Attribute, BatchFeatureView
 from controlplane.registry import transformation
+from controlplane.registry.calculations import changeable
 from controlplane.registry.functions import FUNCTIONS, LONGEST_LIST, Function
 from controlplane.registry.grid import Grid
 from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Column, Feature, SeriesWindow
@@ -260,6 +261,10 @@ def _condition_fits(feature: Aggregate, place: str, condition: str | None, diale
         transformation.canonical_condition(feature.where or "", dialect)
     except ValueError as error:
         collector.add(f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0")
+        return False
+    if found := changeable(feature.where or "", dialect):
+        text = f"{place}: in its condition the value of {listing(found)} depends on more than the row"
+        collector.add(text, feature.location, "a second run would give other values: compare columns with each other")
         return False
     if condition != "bool":
         collector.add(f"{place}: its condition is {condition}, not bool", feature.location, "compare with something")

@@ -20,7 +20,7 @@ from controlplane.registry.manifest import (
 )
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.schedule import LONGEST_PERIOD
-from controlplane.types import EPOCH, floor, format_duration, parse_duration
+from controlplane.types import EPOCH, LONGEST_DURATION, floor, format_duration, parse_duration
 
 LAST_YEAR = 2100
 """Calendars are known until it begins."""
@@ -116,6 +116,10 @@ def _series(
         collector.add(text, feature.location, f"give steps=, a whole number from 2 to {MOST_STEPS}")
         return None
     if length is None or step is None:
+        return None
+    if length + (series.steps - 1) * step > LONGEST_DURATION:
+        text = f"{place}: a series of {series.steps} steps of {format_duration(step)} is too long"
+        collector.add(text, feature.location, f"let it be at most {format_duration(LONGEST_DURATION)} altogether")
         return None
     label = f"{series.window.replace(' ', '')}_x{series.steps}"
     label += f"_every_{series.step.replace(' ', '')}" if series.step is not None and step != length else ""

@@ -12,12 +12,14 @@ from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.ports import Warehouse
 from controlplane.registry.manifest import Manifest
 from controlplane.registry.schedule import timing
-from controlplane.registry.transformation import is_table
+from controlplane.registry.transformation import canonical, is_table
 from controlplane.render import training
 from controlplane.render.dialects import dialect
 from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
 _SHOWN_GAPS = 3
+_FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+"""Times beyond these are as far away as these are."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,18 @@ def create(
     query = f"SELECT * FROM {spine.strip()}" if is_table(spine.strip()) else spine.strip().rstrip(";")
     dataset = training.Dataset(name, 0, service, query, time, created_by, as_of)
     try:
+        canonical(query, manifest.dialect)
         columns = warehouse.describe(query)
+    except ValueError as error:
+        hint = "give a table's name, or one SELECT that returns keys and times"
+        raise PlaneError(f"the spine can't be read: {error}", hint=hint) from None
     except PermanentError as error:
         raise PlaneError(f"the warehouse refuses the spine: {error.message}", hint=error.hint) from None
     training.check_spine(manifest, dataset, columns)
     if from_source:
         _, last = _times(manifest, warehouse, dataset)
-        dataset = dataclasses.replace(dataset, through=last or datetime.min.replace(tzinfo=UTC))
+        starts = [view.start for view in training.views_of(manifest, manifest.service(service))]
+        dataset = dataclasses.replace(dataset, through=last or max(starts))
         if last is not None and now is not None:
             check_due(manifest, dataset, last, now)
     elif not allow_gaps:
@@ -174,9 +181,14 @@ def _times(
     """The first and the last time of the spine; None where it has none."""
     d = dialect(manifest.dialect)
     at = d.utc(d.quote(dataset.time))
-    [bounds] = ledger.rows(warehouse, f"SELECT min({at}) AS first, max({at}) AS last FROM ({dataset.spine}\n) AS spine")
-    first, last = bounds["first"], bounds["last"]
-    return (None, None) if first is None else (utc(first), utc(last))
+    ends = ", ".join(
+        f"least(greatest({function}({at}), {d.instant(_FIRST)}), {d.instant(_LAST)}) AS {name}"
+        for function, name in (("min", "first_time"), ("max", "last_time"))
+    )
+    query = f"SELECT {ends} FROM ({dataset.spine}\n) AS spine WHERE {at} IS NOT NULL HAVING count(*) > 0"
+    for row in ledger.rows(warehouse, query):
+        return utc(row["first_time"]), utc(row["last_time"])
+    return None, None
 
 
 def _gap(view: str, gaps: Sequence[Interval], schedule: str) -> PlaneError:

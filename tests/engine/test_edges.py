@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
-from controlplane.errors import CheckFailed, PermanentError, Problems
+from controlplane.errors import CheckFailed, PermanentError, PlaneError, Problems
+from controlplane.runtime import datasets
 from controlplane.runtime.materialize import missing
 from controlplane.types import Interval, floor, parse_duration
 from tests.engine.rig import Rig, interval, micros
@@ -224,3 +225,43 @@ def test_what_is_covered_is_not_missing() -> None:
     within = Interval(datetime(2024, 1, 4, 12, tzinfo=UTC), datetime(2024, 1, 7, 12, tzinfo=UTC))
     assert missing(program, covered, now, within) == [interval(START + 4 * DAY, START + 6 * DAY)]
     assert missing(program, [], datetime(2024, 1, 1, 23, tzinfo=UTC)) == []
+
+
+def _looked_at(rig: Rig, spine: str, *, from_source: bool) -> Sequence[tuple[Any, ...]]:
+    made = datasets.create(
+        rig.manifest,
+        rig.warehouse,
+        name="looks",
+        service="all",
+        spine=spine,
+        time="at",
+        created_by="us",
+        from_source=from_source,
+        now=datetime(2024, 2, 1, tzinfo=UTC),
+    )
+    return rig.run(f"SELECT * FROM {made.table}")
+
+
+@pytest.mark.parametrize("from_source", [False, True])
+def test_spines_at_the_ends_of_time(from_source: bool) -> None:
+    with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01 12:00", 3)]) as rig:
+        rig.materialize(START, START + DAY)
+        nothing = "SELECT 'a' AS k, TIMESTAMP '2024-01-02' AS at WHERE false"
+        assert _looked_at(rig, nothing, from_source=from_source) == []
+        never = "SELECT 'a' AS k, CAST(NULL AS TIMESTAMP) AS at"
+        assert _looked_at(rig, never, from_source=from_source) == [("a", None, None)]
+        with pytest.raises(Problems, match="9998-12-31"):
+            _looked_at(rig, "SELECT 'a' AS k, TIMESTAMP '12000-01-01' AS at", from_source=from_source)
+
+
+@pytest.mark.parametrize(
+    "spine", ["SELECT 'a' AS k, now() AS at; DROP TABLE raw.events", "DELETE FROM raw.events RETURNING k, ts AS at", ""]
+)
+def test_a_spine_is_one_query_and_only_reads(spine: str) -> None:
+    with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01 12:00", 3)]) as rig:
+        with pytest.raises(PlaneError, match="the spine can't be read: its SQL must be exactly one SELECT"):
+            _looked_at(rig, spine, from_source=True)
+        assert rig.run("SELECT count(*) FROM raw.events") == [(1,)]
+        with pytest.raises(PermanentError, match="exactly one query"):
+            rig.warehouse.describe("SELECT 1 AS one; DROP TABLE raw.events")
+        assert rig.run("SELECT count(*) FROM raw.events") == [(1,)]
