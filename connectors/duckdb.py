@@ -70,6 +70,8 @@ def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
         connection = duckdb.connect(path, config={"memory_limit": memory_limit} if memory_limit else {})
         # The machine's zone must not decide what a comparison of TIMESTAMPTZ with TIMESTAMP means.
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # A table that is not there is an error, also where a variable of this process has its name.
+        connection.execute("SET GLOBAL python_enable_replacements = false")
         # Its estimate of rows is far off after joins: an as-of join by nested loops then takes minutes for seconds.
         connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
     except (duckdb.Error, OSError) as error:

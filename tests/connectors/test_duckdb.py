@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
+import pyarrow as pa
 import pytest
 
 from connectors.duckdb import DuckDBWarehouse, connect
@@ -128,3 +129,13 @@ def test_a_limit_of_memory():
     with pytest.raises(PermanentError) as raised:
         connect(path=":memory:", memory_limit="much")
     assert raised.value.message.startswith("opening the warehouse :memory:")
+
+
+def test_a_variable_of_this_process_is_no_table():
+    payments = pa.table({"a": [1]})
+    warehouse = connect(path=":memory:")
+    for read in (warehouse.describe, lambda sql: list(warehouse.fetch(sql))):
+        with pytest.raises(PermanentError, match="Table with name payments does not exist"):
+            read("SELECT * FROM payments")
+    assert payments.num_rows == 1
+    warehouse.close()
