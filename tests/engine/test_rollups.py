@@ -125,7 +125,7 @@ def test_many_rows_are_seen_at_once_and_the_same_in_any_order() -> None:
                 spans = [(50, 140), (0, 50), *((n, n + 1) for n in range(140, week)), (60, 140), (week - 1, week)]
             for first, last in spans:
                 rig.materialize(start + first * hour, start + last * hour)
-            assert rig.run("SELECT count(*) FROM features.subject__latest") == [(1000,)]
+            assert rig.run("SELECT count(*), sum(count_lifetime) FROM features.subject__latest") == [(1000, 300_000)]
             history = rig.run(f"SELECT {SEEN} FROM features.subject__history ORDER BY ALL")
             latest = rig.run(f"SELECT {SEEN} FROM features.subject__latest ORDER BY ALL")
             table = f"features.subject__rollups__{rig.view.fingerprint}"
