@@ -27,7 +27,7 @@ from controlplane.render import program
 from controlplane.render.dialects import dialect
 from controlplane.render.release import Release, digest_of
 from controlplane.render.statements import split
-from controlplane.render.views import qualified
+from controlplane.render.tables import qualified
 from controlplane.state import Deployment
 
 if TYPE_CHECKING:
@@ -255,13 +255,18 @@ def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
         Statement("create the control schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.CONTROL_SCHEMA)}"),
         Statement(
             "create the table of versions",
-            f"CREATE TABLE IF NOT EXISTS {table} (feature_view {string} NOT NULL, fingerprint {string} NOT NULL)",
+            f"CREATE TABLE IF NOT EXISTS {table} (feature_view {string} NOT NULL, fingerprint {string} NOT NULL)"
+            f"{d.apart}",
         ),
     ]
+    gone, noted = f"DELETE FROM {table} WHERE feature_view IN ({ours})", f"INSERT INTO {table}"
+    if rows and not d.transactional:
+        replaced = f"{noted} REPLACE WHERE feature_view IN ({ours}) VALUES {rows}"
+        return [*statements, Statement("note the versions", replaced)]
     if names:
-        statements.append(Statement("forget earlier versions", f"DELETE FROM {table} WHERE feature_view IN ({ours})"))
+        statements.append(Statement("forget earlier versions", gone))
     if rows:
-        statements.append(Statement("note the versions", f"INSERT INTO {table} VALUES {rows}"))
+        statements.append(Statement("note the versions", f"{noted} VALUES {rows}"))
     return statements
 
 

@@ -13,7 +13,7 @@ import msgspec
 from controlplane.codec import Default
 from controlplane.registry.manifest import AggregateSpec, SeriesWindow
 from controlplane.render import states
-from controlplane.render.dialects import Dialect
+from controlplane.render.dialects import NULLS_FIRST, Dialect
 from controlplane.render.states import COUNT, Kind, Rows, needed
 from controlplane.render.windows import Frame, Frames, Window
 
@@ -74,7 +74,7 @@ class TileSchema:
         self, aggregates: Sequence[AggregateSpec], names: Names, order: Sequence[str], dialect: Dialect
     ) -> None:
         self._dialect = dialect
-        self._order = "".join(f"{one} NULLS FIRST, " for one in order)
+        self._order = [f"{one}{NULLS_FIRST}" for one in order]
         self._names = names
         self._aggregates = aggregates
         self.staged: dict[Input, Staged] = {}
@@ -141,7 +141,7 @@ class TileSchema:
     def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
         d = self._dialect
         value = d.quote(self.staged[source].name)
-        rows, type_ = Rows(value, column, f"{self._order}{value} NULLS FIRST"), kind.type(d, column)
+        rows, type_ = Rows(value, column, (*self._order, f"{value}{NULLS_FIRST}")), kind.type(d, column)
         rolled = (kind.wide or kind.type)(d, column) if kind.merged else None
         sql = f"CAST({kind.made(d, rows)} AS {type_})"
         return State(self._names.of(f"{name}__{kind.label}"), type_, sql, kind, rolled)
@@ -166,9 +166,10 @@ def _mean(window: Window, _: AggregateSpec) -> str:
 
 def _variance(sample: bool, root: bool) -> Meaning:
     def meaning(window: Window, _: AggregateSpec) -> str:
-        moments, count = states.moments(window), window.merged("sum", "count")
+        n, m2 = (states.moment(window, label) for label in ("n", "m2"))
+        count = window.merged("sum", "count")
         less, least = ("- 1", 2) if sample else ("", 1)
-        value = f"({moments}).m2 / (({moments}).n {less})"
+        value = f"{m2} / ({n} {less})"
         return f"CASE WHEN {count} >= {least} THEN {f'sqrt({value})' if root else value} END"
 
     return meaning
@@ -177,7 +178,7 @@ def _variance(sample: bool, root: bool) -> Meaning:
 def _end(first: bool) -> Meaning:
     def meaning(window: Window, _: AggregateSpec) -> str:
         items = window.items(window.only())
-        return window.dialect.item(items, "1" if first else "-1")
+        return window.dialect.item(items, "1") if first else window.dialect.last_item(items)
 
     return meaning
 
@@ -202,7 +203,7 @@ def _approx_count_distinct(window: Window, _: AggregateSpec) -> str:
     """Bottom-k: with the k-th smallest of uniform hashes at x, about (k - 1) / x are different."""
     d, k = window.dialect, states.KEPT_HASHES
     kept = d.first_of(d.ascending(d.distinct(window.items("hashes"))), k)
-    estimate = f"round({k - 1} / {d.hash_share(d.item(kept, str(k)))})"
+    estimate = f"round({k - 1} / {d.hash_share(d.cast(d.item(kept, str(k)), 'string'))})"
     count = d.length(kept)
     return f"CASE WHEN coalesce({count}, 0) < {k} THEN coalesce({count}, 0) ELSE {estimate} END"
 
@@ -213,7 +214,8 @@ def _percentile(window: Window, aggregate: AggregateSpec) -> str:
     values = d.ascending(window.items("values"))
     place = f"({aggregate.q!r} * ({d.length(values)} - 1))"
     lower, upper = (
-        d.cast(d.item(values, f"CAST({edge}({place}) AS BIGINT) + 1"), "float64") for edge in ("floor", "ceil")
+        d.cast(d.item(values, f"CAST({edge}({place}) AS {d.type('int64')}) + 1"), "float64")
+        for edge in ("floor", "ceil")
     )
     share = f"({place} - floor({place}))"
     return f"CASE WHEN {share} = 0 THEN {lower} ELSE {lower} * (1 - {share}) + {upper} * {share} END"
@@ -222,17 +224,7 @@ def _percentile(window: Window, aggregate: AggregateSpec) -> str:
 def _approx_percentile(window: Window, aggregate: AggregateSpec) -> str:
     """The middle of the first bucket whose values and all before are more than q (n - 1)."""
     d = window.dialect
-    maps = f"map_entries({window.columns['buckets']})"
-    entries = f"flatten({window.listed(maps, 'buckets')})"
-    counted = (
-        f"list_transform({d.ascending(entries)}, lambda e: struct_pack(seen := CAST(e.value AS DOUBLE), at := e.key))"
-    )
-    total = f"list_sum(list_transform({entries}, lambda e: CAST(e.value AS DOUBLE)))"
-    rank = f"({aggregate.q!r} * ({total} - 1))"
-    found = (
-        f"(list_reduce({counted}, lambda a, e: CASE WHEN a.seen > {rank} THEN a "
-        "ELSE struct_pack(seen := a.seen + e.seen, at := e.at) END)).at"
-    )
+    found = d.bucket_at(window.listed(d.loose(window.columns["buckets"]), "buckets"), aggregate.q or 0.0)
     size = f"2 * pow({states.GAMMA!r}, abs({found}) - {states.ORIGIN}) / ({states.GAMMA!r} + 1)"
     infinite, nan = (d.cast(d.text(text), "float64") for text in ("inf", "nan"))
     return (

@@ -17,7 +17,7 @@ def added(d: Dialect, rows: str, calculations: Sequence[CalculationSpec]) -> str
     query = rows
     for number, one in enumerate(calculations):
         relation = query if number == 0 else f"({query}\n)"
-        value = d.cast(f"({one.expression}\n)", one.type)  # users may end an expression with a comment
+        value = d.given(f"({one.expression}\n)", one.type)  # users may end an expression with a comment
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
 

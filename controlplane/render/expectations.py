@@ -101,7 +101,7 @@ def _failing(one: NotNullSpec | BetweenSpec | OneOfSpec | ThatSpec, d: Dialect) 
 
 def _typed(column: TypedColumn, d: Dialect) -> str:
     name, kind = column
-    return d.cast(d.quote(name), kind)
+    return d.given(d.quote(name), kind)
 
 
 def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:

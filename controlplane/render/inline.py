@@ -14,7 +14,6 @@ from controlplane.registry import schedule
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.views import Extent, context
-from controlplane.render.windows import Pairs
 
 FEW_POINTS = 50
 """A key with at most so many points has each of them paired with its tiles: a frame would cost something at every tile,
@@ -88,7 +87,7 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
                 keys=asked.keys.get(view.name, ""),
                 visible=_visible(view, "plane_at", d),
                 seen=d.plus(d.floor("r.event_time", view.schedule, view.phase), view.schedule),
-                looked_up=not (view.name in read or view.aggregates or view.static),
+                looked_up=d.framed and not (view.name in read or view.aggregates or view.static),
                 few=FEW_POINTS,
             )
             tables.append(_one(manifest, view, through, names, doors))
@@ -112,7 +111,6 @@ def _one(manifest: Manifest, view: ViewSpec, through: datetime, names: _Names, d
     found = {
         "v": context(manifest, view, extent, doors),
         "n": names,
-        "pairs": Pairs(view, (), dialect(manifest.dialect)),
     }
     return template.render("sql/inline.sql.j2", found).strip()
 

@@ -109,7 +109,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         doors=f"{control}.{d.quote('doors')}",
         layout=layout(view),
         place=view.place,
-        cover=cover(view),
+        cover=cover(view) if d.framed else None,
     )
 
 

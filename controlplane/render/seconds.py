@@ -8,7 +8,7 @@ from functools import cached_property
 from controlplane.registry.manifest import Column, ViewSpec
 from controlplane.render.aggregates import Names, TileSchema
 from controlplane.render.dialects import Dialect
-from controlplane.render.windows import Frames
+from controlplane.render.windows import Frames, Pairs
 
 
 class Second:
@@ -31,21 +31,23 @@ class Second:
         self.states = [(d.quote(s.name), s.sql) for s in self.tiles.states.values()]
         self.state_names = [name for name, _ in self.states]
         self.names = [d.quote(a.name) for a in self._own]
-        types = {"second": d.type(kind), **{s.name: s.type for s in self.tiles.states.values()}}
-        self.column_type = d.type_list(d.struct_type(types))
+        self.types = {"second": d.type(kind), **{s.name: s.type for s in self.tiles.states.values()}}
+        self.column_type = d.type_list(d.struct_type(self.types))
         fields = {"second": "second", **{s.name: d.quote(s.name) for s in self.tiles.states.values()}}
-        self.collected = d.collect(d.struct(fields), "second", "second IS NOT NULL")
+        listed = d.collect(d.struct(fields), ["second"], "second IS NOT NULL")
+        self.collected = f"CAST({listed} AS {self.column_type})"
 
     @cached_property
     def _frames(self) -> Frames:
-        return Frames(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
+        kind = Frames if self._d.framed else Pairs
+        return kind(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
 
     @cached_property
     def _values(self) -> list[tuple[str, str]]:
         found = []
         for aggregate in self._own:
             value = "second" if aggregate.lists_keys else self.tiles.value(aggregate, self._frames)
-            listed = self._d.collect(value, "second", self.tiles.present(aggregate, self._frames))
+            listed = self._d.collect(value, ["second"], self.tiles.present(aggregate, self._frames))
             found.append((self._d.quote(aggregate.name), listed))
         return found
 

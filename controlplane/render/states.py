@@ -33,7 +33,7 @@ class Rows(msgspec.Struct, frozen=True):
 
     value: str
     type: str
-    order: str
+    order: tuple[str, ...]
 
 
 Made = Callable[[Dialect, Rows], str]
@@ -84,25 +84,25 @@ def _mean(d: Dialect, rows: Rows) -> str:
 
 def _m2(d: Dialect, rows: Rows) -> str:
     value = d.cast(rows.value, "float64")
-    finite = f"var_pop({value}) FILTER (WHERE isfinite({value})) * count({value})"
-    return f"CASE WHEN bool_or(NOT isfinite({value})) THEN {d.cast(d.text('nan'), 'float64')} ELSE {finite} END"
+    finite = f"{d.filtered('var_pop', value, d.finite(value))} * count({value})"
+    odd = d.filtered("count", "1", f"NOT {d.finite(value)}")
+    return f"CASE WHEN {odd} > 0 THEN {d.cast(d.text('nan'), 'float64')} ELSE {finite} END"
 
 
 def _distinct(d: Dialect, rows: Rows) -> str:
-    return d.collect(f"DISTINCT {rows.value}", rows.value, f"{rows.value} IS NOT NULL")
+    return d.collect_distinct(rows.value)
 
 
 def _values(d: Dialect, rows: Rows) -> str:
-    return d.collect(rows.value, rows.value, f"{rows.value} IS NOT NULL")
+    return d.collect(rows.value, [rows.value], f"{rows.value} IS NOT NULL")
 
 
 def _hashes(d: Dialect, rows: Rows) -> str:
-    hashed = d.hash64(rows.value, rows.type)
-    return d.first_of(d.collect(f"DISTINCT {hashed}", hashed, f"{rows.value} IS NOT NULL"), KEPT_HASHES)
+    return d.first_of(d.collect_distinct(d.hash64(rows.value, rows.type)), KEPT_HASHES)
 
 
 def _buckets(d: Dialect, rows: Rows) -> str:
-    return f"histogram({bucket(d, rows.value)}) FILTER (WHERE {rows.value} IS NOT NULL)"
+    return d.buckets(bucket(d, rows.value), f"{rows.value} IS NOT NULL")
 
 
 def _wide_sum(d: Dialect, column: str) -> str:
@@ -116,17 +116,22 @@ def _again(function: str) -> Merged:
 
 def moments(window: Window) -> str:
     """Count, mean and M2 of the whole window: Chan, Golub and LeVeque's pairwise update, tile after tile."""
+    d = window.dialect
     count, mean, m2 = (window.columns[label] for label in ("count", "mean", "m2"))
-    tiles = window.listed(f"struct_pack(n := CAST({count} AS DOUBLE), mean := {mean}, m2 := {m2})", "mean")
-    return (
-        f"list_reduce({tiles}, lambda a, b: struct_pack(n := a.n + b.n, "
-        "mean := a.mean + (b.mean - a.mean) * b.n / (a.n + b.n), "
-        "m2 := a.m2 + b.m2 + (b.mean - a.mean) * (b.mean - a.mean) * a.n * b.n / (a.n + b.n)))"
-    )
+    kinds = dict.fromkeys(("n", "mean", "m2"), d.type("float64"))
+    tiles = window.listed(d.struct({"n": d.cast(count, "float64"), "mean": mean, "m2": m2}), "mean")
+    an, am, a2, bn, bm, b2 = (d.member(x, name, kinds[name]) for x in "ab" for name in kinds)
+    merged = {
+        "n": f"{an} + {bn}",
+        "mean": f"{am} + ({bm} - {am}) * {bn} / ({an} + {bn})",
+        "m2": f"{a2} + {b2} + ({bm} - {am}) * ({bm} - {am}) * {an} * {bn} / ({an} + {bn})",
+    }
+    return d.fold(tiles, d.struct(merged), kinds)
 
 
-def _moment(window: Window, label: str) -> str:
-    return f"({moments(window)}).{label}"
+def moment(window: Window, label: str) -> str:
+    """One of `n`, `mean` and `m2` of the whole window."""
+    return window.dialect.member(moments(window), label, window.dialect.type("float64"))
 
 
 def _smallest_hashes(window: Window, label: str) -> str:
@@ -138,12 +143,12 @@ COUNT = Kind("count", _of("int64"), _plain("count"), _again("sum"))
 SUM = Kind("sum", _gives("sum"), _plain("sum"), _again("sum"), _wide_sum)
 MIN = Kind("min", _gives("min"), _plain("min"), _again("min"))
 MAX = Kind("max", _gives("max"), _plain("max"), _again("max"))
-MEAN = Kind("mean", _of("float64"), _mean, _moment)
-M2 = Kind("m2", _of("float64"), _m2, _moment)
+MEAN = Kind("mean", _of("float64"), _mean, moment)
+M2 = Kind("m2", _of("float64"), _m2, moment)
 VALUES = Kind("values", _list, _values)
 DISTINCT = Kind("distinct", _list, _distinct)
 HASHES = Kind("hashes", _of("array<string>"), _hashes, _smallest_hashes)
-BUCKETS = Kind("buckets", lambda _, __: "MAP(BIGINT, UBIGINT)", _buckets)
+BUCKETS = Kind("buckets", lambda d, _: d.buckets_type(), _buckets)
 
 
 def first(n: int) -> Kind:
@@ -181,8 +186,8 @@ def bucket(d: Dialect, x: str) -> str:
     value = d.cast(x, "float64")
     code = f"CAST({ORIGIN} + ceil(ln(abs({value})) / ln({GAMMA!r})) AS {d.type('int64')})"
     return (
-        f"CASE WHEN {value} = 0 THEN 0 WHEN isnan({value}) THEN {NOT_A_NUMBER} "
-        f"WHEN NOT isfinite({value}) THEN CASE WHEN {value} > 0 THEN {INFINITE} ELSE -{INFINITE} END "
+        f"CASE WHEN {value} = 0 THEN 0 WHEN {d.not_a_number(value)} THEN {NOT_A_NUMBER} "
+        f"WHEN NOT {d.finite(value)} THEN CASE WHEN {value} > 0 THEN {INFINITE} ELSE -{INFINITE} END "
         f"WHEN {value} > 0 THEN {code} ELSE -{code} END"
     )
 

@@ -17,7 +17,7 @@ from controlplane.render.aggregates import default_sql
 from controlplane.render.calculations import added, kinds
 from controlplane.render.dialects import dialect
 from controlplane.render.statements import split
-from controlplane.render.views import qualified
+from controlplane.render.tables import qualified
 
 AS_OF = ("scheduled", "served")
 """What a training set may say: values as they should have been visible, or as the tables really showed them."""
@@ -88,6 +88,13 @@ def _history(manifest: Manifest, view: ViewSpec, dataset: Dataset) -> str:
     return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
 
 
+def _wanted(manifest: Manifest, view: ViewSpec, service: ServiceSpec, served: bool) -> list[str]:
+    """The columns of a history that are asked for."""
+    d = dialect(manifest.dialect)
+    features = [d.quote(feature) for name, feature in service.features if name == view.name]
+    return [*(["expires_at"] if view.ttl else []), *(["plane__to"] if served else []), *features]
+
+
 def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> str:
     """The rows of a training set as a query that writes nothing; see `render_dataset`."""
     [made] = [s for s in render_dataset(manifest, dataset, columns) if s.name == "create the training set"]
@@ -151,6 +158,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
                 "relation": aliases[view.name] if served else history,
                 "since": "plane__from" if served else "valid_from",
                 "alias": aliases[view.name],
+                "key_table": asked[view.name],
+                "asked": f"{asked[view.name]}_asked",
+                "wanted": _wanted(manifest, view, service, served),
                 "among": "" if served or dataset.through is not None else asked[view.name],
                 "exactly": computed.effective.get(view.name),
                 "on": [d.quote(name) for name, _ in view.keys],
@@ -164,7 +174,8 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "key_tables": [(table, [d.quote(name) for name in names]) for names, table in key_tables.items()],
         "inline": computed.tables,
         "never": d.instant(_NEVER),
-        "micros": d.micros,
+        "dialect": d,
+        "ordered": d.framed,
         "name": d.text(dataset.name),
         "version": dataset.version,
         "service": d.text(dataset.service),

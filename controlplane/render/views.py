@@ -16,9 +16,11 @@ from controlplane.registry import schedule, transformation
 from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, ViewSpec
 from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema, Windows
-from controlplane.render.dialects import Dialect, dialect
+from controlplane.render.dialects import dialect
 from controlplane.render.seconds import Second
+from controlplane.render.tables import Tables, qualified
 from controlplane.render.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
+from controlplane.types import MICROSECOND
 
 _NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
 FILES = ("setup", "stage", "check", "publish", "unstage", "sync", "doors")
@@ -54,12 +56,8 @@ def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[s
 def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     """All SQL of one view. Equal manifests give equal bytes."""
     context = {"v": _Context(manifest, view)}
-    return ViewSql(**{name: template.render(f"sql/{name}.sql.j2", context) for name in FILES})
-
-
-def qualified(d: Dialect, schema: str, table: str) -> str:
-    """`schema.table`, quoted."""
-    return f"{d.quote(schema)}.{d.quote(table)}"
+    forms = {} if dialect(manifest.dialect).framed else {"publish": "merge"}
+    return ViewSql(**{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES})
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:
@@ -70,7 +68,7 @@ def source_table(manifest: Manifest, source: SourceSpec) -> str:
     return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
 
 
-class _Context:
+class _Context(Tables):
     """What the templates may ask for: every attribute is SQL text, or a list of names with SQL text."""
 
     def __init__(
@@ -81,7 +79,7 @@ class _Context:
         self._extent = extent
         self._doors = doors or {}
         self._literal = template.escape if extent == Extent() else str  # only a release is filled once more
-        self._d = d = dialect(manifest.dialect)
+        self._d = self.d = d = dialect(manifest.dialect)
         self._sources = [manifest.source(name) for name in view.sources]
         keys = [name for name, _ in view.keys]
         features = [feature.name for feature in view.features]
@@ -94,29 +92,15 @@ class _Context:
         self.seconds = [Second(view, place, column, names, order, d) for place, column in enumerate(by)]
         self.feature_names = [d.quote(name) for name in features]
         self.attributes = [d.quote(a.name) for a in view.attributes]
-        for name in ("string", "timestamp", "int64", "bool"):
-            setattr(self, name, d.type(name))
-        self.schema = d.quote(manifest.schema)
-        self.control = d.quote(naming.CONTROL_SCHEMA)
-        self.ledger = f"{self.control}.{d.quote('ledger')}"
-        self.metrics = f"{self.control}.{d.quote('metrics')}"
-        self.doors_table = f"{self.control}.{d.quote('doors')}"
-        self.ledger_name = d.text(f"{manifest.schema}.{view.name}")
-        self.fingerprint = d.text(view.fingerprint)
-        self.tiles = qualified(d, manifest.schema, naming.tiles(view.name, view.fingerprint))
-        self.history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
-        self.replaced = qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint))
-        self.latest = qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
-        self.head = f"{self.control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}"
-        self.stage = f"{self.control}.{d.quote('{{ plane.stage }}')}"
-        self.run_id = d.text("{{ plane.run_id }}")
-        self.door = qualified(d, manifest.schema, naming.door(view.name))
-        for part in naming.PARTS:
-            setattr(self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part)))
+        super().__init__(manifest, view)
         self.clock = d.clock()
         self.clock_micros = d.clock_micros()
         self.recorded = d.from_micros("head.version")
         self.output = transformation.OUTPUT
+
+    @property
+    def delay(self) -> timedelta:
+        return self._view.delay
 
     @cached_property
     def start(self) -> str:
@@ -199,13 +183,13 @@ class _Context:
     def staged_columns(self) -> list[tuple[str, str]]:
         d, view = self._d, self._view
         event_time = self.event_time or self.read_start
-        columns = [(d.quote(name), d.cast(d.quote(name), kind)) for name, kind in view.keys]
+        columns = [(d.quote(name), d.given(d.quote(name), kind)) for name, kind in view.keys]
         columns.append(("event_time", event_time))
         columns += [(d.quote(name), d.quote(column)) for column, name in self._ties.items()]
-        columns += [(d.quote(a.name), d.cast(d.quote(a.column), a.type)) for a in view.attributes]
+        columns += [(d.quote(a.name), d.given(d.quote(a.column), a.type)) for a in view.attributes]
         for tiles in (self._tiles, *(second.tiles for second in self.seconds)):
             columns += [(d.quote(s.name), self._literal(s.sql)) for s in tiles.staged.values()]
-        columns += [(second.staged, d.cast(second.source, second.type)) for second in self.seconds]
+        columns += [(second.staged, d.given(second.source, second.type)) for second in self.seconds]
         if self._extent == Extent():
             columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
         return columns
@@ -307,11 +291,20 @@ class _Context:
 
     @cached_property
     def paired(self) -> Windows:
-        return self._tiles.windows(Pairs(self._view, self.keys, self._d))
+        return self._tiles.windows(self.pairs)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return Pairs(self._view, self.keys, self._d)
 
     @cached_property
     def periods(self) -> list[Calendar]:
         return calendars(self._view)
+
+    @property
+    def period_joins(self) -> list[str]:
+        places = range(len(self.periods))
+        return [self._d.in_period(f"calendar_{n}", f"c{n}", "r.moment", outer=True) for n in places]
 
     def calendars(self, until: str) -> list[str]:
         """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
@@ -321,6 +314,8 @@ class _Context:
 
     @cached_property
     def rollups(self) -> rollups.Rollups | None:
+        if not self._d.framed:
+            return None
         table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
         run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
         covered = rollups.cover(self._view)
@@ -330,8 +325,11 @@ class _Context:
     def history_values(self) -> list[tuple[str, str]]:
         names = [(self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a") for f in self._view.features]
         found = {name: f"{table}.{name}" for name, table in names}
+        types = dict(self.feature_columns)
         for second in self.seconds:
-            found |= {name: f"coalesce({second.alias}.{name}, {self._d.empty_list()})" for name in second.names}
+            for name in second.names:
+                listed = f"coalesce({second.alias}.{name}, {self._d.empty_list()})"
+                found[name] = f"CAST({listed} AS {types[name]})"
         return list(found.items())
 
     @cached_property
@@ -345,12 +343,12 @@ class _Context:
         view, d = self._view, self._d
         found = []
         if steps := shifts(view):  # all of them in one pass over the tiles
-            values = ", ".join(f"({d.span(step)})" for step in steps)
-            join = f"CROSS JOIN (VALUES {values}) AS shifts(shift)"
-            found.append(self._change(join, "t.tile_start + shifts.shift", steps[-1]))
+            values = ", ".join(f"({step // MICROSECOND})" for step in steps)
+            join = f"CROSS JOIN (VALUES {values}) AS shifts(micros)"
+            found.append(self._change(join, d.plus_micros("t.tile_start", "shifts.micros"), steps[-1]))
         for place, later, longest in turns(view):
             periods = (
-                f"ASOF JOIN calendar_{place} AS own ON t.tile_start >= own.starts_at "
+                f"{d.in_period(f'calendar_{place}', 'own', 't.tile_start')} "
                 f"JOIN calendar_{place} AS other ON other.number = own.number + {later}"
             )
             found.append(self._change(periods, "other.starts_at", longest))
@@ -393,7 +391,7 @@ class _Context:
         return f"greatest({oldest}, {self.start})"
 
     @cached_property
-    def comments(self) -> list[tuple[str, str]]:
+    def comment(self) -> str:
         view, d = self._view, self._d
         text = f"{view.description or view.name} | owner: {view.owner} | defined at {view.place.file}:{view.place.line}"
-        return [(self.door, d.text(text))]
+        return d.text(text)

@@ -56,17 +56,16 @@ class Window(msgspec.Struct, frozen=True):
 
     def merged(self, function: str, label: str) -> str:
         """A plain aggregate over a state."""
-        condition = f" FILTER (WHERE {self.frame.condition})" if self.frame.condition else ""
-        return self.column(f"{function}({self.columns[label]}){condition}")
+        return self.column(self.dialect.filtered(function, self.columns[label], self.frame.condition))
 
     def listed(self, x: str, label: str) -> str:
         """The values of `x`, one for each tile that has the state, in order; null where the window holds none."""
         conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
-        return self.column(self.dialect.collect(x, "moment", " AND ".join(filter(None, conditions))))
+        return self.column(self.dialect.collect(x, ["moment"], " AND ".join(filter(None, conditions))))
 
     def items(self, label: str) -> str:
         """The items of list states, tile after tile; null where the window holds none."""
-        return f"flatten({self.listed(self.columns[label], label)})"
+        return self.dialect.flatten(self.listed(self.dialect.loose(self.columns[label]), label))
 
     def only(self) -> str:
         """The label of the one state."""
@@ -229,12 +228,14 @@ def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: 
         f"({d.instant(changed)}, {d.instant(over)}, {offset // MICROSECOND})"
         for (changed, offset), over in zip(spec.offsets, [*overs, datetime(9999, 1, 1)], strict=True)  # noqa: DTZ001
     )
-    return f"""SELECT row_number() OVER (ORDER BY starts_at) AS number, starts_at FROM (
-    SELECT begins, min(greatest(since, {d.minus_micros("begins", "micros")})) AS starts_at FROM (
+    never = d.instant(datetime(9999, 1, 1))  # noqa: DTZ001
+    return f"""SELECT row_number() OVER (ORDER BY starts_at) AS number, starts_at,
+    coalesce(lead(starts_at) OVER (ORDER BY starts_at), {never}) AS ends_at FROM (
+    SELECT begins, min(greatest(since, {d.plus_micros("begins", "-micros")})) AS starts_at FROM (
       SELECT {begins} AS begins, {ends} AS ends FROM ({d.numbers(first, last)}) AS numbers
     ) AS periods CROSS JOIN (VALUES {regimes}) AS regimes(since, until, micros)
     WHERE begins > {since} AND begins < {d.plus(until, timedelta(days=2))}
-      AND greatest(since, {d.minus_micros("begins", "micros")}) < least(until, {d.minus_micros("ends", "micros")})
+      AND greatest(since, {d.plus_micros("begins", "-micros")}) < least(until, {d.plus_micros("ends", "-micros")})
     GROUP BY begins
   ) AS found"""
 

@@ -16,7 +16,7 @@ from controlplane.registry.manifest import Manifest, ServiceSpec, ViewSpec
 from controlplane.render import training
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.program import build
-from controlplane.render.views import qualified
+from controlplane.render.tables import qualified
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
 from controlplane.types import from_micros

@@ -87,15 +87,15 @@ class Truth:
     def _feature(self, feature: AttributeSpec | AggregateSpec) -> RowFeature | WindowFeature:
         d = self._d
         if isinstance(feature, AttributeSpec):
-            self._columns["attribute", feature.name] = d.cast(d.quote(feature.column), feature.type)
+            self._columns["attribute", feature.name] = d.given(d.quote(feature.column), feature.type)
             self._names[feature.name] = feature.name
             return RowFeature(feature.name)
         column = where = None
         if feature.column is not None:
-            column = self._named(d.cast(d.quote(feature.column), str(feature.column_type)), feature.column)
+            column = self._named(d.given(d.quote(feature.column), str(feature.column_type)), feature.column)
         if feature.where is not None:
             where = self._named(f"CASE WHEN ({feature.where}\n) THEN TRUE ELSE FALSE END", f"where {feature.where}")
-        by = self._named(d.cast(d.quote(feature.by[0]), feature.by[1]), feature.by[0]) if feature.by else None
+        by = self._named(d.given(d.quote(feature.by[0]), feature.by[1]), feature.by[0]) if feature.by else None
         return WindowFeature(
             name=feature.name,
             function=feature.function,
@@ -122,7 +122,7 @@ class Truth:
         """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a time."""
         d, view = self._d, self.spec
         columns = [
-            f"{d.cast(d.quote(n), kind)} AS {d.quote(a)}" for (n, kind), a in zip(view.keys, self.keys, strict=True)
+            f"{d.given(d.quote(n), kind)} AS {d.quote(a)}" for (n, kind), a in zip(view.keys, self.keys, strict=True)
         ]
         if view.timestamp is not None:
             columns.append(f"{d.utc(d.quote(view.timestamp))} AS {d.quote(TIME)}")

@@ -17,10 +17,11 @@ from typing import Any
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.errors import CheckFailed, PlaneError, Problems
 from controlplane.oracle import Row, RowFeature, View, WindowFeature, same
-from controlplane.ports import Statement
+from controlplane.ports import Statement, Warehouse
 from tests.engine import cases
 from tests.engine.cases import Case
-from tests.engine.rig import Reader, Rig, raw
+from tests.engine.engines import empty, raw, run
+from tests.engine.rig import Reader, Rig
 
 INTERVALS = (1, 2, 3, 4, 5, 6)
 SEEDS = 1_000_000_000
@@ -133,12 +134,13 @@ class Altered(DuckDBWarehouse):
 
 
 class Lab:
-    """A warehouse in which one case is played after the other."""
+    """A warehouse in which one case is played after the other; the embedded one unless given."""
 
-    def __init__(self, warehouse: DuckDBWarehouse | None = None) -> None:
+    def __init__(self, warehouse: Warehouse | None = None) -> None:
         self.warehouse = warehouse or connect(path=":memory:")
-        for setting in ("threads = 1", "enable_progress_bar = false"):  # for tables of a few rows
-            raw(self.warehouse).execute(f"SET {setting}").fetchall()
+        if isinstance(self.warehouse, DuckDBWarehouse):
+            for setting in ("threads = 1", "enable_progress_bar = false"):  # for tables of a few rows
+                run(self.warehouse, f"SET {setting}")
 
     def play(self, number: int) -> Outcome:
         """Compute the case of a number, and compare every value with the oracle's."""
@@ -161,13 +163,12 @@ class Lab:
 
 
 @contextmanager
-def _emptied(warehouse: DuckDBWarehouse) -> Iterator[None]:
+def _emptied(warehouse: Warehouse) -> Iterator[None]:
     """Leave the warehouse as it was found: empty."""
     try:
         yield
     finally:
-        for schema in ("features", "_plane", "datasets", "raw"):
-            raw(warehouse).execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE").fetchall()
+        empty(warehouse)
 
 
 def compute(rig: Rig, case: Case, choice: random.Random) -> None:

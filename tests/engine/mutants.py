@@ -91,7 +91,7 @@ MUTANTS = (
     Mutant("an interval loses the row at its start", r">= TIMESTAMP", "> TIMESTAMP", "stage the interval's rows"),
     Mutant(
         "a tile that leaves a window changes nothing",
-        r", \(INTERVAL \d+ MICROSECONDS\)(?=\) AS shifts)",
+        r", \(\d+\)(?=\) AS shifts)",
         "",
         HISTORY,
         _has(""),
@@ -148,12 +148,12 @@ MUTANTS = (
     ),
     Mutant(
         "variances are merged without their means",
-        re.escape(" + (b.mean - a.mean) * (b.mean - a.mean) * a.n * b.n / (a.n + b.n)"),
+        re.escape(' + ((b)."mean" - (a)."mean") * ((b)."mean" - (a)."mean") * (a)."n" * (b)."n" / ((a)."n" + (b)."n")'),
         "",
         HISTORY,
         _has("var", "stddev"),
     ),
-    Mutant("a sample's variance is divided by n", r"\.n - 1\)", ".n)", HISTORY, _has("var_samp", "stddev_samp")),
+    Mutant("a sample's variance is divided by n", r'\."n" - 1\)', '."n")', HISTORY, _has("var_samp", "stddev_samp")),
     Mutant(
         "what is equal counts twice",
         r"list_distinct\(flatten\((\w+)\)\)",

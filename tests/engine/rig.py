@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
-from connectors.duckdb import DuckDBWarehouse, connect
+from connectors.duckdb import connect
 from controlplane import ledger
 from controlplane.definitions import BatchFeatureView, BatchSource, Calculation, Entity, FeatureService
 from controlplane.ports import Warehouse
@@ -19,28 +19,19 @@ from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import Definitions
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render import program as programs
+from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
 from controlplane.render.views import FILES, render_view
 from controlplane.runtime import datasets
 from controlplane.runtime.materialize import Materialized, materialize
 from controlplane.types import Interval
+from tests.engine import engines
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DuckDB gives naive timestamps in UTC
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 SUBJECT = BatchSource("events", table="raw.events", timestamp="ts")
-ARROW = {
-    "VARCHAR": pa.string(),
-    "BIGINT": pa.int64(),
-    "INTEGER": pa.int32(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "BLOB": pa.binary(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "DECIMAL(12,2)": pa.decimal128(12, 2),
-}
 
 
 def micros(text: str) -> int:
@@ -67,7 +58,7 @@ def compiled(
     for view in views:
         definitions.entities += [e for e in view.entities if not known(e, definitions.entities)]
         definitions.sources += [s for s in view.sources if not known(s, definitions.sources)]
-    target = Target("shop", "test", "duckdb", "features", None, Path("/"))
+    target = Target("shop", "test", warehouse.dialect, "features", None, Path("/"))
     return compile_manifest(definitions, target, warehouse)
 
 
@@ -86,13 +77,15 @@ class Rig:
         *,
         path: str = ":memory:",
         rows: Sequence[Mapping[str, Any]] = (),
-        warehouse: DuckDBWarehouse | None = None,
+        warehouse: Warehouse | None = None,
         calculations: Sequence[Calculation] = (),
     ) -> None:
-        self.warehouse: DuckDBWarehouse = warehouse or connect(path=path)
+        self.warehouse: Warehouse = warehouse or connect(path=path)
+        self.d = dialect(self.warehouse.dialect)
         self.columns = columns
-        spelled = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        self.run("CREATE SCHEMA IF NOT EXISTS raw", f"CREATE TABLE IF NOT EXISTS raw.events ({spelled})")
+        self.run("CREATE SCHEMA IF NOT EXISTS raw")
+        if self.warehouse.columns(["raw.events"])["raw.events"] is None:
+            engines.make(self.warehouse, "raw.events", columns)
         self.add(rows)
         self.manifest = compiled([view], self.warehouse, calculations)
         self.view: ViewSpec = self.manifest.views[0]
@@ -120,31 +113,11 @@ class Rig:
 
     def run(self, *sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """Run statements as a user would, beside the product; the last one's rows."""
-        found: list[tuple[Any, ...]] = []
-        for statement in sql:
-            found = raw(self.warehouse).execute(statement, parameters).fetchall()
-        return found
+        return engines.run(self.warehouse, *sql, parameters=parameters)
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows to the raw table."""
-        self._insert("raw.events", self.columns, rows)
-
-    def _insert(self, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
-        """As Arrow where the types allow it: the driver takes a row of values in milliseconds, a table in no more."""
-        names = list(columns)
-        if not rows:
-            return
-        if all(kind in ARROW for kind in columns.values()):
-            fields = pa.schema([(name, ARROW[columns[name]]) for name in names])
-            arrow = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows], schema=fields)
-            connection = raw(self.warehouse)
-            connection.register("plane_added", arrow)
-            connection.execute(f"INSERT INTO {table} SELECT * FROM plane_added").fetchall()
-            connection.unregister("plane_added")
-            return
-        marks = ", ".join("?" for _ in names)
-        values = [[row.get(name) for name in names] for row in rows]
-        raw(self.warehouse).executemany(f"INSERT INTO {table} VALUES ({marks})", values).fetchall()
+        engines.insert(self.warehouse, "raw.events", self.columns, rows)
 
     def replace(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Make these the raw table's rows."""
@@ -161,10 +134,11 @@ class Rig:
 
     def table(self, part: str = "") -> list[dict[str, Any]]:
         """The rows of the view's own table, or of another of its tables; of `latest` and `rollups` the physical one."""
-        name = f'features."subject__{part}"' if part else "features.subject"
+        name = f"subject__{part}" if part else "subject"
         if part in ("latest", "rollups"):
-            name = f'features."subject__{part}__{self.view.fingerprint}"'
-        return records(self.warehouse, f"SELECT * FROM {name} ORDER BY ALL")
+            name = f"subject__{part}__{self.view.fingerprint}"
+        order = " ORDER BY ALL" if self.d.name == "duckdb" else ""
+        return records(self.warehouse, f"SELECT * FROM features.{self.d.quote(name)}{order}")
 
     def training_set(
         self,
@@ -177,13 +151,12 @@ class Rig:
         """The features at each key and instant of the spine, in its order, as a training set gives them."""
         keys = [name for name, _ in self.view.keys]
         columns = {"number": "INTEGER", "asked": "TIMESTAMP", **{name: self.columns[name] for name in keys}}
-        spelled = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-        self.run(f"CREATE OR REPLACE TABLE raw.spine ({spelled})")
+        engines.make(self.warehouse, "raw.spine", columns)
         rows = [
             {"number": number, "asked": naive(at), **dict(zip(keys, key, strict=True))}
             for number, (key, at) in enumerate(spine)
         ]
-        self._insert("raw.spine", columns, rows)
+        engines.insert(self.warehouse, "raw.spine", columns, rows)
         made = datasets.create(
             self.manifest,
             self.warehouse,
@@ -197,16 +170,13 @@ class Rig:
             from_source=from_source,
         )
         found = records(self.warehouse, f"SELECT * FROM {made.table}")
+        if self.d.name != "duckdb":  # a table has no order there
+            found.sort(key=itemgetter("number"))
         assert [row["number"] for row in found] == list(range(len(spine)))
         return [{name.removeprefix("subject__"): value for name, value in row.items()} for row in found]
 
 
-def raw(warehouse: DuckDBWarehouse) -> duckdb.DuckDBPyConnection:
-    """The driver's connection below the connector."""
-    return warehouse._connection
-
-
-def records(warehouse: DuckDBWarehouse, sql: str) -> list[dict[str, Any]]:
+def records(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
     """A query's rows as dictionaries; timestamps become microseconds."""
     rows = [row for batch in warehouse.fetch(sql) for row in pa.RecordBatch.to_pylist(batch)]
     return [{name: plain(value) for name, value in row.items()} for row in rows]

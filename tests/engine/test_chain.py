@@ -23,7 +23,8 @@ from controlplane.runtime import datasets
 from controlplane.runtime.materialize import materialize
 from controlplane.types import format_duration
 from tests.engine.cases import DAY, HOUR, MINUTE, text
-from tests.engine.rig import Reader, compiled, interval, micros, naive, raw, records
+from tests.engine.engines import raw
+from tests.engine.rig import Reader, compiled, interval, micros, naive, records
 
 START = micros("2024-01-04")
 KEYS = ("a", "b", "c")

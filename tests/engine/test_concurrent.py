@@ -17,7 +17,8 @@ from controlplane.render.statements import split
 from controlplane.runtime import tasks
 from controlplane.runtime.variables import fill, run_variables
 from controlplane.types import Interval
-from tests.engine.rig import Rig, interval, raw
+from tests.engine.engines import raw
+from tests.engine.rig import Rig, interval
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, fresh, subject
 from tests.engine.test_order import content
 

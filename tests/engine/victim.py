@@ -17,7 +17,8 @@ from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.render.program import from_json
 from controlplane.runtime.materialize import materialize
 from controlplane.types import Interval
-from tests.engine.rig import raw, records
+from tests.engine.engines import raw
+from tests.engine.rig import records
 
 
 class Fuse:

@@ -1,10 +1,10 @@
 -- @statement: count the rows
 SELECT
   count(*) AS row_count,
-  count(*) FILTER (WHERE "k" IS NULL) AS null_keys,
-  count(*) FILTER (WHERE event_time IS NULL) AS null_times,
+  count(CASE WHEN "k" IS NULL THEN 1 END) AS null_keys,
+  count(CASE WHEN event_time IS NULL THEN 1 END) AS null_times,
   (SELECT count(*) FROM raw.events WHERE "ts" IS NULL) AS untimed_rows,
-  count(*) FILTER (WHERE NOT ("k" IS NOT NULL AND event_time IS NOT NULL)) AS dropped_count,
+  count(CASE WHEN NOT ("k" IS NOT NULL AND event_time IS NOT NULL) THEN 1 END) AS dropped_count,
   (
     SELECT count(*) FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
   ) AS replaced_tiles
