@@ -2,7 +2,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-WHAT := -c constraints.txt -e '.[local,airflow,postgres,dev]'
+WHAT := -c constraints.txt -e '.[local,airflow,postgres,snowflake,dev]'
 
 # uv brings its own certificates: behind a proxy that signs for itself it must be told where the machine's are.
 SYSTEM_CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
