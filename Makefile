@@ -2,7 +2,10 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-WHAT := -c constraints.txt -e '.[local,airflow,postgres,snowflake,dev]'
+WHAT := -c constraints.txt -e '.[local,airflow,postgres,snowflake,databricks,dev]'
+SPARK := -c constraints.txt -e '.[spark]'
+DELTA_JARS := .venv/delta-jars
+DELTA_POM := tests/endpoints/databricks/pom.xml
 
 # uv brings its own certificates: behind a proxy that signs for itself it must be told where the machine's are.
 SYSTEM_CERTIFICATES := $(wildcard /etc/ssl/certs/ca-certificates.crt)
@@ -13,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow test verify lint bench lock clean
+.PHONY: help setup demo airflow spark test verify lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +36,17 @@ demo: setup ## the first example from end to end, on this machine
 airflow: setup ## the same, and Airflow stays up to be looked at
 	$(BIN)/python examples/01-flights/demo.py --keep-airflow
 
-test: setup ## all tests, a process a core
+spark: $(DELTA_JARS)/.copied ## the engine of the tests' own Databricks, with Delta Lake's jars; 550 MB
+
+$(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
+	@if command -v java >/dev/null && command -v mvn >/dev/null; then set -e; \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python $(SPARK) || $(BIN)/python -m pip install --quiet $(SPARK); \
+		mvn --quiet --batch-mode --file $(DELTA_POM) dependency:copy-dependencies -DincludeScope=runtime \
+			-DoutputDirectory=$(abspath $(DELTA_JARS)) -DincludeGroupIds=io.delta; \
+		touch $@; \
+	else echo "no java or no mvn here: the tests of Databricks have no engine"; fi
+
+test: setup spark ## all tests, a process a core
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1

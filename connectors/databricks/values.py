@@ -1,0 +1,79 @@
+"""Databricks' types and rows in the spelling that every warehouse shares."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from databricks.sql.client import Cursor
+from databricks.sql.utils import ArrowQueue, ThriftCloudFetchQueue
+
+from controlplane.errors import TransientError
+from controlplane.types import parse_type
+
+_CANONICAL = {
+    "boolean": "bool",
+    "tinyint": "int64",
+    "smallint": "int64",
+    "int": "int64",
+    "bigint": "int64",
+    "float": "float64",
+    "double": "float64",
+    "string": "string",
+    "binary": "binary",
+    "date": "date",
+    "timestamp": "timestamp",
+    "timestamp_ntz": "timestamp",
+}
+
+
+def canonical_type(name: str) -> str:
+    """Databricks' name of a type in the spelling of `controlplane.types`; one without such a spelling as it is."""
+    if name.startswith("array<"):
+        item = canonical_type(name[6:-1])
+        return f"array<{item}>" if _is_canonical(item) else name
+    if name.startswith(("varchar(", "char(")):
+        return "string"
+    return _CANONICAL.get(name, name)
+
+
+def _is_canonical(name: str) -> bool:
+    try:
+        return parse_type(name) == name
+    except ValueError:
+        return False
+
+
+def canonical_rows(table: pa.Table) -> pa.Table:
+    """The same rows in the Arrow types that stand for the canonical ones; other types stay as they are."""
+    fields = [pa.field(field.name, _canonical_arrow(field.type)) for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _canonical_arrow(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_integer(kind):
+        return pa.int64()
+    if pa.types.is_floating(kind):
+        return pa.float64()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us")
+    if pa.types.is_list(kind):
+        return pa.list_(_canonical_arrow(kind.value_type))
+    return kind
+
+
+def check_last_part(cursor: Cursor) -> None:
+    """Check that the last part of a result held the rows that the warehouse said; the driver checks the others.
+
+    Raises:
+        TransientError: rows are missing.
+    """
+    result = cursor.active_result_set
+    if result is None:
+        return
+    part = result.results
+    if isinstance(part, ThriftCloudFetchQueue) and part.result_links:
+        last = part.result_links[-1]
+        whole = result.rownumber == last.startRowOffset + last.rowCount
+    else:
+        whole = not isinstance(part, ArrowQueue) or part.arrow_table.num_rows >= part.n_valid_rows
+    if not whole:
+        raise TransientError("reading: rows of the result were lost on the way", hint="try again")

@@ -1,0 +1,56 @@
+"""The Spark behind the endpoint: in this process, with real Delta Lake, and tuned for many small statements."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+JARS = Path(sys.prefix) / "delta-jars"
+SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    # As on Databricks.
+    "spark.sql.sources.default": "delta",
+    "spark.sql.legacy.createHiveTableByDefault": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    # For two cores and a few rows: few tasks, no code to generate and compile, no statistics, no shell commands.
+    "spark.default.parallelism": "2",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.maxPlanStringLength": "200",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.stats.collect": "false",
+    "spark.databricks.delta.writeChecksumFile.enabled": "false",
+    "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+    "spark.driver.extraJavaOptions": (
+        "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djdk.lang.Process.launchMechanism=VFORK"
+    ),
+    "spark.driver.memory": "2g",
+    "spark.driver.maxResultSize": "0",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+}
+
+
+def open_spark(folder: Path) -> SparkSession:
+    """A Spark whose tables lie in `folder`."""
+    builder = SparkSession.builder.master("local[2]").appName("databricks-endpoint")
+    for name, value in SETTINGS.items():
+        builder = builder.config(name, value)
+    builder = builder.config("spark.jars", ",".join(str(jar) for jar in sorted(JARS.glob("*.jar"))))
+    builder = builder.config("spark.sql.warehouse.dir", str(folder / "tables"))
+    builder = builder.config("spark.local.dir", str(folder / "scratch"))
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("OFF")
+    # What a statement fails with is told to who sent it.
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return spark
