@@ -195,10 +195,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
-        """Aggregate: the values of `x`, in order, of the rows that fulfil a condition; null where there is none.
-
-        `x` is not null in these rows.
-        """
+        """Aggregate: the values of `x`, in order, of the rows that fulfil a condition; null where there is none."""
 
     @abstractmethod
     def collect_distinct(self, x: str) -> str:

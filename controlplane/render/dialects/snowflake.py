@@ -121,9 +121,10 @@ class Snowflake(Dialect):
         return f"CAST({items} AS ARRAY)"
 
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
-        """See `Dialect.collect`."""
-        listed = f"ARRAY_AGG(CASE WHEN {where} THEN {x} END) WITHIN GROUP (ORDER BY {', '.join(order)})"
-        return f"CASE WHEN COUNT(CASE WHEN {where} THEN 1 END) > 0 THEN {listed} END"
+        """See `Dialect.collect`: nulls are kept in lists of one."""
+        item = self.array([x])
+        listed = f"ARRAY_AGG(CASE WHEN {where} THEN {item} END) WITHIN GROUP (ORDER BY {', '.join(order)})"
+        return f"CASE WHEN COUNT(CASE WHEN {where} THEN 1 END) > 0 THEN {self.flatten(listed)} END"
 
     def collect_distinct(self, x: str) -> str:
         """See `Dialect.collect_distinct`."""

@@ -111,7 +111,9 @@ def from_epoch(node: exp.Expr, _: Context) -> exp.Expr:
 def convert_timezone(node: exp.Expr, _: Context) -> exp.Expr:
     source = node.args.get("source_tz")
     if source is None:
-        raise unsupported("CONVERT_TIMEZONE without the zone it comes from")
+        if node.args["target_tz"].name.upper() != "UTC":
+            raise unsupported("CONVERT_TIMEZONE without the zone it comes from, to another than UTC")
+        return call("make_timestamp", call("epoch_us", node.args["timestamp"]))
     instant = call("timezone", source, cast(node.args["timestamp"], "TIMESTAMP"))
     return call("timezone", node.args["target_tz"], instant)
 

@@ -12,7 +12,7 @@ from tests.endpoints.snowflake.errors import SnowflakeError, unknown_function, u
 from tests.endpoints.snowflake.types import Kind, duckdb_type
 
 Handler = Callable[[exp.Expr, Context], exp.Expr]
-JSON_GET, JSON_TEXT = "json_extract", "json_extract_string"
+JSON_GET, JSON_TEXT, MEMBER = "json_extract", "json_extract_string", "variant_extract"
 
 
 def named(name: str, *arguments: str) -> Handler:
@@ -34,12 +34,15 @@ def refused(node: exp.Expr, _: Context) -> exp.Expr:
 
 def to_cast(kind: exp.DataType, value: exp.Expr, *, safe: bool = False) -> exp.Expr:
     """A value as one of a type of Snowflake's."""
+    if kind.this == Kind.ARRAY and not kind.expressions:
+        return value  # lists have types here, whatever their own
     wanted = duckdb_type(kind)
+    if isinstance(value, exp.Anonymous) and value.this == MEMBER:
+        return cast(value, wanted)
     if isinstance(value, exp.Anonymous) and value.this == JSON_GET and wanted != "JSON":
         value = call(JSON_TEXT, *value.expressions)
-    if kind.this == Kind.OBJECT and kind.expressions:
-        fields = ", ".join(f'"{column.name}": "{duckdb_type(column.args["kind"])}"' for column in kind.expressions)
-        return call("to_json", call("from_json", cast(value, "JSON"), f"{{{fields}}}"))
+    if wanted == "VARIANT":
+        return cast(value, wanted)
     if wanted == "JSON":
         return call("to_json", value)
     if safe or (isinstance(value, exp.Literal) and value.is_string and wanted not in ("BLOB", "HUGEINT")):
@@ -124,6 +127,33 @@ def _item(container: exp.Expr, place: exp.Expr) -> exp.Expr:
     return call("sf_item", container, place)
 
 
+def _get(node: exp.Expr, _: Context) -> exp.Expr:
+    place = node.expression
+    if isinstance(place, exp.Literal) and place.is_string:
+        return call(MEMBER, cast(node.this, "VARIANT"), place.this.upper())
+    return _item(node.this, place)
+
+
+def _reduce(node: exp.Expr, _: Context) -> exp.Expr:
+    """A list may be made of another: each item is a list of its own then, since DuckDB's two have one type."""
+    items, initial, merge = node.this, node.args["initial"], node.args["merge"]
+    if initial.find(exp.Null):
+        return call("list_reduce", items, merge)  # what comes first is what was made so far
+    if not isinstance(initial, exp.Array) or initial.expressions:
+        return call("list_reduce", items, merge, initial)
+    item = merge.expressions[1]
+    for used in list(merge.this.find_all(exp.Identifier)):
+        if used.name == item.name:
+            used.replace(call("list_extract", item.copy(), 1))
+    single = exp.Lambda(this=exp.Array(expressions=[item.copy()]), expressions=[item.copy()])
+    return call("list_reduce", call("list_transform", items, single), merge)
+
+
+def _array_remove(node: exp.Expr, _: Context) -> exp.Expr:
+    different = exp.NullSafeNEQ(this=exp.to_identifier("ITEM"), expression=node.expression)
+    return call("list_filter", node.this, exp.Lambda(this=different, expressions=[exp.to_identifier("ITEM")]))
+
+
 def _bracket(node: exp.Expr, _: Context) -> exp.Expr:
     [place] = node.expressions
     return _item(node.this, place)
@@ -146,8 +176,18 @@ def _object(node: exp.Expr, _: Context) -> exp.Expr:
     for pair in node.expressions:
         key = pair.this
         pairs += [literal(key.name) if isinstance(key, exp.Identifier) else key, pair.expression]
-    made = call("json_object", *pairs)
-    return made if isinstance(node, exp.JSONObject) else call("json_merge_patch", "{}", made)
+    if isinstance(node, exp.JSONObject):  # OBJECT_CONSTRUCT_KEEP_NULL: its values keep their types
+        return cast(exp.Struct(expressions=[_field(key, value) for key, value in pairwise_of(pairs)]), "VARIANT")
+    return call("json_merge_patch", "{}", call("json_object", *pairs))
+
+
+def _field(key: exp.Expr, value: exp.Expr) -> exp.Expr:
+    return exp.PropertyEQ(this=exp.to_identifier(key.name.upper(), quoted=True), expression=value)
+
+
+def pairwise_of(items: list[exp.Expr]) -> list[tuple[exp.Expr, exp.Expr]]:
+    """Every two that follow each other."""
+    return list(zip(items[::2], items[1::2], strict=True))
 
 
 def _arithmetic(node: exp.Expr, _: Context) -> exp.Expr:
@@ -248,7 +288,6 @@ _NAMES: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.ArrayMax: ("list_max",),
     exp.ArrayFilter: ("list_filter", "this", "expression"),
     exp.Transform: ("list_transform", "this", "expression"),
-    exp.Reduce: ("list_reduce", "this", "merge", "initial"),
     exp.ArrayToString: ("array_to_string", "this", "expression"),
     exp.Div: ("sf_div", "this", "expression"),
     exp.Mod: ("sf_mod", "this", "expression"),
@@ -283,6 +322,7 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.ArgMin: _arg_extreme("arg_min_null"),
     exp.ArrayAppend: _strict("list_append", "this", "expression"),
     exp.ArrayConcat: _array_concat,
+    exp.ArrayRemove: _array_remove,
     exp.ArraySort: _array_sort,
     exp.Bracket: _bracket,
     exp.Cast: _cast,
@@ -300,13 +340,14 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.EqualNull: lambda node, _: exp.NullSafeEQ(this=node.this, expression=node.expression),
     exp.Filter: _filter,
     exp.Floor: _whole("sf_floor"),
-    exp.GetExtract: lambda node, _: _item(node.this, node.expression),
+    exp.GetExtract: _get,
     exp.Greatest: _extreme("greatest"),
     exp.JSONExtract: _path,
     exp.JSONObject: _object,
     exp.Least: _extreme("least"),
     exp.Left: _side("left"),
     exp.ParseJSON: lambda node, _: cast(node.this, "JSON"),
+    exp.Reduce: _reduce,
     exp.Right: _side("right"),
     exp.Round: _round,
     exp.SHA2: _sha2,

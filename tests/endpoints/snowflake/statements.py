@@ -60,8 +60,12 @@ def recorded(session: Session, text: str) -> Result:
 
 
 def _insert(session: Session, tree: exp.Expr) -> Result:
-    if any(tree.args.get(part) for part in ("overwrite", "by_name", "conflict", "returning", "ignore")):
+    if any(tree.args.get(part) for part in ("by_name", "conflict", "returning", "ignore")):
         raise unsupported("INSERT with options")
+    if tree.args.get("overwrite"):
+        target = _name(session, tree.this)
+        session.change(f"DELETE FROM {target}", target)
+        tree.set("overwrite", False)
     [[count]] = session.change(session.sql(tree), None)
     return _changed(INSERT, {"number of rows inserted": count})
 

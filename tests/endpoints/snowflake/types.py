@@ -47,6 +47,8 @@ def duckdb_type(kind: exp.DataType) -> str:
         if not kind.expressions:
             raise unsupported("ARRAY without a type of its items")
         return duckdb_type(kind.expressions[0]) + "[]"
+    if what == Kind.OBJECT and kind.expressions:
+        return "VARIANT"
     if what in _PLAIN:
         return _PLAIN[what]
     raise SnowflakeError(2040, "42601", f"SQL compilation error:\nUnsupported data type '{kind.sql('snowflake')}'.")
@@ -121,4 +123,6 @@ def column(name: str, kind: Any) -> dict[str, Any]:
             return described | {"type": "array", "fields": [column("", item)]}
         case _ if str(kind) == "JSON":
             return described | {"type": "variant"}
+        case "variant":
+            return described | {"type": "object"}
     raise unsupported(f"results of DuckDB's type {kind}")
