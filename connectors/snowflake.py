@@ -257,7 +257,12 @@ class SnowflakeWarehouse:
             for table in cursor.fetch_arrow_batches(force_microsecond_precision=True):
                 self._check_cancelled("reading")
                 seen += table.num_rows
-                yield from normalised(table, columns).to_batches(max_chunksize=BATCH_ROWS)
+                try:
+                    found = normalised(table, columns)
+                except pa.ArrowInvalid as error:
+                    hint = "cast the column in the query, to DECIMAL(38,0) or FLOAT for one"
+                    raise PermanentError(f"reading: {error}", hint=hint) from None
+                yield from found.to_batches(max_chunksize=BATCH_ROWS)
         if seen != expected:
             text = f"reading: {seen} rows came of the {expected} that the query found"
             raise TransientError(text, hint="the result was cut short on its way: try again")
@@ -364,12 +369,11 @@ class SnowflakeWarehouse:
             if self._cancelled:
                 raise PermanentError(f"{doing}: cancelled" if doing else "cancelled") from None
             raise translated(error, doing, self._context, self._secrets) from None
-        except pa.ArrowInvalid as error:
-            hint = "cast the column in the query, to DECIMAL(38,0) or FLOAT for one"
-            raise PermanentError(f"{doing}: {error}", hint=hint) from None
-        except OSError as error:  # line 4 lets what its HTTP client raises through while it reads
+        except (OSError, ValueError) as error:
+            # Line 4 lets through what its HTTP client and Arrow raise over a part that did not come whole.
+            text = f"a part of the result did not come whole ({type(error).__name__})"
             hint = "the way to the result failed for a moment: try again"
-            raise TransientError(f"{doing}: {type(error).__name__}", hint=hint) from None
+            raise TransientError(f"{doing}: {text}", hint=hint) from None
 
 
 def is_one_query(sql: str) -> bool:

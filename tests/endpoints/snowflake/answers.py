@@ -85,6 +85,8 @@ def _content(query: Query, result: Result, session: Session, url: str) -> Answer
     if result.told:
         texts = [list(row.values()) for row in result.rows.to_pylist()]
         return {"queryResultFormat": "json", "rowtype": result.columns, "rowset": texts}
+    if not result.rows.num_rows:
+        return {"queryResultFormat": "arrow", "rowtype": result.columns, "rowsetBase64": ""}
     first = encoded(result.rows.slice(0, INLINE_ROWS), result.columns, arrays_as_text=session.account.arrays_as_text)
     content: Answer = {"queryResultFormat": "arrow", "rowtype": result.columns}
     content["rowsetBase64"] = base64.b64encode(stream(first)).decode()

@@ -13,7 +13,7 @@ from tests.endpoints.snowflake.names import exact, quoted, readable, stored
 from tests.endpoints.snowflake.session import Session
 from tests.endpoints.snowflake.types import LONGEST_TEXT, duckdb_type, in_words, longest
 
-_NOT_ENFORCED = exp.SchemaCommentProperty | exp.TransientProperty | exp.Cluster | exp.CopyGrantsProperty
+_NOT_ENFORCED = exp.SchemaCommentProperty | exp.TransientProperty | exp.ClusterProperty | exp.CopyGrantsProperty
 _ALREADY = "{} already exists, statement succeeded."
 
 

@@ -149,6 +149,14 @@ def formatted(value: exp.Expr, pattern: str) -> exp.Expr:
     return call("strftime", cast(value, "TIMESTAMP"), "".join(_FORMATS.get(text, text.strip('"')) for text in parts))
 
 
+def _time_to_text(node: exp.Expr, _: Context) -> exp.Expr:
+    """TO_VARCHAR of what is a time for sure: the parser has read its format already."""
+    pattern = node.args["format"].name.replace("%f_three", "%g")
+    if re.search(r"[A-SU-Ya-z_]", re.sub("%[YmdHMSfg]", "", pattern)):
+        raise unsupported(f"format {pattern}")
+    return call("strftime", cast(node.this, "TIMESTAMP"), pattern)
+
+
 HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.DateAdd: date_add,
     exp.DateDiff: date_diff,
@@ -160,6 +168,7 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.CurrentTimestamp: current_timestamp,
     exp.CurrentDate: current_date,
     exp.TimeSlice: time_slice,
+    exp.TimeToStr: _time_to_text,
     exp.Year: part("year"),
     exp.Month: part("month"),
     exp.Day: part("day"),

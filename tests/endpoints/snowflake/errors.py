@@ -57,9 +57,9 @@ def from_duckdb(error: duckdb.Error) -> SnowflakeError:
         if "Function with name" in text:
             return unknown_function(text)
         found = re.search(r"(Table|View|Schema) with name (\S+) does not exist", text)
-        return missing_object("Object", found[2] if found else text)
+        return missing_object("Object", found[2].replace('"', "") if found else text)
     if isinstance(error, duckdb.BinderException):
-        if found := re.search(r'[Cc]olumn "([^"]+)" not found|does not have a column named "([^"]+)"', text):
+        if found := re.search(r'[Cc]olumn "([^"]+)" (?:was )?not found|does not have a column named "([^"]+)"', text):
             name = found[1] or found[2]
             return SnowflakeError(
                 904, "42000", f"SQL compilation error: error line 1 at position 0\ninvalid identifier '{name}'"

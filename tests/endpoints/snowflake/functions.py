@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sqlglot import exp
@@ -45,6 +46,8 @@ def to_cast(kind: exp.DataType, value: exp.Expr, *, safe: bool = False) -> exp.E
         return cast(value, wanted)
     if wanted == "JSON":
         return call("to_json", value)
+    if isinstance(value, exp.Literal) and value.is_string and wanted == "TIMESTAMPTZ":
+        value = literal(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", value.this))  # DuckDB wants no space before the offset
     if safe or (isinstance(value, exp.Literal) and value.is_string and wanted not in ("BLOB", "HUGEINT")):
         return cast(value, wanted, safe=safe)
     if wanted == "VARCHAR":
@@ -365,10 +368,10 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
 }
 SAME: frozenset[type[exp.Expr]] = frozenset({
     exp.And, exp.Array, exp.ArrayAgg, exp.Avg, exp.Between, exp.BitwiseAnd, exp.BitwiseOr, exp.Boolean, exp.Case,
-    exp.Coalesce, exp.CumeDist, exp.DPipe, exp.DenseRank, exp.Distinct, exp.EQ, exp.Exists, exp.FirstValue, exp.GT,
-    exp.GTE, exp.GroupConcat, exp.ILike, exp.If, exp.IgnoreNulls, exp.In, exp.Interval, exp.Is, exp.LT, exp.LTE,
-    exp.Lag, exp.Lambda, exp.LastValue, exp.Lead, exp.Like, exp.Literal, exp.Max, exp.Min, exp.NEQ, exp.Neg,
-    exp.Not, exp.NthValue, exp.Ntile, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif, exp.Or, exp.Paren,
-    exp.PercentRank, exp.Rank, exp.RowNumber, exp.Seq4, exp.Seq8, exp.Sum, exp.Trim, exp.Tuple, exp.Var, exp.Window,
-    exp.WindowSpec, exp.WithinGroup,
+    exp.Coalesce, exp.CumeDist, exp.DPipe, exp.DenseRank, exp.Distinct, exp.EQ, exp.Escape, exp.Exists,
+    exp.FirstValue, exp.GT, exp.GTE, exp.GroupConcat, exp.ILike, exp.If, exp.IgnoreNulls, exp.In, exp.Interval,
+    exp.Is, exp.LT, exp.LTE, exp.Lag, exp.Lambda, exp.LastValue, exp.Lead, exp.Like, exp.Literal, exp.Max, exp.Min,
+    exp.NEQ, exp.Neg, exp.Not, exp.NthValue, exp.Ntile, exp.Null, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif,
+    exp.Or, exp.Paren, exp.PercentRank, exp.Rank, exp.RowNumber, exp.Seq4, exp.Seq8, exp.Sum, exp.Trim, exp.Tuple,
+    exp.Var, exp.Window, exp.WindowSpec, exp.WithinGroup,
 })  # fmt: skip
