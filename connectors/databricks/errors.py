@@ -60,8 +60,8 @@ def timed_out(doing: str) -> PermanentError:
 def translated(error: Exception, doing: str = "") -> PlaneError:
     """A driver's error as one of ours; `doing` says what failed."""
     context = error.context if isinstance(error, driver.Error) else {}
-    if isinstance(original := context.get("original-exception"), PlaneError):
-        return original  # what signing in raised in the middle of a request
+    if signing_in := [cause for cause in error.args if isinstance(cause, PlaneError)]:
+        return signing_in[0]  # the driver wraps what its hook for signing in raises
     if (status := context.get("http-code")) in {400, 401, 403, 404} and not has_expired(error):
         return _refused(int(status), str(context.get("error-message") or "").strip(": "), doing)
     found = _SAID.search(str(error))

@@ -81,7 +81,7 @@ class DatabricksWarehouse:
         """
         with self._working("reading") as work, self._ran(work, sql, tag) as cursor:
             while (table := cursor.fetchmany_arrow(BATCH_ROWS)).num_rows:
-                yield from canonical_rows(table).to_batches()
+                yield from (batch for batch in canonical_rows(table).to_batches() if batch.num_rows)
                 _go_on(work)
             check_last_part(cursor)
 

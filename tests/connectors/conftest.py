@@ -9,9 +9,10 @@ import pytest
 import redis
 
 from controlplane.local import valkey
+from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
 
-__all__ = ["valkey_url"]
+__all__ = ["databricks", "valkey_url"]
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from typing import Any
 from urllib import request
 from urllib.parse import urlsplit
 
+from controlplane.ports import Statement, Warehouse
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 JARS = Path(sys.prefix) / "delta-jars"
 START_SECONDS = 180
@@ -79,9 +81,15 @@ class DatabricksEndpoint:
         """End it, with its Spark, if it was started here."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            if self._process.stdout:
-                self._process.stdout.close()
+            self.wait()
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, which its owner's end brings about; its exit code."""
+        assert self._process is not None
+        code = self._process.wait(timeout)
+        if self._process.stdout:
+            self._process.stdout.close()
+        return code
 
     def options(self, **others: Any) -> dict[str, Any]:
         """What `connectors.databricks.connect` is called with."""
@@ -131,11 +139,11 @@ class DatabricksEndpoint:
 
 
 @contextmanager
-def own_schema(warehouse: Any, statement: Any) -> Iterator[str]:
-    """The name of a new schema, dropped at the end; `statement` is `controlplane.ports.Statement`."""
+def own_schema(warehouse: Warehouse) -> Iterator[str]:
+    """The name of a new schema, dropped at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    warehouse.execute([statement("make a schema", f"CREATE SCHEMA {name}")])
+    warehouse.execute([Statement("make a schema", f"CREATE SCHEMA {name}")])
     try:
         yield name
     finally:
-        warehouse.execute([statement("drop the schema", f"DROP SCHEMA {name} CASCADE")])
+        warehouse.execute([Statement("drop the schema", f"DROP SCHEMA {name} CASCADE")])

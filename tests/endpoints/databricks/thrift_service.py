@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
 from databricks.sql.thrift_api.TCLIService import TCLIService, ttypes
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.TTransport import TMemoryBuffer
 
 from tests.endpoints.databricks import results
-from tests.endpoints.databricks.engine import Engine, Operation, Session, SqlError, sql_error
+from tests.endpoints.databricks.engine import Engine, Operation, SqlError, sql_error
 from tests.endpoints.databricks.faults import Dropped, Faults, Refused
 
 VERSION = ttypes.TProtocolVersion.SPARK_CLI_SERVICE_PROTOCOL_V9
-DIRECT_SECONDS = 5.0
+DIRECT_SECONDS = 1.0
 """How long the answer to a statement waits for its result."""
-POLL_SECONDS = 2.0
+POLL_SECONDS = 0.5
 FILE_BYTES = 8 * 1024 * 1024
 FILES_FROM = 1024 * 1024
 """Results of so many bytes go into files behind links, if the client can fetch them."""
@@ -83,7 +82,7 @@ class ThriftService:
             session = self._engine.open_session(
                 req.configuration or {}, place and place.catalogName, place and place.schemaName
             )
-        except (PySparkException, SqlError) as error:
+        except (PySparkException, Py4JJavaError, SqlError) as error:
             return ttypes.TOpenSessionResp(status=_failed(sql_error(error)), serverProtocolVersion=VERSION)
         return ttypes.TOpenSessionResp(
             status=FINE,
@@ -171,36 +170,29 @@ class ThriftService:
         return results.arrow_file(rows, operation.form["lz4"])
 
     def GetCatalogs(self, req: Any) -> Any:
-        return self._listed(req, ttypes.TGetCatalogsResp, ["TABLE_CAT"], lambda spark: spark.sql("SHOW CATALOGS"))
+        return self._listed(req, ttypes.TGetCatalogsResp, "SHOW CATALOGS", {"TABLE_CAT": "catalog"})
 
     def GetSchemas(self, req: Any) -> Any:
-        place = f" IN `{req.catalogName}`" if req.catalogName else ""
-        return self._listed(
-            req, ttypes.TGetSchemasResp, ["TABLE_SCHEM"], lambda spark: spark.sql(f"SHOW SCHEMAS{place}")
-        )
+        return self._listed(req, ttypes.TGetSchemasResp, "SHOW SCHEMAS", {"TABLE_SCHEM": "namespace"})
 
     def GetTables(self, req: Any) -> Any:
-        like = f" LIKE '{req.tableName.replace('%', '*')}'" if req.tableName else ""
-        query = f"SHOW TABLES IN `{req.schemaName or 'default'}`{like}"
-        names = ["TABLE_SCHEM", "TABLE_NAME"]
-        return self._listed(
-            req, ttypes.TGetTablesResp, names, lambda spark: spark.sql(query).select("namespace", "tableName")
-        )
+        query = f"SHOW TABLES IN `{req.schemaName or 'default'}`"
+        return self._listed(req, ttypes.TGetTablesResp, query, {"TABLE_SCHEM": "namespace", "TABLE_NAME": "tableName"})
 
     def GetColumns(self, req: Any) -> Any:
         query = f"DESCRIBE QUERY SELECT * FROM `{req.schemaName or 'default'}`.`{req.tableName}`"
-        names = ["COLUMN_NAME", "TYPE_NAME"]
-        return self._listed(
-            req, ttypes.TGetColumnsResp, names, lambda spark: spark.sql(query).select("col_name", "data_type")
-        )
+        return self._listed(req, ttypes.TGetColumnsResp, query, {"COLUMN_NAME": "col_name", "TYPE_NAME": "data_type"})
 
-    def _listed(self, req: Any, response: type, names: list[str], ask: Callable[[SparkSession], Any]) -> Any:
-        """A list of the catalog's as the result of an operation."""
+    def _listed(self, req: Any, response: type, query: str, names: Mapping[str, str]) -> Any:
+        """A list of the catalog's as the result of a statement: the protocol's names of its columns, and Spark's."""
         session = self._engine.sessions.get(_id(req.sessionHandle.sessionId))
         if session is None:
             return response(status=_unknown("SessionHandle", _id(req.sessionHandle.sessionId)))
-        operation = _told(session, names, ask)
-        self._engine.operations[operation.id] = operation
+        operation = self._engine.submit(session, query)
+        operation.done.wait()
+        if operation.state == "FINISHED":
+            operation.rows = operation.rows.select(list(names.values())).rename_columns(list(names))
+            operation.schema = StructType([StructField(name, StringType()) for name in names])
         return self._begun(operation, req, response)
 
     def _begun(self, operation: Operation, req: Any, response: type) -> Any:
@@ -267,19 +259,6 @@ class ThriftService:
             bytesNum=count * row_bytes,
             httpHeaders={},
         )
-
-
-def _told(session: Session, names: list[str], ask: Callable[[SparkSession], Any]) -> Operation:
-    operation = Operation(session, "", "")
-    try:
-        found: list[Row] = ask(session.spark).collect()
-        operation.rows = pa.table({name: [str(row[i]) for row in found] for i, name in enumerate(names)})
-        operation.schema = StructType([StructField(name, StringType()) for name in names])
-        operation.state = "FINISHED"
-    except PySparkException as error:
-        operation.error, operation.state = sql_error(error), "ERROR"
-    operation.done.set()
-    return operation
 
 
 def _status(operation: Operation) -> Any:
