@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow spark test verify lint bench lock clean
+.PHONY: help setup demo airflow spark test verify parity lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,8 +41,9 @@ spark: $(DELTA_JARS)/.copied ## the engine of the tests' own Databricks, with De
 $(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
 	@if command -v java >/dev/null && command -v mvn >/dev/null; then set -e; \
 		$(BIN)/uv pip install --quiet --python $(BIN)/python $(SPARK) || $(BIN)/python -m pip install --quiet $(SPARK); \
-		mvn --quiet --batch-mode --file $(DELTA_POM) dependency:copy-dependencies -DincludeScope=runtime \
-			-DoutputDirectory=$(abspath $(DELTA_JARS)) -DincludeGroupIds=io.delta; \
+		copy="mvn --quiet --batch-mode --file $(DELTA_POM) dependency:copy-dependencies -DincludeScope=runtime \
+			-DoutputDirectory=$(abspath $(DELTA_JARS)) -DincludeGroupIds=io.delta"; \
+		$$copy || $$copy || $$copy; \
 		touch $@; \
 	else echo "no java or no mvn here: the tests of Databricks have no engine"; fi
 
@@ -52,6 +53,10 @@ test: setup spark ## all tests, a process a core
 verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1
 	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \
 		$(if $(CASE),--case $(CASE)) $(if $(MUTANTS),--mutants)
+
+parity: setup spark ## random definitions on Snowflake's and Databricks' local endpoints; SEED=, CASES=, CASE=, ENGINES=
+	$(BIN)/python -m tests.parity $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \
+		$(if $(CASE),--case $(CASE)) $(if $(ENGINES),--engines $(ENGINES))
 
 lint: setup ## style, types and the rooms' order
 	$(BIN)/ruff check

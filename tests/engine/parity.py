@@ -1,0 +1,107 @@
+"""The same definitions on two warehouses: the same runs, and then their tables row by row.
+
+The embedded warehouse's tables are those that `differential` compares with the oracle's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from connectors.databricks import connect as connect_databricks
+from connectors.duckdb import connect
+from connectors.snowflake import connect as connect_snowflake
+from controlplane.errors import CheckFailed, PlaneError, Problems
+from controlplane.oracle import same
+from controlplane.ports import Warehouse
+from tests.endpoints.databricks.client import DatabricksEndpoint
+from tests.endpoints.snowflake import SnowflakeEndpoint
+from tests.engine import cases
+from tests.engine.differential import compute, instants
+from tests.engine.engines import empty
+from tests.engine.rig import Rig
+
+ENGINES = ("snowflake", "databricks")
+TABLES = ("", "history", "latest")
+_OF_THE_RUN = ("version", "recorded_from", "is_deleted")
+Row = Mapping[str, Any]
+
+
+@dataclass
+class Parity:
+    """What one case gave: rows compared, and those that differ; `refused` says why there is nothing to compare."""
+
+    number: int
+    rows: int = 0
+    differing: list[str] = field(default_factory=list)
+    refused: str = ""
+
+
+@contextmanager
+def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterator[Warehouse]:
+    """A warehouse behind its vendor's own driver."""
+    with ExitStack() as stack:
+        warehouse: Warehouse
+        if engine == "snowflake":
+            endpoint = stack.enter_context(SnowflakeEndpoint())
+            warehouse = connect_snowflake(**endpoint.options())
+        else:
+            assert databricks is not None
+            warehouse = connect_databricks(**databricks.options())
+        stack.callback(warehouse.close)
+        yield warehouse
+
+
+def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) -> Parity:
+    """The case of a number on the embedded warehouse and on another one."""
+    case = cases.case_of(number, 1.0, intervals)
+    found = Parity(number)
+    tolerance = {feature.name: cases.scale(case.view, case.rows, feature) for feature in case.view.features}
+    ours = connect(path=":memory:")
+    tables = []
+    try:
+        for warehouse in (ours, theirs):
+            rig = Rig(case.definition, cases.COLUMNS, warehouse=warehouse)
+            compute(rig, case, random.Random(f"runs of {number}"))
+            told = {name or "view": _rows(rig, name, case.view.keys) for name in TABLES}
+            looks = [(key, at) for key in _keys(case) for at in instants(case, random.Random(number))]
+            asked = rig.training_set(looks)
+            tables.append(told | {"training set": {(row["number"],): row for row in asked}})
+    except (CheckFailed, Problems) as error:
+        found.refused = str(error)
+        return found
+    except (PlaneError, AssertionError) as error:
+        found.differing.append(f"{type(error).__name__}: {error}")
+        return found
+    finally:
+        empty(theirs)
+        ours.close()
+    for name, expected in tables[0].items():
+        rows = tables[1][name]
+        found.rows += len(expected)
+        for key in sorted(expected.keys() | rows.keys(), key=repr):
+            if not _alike(rows.get(key), expected.get(key), tolerance):
+                found.differing.append(f"{name} {key}: {rows.get(key)} where {expected.get(key)} is right")
+    return found
+
+
+def _keys(case: cases.Case) -> list[tuple[Any, ...]]:
+    return list(dict.fromkeys(tuple(row[key] for key in case.view.keys) for row in case.rows))
+
+
+def _rows(rig: Rig, table: str, keys: Sequence[str]) -> dict[tuple[Any, ...], Row]:
+    rows = [row for row in rig.table(table) if not row.get("is_deleted")]
+    by_key: dict[tuple[Any, ...], Row] = {(*(row[key] for key in keys), row["valid_from"]): row for row in rows}
+    if len(by_key) != len(rows):
+        raise AssertionError(f"{rig.d.name}: {table or 'the view'} holds {len(rows) - len(by_key)} rows twice")
+    return by_key
+
+
+def _alike(row: Row | None, expected: Row | None, tolerance: Mapping[str, float]) -> bool:
+    if row is None or expected is None:
+        return False
+    names = [name for name in expected if name not in _OF_THE_RUN]
+    return all(same(row[name], expected[name], tolerance.get(name, 0.0)) for name in names)

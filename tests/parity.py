@@ -1,0 +1,72 @@
+"""`make parity`: random definitions on Snowflake's and Databricks' local endpoints, their tables compared row by row.
+
+    make parity CASES=100 SEED=7                    the cases of a seed
+    make parity CASES=2000 ENGINES=snowflake        on one of the warehouses
+    make parity CASES=1 CASE=7000000012             one case alone, with all rows that differ
+
+Exit code 1 if any row differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from tests.endpoints.databricks.client import DatabricksEndpoint, missing
+from tests.engine.differential import SEEDS
+from tests.engine.parity import ENGINES, opened, play
+
+SHOWN = 3
+
+
+def compare(engine: str, first: int, wanted: int, console: Console) -> tuple[int, int]:
+    """Play so many cases on one engine; how many rows were compared, and how many differ."""
+    rows = differing = 0
+    with ExitStack() as stack:
+        databricks = None
+        if engine == "databricks":
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            databricks = stack.enter_context(DatabricksEndpoint.start(folder, os.getpid()))
+        warehouse = stack.enter_context(opened(engine, databricks))
+        numbers = count(first)
+        for _ in track(range(wanted), description=engine, console=console):
+            found = play(next(numbers), warehouse)
+            while found.refused:
+                found = play(next(numbers), warehouse)
+            rows += found.rows
+            differing += len(found.differing)
+            for difference in found.differing if wanted == 1 else found.differing[:SHOWN]:
+                console.print(f"{engine}, case {found.number}: {difference}", markup=False)
+    return rows, differing
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=1, help="which cases (1)")
+    parser.add_argument("--cases", type=int, default=20, help="how many on each engine (20); refused ones don't count")
+    parser.add_argument("--case", type=int, help="the first of them")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="on which (all)")
+    given = parser.parse_args(arguments)
+    console = Console(highlight=False, soft_wrap=True)
+    if "databricks" in given.engines and (lacking := missing()):
+        console.print(f"databricks can't be compared: {lacking}")
+        return 1
+    first = given.seed * SEEDS if given.case is None else given.case
+    found = [compare(engine, first, given.cases, console) for engine in given.engines]
+    rows, differing = (sum(column) for column in zip(*found, strict=True))
+    console.print(f"{len(found)} engines, {given.cases} cases each, {rows} rows, {differing} differing rows")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
