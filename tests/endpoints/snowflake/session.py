@@ -23,10 +23,13 @@ from tests.endpoints.snowflake.types import column
 PARAMETERS: dict[str, object] = {
     "ABORT_DETACHED_QUERY": False,
     "AUTOCOMMIT": True,
-    "CLIENT_APP_ID": None,
+    "CLIENT_APPLICATION_PATH": "",
+    "CLIENT_COMPILER": "",
     "CLIENT_MEMORY_LIMIT": 1536,
     "CLIENT_PREFETCH_THREADS": 4,
     "CLIENT_REQUEST_MFA_TOKEN": False,
+    "CLIENT_RUNTIME_NAME": "",
+    "CLIENT_RUNTIME_VERSION": "",
     "CLIENT_SESSION_KEEP_ALIVE": False,
     "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY": 3600,
     "CLIENT_STORE_TEMPORARY_CREDENTIAL": False,
@@ -71,7 +74,7 @@ class Session:
             raise SnowflakeError(1006, "22023", f"invalid session parameter '{name}'")
         if name.upper() in _ONLY and str(value).lower() not in _ONLY[name.upper()]:
             raise unsupported(f"{name} = {value}")
-        self.parameters[name.upper()] = value
+        self.parameters[name.upper()] = _typed(value, PARAMETERS[name.upper()])
 
     def run(self, query: Query, work: Callable[[Session, str], Result]) -> None:
         """Run a query to its end; what became of it stands in it."""
@@ -249,6 +252,17 @@ class Session:
                 self.connection.execute("ROLLBACK")
             self._over()
             self.connection.close()
+
+
+def _typed(value: object, example: object) -> object:
+    """A parameter's value in the type of another of its values; clients send texts too."""
+    if isinstance(example, bool) and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if isinstance(example, int) and not isinstance(example, bool) and str(value).isdigit():
+        return int(str(value))
+    if isinstance(example, str) and isinstance(value, str):
+        return value
+    raise SnowflakeError(1008, "22023", f"invalid value [{value}] for parameter")
 
 
 def asked_parameters(given: Mapping[str, object] | None) -> dict[str, object]:
