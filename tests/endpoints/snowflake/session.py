@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from tests.endpoints.snowflake.account import SELECT, VERSION, Account, Query, Result
+from tests.endpoints.snowflake.arrays import untyped
 from tests.endpoints.snowflake.context import Context
 from tests.endpoints.snowflake.errors import SnowflakeError, cancelled, from_duckdb, timed_out, unsupported
 from tests.endpoints.snowflake.macros import definitions
@@ -154,9 +155,13 @@ class Session:
 
     def select(self, tree: exp.Expr, *, run: bool = True) -> Result:
         """A query's result, or its columns alone."""
+        loose = untyped(tree)
         relation = self.connection.sql(self.sql(tree))
         names = [readable(name) for name in relation.columns]
         columns = [column(name, kind) for name, kind in zip(names, relation.types, strict=True)]
+        for told in columns:
+            if told["name"] in loose:
+                told.pop("fields", None)
         if not run:
             return Result(SELECT, columns)
         self.need_warehouse()
