@@ -295,6 +295,7 @@ REFUSED = [
     ("SELECT 1 / 0", "Division by zero"),
     ("SELECT MOD(1, 0)", "Division by zero"),
     ("SELECT 'x'::NUMBER", "Numeric value is not recognized"),
+    ("SELECT TO_BINARY('xy', 'HEX')", "hex digit"),
     ("SELECT 'x'::DATE", "Date value is not recognized"),
     ("SELECT 'x'::TIMESTAMP_NTZ", "Timestamp is not recognized"),
     ("SELECT 'x'::BOOLEAN", "Boolean value is not recognized"),
