@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow spark test verify parity lint bench lock clean
+.PHONY: help setup demo airflow spark test driver5 verify parity lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ $(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
 
 test: setup spark ## all tests, a process a core
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+driver5: setup ## the Snowflake connector's tests over line 5 of its driver, beside which Airflow's provider cannot live
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/driver5 'snowflake-connector-python==5.2.0'
+	PYTHONPATH=.venv/driver5 $(BIN)/python -m pytest -p no:xdist tests/connectors/test_snowflake.py \
+		tests/connectors/test_snowflake_rows.py
 
 verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1
 	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \

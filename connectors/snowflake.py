@@ -22,8 +22,8 @@ import pyarrow as pa
 import snowflake.connector
 from snowflake.connector import errors
 
-from connectors.snowflake_errors import SESSION_GONE, MissingObject, translated
-from connectors.snowflake_login import DRIVER_LINE_5, session_options, way_in
+from connectors.snowflake_driver import DRIVER_LINE_5, described, session_options, way_in
+from connectors.snowflake_errors import MissingObject, login_failed, session_gone, translated
 from connectors.snowflake_types import canonical_type, described_type, normalised, plain_name
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.ports import Statement
@@ -177,19 +177,19 @@ class SnowflakeWarehouse:
         if not is_one_query(sql):
             raise PermanentError("it must be exactly one query", hint="write one SELECT, or a WITH that ends in one")
         with self._using(), self._translating():
-            columns = self._in_session(lambda cursor: cursor._describe_internal(sql))
-        return {plain_name(column.name): described_type(column) for column in columns or ()}
+            columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
+        return {plain_name(column.name): described_type(column) for column in columns}
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
 
-        def described(query: str) -> Mapping[str, str] | PermanentError:
+        def alone(query: str) -> Mapping[str, str] | PermanentError:
             try:
                 return self.describe(query)
             except PermanentError as error:
                 return error
 
-        return self._side_by_side(described, queries)
+        return self._side_by_side(alone, queries)
 
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
@@ -251,7 +251,7 @@ class SnowflakeWarehouse:
         return {plain_name(name): canonical_type(kind) for name, kind, what, *_ in rows if what == "COLUMN"}
 
     def _rows(self, cursor: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - of either line
-        columns = [(plain_name(column.name), described_type(column)) for column in cursor._description_internal]
+        columns = [(plain_name(column.name), described_type(column)) for column in described(cursor)]
         expected, seen = cursor.rowcount or 0, 0
         with self._translating("reading"):
             for table in cursor.fetch_arrow_batches(force_microsecond_precision=True):
@@ -312,7 +312,7 @@ class SnowflakeWarehouse:
         try:
             return call(self._connection.cursor())
         except errors.Error as error:
-            if error.errno not in SESSION_GONE:
+            if not session_gone(error):
                 raise
             self._end_session()
             if not alone:
@@ -330,8 +330,10 @@ class SnowflakeWarehouse:
             self._end_session()
 
     def _opened(self) -> Any:  # noqa: ANN401 - of either line
-        with self._translating("connecting to Snowflake"):
+        try:
             return snowflake.connector.connect(**self._options)
+        except errors.Error as error:
+            raise login_failed(error, self._context["role"], self._secrets) from None
 
     def _reopen(self) -> None:
         with self._lock:

@@ -10,9 +10,7 @@ from snowflake.connector import errors
 from controlplane.errors import PermanentError, PlaneError, TransientError
 
 MISSING_OBJECT = {2003, 2043}
-SESSION_GONE = {390104, 390111, 390112, 390114, 390115, 390117, 390195, 250002}
-"""The session or its tokens ended: nothing was run, and a new session may do it."""
-_LOGIN = {250001, 251001, 251005, 251006, 251007, 390100, 390101, 390144, 390186, 390189, 390201, 390303, 394300}
+_SESSION_GONE = {390104, 390111, 390112, 390114, 390115, 390117, 390195, 250002}
 _NO_WAREHOUSE = {606, 607, 608, 609, 90064, 90073}
 _LOCKED = {625, 628}
 _INTERNAL = {600, 603, 604001, 300002, 300005, 300010}
@@ -25,6 +23,11 @@ _NO_PRIVILEGE = 3001
 
 class MissingObject(PermanentError):
     """A table, view, schema or database that is not there, or that the role may not see."""
+
+
+def session_gone(error: errors.Error) -> bool:
+    """Whether the session had ended, so that nothing was run. Line 5 says so of a submission in other words."""
+    return error.errno in _SESSION_GONE or "did not report a queryId" in str(error)
 
 
 def translated(error: errors.Error, doing: str, context: Mapping[str, str], secrets: set[str]) -> PlaneError:
@@ -40,10 +43,8 @@ def translated(error: errors.Error, doing: str, context: Mapping[str, str], secr
     message = f"{doing}: {text}" if doing else text
     number = error.errno if isinstance(error.errno, int) else -1
     role = context.get("role") or "of this session"
-    if number in SESSION_GONE:
+    if session_gone(error):
         return TransientError(message, hint="the session had ended: try again, a new one is opened")
-    if number in _LOGIN or "Failed to connect to DB" in text or "Failed to auth" in text:
-        return _login_failed(error, message, role)
     if number in _NO_WAREHOUSE or (re.search(r"\bwarehouse\b", text, re.IGNORECASE) and number in MISSING_OBJECT):
         warehouse = context.get("warehouse") or "<name>"
         hint = (
@@ -89,12 +90,17 @@ def _of_the_moment(error: errors.Error) -> bool:
     return isinstance(error, errors.OperationalError | errors.InternalError)
 
 
-def _login_failed(error: errors.Error, message: str, role: str) -> PlaneError:
-    if isinstance(error, errors.OperationalError):
+def login_failed(error: errors.Error, role: str, secrets: set[str]) -> PlaneError:
+    """What kept a session from opening."""
+    text = re.sub(r"^(Failed to (login|connect to DB)|Login error)[:.] (\S+:\d+[.] )?", "", _line(error, secrets))
+    text = re.sub(r"^Login error: |, code: \d+$", "", text)
+    message = f"connecting to Snowflake: {text}"
+    if _of_the_moment(error) or re.search(r"HTTP request failed|timed? ?out|unavailable", text, re.IGNORECASE):
         return TransientError(message, hint="check `account` (or `host`) and the network, and try again")
-    if "role" in message.lower():
-        return PermanentError(message, hint=f"check `role`, or ask for it: GRANT ROLE {role} TO USER <user>")
-    hint = "check `account`, `user` and what proves who you are: a key, a token or a password"
+    if "role" in text.lower():
+        hint = f"check `role`, or ask for it: GRANT ROLE {role or '<role>'} TO USER <user>"
+        return PermanentError(message, hint=hint)
+    hint = "check `account`, `user`, `database` and what proves who you are: a key, a token or a password"
     return PermanentError(message, hint=hint)
 
 

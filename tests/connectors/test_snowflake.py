@@ -165,8 +165,10 @@ def test_a_session_that_ended_is_opened_anew(warehouse, endpoint):
     assert warehouse.describe("SELECT k FROM t") == {"k": "int64"}
     endpoint.end_sessions()
     assert do(warehouse, "INSERT INTO t SELECT 2", atomic=True) == [1]
+    endpoint.faults.lapse("INSERT INTO t SELECT 3")
+    assert do(warehouse, "INSERT INTO t SELECT 3") == [1]
     endpoint.faults.expire("SELECT SUM")
-    assert rows(warehouse, "SELECT SUM(k) AS total FROM t") == [{"total": 3}]
+    assert rows(warehouse, "SELECT SUM(k) AS total FROM t") == [{"total": 6}]
 
 
 def test_a_session_that_ends_within_a_transaction_takes_it_along(warehouse, endpoint):

@@ -286,6 +286,8 @@ REFUSED = [
     ("SELECT * FROM s.ev AT (OFFSET => -60)", "Unsupported feature"),
     ("SELECT MAX_BY(cat, ts) OVER (PARTITION BY k) FROM s.ev", "Unsupported feature"),
     ("SELECT SEQ4()", "Unsupported feature"),
+    ("SELECT 1 FROM s.sp AS s ASOF JOIN s.ev AS e MATCH_CONDITION (s.at = e.ts) ON s.k = e.k", "syntax error"),
+    ("SELECT 1 FROM s.sp AS s ASOF JOIN s.ev AS e MATCH_CONDITION (s.at > e.ts) ON s.k > e.k", "ASOF JOIN"),
     ("SELECT nope FROM s.ev", "invalid identifier 'NOPE'"),
     ('SELECT "k" FROM s.ev', "invalid identifier 'k'"),
     ("SELECT cat, amount FROM s.ev GROUP BY cat", "GROUP BY"),
@@ -293,6 +295,7 @@ REFUSED = [
     ("SELECT 1 / 0", "Division by zero"),
     ("SELECT MOD(1, 0)", "Division by zero"),
     ("SELECT 'x'::NUMBER", "Numeric value is not recognized"),
+    ("SELECT TO_BINARY('xy', 'HEX')", "hex digit"),
     ("SELECT 'x'::DATE", "Date value is not recognized"),
     ("SELECT 'x'::TIMESTAMP_NTZ", "Timestamp is not recognized"),
     ("SELECT 'x'::BOOLEAN", "Boolean value is not recognized"),
@@ -311,6 +314,10 @@ STATEMENTS_REFUSED = [
     ("CREATE TEMPORARY TABLE s.bad (a NUMBER)", "Unsupported feature"),
     ("CREATE STAGE s.bad", "Unsupported feature"),
     ("CREATE DYNAMIC TABLE s.bad TARGET_LAG = '1 hour' WAREHOUSE = w AS SELECT 1 AS x", "Unsupported feature"),
+    ("CREATE TABLE s.bad AS SELECT ARRAY_AGG(k) AS ks FROM s.ev", "expecting ARRAY(type) but got ARRAY for column KS"),
+    ("CREATE TABLE s.bad AS SELECT * FROM (SELECT k, ARRAY_SLICE(ks, 0, 2) AS two FROM (SELECT k, ARRAY_AGG(amount) "
+     "AS ks FROM s.ev GROUP BY k) AS made) AS cut", "column TWO"),
+    ("INSERT INTO s.ev (k, tags) WITH made AS (SELECT 1 AS k, ['x'] AS tags) SELECT k, tags FROM made", "column TAGS"),
     ("CREATE TABLE nowhere.bad (a NUMBER)", "does not exist"),
     ("CREATE SCHEMA s", "already exists"),
     ("DROP TABLE s.nope", "does not exist"),
@@ -341,3 +348,12 @@ def test_a_statement_that_is_refused(warehouse, sql, why):
     with pytest.raises(PermanentError) as raised:
         warehouse.execute([Statement("do", sql)])
     assert why in raised.value.message
+
+
+def test_an_array_without_an_item_type_is_json(warehouse):
+    sql = "SELECT ARRAY_AGG(k) WITHIN GROUP (ORDER BY k) AS a, ARRAY_CONSTRUCT('x', NULL) AS b FROM s.sp"
+    assert warehouse.describe(sql) == {"a": "ARRAY", "b": "ARRAY"}
+    assert rows(warehouse, sql) == [("[\n  1,\n  2,\n  2\n]", '[\n  "x",\n  undefined\n]')]
+    cast = f"SELECT a::ARRAY(NUMBER) AS a FROM ({sql}) AS made"
+    assert warehouse.describe(cast) == {"a": "array<int64>"}
+    assert rows(warehouse, cast) == [([1, 2, 2],)]

@@ -22,6 +22,8 @@ def success(data: object = None) -> Answer:
 
 def failure(error: SnowflakeError, number: str = "") -> Answer:
     code = f"{error.number:06d}"
+    if error.state == "08001":
+        return {"data": None, "code": str(error.number), "message": error.text, "success": False}
     data = {"errorCode": code, "sqlState": error.state, "queryId": number, "internalError": False, "age": 0}
     return {"data": data, "code": code, "message": error.text, "success": False}
 

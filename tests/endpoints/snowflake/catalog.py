@@ -8,6 +8,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from tests.endpoints.snowflake.account import OTHER, SELECT, Result
+from tests.endpoints.snowflake.arrays import refuse_untyped
 from tests.endpoints.snowflake.errors import SnowflakeError, missing_object, unsupported
 from tests.endpoints.snowflake.names import exact, quoted, readable, stored
 from tests.endpoints.snowflake.session import Session
@@ -52,6 +53,7 @@ def create(session: Session, tree: exp.Expr) -> Result:
         raise unsupported("CREATE TABLE with columns and a query")
     elif query is not None:
         session.need_warehouse()
+        refuse_untyped(query)
         session.define(f"{text} AS {session.sql(query)}")
     elif kind == "TABLE" and shape is not None:
         session.define(f"{text} ({', '.join(_columns(session, shape.expressions))})")

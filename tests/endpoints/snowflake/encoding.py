@@ -19,7 +19,7 @@ def encoded(table: pa.Table, columns: Sequence[Column], *, arrays_as_text: bool 
     """DuckDB's rows in the form for the wire."""
     arrays, fields = [], []
     for array, column in zip(table.columns, columns, strict=True):
-        if column["type"] == "array" and arrays_as_text:
+        if column["type"] == "array" and (arrays_as_text or "fields" not in column):
             sent, metadata = _as_text(array), {"logicalType": "ARRAY"}
         else:
             sent, metadata = _sent(array, column), _metadata(column)

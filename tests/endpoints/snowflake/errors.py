@@ -75,6 +75,8 @@ def from_duckdb(error: duckdb.Error) -> SnowflakeError:
         return SnowflakeError(100078, "22000", "String is too long and would be truncated")
     if isinstance(error, duckdb.ConversionException):
         return _conversion(text)
+    if isinstance(error, duckdb.InvalidInputException):
+        return SnowflakeError(100069, "22000", text)
     if isinstance(error, duckdb.OutOfRangeException):
         return SnowflakeError(100132, "22003", f"Numeric value is out of range: {text}")
     return SnowflakeError(603, "XX000", f"SQL execution internal error: {type(error).__name__}: {text}")

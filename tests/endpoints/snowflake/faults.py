@@ -16,7 +16,8 @@ class Fault:
         pattern: what the statement's text holds.
         kind: `drop` closes the connection after the statement was run, `unavailable` answers 503 before it is,
             `slow` waits `seconds` before it, `fail` answers `error` in its place, `expire` lets the session's token
-            expire before it, `end` ends the session before it, `truncate` keeps `rows` of its result.
+            expire before it, `lapse` the one that renews it too, `end` ends the session before it, `truncate` keeps
+            `rows` of its result.
     """
 
     pattern: str
@@ -47,6 +48,9 @@ class Faults:
 
     def expire(self, pattern: str) -> None:
         self.waiting.append(Fault(pattern, "expire"))
+
+    def lapse(self, pattern: str) -> None:
+        self.waiting.append(Fault(pattern, "lapse"))
 
     def end(self, pattern: str) -> None:
         self.waiting.append(Fault(pattern, "end"))

@@ -206,6 +206,9 @@ class SnowflakeEndpoint:
             self.sessions.pop(token, None)
             self._expired |= {token}
             raise SnowflakeError(390112, "08001", "Session token has expired.")
+        if self.faults.take("lapse", text):
+            session.end()
+            raise SnowflakeError(390112, "08001", "Session token has expired.")
         if self.faults.take("end", text):
             session.end()
             raise SnowflakeError(390111, "08001", "Session no longer exists.  New login required.")

@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 
 from tests.endpoints.snowflake.account import SELECT, VERSION, Account, Query, Result
+from tests.endpoints.snowflake.arrays import untyped
 from tests.endpoints.snowflake.context import Context
 from tests.endpoints.snowflake.errors import SnowflakeError, cancelled, from_duckdb, timed_out, unsupported
 from tests.endpoints.snowflake.macros import definitions
@@ -23,10 +24,13 @@ from tests.endpoints.snowflake.types import column
 PARAMETERS: dict[str, object] = {
     "ABORT_DETACHED_QUERY": False,
     "AUTOCOMMIT": True,
-    "CLIENT_APP_ID": None,
+    "CLIENT_APPLICATION_PATH": "",
+    "CLIENT_COMPILER": "",
     "CLIENT_MEMORY_LIMIT": 1536,
     "CLIENT_PREFETCH_THREADS": 4,
     "CLIENT_REQUEST_MFA_TOKEN": False,
+    "CLIENT_RUNTIME_NAME": "",
+    "CLIENT_RUNTIME_VERSION": "",
     "CLIENT_SESSION_KEEP_ALIVE": False,
     "CLIENT_SESSION_KEEP_ALIVE_HEARTBEAT_FREQUENCY": 3600,
     "CLIENT_STORE_TEMPORARY_CREDENTIAL": False,
@@ -71,7 +75,7 @@ class Session:
             raise SnowflakeError(1006, "22023", f"invalid session parameter '{name}'")
         if name.upper() in _ONLY and str(value).lower() not in _ONLY[name.upper()]:
             raise unsupported(f"{name} = {value}")
-        self.parameters[name.upper()] = value
+        self.parameters[name.upper()] = _typed(value, PARAMETERS[name.upper()])
 
     def run(self, query: Query, work: Callable[[Session, str], Result]) -> None:
         """Run a query to its end; what became of it stands in it."""
@@ -151,9 +155,13 @@ class Session:
 
     def select(self, tree: exp.Expr, *, run: bool = True) -> Result:
         """A query's result, or its columns alone."""
+        loose = untyped(tree)
         relation = self.connection.sql(self.sql(tree))
         names = [readable(name) for name in relation.columns]
         columns = [column(name, kind) for name, kind in zip(names, relation.types, strict=True)]
+        for told in columns:
+            if told["name"] in loose:
+                told.pop("fields", None)
         if not run:
             return Result(SELECT, columns)
         self.need_warehouse()
@@ -249,6 +257,17 @@ class Session:
                 self.connection.execute("ROLLBACK")
             self._over()
             self.connection.close()
+
+
+def _typed(value: object, example: object) -> object:
+    """A parameter's value in the type of another of its values; clients send texts too."""
+    if isinstance(example, bool) and str(value).lower() in ("true", "false"):
+        return str(value).lower() == "true"
+    if isinstance(example, int) and not isinstance(example, bool) and str(value).isdigit():
+        return int(str(value))
+    if isinstance(example, str) and isinstance(value, str):
+        return value
+    raise SnowflakeError(1008, "22023", f"invalid value [{value}] for parameter")
 
 
 def asked_parameters(given: Mapping[str, object] | None) -> dict[str, object]:

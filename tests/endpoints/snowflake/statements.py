@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from tests.endpoints.snowflake import catalog
 from tests.endpoints.snowflake.account import DELETE, INSERT, MERGE, OTHER, UPDATE, Result
+from tests.endpoints.snowflake.arrays import refuse_untyped
 from tests.endpoints.snowflake.errors import SnowflakeError, unsupported
 from tests.endpoints.snowflake.names import exact, quoted
 from tests.endpoints.snowflake.session import Session
@@ -62,6 +63,8 @@ def recorded(session: Session, text: str) -> Result:
 def _insert(session: Session, tree: exp.Expr) -> Result:
     if any(tree.args.get(part) for part in ("by_name", "conflict", "returning", "ignore")):
         raise unsupported("INSERT with options")
+    if isinstance(tree.args["expression"], exp.Query):
+        refuse_untyped(tree.args["expression"])
     if tree.args.get("overwrite"):
         target = _name(session, tree.this)
         session.change(f"DELETE FROM {target}", target)

@@ -105,9 +105,20 @@ def _as_of(join: exp.Join) -> None:
         raise unsupported("ASOF JOIN ... USING")
     while isinstance(condition, exp.Paren):
         condition = condition.this
+    _refuse_other_matches(condition, join.args.get("on"))
     join.set("match_condition", None)
     join.set("side", "LEFT")
     join.set("on", exp.and_(join.args.get("on"), condition.copy()))
+
+
+def _refuse_other_matches(condition: exp.Expr, on: exp.Expr | None) -> None:
+    """An as-of join compares two times, and all else is equal."""
+    parts = on.flatten() if isinstance(on, exp.And) else [on]
+    equal = on is None or all(isinstance(part, exp.EQ) for part in parts)
+    if not isinstance(condition, exp.GTE | exp.GT | exp.LTE | exp.LT) or not equal:
+        raise SnowflakeError(
+            1003, "42000", "SQL compilation error:\nASOF JOIN: one comparison to match, equalities in ON."
+        )
 
 
 def _lateral(lateral: exp.Lateral) -> None:

@@ -1,4 +1,4 @@
-"""How a Snowflake session is opened: the options that all of ours have, as both lines of the driver spell them."""
+"""What differs between lines 4 and 5 of Snowflake's driver, and the options that all our sessions have."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ def way_in(key: str | None, token: str | None, client: str | None, identity: str
 
 def session_options(query_timeout: int) -> dict[str, Any]:
     """What every session of ours has, whoever opens it."""
-    patience = (
-        {"request_timeout": NETWORK_TIMEOUT, "query_timeout": NETWORK_TIMEOUT, "server_session_keep_alive": False}
-        if DRIVER_LINE_5
-        else {"network_timeout": NETWORK_TIMEOUT, "platform_detection_timeout_seconds": 0.0}
-    )
+    of_line_5 = {
+        "request_timeout": NETWORK_TIMEOUT,
+        "query_timeout": NETWORK_TIMEOUT,
+        "enable_server_session_keep_alive_auto_detection": False,
+    }
+    of_line_4 = {"network_timeout": NETWORK_TIMEOUT, "platform_detection_timeout_seconds": 0.0}
     parameters = {
         "TIMEZONE": "UTC",
         "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
@@ -50,5 +51,11 @@ def session_options(query_timeout: int) -> dict[str, Any]:
         "login_timeout": LOGIN_TIMEOUT,
         "log_imported_packages_in_telemetry": False,
         "session_parameters": parameters,
-        **patience,
+        **(of_line_5 if DRIVER_LINE_5 else of_line_4),
     }
+
+
+def described(cursor: Any) -> list[Any]:  # noqa: ANN401 - a cursor of either line
+    """The columns of a cursor's result; unlike its `description` they tell the types of arrays' items."""
+    columns = cursor._query_result.description_v2 if DRIVER_LINE_5 else cursor._description_internal
+    return list(columns or ())
