@@ -197,7 +197,7 @@ def test_the_driver_talks_to_the_warehouse_alone(endpoint):
     warehouse = connect(**endpoint.options())
     assert rows(warehouse, "SELECT 1 AS x") == [{"x": 1}]
     warehouse.close()
-    assert set(endpoint.calls[before:]) == {"POST /sql/1.0/warehouses/tests", "GET /_control/calls"}
+    assert set(endpoint.calls[before:]) == {"POST /sql/1.0/warehouses/tests"}
 
 
 def test_columns(warehouse, schema):

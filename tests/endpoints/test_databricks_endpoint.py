@@ -20,7 +20,7 @@ from databricks.sql.thrift_api.TCLIService import TCLIService, ttypes
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport.THttpClient import THttpClient
 
-from tests.endpoints.databricks.client import TOKEN, DatabricksEndpoint
+from tests.endpoints.databricks.client import DatabricksEndpoint
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def rest(databricks: DatabricksEndpoint, method: str, path: str, body: object = 
         f"{place.scheme}://{place.netloc}/api/2.0/sql/{path}",
         method=method,
         data=json.dumps(body).encode() if body else None,
-        headers={"Authorization": f"Bearer {TOKEN}"},
+        headers={"Authorization": f"Bearer {databricks.token}"},
     )
     try:
         with request.urlopen(wanted) as answer:
@@ -104,7 +104,7 @@ def test_an_unknown_setting_is_an_error(databricks):
         driver.connect(
             server_hostname="127.0.0.1",
             http_path=options["http_path"],
-            access_token=TOKEN,
+            access_token=databricks.token,
             session_configuration={"use_cached_result": "false"},
             _connection_uri=options["url"],
             enable_telemetry=False,
@@ -135,7 +135,7 @@ def test_the_catalog_is_listed(connection):
 
 def test_a_client_without_arrow_gets_columns(databricks):
     transport = THttpClient(databricks.address)
-    transport.setCustomHeaders({"Authorization": f"Bearer {TOKEN}"})
+    transport.setCustomHeaders({"Authorization": f"Bearer {databricks.token}"})
     client = TCLIService.Client(TBinaryProtocol(transport))
     session = client.OpenSession(ttypes.TOpenSessionReq(configuration={})).sessionHandle
     wanted = ttypes.TExecuteStatementReq(

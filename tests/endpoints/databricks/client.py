@@ -8,9 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -22,9 +23,8 @@ from controlplane.ports import Statement, Warehouse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 JARS = Path(sys.prefix) / "delta-jars"
-START_SECONDS = 180
 # What a client must know is said here again: importing the server would import Spark.
-TOKEN = "dapi-of-the-tests"
+TOKENS = "dapi-of-the-tests"
 CLIENT_ID, CLIENT_SECRET = "principal-of-the-tests", "secret-of-the-tests"
 
 
@@ -38,10 +38,14 @@ def missing() -> str:
 
 
 class DatabricksEndpoint:
-    """A running endpoint, by its address: `http://127.0.0.1:<port><http path>`."""
+    """A running endpoint, by its address: `http://127.0.0.1:<port><http path>`.
+
+    Each such object has a token of its own, and what it shows and makes fail are the statements that come with it.
+    """
 
     def __init__(self, address: str, process: subprocess.Popen[str] | None = None) -> None:
         self.address = address
+        self.token = f"{TOKENS}-{uuid.uuid4().hex}"
         self._process = process
 
     @classmethod
@@ -82,6 +86,10 @@ class DatabricksEndpoint:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self.wait()
+            with suppress(ProcessLookupError):
+                while True:  # its Spark takes a moment longer
+                    os.killpg(self._process.pid, 0)
+                    time.sleep(0.01)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended, which its owner's end brings about; its exit code."""
@@ -94,7 +102,7 @@ class DatabricksEndpoint:
     def options(self, **others: Any) -> dict[str, Any]:
         """What `connectors.databricks.connect` is called with."""
         place = urlsplit(self.address)
-        signing_in = {} if {"client_id", "auth_type"} & others.keys() else {"access_token": TOKEN}
+        signing_in = {} if {"client_id", "auth_type"} & others.keys() else {"access_token": self.token}
         return {
             "server_hostname": place.hostname,
             "http_path": place.path,
@@ -117,7 +125,7 @@ class DatabricksEndpoint:
 
     @property
     def calls(self) -> list[str]:
-        """Every request: its method and path."""
+        """Every request, but for files: its method and path."""
         calls: list[str] = self._control("GET", "calls")
         return calls
 
@@ -132,7 +140,10 @@ class DatabricksEndpoint:
     def _control(self, method: str, what: str, body: object = None) -> Any:
         place = urlsplit(self.address)
         asked = request.Request(
-            f"{place.scheme}://{place.netloc}/_control/{what}", method=method, data=json.dumps(body).encode()
+            f"{place.scheme}://{place.netloc}/_control/{what}",
+            method=method,
+            data=json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}"},
         )
         with request.build_opener(request.ProxyHandler({})).open(asked, timeout=30) as answer:
             return json.load(answer)

@@ -62,6 +62,7 @@ class Session:
     """One session: its own settings, temporary views and current schema; catalog and tables are everybody's."""
 
     spark: SparkSession
+    caller: str
     settings: Mapping[str, str]
     timeout: float | None
     id: uuid.UUID = field(default_factory=uuid.uuid4)
@@ -90,6 +91,7 @@ class Operation:
     def summary(self) -> dict[str, Any]:
         """What the history keeps of it."""
         return {
+            "caller": self.session.caller,
             "sql": self.sql,
             "tags": self.tags,
             "settings": dict(self.session.settings),
@@ -109,12 +111,14 @@ class Engine:
         self.sessions: dict[uuid.UUID, Session] = {}
         self.operations: dict[uuid.UUID, Operation] = {}
         self.history: list[dict[str, Any]] = []
-        self.recorded: list[str] = []
+        self.recorded: list[tuple[str, str]] = []
         self._workers = ThreadPoolExecutor(16)
         self._finishing = threading.Lock()
 
-    def open_session(self, settings: Mapping[str, str], catalog: str | None, schema: str | None) -> Session:
-        """A new session.
+    def open_session(
+        self, caller: str, settings: Mapping[str, str], catalog: str | None = None, schema: str | None = None
+    ) -> Session:
+        """A new session; `caller` is the token that its history is kept under.
 
         Raises:
             SqlError: a setting, the catalog or the schema is unknown.
@@ -127,7 +131,7 @@ class Engine:
             elif name not in OWN_SETTINGS:
                 raise SqlError(f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available.", "42K0I")
         timeout = lowered.get("statement_timeout")
-        session = Session(spark, settings, float(timeout) if timeout else None)
+        session = Session(spark, caller, settings, float(timeout) if timeout else None)
         for statement in (f"SET CATALOG `{catalog}`" if catalog else "", f"USE `{schema}`" if schema else ""):
             if statement:
                 spark.sql(statement)
@@ -195,7 +199,7 @@ class Engine:
     def _execute(self, operation: Operation) -> None:
         sql = operation.sql.strip()
         if RECORDED.match(sql):
-            self.recorded.append(sql)
+            self.recorded.append((operation.session.caller, sql))
             return
         if catalog := USE_CATALOG.match(sql):
             sql = f"SET CATALOG {catalog[1]}"

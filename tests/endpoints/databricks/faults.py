@@ -17,6 +17,7 @@ class Fault:
     Args:
         kind: `drop` the connection after the statement has run; answer with an HTTP `status`; be `slow`; `expire`
             the session before the statement runs; `truncate` the last part of its result; answer with an `error`.
+        caller: whose statements: the token that they come with.
         pattern: for statements that this regular expression is found in.
         times: for how many of them.
         status: of the HTTP answer.
@@ -26,6 +27,7 @@ class Fault:
     """
 
     kind: str
+    caller: str
     pattern: str = ""
     times: int = 1
     status: int = 503
@@ -44,11 +46,12 @@ class Faults:
 
     coming: list[Fault] = field(default_factory=list)
 
-    def take(self, method: str, sql: str = "") -> dict[str, Fault]:
+    def take(self, caller: str, method: str, sql: str = "") -> dict[str, Fault]:
         """The faults that strike this call now, by their kind."""
         struck: dict[str, Fault] = {}
         for fault in list(self.coming):
-            if fault.method == method and fault.kind not in struck and re.search(fault.pattern, sql):
+            fits = fault.caller == caller and fault.method == method and re.search(fault.pattern, sql)
+            if fits and fault.kind not in struck:
                 struck[fault.kind] = fault
                 fault.times -= 1
                 if not fault.times:

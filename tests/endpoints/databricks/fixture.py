@@ -13,6 +13,9 @@ import pytest
 
 from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 
+STARTED: list[DatabricksEndpoint] = []
+"""Kept until this process ends: the others may still need it, and it ends with their common parent."""
+
 
 @pytest.fixture(scope="session")
 def databricks(
@@ -30,15 +33,12 @@ def databricks(
     folder = tmp_path_factory.getbasetemp()
     folder = (folder.parent if beside_others else folder) / "databricks"
     folder.mkdir(exist_ok=True)
-    started = None
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         address = folder / "address"
         if not address.exists():
-            started = DatabricksEndpoint.start(folder, os.getppid() if beside_others else os.getpid())
-            address.write_text(started.address)
-    try:
-        yield started or DatabricksEndpoint(address.read_text())
-    finally:
-        if started and not beside_others:
-            started.stop()
+            STARTED.append(DatabricksEndpoint.start(folder, os.getppid() if beside_others else os.getpid()))
+            address.write_text(STARTED[-1].address)
+    yield DatabricksEndpoint(address.read_text())
+    if STARTED and not beside_others:
+        STARTED.pop().stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +16,8 @@ from tests.endpoints.databricks.faults import Dropped, Fault, Faults, Refused
 from tests.endpoints.databricks.rest_service import RestService
 from tests.endpoints.databricks.thrift_service import ThriftService
 
-TOKEN = "dapi-of-the-tests"
+TOKENS = "dapi-of-the-tests"
+"""What every token begins with that opens the door."""
 CLIENT_ID, CLIENT_SECRET = "principal-of-the-tests", "secret-of-the-tests"
 HTTP_PATH = "/sql/1.0/warehouses/tests"
 
@@ -35,8 +35,7 @@ class Server(ThreadingHTTPServer):
         self.faults = Faults()
         self.thrift = ThriftService(self.engine, self.faults, self.address)
         self.rest = RestService(self.engine, self.address)
-        self.tokens = {TOKEN}
-        self.calls: list[str] = []
+        self.calls: list[tuple[str, str]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,25 +61,27 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
         parts = path.strip("/").split("/")
-        self.server.calls.append(f"{method} {path}")
+        caller = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if parts[0] == "_control":
-            self._json(*self._control(method, parts[1], body))
-        elif parts[0] == "files":
+            self._json(*self._control(caller, method, parts[1], body))
+            return
+        self.server.calls.append((caller, f"{method} {path}"))
+        if parts[0] == "files":
             self._send(200, self.server.thrift.file(parts[1], int(parts[2]), int(parts[3])), "application/octet-stream")
         elif path == "/oidc/v1/token":
             self._json(*self._sign_in())
-        elif self.headers.get("Authorization", "").removeprefix("Bearer ") not in self.server.tokens:
+        elif not caller.startswith(TOKENS):
             self._refuse(403, "Invalid access token.")
         elif path == HTTP_PATH and method == "POST":
-            self._thrift(body)
+            self._thrift(body, caller)
         elif path.startswith("/api/2.0/sql/"):
-            self._json(*self.server.rest.answer(method, parts[2:], json.loads(body) if body else {}))
+            self._json(*self.server.rest.answer(caller, method, parts[2:], json.loads(body) if body else {}))
         else:
             self._refuse(404, "There is no such warehouse.")
 
-    def _thrift(self, body: bytes) -> None:
+    def _thrift(self, body: bytes, caller: str) -> None:
         try:
-            self._send(200, self.server.thrift.answer(body), "application/x-thrift")
+            self._send(200, self.server.thrift.answer(body, caller), "application/x-thrift")
         except Dropped:
             self.close_connection = True
             self.connection.shutdown(2)
@@ -91,26 +92,23 @@ class Handler(BaseHTTPRequestHandler):
         pair = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
         if self.headers.get("Authorization") != f"Basic {pair}":
             return 401, {"error": "invalid_client"}
-        token = f"issued-{uuid.uuid4()}"
-        self.server.tokens.add(token)
-        return 200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600}
+        return 200, {"access_token": f"{TOKENS}-{uuid.uuid4()}", "token_type": "Bearer", "expires_in": 3600}
 
-    def _control(self, method: str, what: str, body: bytes) -> tuple[int, Any]:
+    def _control(self, caller: str, method: str, what: str, body: bytes) -> tuple[int, Any]:
+        """What tests ask and wish for; each caller sees and disturbs its own statements alone."""
         engine, faults = self.server.engine, self.server.faults
         match method, what:
             case "GET", "history":
-                return 200, engine.history
+                return 200, [entry for entry in engine.history if entry["caller"] == caller]
             case "GET", "recorded":
-                return 200, engine.recorded
+                return 200, [sql for token, sql in engine.recorded if token == caller]
             case "GET", "calls":
-                return 200, self.server.calls
-            case "GET", "faults":
-                return 200, [asdict(fault) for fault in faults.coming]
+                return 200, [call for token, call in self.server.calls if token == caller]
             case "POST", "faults":
-                faults.coming.append(Fault(**json.loads(body)))
+                faults.coming.append(Fault(**json.loads(body), caller=caller))
                 return 200, {}
             case "DELETE", "faults":
-                faults.coming.clear()
+                faults.coming = [fault for fault in faults.coming if fault.caller != caller]
                 return 200, {}
         return 404, {"message": f"no {method} {what}"}
 

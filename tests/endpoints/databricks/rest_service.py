@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.errors import PySparkException
 
-from tests.endpoints.databricks.engine import Engine, Operation, Session, SqlError, sql_error
+from tests.endpoints.databricks.engine import Engine, Operation, SqlError, sql_error
 from tests.endpoints.databricks.results import as_text
 
 CHUNK_ROWS = 200_000
@@ -28,13 +28,12 @@ class RestService:
     def __init__(self, engine: Engine, address: str) -> None:
         self._engine = engine
         self._address = address
-        self._session: Session | None = None
 
-    def answer(self, method: str, parts: list[str], body: dict[str, Any]) -> Answer:
-        """Status and content for a request on the path behind `/api/2.0/`."""
+    def answer(self, caller: str, method: str, parts: list[str], body: dict[str, Any]) -> Answer:
+        """Status and content for a request on the path behind `/api/2.0/`; `caller` is the token that it came with."""
         match method, parts:
             case "POST", ["sql", "statements"]:
-                return self._execute(body)
+                return self._execute(caller, body)
             case "GET", ["sql", "statements", name]:
                 return self._known(name, self._statement)
             case "POST", ["sql", "statements", name, "cancel"]:
@@ -51,7 +50,7 @@ class RestService:
         found: Answer = answer(operation)
         return found
 
-    def _execute(self, body: dict[str, Any]) -> Answer:
+    def _execute(self, caller: str, body: dict[str, Any]) -> Answer:
         form: tuple[str, str] = body.get("format", "JSON_ARRAY"), body.get("disposition", "INLINE")
         if form not in {("JSON_ARRAY", "INLINE"), ("ARROW_STREAM", "EXTERNAL_LINKS")}:
             return 400, {
@@ -61,12 +60,11 @@ class RestService:
         if body.get("parameters") or body.get("row_limit"):
             return 400, {"error_code": "INVALID_PARAMETER_VALUE", "message": "this endpoint takes no parameters"}
         try:
-            if body.get("catalog") or body.get("schema") or self._session is None:
-                self._session = self._engine.open_session({}, body.get("catalog"), body.get("schema"))
+            session = self._engine.open_session(caller, {}, body.get("catalog"), body.get("schema"))
         except (PySparkException, SqlError) as error:
             return 400, {"error_code": "BAD_REQUEST", "message": str(sql_error(error))}
         tags = ",".join(f"{tag['key']}:{tag.get('value', '')}" for tag in body.get("query_tags") or [])
-        operation = self._engine.submit(self._session, body["statement"], tags)
+        operation = self._engine.submit(session, body["statement"], tags)
         operation.form = {"arrow": form[1] == "EXTERNAL_LINKS", "lz4": body.get("result_compression") == "LZ4_FRAME"}
         operation.done.wait(float(body.get("wait_timeout", "10s").rstrip("s")))
         return self._statement(operation)

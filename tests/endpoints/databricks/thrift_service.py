@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -60,14 +61,16 @@ class ThriftService:
         self._faults = faults
         self._address = address
         self._processor = TCLIService.Processor(self)
+        self._calling = threading.local()
 
-    def answer(self, body: bytes) -> bytes:
-        """The answer to one request.
+    def answer(self, body: bytes, caller: str) -> bytes:
+        """The answer to one request; `caller` is the token that it came with.
 
         Raises:
             Dropped: there is to be none.
             Refused: an HTTP status is to be the answer.
         """
+        self._calling.token = caller
         asked, answered = TMemoryBuffer(body), TMemoryBuffer()
         limits = {"string_length_limit": None, "container_length_limit": None}
         self._processor.process(TBinaryProtocol(asked, **limits), TBinaryProtocol(answered))
@@ -75,12 +78,15 @@ class ThriftService:
         return answer
 
     def OpenSession(self, req: Any) -> Any:
-        if refused := self._faults.take("OpenSession"):
+        if refused := self._faults.take(self._calling.token, "OpenSession"):
             raise Refused(refused["status"].status, refused["status"].message)
         place = req.initialNamespace
         try:
             session = self._engine.open_session(
-                req.configuration or {}, place and place.catalogName, place and place.schemaName
+                self._calling.token,
+                req.configuration or {},
+                place and place.catalogName,
+                place and place.schemaName,
             )
         except (PySparkException, Py4JJavaError, SqlError) as error:
             return ttypes.TOpenSessionResp(status=_failed(sql_error(error)), serverProtocolVersion=VERSION)
@@ -101,7 +107,7 @@ class ThriftService:
         return ttypes.TCloseSessionResp(status=FINE)
 
     def ExecuteStatement(self, req: Any) -> Any:
-        struck = self._faults.take("ExecuteStatement", req.statement)
+        struck = self._faults.take(self._calling.token, "ExecuteStatement", req.statement)
         session_id = _id(req.sessionHandle.sessionId)
         if "expire" in struck:
             self._engine.close_session(session_id)
@@ -154,7 +160,7 @@ class ThriftService:
         operation = self._engine.operations.get(_id(req.operationHandle.operationId))
         if operation is None or operation.state != "FINISHED":
             return ttypes.TFetchResultsResp(status=_unknown("OperationHandle", _id(req.operationHandle.operationId)))
-        struck = self._faults.take("FetchResults", operation.sql)
+        struck = self._faults.take(self._calling.token, "FetchResults", operation.sql)
         response = self._part(operation, req.maxRows, req.maxBytes)
         response.resultSetMetadata = _metadata(operation)
         if "drop" in struck:
