@@ -133,7 +133,7 @@ def _item(container: exp.Expr, place: exp.Expr) -> exp.Expr:
 def _get(node: exp.Expr, _: Context) -> exp.Expr:
     place = node.expression
     if isinstance(place, exp.Literal) and place.is_string:
-        return call(MEMBER, cast(node.this, "VARIANT"), place.this.upper())
+        return call(MEMBER, cast(node.this, "VARIANT"), place.this)
     return _item(node.this, place)
 
 
@@ -185,7 +185,7 @@ def _object(node: exp.Expr, _: Context) -> exp.Expr:
 
 
 def _field(key: exp.Expr, value: exp.Expr) -> exp.Expr:
-    return exp.PropertyEQ(this=exp.to_identifier(key.name.upper(), quoted=True), expression=value)
+    return exp.PropertyEQ(this=exp.to_identifier(key.name, quoted=True), expression=value)
 
 
 def pairwise_of(items: list[exp.Expr]) -> list[tuple[exp.Expr, exp.Expr]]:

@@ -30,8 +30,10 @@ def exact(identifier: exp.Identifier) -> str:
 
 
 def store_all(tree: exp.Expr) -> None:
-    """Replace every identifier by the one that DuckDB keeps."""
+    """Replace every identifier by the one that DuckDB keeps; an object's keys are texts, and stay."""
     for identifier in tree.find_all(exp.Identifier):
+        if isinstance(identifier.parent, exp.PropertyEQ):
+            continue
         identifier.set("this", stored(exact(identifier)))
         identifier.set("quoted", True)
 
