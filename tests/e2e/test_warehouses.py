@@ -1,0 +1,108 @@
+"""A project on Snowflake, through the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from connectors.snowflake import connect as connect_snowflake
+from controlplane.ports import Statement, Warehouse
+from tests.endpoints.snowflake import SnowflakeEndpoint
+
+DEFINITIONS = """
+from controlplane import Aggregate, Attribute, BatchSource, Entity, FeatureService, batch_feature_view, expect
+
+shopper = Entity("shopper", keys={"shopper_id": "int64"}, owner="team@example.com")
+orders = BatchSource(
+    "orders", table="raw.orders", timestamp="ordered_at", expectations=[expect.not_null("shopper_id")]
+)
+
+
+@batch_feature_view(
+    entities=[shopper],
+    sources=[orders],
+    schedule="1h",
+    start="2024-01-01",
+    owner="team@example.com",
+    features=[
+        Aggregate("sum", "price", windows=["1h", "1d"]),
+        Aggregate("last_n", "item", n=3, windows=["1d"]),
+        Attribute("item", "string"),
+    ],
+)
+def purchases(orders):
+    return f"select shopper_id, ordered_at, price, item from {orders}"
+
+
+basket = FeatureService("basket", features=[purchases], owner="team@example.com")
+"""
+ORDERS = (
+    (1, "2024-01-01 00:10:00", 2.5, "tea"),
+    (1, "2024-01-01 05:10:00", 4.5, "cup"),
+    (2, "2024-01-02 05:10:00", 1.5, "jam"),
+)
+RIGHT = [
+    (1, 1, 1, 2.5, 2.5, ["tea"], "tea"),
+    (1, 1, 2, None, 2.5, ["tea"], "tea"),
+    (1, 1, 6, 4.5, 7.0, ["tea", "cup"], "cup"),
+    (1, 1, 7, None, 7.0, ["tea", "cup"], "cup"),
+    (1, 2, 1, None, 4.5, ["cup"], "cup"),
+    (1, 2, 6, None, None, [], "cup"),
+    (2, 2, 6, 1.5, 1.5, ["jam"], "jam"),
+    (2, 2, 7, None, 1.5, ["jam"], "jam"),
+]
+"""Shopper, day and hour of January 2024 since when it holds, the features."""
+
+
+def plane(folder: Path, secret: str, *arguments: str) -> str:
+    """Run `plane` in the project; what it prints."""
+    command = [str(Path(sys.executable).with_name("plane")), *arguments]
+    ran = subprocess.run(
+        command, cwd=folder, env=os.environ | {"SECRET": secret}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert secret not in ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, warehouse: Warehouse) -> None:
+    """Orders in the warehouse, a project beside it, and the features that come of both."""
+    columns = "shopper_id BIGINT, ordered_at TIMESTAMP_NTZ, price FLOAT, item VARCHAR"
+    rows = ", ".join(f"({s}, CAST('{at}' AS TIMESTAMP_NTZ), {price}, '{item}')" for s, at, price, item in ORDERS)
+    for sql in (
+        "CREATE SCHEMA raw",
+        f"CREATE TABLE raw.orders ({columns})",
+        f"INSERT INTO raw.orders VALUES {rows}",
+    ):
+        warehouse.execute([Statement("what the team has", sql)])
+    listed = ", ".join(f'{name} = "{value}"' for name, value in options.items() if isinstance(value, str))
+    listed += "".join(f", {name} = {value}" for name, value in options.items() if isinstance(value, int))
+    (folder / "plane.toml").write_text(
+        f'[project]\nname = "shop"\ndialect = "{kind}"\n\n[environments.local]\nnow = "2024-01-03T00:00:00Z"\n'
+        f'warehouse = {{ kind = "{kind}", {listed} }}\n'
+    )
+    (folder / "features").mkdir()
+    (folder / "features" / "purchases.py").write_text(DEFINITIONS)
+    assert "48 intervals" in plane(folder, secret, "plan")
+    plane(folder, secret, "deploy", "--yes")
+    plane(folder, secret, "run")
+    assert "No changes" in plane(folder, secret, "plan")
+    found = [row for batch in warehouse.fetch("SELECT * FROM features.purchases") for row in batch.to_pylist()]
+    names = ("price_sum_1h", "price_sum_1d", "item_last_3_1d", "item")
+    since = {datetime(2024, 1, day, hour): (day, hour) for _, day, hour, *_ in RIGHT}  # noqa: DTZ001 - in UTC
+    told = [(row["shopper_id"], *since[row["valid_from"]], *(row[name] for name in names)) for row in found]
+    assert sorted(told, key=lambda row: row[:3]) == RIGHT
+
+
+def test_snowflake(tmp_path):
+    with SnowflakeEndpoint() as endpoint:
+        options = endpoint.options()
+        warehouse = connect_snowflake(**options)
+        journey(tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse)
+        assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
+        warehouse.close()
