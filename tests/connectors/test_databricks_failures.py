@@ -15,7 +15,7 @@ from controlplane.errors import PermanentError, PlaneError, SettingsError, Trans
 from controlplane.ports import Statement
 from tests.endpoints.databricks.client import CLIENT_ID, CLIENT_SECRET, DatabricksEndpoint, own_schema
 
-ENDLESS = "SELECT sum(hash(id)) AS total FROM range(1000000000000)"
+ENDLESS = "SELECT sum(hash(id)) AS total FROM range(200000000)"
 MANY_ROWS = "SELECT id FROM range(300000)"
 """Enough for files behind links."""
 SEVERAL_PARTS = "SELECT id % 2 = 0 AS even FROM range(200000)"
