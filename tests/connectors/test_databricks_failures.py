@@ -15,7 +15,7 @@ from controlplane.errors import PermanentError, PlaneError, SettingsError, Trans
 from controlplane.ports import Statement
 from tests.endpoints.databricks.client import CLIENT_ID, CLIENT_SECRET, DatabricksEndpoint, own_schema
 
-ENDLESS = "SELECT sum(hash(id)) AS total FROM range(200000000)"
+ENDLESS = "SELECT sum(hash(id)) AS total FROM range(20000000)"
 MANY_ROWS = "SELECT id FROM range(300000)"
 """Enough for files behind links."""
 SEVERAL_PARTS = "SELECT id % 2 = 0 AS even FROM range(200000)"
@@ -155,7 +155,7 @@ def test_a_warehouse_that_is_busy_for_a_moment(warehouse, endpoint):
     endpoint.fault("status", pattern="busy", status=503)
     started = time.monotonic()
     assert rows(warehouse, "SELECT 'busy' AS x") == [{"x": "busy"}]
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 40  # the driver's own longest wait is a minute
 
 
 @pytest.mark.parametrize("status", [500, 502])

@@ -169,7 +169,8 @@ class Engine:
             seconds = operation.session.timeout
             text = "Query execution was cancelled due to exceeding the timeout"
             operation.error = SqlError(f"[QUERY_EXECUTION_TIMEOUT_EXCEEDED] {text} ({seconds:g}s).", "57KD0")
-        self.spark.sparkContext.cancelJobGroup(str(operation.id))
+        # Future jobs too: the statement may not have come to its first one yet.
+        self.spark.sparkContext._jsc.sc().cancelJobGroupAndFutureJobs(str(operation.id))
         self._finish(operation)
 
     def _finish(self, operation: Operation) -> None:

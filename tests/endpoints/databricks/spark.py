@@ -17,7 +17,8 @@ SETTINGS = {
     "spark.sql.legacy.createHiveTableByDefault": "false",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
-    # For two cores and a few rows: few tasks, no code to generate and compile, no statistics, no shell commands.
+    # For two cores and a few rows: few tasks, no code to generate and compile, no statistics, no shell commands;
+    # and no checkpoint at every tenth commit, which takes seconds.
     "spark.default.parallelism": "2",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -25,6 +26,7 @@ SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.maxPlanStringLength": "200",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.databricks.delta.properties.defaults.checkpointInterval": "100",
     "spark.databricks.delta.stats.collect": "false",
     "spark.databricks.delta.writeChecksumFile.enabled": "false",
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
