@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
+from controlplane.codec.arrow import arrow_type
+
 # The driver's numbers of types, in order.
 _TYPE_CODES = (
     "NUMBER", "FLOAT", "VARCHAR", "DATE", "TIMESTAMP_NTZ", "VARIANT", "TIMESTAMP_LTZ", "TIMESTAMP_TZ", "TIMESTAMP_NTZ",
@@ -30,15 +32,6 @@ _CANONICAL = {
     "TIMESTAMP_NTZ": "timestamp",
     "TIMESTAMP_LTZ": "timestamp",
     "TIMESTAMP_TZ": "timestamp",
-}
-_ARROW = {
-    "bool": pa.bool_(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "string": pa.string(),
-    "binary": pa.binary(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
 }
 _JSON_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|undefined')
 
@@ -96,16 +89,6 @@ def _in_words(column: Described) -> str:
     if kind == "ARRAY" and column.fields:
         return f"ARRAY({_in_words(column.fields[0])})"
     return kind
-
-
-def arrow_type(kind: str) -> pa.DataType | None:
-    """The Arrow type of a canonical type; None of one in Snowflake's words."""
-    if kind.startswith("array<"):
-        return pa.list_(arrow_type(kind[6:-1]))
-    if kind.startswith("decimal("):
-        precision, scale = kind[8:-1].split(",")
-        return pa.decimal128(int(precision), int(scale))
-    return _ARROW.get(kind)
 
 
 def normalised(table: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Table:

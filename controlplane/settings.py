@@ -24,7 +24,7 @@ from controlplane.types import parse_instant
 
 FILE = "plane.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET = re.compile(r"password|passphrase|token|secret|private_key|api_key", re.IGNORECASE)
+_SECRET = re.compile(r"(password|passphrase|token|secret|private_key|api_key)(?!\w*_(file|path|url)$)", re.IGNORECASE)
 T = TypeVar("T", bound=msgspec.Struct)
 
 

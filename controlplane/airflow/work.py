@@ -40,7 +40,8 @@ class Run:
     def __init__(self, program: str, context: Context) -> None:
         self.program = programs.from_json(Path(program).read_text(encoding="utf-8"))
         self.interval: Interval = interval_of(self.program, _request(context))
-        self.variables: RunVariables = run_variables(self.program, self.interval, context["run_id"])
+        self._run_id: str = context["run_id"]
+        self.variables: RunVariables = run_variables(self.program, self.interval, self._run_id)
         self._partitioned = bool(context.get("partition_key"))
 
     def waits_until(self) -> datetime | None:
@@ -63,7 +64,7 @@ class Run:
 
     def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
         """See `runtime.tasks.publish`; the publication's version and the new frontier as plain data."""
-        head = tasks.publish(self.program, warehouse, sql)
+        head = tasks.publish(self.program, warehouse, sql, self._run_id)
         return {"version": head.version, "frontier": head.frontier.isoformat()}
 
     def unstage(self, warehouse: Warehouse, sql: str) -> None:

@@ -9,26 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from controlplane.codec.arrow import arrow_type
 from controlplane.codec.keys import key_text, row_key
 from controlplane.codec.layout import Layout
 from controlplane.codec.values import features, stamp, value_head
 from controlplane.errors import PermanentError
 from controlplane.ports import Record
-from controlplane.types import EPOCH, MICROSECOND, decimal_scale, is_decimal
+from controlplane.types import EPOCH, MICROSECOND, is_decimal
 
 TOMBSTONE = timedelta(days=7)
 """How long a tombstone stays: longer than any writer may lag behind."""
 _MILLISECOND = timedelta(milliseconds=1)
 
-_ARROW = {
-    "bool": pa.bool_(),
-    "int64": pa.int64(),
-    "float64": pa.float64(),
-    "string": pa.string(),
-    "binary": pa.binary(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us"),
-}
 _YEARS = {  # what a reader's own types can hold, as days and microseconds since the epoch
     "date": (-719_162, 2_932_896),
     "timestamp": (-62_135_596_800_000_000, 253_402_300_799_999_999),
@@ -98,19 +90,11 @@ def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
         raise PermanentError(f"the rows to write online have no one column {name!r}")
     column = batch.column(index)
     try:
-        typed = column.cast(_arrow(kind))
+        typed = column.cast(arrow_type(kind))
     except pa.ArrowException as error:
         raise PermanentError(f"column {name!r} ({column.type}) can't be written online as {kind}: {error}") from None
     _check_years(typed, name, kind)
     return typed
-
-
-def _arrow(kind: str) -> pa.DataType:
-    if kind.startswith("array<"):
-        return pa.list_(_arrow(_item(kind)))
-    if is_decimal(kind):
-        return pa.decimal128(int(kind.removeprefix("decimal(").split(",", maxsplit=1)[0]), decimal_scale(kind))
-    return _ARROW[kind]
 
 
 def _plain(arrow: pa.DataType) -> pa.DataType:

@@ -33,7 +33,7 @@ class Tables:
         self.head = f"{self.control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}"
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
-        self.run_id = d.text("{{ plane.run_id }}")
+        self.run_id = d.open_text("plane.run_id")
         self.door = qualified(d, manifest.schema, naming.door(view.name))
         for part in naming.PARTS:
             setattr(self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part)))

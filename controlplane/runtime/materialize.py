@@ -88,7 +88,8 @@ def materialize(
         interval: whole intervals of the view's schedule.
         on_step: told the name of each step before it begins.
     """
-    variables = run_variables(program, interval, f"run:{interval}")
+    run_id = f"run:{interval}"
+    variables = run_variables(program, interval, run_id)
     filled = {name: fill(sql[name], variables) for name in ("stage", "check", "publish", "unstage")}
     tasks.check_upstream(program, warehouse, interval.end)
     try:
@@ -97,7 +98,7 @@ def materialize(
         on_step("check")
         counts = tasks.check(program, warehouse, filled["check"])
         on_step("publish")
-        head = tasks.publish(program, warehouse, filled["publish"])
+        head = tasks.publish(program, warehouse, filled["publish"], run_id)
     finally:
         on_step("unstage")
         tasks.unstage(program, warehouse, filled["unstage"])

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from controlplane import eviction, ledger, naming
 from controlplane.errors import CheckFailed, PermanentError, TransientError
 from controlplane.ports import OnlineStore, Record, Warehouse
+from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
 from controlplane.types import format_instant
@@ -124,10 +125,23 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
     return counts
 
 
-def publish(program: Program, warehouse: Warehouse, sql: str) -> ledger.Head:
-    """Replace the interval in tiles, history, newest rows and ledger, all in one transaction; return the new head."""
+def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> ledger.Head:
+    """Replace the interval in tiles, history, newest rows and ledger, and return the new head.
+
+    All of it takes effect together; where the warehouse has no transactions, one statement after the other, and a run
+    that was stopped in between is mended when it is run again.
+
+    Raises:
+        TransientError: another run took the head meanwhile, so that not all of this one was written.
+    """
     warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
-    return ledger.head(warehouse, program.head)
+    head = ledger.head(warehouse, program.head)
+    if not dialect(warehouse.dialect).transactional and head.run_id != run_id:
+        raise TransientError(
+            f"feature view {program.view!r}: run {head.run_id} took over before this one was done",
+            hint="run it again; let one run of a view go on at a time",
+        )
+    return head
 
 
 def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:

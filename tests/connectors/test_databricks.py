@@ -15,26 +15,10 @@ from connectors.databricks import connect
 from connectors.databricks.warehouse import DatabricksWarehouse
 from controlplane.errors import PermanentError
 from controlplane.ports import Statement
+from tests.connectors.databricks_rig import endpoint, opened, warehouse
 from tests.endpoints.databricks.client import DatabricksEndpoint, own_schema
 
-
-@pytest.fixture
-def endpoint(databricks: DatabricksEndpoint) -> Iterator[DatabricksEndpoint]:
-    """The shared endpoint, with which nothing is wrong before and after a test."""
-    yield databricks
-    databricks.forget_faults()
-
-
-@pytest.fixture(scope="module")
-def opened(databricks: DatabricksEndpoint) -> Iterator[DatabricksWarehouse]:
-    warehouse = connect(**databricks.options())
-    yield warehouse
-    warehouse.close()
-
-
-@pytest.fixture
-def warehouse(endpoint: DatabricksEndpoint, opened: DatabricksWarehouse) -> DatabricksWarehouse:
-    return opened
+__all__ = ["endpoint", "opened", "warehouse"]
 
 
 @pytest.fixture(scope="module")

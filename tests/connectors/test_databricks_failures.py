@@ -13,6 +13,7 @@ from connectors.databricks import connect
 from connectors.databricks.warehouse import DatabricksWarehouse
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.ports import Statement
+from tests.connectors.databricks_rig import endpoint, opened, warehouse
 from tests.endpoints.databricks.client import CLIENT_ID, CLIENT_SECRET, DatabricksEndpoint, own_schema
 
 ENDLESS = "SELECT sum(hash(id)) AS total FROM range(20000000)"
@@ -21,24 +22,7 @@ MANY_ROWS = "SELECT id FROM range(300000)"
 SEVERAL_PARTS = "SELECT id % 2 = 0 AS even FROM range(200000)"
 """Small enough to come inline, in several answers."""
 
-
-@pytest.fixture
-def endpoint(databricks: DatabricksEndpoint) -> Iterator[DatabricksEndpoint]:
-    """The shared endpoint, with which nothing is wrong before and after a test."""
-    yield databricks
-    databricks.forget_faults()
-
-
-@pytest.fixture(scope="module")
-def opened(databricks: DatabricksEndpoint) -> Iterator[DatabricksWarehouse]:
-    warehouse = connect(**databricks.options())
-    yield warehouse
-    warehouse.close()
-
-
-@pytest.fixture
-def warehouse(endpoint: DatabricksEndpoint, opened: DatabricksWarehouse) -> DatabricksWarehouse:
-    return opened
+__all__ = ["endpoint", "opened", "warehouse"]
 
 
 @pytest.fixture(scope="module")

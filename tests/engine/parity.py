@@ -88,6 +88,16 @@ def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 
     return found
 
 
+def content(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
+    """What a view's tables say, whenever it was written."""
+    found = {}
+    for part in ("tiles", "history", "latest"):
+        rows = [row for row in rig.table(part) if not row.get("is_deleted")]
+        told = (tuple(value for name, value in row.items() if name not in _OF_THE_RUN) for row in rows)
+        found[part] = sorted(told, key=repr)
+    return found
+
+
 def _keys(case: cases.Case) -> list[tuple[Any, ...]]:
     return list(dict.fromkeys(tuple(row[key] for key in case.view.keys) for row in case.rows))
 

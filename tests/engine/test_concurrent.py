@@ -39,7 +39,7 @@ def test_two_writers_leave_one_copy(spans: Sequence[Interval], round_: int, tmp_
         meet.wait()
         for _ in range(1000):
             try:
-                tasks.publish(rig.program, warehouse, filled["publish"])
+                tasks.publish(rig.program, warehouse, filled["publish"], f"run {number}")
             except TransientError:
                 time.sleep(0.01)
                 continue
@@ -69,10 +69,10 @@ def test_the_second_writer_is_told_to_try_again(tmp_path: Path) -> None:
         tasks.stage(rig.program, second, texts[1]["stage"])
         first.execute([Statement("begin", "BEGIN"), *split(texts[0]["publish"])])
         with pytest.raises(TransientError, match="take the head"):
-            tasks.publish(rig.program, second, texts[1]["publish"])
+            tasks.publish(rig.program, second, texts[1]["publish"], "two")
         assert rig.table("history") == []
         first.execute([Statement("commit", "COMMIT")])
-        tasks.publish(rig.program, second, texts[1]["publish"])
+        tasks.publish(rig.program, second, texts[1]["publish"], "two")
         alone.materialize(START, START + 2 * DAY)
         for part in ("tiles", "history", "latest"):
             assert content(rig, part) == content(alone, part)

@@ -113,6 +113,18 @@ def test_each_problem_is_told_with_its_line(tmp_path, pairs, told):
     assert all(any(line.startswith(start) for line in found) for start in told), found
 
 
+@pytest.mark.parametrize("key", ["private_key_file", "token_file_path", "oauth_token_request_url"])
+def test_where_a_secret_lies_is_none(tmp_path, key):
+    changed(tmp_path, ('kind = "redis"', f'{key} = "somewhere"'))
+    assert (settings.load(tmp_path, "local").online or {})[key] == "somewhere"
+
+
+@pytest.mark.parametrize("key", ["private_key", "private_key_passphrase", "token", "oauth_client_secret", "file_token"])
+def test_a_secret_is_one_whatever_stands_before_it(tmp_path, key):
+    changed(tmp_path, ('kind = "redis"', f'{key} = "{CANARY}"'))
+    assert complaint(tmp_path, "local")[0].startswith(f"7: environments.local.online.{key} holds a secret")
+
+
 def test_all_problems_are_told_at_once(tmp_path):
     changed(tmp_path, ('"shop"', '"my shop"'), ("now =", "then ="), ('kind = "duckdb", ', ""), (":6379", ":${PORT}"))
     assert [line.partition(":")[0] for line in complaint(tmp_path, "local")] == ["2", "5", "6", "7"]

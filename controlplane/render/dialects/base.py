@@ -28,8 +28,8 @@ class Dialect(ABC):
         framed: whether windows are frames over a key's line of time (else each moment is paired with its tiles), tiles
             are rolled up, and a publication touches no more than its keys' history (`sql/publish.sql.j2`; else
             `sql/merge.sql.j2`).
-        as_of_join: the form of an as-of join: `asof` (DuckDB), `match` (Snowflake), `window` (none: the newest row is
-            carried along a key's line of time).
+        matches: whether an as-of join has a MATCH_CONDITION; else, where windows are not `framed`, the newest row is
+            carried along a key's line of time.
         passing: stands before TABLE for one that lives as long as a run.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
     """
@@ -39,7 +39,7 @@ class Dialect(ABC):
     types: Mapping[str, str]
     transactional: bool = True
     framed: bool = False
-    as_of_join: str
+    matches: bool = False
     passing: str = ""
     apart: str = ""
 
@@ -52,6 +52,10 @@ class Dialect(ABC):
         """An identifier that a run decides, as a place that is still open, and what follows it."""
         mark = self.quote_mark
         return f"{mark}{{{{ {variable} }}}}{suffix}{mark}"
+
+    def open_text(self, variable: str) -> str:
+        """A string literal that a run decides; quotes in it are doubled already."""
+        return f"'{{{{ {variable} }}}}'"
 
     def text(self, value: str) -> str:
         """A string literal."""
@@ -249,10 +253,10 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def exploded(self, relation: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
         """A query: a row for each item of a column of lists of structures, with `columns` and the structure's fields.
 
-        `relation` is what follows FROM, and what it has is `t`; `fields` maps a field to the type's own name.
+        `where` is a condition on the table's rows `t`; `fields` maps a field to the type's own name.
         """
 
     # Percentile sketches: how often each bucket occurs. Most warehouses can't count into a map in an aggregate: there a

@@ -27,8 +27,11 @@ class Databricks(Dialect):
         "timestamp": "TIMESTAMP",
     }
     transactional = False
-    as_of_join = "window"
     apart = " PARTITIONED BY (feature_view)"
+
+    def open_text(self, variable: str) -> str:
+        """See `Dialect.open_text`."""
+        return super().open_text(rf"""{variable} | replace('\\', '\\\\') | replace("''", "\\'")""")
 
     def text(self, value: str) -> str:
         """See `Dialect.text`: a backslash begins an escape."""
@@ -155,11 +158,11 @@ class Databricks(Dialect):
         nothing = f"CAST(NULL AS {self.struct_type(fields)})"
         return f"reduce({items}, {nothing}, (a, b) -> CASE WHEN a IS NULL THEN b ELSE {step} END)"
 
-    def exploded(self, relation: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
         """See `Dialect.exploded`."""
         kept = ", ".join([*columns, *(f"part.{self.quote(name)}" for name in fields)])
         moved = ", ".join([*(f"t.{name}" for name in columns), f"explode(t.{column}) AS part"])
-        return f"SELECT {kept} FROM (SELECT {moved} FROM {relation}) AS unnested"
+        return f"SELECT {kept} FROM (SELECT {moved} FROM {table} AS t WHERE {where}) AS unnested"
 
     def hash64(self, x: str, canonical: str) -> str:
         """See `Dialect.hash64`."""

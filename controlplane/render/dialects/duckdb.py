@@ -24,7 +24,6 @@ class DuckDB(Dialect):
         "timestamp": "TIMESTAMP",
     }
     framed = True
-    as_of_join = "asof"
 
     def commented_view(self, view: str, comment: str) -> str:
         """See `Dialect.commented_view`: the comment is a statement of its own."""
@@ -153,11 +152,11 @@ class DuckDB(Dialect):
         """See `Dialect.fold`."""
         return f"list_reduce({items}, lambda a, b: {step})"
 
-    def exploded(self, relation: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
         """See `Dialect.exploded`."""
         kept = ", ".join([*columns, *(f"part.{self.quote(name)}" for name in fields)])
         moved = ", ".join([*(f"t.{name}" for name in columns), f"unnest(t.{column}) AS part"])
-        return f"SELECT {kept} FROM (SELECT {moved} FROM {relation}) AS unnested"
+        return f"SELECT {kept} FROM (SELECT {moved} FROM {table} AS t WHERE {where}) AS unnested"
 
     def buckets_type(self) -> str:
         """See `Dialect.buckets_type`."""

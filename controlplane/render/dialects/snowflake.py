@@ -26,7 +26,7 @@ class Snowflake(Dialect):
         "date": "DATE",
         "timestamp": "TIMESTAMP_NTZ(6)",
     }
-    as_of_join = "match"
+    matches = True
     passing = "TRANSIENT "
 
     def quote(self, identifier: str) -> str:
@@ -36,6 +36,10 @@ class Snowflake(Dialect):
     def open_name(self, variable: str, suffix: str = "") -> str:
         """See `Dialect.open_name`."""
         return super().open_name(f"{variable} | upper", suffix.upper())
+
+    def open_text(self, variable: str) -> str:
+        """See `Dialect.open_text`."""
+        return super().open_text(rf"{variable} | replace('\\', '\\\\')")
 
     def text(self, value: str) -> str:
         """See `Dialect.text`: a backslash begins an escape."""
@@ -175,12 +179,11 @@ class Snowflake(Dialect):
         """See `Dialect.fold`."""
         return f"REDUCE({items}, CAST(NULL AS OBJECT), (a, b) -> CASE WHEN a IS NULL THEN b ELSE {step} END)"
 
-    def exploded(self, relation: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
         """See `Dialect.exploded`."""
         parts = [f"{self.member('part.value', name, kind)} AS {self.quote(name)}" for name, kind in fields.items()]
         kept = ", ".join([*(f"t.{name}" for name in columns), *parts])
-        head, where, condition = relation.partition(" WHERE ")
-        return f"SELECT {kept} FROM {head}, LATERAL FLATTEN(INPUT => t.{column}) AS part{where}{condition}"
+        return f"SELECT {kept} FROM {table} AS t, LATERAL FLATTEN(INPUT => t.{column}) AS part WHERE {where}"
 
     def hash64(self, x: str, canonical: str) -> str:
         """See `Dialect.hash64`."""

@@ -1,0 +1,26 @@
+"""The Arrow type that stands for each canonical one, wherever rows pass."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from controlplane.types import decimal_scale, is_decimal
+
+_PLAIN = {
+    "bool": pa.bool_(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "string": pa.string(),
+    "binary": pa.binary(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us"),
+}
+
+
+def arrow_type(kind: str) -> pa.DataType | None:
+    """The Arrow type of a canonical type; None of a text that is none."""
+    if kind.startswith("array<"):
+        return pa.list_(arrow_type(kind.removeprefix("array<")[:-1]))
+    if is_decimal(kind):
+        return pa.decimal128(int(kind.removeprefix("decimal(").split(",", maxsplit=1)[0]), decimal_scale(kind))
+    return _PLAIN.get(kind)
