@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -27,6 +28,8 @@ _PROC = Path("/proc")
 _BOOT = _PROC / "sys/kernel/random/boot_id"
 _POLL = 0.05
 _ORPHAN_SECONDS = 3.0
+_PORTS = range(20_000, 32_768)
+_TRIES = 200
 
 
 @dataclass(frozen=True)
@@ -172,13 +175,23 @@ def port_is_free(port: int) -> bool:
 
 
 def choose_port(preferred: object = None) -> int:
-    """`preferred`, if it is a port that is free, else some free loopback port."""
+    """`preferred`, if it is a port that is free, else some free loopback port.
+
+    It is below those that Linux, macOS and Windows lend to outgoing connections: one of them could be lent away
+    while its server is down.
+
+    Raises:
+        PlaneError: none was found free.
+    """
     if isinstance(preferred, int) and port_is_free(preferred):
         return preferred
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    for port in random.sample(_PORTS, _TRIES):
+        if port_is_free(port):
+            return port
+    raise PlaneError(
+        f"no free port was found among {_TRIES} of {_PORTS.start} to {_PORTS.stop - 1} on {HOST}",
+        hint="stop what listens there",
+    )
 
 
 def tail(log: Path, lines: int = 20) -> str:

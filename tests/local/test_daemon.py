@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -151,3 +152,8 @@ def test_a_port_is_kept_while_it_is_free(tmp_path):
     assert choose_port(port) != port
     stop([daemon], grace=5)
     assert port_is_free(port)
+
+
+def test_a_port_is_none_that_an_outgoing_connection_is_lent():
+    with socket.create_server(("127.0.0.1", 0)) as lent:  # the system chooses from the same range as for connections
+        assert lent.getsockname()[1] > choose_port()
