@@ -18,9 +18,9 @@ SEED = 4
 
 def test_random_cases_on_snowflake():
     with opened("snowflake") as warehouse:
-        found = [play(SEED * SEEDS + number, warehouse) for number in range(8)]
+        found = [play(SEED * SEEDS + number, warehouse) for number in range(5)]
     assert [difference for one in found for difference in one.differing] == []
-    assert sum(one.rows for one in found) > 1000
+    assert sum(one.rows for one in found) > 500
 
 
 def test_a_mistake_is_noticed():
@@ -28,7 +28,7 @@ def test_a_mistake_is_noticed():
         return [statement._replace(sql=statement.sql.replace("moment <= head.frontier", "moment < head.frontier"))]
 
     with opened("snowflake") as warehouse:
-        found = [play(SEED * SEEDS + number, Meddled(warehouse, without_the_newest)) for number in range(3)]
+        found = [play(SEED * SEEDS + number, Meddled(warehouse, without_the_newest)) for number in range(2)]
     assert sum(len(one.differing) for one in found) > 10
 
 
