@@ -175,7 +175,7 @@ class Project:
                 f"the project's SQL is {self.environment.dialect}, but environment {self.environment.name!r} is on "
                 f"{warehouse.dialect}",
                 where=Location(settings.FILE),
-                hint="set [project] dialect to the warehouse's own",
+                hint="set `dialect`, of [project] or of the environment alone, to the warehouse's own",
             )
         return warehouse
 

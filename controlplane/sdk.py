@@ -11,14 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from controlplane import checkup, ledger, naming, verification
 from controlplane import deploy as deploying
-from controlplane import ledger, naming, verification
 from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
 from controlplane.local import airflow, valkey
 from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.partitions import partition_keys, run_partitions
-from controlplane.monitor import doctor
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
 from controlplane.plan.forecast import covered_by
@@ -55,6 +54,7 @@ class ControlPlane:
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
         self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).url)
+        self._beside: ControlPlane | None = None
 
     def __enter__(self) -> ControlPlane:
         return self
@@ -238,6 +238,33 @@ class ControlPlane:
             on_progress=on_progress,
         )
 
+    def verify_against(
+        self, environment: str, views: Sequence[str] = (), *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> verification.Comparison:
+        """Compare the tables with those of another environment of the project, row by row; see `verification.compare`.
+
+        Args:
+            environment: the name of the other one, as in plane.toml.
+            views: names of feature views; all of both unless given.
+            on_progress: told how far it is, in rows.
+
+        Raises:
+            PlaneError: there is no other environment of that name, or it can't be read.
+        """
+        if environment == self.name:
+            text = f"environment {environment!r} can't be compared with itself"
+            raise PlaneError(text, hint="name another one of plane.toml, or choose this one's opposite with --env")
+        with ControlPlane(self.project.root, environment) as other:
+            self._beside = other
+            ours, theirs = (verification.Side(p.name, p.deployed()[1], p.project.warehouse) for p in (self, other))
+            return verification.compare(ours, theirs, views, on_progress=on_progress)
+
+    def cancel(self) -> None:
+        """Stop what the warehouses do now; safe to call from another thread."""
+        for one in (self, self._beside):
+            if one is not None:
+                one.project.cancel()
+
     def reader(self, service: str) -> OnlineReader:
         """A reader of one feature service, which opens the online store and nothing else.
 
@@ -356,36 +383,4 @@ class ControlPlane:
 
     def doctor(self) -> list[Finding]:
         """Check everything that the project stands on."""
-        project = self.project
-
-        def compiled() -> list[Finding]:
-            manifest = project.compile()
-            return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
-
-        def released() -> list[Finding]:
-            current = project.deployed()
-            if current is None:
-                return doctor.release_findings(None, "")
-            damage = deploying.release_damage(project.environment.releases, current.release)
-            return doctor.release_findings(current.release, damage)
-
-        def orchestrated() -> list[Finding]:
-            server = airflow.find(project.environment.airflow_home)
-            if server is None:
-                return [Finding("airflow", doctor.OK, "the embedded one does not run")]
-            client, manifest = AirflowClient(server.url), self.deployed()[1]
-            wanted = [naming.dag_id(manifest.project, manifest.environment, view.name) for view in manifest.views]
-            shown = [dag["dag_id"] for dag in client.dags()]
-            pools = [pool["name"] for pool in client.pools()]
-            return doctor.airflow_findings(server.url, client.import_errors(), shown, wanted, pools)
-
-        return doctor.examine(
-            [
-                ("versions", doctor.versions),
-                ("warehouse", lambda: doctor.warehouse_findings(project.warehouse)),
-                ("definitions", compiled),
-                ("release", released),
-                ("online store", lambda: doctor.store_findings(project.store)),
-                ("airflow", orchestrated),
-            ]
-        )
+        return checkup.findings(self.project)

@@ -44,9 +44,10 @@ class AirflowTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[environments.<name>]`."""
+    """The table `[environments.<name>]`; `dialect` is the project's unless given."""
 
     warehouse: dict[str, Any]
+    dialect: str | None = None
     schema: str = "features"
     now: str | None = None
     online: dict[str, Any] | None = None
@@ -235,7 +236,7 @@ def _environment(
         state = f"sqlite:///{root / state.removeprefix('sqlite:///')}"
     return Environment(
         project=project.name,
-        dialect=project.dialect,
+        dialect=table.dialect or project.dialect,
         definitions=project.definitions,
         name=name,
         schema=table.schema,

@@ -37,7 +37,7 @@ def control_plane(directory: Path, environment: str | None) -> Iterator[ControlP
     # lazy: the SDK takes a second to import, and `plane --help` does not need it
     from controlplane.sdk import ControlPlane
 
-    with ControlPlane(directory, environment) as plane, cancelling(plane.project.cancel):
+    with ControlPlane(directory, environment) as plane, cancelling(plane.cancel):
         yield plane
 
 

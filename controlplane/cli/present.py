@@ -30,19 +30,17 @@ if TYPE_CHECKING:
     from controlplane.runtime.materialize import ViewRun
     from controlplane.serving import FeatureVector
     from controlplane.state import Deployment
-    from controlplane.verification import Mismatch, Report
 
 # Where nobody watches, a table may be as wide as it needs: a log wraps no words.
-_out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _SHOWN_STRETCHES = 3
-_SHOWN_MISMATCHES = 5
 _GAP = 2
 
 
 def line(text: str) -> None:
     """One line of text, as it is."""
-    _out.print(Text(text))
+    out.print(Text(text))
 
 
 def as_json(value: object) -> None:
@@ -197,7 +195,7 @@ def _forecasts(found: Sequence[Forecast]) -> None:
         shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
         text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
         rows.append((forecast.view, text, format_instant(forecast.event), format_instant(forecast.visible_at)))
-    _table(("feature view", "to compute", "an event at", "is visible at"), rows)
+    table(("feature view", "to compute", "an event at", "is visible at"), rows)
 
 
 def deployed(deployment: Deployment) -> None:
@@ -219,7 +217,7 @@ def runs(found: Sequence[ViewRun]) -> None:
     for run in found:
         count, dropped = (sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count"))
         rows.append((run.view, str(len(run.computed)), f"{count:,}", f"{dropped:,}", f"{run.synced.written:,} keys"))
-    _table(("feature view", "stretches", "rows", "dropped", "synced"), rows)
+    table(("feature view", "stretches", "rows", "dropped", "synced"), rows)
 
 
 def status(found: Sequence[ViewStatus]) -> None:
@@ -241,7 +239,7 @@ def status(found: Sequence[ViewStatus]) -> None:
             view.owner,
         )
         rows.append(row)
-    _table(columns, rows)
+    table(columns, rows)
     for problem in dict.fromkeys(view.online_problem for view in found if view.online_problem):
         line(problem)
 
@@ -252,8 +250,8 @@ def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
     rows = []
     for name, value in found.items():
         since = found.effective_time(name)
-        rows.append((name, _value(value), found.status(name).value, format_instant(since) if since else ""))
-    _table(("feature", "value", "status", "effective since"), rows)
+        rows.append((name, value(value), found.status(name).value, format_instant(since) if since else ""))
+    table(("feature", "value", "status", "effective since"), rows)
 
 
 def findings(found: Sequence[Finding]) -> None:
@@ -261,44 +259,9 @@ def findings(found: Sequence[Finding]) -> None:
     signs = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "bold red")}
     for finding in found:
         sign, colour = signs[finding.level]
-        _out.print(Text.assemble((f"{sign:8}", colour), f"{finding.subject}: {finding.message}"))
+        out.print(Text.assemble((f"{sign:8}", colour), f"{finding.subject}: {finding.message}"))
         if finding.hint:
-            _out.print(Text(f"          -> {finding.hint}"))
-
-
-def verified(found: Report) -> None:
-    """What a verification compared, and every difference with the rows that explain it."""
-    rows = []
-    for view in found.views:
-        places = ", ".join(f"{place} {count:,}" for place, count in view.compared.items())
-        wrong = Text(f"{view.mismatch_count:,}", "red" if view.mismatch_count else "green")
-        rows.append((view.view, f"{view.cases:,}", places or "nothing", wrong))
-    _table(("feature view", "cases", "compared values", "mismatches"), rows)
-    for view in found.views:
-        for note in view.notes:
-            line(f"{view.view}: {note}")
-        for mismatch in view.mismatches[:_SHOWN_MISMATCHES]:
-            _mismatch(mismatch)
-        if (more := view.mismatch_count - _SHOWN_MISMATCHES) > 0:
-            line(f"{view.view}: {more:,} more mismatches; --json lists the first {len(view.mismatches)}")
-    share = 100 * (1 - found.nulls / max(found.comparisons, 1))
-    line(
-        f"{found.cases:,} cases, {found.comparisons:,} comparisons ({share:.0f}% non-null), "
-        f"{found.mismatches:,} mismatches, seed {found.seed}"
-    )
-
-
-def _mismatch(found: Mismatch) -> None:
-    keys = ", ".join(f"{name}={_value(value)}" for name, value in found.keys.items())
-    what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"
-    told = f": {_value(found.told)} in the {found.place}, should be {_value(found.expected)}"
-    _out.print(Text.assemble(("mismatch: ", "bold red"), what, told))
-    count = f"{found.row_count:,} raw rows"
-    shown = f", the last {len(found.rows)} of them" if len(found.rows) < found.row_count else ""
-    line(f"  from {count}{shown}{':' if found.rows else ''}")
-    for row in found.rows:
-        line(f"    {', '.join(f'{name}={_value(value)}' for name, value in row.items())}")
-    _out.print(Text.assemble(("  -> ", "bold"), found.hint))
+            out.print(Text(f"          -> {finding.hint}"))
 
 
 def datasets(found: Sequence[Created]) -> None:
@@ -307,7 +270,7 @@ def datasets(found: Sequence[Created]) -> None:
         (d.table, d.service, f"{d.row_count:,}", format_instant(d.created_at.replace(microsecond=0)), d.created_by)
         for d in found
     ]
-    _table(("training set", "service", "rows", "created", "by"), rows)
+    table(("training set", "service", "rows", "created", "by"), rows)
 
 
 def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
@@ -316,16 +279,16 @@ def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
     for view, states in found.items():
         failed = [partition for partition, state in states.items() if state != "success"]
         rows.append((view, str(len(states)), str(len(states) - len(failed)), ", ".join(failed)))
-    _table(("feature view", "runs", "succeeded", "failed"), rows)
+    table(("feature view", "runs", "succeeded", "failed"), rows)
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """A table; where the terminal is too narrow for it, one row below the other, so that no word is broken."""
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     widths = [
         max(map(cell_len, column)) for column in zip(columns, *([c.plain for c in row] for row in cells), strict=True)
     ]
-    if sum(widths) + _GAP * (len(widths) - 1) <= _out.width:
+    if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
         header = [Text(column, "bold") for column in columns]
         _lines(_aligned(row, widths) for row in [header, *cells])
         return
@@ -347,15 +310,16 @@ def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 def _lines(texts: Iterable[Text]) -> None:
     """Lines as they are, all at once: each call of rich takes longer than making the line does."""
     lines = list(texts)
-    if lines and _out.is_terminal:
-        _out.print(Text("\n").join(lines))
+    if lines and out.is_terminal:
+        out.print(Text("\n").join(lines))
     elif lines:
-        _out.file.write("".join(f"{text.plain}\n" for text in lines))
-        _out.file.flush()
+        out.file.write("".join(f"{text.plain}\n" for text in lines))
+        out.file.flush()
 
 
-def _value(value: object) -> str:
-    return "null" if value is None else format_instant(value) if isinstance(value, datetime) else str(value)
+def value(found: object) -> str:
+    """A value as a line shows it."""
+    return "null" if found is None else format_instant(found) if isinstance(found, datetime) else str(found)
 
 
 def _short(duration: timedelta) -> str:

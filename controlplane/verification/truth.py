@@ -6,7 +6,7 @@ that no user's can have, but for row features, which the oracle knows by their o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -166,6 +166,21 @@ class Truth:
         found = fetched(warehouse, f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}", self.label)
         for asked, rows in groupby(found, itemgetter(NUMBER)):
             yield asked, [{name: value for name, value in row.items() if name != NUMBER} for row in rows]
+
+    def scales(
+        self, warehouse: Warehouse, questions: Mapping[int, Question], features: Collection[str]
+    ) -> dict[int, dict[str, float | None]]:
+        """For each question and feature over floats, the sum of the sizes of all values that could count."""
+        d = self._d
+        columns = {f.name: f.column for f in self.view.features if isinstance(f, WindowFeature) and f.name in features}
+        sizes = [
+            f"sum(CASE WHEN {d.finite(column)} THEN abs({column}) END) AS {d.quote(name)}"
+            for name, column in ((name, f"r.{d.quote(str(column))}") for name, column in columns.items())
+        ]
+        tables, clause = self.joined(questions)
+        number = d.quote(NUMBER)
+        query = f"{tables}\nSELECT s.{number}, {', '.join(sizes)} {clause} GROUP BY s.{number}"
+        return {row[NUMBER]: row for row in fetched(warehouse, query, self.label)}
 
     def shown(self, row: Row, feature: RowFeature | WindowFeature | None) -> dict[str, Any]:
         """A raw row in the user's words: its time, and the columns that a feature reads."""

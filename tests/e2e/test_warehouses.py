@@ -10,7 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
+
 from connectors.snowflake import connect as connect_snowflake
+from controlplane import ControlPlane
 from controlplane.ports import Statement, Warehouse
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
@@ -99,10 +102,41 @@ def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, wa
     assert sorted(told, key=lambda row: row[:3]) == RIGHT
 
 
-def test_snowflake(tmp_path):
+def against_the_embedded(folder: Path) -> None:
+    """The same features in the embedded warehouse: the tables are equal, and an altered row is found."""
+    settings = folder / "plane.toml"
+    settings.write_text(
+        f'{settings.read_text()}\n[environments.laptop]\nnow = "2024-01-03T00:00:00Z"\ndialect = "duckdb"\n'
+        'warehouse = { kind = "duckdb", path = ".plane/laptop.duckdb" }\n'
+    )
+    rows = ", ".join(f"({s}, TIMESTAMP '{at}', {price}::DOUBLE, '{item}')" for s, at, price, item in ORDERS)
+    with duckdb.connect(str(folder / ".plane" / "laptop.duckdb")) as connection:
+        connection.execute("CREATE SCHEMA raw")
+        connection.execute(
+            f"CREATE TABLE raw.orders AS SELECT shopper_id::BIGINT AS shopper_id, * EXCLUDE shopper_id "
+            f"FROM (VALUES {rows}) AS orders(shopper_id, ordered_at, price, item)"
+        )
+    with ControlPlane(folder, "laptop") as laptop:
+        laptop.deploy()
+        laptop.run()
+        found = laptop.verify_against("local")
+        assert found.equal, found
+        assert [part.compared for part in found.views[0].tables] == [8, 2]
+        [view] = laptop.deployed()[1].views
+        name = f'features."purchases__history__{view.fingerprint}"'
+        change = f"UPDATE {name} SET item_last_3_1d = ['tea', 'cap'] WHERE price_sum_1d = 7 AND price_sum_1h IS NULL"
+        assert laptop.project.warehouse.execute([Statement("by hand", change)]) == [1]
+        found = laptop.verify_against("local")
+    [one] = found.views[0].tables[0].differences
+    assert (one.keys, one.values) == ({"shopper_id": 1}, {"item_last_3_1d": (["tea", "cap"], ["tea", "cup"])})
+
+
+def test_snowflake(tmp_path, monkeypatch):
     with SnowflakeEndpoint() as endpoint:
         options = endpoint.options()
+        monkeypatch.setenv("SECRET", options["token"])
         warehouse = connect_snowflake(**options)
         journey(tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse)
         assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
+        against_the_embedded(tmp_path)
         warehouse.close()

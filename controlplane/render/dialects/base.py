@@ -276,6 +276,14 @@ class Dialect(ABC):
         count, share = self.cast(self.length(codes), "float64"), self.cast(repr(q), "float64")
         return self.cast(self.item(codes, f"CAST(floor({share} * ({count} - 1)) AS {self.type('int64')}) + 1"), "int64")
 
+    def ordered(self, x: str, canonical: str) -> str:
+        """A key as something that every warehouse sorts alike, whatever its collations: texts by the bytes of UTF-8."""
+        return self.hex(x) if canonical in ("string", "binary") else x
+
+    def hex(self, x: str) -> str:
+        """The bytes of a text or of bytes, as hexadecimal digits in capitals."""
+        return f"hex({x})"
+
     @abstractmethod
     def hash64(self, x: str, canonical: str) -> str:
         """The first 64 bits of the md5 of a value's one byte form, as 16 hexadecimal digits."""

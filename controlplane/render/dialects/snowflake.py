@@ -185,6 +185,10 @@ class Snowflake(Dialect):
         kept = ", ".join([*(f"t.{name}" for name in columns), *parts])
         return f"SELECT {kept} FROM {table} AS t, LATERAL FLATTEN(INPUT => t.{column}) AS part WHERE {where}"
 
+    def hex(self, x: str) -> str:
+        """See `Dialect.hex`."""
+        return f"HEX_ENCODE({x})"
+
     def hash64(self, x: str, canonical: str) -> str:
         """See `Dialect.hash64`."""
         return f"LEFT(MD5(CAST({self.micros(x) if canonical == 'timestamp' else x} AS VARCHAR)), 16)"

@@ -1,0 +1,49 @@
+"""What `plane doctor` looks at in an open project: each check is independent of the others."""
+
+from __future__ import annotations
+
+from controlplane import deploy as deploying
+from controlplane import naming
+from controlplane.local import airflow
+from controlplane.local.airflow_client import AirflowClient
+from controlplane.monitor import doctor
+from controlplane.monitor.doctor import Finding
+from controlplane.project import Project
+from controlplane.registry import manifest as manifests
+
+
+def findings(project: Project) -> list[Finding]:
+    """Check everything that a project stands on."""
+
+    def compiled() -> list[Finding]:
+        manifest = project.compile()
+        return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
+
+    def released() -> list[Finding]:
+        current = project.deployed()
+        if current is None:
+            return doctor.release_findings(None, "")
+        damage = deploying.release_damage(project.environment.releases, current.release)
+        return doctor.release_findings(current.release, damage)
+
+    def orchestrated() -> list[Finding]:
+        server, current = airflow.find(project.environment.airflow_home), project.deployed()
+        if server is None:
+            return [Finding("airflow", doctor.OK, "the embedded one does not run")]
+        client, manifest = AirflowClient(server.url), manifests.from_json(current.manifest) if current else None
+        views = manifest.views if manifest else ()
+        wanted = [naming.dag_id(project.environment.project, project.environment.name, view.name) for view in views]
+        shown = [dag["dag_id"] for dag in client.dags()]
+        pools = [pool["name"] for pool in client.pools()]
+        return doctor.airflow_findings(server.url, client.import_errors(), shown, wanted, pools)
+
+    return doctor.examine(
+        [
+            ("versions", doctor.versions),
+            ("warehouse", lambda: doctor.warehouse_findings(project.warehouse)),
+            ("definitions", compiled),
+            ("release", released),
+            ("online store", lambda: doctor.store_findings(project.store)),
+            ("airflow", orchestrated),
+        ]
+    )

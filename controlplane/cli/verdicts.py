@@ -1,0 +1,93 @@
+"""Prints what verifications found: against the raw rows, and against another environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from controlplane.cli.present import line, out, table, value
+from controlplane.types import format_instant
+
+if TYPE_CHECKING:
+    from controlplane.verification import Comparison, Mismatch, Report, RowDifference, TableComparison
+
+_SHOWN = 5
+
+
+def verified(found: Report) -> None:
+    """What a verification compared, and every difference with the rows that explain it."""
+    rows = []
+    for view in found.views:
+        places = ", ".join(f"{place} {count:,}" for place, count in view.compared.items())
+        wrong = Text(f"{view.mismatch_count:,}", "red" if view.mismatch_count else "green")
+        rows.append((view.view, f"{view.cases:,}", places or "nothing", wrong))
+    table(("feature view", "cases", "compared values", "mismatches"), rows)
+    for view in found.views:
+        for note in view.notes:
+            line(f"{view.view}: {note}")
+        for mismatch in view.mismatches[:_SHOWN]:
+            _mismatch(mismatch)
+        if (more := view.mismatch_count - _SHOWN) > 0:
+            line(f"{view.view}: {more:,} more mismatches; --json lists the first {len(view.mismatches)}")
+    share = 100 * (1 - found.nulls / max(found.comparisons, 1))
+    line(
+        f"{found.cases:,} cases, {found.comparisons:,} comparisons ({share:.0f}% non-null), "
+        f"{found.mismatches:,} mismatches, seed {found.seed}"
+    )
+
+
+def _mismatch(found: Mismatch) -> None:
+    keys = ", ".join(f"{name}={value(value)}" for name, value in found.keys.items())
+    what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"
+    told = f": {value(found.told)} in the {found.place}, should be {value(found.expected)}"
+    out.print(Text.assemble(("mismatch: ", "bold red"), what, told))
+    count = f"{found.row_count:,} raw rows"
+    shown = f", the last {len(found.rows)} of them" if len(found.rows) < found.row_count else ""
+    line(f"  from {count}{shown}{':' if found.rows else ''}")
+    for row in found.rows:
+        line(f"    {', '.join(f'{name}={value(value)}' for name, value in row.items())}")
+    out.print(Text.assemble(("  -> ", "bold"), found.hint))
+
+
+def compared(found: Comparison) -> None:
+    """What a comparison with another environment compared, and the first differences of each table."""
+    rows: list[tuple[str | Text, ...]] = []
+    for view in found.views:
+        through = format_instant(view.through) if view.through else ""
+        for part in view.tables:
+            counts = (part.differing, part.only_here, part.only_there)
+            told = [Text(f"{count:,}", "red" if count else "green") for count in counts]
+            rows.append((view.view, part.table, through, f"{part.compared:,}", *told))
+    if rows:
+        only = (f"only in {found.environment}", f"only in {found.against}")
+        table(("feature view", "table", "through", "compared rows", "differing", *only), rows)
+    for view in found.views:
+        for note in view.notes:
+            line(f"{view.view}: {note}")
+        if view.problem:
+            out.print(Text.assemble(("not compared: ", "bold red"), f"{view.view}: {view.problem}"))
+        for part in view.tables:
+            _differences(found, view.view, part)
+    line(f"{found.environment} and {found.against} are {'equal' if found.equal else 'not equal'}")
+
+
+def _differences(found: Comparison, view: str, part: TableComparison) -> None:
+    for text in part.columns:
+        out.print(Text.assemble(("difference: ", "bold red"), f"{view}, {part.table}: column {text}"))
+    for one in part.differences[:_SHOWN]:
+        out.print(Text.assemble(("difference: ", "bold red"), f"{view}, {part.table}, {_difference(found, one)}"))
+    count = part.differing + part.only_here + part.only_there
+    if (more := count - _SHOWN) > 0:
+        line(f"{view}, {part.table}: {more:,} more differing rows; --json lists the first {len(part.differences)}")
+
+
+def _difference(found: Comparison, one: RowDifference) -> str:
+    keys = ", ".join(f"{name}={value(part)}" for name, part in one.keys.items())
+    if one.only_in:
+        return f"{keys} from {format_instant(one.valid_from)}: only in {one.only_in}"
+    told = "; ".join(
+        f"{name} {value(here)} in {found.environment}, {value(there)} in {found.against}"
+        for name, (here, there) in one.values.items()
+    )
+    return f"{keys} from {format_instant(one.valid_from)}: {told}"
