@@ -22,14 +22,13 @@ import pyarrow as pa
 import snowflake.connector
 from snowflake.connector import errors
 
-from connectors.snowflake_driver import DRIVER_LINE_5, described, session_options, way_in
+from connectors.snowflake_driver import described, key_bytes, query_tag, session_options, way_in
 from connectors.snowflake_errors import MissingObject, login_failed, session_gone, translated
 from connectors.snowflake_types import canonical_type, described_type, normalised, plain_name
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.ports import Statement
 
 BATCH_ROWS = 65_536
-LONGEST_TAG = 2000
 PARALLEL = 8
 """Questions about tables and queries that are asked side by side."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
@@ -51,6 +50,7 @@ def connect(
     connection_name: str | None = None,
     authenticator: str | None = None,
     private_key_file: str | None = None,
+    private_key: str | None = None,
     private_key_passphrase: str | None = None,
     token: str | None = None,
     token_file_path: str | None = None,
@@ -64,6 +64,7 @@ def connect(
     port: int | None = None,
     protocol: str | None = None,
     query_timeout: int = 14_400,
+    query_tags: Mapping[str, str] | None = None,
 ) -> SnowflakeWarehouse:
     """Open a session. Who you are is proved by a key, a token, the cloud's identity, a browser or a password.
 
@@ -77,6 +78,7 @@ def connect(
         authenticator: how to log in, as the driver calls it, such as `externalbrowser` or `oauth`; what the options
             below suggest unless given.
         private_key_file: the path of a key of a key pair, PEM.
+        private_key: that key itself, as PEM or as base64 of it.
         private_key_passphrase: what that key is encrypted with.
         token: a programmatic access token, or with `authenticator = "oauth"` an OAuth one.
         token_file_path: the path of a file with such a token.
@@ -90,9 +92,10 @@ def connect(
         port: the port there.
         protocol: `https`, or `http` for tests.
         query_timeout: seconds after which the server ends a statement.
+        query_tags: what every statement bears in the query log besides what it is for.
 
     Raises:
-        SettingsError: it isn't said which account.
+        SettingsError: it isn't said which account, or the key can't be read.
         TransientError: the account can't be reached now.
         PermanentError: it doesn't let us in, or an option is wrong.
     """
@@ -100,7 +103,9 @@ def connect(
         hint = "give `account`, or `connection_name` of your connections.toml"
         raise SettingsError("connector 'snowflake' does not know the account", hint=hint)
     if authenticator is None:
-        authenticator = way_in(private_key_file, token or token_file_path, oauth_client_id, workload_identity_provider)
+        authenticator = way_in(
+            private_key_file or private_key, token or token_file_path, oauth_client_id, workload_identity_provider
+        )
     given = {
         "account": account,
         "user": user,
@@ -109,8 +114,7 @@ def connect(
         "database": database,
         "connection_name": connection_name,
         "authenticator": authenticator,
-        "private_key_file": private_key_file,
-        "private_key_password" if DRIVER_LINE_5 else "private_key_file_pwd": private_key_passphrase,
+        "private_key": key_bytes(private_key_file, private_key, private_key_passphrase),
         "token": token,
         "token_file_path": token_file_path,
         "oauth_client_id": oauth_client_id,
@@ -123,10 +127,11 @@ def connect(
         "port": port,
         "protocol": protocol,
     }
-    secrets = {text for text in (private_key_passphrase, token, oauth_client_secret, password) if text}
+    secrets = {text for text in (private_key, private_key_passphrase, token, oauth_client_secret, password) if text}
     options = {name: value for name, value in given.items() if value is not None}
     context = {"role": role or "", "warehouse": warehouse or "", "query_timeout": str(query_timeout)}
-    return SnowflakeWarehouse(options | session_options(query_timeout), context, secrets)
+    tags = {"application": "controlplane", **(query_tags or {})}
+    return SnowflakeWarehouse(options | session_options(query_timeout, query_tag(tags)), context, secrets, tags)
 
 
 class SnowflakeWarehouse:
@@ -134,10 +139,13 @@ class SnowflakeWarehouse:
 
     dialect = "snowflake"
 
-    def __init__(self, options: Mapping[str, Any], context: Mapping[str, str], secrets: set[str]) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], context: Mapping[str, str], secrets: set[str], tags: Mapping[str, str]
+    ) -> None:
         self._options = options
         self._context = context
         self._secrets = secrets
+        self._tags = tags
         # Reentrant: a signal handler that cancels runs in the thread that it interrupts.
         self._lock = threading.RLock()
         self._running: set[str] = set()
@@ -274,10 +282,10 @@ class SnowflakeWarehouse:
         """
         self._check_cancelled(doing)
         with self._translating(doing):
-            return self._finished(sql, tag, alone=alone)
+            return self._finished(sql, doing, tag, alone=alone)
 
-    def _finished(self, sql: str, tag: str, *, alone: bool) -> Any:  # noqa: ANN401 - of either line
-        parameters = {"QUERY_TAG": tag[:LONGEST_TAG]} if tag else {}
+    def _finished(self, sql: str, doing: str, tag: str, *, alone: bool) -> Any:  # noqa: ANN401 - of either line
+        parameters = {"QUERY_TAG": query_tag({**self._tags, "work": tag, "statement": doing})}
 
         def submit(cursor: Any) -> Any:  # noqa: ANN401 - of either line
             cursor.execute_async(sql, _statement_params=parameters)
@@ -325,7 +333,7 @@ class SnowflakeWarehouse:
         if self._connection.is_closed():
             return
         try:
-            self._finished("ROLLBACK", tag, alone=False)
+            self._finished("ROLLBACK", "rolling back", tag, alone=False)
         except errors.Error:
             self._end_session()
 

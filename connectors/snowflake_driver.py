@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import snowflake.connector
+from cryptography.hazmat.primitives import serialization
+
+from controlplane.errors import SettingsError
 
 NETWORK_TIMEOUT = 300
 """Seconds after which a request that gets no answer is given up; the driver repeats it until then."""
 LOGIN_TIMEOUT = 60
 LOCK_TIMEOUT = 600
 """Seconds that a statement waits for another transaction's lock."""
+LONGEST_TAG = 2000
 DRIVER_LINE_5 = int(snowflake.connector.__version__.split(".")[0]) >= 5
 
 
@@ -25,7 +33,38 @@ def way_in(key: str | None, token: str | None, client: str | None, identity: str
     return "PROGRAMMATIC_ACCESS_TOKEN" if token else None
 
 
-def session_options(query_timeout: int) -> dict[str, Any]:
+def key_bytes(path: str | None, text: str | None, passphrase: str | None) -> bytes | None:
+    """The private key of a file or of a text, PEM or base64 of it, as the driver wants it; None if there is neither.
+
+    Raises:
+        SettingsError: it can't be read.
+    """
+    if not (path or text):
+        return None
+    try:
+        given = Path(path).expanduser().read_bytes() if path else (text or "").encode()
+        pem = given if b"-----BEGIN" in given else base64.b64decode(given)
+        key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase else None)
+    except OSError as error:
+        raise SettingsError(f"private_key_file can't be read: {error.strerror}", hint="give its path here") from None
+    except (ValueError, TypeError):
+        hint = "give it as PEM, with its passphrase if it is encrypted and without one if it is not"
+        raise SettingsError("the private key is none, or its passphrase is wrong", hint=hint) from None
+    encodings = (serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*encodings)
+
+
+def query_tag(tags: Mapping[str, str]) -> str:
+    """What the query log shows of a statement: JSON, so that a query over the log can take it apart."""
+    longest = max(map(len, tags.values()), default=0)
+    while True:
+        text = json.dumps({name: value[:longest] for name, value in tags.items() if value}, ensure_ascii=False)
+        if len(text) <= LONGEST_TAG or not longest:
+            return text
+        longest //= 2
+
+
+def session_options(query_timeout: int, tag: str) -> dict[str, Any]:
     """What every session of ours has, whoever opens it."""
     of_line_5 = {
         "request_timeout": NETWORK_TIMEOUT,
@@ -34,6 +73,7 @@ def session_options(query_timeout: int) -> dict[str, Any]:
     }
     of_line_4 = {"network_timeout": NETWORK_TIMEOUT, "platform_detection_timeout_seconds": 0.0}
     parameters = {
+        "QUERY_TAG": tag,
         "TIMEZONE": "UTC",
         "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
         "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",

@@ -6,7 +6,7 @@ The only door to connectors: they are found by the entry point `controlplane.con
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
@@ -55,6 +55,15 @@ def connector(kind: str) -> Callable[..., Any]:
         hint = f"pip install 'controlplane[{kind}]'"
         raise MissingDriver(f"the driver of {kind} is not installed: {error}", hint=hint) from None
     return loaded
+
+
+def option_names(kind: str) -> Sequence[str]:
+    """The names of a connector's options.
+
+    Raises:
+        PlaneError: the connector or its driver is missing.
+    """
+    return list(inspect.signature(connector(kind)).parameters)
 
 
 def open_warehouse(kind: str, config: Mapping[str, object]) -> Warehouse:

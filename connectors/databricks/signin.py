@@ -7,7 +7,7 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib import error as url_error
 from urllib import parse, request
@@ -15,7 +15,7 @@ from urllib import parse, request
 from databricks import sql as driver
 from databricks.sql.client import Connection
 
-from connectors.databricks.warehouse import DatabricksWarehouse
+from connectors.databricks.warehouse import DatabricksWarehouse, shown_tags
 from controlplane.errors import PermanentError, SettingsError, TransientError
 
 OAUTH_TYPES = ("databricks-oauth", "azure-oauth")
@@ -39,6 +39,7 @@ def connect(
     query_timeout: int = 14_400,
     url: str | None = None,
     ca_file: str | None = None,
+    query_tags: Mapping[str, str] | None = None,
 ) -> DatabricksWarehouse:
     """Open a session on a SQL warehouse; one that is stopped is started, and waited for.
 
@@ -53,6 +54,7 @@ def connect(
         query_timeout: seconds after which the warehouse stops a statement.
         url: the whole address, where it is not `https://<server_hostname><http_path>`, as behind a private link.
         ca_file: the certificates to trust, where they are not the machine's.
+        query_tags: what every statement bears in the query history besides what it is for.
 
     Raises:
         SettingsError: not exactly one way of signing in was given.
@@ -76,6 +78,7 @@ def connect(
         )
     [sign_in] = ways.values()
     _reach(address)
+    tags = {"application": "controlplane", **(query_tags or {})}
 
     def open_session() -> Connection:
         return driver.connect(
@@ -87,7 +90,7 @@ def connect(
                 "ANSI_MODE": "true",
                 "STATEMENT_TIMEOUT": str(query_timeout),
             },
-            query_tags={"application": "controlplane"},
+            query_tags=shown_tags(tags),
             user_agent_entry="controlplane",
             max_download_threads=DOWNLOADS,
             # With telemetry on, the driver calls another address of the workspace, and waits a minute for it.
@@ -101,7 +104,7 @@ def connect(
             **sign_in,
         )
 
-    return DatabricksWarehouse(open_session, host)
+    return DatabricksWarehouse(open_session, host, tags)
 
 
 def _reach(address: str) -> None:

@@ -52,9 +52,10 @@ class DatabricksWarehouse:
 
     dialect = "databricks"
 
-    def __init__(self, open_session: Callable[[], Connection], host: str) -> None:
+    def __init__(self, open_session: Callable[[], Connection], host: str, tags: Mapping[str, str]) -> None:
         self._open_session = open_session
         self._host = host
+        self._tags = tags
         self._running: list[_Work] = []
         with self._working(f"connecting to {host}"):
             self._connection = open_session()
@@ -177,8 +178,14 @@ class DatabricksWarehouse:
         _go_on(work)
         cursor = self._connection.cursor(arraysize=BATCH_ROWS, buffer_size_bytes=BUFFER_BYTES)
         work.cursor = cursor
-        tags = {"work": tag[:LONGEST_TAG] or None, "statement": work.doing[:LONGEST_TAG] or None}
-        cursor.execute(sql, query_tags={name: value for name, value in tags.items() if value} or None)
+        try:
+            cursor.execute(sql, query_tags=shown_tags({**self._tags, "work": tag, "statement": work.doing}))
+        except BaseException as error:
+            # Ctrl-C or Airflow's timeout has interrupted the wait: there it would go on.
+            if not isinstance(error, Exception) and cursor.active_command_id is not None:
+                with suppress(*BROKEN):
+                    cursor.cancel()
+            raise
         # The driver takes a statement that was cancelled or timed out on the server for one that succeeded.
         status = cursor.active_result_set.status if cursor.active_result_set else None
         if status is CommandState.CANCELLED:
@@ -232,6 +239,11 @@ class DatabricksWarehouse:
         except PermanentError as error:
             return error
         return {row["col_name"]: canonical_type(row["data_type"]) for row in rows}
+
+
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str | None]:
+    """Tags that say something, each as long as may be."""
+    return {name: value[:LONGEST_TAG] for name, value in tags.items() if value}
 
 
 def _go_on(work: _Work) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook, Connection
 
 from controlplane import project
+from controlplane.airflow.connections import options_of
 from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.ports import OnlineStore, Warehouse
 
@@ -16,20 +18,70 @@ LOCK_TIMEOUT = 60.0
 """Seconds to wait for a locked DuckDB file, unless the connection says otherwise in `lock_timeout`."""
 
 
-class DuckDBHook(BaseHook):
-    """A DuckDB file: the connection's host is its path, its extra holds the connector's other options.
+class WarehouseHook(BaseHook):
+    """A warehouse.
 
-    One process at a time may open such a file, so that a locked one is waited for.
+    Args:
+        warehouse_conn_id: the connection.
+        query_tags: what each of its statements bears in the warehouse's query log.
     """
 
     conn_name_attr = "warehouse_conn_id"
     default_conn_name = "plane_warehouse"
-    conn_type = "duckdb"
-    hook_name = "DuckDB (embedded warehouse)"
 
-    def __init__(self, warehouse_conn_id: str = default_conn_name) -> None:
+    def __init__(self, warehouse_conn_id: str = default_conn_name, query_tags: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.warehouse_conn_id = warehouse_conn_id
+        self.query_tags = query_tags
+
+    def get_conn(self) -> Warehouse:
+        """The open warehouse.
+
+        Raises:
+            TransientError: it can't be reached now.
+            PlaneError: the connection lacks something, or the warehouse refuses it.
+        """
+        connection = self.get_connection(self.warehouse_conn_id)
+        options, unused = options_of(connection, project.option_names(str(connection.conn_type)))
+        if unused:
+            self.log.info("connection %r: these fields of its extra are not used: %s", connection.conn_id, unused)
+        tags = {**options.pop("query_tags", {}), **(self.query_tags or {})}
+        return project.open_warehouse(str(connection.conn_type), {**options, "query_tags": tags})
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether it opens, for the button of Airflow's form."""
+        try:
+            warehouse = self.get_conn()
+            try:
+                return True, warehouse.info()["product"]
+            finally:
+                warehouse.close()
+        except PlaneError as error:
+            return False, str(error)
+
+
+class SnowflakeHook(WarehouseHook):
+    """A Snowflake account, by a connection as Airflow's own provider for Snowflake has it."""
+
+    conn_type = "snowflake"
+    hook_name = "Snowflake"
+
+
+class DatabricksHook(WarehouseHook):
+    """A Databricks SQL warehouse, by a connection as Airflow's own provider for Databricks has it."""
+
+    conn_type = "databricks"
+    hook_name = "Databricks"
+
+
+class DuckDBHook(WarehouseHook):
+    """A DuckDB file: the connection's host is its path, its extra holds the connector's other options.
+
+    One process at a time may open such a file, so that a locked one is waited for. There is no query log.
+    """
+
+    conn_type = "duckdb"
+    hook_name = "DuckDB (embedded warehouse)"
 
     def get_conn(self) -> Warehouse:
         """The open warehouse; close it soon, for others wait.
@@ -54,17 +106,6 @@ class DuckDBHook(BaseHook):
                 self.log.info("waiting: %s", error.message)
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- keeps waiting tasks apart
             pause = min(2 * pause, 2.0)
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Whether the file opens, for the button of Airflow's form."""
-        try:
-            warehouse = self.get_conn()
-        except PlaneError as error:
-            return False, error.message
-        try:
-            return True, warehouse.info()["product"]
-        finally:
-            warehouse.close()
 
 
 class OnlineStoreHook(BaseHook):
@@ -106,19 +147,30 @@ class OnlineStoreHook(BaseHook):
         return True, f"{info.details.get('product', 'Redis')} {info.version}"
 
 
-def open_warehouse(conn_id: str) -> Warehouse:
-    """The warehouse of a connection, whose type says what it is.
+_WAREHOUSES = {hook.conn_type: hook for hook in (DatabricksHook, DuckDBHook, SnowflakeHook)}
+
+
+def warehouse_hook(conn_id: str, query_tags: Mapping[str, str] | None = None) -> WarehouseHook:
+    """The hook of a connection, whose type says what it is.
 
     Raises:
         PermanentError: there is no hook for that type.
-        TransientError: the warehouse can't be reached now.
     """
     kind = BaseHook.get_connection(conn_id).conn_type
-    if kind != DuckDBHook.conn_type:
-        raise PermanentError(
-            f"connection {conn_id!r} is of type {kind!r}, which is no warehouse", hint=f"use {DuckDBHook.conn_type!r}"
-        )
-    return DuckDBHook(conn_id).get_conn()
+    if kind not in _WAREHOUSES:
+        text = f"connection {conn_id!r} is of type {kind!r}, which is no warehouse"
+        raise PermanentError(text, hint=f"use one of these types: {', '.join(_WAREHOUSES)}")
+    return _WAREHOUSES[kind](conn_id, query_tags)
+
+
+def open_warehouse(conn_id: str, query_tags: Mapping[str, str] | None = None) -> Warehouse:
+    """The warehouse of a connection; `query_tags` are on all its statements.
+
+    Raises:
+        TransientError: it can't be reached now.
+        PlaneError: the connection is of no such type or lacks something, or the warehouse refuses it.
+    """
+    return warehouse_hook(conn_id, query_tags).get_conn()
 
 
 def open_store(conn_id: str) -> OnlineStore:

@@ -7,6 +7,8 @@ Airflow shows the very statements that ran.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from controlplane.airflow.work import Run
     from controlplane.ports import Warehouse
+
+_STOP_AGAIN = 0.5  # seconds
 
 
 class ViewOperator(BaseOperator):
@@ -61,25 +65,34 @@ class ViewOperator(BaseOperator):
         # lazy: drivers and Arrow, which no parse of a DAG file may pay for
         from controlplane.airflow import hooks
 
-        self._warehouse = hooks.open_warehouse(self.warehouse_conn_id)
+        run = self._run(context)
+        warehouse = self._warehouse = hooks.open_warehouse(self.warehouse_conn_id, run.tags)
         try:
-            return self.step(self._run(context), self._warehouse, context)
+            if self._killed:
+                raise PermanentError("stopped before it began")
+            return self.step(run, warehouse, context)
         except PermanentError as error:
             if self._killed:
                 raise TransientError("the task was stopped", hint="run it again") from error
             raise
         finally:
-            self._warehouse.close()
+            self._warehouse = None
+            warehouse.close()
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> Any:
         """What this step does; its result is shown as the task's XCom."""
         raise NotImplementedError
 
     def on_kill(self) -> None:
-        """Stop the statement that runs now."""
+        """Stop the statement that runs now, and those that would follow it."""
         self._killed = True
-        if self._warehouse is not None:
-            self._warehouse.cancel()
+        threading.Thread(target=self._stop, daemon=True).start()
+
+    def _stop(self) -> None:
+        # Again and again: it may be between two statements just now.
+        while (warehouse := self._warehouse) is not None:
+            warehouse.cancel()
+            time.sleep(_STOP_AGAIN)
 
     def _run(self, context: Context) -> Run:
         # lazy: drivers and Arrow, which no parse of a DAG file may pay for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,15 @@ class Run:
         self._run_id: str = context["run_id"]
         self.variables: RunVariables = run_variables(self.program, self.interval, self._run_id)
         self._partitioned = bool(context.get("partition_key"))
+        ti = context["ti"]
+        self.tags: Mapping[str, str] = {
+            "view": self.program.view,
+            "owner": self.program.owner,
+            "run": self._run_id,
+            "dag_id": ti.dag_id,
+            "task_id": ti.task_id,
+            "try_number": str(ti.try_number),
+        }
 
     def waits_until(self) -> datetime | None:
         """The moment at which it may begin to read, if that is yet to come."""

@@ -128,12 +128,12 @@ def up(
 
 
 def connection(kind: str, options: Mapping[str, Any]) -> str:
-    """An Airflow connection as JSON from a connector's options: `path` or the parts of `url`; the rest is its extra."""
+    """An Airflow connection as JSON from a connector's options: what has a field of its own, and its extra."""
     found: dict[str, Any] = {"conn_type": kind}
     extra = dict(options)
     if "path" in extra:
         found["host"] = extra.pop("path")
-    if "url" in extra:
+    if kind == "plane_redis" and "url" in extra:
         url = urlsplit(extra.pop("url"))
         found |= {"host": url.hostname, "port": url.port, "schema": url.path.strip("/")}
         found |= {"login": url.username and unquote(url.username), "password": url.password and unquote(url.password)}

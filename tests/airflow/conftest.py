@@ -30,25 +30,27 @@ from controlplane.registry.manifest import Manifest
 from controlplane.render import release
 from controlplane.render.program import layout
 from controlplane.render.statements import split
+from tests.endpoints.databricks.fixture import databricks, databricks_alone
 from tests.servers import valkey_url
 
-__all__ = ["valkey_url"]
+__all__ = ["databricks", "databricks_alone", "valkey_url"]
 
 # Airflow reads its settings as it is imported, which the tests' own imports do.
 HOME = Path(tempfile.mkdtemp(prefix="plane-airflow-"))
 RELEASES = HOME / "releases-root"
 WAREHOUSE = HOME / "warehouse.duckdb"
 LOCK_TIMEOUT = 4  # seconds
-_BUNDLE = {
-    "name": "plane",
-    "classpath": "controlplane.airflow.bundle.ReleaseBundle",
-    "kwargs": {"root": str(RELEASES)},
-}
+# A bundle for each warehouse: a run in this process reads the whole bundle of its DAG.
+BUNDLES = {"plane": RELEASES, "snowflake": HOME / "snowflake", "databricks": HOME / "databricks"}
+_BUNDLES = [
+    {"name": name, "classpath": "controlplane.airflow.bundle.ReleaseBundle", "kwargs": {"root": str(root)}}
+    for name, root in BUNDLES.items()
+]
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([_BUNDLE]),
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(_BUNDLES),
     "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(HOME / "bundles"),
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
 }

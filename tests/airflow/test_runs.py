@@ -21,7 +21,7 @@ from airflow.utils.db import initdb
 
 from controlplane import naming, project
 from controlplane.airflow import hooks
-from controlplane.airflow.operators import Stage
+from controlplane.airflow.operators import Stage, Unstage
 from controlplane.errors import PermanentError, TransientError
 from controlplane.naming import partition_key
 from controlplane.render import program as programs
@@ -104,7 +104,8 @@ def test_a_range_is_computed_at_once(dags, deployed, store):
 
 def context(partition: str) -> Any:
     run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
-    return {"dag_run": run, "run_id": "it's", "partition_key": partition, "partition_date": None}
+    ti = SimpleNamespace(dag_id=DELAYS, task_id="stage", try_number=1)
+    return {"dag_run": run, "run_id": "it's", "partition_key": partition, "partition_date": None, "ti": ti}
 
 
 def test_the_ui_shows_the_statements_that_ran(dags):
@@ -244,6 +245,15 @@ def test_connections_are_tested_by_the_form(deployed):
         hooks.open_warehouse("plane_online")
 
 
+def test_a_task_that_is_stopped_before_it_begins_runs_nothing(deployed):
+    program = str(deployed.folder / "airport_delays.json")
+    task = Unstage(task_id="unstage", program=program, sql="-- @statement: x\nCREATE TABLE never (x INT);\n")
+    task.on_kill()
+    with pytest.raises(TransientError, match="the task was stopped"):
+        task.execute(context("2013-01-01T06:00:00"))
+    assert query("SELECT * FROM information_schema.tables WHERE table_name = 'never'") == []
+
+
 STOP = """
 import signal, sys
 from types import SimpleNamespace
@@ -256,9 +266,10 @@ slow = "-- @statement: count\\nSELECT count(*) FROM range(100000) a(x), range(10
 task = Unstage(task_id="unstage", program=sys.argv[1], sql=slow)
 signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
 print("ready", flush=True)
-context = {"dag_run": SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})}
+run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
+ti = SimpleNamespace(dag_id="flights", task_id="unstage", try_number=1)
 try:
-    task.execute({**context, "run_id": "x"})
+    task.execute({"dag_run": run, "run_id": "x", "ti": ti})
 except TransientError as error:
     print("stopped:", error.message, flush=True)
 """

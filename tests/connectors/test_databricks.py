@@ -163,8 +163,8 @@ def test_every_statement_bears_its_tags(warehouse, endpoint):
     warehouse.execute([Statement("look", "SELECT 'tagged' AS x")], tag="plane:trips/publish")
     list(warehouse.fetch("SELECT 'tagged too' AS x", tag="t" * 200))
     first, second = statements(endpoint, "SELECT 'tagged")
-    assert first["tags"] == r"work:plane\:trips/publish,statement:look"
-    assert second["tags"] == f"work:{'t' * 128},statement:reading"
+    assert first["tags"] == r"application:controlplane,work:plane\:trips/publish,statement:look"
+    assert second["tags"] == f"application:controlplane,work:{'t' * 128},statement:reading"
     assert first["settings"]["QUERY_TAGS"] == "application:controlplane"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
+import json
 import threading
 import time
 from typing import Any
@@ -39,13 +41,26 @@ def test_rows_that_statements_changed(warehouse, endpoint):
         tag="plane:shop/run",
     )
     assert counts == [-1, 5, 2, 0, 2, -1]
-    assert {tag for _, tag in endpoint.history} == {"plane:shop/run"}
+    tags = [json.loads(tag) for _, tag in endpoint.history]
+    work = {"application": "controlplane", "work": "plane:shop/run"}
+    assert tags == [work | {"statement": f"step {number}"} for number in range(1, 7)]
     assert rows(warehouse, "SELECT COUNT(*) AS n FROM t WHERE v LIKE '50\\\\%' ESCAPE '\\\\'") == [{"n": 2}]
 
 
 def test_a_tag_is_no_longer_than_allowed(warehouse, endpoint):
-    do(warehouse, "SELECT 1", tag="x" * 5000)
-    assert len(endpoint.history[-1][1]) == 2000
+    do(warehouse, "SELECT 1", tag='"' * 5000)
+    text = endpoint.history[-1][1]
+    assert 1000 < len(text) <= 2000
+    assert json.loads(text)["statement"] == "step 1"
+
+
+def test_a_session_s_own_tags_are_on_whatever_it_runs(endpoint):
+    warehouse = connect(**endpoint.options(), query_tags={"view": "trips", "run": "it's"})
+    warehouse.columns(["t"])
+    do(warehouse, "SELECT 1", tag="all")
+    warehouse.close()
+    for text, tag in endpoint.history:
+        assert {"view": "trips", "run": "it's"}.items() <= json.loads(tag).items(), text
 
 
 def test_a_transaction_is_all_or_nothing(warehouse, endpoint):
@@ -56,7 +71,7 @@ def test_a_transaction_is_all_or_nothing(warehouse, endpoint):
     assert rows(warehouse, "SELECT * FROM t") == []
     assert do(warehouse, "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 2", atomic=True, tag="all") == [1, 1]
     assert rows(warehouse, "SELECT SUM(k) AS total FROM t") == [{"total": 3}]
-    assert [text for text, tag in endpoint.history if tag == "all"] == [
+    assert [text for text, tag in endpoint.history if '"work": "all"' in tag] == [
         *("BEGIN", "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 1 / 0", "ROLLBACK"),
         *("BEGIN", "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 2", "COMMIT"),
     ]
@@ -114,11 +129,20 @@ def test_ways_to_log_in(endpoint, tmp_path):
         {"password": "open sesame"},
         {"private_key_file": str(tmp_path / "plain.p8")},
         {"private_key_file": str(tmp_path / "locked.p8"), "private_key_passphrase": "open"},
+        {"private_key": (tmp_path / "locked.p8").read_text(), "private_key_passphrase": "open"},
+        {"private_key": base64.b64encode((tmp_path / "plain.p8").read_bytes()).decode()},
     )
     for way in ways:
         warehouse = connect(**who, **way)
         assert warehouse.info()["user"] == "PLANE"
         warehouse.close()
+    for broken, message in (
+        ({"private_key_file": str(tmp_path / "locked.p8"), "private_key_passphrase": "0pen"}, "passphrase is wrong"),
+        ({"private_key": "no key"}, "the private key is none"),
+        ({"private_key_file": str(tmp_path / "gone.p8")}, "No such file"),
+    ):
+        with pytest.raises(SettingsError, match=message):
+            connect(**{**who, **broken})
 
 
 @pytest.mark.parametrize(

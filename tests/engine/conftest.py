@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.endpoints.databricks.fixture import databricks
+from tests.endpoints.databricks.fixture import databricks, databricks_alone
 
-__all__ = ["databricks"]
+__all__ = ["databricks", "databricks_alone"]

@@ -32,16 +32,16 @@ def test_a_mistake_is_noticed():
     assert sum(len(one.differing) for one in found) > 10
 
 
-def test_a_random_case_on_databricks(databricks):
-    with opened("databricks", databricks) as warehouse:
+def test_a_random_case_on_databricks(databricks_alone):
+    with opened("databricks", databricks_alone) as warehouse:
         found = play(SEED * SEEDS, warehouse, intervals=(1,))
     assert (found.refused, found.differing) == ("", [])
     assert found.rows > 10
 
 
-def test_a_run_that_another_overtakes_on_databricks(databricks):
+def test_a_run_that_another_overtakes_on_databricks(databricks_alone):
     """It says so, and when it is run again all is there once, though every statement is sent twice."""
-    with opened("databricks", databricks) as warehouse, Rig(subject, COLUMNS, rows=BEFORE) as right:
+    with opened("databricks", databricks_alone) as warehouse, Rig(subject, COLUMNS, rows=BEFORE) as right:
         try:
             rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
             head = rig.program.head

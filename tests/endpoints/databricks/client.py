@@ -118,6 +118,12 @@ class DatabricksEndpoint:
         return history
 
     @property
+    def running(self) -> list[str]:
+        """The statements that have not ended."""
+        running: list[str] = self._control("GET", "running")
+        return running
+
+    @property
     def recorded(self) -> list[str]:
         """The statements that only Unity Catalog understands (see `engine.RECORDED`)."""
         recorded: list[str] = self._control("GET", "recorded")

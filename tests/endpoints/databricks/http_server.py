@@ -100,6 +100,9 @@ class Handler(BaseHTTPRequestHandler):
         match method, what:
             case "GET", "history":
                 return 200, [entry for entry in engine.history if entry["caller"] == caller]
+            case "GET", "running":
+                running = [one for one in list(engine.operations.values()) if not one.done.is_set()]
+                return 200, [one.sql for one in running if one.session.caller == caller]
             case "GET", "recorded":
                 return 200, [sql for token, sql in engine.recorded if token == caller]
             case "GET", "calls":

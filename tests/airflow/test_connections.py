@@ -1,0 +1,164 @@
+"""Connections as teams have them for Airflow's own providers: what opens our connectors, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+
+from controlplane import project
+from controlplane.airflow.connections import options_of
+from controlplane.errors import PermanentError
+from controlplane.local import airflow
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
+SECRET = "s3cret-of-the-team"
+
+
+def read(kind: str, extra: dict[str, Any], **fields: Any) -> tuple[dict[str, Any], list[str]]:
+    connection = Connection(conn_id="team", conn_type=kind, extra=json.dumps(extra), **fields)
+    return options_of(connection, project.option_names(kind))
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "options"),
+    [
+        (
+            {"login": "me", "password": SECRET, "schema": "PUBLIC"},
+            {"account": "org-a", "warehouse": "W", "database": "D", "role": "R", "region": "", "insecure_mode": False},
+            {"account": "org-a", "warehouse": "W", "database": "D", "role": "R", "user": "me", "password": SECRET},
+        ),
+        (
+            {"login": "me", "password": SECRET},
+            {"extra__snowflake__account": "a", "account": "b", "region": "eu", "private_key_content": "k"},
+            {"account": "b.eu", "user": "me", "private_key": "k", "private_key_passphrase": SECRET},
+        ),
+        (
+            {"login": "me", "password": SECRET},
+            {"extra__snowflake__account": "a", "authenticator": "programmatic_access_token", "port": "443"},
+            {"account": "a", "user": "me", "token": SECRET, "authenticator": "programmatic_access_token", "port": 443},
+        ),
+        (
+            {"login": "id", "password": SECRET},
+            {
+                "account": "a",
+                "authenticator": "oauth",
+                "grant_type": "client_credentials",
+                "token_endpoint": "https://idp.example.com/token",
+                "scope": "all",
+            },
+            {
+                "account": "a",
+                "oauth_client_id": "id",
+                "oauth_client_secret": SECRET,
+                "oauth_scope": "all",
+                "oauth_token_request_url": "https://idp.example.com/token",
+            },
+        ),
+        (
+            {"login": "me"},
+            {"account": "a", "authenticator": "snowflake", "private_key_file": "k.p8"},
+            {"account": "a", "user": "me", "private_key_file": "k.p8"},
+        ),
+    ],
+)
+def test_snowflake(fields, extra, options):
+    assert read("snowflake", extra, **fields) == (options, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "extra", "options"),
+    [
+        (
+            {"host": "https://dbc.example.com/", "password": SECRET},
+            {"http_path": "/sql/1", "catalog": "main"},
+            {"server_hostname": "dbc.example.com", "http_path": "/sql/1", "catalog": "main", "access_token": SECRET},
+        ),
+        (
+            {"login": "token", "password": "not this one"},
+            {"host": "dbc.example.com", "http_path": "/sql/1", "token": SECRET, "query_timeout": "60"},
+            {"server_hostname": "dbc.example.com", "http_path": "/sql/1", "access_token": SECRET, "query_timeout": 60},
+        ),
+        (
+            {"host": "dbc.example.com", "login": "id", "password": SECRET},
+            {"http_path": "/sql/1", "service_principal_oauth": True},
+            {
+                "server_hostname": "dbc.example.com",
+                "http_path": "/sql/1",
+                "client_id": "id",
+                "client_secret": SECRET,
+            },
+        ),
+        (
+            {"host": "127.0.0.1", "port": 8080, "schema": "http", "password": SECRET},
+            {"http_path": "/sql/1"},
+            {
+                "server_hostname": "127.0.0.1",
+                "http_path": "/sql/1",
+                "access_token": SECRET,
+                "url": "http://127.0.0.1:8080/sql/1",
+            },
+        ),
+    ],
+)
+def test_databricks(fields, extra, options):
+    assert read("databricks", extra, **fields) == (options, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("snowflake", {"account": "a", "user": "me", "password": SECRET, "port": 80, "query_tags": {"team": "x"}}),
+        ("snowflake", {"account": "a", "user": "me", "private_key_file": "k", "private_key_passphrase": SECRET}),
+        ("databricks", {"server_hostname": "h", "http_path": "/p", "access_token": SECRET, "url": "http://h:1/p"}),
+        ("databricks", {"server_hostname": "h", "http_path": "/p", "client_id": "i", "client_secret": SECRET}),
+    ],
+)
+def test_a_connection_made_of_our_own_options_means_them(kind, options):
+    made = json.loads(airflow.connection(kind, options))
+    assert made.pop("conn_type") == kind
+    assert read(kind, made.pop("extra"), **made) == (options, [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "extra", "problems"),
+    [
+        ("snowflake", {}, {}, ["no account", "proves who you are", "no user"]),
+        (
+            "snowflake",
+            {"password": SECRET},
+            {"port": SECRET, "private_key_file": SECRET, "private_key_content": SECRET, "proxy_host": SECRET},
+            ["no account", "two private keys", "no user", "port is not a number", "proxy_host is not supported"],
+        ),
+        (
+            "snowflake",
+            {"login": "id", "password": SECRET},
+            {"account": "a", "authenticator": "oauth", "refresh_token": SECRET},
+            ["refresh_token is not supported"],
+        ),
+        ("databricks", {}, {}, ["no workspace", "no SQL warehouse", "signs you in"]),
+        (
+            "databricks",
+            {"host": "dbc.example.com", "login": "id", "password": SECRET},
+            {"azure_tenant_id": SECRET},
+            ["azure_tenant_id is not supported", "no SQL warehouse"],
+        ),
+        ("databricks", {"host": "h", "login": "id", "password": SECRET}, {"http_path": "p"}, ["signs you in"]),
+    ],
+)
+def test_all_that_is_wrong_is_told_at_once_and_no_value(kind, fields, extra, problems):
+    with pytest.raises(PermanentError) as raised:
+        read(kind, extra, **fields)
+    assert raised.value.message.startswith("connection 'team' can't be used: ")
+    assert raised.value.message.count(";") == len(problems) - 1
+    for problem in problems:
+        assert problem in raised.value.message
+    assert raised.value.hint
+    assert SECRET not in str(raised.value)
+
+
+def test_what_is_not_used_is_named():
+    extra = {"account": "a", "session_parameters": {"QUERY_TAG": "x"}, "acount": "b"}
+    assert read("snowflake", extra, login="me", password=SECRET)[1] == ["acount", "session_parameters"]
