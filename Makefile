@@ -16,10 +16,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow spark test driver5 verify parity lint bench lock clean
+.PHONY: help setup demo airflow snowflake databricks spark test driver5 verify parity lint bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## install everything into .venv, at the versions of constraints.txt
 
@@ -35,6 +35,12 @@ demo: setup ## the first example from end to end, on this machine
 
 airflow: setup ## the same, and Airflow stays up to be looked at
 	$(BIN)/python examples/01-flights/demo.py --keep-airflow
+
+snowflake: setup ## the same definitions in Snowflake and DuckDB, compared; on a local endpoint, or in your account
+	$(BIN)/python examples/05-warehouses/demo.py snowflake
+
+databricks: setup spark ## the same in Databricks
+	$(BIN)/python examples/05-warehouses/demo.py databricks
 
 spark: $(DELTA_JARS)/.copied ## the engine of the tests' own Databricks, with Delta Lake's jars; 550 MB
 

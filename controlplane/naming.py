@@ -23,6 +23,11 @@ def is_name(text: str) -> bool:
     return NAME.fullmatch(text) is not None and len(text) <= 63
 
 
+def stored(name: str, dialect: str) -> str:
+    """A name as its warehouse stores it when it is written without quotes: Snowflake does so in capitals."""
+    return name.upper() if dialect == "snowflake" and name.islower() else name
+
+
 def feature(view: str, name: str) -> str:
     """The one spelling of a feature outside its view: training column, HTTP field, client result."""
     return f"{view}__{name}"

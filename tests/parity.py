@@ -1,8 +1,9 @@
-"""`make parity`: random definitions on Snowflake's and Databricks' local endpoints, their tables compared row by row.
+"""`make parity`: the examples and random definitions on Snowflake's and Databricks' local endpoints, row by row.
 
     make parity CASES=100 SEED=7                    the cases of a seed
     make parity CASES=2000 ENGINES=snowflake        on one of the warehouses
     make parity CASES=1 CASE=7000000012             one case alone, with all rows that differ
+    make parity CASES=0                             the examples alone
 
 Exit code 1 if any row differs.
 """
@@ -22,21 +23,32 @@ from rich.console import Console
 from rich.progress import track
 
 from tests.endpoints.databricks.client import DatabricksEndpoint, missing
+from tests.engine import examples
 from tests.engine.differential import SEEDS
 from tests.engine.parity import ENGINES, opened, play
 
 SHOWN = 3
 
 
-def compare(engine: str, first: int, wanted: int, console: Console) -> tuple[int, int]:
-    """Play so many cases on one engine; how many rows were compared, and how many differ."""
+def compare(engine: str, first: int, wanted: int, alone: bool, console: Console) -> tuple[int, int]:
+    """Compute the examples and so many cases on one engine; how many rows were compared, and how many differ."""
     rows = differing = 0
     with ExitStack() as stack:
         databricks = None
         if engine == "databricks":
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
             databricks = stack.enter_context(DatabricksEndpoint.start(folder, os.getpid()))
-        warehouse = stack.enter_context(opened(engine, databricks))
+        warehouse, options = stack.enter_context(opened(engine, databricks))
+        if not alone:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            raw = stack.enter_context(examples.raw_tables(place))
+            for name in track(examples.EXAMPLES, description=f"{engine}, examples", console=console):
+                comparison = examples.compare(name, warehouse, options, raw, place / name)
+                tables = [table for view in comparison.views for table in view.tables]
+                rows += sum(table.compared for table in tables)
+                if not comparison.equal:
+                    differing += sum(t.differing + t.only_here + t.only_there for t in tables) or 1
+                    console.print(f"{engine}, example {name}: {comparison}", markup=False)
         numbers = count(first)
         for _ in track(range(wanted), description=engine, console=console):
             found = play(next(numbers), warehouse)
@@ -62,9 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"databricks can't be compared: {lacking}")
         return 1
     first = given.seed * SEEDS if given.case is None else given.case
-    found = [compare(engine, first, given.cases, console) for engine in given.engines]
+    alone = given.case is not None
+    found = [compare(engine, first, given.cases, alone, console) for engine in given.engines]
     rows, differing = (sum(column) for column in zip(*found, strict=True))
-    console.print(f"{len(found)} engines, {given.cases} cases each, {rows} rows, {differing} differing rows")
+    said = "" if alone else f"{len(examples.EXAMPLES)} examples and "
+    console.print(f"{len(found)} engines, {said}{given.cases} cases each, {rows} rows, {differing} differing rows")
     return 1 if differing else 0
 
 

@@ -29,8 +29,8 @@ logging.getLogger("databricks").addHandler(logging.NullHandler())
 
 def connect(
     *,
-    server_hostname: str,
-    http_path: str,
+    server_hostname: str | None = None,
+    http_path: str | None = None,
     access_token: str | None = None,
     client_id: str | None = None,
     client_secret: str | None = None,
@@ -52,17 +52,21 @@ def connect(
         auth_type: `databricks-oauth` or `azure-oauth`: a person signs in, with the browser.
         catalog: of names that don't say theirs; the workspace's default unless given.
         query_timeout: seconds after which the warehouse stops a statement.
-        url: the whole address, where it is not `https://<server_hostname><http_path>`, as behind a private link.
+        url: the whole address in place of the first two, or where it is not made of them, as behind a private link.
         ca_file: the certificates to trust, where they are not the machine's.
         query_tags: what every statement bears in the query history besides what it is for.
 
     Raises:
-        SettingsError: not exactly one way of signing in was given.
+        SettingsError: there is no address, or not exactly one way of signing in.
         TransientError: the warehouse can't be reached.
         PermanentError: it refuses.
     """
-    host = server_hostname.removeprefix("https://").rstrip("/")
-    address = url or f"https://{host}/{http_path.lstrip('/')}"
+    if not url and not (server_hostname and http_path):
+        hint = "give server_hostname and http_path, as the warehouse's connection details have them, or url"
+        raise SettingsError("it must be clear where the SQL warehouse is", hint=hint)
+    host = (server_hostname or "").removeprefix("https://").rstrip("/")
+    address = url or f"https://{host}/{(http_path or '').lstrip('/')}"
+    host, http_path = host or str(parse.urlsplit(address).hostname), http_path or parse.urlsplit(address).path
     ways: dict[str, dict[str, Any]] = {}
     if access_token:
         ways["access_token"] = {"access_token": access_token}

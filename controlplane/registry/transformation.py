@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlglot
 from sqlglot import exp
 
-from controlplane import template
+from controlplane import naming, template
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import DefinitionError, Location
 
@@ -118,8 +118,8 @@ _STAND_INS = {
 
 
 def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
-    """A SELECT without rows that has these columns, for a table that does not exist yet."""
-    casts = (f'CAST(NULL AS {_stand_in_type(kind)}) AS "{name}"' for name, kind in columns)
+    """A SELECT without rows that has these columns, for a table that does not exist yet; no name needs quotes."""
+    casts = (f'CAST(NULL AS {_stand_in_type(kind)}) AS "{naming.stored(name, dialect)}"' for name, kind in columns)
     return sqlglot.parse_one(f"SELECT {', '.join(casts)} WHERE 1 = 0").sql(dialect=dialect)
 
 

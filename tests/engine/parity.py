@@ -41,18 +41,19 @@ class Parity:
 
 
 @contextmanager
-def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterator[Warehouse]:
-    """A warehouse behind its vendor's own driver."""
+def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterator[tuple[Warehouse, dict[str, Any]]]:
+    """A warehouse behind its vendor's own driver, and what its connector was given."""
     with ExitStack() as stack:
         warehouse: Warehouse
         if engine == "snowflake":
-            endpoint = stack.enter_context(SnowflakeEndpoint())
-            warehouse = connect_snowflake(**endpoint.options())
+            options = stack.enter_context(SnowflakeEndpoint()).options()
+            warehouse = connect_snowflake(**options)
         else:
             assert databricks is not None
-            warehouse = connect_databricks(**databricks.options())
+            options = databricks.options()
+            warehouse = connect_databricks(**options)
         stack.callback(warehouse.close)
-        yield warehouse
+        yield warehouse, options
 
 
 def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) -> Parity:

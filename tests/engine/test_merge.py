@@ -20,7 +20,7 @@ LAST = 15
 
 @pytest.fixture
 def warehouse() -> Iterator[Warehouse]:
-    with opened("snowflake") as warehouse:
+    with opened("snowflake") as (warehouse, _):
         yield warehouse
 
 

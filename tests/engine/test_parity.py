@@ -6,6 +6,7 @@ import pytest
 
 from controlplane.errors import TransientError
 from controlplane.ports import Statement
+from tests.engine import examples
 from tests.engine.differential import SEEDS
 from tests.engine.engines import empty
 from tests.engine.meddled import Meddled
@@ -17,23 +18,39 @@ SEED = 4
 
 
 def test_random_cases_on_snowflake():
-    with opened("snowflake") as warehouse:
+    with opened("snowflake") as (warehouse, _):
         found = [play(SEED * SEEDS + number, warehouse) for number in range(5)]
     assert [difference for one in found for difference in one.differing] == []
     assert sum(one.rows for one in found) > 500
+
+
+@pytest.mark.parametrize("name", ["02-windows", "03-training-sets", "04-feature-tests"])
+def test_an_example_on_snowflake(name, tmp_path):
+    with opened("snowflake") as (warehouse, options), examples.raw_tables(tmp_path) as raw:
+        found = examples.compare(name, warehouse, options, raw, tmp_path)
+    assert found.equal, found
+
+
+def test_an_example_on_databricks(databricks_alone, tmp_path):
+    with (
+        opened("databricks", databricks_alone) as (warehouse, options),
+        examples.raw_tables(tmp_path) as raw,
+    ):
+        found = examples.compare("05-warehouses", warehouse, options, raw, tmp_path)
+    assert found.equal, found
 
 
 def test_a_mistake_is_noticed():
     def without_the_newest(statement: Statement) -> list[Statement]:
         return [statement._replace(sql=statement.sql.replace("moment <= head.frontier", "moment < head.frontier"))]
 
-    with opened("snowflake") as warehouse:
+    with opened("snowflake") as (warehouse, _):
         found = [play(SEED * SEEDS + number, Meddled(warehouse, without_the_newest)) for number in range(2)]
     assert sum(len(one.differing) for one in found) > 10
 
 
 def test_a_random_case_on_databricks(databricks_alone):
-    with opened("databricks", databricks_alone) as warehouse:
+    with opened("databricks", databricks_alone) as (warehouse, _):
         found = play(SEED * SEEDS, warehouse, intervals=(1,))
     assert (found.refused, found.differing) == ("", [])
     assert found.rows > 10
@@ -41,7 +58,7 @@ def test_a_random_case_on_databricks(databricks_alone):
 
 def test_a_run_that_another_overtakes_on_databricks(databricks_alone):
     """It says so, and when it is run again all is there once, though every statement is sent twice."""
-    with opened("databricks", databricks_alone) as warehouse, Rig(subject, COLUMNS, rows=BEFORE) as right:
+    with opened("databricks", databricks_alone) as (warehouse, _), Rig(subject, COLUMNS, rows=BEFORE) as right:
         try:
             rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
             head = rig.program.head

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from controlplane import naming
 from controlplane.render.dialects.base import Dialect
 from controlplane.types import MICROSECOND, is_decimal
 
@@ -31,7 +32,7 @@ class Snowflake(Dialect):
 
     def quote(self, identifier: str) -> str:
         """See `Dialect.quote`."""
-        return super().quote(identifier.upper() if identifier.islower() else identifier)
+        return super().quote(naming.stored(identifier, self.name))
 
     def open_name(self, variable: str, suffix: str = "") -> str:
         """See `Dialect.open_name`."""

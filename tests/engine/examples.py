@@ -1,0 +1,119 @@
+"""The examples' definitions in the embedded warehouse and in another one, over three days of their raw tables."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from connectors.duckdb import canonical_type
+from controlplane import ControlPlane
+from controlplane.ports import Statement, Warehouse
+from controlplane.render.dialects import dialect
+from controlplane.verification import Comparison
+from tests.engine.engines import empty
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLES = tuple(
+    sorted(folder.name for folder in (REPOSITORY / "examples").iterdir() if (folder / "features").is_dir())
+)
+START, END = "2013-03-09", "2013-03-12"
+RAW = {
+    "departures": f"departed_at BETWEEN '{START}' AND '{END}'",
+    "weather": f"observed_at BETWEEN '{START}' AND '{END}'",
+    "planes": f"tailnum IN (SELECT tailnum FROM raw.departures WHERE departed_at BETWEEN '{START}' AND '{END}')",
+}
+ROWS_AT_ONCE = 1000
+
+
+def raw_tables(folder: Path) -> duckdb.DuckDBPyConnection:
+    """A database with the first example's raw tables, which have all that the others read."""
+    connection = duckdb.connect(str(folder / "examples.duckdb"))
+    script = (REPOSITORY / "examples" / "01-flights" / "load.sql").read_text(encoding="utf-8")
+    connection.execute(script.replace("'data/", f"'{REPOSITORY}/examples/01-flights/data/"))
+    return connection
+
+
+def load(raw: duckdb.DuckDBPyConnection, warehouse: Warehouse) -> None:
+    """Copy the raw tables' rows of three days into a warehouse, as text that is cast there."""
+    d = dialect(warehouse.dialect)
+    run = [Statement("make the schema", "CREATE SCHEMA raw")]
+    for table, wanted in RAW.items():
+        columns = {
+            name: d.type(canonical_type(kind))
+            for name, kind, *_ in raw.execute(f"DESCRIBE SELECT * FROM raw.{table}").fetchall()
+        }
+        named = ", ".join(columns)
+        listed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        run.append(Statement("make a table", f"CREATE TABLE raw.{table} ({listed})"))
+        texts = ", ".join(f"CAST({name} AS VARCHAR)" for name in columns)
+        rows = raw.execute(f"SELECT {texts} FROM raw.{table} WHERE {wanted}").fetchall()
+        cast = ", ".join(f"CAST({name} AS {kind})" for name, kind in columns.items())
+        for first in range(0, len(rows), ROWS_AT_ONCE):
+            values = ",\n".join(
+                f"({', '.join('NULL' if value is None else d.text(value) for value in row)})"
+                for row in rows[first : first + ROWS_AT_ONCE]
+            )
+            sql = f"INSERT INTO raw.{table} SELECT {cast} FROM (VALUES {values}) AS written({named})"
+            run.append(Statement("fill a table", sql))
+    warehouse.execute(run)
+
+
+def compare(
+    name: str, warehouse: Warehouse, options: Mapping[str, Any], raw: duckdb.DuckDBPyConnection, folder: Path
+) -> Comparison:
+    """Compute an example in both warehouses, and compare the tables as `plane verify --against` does.
+
+    Args:
+        name: the example's folder.
+        warehouse: the other warehouse, to fill it and to clean up behind.
+        options: what a connector opens it with.
+        raw: see `raw_tables`.
+        folder: where the project is made.
+    """
+    shutil.copytree(
+        REPOSITORY / "examples" / name / "features",
+        folder / "features",
+        ignore=shutil.ignore_patterns("test_*.py", "__pycache__"),
+    )
+    for file in (folder / "features").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(r'start="[\d-]+', f'start="{START}', text), encoding="utf-8")
+    with _settings(folder, warehouse.dialect, options):
+        try:
+            for environment in ("other", "embedded"):
+                with ControlPlane(folder, environment) as plane:
+                    load(raw, plane.project.warehouse)
+                    plane.deploy()
+                    plane.run()
+            with ControlPlane(folder, "other") as plane:
+                return plane.verify_against("embedded")
+        finally:
+            empty(warehouse)
+
+
+@contextmanager
+def _settings(folder: Path, kind: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """A plane.toml with both environments, whose secrets stand in the environment's variables for as long."""
+    secrets = {name: value for name, value in options.items() if name in ("token", "access_token")}
+    listed = [f"{name} = {value!r}" for name, value in options.items() if name not in secrets]
+    listed += [f'{name} = "${{EXAMPLES_{name.upper()}}}"' for name in secrets]
+    now = f'now = "{END}T00:00:00Z"'
+    (folder / "plane.toml").write_text(
+        f'[project]\nname = "examples"\ndefinitions = ["features"]\n\n[environments.embedded]\n{now}\n'
+        f'warehouse = {{ kind = "duckdb", path = "{folder / "embedded.duckdb"}" }}\n\n[environments.other]\n{now}\n'
+        f'dialect = "{kind}"\nwarehouse = {{ kind = "{kind}", {", ".join(listed)} }}\n'
+    )
+    variables = {f"EXAMPLES_{name.upper()}": str(value) for name, value in secrets.items()}
+    os.environ |= variables
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
