@@ -9,8 +9,8 @@ can be stopped on the server; and a request that gets no answer is given up soon
 
 from __future__ import annotations
 
+import json
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,11 +22,11 @@ import pyarrow as pa
 import snowflake.connector
 from snowflake.connector import errors
 
-from connectors.snowflake_driver import described, key_bytes, query_tag, session_options, way_in
+from connectors.snowflake_driver import described, is_one_query, key_bytes, query_tag, session_options, way_in
 from connectors.snowflake_errors import MissingObject, login_failed, session_gone, translated
 from connectors.snowflake_types import canonical_type, described_type, normalised, plain_name
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.ports import Statement
+from controlplane.ports import Estimate, Statement
 
 BATCH_ROWS = 65_536
 PARALLEL = 8
@@ -34,7 +34,6 @@ PARALLEL = 8
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
 """Seconds between two questions whether a statement is done; they grow while it runs."""
 T = TypeVar("T")
-_QUOTED = re.compile(r"""'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$\$.*?\$\$|(?:--|//)[^\n]*|/\*.*?\*/""", re.DOTALL)
 
 # Where nobody asked for logs, the driver's reports of what it tries again do not go to the terminal.
 logging.getLogger("snowflake.connector").addHandler(logging.NullHandler())
@@ -199,15 +198,20 @@ class SnowflakeWarehouse:
 
         return self._side_by_side(alone, queries)
 
+    def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
+        """See `Warehouse.explain`: Snowflake tells the bytes of the partitions that are left to read."""
+        return self._side_by_side(self._explained, queries)
+
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
         asked = ("version", "account", "user", "role", "warehouse", "database")
         with self._using():
             functions = ", ".join(f"CURRENT_{name.upper()}()" for name in asked)
             [row] = self._answer(f"SELECT {functions}", "asking who we are")
-        found = {name: str(value) for name, value in zip(asked, row, strict=True) if value is not None}
-        place = f"{found.pop('account', '')} at {self._connection.host}"
-        return {"product": f"Snowflake {found.pop('version')}", "place": place, **found}
+            found = {name: str(value or "") for name, value in zip(asked, row, strict=True)}
+            state = self._state(found["warehouse"])
+        place = f"{found.pop('account')} at {self._connection.host}"
+        return {"product": f"Snowflake {found.pop('version')}", "place": place, **found, **state}
 
     def cancel(self) -> None:
         """See `Warehouse.cancel`."""
@@ -233,6 +237,15 @@ class SnowflakeWarehouse:
                 self._uses -= 1
                 self._cancelled = self._cancelled and self._uses > 0
 
+    def _state(self, warehouse: str) -> Mapping[str, str]:
+        """Whether a warehouse runs, and whether it resumes by itself, as far as the role may see it."""
+        cursor = self._run("SHOW WAREHOUSES", "looking at the warehouse")
+        names = [column.name for column in cursor.description or ()]
+        with self._translating("looking at the warehouse"):
+            shown = {row[names.index("name")]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+        one = shown.get(warehouse)
+        return {"state": str(one["state"]), "resumes": str(one["auto_resume"])} if one else {}
+
     def _changed(self, statement: Statement, tag: str, *, alone: bool = True) -> int:
         """The rows that a statement inserted, updated and deleted; -1 where it tells none."""
         cursor = self._run(statement.sql, statement.name, tag, alone=alone)
@@ -243,6 +256,14 @@ class SnowflakeWarehouse:
             [row] = cursor.fetchall()
         counted = ("number of rows inserted", "number of rows updated", "number of rows deleted")
         return sum(int(value) for name, value in zip(names, row, strict=True) if name.startswith(counted))
+
+    def _explained(self, query: str) -> Estimate | PermanentError:
+        try:
+            with self._using():
+                [[plan]] = self._answer(f"EXPLAIN USING JSON {query}", "")
+        except PermanentError as error:
+            return error
+        return Estimate(read_bytes=json.loads(plan).get("GlobalStats", {}).get("bytesAssigned"))
 
     def _answer(self, sql: str, doing: str) -> list[tuple[Any, ...]]:
         cursor = self._run(sql, doing)
@@ -384,10 +405,3 @@ class SnowflakeWarehouse:
             text = f"a part of the result did not come whole ({type(error).__name__})"
             hint = "the way to the result failed for a moment: try again"
             raise TransientError(f"{doing}: {text}", hint=hint) from None
-
-
-def is_one_query(sql: str) -> bool:
-    """Whether a text is exactly one SELECT, or one WITH: nothing else may stand before it or behind a semicolon."""
-    bare = _QUOTED.sub(lambda quoted: " " if quoted[0].startswith(("--", "//", "/*")) else "x", sql).strip()
-    bare = bare.removesuffix(";")
-    return ";" not in bare and re.match(r"\(*\s*(SELECT|WITH)\b", bare, re.IGNORECASE) is not None

@@ -1,9 +1,10 @@
-"""What differs between lines 4 and 5 of Snowflake's driver, and the options that all our sessions have."""
+"""What differs between lines 4 and 5 of Snowflake's driver, the options of all our sessions, what it may be given."""
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ LOGIN_TIMEOUT = 60
 LOCK_TIMEOUT = 600
 """Seconds that a statement waits for another transaction's lock."""
 LONGEST_TAG = 2000
+_QUOTED = re.compile(r"""'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$\$.*?\$\$|(?:--|//)[^\n]*|/\*.*?\*/""", re.DOTALL)
 DRIVER_LINE_5 = int(snowflake.connector.__version__.split(".")[0]) >= 5
 
 
@@ -99,3 +101,10 @@ def described(cursor: Any) -> list[Any]:  # noqa: ANN401 - a cursor of either li
     """The columns of a cursor's result; unlike its `description` they tell the types of arrays' items."""
     columns = cursor._query_result.description_v2 if DRIVER_LINE_5 else cursor._description_internal
     return list(columns or ())
+
+
+def is_one_query(sql: str) -> bool:
+    """Whether a text is exactly one SELECT, or one WITH: nothing else may stand before it or behind a semicolon."""
+    bare = _QUOTED.sub(lambda quoted: " " if quoted[0].startswith(("--", "//", "/*")) else "x", sql).strip()
+    bare = bare.removesuffix(";")
+    return ";" not in bare and re.match(r"\(*\s*(SELECT|WITH)\b", bare, re.IGNORECASE) is not None

@@ -6,14 +6,21 @@ from controlplane import deploy as deploying
 from controlplane import naming
 from controlplane.local import airflow
 from controlplane.local.airflow_client import AirflowClient
-from controlplane.monitor import doctor
+from controlplane.monitor import doctor, warehouse
 from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
+from controlplane.registry.loader import load
 
 
 def findings(project: Project) -> list[Finding]:
     """Check everything that a project stands on."""
+
+    def connected() -> list[Finding]:
+        schema = project.environment.schema
+        sources = load(project.root, project.environment.definitions)[0].sources
+        tables = sorted({one.table for one in sources if not one.table.startswith(f"{schema}.")})
+        return warehouse.findings(project.warehouse, schema, tables)
 
     def compiled() -> list[Finding]:
         manifest = project.compile()
@@ -27,11 +34,11 @@ def findings(project: Project) -> list[Finding]:
         return doctor.release_findings(current.release, damage)
 
     def orchestrated() -> list[Finding]:
-        server, current = airflow.find(project.environment.airflow_home), project.deployed()
+        server = airflow.find(project.environment.airflow_home)
         if server is None:
             return [Finding("airflow", doctor.OK, "the embedded one does not run")]
-        client, manifest = AirflowClient(server.url), manifests.from_json(current.manifest) if current else None
-        views = manifest.views if manifest else ()
+        client, current = AirflowClient(server.url), project.deployed()
+        views = manifests.from_json(current.manifest).views if current else ()
         wanted = [naming.dag_id(project.environment.project, project.environment.name, view.name) for view in views]
         shown = [dag["dag_id"] for dag in client.dags()]
         pools = [pool["name"] for pool in client.pools()]
@@ -39,8 +46,8 @@ def findings(project: Project) -> list[Finding]:
 
     return doctor.examine(
         [
-            ("versions", doctor.versions),
-            ("warehouse", lambda: doctor.warehouse_findings(project.warehouse)),
+            ("versions", lambda: [*doctor.versions(), *doctor.driver_findings(project.environment.warehouse_kind)]),
+            ("warehouse", connected),
             ("definitions", compiled),
             ("release", released),
             ("online store", lambda: doctor.store_findings(project.store)),

@@ -23,6 +23,14 @@ class Statement(NamedTuple):
     sql: str
 
 
+class Estimate(NamedTuple):
+    """What a warehouse expects of a query before it runs: the rows of its result, and the bytes that it reads; None
+    where it doesn't say."""
+
+    rows: int | None = None
+    read_bytes: int | None = None
+
+
 class Warehouse(Protocol):
     """A SQL warehouse, through one open session."""
 
@@ -41,11 +49,12 @@ class Warehouse(Protocol):
         """For each table (`schema.name`), its columns in order and their types in the spelling of `types`;
         a type that has no such spelling is given in the warehouse's own words; a missing table is None."""
 
-    def describe(self, sql: str) -> Mapping[str, str]:
-        """Check a query without running it and return its columns and types, spelled as in `columns`."""
-
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
-        """`describe` for many queries in few round trips: for each its columns, or what is wrong with it."""
+        """Check queries without running them, in few round trips: for each its columns and their types, spelled as in
+        `columns`, or what is wrong with it."""
+
+    def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
+        """Have queries planned without running them: for each what it would read and give, or what is wrong with it."""
 
     def info(self) -> Mapping[str, str]:
         """What `plane doctor` shows: the product's version, the place, the user; no secret."""
@@ -55,6 +64,18 @@ class Warehouse(Protocol):
 
     def close(self) -> None:
         """End the session and free what it holds."""
+
+
+def described(warehouse: Warehouse, sql: str) -> Mapping[str, str]:
+    """The columns and types of one query, which is not run.
+
+    Raises:
+        PermanentError: it is wrong.
+    """
+    [columns] = warehouse.describe_all([sql])
+    if isinstance(columns, Exception):
+        raise columns
+    return columns
 
 
 class Calculator(Protocol):

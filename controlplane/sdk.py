@@ -31,7 +31,7 @@ from controlplane.render import dags
 from controlplane.render.program import build
 from controlplane.render.release import Release
 from controlplane.render.views import render_view
-from controlplane.runtime import datasets
+from controlplane.runtime import datasets, preview
 from controlplane.runtime.materialize import Progress, ViewRun, bring_online, check_range, materialize, missing
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout
 from controlplane.serving.service import service_layout
@@ -130,6 +130,8 @@ class ControlPlane:
         entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
         covered = covered_by({key: ledger.covered(found) for key, found in entries.items()}, manifest.schema)
         plan, release = make_plan(manifest, deployed, covered, project.now())
+        plan = preview.explain(plan, manifest, release, project.warehouse, project.now())
+        plan = preview.from_runs(plan, manifest, entries)
         return plan, manifest, release
 
     def run(

@@ -22,9 +22,10 @@ _SUGGESTED = re.compile(r" (Did you mean one of the following\? \[.+\])\.?$")
 _EXPIRED = re.compile(r"Invalid SessionHandle|INVALID_HANDLE\.SESSION")
 _RACE = re.compile(r"DELTA_CONCURRENT_|DELTA_(METADATA|PROTOCOL)_CHANGED|DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS")
 _ABSENT = re.compile(r"TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|NO_SUCH_CATALOG|DELTA_TABLE_NOT_FOUND")
+_LACKS = re.compile(r"does not have ([A-Z][A-Z ,]*[A-Z]) on (\w+) ['`]?([^'\s]+?)['`]?[.\s]*$")
 _SHORTEN = "raise query_timeout, use a larger warehouse, or compute shorter intervals"
 _HINTS = {
-    r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED": "ask the owner for the grant that is missing",
+    r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED|UNAUTHORIZED_ACCESS": "ask the owner for the grant that is missing",
     r"\w*TIMEOUT_EXCEEDED": _SHORTEN,
     r"DELTA_FAILED_TO_MERGE_FIELDS|INCOMPATIBLE_DATA_FOR_TABLE|DATATYPE_MISMATCH|CAST_INVALID_INPUT|CANNOT_UP_CAST": (
         "compare the types of the table's columns with those that the statement gives"
@@ -69,6 +70,8 @@ def translated(error: Exception, doing: str = "") -> PlaneError:
         return _unreached(error, doing)
     name, text = found[1], _BEHIND_THE_MESSAGE.sub("", found[2])
     hint = next((hint for pattern, hint in _HINTS.items() if re.match(pattern, name)), "")
+    if lacking := _LACKS.search(text):
+        hint = f"ask for it: GRANT {lacking[1]} ON {lacking[2].upper()} {lacking[3]} TO `<who this session is>`"
     if suggested := _SUGGESTED.search(text):
         text, hint = text[: suggested.start()], suggested[1]
     message = f"{doing}: {text}" if doing else text

@@ -24,9 +24,10 @@ from connectors.databricks.errors import (
     timed_out,
     translated,
 )
+from connectors.databricks.plans import estimated
 from connectors.databricks.values import canonical_rows, canonical_type, check_last_part
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.ports import Statement
+from controlplane.ports import Estimate, Statement
 
 BATCH_ROWS = 65_536
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -105,6 +106,12 @@ class DatabricksWarehouse:
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
         return self._described(queries)
+
+    def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
+        """See `Warehouse.explain`: Spark tells rows and bytes where statistics were computed, bytes alone elsewhere."""
+        # EXPLAIN of a wrong query succeeds, and says so in its text.
+        checked = zip(queries, self._described(queries), strict=True)
+        return [said if isinstance(said, PermanentError) else self._explained(query) for query, said in checked]
 
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
@@ -228,6 +235,11 @@ class DatabricksWarehouse:
             else:
                 columns[row["col_name"]] = canonical_type(row["data_type"])
         return found
+
+    def _explained(self, query: str) -> Estimate:
+        with self._working("") as work:
+            [row] = self._rows(work, f"EXPLAIN COST {query}")
+        return estimated(row["plan"])
 
     def _described_alone(self, query: str) -> Mapping[str, str] | PermanentError:
         # Only a query can stand behind DESCRIBE QUERY, except a lone name: that would be a column of a table.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from rich import filesize
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from controlplane.monitor.doctor import Finding
     from controlplane.monitor.status import ViewStatus
     from controlplane.plan.actions import Action, Change
-    from controlplane.plan.forecast import Forecast
+    from controlplane.plan.forecast import Cost, Forecast
     from controlplane.plan.plan import Plan
     from controlplane.runtime.datasets import Created
     from controlplane.runtime.materialize import Progress as Event
@@ -194,8 +195,22 @@ def _forecasts(found: Sequence[Forecast]) -> None:
         more = len(stretches) - _SHOWN_STRETCHES
         shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
         text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
-        rows.append((forecast.view, text, format_instant(forecast.event), format_instant(forecast.visible_at)))
-    table(("feature view", "to compute", "an event at", "is visible at"), rows)
+        times = (format_instant(forecast.event), format_instant(forecast.visible_at))
+        rows.append((forecast.view, text, *times, ", ".join(map(_cost, forecast.costs))))
+    columns = ["feature view", "to compute", "an event at", "is visible at", "a run"]
+    # Nothing is known of the first runs of an embedded warehouse.
+    known = len(columns) if any(forecast.costs for forecast in found) else -1
+    table(columns[:known], [row[:known] for row in rows])
+
+
+def _cost(cost: Cost) -> str:
+    """`10 to 14 rows before`, `about 400 rows`, `about 2.1 MB read`."""
+    if cost.unit == "bytes":
+        return f"about {filesize.decimal(cost.high)} read"
+    if cost.basis == "estimate":
+        return f"about {cost.high:,} rows"
+    span = f"{cost.low:,}" if cost.low == cost.high else f"{cost.low:,} to {cost.high:,}"
+    return f"{span} rows before"
 
 
 def deployed(deployment: Deployment) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 import msgspec
@@ -12,10 +13,11 @@ import msgspec
 from controlplane import eviction
 from controlplane.errors import PlaneError, Problems
 from controlplane.naming import POOL
-from controlplane.ports import OnlineStore, Warehouse
+from controlplane.ports import OnlineStore
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 _PACKAGES = ("controlplane", "duckdb", "redis", "pyarrow", "sqlalchemy", "sqlglot", "apache-airflow")
+_REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?([<>=\d.,]*)")
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -60,9 +62,36 @@ def versions() -> list[Finding]:
     return found
 
 
-def warehouse_findings(warehouse: Warehouse) -> list[Finding]:
-    """Whether the warehouse answers, and what it is."""
-    return [Finding("warehouse", OK, ", ".join(warehouse.info().values()))]
+def driver_findings(extra: str) -> list[Finding]:
+    """The versions of what an extra of ours brings, a warehouse's driver, and whether they are supported."""
+    found = []
+    for requirement in requires("controlplane") or ():
+        parts = _REQUIREMENT.match(requirement)
+        if parts is None or not re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", requirement):
+            continue
+        name, supported = parts[1], ",".join(sorted(parts[2].split(","), reverse=True))
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            found.append(Finding(name, ERROR, "not installed", f"pip install 'controlplane[{extra}]'"))
+            continue
+        if fits(installed, supported):
+            found.append(Finding(name, OK, f"{installed}, supported are {supported}"))
+        else:
+            hint = f"pip install 'controlplane[{extra}]': other versions are not tested"
+            found.append(Finding(name, WARNING, f"{installed} is installed, supported are {supported}", hint))
+    return found
+
+
+def fits(installed: str, supported: str) -> bool:
+    """Whether a version lies between bounds such as `>=4,<6`."""
+    have = _numbers(installed)
+    bounds = [(bound[:1], _numbers(bound.lstrip("<>="))) for bound in supported.split(",") if bound]
+    return all(have < limit if sign == "<" else have >= limit for sign, limit in bounds)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def store_findings(store: OnlineStore | None) -> list[Finding]:

@@ -20,6 +20,19 @@ class Stretch(msgspec.Struct, frozen=True):
     intervals: int
 
 
+class Cost(msgspec.Struct, frozen=True):
+    """What a run of one interval takes: `low` to `high` of a `unit`, as `basis` has it.
+
+    The unit is `rows` that its SQL returns, or `bytes` that it reads; the basis `earlier runs`, or the warehouse's
+    `estimate` before it runs.
+    """
+
+    low: int
+    high: int
+    unit: str
+    basis: str
+
+
 class Forecast(msgspec.Struct, frozen=True):
     """What one view has to compute, and when an event at `event` becomes visible in it (`visible_at`)."""
 
@@ -28,6 +41,7 @@ class Forecast(msgspec.Struct, frozen=True):
     missing: tuple[Stretch, ...]
     event: datetime
     visible_at: datetime
+    costs: tuple[Cost, ...] = ()
 
     @property
     def intervals(self) -> int:

@@ -11,7 +11,7 @@ from sqlglot import Token, TokenType, exp
 from controlplane import naming
 from controlplane.definitions.calculations import Calculation
 from controlplane.errors import PermanentError
-from controlplane.ports import Warehouse
+from controlplane.ports import Warehouse, described
 from controlplane.registry import transformation
 from controlplane.registry.manifest import CalculationSpec
 from controlplane.registry.problems import Collector, listing
@@ -150,14 +150,14 @@ def _check_type(
     rows = transformation.stand_in([(name, known[name]) for name in inputs] or [("none", "bool")], dialect)
     value = f"({calculation.expression}\n)"
     try:
-        [actual] = warehouse.describe(f"SELECT {value} AS plane_value FROM ({rows}) AS plane_row").values()
+        [actual] = described(warehouse, f"SELECT {value} AS plane_value FROM ({rows}) AS plane_row").values()
     except PermanentError as error:
         text = f"{what}: the warehouse refuses its expression: {error.message}"
         collector.add(text, calculation.location, error.hint)
         return
     try:
         # Conditions may not hold what needs more than one row, or gives more: also what the parser has no name for.
-        warehouse.describe(f"SELECT 1 AS plane_value FROM ({rows}) AS plane_row WHERE {value} IS NULL")
+        described(warehouse, f"SELECT 1 AS plane_value FROM ({rows}) AS plane_row WHERE {value} IS NULL")
     except PermanentError as error:
         text = f"{what}: its expression is not one value of one row: {error.message}"
         collector.add(text, calculation.location, "compute that in a feature view")

@@ -12,7 +12,7 @@ from typing import Any
 from controlplane.definitions import expect
 from controlplane.definitions.expect import Expectation
 from controlplane.errors import Location, PermanentError
-from controlplane.ports import Warehouse
+from controlplane.ports import Warehouse, described
 from controlplane.registry import transformation
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.quality import (
@@ -180,7 +180,7 @@ class _Compiler:
         try:
             transformation.canonical_condition(condition, self.dialect)
             query = f"{self.relation.before}\nSELECT ({condition}\n) AS plane_holds FROM {self.relation.name}"
-            [kind] = self.warehouse.describe(query.strip()).values()
+            [kind] = described(self.warehouse, query.strip()).values()
         except ValueError as error:
             self._wrong(one, str(error), hint)
             return None

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from controlplane import ledger, naming
 from controlplane.errors import PermanentError, PlaneError, Problems
-from controlplane.ports import Warehouse
+from controlplane.ports import Warehouse, described
 from controlplane.registry.manifest import Manifest
 from controlplane.registry.schedule import timing
 from controlplane.registry.transformation import canonical, is_table
@@ -84,7 +84,7 @@ def create(
     dataset = training.Dataset(name, 0, service, query, time, created_by, as_of)
     try:
         canonical(query, manifest.dialect)
-        columns = warehouse.describe(query)
+        columns = described(warehouse, query)
     except ValueError as error:
         hint = "give a table's name, or one SELECT that returns keys and times"
         raise PlaneError(f"the spine can't be read: {error}", hint=hint) from None

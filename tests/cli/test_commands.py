@@ -66,7 +66,14 @@ def shape(value: object) -> Any:
 
 CHANGE = {"kind": "str", "view": "str", "fingerprint": "str", "features": ["str"]}
 STRETCH = {"start": "str", "end": "str", "intervals": "int"}
-FORECAST = {"view": "str", "fingerprint": "str", "missing": [STRETCH], "event": "str", "visible_at": "str"}
+FORECAST = {
+    "view": "str",
+    "fingerprint": "str",
+    "missing": [STRETCH],
+    "event": "str",
+    "visible_at": "str",
+    "costs": [],
+}
 PLAN = {
     "project": "str",
     "environment": "str",

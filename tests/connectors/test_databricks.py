@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 
 from connectors.databricks import connect
+from connectors.databricks.plans import estimated
 from connectors.databricks.warehouse import DatabricksWarehouse
 from controlplane.errors import PermanentError
-from controlplane.ports import Statement
+from controlplane.ports import Estimate, Statement
 from tests.connectors.databricks_rig import endpoint, opened, warehouse
 from tests.endpoints.databricks.client import DatabricksEndpoint, own_schema
 
@@ -269,3 +270,25 @@ def test_what_it_says_of_itself(endpoint):
     run(warehouse, f"CREATE OR REPLACE TEMPORARY FUNCTION current_version() RETURNS {kind} RETURN {of_a_cluster}")
     assert warehouse.info() == {"product": "Databricks Runtime 18.0", **place}
     warehouse.close()
+
+
+def test_what_a_query_would_read_is_estimated(warehouse, schema):
+    run(warehouse, f"CREATE TABLE {schema}.t AS SELECT id FROM range(100)", "SET spark.sql.maxPlanStringLength = 9999")
+    queries = [f"SELECT * FROM {schema}.t WHERE id > 3", f"SELECT * FROM {schema}.nowhere", "SELECT 1 AS one"]
+    whole, missing, computed = warehouse.explain(queries)
+    assert isinstance(whole, Estimate)
+    assert (whole.rows, computed) == (None, Estimate())
+    assert 100 < (whole.read_bytes or 0) < 10_000
+    assert isinstance(missing, PermanentError)
+    assert "nowhere" in missing.message
+
+
+def test_what_spark_says_of_tables_with_statistics():
+    plan = (
+        "== Optimized Logical Plan ==\nJoin Inner, Statistics(sizeInBytes=6.3 KiB, rowCount=1.20E+3)\n"
+        ":- Filter isnotnull(k#1), Statistics(sizeInBytes=2.0 MiB)\n"
+        ":  +- Relation a.b[k#1] parquet, Statistics(sizeInBytes=2.0 MiB, rowCount=10)\n"
+        "+- Relation a.c[k#2] parquet, Statistics(sizeInBytes={})\n\n== Physical Plan ==\nRelation"
+    )
+    assert estimated(plan.format("1024.0 B")) == Estimate(rows=1200, read_bytes=2 * 1024**2 + 1024)
+    assert estimated(plan.format("8.0 EiB")) == Estimate(rows=1200)

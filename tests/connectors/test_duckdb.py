@@ -11,7 +11,7 @@ import pytest
 
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Statement
+from controlplane.ports import Estimate, Statement
 from tests.shop import CHILDREN
 
 ENDLESS = "SELECT sum(hash(i)) AS total FROM range(1_000_000_000_000) AS numbers(i)"
@@ -138,4 +138,17 @@ def test_a_variable_of_this_process_is_no_table():
         with pytest.raises(PermanentError, match="Table with name payments does not exist"):
             read("SELECT * FROM payments")
     assert payments.num_rows == 1
+    warehouse.close()
+
+
+def test_queries_are_planned_and_not_run():
+    warehouse = connect(path=":memory:")
+    warehouse.execute([Statement("fill", "CREATE TABLE t AS SELECT i FROM range(500) AS numbers(i)")])
+    right, missing, two = warehouse.explain(["SELECT * FROM t", "SELECT * FROM nowhere", "SELECT 1; DROP TABLE t"])
+    assert right == Estimate()
+    assert isinstance(missing, PermanentError)
+    assert "nowhere" in missing.message
+    assert isinstance(two, PermanentError)
+    assert "exactly one query" in two.message
+    assert warehouse.columns(["t"]) == {"t": {"i": "int64"}}
     warehouse.close()

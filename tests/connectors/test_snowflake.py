@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.snowflake import SnowflakeWarehouse, connect
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
+from controlplane.ports import Estimate
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 
 __all__ = ["endpoint", "warehouse"]
@@ -96,6 +97,8 @@ def test_it_says_where_it_is(warehouse, endpoint):
         "role": "PLANE_ROLE",
         "warehouse": "COMPUTE",
         "database": "PLANE",
+        "state": "STARTED",
+        "resumes": "true",
     }
     session = next(iter(endpoint.sessions.values()))
     expected = {
@@ -347,3 +350,11 @@ def test_two_writers_of_one_row(warehouse, endpoint):
     assert rows(warehouse, "SELECT version FROM head") == [{"version": 10}]
     assert time.monotonic() - before < 20
     other.close()
+
+
+def test_what_a_query_would_read_is_estimated(warehouse):
+    do(warehouse, "CREATE TABLE t (k NUMBER, x FLOAT)", "INSERT INTO t SELECT 1, 2")
+    whole, missing = warehouse.explain(["SELECT * FROM t", "SELECT * FROM nowhere"])
+    assert whole == Estimate(read_bytes=16)
+    assert isinstance(missing, PermanentError)
+    assert missing.message.startswith("Object 'NOWHERE' does not exist")

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from connectors.snowflake import is_one_query
+from connectors.snowflake_driver import is_one_query
 from connectors.snowflake_types import canonical_type, normalised
 from controlplane.errors import PermanentError
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from connectors.snowflake import connect as connect_snowflake
 from controlplane import ControlPlane
@@ -91,7 +92,9 @@ def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, wa
     )
     (folder / "features").mkdir()
     (folder / "features" / "purchases.py").write_text(DEFINITIONS)
-    assert "48 intervals" in plane(folder, secret, "plan")
+    planned = plane(folder, secret, "plan")
+    assert "48 intervals" in planned
+    assert "about 96 bytes read" in planned, planned
     plane(folder, secret, "deploy", "--yes")
     plane(folder, secret, "run")
     assert "No changes" in plane(folder, secret, "plan")
@@ -131,6 +134,21 @@ def against_the_embedded(folder: Path) -> None:
     assert (one.keys, one.values) == ({"shopper_id": 1}, {"item_last_3_1d": (["tea", "cap"], ["tea", "cup"])})
 
 
+def doctored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the doctor says where all is well, and where the token is wrong."""
+    with ControlPlane(folder) as plane:
+        levels = {finding.subject: finding.level for finding in plane.doctor()}
+    assert {name for name, level in levels.items() if level == "error"} == set()
+    subjects = ("snowflake-connector-python", "warehouse", "schema features", "schema _plane", "sources")
+    assert {levels[name] for name in subjects} == {"ok"}
+    monkeypatch.setenv("SECRET", "no-such-token")
+    with ControlPlane(folder) as plane:
+        wrong = [finding for finding in plane.doctor() if finding.level == "error"]
+    assert [finding.subject for finding in wrong] == ["warehouse", "definitions"]
+    assert wrong[0].message == "connecting to Snowflake: Programmatic access token is invalid."
+    assert "no-such-token" not in str(wrong)
+
+
 def test_snowflake(tmp_path, monkeypatch):
     with SnowflakeEndpoint() as endpoint:
         options = endpoint.options()
@@ -139,4 +157,5 @@ def test_snowflake(tmp_path, monkeypatch):
         journey(tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse)
         assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
         against_the_embedded(tmp_path)
+        doctored(tmp_path, monkeypatch)
         warehouse.close()

@@ -14,6 +14,7 @@ import pytest
 
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import CheckFailed, PermanentError, PlaneError, Problems
+from controlplane.ports import described
 from controlplane.runtime import datasets
 from controlplane.runtime.materialize import missing
 from controlplane.types import Interval, floor, parse_duration
@@ -263,5 +264,5 @@ def test_a_spine_is_one_query_and_only_reads(spine: str) -> None:
             _looked_at(rig, spine, from_source=True)
         assert rig.run("SELECT count(*) FROM raw.events") == [(1,)]
         with pytest.raises(PermanentError, match="exactly one query"):
-            rig.warehouse.describe("SELECT 1 AS one; DROP TABLE raw.events")
+            described(rig.warehouse, "SELECT 1 AS one; DROP TABLE raw.events")
         assert rig.run("SELECT count(*) FROM raw.events") == [(1,)]

@@ -31,6 +31,7 @@ class Dialect(ABC):
         matches: whether an as-of join has a MATCH_CONDITION; else, where windows are not `framed`, the newest row is
             carried along a key's line of time.
         passing: stands before TABLE for one that lives as long as a run.
+        has_rights: whether what one may do there is granted.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
     """
 
@@ -41,6 +42,7 @@ class Dialect(ABC):
     framed: bool = False
     matches: bool = False
     passing: str = ""
+    has_rights: bool = True
     apart: str = ""
 
     def quote(self, identifier: str) -> str:

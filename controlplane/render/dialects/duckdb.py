@@ -24,6 +24,7 @@ class DuckDB(Dialect):
         "timestamp": "TIMESTAMP",
     }
     framed = True
+    has_rights = False
 
     def commented_view(self, view: str, comment: str) -> str:
         """See `Dialect.commented_view`: the comment is a statement of its own."""

@@ -83,6 +83,14 @@ class Locks:
             self._changed.notify_all()
 
 
+@dataclass
+class Compute:
+    """A virtual warehouse: whether it runs now, and whether a query starts it."""
+
+    running: bool = True
+    auto_resume: bool = True
+
+
 class Account:
     """One account with one database.
 
@@ -97,7 +105,7 @@ class Account:
         self.tokens = {"a-token": "PLANE"}
         self.public_keys: dict[str, str] = {}
         self.roles = {"PLANE_ROLE", "PUBLIC"}
-        self.warehouses = {"COMPUTE"}
+        self.warehouses = {"COMPUTE": Compute()}
         self.locks = Locks()
         self.faults = Faults()
         self.history: list[Query] = []

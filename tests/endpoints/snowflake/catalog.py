@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from typing import Any
 
 import pyarrow as pa
@@ -217,11 +218,37 @@ def describe(session: Session, tree: exp.Expr) -> Result:
     return told(rows, ("name", "type", "kind", "null?"))
 
 
-def explained(session: Session, tree: exp.Expr) -> Result:
-    """EXPLAIN: the operations in words."""
+def warehouses(session: Session) -> Result:
+    """SHOW WAREHOUSES: the columns that are asked for."""
+    rows = [
+        {
+            "name": name,
+            "state": "STARTED" if compute.running else "SUSPENDED",
+            "type": "STANDARD",
+            "size": "X-Small",
+            "auto_resume": str(compute.auto_resume).lower(),
+        }
+        for name, compute in session.account.warehouses.items()
+    ]
+    return told(rows, ("name", "state", "type", "size", "auto_resume"))
+
+
+def explained(session: Session, tree: exp.Expr, *, json: bool = False) -> Result:
+    """EXPLAIN: the operations in words; in JSON also what is read, as if each table were one partition of numbers."""
     if not isinstance(tree, exp.Query):
         raise unsupported("EXPLAIN of what is no query")
     plan = session.connection.execute(f"EXPLAIN {session.sql(tree)}").fetchall()
+    if json:
+        sizes = dict(
+            session.connection.execute(
+                "SELECT schema_name || '.' || table_name, 8 * estimated_size * column_count FROM duckdb_tables()"
+            ).fetchall()
+        )
+        paths = [session.path(table) for table in tree.find_all(exp.Table)]
+        read = [sizes.get(f"{stored(schema)}.{stored(name)}") for _, schema, name in paths]
+        known = [size for size in read if size is not None]
+        stats = {"partitionsTotal": len(known), "partitionsAssigned": len(known), "bytesAssigned": sum(known)}
+        return told([{"content": dumps({"GlobalStats": stats, "Operations": [[]]})}], ("content",))
     return told([{"step": "1", "operation": readable(str(row[-1]))} for row in plan], ("step", "operation"))
 
 

@@ -145,7 +145,10 @@ class Session:
         return Context(says, kept=kept)
 
     def need_warehouse(self) -> None:
-        if self.warehouse not in self.account.warehouses:
+        compute = self.account.warehouses.get(self.warehouse or "")
+        if compute is not None:
+            compute.running = compute.running or compute.auto_resume
+        if compute is None or not compute.running:
             text = "No active warehouse selected in the current session."
             raise SnowflakeError(606, "57P03", text)
 
@@ -164,7 +167,8 @@ class Session:
                 told.pop("fields", None)
         if not run:
             return Result(SELECT, columns)
-        self.need_warehouse()
+        if tree.find(exp.From) is not None:  # what the session itself knows needs no warehouse
+            self.need_warehouse()
         rows = relation.to_arrow_table()
         return Result(SELECT, columns, rows, total=rows.num_rows)
 

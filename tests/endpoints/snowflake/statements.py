@@ -18,7 +18,8 @@ from tests.endpoints.snowflake.session import Session
 _RECORDED = re.compile(
     r"\s*(GRANT|REVOKE|ALTER\s+(TABLE|VIEW)\s+\S+\s+(ALTER|MODIFY)\s+COLUMN\s+\S+\s+(UN)?SET\s+TAG)\s", re.IGNORECASE
 )
-_EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(TEXT|TABULAR))?\s+(?=SELECT|WITH|\()", re.IGNORECASE)
+_SHOW_WAREHOUSES = re.compile(r"\s*SHOW\s+WAREHOUSES\s*", re.IGNORECASE)
+_EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(TEXT|TABULAR|JSON))?\s+(?=SELECT|WITH|\()", re.IGNORECASE)
 
 
 def run(session: Session, text: str) -> Result:
@@ -26,7 +27,10 @@ def run(session: Session, text: str) -> Result:
     if _RECORDED.match(text):
         return recorded(session, text)
     if explained := _EXPLAIN.match(text):
-        return catalog.explained(session, parsed(text[explained.end() :]))
+        json = str(explained[1]).upper() == "JSON"
+        return catalog.explained(session, parsed(text[explained.end() :]), json=json)
+    if _SHOW_WAREHOUSES.fullmatch(text):
+        return catalog.warehouses(session)
     tree = parsed(text)
     if isinstance(tree, exp.Query):
         return session.select(tree)

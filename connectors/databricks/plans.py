@@ -1,0 +1,30 @@
+"""What Spark says of a query that it has planned: `EXPLAIN COST`, which is text for people."""
+
+from __future__ import annotations
+
+import re
+
+from controlplane.ports import Estimate
+
+_STATISTICS = re.compile(r"Statistics\(sizeInBytes=([\d.E+]+) ([KMGTPE]?)i?B(?:, rowCount=([\d.E+]+))?")
+_TABLE = re.compile(r"\bRelation(V2)?\b")
+_UNITS = {unit: 1024**power for power, unit in enumerate(["", "K", "M", "G", "T", "P"])}
+"""What is larger stands for a size that nobody knows."""
+
+
+def estimated(plan: str) -> Estimate:
+    """What a plan's text says: the rows of its result, and the bytes of the tables."""
+    _, _, optimized = plan.partition("== Optimized Logical Plan ==\n")
+    lines = optimized.partition("\n== ")[0].splitlines()
+    result = _STATISTICS.search(lines[0]) if lines else None
+    tables = [_size(line) for line in lines if _TABLE.search(line)]
+    known = [size for size in tables if size is not None]
+    return Estimate(
+        rows=int(float(result[3])) if result and result[3] else None,
+        read_bytes=sum(known) if known and len(known) == len(tables) else None,
+    )
+
+
+def _size(line: str) -> int | None:
+    found = _STATISTICS.search(line)
+    return int(float(found[1]) * _UNITS[found[2]]) if found and found[2] in _UNITS else None
