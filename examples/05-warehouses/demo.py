@@ -67,6 +67,7 @@ def snowflake():
         yield
         return
     sys.path.insert(0, str(CLONE))
+    # lazy: an account needs no endpoint
     from tests.endpoints.snowflake import SnowflakeEndpoint
 
     with SnowflakeEndpoint() as endpoint:
@@ -88,6 +89,7 @@ def databricks():
         yield
         return
     sys.path.insert(0, str(CLONE))
+    # lazy: as above
     from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 
     if lacking := missing():

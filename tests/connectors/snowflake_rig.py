@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.snowflake import SnowflakeWarehouse, connect
+from connectors.snowflake import connect
+from connectors.snowflake_warehouse import SnowflakeWarehouse
 from controlplane.ports import Statement
 from tests.endpoints.snowflake import SnowflakeEndpoint
 

@@ -13,7 +13,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.snowflake import SnowflakeWarehouse, connect
+from connectors.snowflake import connect
+from connectors.snowflake_warehouse import SnowflakeWarehouse
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.ports import Estimate
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse

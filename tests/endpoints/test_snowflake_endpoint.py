@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from connectors.snowflake import SnowflakeWarehouse, connect
+from connectors.snowflake import connect
+from connectors.snowflake_warehouse import SnowflakeWarehouse
 from controlplane.errors import PermanentError
 from controlplane.ports import Statement
 from tests.endpoints.snowflake import SnowflakeEndpoint
