@@ -5,6 +5,7 @@ The embedded warehouse's tables are those that `differential` compares with the 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,7 +22,7 @@ from tests.endpoints.databricks.client import DatabricksEndpoint
 from tests.endpoints.snowflake import SnowflakeEndpoint
 from tests.engine import cases
 from tests.engine.differential import compute, instants
-from tests.engine.engines import empty
+from tests.engine.engines import SCHEMAS, empty, run
 from tests.engine.rig import Rig
 
 ENGINES = ("snowflake", "databricks")
@@ -40,20 +41,45 @@ class Parity:
     refused: str = ""
 
 
+def live(engine: str) -> dict[str, Any]:
+    """How the account is reached that the environment's variables name for the purpose; empty where they don't."""
+    if engine == "snowflake":
+        connection = os.environ.get("CONTROLPLANE_LIVE_SNOWFLAKE")
+        return {"connection_name": connection} if connection else {}
+    url = os.environ.get("CONTROLPLANE_LIVE_DATABRICKS")
+    return {"url": url, "access_token": os.environ.get("CONTROLPLANE_LIVE_DATABRICKS_TOKEN")} if url else {}
+
+
 @contextmanager
 def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterator[tuple[Warehouse, dict[str, Any]]]:
-    """A warehouse behind its vendor's own driver, and what its connector was given."""
+    """A warehouse behind its vendor's own driver, and what its connector was given.
+
+    It is the local endpoint's, or `live`; there the schemas that are made and dropped must not exist yet.
+    """
     with ExitStack() as stack:
-        warehouse: Warehouse
-        if engine == "snowflake":
+        options = live(engine)
+        if not options and engine == "snowflake":
             options = stack.enter_context(SnowflakeEndpoint()).options()
-            warehouse = connect_snowflake(**options)
-        else:
+        elif not options:
             assert databricks is not None
             options = databricks.options()
-            warehouse = connect_databricks(**options)
+        warehouse: Warehouse = (connect_snowflake if engine == "snowflake" else connect_databricks)(**options)
         stack.callback(warehouse.close)
+        if live(engine):
+            _check_empty(warehouse)
         yield warehouse, options
+
+
+def _check_empty(warehouse: Warehouse) -> None:
+    """Fail where a schema exists that would be dropped."""
+    made = []
+    try:
+        for schema in SCHEMAS:
+            run(warehouse, f"CREATE SCHEMA {schema}")
+            made.append(schema)
+    finally:
+        for schema in made:
+            run(warehouse, f"DROP SCHEMA {schema} CASCADE")
 
 
 def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) -> Parity:

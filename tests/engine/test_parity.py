@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.errors import TransientError
+from controlplane.errors import PermanentError, TransientError
 from controlplane.ports import Statement
 from tests.engine import examples
 from tests.engine.differential import SEEDS
-from tests.engine.engines import empty
+from tests.engine.engines import empty, run
 from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened, play
 from tests.engine.rig import Rig, records
@@ -54,6 +54,20 @@ def test_a_random_case_on_databricks(databricks_alone):
         found = play(SEED * SEEDS, warehouse, intervals=(1,))
     assert (found.refused, found.differing) == ("", [])
     assert found.rows > 10
+
+
+def test_an_account_that_is_in_use_is_left_alone(databricks_alone, monkeypatch):
+    monkeypatch.setenv("CONTROLPLANE_LIVE_DATABRICKS", databricks_alone.address)
+    monkeypatch.setenv("CONTROLPLANE_LIVE_DATABRICKS_TOKEN", databricks_alone.token)
+    with opened("databricks") as (warehouse, _):
+        run(warehouse, "CREATE SCHEMA raw", "CREATE TABLE raw.theirs (one BIGINT)")
+        try:
+            with pytest.raises(PermanentError, match="raw"), opened("databricks"):
+                pass
+            assert warehouse.columns(["raw.theirs"])["raw.theirs"] == {"one": "int64"}
+            run(warehouse, "CREATE SCHEMA features")
+        finally:
+            empty(warehouse)
 
 
 def test_a_run_that_another_overtakes_on_databricks(databricks_alone):
