@@ -15,6 +15,7 @@ settings.load_profile("repeatable")
 LONG = (
     "engine/test_parity.py",
     "airflow/test_scheduler.py",
+    "airflow/test_warehouses.py",
     "e2e/test_demo.py",
     "engine/test_order.py",
     "runtime/test_sync.py",

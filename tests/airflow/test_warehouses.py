@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +22,9 @@ from airflow.utils.db import initdb
 
 from controlplane import project
 from controlplane.airflow import hooks
+from controlplane.airflow.operators import Unstage
 from controlplane.deploy import write_release
+from controlplane.errors import TransientError
 from controlplane.ports import Statement, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
@@ -189,41 +190,46 @@ def test_every_statement_bears_its_task(rig):
         assert any(task in tags.split("task_id", 1)[1][:15] for _, tags in theirs), task
 
 
-STOP = """
-import signal, sys
-from datetime import UTC, datetime
-from types import SimpleNamespace
-from controlplane.airflow.operators import Unstage
-from controlplane.errors import TransientError
-
-task = Unstage(task_id="unstage", program=sys.argv[1], sql="-- @statement: wait\\nSELECT 'held up' AS x;\\n")
-signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
-run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
-ti = SimpleNamespace(dag_id="shop", task_id="unstage", try_number=1)
-try:
-    task.execute({"dag_run": run, "run_id": "x", "ti": ti})
-except TransientError as error:
-    print("stopped:", error.message, flush=True)
-"""
+@contextmanager
+def in_a_process(act: Callable[[], None]) -> Iterator[tuple[int, int]]:
+    """A forked process, as Airflow's workers are, that does something: its number, and what it tells as a pipe."""
+    told, tells = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            act()
+        except TransientError as error:
+            os.write(tells, error.message.encode())
+        finally:
+            os._exit(0)
+    os.close(tells)
+    try:
+        yield child, told
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(told)
 
 
 def test_a_task_that_is_killed_leaves_no_statement_behind(rig):
+    sql = "-- @statement: wait\nSELECT 'held up' AS x;\n"
+    task = Unstage(task_id="unstage", program=str(rig.folder / "purchases.json"), sql=sql)
+    run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
+    ti = SimpleNamespace(dag_id="shop", task_id="unstage", try_number=1)
+    context: Any = {"dag_run": run, "run_id": "x", "ti": ti}
+
+    def act() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
+        task.execute(context)
+
     rig.slow("held up", 60)
     began = time.monotonic()
-    task = subprocess.Popen(
-        [sys.executable, "-c", STOP, str(rig.folder / "purchases.json")],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).resolve().parents[2],
-    )
-    while not rig.running():
-        assert task.poll() is None
-        assert time.monotonic() - began < 50
-        time.sleep(0.1)
-    task.send_signal(signal.SIGTERM)
-    out, _ = task.communicate(timeout=30)
-    assert task.returncode == 0
-    assert "stopped: the task was stopped" in out
+    with in_a_process(act) as (child, told):
+        while not rig.running():
+            assert time.monotonic() - began < 50
+            time.sleep(0.1)
+        os.kill(child, signal.SIGTERM)
+        assert os.read(told, 1000) == b"the task was stopped"
     assert rig.running() == []
     assert [state for text, _, state in rig.ended() if "held up" in text] == ["CANCELED"]
 
