@@ -63,11 +63,20 @@ def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterato
         elif not options:
             assert databricks is not None
             options = databricks.options()
-        warehouse: Warehouse = (connect_snowflake if engine == "snowflake" else connect_databricks)(**options)
-        stack.callback(warehouse.close)
+        warehouse = stack.enter_context(another(engine, options))
         if live(engine):
             _check_empty(warehouse)
         yield warehouse, options
+
+
+@contextmanager
+def another(engine: str, options: Mapping[str, Any]) -> Iterator[Warehouse]:
+    """A session."""
+    warehouse: Warehouse = (connect_snowflake if engine == "snowflake" else connect_databricks)(**options)
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
 
 
 def _check_empty(warehouse: Warehouse) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Statement
+from controlplane.ports import Statement, Warehouse
+from controlplane.runtime import tasks
+from controlplane.runtime.variables import fill, run_variables
 from tests.engine import examples
 from tests.engine.differential import SEEDS
 from tests.engine.engines import empty, run
 from tests.engine.meddled import Meddled
-from tests.engine.parity import content, opened, play
-from tests.engine.rig import Rig, records
+from tests.engine.parity import ENGINES, another, content, opened, play
+from tests.engine.rig import Rig, interval, records
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
 
 SEED = 4
@@ -90,5 +96,46 @@ def test_a_run_that_another_overtakes_on_databricks(databricks_alone):
             right.materialize(START, START + 2 * DAY)
             assert content(rig) == content(right)
             assert len(records(warehouse, "SELECT version FROM _plane.ledger")) == 1
+        finally:
+            empty(warehouse)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_two_first_runs_at_the_same_moment_leave_one_copy(engine, request):
+    databricks = request.getfixturevalue("databricks_alone") if engine == "databricks" else None
+    with (
+        opened(engine, databricks) as (warehouse, options),
+        another(engine, options) as other,
+        Rig(subject, COLUMNS, rows=BEFORE) as right,
+    ):
+        try:
+            rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+            span = interval(START, START + 2 * DAY)
+            meet = threading.Barrier(2, timeout=300)
+
+            def write(session: Warehouse) -> None:
+                """One run with a session of its own, tried again as a scheduler would."""
+                run_id = f"run {id(session)}"
+                variables = run_variables(rig.program, span, run_id)
+                filled = {name: fill(rig.sql[name], variables) for name in ("stage", "publish", "unstage")}
+                tasks.stage(rig.program, session, filled["stage"])
+                meet.wait()
+                for _ in range(20):
+                    try:
+                        tasks.publish(rig.program, session, filled["publish"], run_id)
+                    except TransientError:
+                        time.sleep(0.1)
+                        continue
+                    tasks.unstage(rig.program, session, filled["unstage"])
+                    return
+                raise AssertionError("it never got through")
+
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(write, (warehouse, other)))
+            right.materialize(START, START + 2 * DAY)
+            assert content(rig) == content(right)
+            versions = [row["version"] for row in records(warehouse, "SELECT version FROM _plane.ledger")]
+            assert len(set(versions)) == 2
+            assert rig.head().version == max(versions)
         finally:
             empty(warehouse)
