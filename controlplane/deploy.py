@@ -84,6 +84,8 @@ def deploy(
         on_step("versions")
         warehouse.execute(_versions(plan, manifest), tag=_tag(manifest, ""), atomic=True)
         updated = {action.view for action in plan.actions if isinstance(action, UpdateView)}
+        if current and manifests.from_json(current.manifest).reader_role != manifest.reader_role:
+            updated = {view.name for view in manifest.views}
         for view in manifest.views:
             built = program.build(manifest, view)
             showing = ledger.shown(warehouse, built)

@@ -244,6 +244,7 @@ class Project:
             schema=self.environment.schema,
             now=self.environment.now,
             root=self.root,
+            reader_role=self.environment.reader_role,
         )
         definitions, problems = load(self.root, self.environment.definitions)
         manifest = compile_manifest(definitions, target, self.warehouse, problems)

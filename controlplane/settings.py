@@ -60,7 +60,7 @@ class Environment:
     """One environment, with its variables filled in. Do not print it: it may hold secrets.
 
     Paths are absolute; `now` is set where time stands still; `warehouse` and `online` hold the connectors' options;
-    `online` is None where there is no online store.
+    `online` is None where there is no online store; `reader_role` is empty where nobody is granted anything.
     """
 
     project: str
@@ -77,6 +77,7 @@ class Environment:
     releases: Path
     airflow_home: Path
     root: Path
+    reader_role: str = ""
 
 
 def find_root(start: Path) -> Path:
@@ -229,6 +230,13 @@ def _environment(
     if "kind" not in table.warehouse:
         text, hint = f"environments.{name}.warehouse has no kind", 'write one, such as kind = "duckdb"'
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
+    role = warehouse.pop("reader_role", "")
+    if not isinstance(role, str) or (role and warehouse.get("kind") == "duckdb"):
+        text = f"environments.{name}.warehouse.reader_role: DuckDB grants no rights"
+        if not isinstance(role, str):
+            text = f"environments.{name}.warehouse.reader_role: it must be a text, the name of a role"
+        hint = "leave it out: whoever can open the file reads all of it"
+        problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     embedded = bool(online and online.pop("embedded", False))
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":
         warehouse["path"] = str(root / warehouse["path"])
@@ -249,6 +257,7 @@ def _environment(
         releases=root / (table.airflow.releases or f".plane/airflow/{name}/dags"),
         airflow_home=root / (table.airflow.home or f".plane/airflow/{name}"),
         root=root,
+        reader_role=str(role),
     )
 
 

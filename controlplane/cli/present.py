@@ -265,7 +265,7 @@ def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
     rows = []
     for name, value in found.items():
         since = found.effective_time(name)
-        rows.append((name, value(value), found.status(name).value, format_instant(since) if since else ""))
+        rows.append((name, written(value), found.status(name).value, format_instant(since) if since else ""))
     table(("feature", "value", "status", "effective since"), rows)
 
 
@@ -332,7 +332,7 @@ def _lines(texts: Iterable[Text]) -> None:
         out.file.flush()
 
 
-def value(found: object) -> str:
+def written(found: object) -> str:
     """A value as a line shows it."""
     return "null" if found is None else format_instant(found) if isinstance(found, datetime) else str(found)
 

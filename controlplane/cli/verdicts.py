@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from controlplane.cli.present import line, out, table, value
+from controlplane.cli.present import line, out, table, written
 from controlplane.types import format_instant
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ def verified(found: Report) -> None:
 
 
 def _mismatch(found: Mismatch) -> None:
-    keys = ", ".join(f"{name}={value(value)}" for name, value in found.keys.items())
+    keys = ", ".join(f"{name}={written(value)}" for name, value in found.keys.items())
     what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"
-    told = f": {value(found.told)} in the {found.place}, should be {value(found.expected)}"
+    told = f": {written(found.told)} in the {found.place}, should be {written(found.expected)}"
     out.print(Text.assemble(("mismatch: ", "bold red"), what, told))
     count = f"{found.row_count:,} raw rows"
     shown = f", the last {len(found.rows)} of them" if len(found.rows) < found.row_count else ""
     line(f"  from {count}{shown}{':' if found.rows else ''}")
     for row in found.rows:
-        line(f"    {', '.join(f'{name}={value(value)}' for name, value in row.items())}")
+        line(f"    {', '.join(f'{name}={written(value)}' for name, value in row.items())}")
     out.print(Text.assemble(("  -> ", "bold"), found.hint))
 
 
@@ -83,11 +83,11 @@ def _differences(found: Comparison, view: str, part: TableComparison) -> None:
 
 
 def _difference(found: Comparison, one: RowDifference) -> str:
-    keys = ", ".join(f"{name}={value(part)}" for name, part in one.keys.items())
+    keys = ", ".join(f"{name}={written(part)}" for name, part in one.keys.items())
     if one.only_in:
         return f"{keys} from {format_instant(one.valid_from)}: only in {one.only_in}"
     told = "; ".join(
-        f"{name} {value(here)} in {found.environment}, {value(there)} in {found.against}"
+        f"{name} {written(here)} in {found.environment}, {written(there)} in {found.against}"
         for name, (here, there) in one.values.items()
     )
     return f"{keys} from {format_instant(one.valid_from)}: {told}"

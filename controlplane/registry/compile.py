@@ -30,7 +30,10 @@ from controlplane.types import parse_type
 
 @dataclass(frozen=True)
 class Target:
-    """What a manifest is made for: one environment of one project. `now` is set where time stands still."""
+    """What a manifest is made for: one environment of one project. `now` is set where time stands still.
+
+    `reader_role` is who may read users' views, if it is said.
+    """
 
     project: str
     environment: str
@@ -38,6 +41,7 @@ class Target:
     schema: str
     now: datetime | None
     root: Path
+    reader_role: str = ""
 
 
 def compile_manifest(
@@ -103,6 +107,7 @@ def compile_manifest(
         sources=tuple(s for s in sources.values() if s is not None),
         views=tuple(views.values()),
         services=tuple(services),
+        reader_role=target.reader_role,
     )
 
 

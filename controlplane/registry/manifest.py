@@ -192,7 +192,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """One project in one environment. Views are in dependency order."""
+    """One project in one environment. Views are in dependency order; `reader_role` may read them, if there is one."""
 
     project: str
     environment: str
@@ -204,6 +204,7 @@ class Manifest(msgspec.Struct, frozen=True):
     views: tuple[ViewSpec, ...]
     services: tuple[ServiceSpec, ...]
     format: int = 1
+    reader_role: str = ""
 
     @property
     def namespace(self) -> str:

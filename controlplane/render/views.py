@@ -17,6 +17,7 @@ from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, 
 from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema, Windows
 from controlplane.render.dialects import dialect
+from controlplane.render.doors import Doors
 from controlplane.render.seconds import Second
 from controlplane.render.tables import Tables, qualified
 from controlplane.render.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
@@ -93,6 +94,7 @@ class _Context(Tables):
         self.feature_names = [d.quote(name) for name in features]
         self.attributes = [d.quote(a.name) for a in view.attributes]
         super().__init__(manifest, view)
+        self.doors = Doors(manifest, view)
         self.clock = d.clock()
         self.clock_micros = d.clock_micros()
         self.recorded = d.from_micros("head.version")
@@ -389,9 +391,3 @@ class _Context(Tables):
             return self.read_start
         oldest = self._d.plus(self.points_after, -schedule.depth(view) - view.schedule - view.tile)
         return f"greatest({oldest}, {self.start})"
-
-    @cached_property
-    def comment(self) -> str:
-        view, d = self._view, self._d
-        text = f"{view.description or view.name} | owner: {view.owner} | defined at {view.place.file}:{view.place.line}"
-        return d.text(text)

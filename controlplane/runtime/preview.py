@@ -22,7 +22,7 @@ from controlplane.render.statements import split
 from controlplane.runtime.variables import fill, run_variables
 from controlplane.types import Interval
 
-EXPLAINED = 100
+EXPLAINED = 20
 """So many views are explained in the embedded warehouse: it has planned all their queries for their columns before."""
 _LOOKED_AT = 100
 

@@ -15,6 +15,7 @@ import pytest
 
 from connectors.snowflake import connect as connect_snowflake
 from controlplane import ControlPlane
+from controlplane.plan.actions import Rerender
 from controlplane.ports import Statement, Warehouse
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
@@ -134,6 +135,17 @@ def against_the_embedded(folder: Path) -> None:
     assert (one.keys, one.values) == ({"shopper_id": 1}, {"item_last_3_1d": (["tea", "cap"], ["tea", "cup"])})
 
 
+def regranted(folder: Path, endpoint: SnowflakeEndpoint) -> None:
+    """Another role of readers is let in by the next deploy."""
+    settings = folder / "plane.toml"
+    with_role = 'kind = "snowflake", reader_role = "Team B",'
+    settings.write_text(settings.read_text().replace('kind = "snowflake",', with_role))
+    with ControlPlane(folder) as plane:
+        assert [type(action) for action in plane.deploy()[0].actions] == [Rerender]
+    granted = [text for text in endpoint.account.recorded if text.startswith("GRANT SELECT")]
+    assert 'GRANT SELECT ON VIEW "FEATURES"."PURCHASES" TO ROLE "Team B"' in granted
+
+
 def doctored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the doctor says where all is well, and where the token is wrong."""
     with ControlPlane(folder) as plane:
@@ -157,5 +169,6 @@ def test_snowflake(tmp_path, monkeypatch):
         journey(tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse)
         assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
         against_the_embedded(tmp_path)
+        regranted(tmp_path, endpoint)
         doctored(tmp_path, monkeypatch)
         warehouse.close()

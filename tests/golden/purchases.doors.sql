@@ -23,7 +23,13 @@ FROM "features"."purchases__latest__ed35778c" WHERE NOT is_deleted;
 -- @statement: point the tiles to this version
 CREATE OR REPLACE VIEW "features"."purchases__tiles" AS SELECT * FROM "features"."purchases__tiles__ed35778c";
 -- @statement: comment 1
-COMMENT ON VIEW "features"."purchases" IS 'What a customer bought lately. | owner: shop@example.com | defined at shop.py:15';
+COMMENT ON VIEW "features"."purchases" IS 'What a customer bought lately. | owner: shop@example.com | tags: domain=shop | defined at shop.py:15';
+-- @statement: comment 1.1
+COMMENT ON COLUMN "features"."purchases"."last_word" IS 'What was said last.';
+-- @statement: comment 2
+COMMENT ON VIEW "features"."purchases__latest" IS 'What a customer bought lately. | owner: shop@example.com | tags: domain=shop | defined at shop.py:15';
+-- @statement: comment 2.1
+COMMENT ON COLUMN "features"."purchases__latest"."last_word" IS 'What was said last.';
 -- @statement: forget the earlier version
 DELETE FROM "_plane"."doors" WHERE feature_view = 'features.purchases';
 -- @statement: note this version

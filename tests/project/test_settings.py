@@ -140,6 +140,16 @@ def test_a_folder_in_place_of_the_file(tmp_path):
     assert complaint(tmp_path) == ["0: it can't be read: Is a directory -> let your user read it"]
 
 
+def test_readers_where_nothing_is_granted(tmp_path):
+    folder = changed(tmp_path, ('kind = "duckdb", path', 'kind = "duckdb", reader_role = "analysts", path'))
+    with pytest.raises(PlaneError) as raised:
+        settings.load(folder, "local")
+    assert raised.value.message == "environments.local.warehouse.reader_role: DuckDB grants no rights"
+    assert raised.value.where is not None
+    assert raised.value.where.line > 1
+    assert raised.value.hint
+
+
 def test_no_project_here(tmp_path):
     with pytest.raises(PlaneError) as raised:
         settings.find_root(tmp_path)

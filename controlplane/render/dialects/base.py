@@ -31,6 +31,7 @@ class Dialect(ABC):
         matches: whether an as-of join has a MATCH_CONDITION; else, where windows are not `framed`, the newest row is
             carried along a key's line of time.
         passing: stands before TABLE for one that lives as long as a run.
+        kept_grants: follows the name of a view that is made anew, so that those who may read it still may.
         has_rights: whether what one may do there is granted.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
     """
@@ -42,6 +43,7 @@ class Dialect(ABC):
     framed: bool = False
     matches: bool = False
     passing: str = ""
+    kept_grants: str = ""
     has_rights: bool = True
     apart: str = ""
 
@@ -75,9 +77,20 @@ class Dialect(ABC):
         """What stands before a query whose rows become those of a table."""
         return f"INSERT OVERWRITE INTO {table}"
 
-    def commented_view(self, view: str, comment: str) -> str:
-        """The beginning of a statement that makes a view; `comment` is a literal."""
-        return f"CREATE OR REPLACE VIEW {view} COMMENT = {comment} AS"
+    def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
+        """The beginning of a statement that makes a view anew; comments are literals, empty where there is none."""
+        return f"CREATE OR REPLACE VIEW {view}{self._commented(columns)}{self.kept_grants} COMMENT = {comment} AS"
+
+    def _commented(self, columns: Mapping[str, str]) -> str:
+        said = (f"{name} COMMENT {comment}" if comment else name for name, comment in columns.items())
+        return f" ({', '.join(said)})" if any(columns.values()) else ""
+
+    def readable(self, schema: str, views: Sequence[str], role: str) -> Mapping[str, str]:
+        """What lets a role read some views of a schema: what each statement is for -> the statement."""
+        statements = {"let the role see the schema": f"GRANT USAGE ON SCHEMA {schema} TO ROLE {self.quote(role)}"}
+        for number, view in enumerate(views, start=1):
+            statements[f"let the role read {number}"] = f"GRANT SELECT ON VIEW {view} TO ROLE {self.quote(role)}"
+        return statements
 
     @abstractmethod
     def bytes(self, value: bytes) -> str:

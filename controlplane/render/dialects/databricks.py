@@ -41,9 +41,16 @@ class Databricks(Dialect):
         """See `Dialect.overwrite`."""
         return f"INSERT OVERWRITE TABLE {table}"
 
-    def commented_view(self, view: str, comment: str) -> str:
+    def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
         """See `Dialect.commented_view`."""
-        return f"CREATE OR REPLACE VIEW {view} COMMENT {comment} AS"
+        return f"CREATE OR REPLACE VIEW {view}{self._commented(columns)} COMMENT {comment} AS"
+
+    def readable(self, schema: str, views: Sequence[str], role: str) -> Mapping[str, str]:
+        """See `Dialect.readable`: a view is granted as a table."""
+        statements = {"let the role see the schema": f"GRANT USE SCHEMA ON SCHEMA {schema} TO {self.quote(role)}"}
+        for number, view in enumerate(views, start=1):
+            statements[f"let the role read {number}"] = f"GRANT SELECT ON TABLE {view} TO {self.quote(role)}"
+        return statements
 
     def bytes(self, value: bytes) -> str:
         """See `Dialect.bytes`."""

@@ -26,8 +26,8 @@ class DuckDB(Dialect):
     framed = True
     has_rights = False
 
-    def commented_view(self, view: str, comment: str) -> str:
-        """See `Dialect.commented_view`: the comment is a statement of its own."""
+    def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
+        """See `Dialect.commented_view`: comments are statements of their own."""
         return f"CREATE OR REPLACE VIEW {view} AS"
 
     def bytes(self, value: bytes) -> str:

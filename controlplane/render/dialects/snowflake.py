@@ -29,6 +29,7 @@ class Snowflake(Dialect):
     }
     matches = True
     passing = "TRANSIENT "
+    kept_grants = " COPY GRANTS"
 
     def quote(self, identifier: str) -> str:
         """See `Dialect.quote`."""
