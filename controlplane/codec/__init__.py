@@ -7,7 +7,7 @@ A value is a MessagePack array `[write_version, effective, feature, ...]`. The f
 8 bytes, big-endian), so that a server script finds the write version at a fixed place; the features follow in the order
 of the layout. A tombstone, which says that there is no value, is the array of the first two alone.
 
-`controlplane.codec.batch` writes Arrow batches in this format; it alone needs pyarrow.
+`controlplane.codec.batch` writes Arrow batches in this format, with the kernels of `columns`; they alone need pyarrow.
 """
 
 from controlplane.codec.keys import entity_key, online_key, parse_key_text, row_key

@@ -35,7 +35,6 @@ from controlplane.types import from_micros, is_decimal
 _INT64 = b"\xd3"
 _TOMBSTONE = b"\x92"
 _EPOCH_DAY = date(1970, 1, 1)
-_ENCODER = msgspec.msgpack.Encoder()
 _TOMBSTONE_DECODER = msgspec.msgpack.Decoder(tuple[int, int])
 _STORED: dict[str, Any] = {"bool": bool, "float64": float, "string": str, "binary": bytes}
 
@@ -69,11 +68,6 @@ def value_head(count: int, write_version: int) -> bytes:
 def stamp(number: int) -> bytes:
     """An integer as MessagePack's int64, never shorter."""
     return _INT64 + number.to_bytes(8, "big", signed=True)
-
-
-def features(row: Sequence[Any]) -> bytes:
-    """The end of a value: its features, given as MessagePack has them."""
-    return _ENCODER.encode(row)[1 if len(row) <= 15 else 3 :]  # without the header of an array of their own
 
 
 def write_version_of(value: bytes) -> int:
