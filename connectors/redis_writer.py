@@ -25,7 +25,7 @@ _SCRIPT = Path(__file__).with_name("redis.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
 _WINDOW = 2  # batches that a server may owe replies for; their replies fit into its buffers
 _READ = 1 << 16
-_LENGTHS = pa.array([b"$%d\r\n" % length for length in range(2048)], pa.binary())
+_LENGTHS = pa.array([b"\r\n$%d\r\n" % length for length in range(2048)], pa.binary())
 
 
 class Nodes(Protocol):
@@ -60,25 +60,20 @@ class Mode(NamedTuple):
 
 
 def _compare(records: pa.RecordBatch, together: int) -> memoryview:
-    expires, value = _texts(records.column("expires_ms")).fill_null(b""), records.column("value")
-    keys = _grouped(_binary(_length(key := records.column("key")), key, b"\r\n"), together)
-    values = _binary(_length(value), value, b"\r\n", _length(expires), expires, b"\r\n")
-    count = len(keys)
-    sizes = [together] * (count - 1) + [records.num_rows - together * (count - 1)]
-    heads = {
-        size: b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$%d\r\n%d\r\n" % (3 * size + 3, _SHA, len(str(size)), size)
-        for size in set(sizes)
-    }
-    return _joined(pa.array([heads[size] for size in sizes], pa.binary()), keys, _grouped(values, together))
+    expires = _texts(records.column("expires_ms")).fill_null(b"")
+    keys = _grouped(_binary(*_argument(records.column("key"))), together)
+    values = _grouped(_binary(*_argument(records.column("value")), *_argument(expires)), together)
+    sizes = [together] * (len(keys) - 1) + [len(records) - together * (len(keys) - 1)]
+    heads = [b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$%d\r\n%d" % (3 * n + 3, _SHA, len(str(n)), n) for n in sizes]
+    return _joined(pa.array(heads, pa.binary()), keys, values)
 
 
 def _replace(records: pa.RecordBatch, _: int) -> memoryview:
-    key, value = records.column("key"), records.column("value")
     # Redis takes no expiry before 1970; any that has passed deletes the key.
     expires = _texts(pc.max_element_wise(records.column("expires_ms"), 1, skip_nulls=False))
-    tail = _binary(b"\r\n$4\r\nPXAT\r\n", _length(expires), expires, b"\r\n").fill_null(b"\r\n")
-    head = pc.if_else(expires.is_valid(), b"*5\r\n$3\r\nSET\r\n", b"*3\r\n$3\r\nSET\r\n")
-    return _joined(head, _length(key), key, b"\r\n", _length(value), value, tail)
+    expiry = _binary(b"\r\n$4\r\nPXAT", *_argument(expires)).fill_null(b"")
+    head = pc.if_else(expires.is_valid(), b"*5\r\n$3\r\nSET", b"*3\r\n$3\r\nSET")
+    return _joined(head, *_argument(records.column("key")), *_argument(records.column("value")), expiry)
 
 
 COMPARE = Mode(_compare, lambda reply: int(reply[1:]) if reply[:1] == b":" else None, 100, _SCRIPT)
@@ -99,21 +94,21 @@ def _binary(*parts: bytes | pa.Array) -> pa.Array:
 
 
 def _joined(*parts: bytes | pa.Array) -> memoryview:
-    """All bytes of all rows: what Arrow's buffer holds already."""
-    rows = _binary(*parts)
-    return memoryview(rows.buffers()[2])
+    """The commands of all rows, one after the other: what Arrow's buffer holds already."""
+    return memoryview(_binary(*parts, b"\r\n").buffers()[2])
 
 
 def _texts(numbers: pa.Array) -> pa.Array:
     return numbers.cast(pa.string()).cast(pa.binary())
 
 
-def _length(texts: pa.Array) -> pa.Array:
+def _argument(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """What stands before each text in a command, and the text. The end of its line belongs to what follows."""
     lengths = pc.binary_length(texts)
     longest = pc.max(lengths).as_py()
     if longest is None or longest < len(_LENGTHS):
-        return _LENGTHS.take(lengths)
-    return _binary(b"$", _texts(lengths), b"\r\n")
+        return _LENGTHS.take(lengths), texts
+    return _binary(b"\r\n$", _texts(lengths), b"\r\n"), texts
 
 
 class _Sent(NamedTuple):

@@ -73,9 +73,8 @@ _BINARY = _form([2**8, 2**16], [(0xC4, 1), (0xC5, 2), (0xC6, 4)])
 _FLOAT = _form([], [(0xCB, 8)])
 _ARRAY = _form([2**4, 2**16], [(0x90, 0), (0xDC, 2), (0xDD, 4)])
 
-_SAFE = np.isin(
-    np.arange(256), np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-", np.uint8)
-)
+_SAFE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
+_SAFE = np.isin(np.arange(256), np.frombuffer(_SAFE_BYTES, np.uint8))
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
 _ESCAPE = np.frombuffer("".join(f"%{byte:02X}" for byte in range(256)).encode(), np.uint8).reshape(256, 3)
 
@@ -153,8 +152,8 @@ def spelled(column: pa.Array, kind: str) -> pa.Array:
 def escaped(column: pa.Array) -> pa.Array:
     """Binary text with everything but letters, digits and `_.-~` percent-escaped; what is empty is a lone `%`."""
     lengths, content = _content(column)
-    safe = _SAFE[content]
-    if not safe.all():
+    if content.tobytes().translate(None, _SAFE_BYTES):
+        safe = _SAFE[content]
         kept = np.ones((len(content), 3), np.bool_)
         kept[:, 1:] = ~safe[:, None]
         spread = _ESCAPE[content]
