@@ -10,7 +10,7 @@ of the layout. A tombstone, which says that there is no value, is the array of t
 `controlplane.codec.batch` writes Arrow batches in this format, with the kernels of `columns`; they alone need pyarrow.
 """
 
-from controlplane.codec.keys import entity_key, online_key, parse_key_text, row_key
+from controlplane.codec.keys import entity_key, key_text, online_key, parse_key_text, row_key
 from controlplane.codec.layout import Default, Field, Layout
 from controlplane.codec.values import Decoded, decode, decoder, tombstone, write_version_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "decoder",
     "entity_key",
+    "key_text",
     "online_key",
     "parse_key_text",
     "row_key",
