@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import redis
 from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.ports import StoreInfo, WriteCount
@@ -32,6 +34,7 @@ def connect(
     url: str,
     username: str | None = None,
     password: str | None = None,
+    sentinels: Sequence[str] = (),
     timeout_seconds: float = 5.0,
     patience_seconds: float = 15.0,
     compare_and_set: bool = True,
@@ -43,6 +46,7 @@ def connect(
         url: `redis://host:port/database`, `rediss://...` for TLS, or `unix://path`.
         username: if the URL has none.
         password: if the URL has none.
+        sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
         timeout_seconds: for connecting and for each answer.
         patience_seconds: for how long a write waits for a server that restarts, fails over or is busy.
         compare_and_set: keep an older value from replacing a newer one; False costs the server half as much, and is
@@ -52,16 +56,17 @@ def connect(
     Raises:
         SettingsError: `url` is no such URL.
     """
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+    }
     try:
-        client = redis.Redis.from_url(
-            url,
-            username=username,
-            password=password,
-            protocol=2,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
-        )
+        if sentinels:
+            client = _watched(url, sentinels, options, {"username": username, "password": password})
+        else:
+            client = redis.Redis.from_url(url, username=username, password=password, **options)
     except ValueError:
         # Without the URL: it may hold a password.
         raise SettingsError(
@@ -74,6 +79,20 @@ def connect(
         compare_and_set=compare_and_set,
         max_rows_per_second=max_rows_per_second,
     )
+
+
+def _watched(
+    url: str, sentinels: Sequence[str], options: Mapping[str, Any], user: Mapping[str, str | None]
+) -> redis.Redis:
+    """The master that sentinels name, asked again at each new connection."""
+    given = {**user, **parse_url(url)}  # type: ignore[no-untyped-call]
+    name, secure = given.pop("host", ""), given.pop("connection_class", None) is not None
+    given.pop("port", None)
+    places = [(host, int(port or 26379)) for host, _, port in (place.partition(":") for place in sentinels)]
+    timeouts = {"socket_timeout": options["socket_timeout"], "socket_connect_timeout": options["socket_timeout"]}
+    watchers = Sentinel(places, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
+    client: redis.Redis = watchers.master_for(name, ssl=secure, **given, **options)  # type: ignore[no-untyped-call]
+    return client
 
 
 class RedisStore:
@@ -89,8 +108,11 @@ class RedisStore:
     ) -> None:
         self._client = client
         self._patience, self._compare, self._rate = patience_seconds, compare_and_set, max_rows_per_second
-        options = client.connection_pool.connection_kwargs
+        pool = client.connection_pool
+        options = pool.connection_kwargs
         at = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        if isinstance(pool, SentinelConnectionPool):
+            at = f"{pool.service_name} (Sentinel)"
         self._place = f"{at}/{options.get('db', 0)}"
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
