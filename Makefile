@@ -16,7 +16,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow snowflake databricks spark test driver5 verify parity lint bench lock clean
+.PHONY: help setup demo airflow snowflake databricks spark test driver5 kills verify parity lint bench lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ driver5: setup ## the Snowflake connector's tests over line 5 of its driver, bes
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/driver5 'snowflake-connector-python==5.2.0'
 	PYTHONPATH=.venv/driver5 $(BIN)/python -m pytest -p no:xdist tests/connectors/test_snowflake.py \
 		tests/connectors/test_snowflake_rows.py
+
+kills: setup ## writers of the online store killed at random points; KILLS= (how many)
+	KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -p no:xdist tests/connectors/test_redis_kill.py
 
 verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1
 	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \

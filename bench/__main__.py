@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import flights, increment, memory, plans, training, windows
+from bench import flights, increment, memory, online, plans, training, windows
 from bench.rows import Row, report, write
 
 TOPICS = {
@@ -18,6 +18,7 @@ TOPICS = {
     "increment": increment.rows,
     "memory": memory.rows,
     "flights": flights.rows,
+    "online": online.rows,
 }
 
 

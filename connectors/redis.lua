@@ -1,5 +1,5 @@
--- Stores ARGV[1] under KEYS[1], to expire at ARGV[2] (milliseconds since the epoch, or ''), unless the value that is
--- there has a newer write version; equal versions overwrite. Returns 1 if it was stored, else 0.
+-- Stores values under KEYS, unless the value that is there has a newer write version; equal versions overwrite. ARGV
+-- has a value for each key and when it expires (milliseconds since the epoch, or ''). Returns how many were stored.
 --
 -- A value is a MessagePack array whose first element, the write version, is always an int64: 0xd3 and 8 bytes after a
 -- header of 1 byte, or of 3 bytes beginning with 0xdc. Versions are compared as two halves of 32 bits, because Lua's
@@ -8,30 +8,45 @@
 -- A value that has expired already is stored as a tombstone for a week: SET would delete the key, and with it the
 -- version that keeps older writers out.
 
+local byte, sub, unpacked, call = string.byte, string.sub, struct.unpack, redis.call
+
 local function place(value)
-  return string.byte(value, 1) == 0xdc and 4 or 2
+  return byte(value, 1) == 0xdc and 4 or 2
 end
 
-local value, expiry = ARGV[1], ARGV[2]
-local at = place(value)
-local old = redis.call('GETRANGE', KEYS[1], 0, 11)
-local old_at = place(old)
-if string.byte(old, old_at) == 0xd3 and #old >= old_at + 8 then
-  local old_high, old_low = struct.unpack('>i4I4', old, old_at + 1)
-  local high, low = struct.unpack('>i4I4', value, at + 1)
-  if old_high > high or (old_high == high and old_low > low) then
-    return 0
+local function newer(old, value, at)
+  local old_at = place(old)
+  if byte(old, old_at) ~= 0xd3 or #old < old_at + 8 then
+    return false
+  end
+  local old_high, old_low = unpacked('>i4I4', old, old_at + 1)
+  local high, low = unpacked('>i4I4', value, at + 1)
+  return old_high > high or (old_high == high and old_low > low)
+end
+
+local found, written, stored = call('MGET', unpack(KEYS)), {}, 0
+local time = call('TIME')
+local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
+for i, key in ipairs(KEYS) do
+  local value, expiry = ARGV[2 * i - 1], ARGV[2 * i]
+  local at, old = place(value), written[key] or found[i]
+  if not (old and newer(old, value, at)) then
+    if expiry ~= '' and tonumber(expiry) <= now_ms then
+      value = '\146' .. sub(value, at, at + 17)
+      expiry = string.format('%.0f', now_ms + 604800000)
+    end
+    -- Where MGET saw nothing there may be a value of another kind, which NX leaves alone.
+    local done
+    if expiry == '' then
+      done = old and call('SET', key, value) or call('SET', key, value, 'NX')
+    else
+      done = old and call('SET', key, value, 'PXAT', expiry) or call('SET', key, value, 'PXAT', expiry, 'NX')
+    end
+    if not done then
+      return redis.error_reply('WRONGTYPE Operation against a key holding the wrong kind of value')
+    end
+    written[key] = value
+    stored = stored + 1
   end
 end
-if expiry == '' then
-  redis.call('SET', KEYS[1], value)
-  return 1
-end
-local now = redis.call('TIME')
-local now_ms = now[1] * 1000 + math.floor(now[2] / 1000)
-if tonumber(expiry) <= now_ms then
-  value = '\146' .. string.sub(value, at, at + 17)
-  expiry = string.format('%.0f', now_ms + 604800000)
-end
-redis.call('SET', KEYS[1], value, 'PXAT', expiry)
-return 1
+return stored

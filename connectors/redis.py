@@ -5,32 +5,40 @@ Knows keys, values and their write version; a write is kept only where no newer 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
-from controlplane.ports import Record, StoreInfo, WriteCount
+from controlplane.ports import StoreInfo, WriteCount
 
-PIPELINE = 1000  # records that one round trip carries
-_SCRIPT = Path(__file__).with_suffix(".lua").read_text(encoding="utf-8")
-_SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from redis.connection import ConnectionPool
+
 _INNER_CODE = re.compile(r" -([A-Z]+) ")  # servers before 7 wrap the error of a command that a script called
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
-_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY")
+_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
 
 
 def connect(
-    *, url: str, username: str | None = None, password: str | None = None, timeout_seconds: float = 5.0
+    *,
+    url: str,
+    username: str | None = None,
+    password: str | None = None,
+    sentinels: Sequence[str] = (),
+    timeout_seconds: float = 5.0,
+    patience_seconds: float = 15.0,
+    compare_and_set: bool = True,
+    max_rows_per_second: float | None = None,
 ) -> RedisStore:
     """The store at `url`. Nothing is sent yet: the first call connects, and later ones connect again if need be.
 
@@ -38,48 +46,88 @@ def connect(
         url: `redis://host:port/database`, `rediss://...` for TLS, or `unix://path`.
         username: if the URL has none.
         password: if the URL has none.
+        sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
         timeout_seconds: for connecting and for each answer.
+        patience_seconds: for how long a write waits for a server that restarts, fails over or is busy.
+        compare_and_set: keep an older value from replacing a newer one; False costs the server half as much, and is
+            for stores that no two runs write to at a time.
+        max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
         SettingsError: `url` is no such URL.
     """
+    options: dict[str, Any] = {
+        "protocol": 2,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+    }
     try:
-        client = redis.Redis.from_url(
-            url,
-            username=username,
-            password=password,
-            protocol=2,
-            socket_timeout=timeout_seconds,
-            socket_connect_timeout=timeout_seconds,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
-        )
+        if sentinels:
+            client = _watched(url, sentinels, options, {"username": username, "password": password})
+        else:
+            client = redis.Redis.from_url(url, username=username, password=password, **options)
     except ValueError:
         # Without the URL: it may hold a password.
         raise SettingsError(
             "the URL of the online store is not a Redis URL",
             hint="write redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/of/socket",
         ) from None
-    return RedisStore(client)
+    return RedisStore(
+        client,
+        patience_seconds=patience_seconds,
+        compare_and_set=compare_and_set,
+        max_rows_per_second=max_rows_per_second,
+    )
+
+
+def _watched(
+    url: str, sentinels: Sequence[str], options: Mapping[str, Any], user: Mapping[str, str | None]
+) -> redis.Redis:
+    """The master that sentinels name, asked again at each new connection."""
+    given = {**user, **parse_url(url)}  # type: ignore[no-untyped-call]
+    name, secure = given.pop("host", ""), given.pop("connection_class", None) is not None
+    given.pop("port", None)
+    places = [(host, int(port or 26379)) for host, _, port in (place.partition(":") for place in sentinels)]
+    timeouts = {"socket_timeout": options["socket_timeout"], "socket_connect_timeout": options["socket_timeout"]}
+    watchers = Sentinel(places, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
+    client: redis.Redis = watchers.master_for(name, ssl=secure, **given, **options)  # type: ignore[no-untyped-call]
+    return client
 
 
 class RedisStore:
     """Implements `controlplane.ports.OnlineStore` over one pool of connections."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        patience_seconds: float = 15.0,
+        compare_and_set: bool = True,
+        max_rows_per_second: float | None = None,
+    ) -> None:
         self._client = client
-        options = client.connection_pool.connection_kwargs
+        self._patience, self._compare, self._rate = patience_seconds, compare_and_set, max_rows_per_second
+        pool = client.connection_pool
+        options = pool.connection_kwargs
         at = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        if isinstance(pool, SentinelConnectionPool):
+            at = f"{pool.service_name} (Sentinel)"
         self._place = f"{at}/{options.get('db', 0)}"
 
-    def write(self, batches: Iterable[Sequence[Record]]) -> WriteCount:
+    def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         """See `OnlineStore.write`; every reply is counted. After an error, what was written before it stays."""
-        count = WriteCount()
-        for batch in batches:
-            for records in _pieces(batch):
-                stored = self._write(records)
-                count.written += stored
-                count.kept_newer += len(records) - stored
-        return count
+        # lazy: readers need neither Arrow nor the tenth of a second that its import takes
+        from connectors.redis_writer import COMPARE, REPLACE, BulkWriter
+
+        writer = BulkWriter(
+            _Single(self._client),
+            COMPARE if self._compare else REPLACE,
+            self._translated,
+            patience_seconds=self._patience,
+            rows_per_second=self._rate,
+        )
+        return writer.write(batches)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `OnlineStore.read`."""
@@ -118,34 +166,6 @@ class RedisStore:
         """See `OnlineStore.close`."""
         self._client.close()
 
-    def _write(self, records: Sequence[Record]) -> int:
-        """How many of `records` were stored."""
-        stored = 0
-        for _ in range(3):  # a server forgets scripts when it restarts or fails over
-            replies = self._send(records)
-            failures = [reply for reply in replies if isinstance(reply, exceptions.ResponseError)]
-            fatal = [failure for failure in failures if not isinstance(failure, exceptions.NoScriptError)]
-            if fatal:
-                raise self._translated(fatal[0], f"writing ({len(fatal)} of {len(records)} records failed)")
-            stored += sum(reply for reply in replies if isinstance(reply, int))
-            if not failures:
-                return stored
-            pairs = zip(records, replies, strict=True)
-            records = [record for record, reply in pairs if isinstance(reply, exceptions.NoScriptError)]
-            self._call("SCRIPT LOAD", _SCRIPT)
-        raise TransientError(f"the online store at {self._place} keeps forgetting the script that writes")
-
-    def _send(self, records: Sequence[Record]) -> list[Any]:
-        """One reply for each record: 1, 0 or an error. Sent again as a whole if the connection breaks."""
-        pipeline = self._client.pipeline(transaction=False)
-        for key, value, expires_ms in records:
-            expiry = "" if expires_ms is None else str(expires_ms)
-            pipeline.evalsha(_SHA, 1, key, value, expiry)
-        try:
-            return pipeline.execute(raise_on_error=False)
-        except exceptions.RedisError as error:
-            raise self._translated(error, "writing") from None
-
     def _call(self, command: str, *arguments: Any) -> Any:  # noqa: ANN401 - each command has its own answer
         try:
             return self._client.execute_command(command, *arguments)  # type: ignore[no-untyped-call]
@@ -176,7 +196,21 @@ class RedisStore:
         return PermanentError(message, hint=hint)
 
 
-def _pieces(batch: Sequence[Record]) -> Iterator[Sequence[Record]]:
-    rest = iter(batch)
-    while piece := list(islice(rest, PIPELINE)):
-        yield piece
+class _Single:
+    """Implements `connectors.redis_writer.Nodes` for one server."""
+
+    one_slot = True
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def split(self, records: pa.RecordBatch) -> list[tuple[None, pa.RecordBatch]]:
+        """All of them go to the one node."""
+        return [(None, records)]
+
+    def pool(self, _: object) -> ConnectionPool:
+        """The client's own."""
+        return self._client.connection_pool
+
+    def refresh(self) -> None:
+        """There is nothing to look for."""

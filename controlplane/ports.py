@@ -91,14 +91,6 @@ class Calculator(Protocol):
         """Free what it holds."""
 
 
-class Record(NamedTuple):
-    """One value to write under one key; `expires_ms` is the wall-clock expiry in milliseconds since the epoch."""
-
-    key: bytes
-    value: bytes
-    expires_ms: int | None = None
-
-
 @dataclass
 class WriteCount:
     """What became of the records of a write: stored, or kept out by a newer value that was there already."""
@@ -122,8 +114,13 @@ class StoreInfo:
 class OnlineStore(Protocol):
     """A key-value store that models read from."""
 
-    def write(self, batches: Iterable[Sequence[Record]]) -> WriteCount:
-        """Store every record unless its key holds a value with a newer write version (see `codec`)."""
+    def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
+        """Store every record unless its key holds a value with a newer write version (see `codec`).
+
+        A batch has the columns `key` and `value` (binary) and `expires_ms` (int64: the wall-clock expiry in
+        milliseconds since the epoch, null where there is none); see `codec.batch.RECORDS`. Only a few batches are in
+        memory at a time.
+        """
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values under `keys`, in order, in one round trip; None where there is none."""

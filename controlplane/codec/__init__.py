@@ -7,10 +7,10 @@ A value is a MessagePack array `[write_version, effective, feature, ...]`. The f
 8 bytes, big-endian), so that a server script finds the write version at a fixed place; the features follow in the order
 of the layout. A tombstone, which says that there is no value, is the array of the first two alone.
 
-`controlplane.codec.batch` writes Arrow batches in this format; it alone needs pyarrow.
+`controlplane.codec.batch` writes Arrow batches in this format, with the kernels of `columns`; they alone need pyarrow.
 """
 
-from controlplane.codec.keys import entity_key, online_key, parse_key_text, row_key
+from controlplane.codec.keys import entity_key, key_text, online_key, parse_key_text, row_key
 from controlplane.codec.layout import Default, Field, Layout
 from controlplane.codec.values import Decoded, decode, decoder, tombstone, write_version_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "decoder",
     "entity_key",
+    "key_text",
     "online_key",
     "parse_key_text",
     "row_key",

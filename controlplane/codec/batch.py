@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from controlplane.codec.arrow import arrow_type
-from controlplane.codec.keys import key_text, row_key
+from controlplane.codec.columns import Part, escaped, joined, packed, spelled, stamps, whole
+from controlplane.codec.keys import key_text
 from controlplane.codec.layout import Layout
-from controlplane.codec.values import features, stamp, value_head
+from controlplane.codec.values import value_head
 from controlplane.errors import PermanentError
-from controlplane.ports import Record
-from controlplane.types import EPOCH, MICROSECOND, is_decimal
+from controlplane.types import EPOCH, MICROSECOND
 
 TOMBSTONE = timedelta(days=7)
 """How long a tombstone stays: longer than any writer may lag behind."""
+RECORDS = pa.schema(
+    [
+        pa.field("key", pa.binary(), nullable=False),
+        pa.field("value", pa.binary(), nullable=False),
+        pa.field("expires_ms", pa.int64()),
+    ]
+)
+"""What an online store writes; see `ports.OnlineStore`."""
+_ROWS, _BYTES = 8192, 8 << 20  # what is encoded at once, of what the warehouse sent
 _MILLISECOND = timedelta(milliseconds=1)
 
 _YEARS = {  # what a reader's own types can hold, as days and microseconds since the epoch
@@ -35,8 +44,8 @@ def encode_batch(
     write_version: int,
     expiry_shift: timedelta,
     now: datetime,
-) -> list[Record]:
-    """One record for each row.
+) -> Iterator[pa.RecordBatch]:
+    """One record for each row, in order, in batches of `RECORDS` that are small whatever came.
 
     Args:
         batch: the key columns, `valid_from` and `expires_at` (timestamps), `is_deleted` (bool) and a column for each
@@ -50,38 +59,37 @@ def encode_batch(
     Raises:
         PlaneError: a key is null, or a column is absent or does not fit its type.
     """
-    keys = zip(*(_key_texts(batch, name, kind) for name, kind in layout.keys), strict=True)
-    rows = zip(*(_stored(batch, field.name, field.type) for field in layout.fields), strict=True)
-    effective = _stored(batch, "valid_from", "timestamp")
-    expires = _stored(batch, "expires_at", "timestamp")
-    deleted = _stored(batch, "is_deleted", "bool")
-    if None in effective:
-        raise PermanentError("a row to write online has no valid_from")
-    shift = expiry_shift // MICROSECOND
-    head, tombstone = value_head(len(layout.fields), write_version), value_head(0, write_version)
-    forgotten_ms = (now + TOMBSTONE - EPOCH) // _MILLISECOND
-    records = []
-    for key, row, since, until, gone in zip(keys, rows, effective, expires, deleted, strict=True):
-        name = row_key(prefix, ":".join(key).encode())
-        if gone:
-            records.append(Record(name, tombstone + stamp(since), forgotten_ms))
-        else:
-            # Rounded up: an expiry within a millisecond is enforced by readers, a value lost early by nobody.
-            expires_ms = None if until is None else -(-(until + shift) // 1000)
-            records.append(Record(name, head + stamp(since) + features(row), expires_ms))
-    return records
+    rows = max(1, min(_ROWS, batch.num_rows * _BYTES // max(1, batch.nbytes)))
+    for start in range(0, batch.num_rows, rows):
+        piece = batch.slice(start, rows)
+        effective, deleted = _column(piece, "valid_from", "timestamp"), _column(piece, "is_deleted", "bool")
+        if effective.null_count:
+            raise PermanentError("a row to write online has no valid_from")
+        since = stamps(whole(effective))
+        features = [part for f in layout.fields for part in packed(_column(piece, f.name, f.type), f.type)]
+        values = joined(value_head(len(layout.fields), write_version), since, *features)
+        expires = _expiry(_column(piece, "expires_at", "timestamp"), expiry_shift // MICROSECOND)
+        if pc.any(deleted).as_py():
+            gone = deleted.fill_null(False)
+            values = pc.if_else(gone, joined(value_head(0, write_version), since), values)
+            expires = pc.if_else(gone, (now + TOMBSTONE - EPOCH) // _MILLISECOND, expires)
+        yield pa.RecordBatch.from_arrays([_keys(piece, layout, prefix), values, expires], schema=RECORDS)
 
 
-def _key_texts(batch: pa.RecordBatch, name: str, kind: str) -> Iterable[str]:
-    return map(key_text(name, kind), _column(batch, name, kind).to_pylist())
+def _keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
+    parts: list[Part] = []
+    for name, kind in layout.keys:
+        column = _column(batch, name, kind)
+        if column.null_count:
+            key_text(name, kind)(None)  # raises what a reader's null would
+        parts += [b":", escaped(spelled(column, kind))]
+    return joined(prefix + b"{", *parts[1:], b"}")
 
 
-def _stored(batch: pa.RecordBatch, name: str, kind: str) -> list[Any]:
-    """A column's values as MessagePack has them; see `controlplane.codec.values`."""
-    column = _column(batch, name, kind)
-    values = column.cast(_plain(column.type)).to_pylist()
-    text = _decimal_text(kind)
-    return [text(value) for value in values] if text else values
+def _expiry(expires: pa.Array, shift_us: int) -> pa.Array:
+    # Rounded up: an expiry within a millisecond is enforced by readers, a value lost early by nobody.
+    milliseconds = -(-(whole(expires) + shift_us) // 1000)
+    return pa.array(milliseconds, mask=expires.is_null().to_numpy(zero_copy_only=False) if expires.null_count else None)
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
@@ -91,40 +99,23 @@ def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
     column = batch.column(index)
     try:
         typed = column.cast(arrow_type(kind))
+        if "string" in kind:
+            typed.validate(full=True)  # of bytes that are no UTF-8, no reader makes text
     except pa.ArrowException as error:
         raise PermanentError(f"column {name!r} ({column.type}) can't be written online as {kind}: {error}") from None
     _check_years(typed, name, kind)
     return typed
 
 
-def _plain(arrow: pa.DataType) -> pa.DataType:
-    """The same with whole numbers for dates and timestamps."""
-    if pa.types.is_list(arrow):
-        return pa.list_(_plain(arrow.value_type))
-    return {pa.date32(): pa.int32(), pa.timestamp("us"): pa.int64()}.get(arrow, arrow)
-
-
 def _check_years(column: pa.Array, name: str, kind: str) -> None:
     while kind.startswith("array<"):
-        column, kind = column.flatten(), _item(kind)
+        column, kind = column.flatten(), kind.removeprefix("array<")[:-1]
     if kind not in _YEARS:
         return
-    first, last = pc.min_max(column.cast(_plain(column.type))).as_py().values()
-    if first is not None and (first < _YEARS[kind][0] or last > _YEARS[kind][1]):
+    numbers = whole(column)
+    first, last = _YEARS[kind]
+    if np.any((numbers < first) | (numbers > last)):
         raise PermanentError(
             f"column {name!r} holds a {kind} outside the years 1 to 9999, which can't be read online",
             hint="write null for infinite and unknown times",
         )
-
-
-def _decimal_text(kind: str) -> Callable[[Any], Any] | None:
-    """What spells decimals, in arrays too; None for other types."""
-    if is_decimal(kind):
-        return lambda value: None if value is None else f"{value:f}"
-    if kind.startswith("array<") and (text := _decimal_text(_item(kind))):
-        return lambda items: None if items is None else [text(item) for item in items]
-    return None
-
-
-def _item(kind: str) -> str:
-    return kind.removeprefix("array<")[:-1]

@@ -68,11 +68,12 @@ def _texts(layout: Layout) -> list[tuple[str, Callable[[Any], str]]]:
 def key_text(name: str, kind: str) -> Callable[[Any], str]:
     """The function that writes values of one key part; it raises PlaneError for what is not of the type."""
     spell = _spelling(kind)
+    safe = kind not in {"string", "binary"}  # digits, signs and small letters
 
     def text(value: Any) -> str:  # noqa: ANN401 - this is where types are checked
         try:
             spelled = spell(value)
-            return spelled if _PLAIN(spelled) else quote(spelled, safe="") or "%"
+            return spelled if safe or _PLAIN(spelled) else quote(spelled, safe="") or "%"
         except (TypeError, ValueError, InvalidOperation):  # in quote: a lone surrogate has no bytes
             raise _wrong(name, kind, value) from None
 

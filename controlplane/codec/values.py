@@ -33,9 +33,7 @@ from controlplane.errors import PermanentError
 from controlplane.types import from_micros, is_decimal
 
 _INT64 = b"\xd3"
-_TOMBSTONE = b"\x92"
 _EPOCH_DAY = date(1970, 1, 1)
-_ENCODER = msgspec.msgpack.Encoder()
 _TOMBSTONE_DECODER = msgspec.msgpack.Decoder(tuple[int, int])
 _STORED: dict[str, Any] = {"bool": bool, "float64": float, "string": str, "binary": bytes}
 
@@ -71,11 +69,6 @@ def stamp(number: int) -> bytes:
     return _INT64 + number.to_bytes(8, "big", signed=True)
 
 
-def features(row: Sequence[Any]) -> bytes:
-    """The end of a value: its features, given as MessagePack has them."""
-    return _ENCODER.encode(row)[1 if len(row) <= 15 else 3 :]  # without the header of an array of their own
-
-
 def write_version_of(value: bytes) -> int:
     """The write version of a value.
 
@@ -105,24 +98,30 @@ def decoder(layout: Layout) -> Callable[[bytes], Sequence[Any]]:
     A row of two is a tombstone. The function raises PermanentError for what is no value of the layout.
     """
     whole = msgspec.msgpack.Decoder(GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields))))
+    decode_whole = whole.decode
     reads = [(place, _read(field.type)) for place, field in enumerate(layout.fields, start=2)]
     converted = [(place, read) for place, read in reads if read is not None]
 
     def decode_row(value: bytes) -> Sequence[Any]:
         try:
-            if value.startswith(_TOMBSTONE):
-                return _TOMBSTONE_DECODER.decode(value)
             if not converted:
-                return cast("Sequence[Any]", whole.decode(value))
-            row = list(whole.decode(value))
+                return cast("Sequence[Any]", decode_whole(value))
+            row = list(decode_whole(value))
             for place, read in converted:
                 if row[place] is not None:
                     row[place] = read(row[place])
         except (msgspec.DecodeError, ValueError, ArithmeticError):
-            raise _foreign() from None
+            return _decode_tombstone(value)  # rare, so that it is looked for last
         return row
 
     return decode_row
+
+
+def _decode_tombstone(value: bytes) -> tuple[int, int]:
+    try:
+        return _TOMBSTONE_DECODER.decode(value)
+    except (msgspec.DecodeError, ValueError):
+        raise _foreign() from None
 
 
 def _foreign() -> PermanentError:

@@ -64,7 +64,7 @@ def start(directory: Path) -> Server:
         state = read_state(directory / "server.json")
         daemon, port = remembered(state.get("process")), state.get("port")
         if daemon is None or not isinstance(port, int) or not alive(daemon):
-            program = _program()
+            program = server_program()
             port = choose_port(port)
             daemon = spawn(_command(program, port, directory), env=os.environ, log=directory / "server.log")
             undo.callback(stop_daemons, [daemon], grace=_STOP_SECONDS)
@@ -109,7 +109,12 @@ def _command(program: str, port: int, directory: Path) -> list[str]:
     return [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-def _program() -> str:
+def server_program() -> str:
+    """The path of the server that this machine runs: Redis or Valkey from PATH, else the wheel's.
+
+    Raises:
+        MissingDriver: there is none.
+    """
     for name in ("redis-server", "valkey-server"):
         if (path := shutil.which(name)) and _version(path) >= _OLDEST:
             return path

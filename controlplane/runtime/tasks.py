@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from controlplane import eviction, ledger, naming
 from controlplane.errors import CheckFailed, PermanentError, TransientError
-from controlplane.ports import OnlineStore, Record, Warehouse
+from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
 from controlplane.types import format_instant
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SHOWN = 60  # characters of a value
 
@@ -195,7 +199,7 @@ def sync(
     report = {"rows": 0, "version": max(cursor, ledger.head(warehouse, program.head).version)}
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
 
-    def encoded() -> Iterator[list[Record]]:
+    def encoded() -> Iterator[pa.RecordBatch]:
         # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
         from controlplane.codec.batch import encode_batch
 
@@ -205,7 +209,7 @@ def sync(
                 continue
             report["rows"] += batch.num_rows
             report["version"] = batch.column("write_version")[0].as_py()
-            yield encode_batch(
+            yield from encode_batch(
                 batch, program.layout, prefix, write_version=report["version"], expiry_shift=shift, now=wall
             )
             on_rows(batch.num_rows)

@@ -7,11 +7,9 @@ that the reader's layout does not know (deployed after the reader started) is no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, overload
-
-import msgspec
 
 from controlplane import codec, naming
 from controlplane.errors import PlaneError
@@ -21,6 +19,7 @@ from controlplane.serving.vector import FeatureVector, Row, Status
 from controlplane.types import MICROSECOND, micros
 
 _MISSING: Row = (Status.MISSING, None)
+_PRESENT = Status.PRESENT
 
 
 class OnlineReader:
@@ -109,18 +108,11 @@ class OnlineReader:
         views = self._views
         names = [name for request in requests for name in views.keys(request)]
         found = iter(self._store.read([name for name in names if name is not None]))
-        answers = iter([None if name is None else next(found) for name in names])
-        now_us = micros(self._clock())
-        read: list[tuple[list[Any], list[Row]]] = []
-        for _ in requests:
-            values: list[Any] = []
-            rows: list[Row] = []
-            for view in views.all:
-                view.read(next(answers), now_us, values, rows)
-            read.append((values, rows))
+        answers = [None if name is None else next(found) for name in names]
+        read, owners = views.read(answers, len(requests), micros(self._clock())), views.owners
         if self._calculated is not None and read:
-            self._calculated.add(read)
-        return [FeatureVector(self._places, values, rows) for values, rows in read]
+            owners = self._calculated.add(read, owners)
+        return [FeatureVector(self._places, owners, values, rows) for values, rows in read]
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -149,49 +141,56 @@ class _View:
         self.name, self.version = view.view, view.version
         self.prefix = naming.online_prefix(namespace, view.view, view.version)
         self.keys = tuple((view.request_keys.get(name, name), kind) for name, kind in view.layout.keys)
-        self._layout = msgspec.structs.replace(view.layout, keys=self.keys)  # so that errors speak of a request's names
         self._decode = codec.decoder(view.layout)
         self._ttl_us = None if view.layout.ttl is None else view.layout.ttl // MICROSECOND
         self._defaults = list(features.values())
         places = {field.name: place for place, field in enumerate(view.layout.fields, start=2)}
         self._places = [places.get(feature) for feature in features]
         self._plain = self._places == list(places.values())  # all features, in the order of the value
+        self.lacks = [place is None for place in self._places]
+        self._texts = [(name, kind, codec.key_text(name, kind)) for name, kind in self.keys]
 
     def entity(self, request: Mapping[str, Any]) -> bytes | None:
         """What stands between the braces of the row's key; None where a part of it is null."""
-        for name, kind in self.keys:
+        parts = []
+        for name, kind, text in self._texts:
             if name not in request:
                 raise PlaneError(
                     f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
                     hint=f"give {name}=..., or None where there is no such entity",
                 )
-            if request[name] is None:
+            value = request[name]
+            if value is None:
                 return None
-        return codec.entity_key(self._layout, request)
+            parts.append(text(value))
+        return ":".join(parts).encode()
 
-    def read(self, value: bytes | None, now_us: int, values: list[Any], rows: list[Row]) -> None:
-        """Add the selected features to `values`, and to `rows` how each was found."""
-        row, found = self._found(value, now_us)
-        if found is not None and self._plain:
-            values += found[2:]
-            rows += [row] * len(self._places)
-            return
+    def read(self, stored: Sequence[bytes | None], now_us: int, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
+        """Add the selected features of each row to the values of its entity, and to its rows how they were found: the
+        view's own features, and those that this version lacks."""
+        decode, plain = self._decode, self._plain
+        expired_us = None if self._ttl_us is None else now_us - self._ttl_us
+        for value, (values, rows) in zip(stored, read, strict=True):
+            row = _MISSING
+            if value is not None:
+                found = decode(value)
+                effective_us = found[1]
+                if expired_us is not None and effective_us <= expired_us:
+                    row = (Status.EXPIRED, effective_us)
+                elif len(found) > 2:
+                    rows.extend(((_PRESENT, effective_us), _MISSING))
+                    values.extend(found[2:] if plain else self._chosen(found))
+                    continue
+            rows.extend((row, row))
+            values.extend(self._chosen(None))
+
+    def _chosen(self, found: Sequence[Any] | None) -> Iterator[Any]:
+        """The selected features of a row; where there is none, and of those that it lacks, the defaults."""
         for place, default in zip(self._places, self._defaults, strict=True):
             if found is not None and place is not None:
-                values.append(found[place])
-                rows.append(row)
+                yield found[place]
             else:
-                values.append(list(default) if isinstance(default, tuple) else default)
-                rows.append(_MISSING if found is not None else row)
-
-    def _found(self, value: bytes | None, now_us: int) -> tuple[Row, Sequence[Any] | None]:
-        if value is None:
-            return _MISSING, None
-        found = self._decode(value)
-        effective_us = found[1]
-        if self._ttl_us is not None and now_us >= effective_us + self._ttl_us:
-            return (Status.EXPIRED, effective_us), None
-        return (_MISSING, None) if len(found) == 2 else ((Status.PRESENT, effective_us), found)
+                yield list(default) if isinstance(default, tuple) else default
 
 
 class _Calculated:
@@ -203,13 +202,19 @@ class _Calculated:
         found = (calculations.sources[name] for name in calculations.names)
         self._sources = [[names.index(name) for name in sources] for sources in found]
 
-    def add(self, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
-        """Add the calculations of each entity behind its values, and behind its rows how their features were found."""
+    def add(self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int]) -> list[int]:
+        """Add the calculations of each entity behind its values, and behind its rows how their features were found.
+
+        Returns the owners with those of the calculations.
+        """
         columns = [[values[place] for values, _ in read] for place in self._inputs]
         found = self._calculator.compute(columns or [[True] * len(read)])
+        count = len(read[0][1])
+        sources = [[owners[place] for place in places] for places in self._sources]
         for (values, rows), calculated in zip(read, found, strict=True):
             values.extend(calculated)
-            rows.extend(_newest([rows[place] for place in sources]) for sources in self._sources)
+            rows.extend([_newest([rows[owner] for owner in places]) for places in sources])
+        return [*owners, *range(count, count + len(sources))]
 
 
 def _newest(rows: Sequence[Row]) -> Row:
@@ -231,6 +236,8 @@ class _Views:
         self._leaders = list(leaders.values())
         self._prefixes = [(view.prefix, list(leaders).index(view.keys)) for view in views]
 
+        self.owners = [2 * place + lacking for place, view in enumerate(views) for lacking in view.lacks]
+
     def keys(self, request: Mapping[str, Any]) -> list[bytes | None]:
         """The key of each view's row; None where a part of it is null."""
         entities = [leader.entity(request) for leader in self._leaders]
@@ -238,6 +245,14 @@ class _Views:
             None if (entity := entities[leader]) is None else codec.row_key(prefix, entity)
             for prefix, leader in self._prefixes
         ]
+
+    def read(self, answers: Sequence[bytes | None], entities: int, now_us: int) -> list[tuple[list[Any], list[Row]]]:
+        """The values of each entity, and two rows of each view that `owners` refers to; `answers` are those to `keys`
+        of each entity, one after the other."""
+        read: list[tuple[list[Any], list[Row]]] = [([], []) for _ in range(entities)]
+        for place, view in enumerate(self.all):
+            view.read(answers[place :: len(self.all)], now_us, read)
+        return read
 
 
 def _defaults(view: ViewLayout) -> dict[str, Any]:

@@ -37,11 +37,15 @@ class FeatureVector(Mapping[str, Any]):
     As a mapping it gives the plain values: dates as `date`, timestamps as `datetime` in UTC, decimals as `Decimal`.
     """
 
-    __slots__ = ("_places", "_rows", "_values")
+    __slots__ = ("_owners", "_places", "_rows", "_values")
 
-    def __init__(self, places: Mapping[str, int], values: Sequence[Any], rows: Sequence[Row]) -> None:
-        """Made by the reader: `places` has, for each name, its place in `values` and in `rows`."""
+    def __init__(
+        self, places: Mapping[str, int], owners: Sequence[int], values: Sequence[Any], rows: Sequence[Row]
+    ) -> None:
+        """Made by the reader: `places` has, for each name, its place in `values` and in `owners`, and that has the
+        place of its row in `rows`."""
         self._places = places
+        self._owners = owners
         self._values = values
         self._rows = rows
 
@@ -60,12 +64,12 @@ class FeatureVector(Mapping[str, Any]):
     def status(self, name: str) -> Status:
         """Why a feature's value is what it is."""
         place = self._places[name]
-        status = self._rows[place][0]
+        status = self._rows[self._owners[place]][0]
         return Status.NULL if status is Status.PRESENT and self._values[place] is None else status
 
     def effective_time(self, name: str) -> datetime | None:
         """The moment from which the value counts; None where no row was found."""
-        since = self._rows[self._places[name]][1]
+        since = self._rows[self._owners[self._places[name]]][1]
         return None if since is None else from_micros(since)
 
     @property

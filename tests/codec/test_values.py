@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from controlplane.codec import Field, Layout, decode, online_key, tombstone, write_version_of
 from controlplane.codec.batch import TOMBSTONE, encode_batch
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.ports import Record
 from controlplane.types import EPOCH, MICROSECOND, micros
+from tests.codec.rows import Record, as_records
 
 NOW = datetime(2013, 3, 1, tzinfo=UTC)
 SINCE = datetime(2013, 1, 1, 6, tzinfo=UTC)
@@ -69,7 +69,7 @@ def shape(*types: str) -> Layout:
 
 def encode(batch: pa.RecordBatch, layout: Layout, **options: object) -> list[Record]:
     given: dict[str, Any] = {"write_version": 7, "expiry_shift": timedelta(0), "now": NOW, **options}
-    return encode_batch(batch, layout, b"p:", **given)
+    return as_records(encode_batch(batch, layout, b"p:", **given))
 
 
 def utc(value: Any) -> Any:

@@ -8,24 +8,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.redis import PIPELINE, RedisStore, connect
+from connectors.redis import RedisStore, connect
 from controlplane import codec, naming
-from controlplane.codec.values import features, stamp, value_head
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.local import valkey
-from controlplane.ports import OnlineStore, Record, WriteCount
+from controlplane.ports import OnlineStore, WriteCount
+from tests.codec.rows import Record, as_batch, value
 
 WEEK_MS = 7 * 86_400_000
+MANY = 1005
 INT64 = st.integers(-(2**63), 2**63 - 1)
-
-
-def value(version: int, *row: object, since: int = 1) -> bytes:
-    return value_head(len(row), version) + stamp(since) + features(row)
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def store(valkey_url: str, raw: redis.Redis) -> Iterator[OnlineStore]:
 
 
 def write(store: OnlineStore, *records: Record) -> WriteCount:
-    return store.write([records])
+    return store.write([as_batch(records)])
 
 
 def now_ms(raw: redis.Redis) -> int:
@@ -55,8 +53,8 @@ def about(milliseconds: int) -> object:
 
 
 def test_what_is_written_is_read(store):
-    records = [Record(b"a:{\0%d}" % n, value(1, n, "x", None)) for n in range(2 * PIPELINE + 1)]
-    assert store.write([records[:5], [], records[5:]]) == WriteCount(written=len(records))
+    records = [Record(b"a:{\0%d}" % n, value(1, n, "x", None)) for n in range(2 * MANY)]
+    assert store.write(map(as_batch, [records[:5], [], records[5:]])) == WriteCount(written=len(records))
     assert store.read([record.key for record in records]) == [record.value for record in records]
     assert store.read([b"none", records[0].key, b"none"]) == [None, records[0].value, None]
     assert store.read([]) == []
@@ -115,7 +113,7 @@ def test_in_any_order_the_newest_version_stays(valkey_url, writes, cut):
         if key not in expected or version >= expected[key][0]:
             expected[key] = version, record.value
             stored += 1
-    count = store.write(records[start : start + cut] for start in range(0, len(records), cut))
+    count = store.write(as_batch(records[start : start + cut]) for start in range(0, len(records), cut))
     assert count == WriteCount(stored, len(records) - stored)
     assert dict(zip(expected, store.read(list(expected)), strict=True)) == {k: v for k, (_, v) in expected.items()}
     store.close()
@@ -126,7 +124,7 @@ def test_concurrent_writers_leave_the_newest(valkey_url, raw):
 
     def run(versions: list[int]) -> None:
         store = connect(url=valkey_url)
-        store.write([Record(key, value(version, version)) for key in keys] for version in versions)
+        store.write(as_batch(Record(key, value(version, version)) for key in keys) for version in versions)
         store.close()
 
     threads = [threading.Thread(target=run, args=(list(range(start, 200, 4)),)) for start in range(4)]
@@ -190,13 +188,41 @@ def test_a_key_of_another_kind_is_an_error(store, raw):
 
 
 def test_a_forgotten_script_is_loaded_again(store, raw):
-    def batches() -> Iterator[list[Record]]:
+    def batches() -> Iterator[pa.RecordBatch]:
         for version in range(3):
-            yield [Record(b"k:{%d}" % n, value(version, n)) for n in range(PIPELINE + 5)]
+            yield as_batch(Record(b"k:{%d}" % n, value(version, n)) for n in range(MANY))
             raw.script_flush()
 
-    assert store.write(batches()) == WriteCount(written=3 * (PIPELINE + 5))
+    assert store.write(batches()) == WriteCount(written=3 * (MANY))
     assert raw.mget([b"k:{0}", b"k:{1004}"]) == [value(2, 0), value(2, 1004)]
+
+
+def test_without_comparing_the_last_writer_wins(valkey_url, raw):
+    store = connect(url=valkey_url, compare_and_set=False)
+    soon = now_ms(raw) + 60_000
+    assert write(store, Record(b"a", value(9, 1)), Record(b"b", value(9, 1), soon)) == WriteCount(written=2)
+    assert write(store, Record(b"a", value(8, 2), soon), Record(b"b", value(8, 2)), Record(b"c", b"", -5)).written == 3
+    assert raw.mget(b"a", b"b", b"c") == [value(8, 2), value(8, 2), None]
+    assert (expiry_ms(raw, b"a"), expiry_ms(raw, b"b")) == (about(soon), None)
+    store.close()
+
+
+def test_a_rate_is_kept(valkey_url):
+    store = connect(url=valkey_url, max_rows_per_second=1000)
+    started = time.monotonic()
+    store.write(as_batch([Record(b"k:{%d}" % n, value(1, n)) for n in range(50)]) for _ in range(5))
+    assert time.monotonic() - started > 0.2
+    store.close()
+
+
+@pytest.mark.parametrize("compare", [True, False])
+@pytest.mark.parametrize("length", [0, 2047, 2048, 100_000])
+def test_values_and_keys_of_any_length(valkey_url, raw, compare, length):
+    store = connect(url=valkey_url, compare_and_set=compare)
+    records = [Record(b"\r\n$%d" % n + b"k" * length, value(1, "\r\n:0\r\n-" * n + "x" * length)) for n in range(3)]
+    assert write(store, *records).written == 3
+    assert raw.mget([record.key for record in records]) == [record.value for record in records]
+    store.close()
 
 
 def test_small_hashes(store, raw):
@@ -233,7 +259,7 @@ def test_info_tells_what_a_preflight_needs(own_url, own_raw):
     assert info.details["role"] == "master"
     own_raw.config_set("maxmemory", "5mb")
     own_raw.config_set("maxmemory-policy", "allkeys-lru")
-    count = store.write([[Record(b"k:{%d}" % n, value(1, "x" * 1000)) for n in range(8000)]])
+    count = write(store, *(Record(b"k:{%d}" % n, value(1, "x" * 1000)) for n in range(8000)))
     info = store.info()
     assert (info.eviction_policy, info.max_memory) == ("allkeys-lru", 5 * 2**20)
     assert count.written == 8000  # no error is seen, and yet:
@@ -245,7 +271,7 @@ def test_full_memory_is_permanent_and_says_so(own_url, own_raw):
     own_raw.config_set("maxmemory", "4mb")
     store = connect(url=own_url)
     with pytest.raises(PermanentError, match="used memory") as raised:
-        store.write([[Record(b"k:{%d}" % n, value(1, "x" * 1000)) for n in range(8000)]])
+        write(store, *(Record(b"k:{%d}" % n, value(1, "x" * 1000)) for n in range(8000)))
     assert "maxmemory" in raised.value.hint
     assert "noeviction" in raised.value.hint
     store.close()
@@ -280,14 +306,14 @@ def test_a_forbidden_command_is_permanent(own_url, own_raw):
 
 def test_a_replica_is_transient(own_url, own_raw):
     own_raw.replicaof("127.0.0.1", "1")
-    store = connect(url=own_url)
+    store = connect(url=own_url, patience_seconds=0.1)
     with pytest.raises(TransientError, match="read only replica"):
         write(store, Record(b"k", value(1, 1)))
     store.close()
 
 
 def test_a_server_that_is_down_is_transient_until_it_is_back(own_folder: Path, own_url: str):
-    store = connect(url=own_url)
+    store = connect(url=own_url, patience_seconds=0.1)
     write(store, Record(b"k", value(1, 1)))
     valkey.stop(own_folder)
     for act in (store.info, lambda: store.read([b"k"]), lambda: write(store, Record(b"k", value(2, 2)))):

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from controlplane import ControlPlane, codec, ledger, naming
 from controlplane.errors import TransientError
-from controlplane.ports import OnlineStore, Record, Statement, StoreInfo, WriteCount
+from controlplane.ports import OnlineStore, Statement, StoreInfo, WriteCount
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
@@ -77,12 +78,12 @@ class Fuse:
             os.kill(os.getpid(), signal.SIGKILL)
         self.seen.append(name)
 
-    def write(self, batches: Iterable[Sequence[Record]]) -> WriteCount:
+    def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         total = WriteCount()
         self._step("before writing")
         for batch in batches:
-            for start in range(0, len(batch), 2):
-                count = self._store.write([batch[start : start + 2]])
+            for start in range(0, batch.num_rows, 2):
+                count = self._store.write([batch.slice(start, 2)])
                 total = WriteCount(total.written + count.written, total.kept_newer + count.kept_newer)
                 self._step("written")
         return total
@@ -219,7 +220,7 @@ class Between:
         assert store is not None
         self._store, self._happens = store, happens
 
-    def write(self, batches: Iterable[Sequence[Record]]) -> WriteCount:
+    def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         ready = list(batches)
         self._happens()
         return self._store.write(ready)

@@ -17,9 +17,9 @@ from controlplane import naming
 from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
 from controlplane.errors import PermanentError, PlaneError, TransientError
-from controlplane.ports import Record
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, Status, ViewLayout
 from controlplane.types import MICROSECOND
+from tests.codec.rows import Record, as_batch
 
 NAMESPACE = "shop.prod"
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -81,7 +81,7 @@ def save(
     records = encode_batch(
         batch, view.layout, prefix, write_version=version, expiry_shift=timedelta(0), now=datetime.now(UTC)
     )
-    store.write([records])
+    store.write(records)
 
 
 def save_jfk(store: RedisStore, **options) -> None:
@@ -274,7 +274,7 @@ def test_a_feature_without_a_layout_is_refused(store):
 
 def test_a_foreign_value_is_told(store):
     key = naming.online_prefix(NAMESPACE, "delays", "d1") + b"{JFK}"
-    store.write([[Record(key, msgspec.msgpack.encode([1, 2, "text", 1.5, []]))]])
+    store.write([as_batch([Record(key, msgspec.msgpack.encode([1, 2, "text", 1.5, []]))])])
     with pytest.raises(PermanentError, match="not written in the layout"):
         reader(store).get(JFK)
 

@@ -1,0 +1,85 @@
+"""Writes that something breaks on the way: sent again until every record is there, or a clear error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+import redis
+
+from connectors.redis import connect
+from controlplane.errors import PermanentError
+from controlplane.local import valkey
+from tests.codec.rows import Record, as_batch, value
+
+
+def numbered(count: int, version: int, size: int = 500) -> Iterator[pa.RecordBatch]:
+    for start in range(0, count, size):
+        yield as_batch(Record(b"k:{%d}" % n, value(version, n)) for n in range(start, start + size))
+
+
+def missing(client: redis.Redis, count: int, version: int) -> int:
+    """How many records are not as `numbered` wrote them."""
+    found = client.mget([b"k:{%d}" % n for n in range(count)])
+    return sum(one != value(version, n) for n, one in enumerate(found))
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_connections_that_break_on_the_way_lose_no_record(own_url, own_raw, compare):
+    store = connect(url=own_url, compare_and_set=compare)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place, batch in enumerate(numbered(20_000, 2)):
+            if place % 7 == 3:
+                own_raw.client_kill_filter(_type="normal", skipme=True)
+            yield batch
+
+    assert store.write(batches()).written == 20_000
+    assert missing(own_raw, 20_000, 2) == 0
+    store.close()
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_a_server_that_restarts_on_the_way_gets_all_records(own_folder, own_url, own_raw, compare):
+    store = connect(url=own_url, compare_and_set=compare)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place, batch in enumerate(numbered(10_000, 2)):
+            if place in (5, 12):
+                own_raw.config_set("appendfsync", "always")
+                valkey.stop(own_folder)
+                valkey.start(own_folder)
+            yield batch
+
+    assert store.write(batches()).written == 10_000
+    assert missing(own_raw, 10_000, 2) == 0
+    store.close()
+
+
+def test_a_server_that_is_read_only_for_a_while_gets_all_records(own_url, own_raw):
+    store = connect(url=own_url)
+    promoted = threading.Timer(0.5, own_raw.replicaof, ["NO", "ONE"])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place, batch in enumerate(numbered(5_000, 2)):
+            if place == 4:
+                own_raw.replicaof("127.0.0.1", "1")
+                promoted.start()
+            yield batch
+
+    assert store.write(batches()).written == 5_000
+    promoted.join()
+    assert missing(own_raw, 5_000, 2) == 0
+    store.close()
+
+
+def test_users_with_the_rights_of_a_writer_write(own_url, own_raw):
+    commands = ["+evalsha", "+script|load", "+mget", "+set", "+time", "+info"]
+    own_raw.acl_setuser("writer", enabled=True, passwords=["+pw"], keys=["k:*"], commands=commands)
+    store = connect(url=own_url, username="writer", password="pw")
+    assert store.write(numbered(1_000, 1)).written == 1_000
+    with pytest.raises(PermanentError, match="permission"):
+        store.write([as_batch([Record(b"other", value(1, 1))])])
+    store.close()

@@ -1,0 +1,114 @@
+"""Writing through a failover: a master, its replica and a sentinel, as real processes."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import redis
+
+from connectors.redis import connect
+from controlplane.errors import SettingsError
+from controlplane.local import valkey
+from tests.codec.rows import Record, as_batch, value
+
+COUNT = 20_000
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def answers(port: int) -> redis.Redis:
+    client = redis.Redis(port=port, protocol=2)
+
+    def pings() -> bool:
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    until(pings)
+    return client
+
+
+def spawn(folder: Path, undo: ExitStack, port: int, *options: str) -> subprocess.Popen[bytes]:
+    home = folder / str(port)
+    home.mkdir()
+    command = [valkey.server_program(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    undo.callback(process.wait)
+    undo.callback(process.kill)
+    return process
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes], redis.Redis]]:
+    """The sentinel's place, the master's process, and the replica."""
+    master, replica, sentinel = free_port(), free_port(), free_port()
+    config = tmp_path / "sentinel.conf"
+    config.write_text(
+        f"sentinel monitor features 127.0.0.1 {master} 1\n"
+        "sentinel down-after-milliseconds features 500\nsentinel failover-timeout features 3000\n"
+    )
+    with ExitStack() as undo:
+        process = spawn(tmp_path, undo, master, "--save", "")
+        undo.callback(answers(master).close)
+        spawn(
+            tmp_path,
+            undo,
+            replica,
+            "--save",
+            "",
+            "--replicaof",
+            f"127.0.0.1 {master}",
+            "--repl-diskless-sync-delay",
+            "0",
+        )
+        client = answers(replica)
+        undo.callback(client.close)
+        until(lambda: client.info("replication").get("master_link_status") == "up")
+        spawn(tmp_path, undo, sentinel, str(config), "--sentinel")
+        with answers(sentinel) as watcher:
+            until(lambda: len(watcher.execute_command("SENTINEL REPLICAS", "features")) == 1)
+        yield f"127.0.0.1:{sentinel}", process, client
+
+
+def test_a_failover_on_the_way_loses_no_record(watched):
+    sentinel, master, replica = watched
+    store = connect(url="redis://features/0", sentinels=[sentinel], patience_seconds=60)
+    assert store.info().details["place"] == "features (Sentinel)/0"
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start in range(0, COUNT, 1000):
+            if start == COUNT // 2:
+                # What the old master alone has is lost with it: replication is asynchronous.
+                until(lambda: replica.dbsize() >= COUNT // 2 - 3000)
+                master.kill()
+            yield as_batch(Record(b"k:{%d}" % n, value(1, n)) for n in range(start, start + 1000))
+
+    assert store.write(batches()).written == COUNT
+    assert replica.info("replication")["role"] == "master"
+    later = range(COUNT // 2, COUNT)
+    assert store.read([b"k:{%d}" % n for n in later]) == [value(1, n) for n in later]
+    store.close()
+
+
+def test_a_sentinel_that_is_no_place_is_told():
+    with pytest.raises(SettingsError):
+        connect(url="redis://features", sentinels=["host:port"])
