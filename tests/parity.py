@@ -27,7 +27,7 @@ from rich.progress import track
 from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 from tests.engine import examples
 from tests.engine.differential import SEEDS
-from tests.engine.parity import ENGINES, live, opened, play
+from tests.engine.parity import ENGINES, live, opened, play, two_at_once
 
 SHOWN = 3
 
@@ -51,6 +51,9 @@ def compare(engine: str, first: int, wanted: int, alone: bool, console: Console)
                 if not comparison.equal:
                     differing += sum(t.differing + t.only_here + t.only_there for t in tables) or 1
                     console.print(f"{engine}, example {name}: {comparison}", markup=False)
+            if not two_at_once(warehouse, options):
+                differing += 1
+                console.print(f"{engine}: two first runs at the same moment did not leave one copy")
         numbers = count(first)
         for _ in track(range(wanted), description=engine, console=console):
             found = play(next(numbers), warehouse)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,15 +17,18 @@ from typing import Any
 from connectors.databricks import connect as connect_databricks
 from connectors.duckdb import connect
 from connectors.snowflake import connect as connect_snowflake
-from controlplane.errors import CheckFailed, PlaneError, Problems
+from controlplane.errors import CheckFailed, PlaneError, Problems, TransientError
 from controlplane.oracle import same
 from controlplane.ports import Warehouse
+from controlplane.runtime import tasks
+from controlplane.runtime.variables import fill, run_variables
 from tests.endpoints.databricks.client import DatabricksEndpoint
 from tests.endpoints.snowflake import SnowflakeEndpoint
 from tests.engine import cases
 from tests.engine.differential import compute, instants
 from tests.engine.engines import SCHEMAS, empty, run
-from tests.engine.rig import Rig
+from tests.engine.rig import Rig, interval, records
+from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
 
 ENGINES = ("snowflake", "databricks")
 TABLES = ("", "history", "latest")
@@ -122,6 +127,42 @@ def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 
             if not _alike(rows.get(key), expected.get(key), tolerance):
                 found.differing.append(f"{name} {key}: {rows.get(key)} where {expected.get(key)} is right")
     return found
+
+
+def two_at_once(theirs: Warehouse, options: Mapping[str, Any]) -> bool:
+    """Two first runs of one interval that publish at the same moment; whether they leave one copy of its rows."""
+    with another(theirs.dialect, options) as other, Rig(subject, COLUMNS, rows=BEFORE) as right:
+        try:
+            rig = Rig(subject, COLUMNS, warehouse=theirs, rows=BEFORE)
+            span = interval(START, START + 2 * DAY)
+            meet = threading.Barrier(2, timeout=300)
+            first_is_done = threading.Event()
+
+            def write(number: int, session: Warehouse) -> None:
+                """One run with a session of its own, tried again as a scheduler would: not both at the same moment."""
+                run_id = f"run {number}"
+                variables = run_variables(rig.program, span, run_id)
+                filled = {name: fill(rig.sql[name], variables) for name in ("stage", "publish", "unstage")}
+                tasks.stage(rig.program, session, filled["stage"])
+                meet.wait()
+                while True:
+                    try:
+                        tasks.publish(rig.program, session, filled["publish"], run_id)
+                        break
+                    except TransientError:
+                        if number == 1 and not first_is_done.wait(600):
+                            raise
+                if number == 0:
+                    first_is_done.set()
+                tasks.unstage(rig.program, session, filled["unstage"])
+
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(write, range(2), (theirs, other)))
+            right.materialize(START, START + 2 * DAY)
+            versions = {row["version"] for row in records(theirs, "SELECT version FROM _plane.ledger")}
+            return content(rig) == content(right) and len(versions) == 2 and rig.head().version == max(versions)
+        finally:
+            empty(theirs)
 
 
 def content(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
