@@ -216,7 +216,7 @@ def test_errors_have_their_numbers(one, statement, number, state):
 def test_without_a_warehouse_nothing_is_computed(endpoint):
     bare = log_in(endpoint, warehouse="NOWHERE")
     run(bare, "CREATE TABLE t (k NUMBER)")
-    assert refusal(bare, "SELECT 1") == (606, "57P03")
+    assert refusal(bare, "SELECT k + 1 FROM t") == (606, "57P03")
     run(bare, "USE WAREHOUSE compute")
     assert run(bare, "SELECT COUNT(*) FROM t") == [(0,)]
     bare.close()

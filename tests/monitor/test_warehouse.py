@@ -135,8 +135,9 @@ def test_databricks(databricks: DatabricksEndpoint) -> None:
 
 
 def test_versions_of_drivers() -> None:
-    [found] = doctor.driver_findings("snowflake")
+    keys, found = doctor.driver_findings("snowflake")
     assert (found.subject, found.level) == ("snowflake-connector-python", "ok")
+    assert (keys.subject, keys.level) == ("cryptography", "ok")
     assert found.message.endswith(", supported are >=4,<6")
     assert doctor.driver_findings("duckdb") == []
     assert [doctor.fits(installed, ">=4.9,<5") for installed in ("4.8.9", "4.9.0", "4.10.1", "5.0.0", "5.0.0rc1")] == [
