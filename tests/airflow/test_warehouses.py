@@ -31,7 +31,7 @@ from controlplane.registry.loader import load
 from controlplane.render import release
 from controlplane.render.statements import split
 from tests.airflow.conftest import BUNDLES
-from tests.e2e.test_warehouses import DEFINITIONS, ORDERS, RIGHT
+from tests.e2e.test_warehouses import DEFINITIONS, RIGHT, load_orders
 from tests.endpoints.databricks.client import DatabricksEndpoint
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
@@ -110,23 +110,18 @@ def connection(value: Mapping[str, Any]) -> Iterator[None]:
     """Airflow's connection to the warehouse, for a while."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = json.dumps(value)
-    yield
-    if before is None:
-        del os.environ[VARIABLE]
-    else:
-        os.environ[VARIABLE] = before
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def deployed(kind: str, warehouse: Warehouse, root: Path) -> Path:
     """The shop of the command line's test: what the team has, the view's tables, and the release's folder."""
-    columns = "shopper_id BIGINT, ordered_at TIMESTAMP_NTZ, price DOUBLE, item STRING"
-    rows = ", ".join(f"({s}, CAST('{at}' AS TIMESTAMP_NTZ), {price}, '{item}')" for s, at, price, item in ORDERS)
-    for sql in (
-        "CREATE SCHEMA raw",
-        f"CREATE TABLE raw.orders ({columns})",
-        f"INSERT INTO raw.orders VALUES {rows}",
-    ):
-        warehouse.execute([Statement("what the team has", sql)])
+    load_orders(warehouse)
     (root / "project").mkdir(parents=True)
     (root / "releases").mkdir()
     (root / "project" / "purchases.py").write_text(

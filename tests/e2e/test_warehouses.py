@@ -75,9 +75,9 @@ def plane(folder: Path, secret: str, *arguments: str) -> str:
     return ran.stdout + ran.stderr
 
 
-def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, warehouse: Warehouse) -> None:
-    """Orders in the warehouse, a project beside it, and the features that come of both."""
-    columns = "shopper_id BIGINT, ordered_at TIMESTAMP_NTZ, price FLOAT, item VARCHAR"
+def load_orders(warehouse: Warehouse) -> None:
+    """Make the table of orders that a team has."""
+    columns = "shopper_id BIGINT, ordered_at TIMESTAMP_NTZ, price DOUBLE, item STRING"
     rows = ", ".join(f"({s}, CAST('{at}' AS TIMESTAMP_NTZ), {price}, '{item}')" for s, at, price, item in ORDERS)
     for sql in (
         "CREATE SCHEMA raw",
@@ -85,6 +85,11 @@ def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, wa
         f"INSERT INTO raw.orders VALUES {rows}",
     ):
         warehouse.execute([Statement("what the team has", sql)])
+
+
+def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, warehouse: Warehouse) -> None:
+    """Orders in the warehouse, a project beside it, and the features that come of both."""
+    load_orders(warehouse)
     listed = ", ".join(f'{name} = "{value}"' for name, value in options.items() if isinstance(value, str))
     listed += "".join(f", {name} = {value}" for name, value in options.items() if isinstance(value, int))
     (folder / "plane.toml").write_text(

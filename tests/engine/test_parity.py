@@ -29,6 +29,7 @@ def test_an_example_on_snowflake(name, tmp_path):
     with opened("snowflake") as (warehouse, options), examples.raw_tables(tmp_path) as raw:
         found = examples.compare(name, warehouse, options, raw, tmp_path)
     assert found.equal, found
+    assert all(table.compared for view in found.views for table in view.tables)
 
 
 def test_an_example_on_databricks(databricks_alone, tmp_path):
@@ -38,6 +39,7 @@ def test_an_example_on_databricks(databricks_alone, tmp_path):
     ):
         found = examples.compare("05-warehouses", warehouse, options, raw, tmp_path)
     assert found.equal, found
+    assert all(table.compared for view in found.views for table in view.tables)
 
 
 def test_a_mistake_is_noticed():
