@@ -1,4 +1,4 @@
-"""Compiles every template once: children of a fork server that has loaded this are spared the work, most of a command's."""
+"""Compiles every template once, which is most of a command: a fork server loads this, and spares its children the work."""
 
 from __future__ import annotations
 
