@@ -29,6 +29,14 @@ _SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
+_EXPIRIES = """
+local time, found = redis.call('TIME'), {}
+for i, key in ipairs(KEYS) do
+  local left = redis.call('PTTL', key)
+  found[i] = left < 0 and -1 or time[1] * 1000 + math.floor(time[2] / 1000) + left
+end
+return found
+"""  # servers before 7 have no PEXPIRETIME
 _Found = TypeVar("_Found")
 
 
@@ -126,6 +134,9 @@ class Servers(Protocol):
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of many keys."""
 
+    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+        """What a script answers for each of many keys."""
+
     def remove(self, keys: Sequence[bytes]) -> int:
         """Remove many keys; how many there were."""
 
@@ -176,6 +187,11 @@ class RedisStore:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `OnlineStore.read`."""
         return self._told("MGET", self._servers.read, keys) if keys else []
+
+    def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
+        """See `OnlineStore.expiries`."""
+        found = self._told("EVAL", self._servers.ask, _EXPIRIES, keys) if keys else []
+        return [None if instant < 0 else instant for instant in found]
 
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
         """See `OnlineStore.keys`. While a cluster's slots move, some keys may be missed."""
@@ -285,6 +301,11 @@ class Single:
         """All at once."""
         values: list[bytes | None] = self._client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
         return values
+
+    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+        """All at once."""
+        found: list[int] = self._client.execute_command("EVAL", script, len(keys), *keys)  # type: ignore[no-untyped-call]
+        return found
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """All at once."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from binascii import crc_hqx
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis import exceptions
 from redis.cluster import PRIMARY, ClusterNode, RedisCluster
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import redis
     from redis.connection import Connection, ConnectionPool
+
+
+_Command: TypeAlias = "Callable[[list[bytes]], tuple[Any, ...]]"
+"""Makes a command of some keys of one slot."""
 
 
 class _Client(RedisCluster):
@@ -68,15 +72,16 @@ class Cluster:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values, in order."""
-        values: list[bytes | None] = [None] * len(keys)
-        for places, found in self._by_slot("MGET", keys):
-            for place, value in zip(places, found, strict=True):
-                values[place] = value
+        values: list[bytes | None] = self._of_each(keys, lambda some: ("MGET", *some))
         return values
+
+    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+        """The answers, in order."""
+        return self._of_each(keys, lambda some: ("EVAL", script, len(some), *some))
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """How many there were."""
-        return sum(removed for _, removed in self._by_slot("UNLINK", keys))
+        return sum(removed for _, removed in self._by_slot(keys, lambda some: ("UNLINK", *some)))
 
     def masters(self) -> list[redis.Redis]:
         """A client of each master that there is now."""
@@ -121,7 +126,15 @@ class Cluster:
         self._owners = nodes, owners
         return self._owners
 
-    def _by_slot(self, command: str, keys: Sequence[bytes]) -> list[tuple[list[int], Any]]:
+    def _of_each(self, keys: Sequence[bytes], command: _Command) -> list[Any]:
+        """What commands answer that have an answer for each of their keys, in the keys' order."""
+        answers: list[Any] = [None] * len(keys)
+        for places, found in self._by_slot(keys, command):
+            for place, answer in zip(places, found, strict=True):
+                answers[place] = answer
+        return answers
+
+    def _by_slot(self, keys: Sequence[bytes], command: _Command) -> list[tuple[list[int], Any]]:
         """A command of many keys, once for each slot: where the slot's keys stand in `keys`, and the answer.
 
         The driver's own pipelines cost twice as much, and give up early where a master has died.
@@ -134,14 +147,14 @@ class Cluster:
             if len(of_slots) > 1:
                 for slot, places in of_slots.items():
                     of_nodes.setdefault(self._client.nodes_manager.get_node_from_slot(slot), []).append(places)
-            found, left = self._at_once(command, keys, of_nodes) if of_nodes else ([], list(of_slots.values()))
+            found, left = self._at_once(keys, command, of_nodes) if of_nodes else ([], list(of_slots.values()))
             for places in left:
-                words = (command, *(keys[place] for place in places))
+                words = command([keys[place] for place in places])
                 found.append((places, self._client.execute_command(*words)))  # type: ignore[no-untyped-call]
         return found
 
     def _at_once(
-        self, command: str, keys: Sequence[bytes], of_nodes: Mapping[ClusterNode, list[list[int]]]
+        self, keys: Sequence[bytes], command: _Command, of_nodes: Mapping[ClusterNode, list[list[int]]]
     ) -> tuple[list[tuple[list[int], Any]], list[list[int]]]:
         """Send everything to every node, and then read; the second are those that didn't get an answer."""
         found: list[tuple[list[int], Any]] = []
@@ -150,7 +163,7 @@ class Cluster:
         with ExitStack() as release:
             for node, groups in of_nodes.items():
                 pool = self._client.get_redis_connection(node).connection_pool
-                words = [(command, *(keys[place] for place in places)) for places in groups]
+                words = [command([keys[place] for place in places]) for places in groups]
                 try:
                     connection = pool.get_connection()
                     release.callback(_give_back, pool, connection, owed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -158,6 +159,12 @@ def test_keys_fields_and_facts_are_of_all_masters(nodes, store):
     assert sorted(found) == sorted(key(n) for n in range(3_000))
     assert store.remove([*found[:2_000], b"none:{1}"]) == 2_000
     assert sum(node.client.dbsize() for node in nodes.masters) == 1_001
+    later = int(time.time() * 1000) + 60_000
+    store.write([as_batch([Record(key(n), value(2, n), later + n) for n in range(3_000, 3_010)])])
+    assert store.expiries([key(n) for n in range(2_995, 3_010)]) == [
+        *[None] * 5,
+        *[pytest.approx(later + n, abs=1_000) for n in range(3_000, 3_010)],
+    ]
     store.set_fields(b"h", {b"a": b"1", b"b": b"2"})
     assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
     assert store.get_fields(b"none") == {}
