@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import redis
@@ -29,6 +30,7 @@ _SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
+_TLS = {"ca_certificate": "ssl_ca_certs", "certificate": "ssl_certfile", "private_key_file": "ssl_keyfile"}
 _EXPIRIES = """
 local time, found = redis.call('TIME'), {}
 for i, key in ipairs(KEYS) do
@@ -47,6 +49,9 @@ def connect(
     password: str | None = None,
     sentinels: Sequence[str] = (),
     cluster: bool = False,
+    ca_certificate: str | None = None,
+    certificate: str | None = None,
+    private_key_file: str | None = None,
     timeout_seconds: float = 5.0,
     patience_seconds: float = 15.0,
     compare_and_set: bool = True,
@@ -60,6 +65,9 @@ def connect(
         password: if the URL has none.
         sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
         cluster: the URL is that of a node of a Redis Cluster, which tells of the others.
+        ca_certificate: a PEM file of those who sign the server's certificate, beside those that the machine trusts.
+        certificate: a PEM file, if the server asks its clients for one.
+        private_key_file: of `certificate`, unless it is in the same file.
         timeout_seconds: for connecting and for each answer.
         patience_seconds: for how long a write waits for a server that restarts, fails over or is busy.
         compare_and_set: keep an older value from replacing a newer one; False costs the server half as much, and is
@@ -67,7 +75,7 @@ def connect(
         max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
-        SettingsError: `url` is no such URL, or it is of both a cluster and sentinels.
+        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
     """
     if cluster and sentinels:
         raise SettingsError("the online store has both `cluster` and `sentinels`", hint="leave one of them out")
@@ -78,6 +86,9 @@ def connect(
         "socket_connect_timeout": timeout_seconds,
         "retry": retry,
     }
+    options |= _tls(
+        url, {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
+    )
     user = {"username": username, "password": password}
     servers: Servers
     try:
@@ -103,6 +114,20 @@ def connect(
         compare_and_set=compare_and_set,
         max_rows_per_second=max_rows_per_second,
     )
+
+
+def _tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
+    """The driver's options for files of TLS, by ours."""
+    given = {name: path for name, path in files.items() if path is not None}
+    if given and not url.startswith(("rediss://", "valkeys://")):
+        text = f"the online store has a {next(iter(given))}, but its URL is not one for TLS"
+        raise SettingsError(text, hint="write rediss://host:6379/0, or leave it out")
+    for name, path in given.items():
+        if not Path(path).is_file():
+            raise SettingsError(
+                f"the online store's {name}: there is no file {path}", hint="give the path of a PEM file"
+            )
+    return {_TLS[name]: path for name, path in given.items()}
 
 
 def _watched(
@@ -263,6 +288,11 @@ class RedisStore:
         # The driver counts refused passwords among lost connections, so these come first.
         if isinstance(error, exceptions.AuthenticationError) or code in _REFUSED:
             hint = "check the user, its password and its permissions (ACL) on the server"
+        elif "certificate" in text and isinstance(error, exceptions.ConnectionError):
+            hint = (
+                "TLS: `ca_certificate` is a file of those who sign the server's certificate, which must name the URL's "
+                "host; `certificate` and `private_key_file` are for a server that asks its clients for one"
+            )
         elif code == "OOM":
             hint = (
                 "the server's memory is full: raise maxmemory, or remove versions and views that nobody reads; keep "

@@ -85,6 +85,8 @@ def reconcile(
     """
     # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
     from controlplane.codec.batch import encode_batch
+
+    # lazy: as above
     from controlplane.codec.compare import KeySet, buried, compare
 
     found = Reconciled(program.view, program.fingerprint, served)

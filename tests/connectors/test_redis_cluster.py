@@ -271,7 +271,7 @@ def test_what_is_no_cluster_is_told(nodes, valkey_url):
     node.close()
 
 
-@pytest.mark.parametrize("url", ["unix:///tmp/x", "redis://localhost:1/3"])
+@pytest.mark.parametrize("url", ["unix:///socket", "redis://localhost:1/3"])
 def test_what_no_cluster_has_is_told(url):
     with pytest.raises(SettingsError, match="not a Redis URL"):
         connect(url=url, cluster=True)
