@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 import controlplane
-from controlplane.cli import airflow, dataset, deploy, doctor, get, init, plan, present, run, status, stop, verify
+from controlplane.cli import (
+    airflow,
+    dataset,
+    deploy,
+    doctor,
+    get,
+    init,
+    online,
+    plan,
+    present,
+    run,
+    status,
+    stop,
+    verify,
+)
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
@@ -27,6 +41,7 @@ for module in (init, plan, deploy, run, status, get, verify, doctor, stop):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(online.app, name="online")
 app.add_typer(airflow.app, name="airflow")
 
 
