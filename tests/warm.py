@@ -1,4 +1,4 @@
-"""Compiles every template once, which is most of a command: a fork server loads this, and spares its children the work."""
+"""Compiles every template once, which is most of a command: a fork server loads this and spares its children that."""
 
 from __future__ import annotations
 
