@@ -22,11 +22,17 @@ class FeatureClient:
         self._plane = ControlPlane(directory, environment)
         self._readers: dict[str, OnlineReader] = {}
 
-    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
-        """The features of one entity; a key that is unknown gives nulls, and counts of 0."""
+    def get(self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> FeatureVector:
+        """The features of one entity; a key that is unknown gives nulls, and counts of 0.
+
+        Args:
+            service: the feature service.
+            keys: name -> value.
+            request: name -> value of the fields of the service's request, if it has one.
+        """
         if service not in self._readers:
             self._readers[service] = self._plane.reader(service)
-        return self._readers[service].get(keys)
+        return self._readers[service].get(keys, request)
 
     def close(self) -> None:
         """Close the connections."""

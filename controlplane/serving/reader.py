@@ -15,6 +15,7 @@ from controlplane import codec, naming
 from controlplane.errors import PlaneError
 from controlplane.ports import Calculator, OnlineStore
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
+from controlplane.serving.request import Request, RequestReader
 from controlplane.serving.vector import FeatureVector, Row, Status
 from controlplane.types import MICROSECOND, micros
 
@@ -58,11 +59,12 @@ class OnlineReader:
             self._known.setdefault(version.view, {})[version.version] = ready
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
+        self._request = RequestReader(service.name, service.request)
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
             if calculator is None:
                 raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
-            self._calculated = _Calculated(service.calculations, calculator, names)
+            self._calculated = _Calculated(service.calculations, calculator, names, self._request.names)
             names += service.calculations.names
         self._places = {name: place for place, name in enumerate(names)}
         self._refresh_at = -float("inf")
@@ -82,28 +84,44 @@ class OnlineReader:
         """The version of each view that was read last."""
         return {view.name: view.version for view in self._views.all}
 
-    @overload
-    def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
+    @property
+    def request(self) -> RequestReader:
+        """What callers give beside the keys."""
+        return self._request
 
     @overload
-    def get(self, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]: ...
+    def get(self, keys: Mapping[str, Any], request: Request | None = None) -> FeatureVector: ...
 
-    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | list[FeatureVector]:
+    @overload
+    def get(
+        self, keys: Sequence[Mapping[str, Any]], request: Request | Sequence[Request] | None = None
+    ) -> list[FeatureVector]: ...
+
+    def get(
+        self,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Request | Sequence[Request] | None = None,
+    ) -> FeatureVector | list[FeatureVector]:
         """The vector of one entity, or one for each of several, in order.
 
         Args:
             keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
+            request: the fields of the service's request, of the right Python types: one mapping, which counts for all
+                entities, or one for each.
 
         Raises:
-            PlaneError: a key is not given or not of its type.
+            PlaneError: a key or a request field is not given or not of its type.
             TransientError: the store can't be reached now.
             PermanentError: the store refuses, or holds what is no value of the view.
         """
         if isinstance(keys, Mapping):
-            return self._read([keys])[0]
-        return self._read(keys)
+            return self._read([keys], request)[0]
+        return self._read(keys, request)
 
-    def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def _read(
+        self, requests: Sequence[Mapping[str, Any]], request: Request | Sequence[Request] | None
+    ) -> list[FeatureVector]:
+        given = self._request.columns(request, len(requests))
         self._refresh()
         views = self._views
         names = [name for request in requests for name in views.keys(request)]
@@ -111,7 +129,7 @@ class OnlineReader:
         answers = [None if name is None else next(found) for name in names]
         read, owners = views.read(answers, len(requests), micros(self._clock())), views.owners
         if self._calculated is not None and read:
-            owners = self._calculated.add(read, owners)
+            owners = self._calculated.add(read, owners, given)
         return [FeatureVector(self._places, owners, values, rows) for values, rows in read]
 
     def _refresh(self) -> None:
@@ -194,20 +212,27 @@ class _View:
 
 
 class _Calculated:
-    """A service's calculations, ready to be added to what was read; `names` are the features in its order."""
+    """A service's calculations, ready to be added to what was read; `names` are the features in its order, `request`
+    those of the request's fields."""
 
-    def __init__(self, calculations: Calculations, calculator: Calculator, names: Sequence[str]) -> None:
+    def __init__(
+        self, calculations: Calculations, calculator: Calculator, names: Sequence[str], request: Sequence[str]
+    ) -> None:
         self._calculator = calculator
-        self._inputs = [names.index(name) for name in calculations.inputs]
+        self._inputs = [name if name in request else names.index(name) for name in calculations.inputs]
         found = (calculations.sources[name] for name in calculations.names)
         self._sources = [[names.index(name) for name in sources] for sources in found]
 
-    def add(self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int]) -> list[int]:
+    def add(
+        self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int], given: Mapping[str, Sequence[Any]]
+    ) -> list[int]:
         """Add the calculations of each entity behind its values, and behind its rows how their features were found.
 
         Returns the owners with those of the calculations.
         """
-        columns = [[values[place] for values, _ in read] for place in self._inputs]
+        columns = [
+            given[place] if isinstance(place, str) else [values[place] for values, _ in read] for place in self._inputs
+        ]
         found = self._calculator.compute(columns or [[True] * len(read)])
         count = len(read[0][1])
         sources = [[owners[place] for place in places] for places in self._sources]
