@@ -169,7 +169,7 @@ def test_a_wrong_request_is_told(given: Any, complaint: str, hint: str) -> None:
 
 def test_a_request_is_typed() -> None:
     assert READER.columns({"amount": 3}, 2) == {"amount": [3.0, 3.0], "device": [None, None]}
-    given = [{"amount": np.float64(1.5), "device": "é"}, {"amount": 2.0}]
+    given: list[dict[str, Any]] = [{"amount": np.float64(1.5), "device": "é"}, {"amount": 2.0}]
     assert READER.columns(given, 2) == {"amount": [1.5, 2.0], "device": ["é", None]}
 
 
