@@ -29,7 +29,8 @@ from controlplane.ports import Calculator, OnlineStore, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
-from controlplane.render.calculations import in_memory
+from controlplane.render.calculations import functions, in_memory
+from controlplane.render.dialects import DUCKDB
 from controlplane.state import Deployment, absent, glance
 
 if TYPE_CHECKING:
@@ -97,13 +98,13 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
     return connect(**options)
 
 
-def open_calculator(query: str) -> Calculator:
-    """Get a query ready that computes over rows in memory.
+def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:
+    """Get a query ready that computes over rows in memory, and the functions that it calls.
 
     Raises:
         PlaneError: it can't be computed in this process.
     """
-    calculator: Calculator = connector("calculator")(query=query)
+    calculator: Calculator = connector("calculator")(query=query, functions=functions)
     return calculator
 
 
@@ -117,7 +118,8 @@ def check_calculations(manifest: Manifest) -> None:
     for service in manifest.services:
         if service.calculations:
             try:
-                open_calculator(in_memory(manifest, service)[1]).close()
+                made = [statement.sql for statement in functions(DUCKDB, manifest, service)]
+                open_calculator(in_memory(manifest, service)[1], made).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
                 hint = "use functions of the warehouse itself; those that users defined in it are not there"
@@ -208,9 +210,9 @@ class Project:
         self._opened.callback(store.close)
         return store
 
-    def calculator(self, query: str) -> Calculator:
+    def calculator(self, query: str, functions: Sequence[str]) -> Calculator:
         """Get a query ready that computes over rows in memory; it is closed with the project."""
-        calculator = open_calculator(query)
+        calculator = open_calculator(query, functions)
         self._opened.callback(calculator.close)
         return calculator
 

@@ -275,7 +275,7 @@ class ControlPlane:
         """
         layout, calculator = self._layout(service), None
         if layout.calculations is not None:
-            calculator = self.project.calculator(layout.calculations.query)
+            calculator = self.project.calculator(layout.calculations.query, layout.calculations.functions)
         return OnlineReader(self._store(), layout, clock=self.project.now, calculator=calculator)
 
     def _store(self) -> OnlineStore:
