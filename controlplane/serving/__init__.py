@@ -1,7 +1,17 @@
 """What models read: online values with a status for each feature. It writes nothing."""
 
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.serving.reader import OnlineReader
+from controlplane.serving.online import AsyncOnlineReader, OnlineReader
+from controlplane.serving.reader import ServiceReader
 from controlplane.serving.vector import FeatureVector, Status
 
-__all__ = ["Calculations", "FeatureVector", "OnlineReader", "ServiceLayout", "Status", "ViewLayout"]
+__all__ = [
+    "AsyncOnlineReader",
+    "Calculations",
+    "FeatureVector",
+    "OnlineReader",
+    "ServiceLayout",
+    "ServiceReader",
+    "Status",
+    "ViewLayout",
+]

@@ -1,19 +1,14 @@
-"""Reads feature vectors: one round trip for all views and all entities of a request.
-
-Which version of a view is read is what the store's serving hash says, looked up once in `refresh_seconds`; a version
-that the reader's layout does not know (deployed after the reader started) is not read: it stays with its own.
-"""
+"""What a read of a feature service asks the store for, and what its answers mean. No I/O: `online` does that."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, NamedTuple
 
 from controlplane import codec, naming
 from controlplane.errors import PlaneError
-from controlplane.ports import Calculator, OnlineStore
+from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.vector import FeatureVector, Row, Status
 from controlplane.types import MICROSECOND, micros
@@ -22,14 +17,12 @@ _MISSING: Row = (Status.MISSING, None)
 _PRESENT = Status.PRESENT
 
 
-class OnlineReader:
-    """Reads one feature service. Safe to share between threads.
+class ServiceReader:
+    """One feature service. Safe to share between threads.
 
     Args:
-        store: where the values are.
         service: which values, and how they are laid out.
         clock: the environment's now, in UTC; decides what has expired.
-        refresh_seconds: how long it may take to see that another version is served.
         calculator: runs the query of the service's calculations; needed where it has some.
 
     Raises:
@@ -37,18 +30,10 @@ class OnlineReader:
     """
 
     def __init__(
-        self,
-        store: OnlineStore,
-        service: ServiceLayout,
-        clock: Callable[[], datetime],
-        *,
-        refresh_seconds: float = 5.0,
-        calculator: Calculator | None = None,
+        self, service: ServiceLayout, clock: Callable[[], datetime], *, calculator: Calculator | None = None
     ) -> None:
-        self._store = store
+        self.serving = naming.serving_hash(service.namespace)
         self._clock = clock
-        self._refresh_seconds = refresh_seconds
-        self._serving = naming.serving_hash(service.namespace)
         self._known: dict[str, dict[str, _View]] = {}
         defaults: dict[str, dict[str, Any]] = {}
         for version in service.views:
@@ -65,7 +50,6 @@ class OnlineReader:
             self._calculated = _Calculated(service.calculations, calculator, names)
             names += service.calculations.names
         self._places = {name: place for place, name in enumerate(names)}
-        self._refresh_at = -float("inf")
 
     @property
     def feature_names(self) -> list[str]:
@@ -79,53 +63,65 @@ class OnlineReader:
 
     @property
     def versions(self) -> dict[str, str]:
-        """The version of each view that was read last."""
+        """The version of each view that is read."""
         return {view.name: view.version for view in self._views.all}
 
-    @overload
-    def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
+    def serve(self, fields: Mapping[bytes, bytes]) -> None:
+        """Read the versions that the store's hash `serving` names from now on.
 
-    @overload
-    def get(self, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]: ...
+        A version that the layout does not know (deployed after this reader was made) is not read: its view stays with
+        the first that the layout names.
+        """
+        self._views = _Views(
+            [
+                versions.get(fields.get(view.encode(), b"").decode(), next(iter(versions.values())))
+                for view, versions in self._known.items()
+            ]
+        )
 
-    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | list[FeatureVector]:
-        """The vector of one entity, or one for each of several, in order.
+    def ask(self, requests: Sequence[Mapping[str, Any]]) -> Question:
+        """What to ask the store for.
 
         Args:
-            keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
+            requests: for each entity, name -> value, of the right Python types; null where there is no entity. Other
+                names are ignored.
 
         Raises:
             PlaneError: a key is not given or not of its type.
-            TransientError: the store can't be reached now.
-            PermanentError: the store refuses, or holds what is no value of the view.
         """
-        if isinstance(keys, Mapping):
-            return self._read([keys])[0]
-        return self._read(keys)
-
-    def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
-        self._refresh()
         views = self._views
         names = [name for request in requests for name in views.keys(request)]
-        found = iter(self._store.read([name for name in names if name is not None]))
-        answers = [None if name is None else next(found) for name in names]
-        read, owners = views.read(answers, len(requests), micros(self._clock())), views.owners
+        return Question([name for name in names if name is not None], names, views, len(requests))
+
+    def vectors(self, question: Question, found: Sequence[bytes | None]) -> list[FeatureVector]:
+        """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
+
+        Raises:
+            PermanentError: a value is none of its view, or a calculation failed.
+        """
+        values_found = iter(found)
+        answers = [None if name is None else next(values_found) for name in question.names]
+        read = question.views.read(answers, question.entities, micros(self._clock()))
+        owners = question.views.owners
         if self._calculated is not None and read:
             owners = self._calculated.add(read, owners)
         return [FeatureVector(self._places, owners, values, rows) for values, rows in read]
 
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now < self._refresh_at:
-            return
-        serving = self._store.get_fields(self._serving)
-        self._views = _Views(
-            [
-                versions.get(serving.get(view.encode(), b"").decode(), next(iter(versions.values())))
-                for view, versions in self._known.items()
-            ]
-        )
-        self._refresh_at = now + self._refresh_seconds
+
+class Question(NamedTuple):
+    """What a read asks for.
+
+    Args:
+        keys: that the store is asked for.
+        names: the key of each entity in each view; None where a part of it is null.
+        views: the versions that are read.
+        entities: how many.
+    """
+
+    keys: list[bytes]
+    names: list[bytes | None]
+    views: _Views
+    entities: int
 
 
 class _View:
