@@ -15,7 +15,6 @@ from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
 from controlplane.serving.vector import FeatureVector
 
-
 Store = TypeVar("Store")
 
 
