@@ -125,7 +125,7 @@ class RedisStore:
         writer = BulkWriter(
             _Single(self._client),
             COMPARE if self._compare else REPLACE,
-            self._translated,
+            self.translated,
             patience_seconds=self._patience,
             rows_per_second=self._rate,
         )
@@ -187,9 +187,9 @@ class RedisStore:
         try:
             return self._client.execute_command(command, *arguments)  # type: ignore[no-untyped-call]
         except exceptions.RedisError as error:
-            raise self._translated(error, command) from None
+            raise self.translated(error, command) from None
 
-    def _translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
+    def translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
         """A driver's error as one of ours."""
         # A server that doesn't know a command repeats its arguments, and AUTH's is the password.
         text = str(error).split(", with args beginning with", maxsplit=1)[0]

@@ -3,12 +3,13 @@
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.online import AsyncOnlineReader, OnlineReader
 from controlplane.serving.reader import ServiceReader
-from controlplane.serving.vector import FeatureVector, Status
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Status
 
 __all__ = [
     "AsyncOnlineReader",
     "Calculations",
     "FeatureVector",
+    "FeatureVectors",
     "OnlineReader",
     "ServiceLayout",
     "ServiceReader",

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore
 from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
-from controlplane.serving.vector import FeatureVector
+from controlplane.serving.vector import FeatureVector, FeatureVectors
 
 Store = TypeVar("Store")
 
@@ -73,9 +73,9 @@ class OnlineReader(_Reader[OnlineStore]):
     def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
 
     @overload
-    def get(self, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]: ...
+    def get(self, keys: Sequence[Mapping[str, Any]]) -> FeatureVectors: ...
 
-    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | list[FeatureVector]:
+    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | FeatureVectors:
         """The vector of one entity, or one for each of several, in order.
 
         Args:
@@ -90,7 +90,7 @@ class OnlineReader(_Reader[OnlineStore]):
             return self._read([keys])[0]
         return self._read(keys)
 
-    def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    def _read(self, requests: Sequence[Mapping[str, Any]]) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
             self._serve(self._store.get_fields(self._service.serving))
         question = self._service.ask(requests)
@@ -104,15 +104,15 @@ class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
     async def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
 
     @overload
-    async def get(self, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]: ...
+    async def get(self, keys: Sequence[Mapping[str, Any]]) -> FeatureVectors: ...
 
-    async def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | list[FeatureVector]:
+    async def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | FeatureVectors:
         """See `OnlineReader.get`."""
         if isinstance(keys, Mapping):
             return (await self._read([keys]))[0]
         return await self._read(keys)
 
-    async def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
+    async def _read(self, requests: Sequence[Mapping[str, Any]]) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
             self._serve(await self._store.get_fields(self._service.serving))
         question = self._service.ask(requests)

@@ -10,7 +10,7 @@ from controlplane import codec, naming
 from controlplane.errors import PlaneError
 from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.serving.vector import FeatureVector, Row, Status
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Row, Status
 from controlplane.types import MICROSECOND, micros
 
 _MISSING: Row = (Status.MISSING, None)
@@ -42,6 +42,7 @@ class ServiceReader:
             ready = _View(service.namespace, version, defaults[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
+        self.types = service.types
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
@@ -93,7 +94,7 @@ class ServiceReader:
         names = [name for request in requests for name in views.keys(request)]
         return Question([name for name in names if name is not None], names, views, len(requests))
 
-    def vectors(self, question: Question, found: Sequence[bytes | None]) -> list[FeatureVector]:
+    def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
         """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
 
         Raises:
@@ -105,7 +106,7 @@ class ServiceReader:
         owners = question.views.owners
         if self._calculated is not None and read:
             owners = self._calculated.add(read, owners)
-        return [FeatureVector(self._places, owners, values, rows) for values, rows in read]
+        return FeatureVectors(self.types, [FeatureVector(self._places, owners, values, rows) for values, rows in read])
 
 
 class Question(NamedTuple):

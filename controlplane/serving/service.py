@@ -52,4 +52,5 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
     for one in service.calculations:
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
-    return Calculations(tuple(c.name for c in service.calculations), inputs, query, sources)
+    names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
+    return Calculations(names, types, inputs, query, sources)
