@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from controlplane.ports import AsyncOnlineStore
 from controlplane.sdk import ControlPlane
-from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, OnlineReader
+from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
 
 
 class FeatureClient:
@@ -25,18 +25,28 @@ class FeatureClient:
         self._readers: dict[str, OnlineReader] = {}
 
     @overload
-    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector: ...
+    def get(self, service: str, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
 
     @overload
-    def get(self, service: str, keys: Sequence[Mapping[str, Any]]) -> FeatureVectors: ...
+    def get(self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
 
     def get(
-        self, service: str, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+        self,
+        service: str,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Given = None,
     ) -> FeatureVector | FeatureVectors:
-        """The features of one entity, or of several; a key that is unknown gives nulls, and counts of 0."""
+        """The features of one entity, or of several; a key that is unknown gives nulls, and counts of 0.
+
+        Args:
+            service: the feature service.
+            keys: name -> value, for each entity.
+            request: name -> value of the fields of the service's request, if it has one: for all entities, or for each.
+        """
         if service not in self._readers:
             self._readers[service] = self._plane.reader(service)
-        return self._readers[service].get(keys)
+        reader = self._readers[service]
+        return reader.get(keys, request) if isinstance(keys, Mapping) else reader.get(keys, request)
 
     def close(self) -> None:
         """Close the connections."""
@@ -63,13 +73,16 @@ class AsyncFeatureClient:
         await self.close()
 
     @overload
-    async def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector: ...
+    async def get(self, service: str, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
 
     @overload
-    async def get(self, service: str, keys: Sequence[Mapping[str, Any]]) -> FeatureVectors: ...
+    async def get(self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
 
     async def get(
-        self, service: str, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]
+        self,
+        service: str,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Given = None,
     ) -> FeatureVector | FeatureVectors:
         """See `FeatureClient.get`."""
         reader = self._readers.get(service)
@@ -84,7 +97,7 @@ class AsyncFeatureClient:
                 project.now,
                 calculator=None if calculated is None else project.calculator(calculated.query),
             )
-        return await reader.get(keys)
+        return await (reader.get(keys, request) if isinstance(keys, Mapping) else reader.get(keys, request))
 
     async def close(self) -> None:
         """Close the connections."""

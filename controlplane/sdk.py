@@ -291,15 +291,16 @@ class ControlPlane:
             manifests.from_json(current.manifest), service, [manifests.from_json(d.manifest) for d in earlier]
         )
 
-    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
+    def get(self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> FeatureVector:
         """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
-        return self.reader(service).get(keys)
+        return self.reader(service).get(keys, request)
 
-    def get_text(self, service: str, keys: Mapping[str, str]) -> FeatureVector:
-        """The same with keys as text, as a command line gives them."""
+    def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
+        """The same with keys and request fields as text, as a command line gives them."""
         kinds = {name: kind for view in self.layout(service).views for name, kind in view.layout.keys}
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
-        return self.get(service, typed)
+        reader = self.reader(service)
+        return reader.get(typed, reader.request.parsed(request))
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""

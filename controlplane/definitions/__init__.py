@@ -9,7 +9,7 @@ from controlplane.definitions.calculations import Calculation, calculation
 from controlplane.definitions.entities import Entity
 from controlplane.definitions.features import Aggregate, Attribute
 from controlplane.definitions.services import FeatureService
-from controlplane.definitions.sources import BatchSource
+from controlplane.definitions.sources import BatchSource, RequestSource
 from controlplane.definitions.views import BatchFeatureView, Selection, batch_feature_view
 from controlplane.definitions.windows import Calendar, Series
 
@@ -22,6 +22,7 @@ __all__ = [
     "Calendar",
     "Entity",
     "FeatureService",
+    "RequestSource",
     "Selection",
     "Series",
     "batch_feature_view",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controlplane.definitions.calculations import Calculation
 from controlplane.definitions.location import caller
+from controlplane.definitions.sources import RequestSource
 from controlplane.definitions.views import BatchFeatureView, Selection
 from controlplane.errors import Location
 
@@ -19,6 +20,7 @@ class FeatureService:
         name: letters, digits and single underscores.
         features: feature views, or some features of one by `view.only("count_1h")`; and calculations over them, which
             stand behind the features of views.
+        request: what callers give with each read, for calculations.
         owner: who answers for the model's inputs.
         description: one sentence for those who did not write it.
     """
@@ -26,5 +28,6 @@ class FeatureService:
     name: str
     features: Sequence[BatchFeatureView | Selection | Calculation] = field(kw_only=True)
     owner: str = field(kw_only=True)
+    request: RequestSource | None = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)
     location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

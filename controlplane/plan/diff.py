@@ -82,11 +82,17 @@ def _services(before: Manifest | None, after: Manifest) -> Iterator[Action]:
         if old.features != service.features:
             were, are = (", ".join(naming.feature(*feature) for feature in s.features) for s in (old, service))
             changes.append(Change("features", were, are))
+        if old.request != service.request:
+            changes.append(Change("request", _requested(old), _requested(service)))
         changes += _calculation_changes(old, service)
         if changes:
             yield UpdateService(service.name, tuple(changes))
     for service in known.values():
         yield DropService(service.name)
+
+
+def _requested(service: ServiceSpec) -> str:
+    return ", ".join(f"{f.name} {f.type}{' or null' if f.nullable else ''}" for f in service.request)
 
 
 def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]:

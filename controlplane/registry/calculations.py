@@ -1,4 +1,4 @@
-"""The calculations of one service: their names, their SQL, their types, checked against the service's features."""
+"""The calculations of one service: their names, their SQL, their types, checked against its features and request."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def compile_calculations(
     Args:
         wanted: the definitions, in order.
         what: how messages call the service.
-        features: full name -> type of the service's features.
+        features: name -> type of the service's request fields, and of its features by their full names.
         warehouse: asked for the types of expressions over these; nothing is read.
         dialect: of the expressions.
         collector: takes the problems.
     """
     known, found = dict(features), list[CalculationSpec]()
-    taken: set[str] = set()
+    taken = {name.lower() for name in features}
     for calculation in wanted:
         one = f"{what}, calculation {calculation.name!r}"
         before = len(collector.found)
@@ -103,7 +103,7 @@ def _inputs(
     named = dict.fromkeys(column.sql() if column.table else column.name for column in tree.find_all(exp.Column))
     unknown = [name for name in named if name not in known]
     if unknown:
-        text = f"{what}: there is no feature {listing(unknown)} in this service"
+        text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
         collector.add(text, calculation.location, f"it has: {listing(known)}")
     return tuple(name for name in known if name in named)
 

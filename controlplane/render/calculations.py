@@ -32,11 +32,11 @@ def kinds(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
 
 
 def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...], str]:
-    """The features that the service's calculations need, and a query of the embedded DuckDB.
+    """The features and request fields that the service's calculations need, and a query of the embedded DuckDB.
 
-    It takes one list for each of these features, with one item for each row, and gives the calculations of each row.
+    It takes one list for each of these, with one item for each row, and gives the calculations of each row.
     """
-    d, types = DUCKDB, kinds(manifest, service)
+    d, types = DUCKDB, {one.name: one.type for one in service.request} | kinds(manifest, service)
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
     inputs = tuple(name for name in types if name in needed)

@@ -3,6 +3,7 @@
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.online import AsyncOnlineReader, OnlineReader
 from controlplane.serving.reader import ServiceReader
+from controlplane.serving.request import Given
 from controlplane.serving.vector import FeatureVector, FeatureVectors, Status
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Calculations",
     "FeatureVector",
     "FeatureVectors",
+    "Given",
     "OnlineReader",
     "ServiceLayout",
     "ServiceReader",

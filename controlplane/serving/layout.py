@@ -6,6 +6,7 @@ import msgspec
 
 from controlplane import naming
 from controlplane.codec import Layout
+from controlplane.registry.manifest import RequestField
 
 
 class ViewLayout(msgspec.Struct, frozen=True):
@@ -27,12 +28,12 @@ class ViewLayout(msgspec.Struct, frozen=True):
 
 
 class Calculations(msgspec.Struct, frozen=True):
-    """What is calculated from a service's features.
+    """What is calculated from a service's features and request.
 
     Args:
         names: of the calculations, in order.
         types: of each, canonical.
-        inputs: the features, by full name, that the query takes a list of each.
+        inputs: the features, by full name, and request fields that the query takes a list of each.
         query: gives the calculations of each row; see `ports.Calculator`.
         sources: calculation -> the features that it comes from, be it through others.
     """
@@ -53,12 +54,14 @@ class ServiceLayout(msgspec.Struct, frozen=True):
         views: what is read, in order. A view may stand here in several versions: the first is read where the store
             names none of them, and says which features are read; another version may lack some of these.
         calculations: what is calculated from the features; None if nothing is.
+        request: what callers give, in order.
     """
 
     name: str
     namespace: str
     views: tuple[ViewLayout, ...]
     calculations: Calculations | None = None
+    request: tuple[RequestField, ...] = ()
 
     @property
     def types(self) -> dict[str, str]:

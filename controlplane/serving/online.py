@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, overload
 from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore
 from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
+from controlplane.serving.request import Given, RequestReader
 from controlplane.serving.vector import FeatureVector, FeatureVectors
 
 Store = TypeVar("Store")
@@ -61,6 +62,11 @@ class _Reader(Generic[Store]):
         """The version of each view that was read last."""
         return self._service.versions
 
+    @property
+    def request(self) -> RequestReader:
+        """What callers give beside the keys."""
+        return self._service.request
+
     def _serve(self, fields: Mapping[bytes, bytes]) -> None:
         self._service.serve(fields)
         self._refresh_at = time.monotonic() + self._refresh_seconds
@@ -70,30 +76,36 @@ class OnlineReader(_Reader[OnlineStore]):
     """Reads one feature service. Safe to share between threads."""
 
     @overload
-    def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
+    def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
 
     @overload
-    def get(self, keys: Sequence[Mapping[str, Any]]) -> FeatureVectors: ...
+    def get(self, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
 
-    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | FeatureVectors:
+    def get(
+        self,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Given = None,
+    ) -> FeatureVector | FeatureVectors:
         """The vector of one entity, or one for each of several, in order.
 
         Args:
             keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
+            request: the fields of the service's request, of the right Python types: one mapping, which counts for all
+                entities, or one for each.
 
         Raises:
-            PlaneError: a key is not given or not of its type.
+            PlaneError: a key or a request field is not given or not of its type.
             TransientError: the store can't be reached now.
             PermanentError: the store refuses, or holds what is no value of the view.
         """
         if isinstance(keys, Mapping):
-            return self._read([keys])[0]
-        return self._read(keys)
+            return self._read([keys], request)[0]
+        return self._read(keys, request)
 
-    def _read(self, requests: Sequence[Mapping[str, Any]]) -> FeatureVectors:
+    def _read(self, entities: Sequence[Mapping[str, Any]], request: Given) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
             self._serve(self._store.get_fields(self._service.serving))
-        question = self._service.ask(requests)
+        question = self._service.ask(entities, request)
         return self._service.vectors(question, self._store.read(question.keys))
 
 
@@ -101,19 +113,23 @@ class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
     """Reads one feature service inside one event loop, where concurrent reads share round trips."""
 
     @overload
-    async def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
+    async def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
 
     @overload
-    async def get(self, keys: Sequence[Mapping[str, Any]]) -> FeatureVectors: ...
+    async def get(self, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
 
-    async def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | FeatureVectors:
+    async def get(
+        self,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Given = None,
+    ) -> FeatureVector | FeatureVectors:
         """See `OnlineReader.get`."""
         if isinstance(keys, Mapping):
-            return (await self._read([keys]))[0]
-        return await self._read(keys)
+            return (await self._read([keys], request))[0]
+        return await self._read(keys, request)
 
-    async def _read(self, requests: Sequence[Mapping[str, Any]]) -> FeatureVectors:
+    async def _read(self, entities: Sequence[Mapping[str, Any]], request: Given) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
             self._serve(await self._store.get_fields(self._service.serving))
-        question = self._service.ask(requests)
+        question = self._service.ask(entities, request)
         return self._service.vectors(question, await self._store.read(question.keys))

@@ -10,6 +10,7 @@ from controlplane import codec, naming
 from controlplane.errors import PlaneError
 from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
+from controlplane.serving.request import Given, RequestReader
 from controlplane.serving.vector import FeatureVector, FeatureVectors, Row, Status
 from controlplane.types import MICROSECOND, micros
 
@@ -44,11 +45,12 @@ class ServiceReader:
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
         self.types = service.types
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
+        self.request = RequestReader(service.name, service.request)
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
             if calculator is None:
                 raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
-            self._calculated = _Calculated(service.calculations, calculator, names)
+            self._calculated = _Calculated(service.calculations, calculator, names, self.request.names)
             names += service.calculations.names
         self._places = {name: place for place, name in enumerate(names)}
 
@@ -80,19 +82,21 @@ class ServiceReader:
             ]
         )
 
-    def ask(self, requests: Sequence[Mapping[str, Any]]) -> Question:
+    def ask(self, entities: Sequence[Mapping[str, Any]], request: Given = None) -> Question:
         """What to ask the store for.
 
         Args:
-            requests: for each entity, name -> value, of the right Python types; null where there is no entity. Other
+            entities: for each its keys, name -> value, of the right Python types; null where there is no entity. Other
                 names are ignored.
+            request: the fields of the service's request: for all entities, or for each.
 
         Raises:
-            PlaneError: a key is not given or not of its type.
+            PlaneError: a key or a request field is not given or not of its type.
         """
+        given = self.request.columns(request, len(entities))
         views = self._views
-        names = [name for request in requests for name in views.keys(request)]
-        return Question([name for name in names if name is not None], names, views, len(requests))
+        names = [name for entity in entities for name in views.keys(entity)]
+        return Question([name for name in names if name is not None], names, views, len(entities), given)
 
     def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
         """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
@@ -105,7 +109,7 @@ class ServiceReader:
         read = question.views.read(answers, question.entities, micros(self._clock()))
         owners = question.views.owners
         if self._calculated is not None and read:
-            owners = self._calculated.add(read, owners)
+            owners = self._calculated.add(read, owners, question.given)
         return FeatureVectors(self.types, [FeatureVector(self._places, owners, values, rows) for values, rows in read])
 
 
@@ -117,12 +121,14 @@ class Question(NamedTuple):
         names: the key of each entity in each view; None where a part of it is null.
         views: the versions that are read.
         entities: how many.
+        given: the values of each request field, one for each entity.
     """
 
     keys: list[bytes]
     names: list[bytes | None]
     views: _Views
     entities: int
+    given: Mapping[str, Sequence[Any]]
 
 
 class _View:
@@ -191,20 +197,27 @@ class _View:
 
 
 class _Calculated:
-    """A service's calculations, ready to be added to what was read; `names` are the features in its order."""
+    """A service's calculations, ready to be added to what was read; `names` are the features in its order, `request`
+    those of the request's fields."""
 
-    def __init__(self, calculations: Calculations, calculator: Calculator, names: Sequence[str]) -> None:
+    def __init__(
+        self, calculations: Calculations, calculator: Calculator, names: Sequence[str], request: Sequence[str]
+    ) -> None:
         self._calculator = calculator
-        self._inputs = [names.index(name) for name in calculations.inputs]
+        self._inputs = [name if name in request else names.index(name) for name in calculations.inputs]
         found = (calculations.sources[name] for name in calculations.names)
         self._sources = [[names.index(name) for name in sources] for sources in found]
 
-    def add(self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int]) -> list[int]:
+    def add(
+        self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int], given: Mapping[str, Sequence[Any]]
+    ) -> list[int]:
         """Add the calculations of each entity behind its values, and behind its rows how their features were found.
 
         Returns the owners with those of the calculations.
         """
-        columns = [[values[place] for values, _ in read] for place in self._inputs]
+        columns = [
+            given[place] if isinstance(place, str) else [values[place] for values, _ in read] for place in self._inputs
+        ]
         found = self._calculator.compute(columns or [[True] * len(read)])
         count = len(read[0][1])
         sources = [[owners[place] for place in places] for places in self._sources]

@@ -41,6 +41,7 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
             for v in versions.values()
         ),
         calculations=_calculations(manifest, spec),
+        request=spec.request,
     )
 
 
@@ -48,7 +49,8 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
     if not service.calculations:
         return None
     inputs, query = in_memory(manifest, service)
-    sources: dict[str, tuple[str, ...]] = {}
+    # A request field says nothing of how a calculation was found.
+    sources: dict[str, tuple[str, ...]] = {one.name: () for one in service.request}
     for one in service.calculations:
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
