@@ -6,7 +6,7 @@ Knows keys, values and their write version; a write is kept only where no newer 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from redis.connection import ConnectionPool
 
 _INNER_CODE = re.compile(r" -([A-Z]+) ")  # servers before 7 wrap the error of a command that a script called
+_GLOB = re.compile(rb"[*?\[\]\\^]")  # what SCAN's patterns give a meaning
+_SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
@@ -123,7 +125,7 @@ class RedisStore:
         writer = BulkWriter(
             _Single(self._client),
             COMPARE if self._compare else REPLACE,
-            self._translated,
+            self.translated,
             patience_seconds=self._patience,
             rows_per_second=self._rate,
         )
@@ -133,6 +135,21 @@ class RedisStore:
         """See `OnlineStore.read`."""
         values: list[bytes | None] = self._call("MGET", *keys) if keys else []
         return values
+
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """See `OnlineStore.keys`."""
+        pattern, cursor = _GLOB.sub(rb"\\\g<0>", prefix) + b"*", 0
+        while True:
+            cursor, found = self._call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
+            if found:
+                yield found
+            if not cursor:
+                return
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """See `OnlineStore.remove`."""
+        removed: int = self._call("UNLINK", *keys) if keys else 0
+        return removed
 
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """See `OnlineStore.get_fields`."""
@@ -170,9 +187,9 @@ class RedisStore:
         try:
             return self._client.execute_command(command, *arguments)  # type: ignore[no-untyped-call]
         except exceptions.RedisError as error:
-            raise self._translated(error, command) from None
+            raise self.translated(error, command) from None
 
-    def _translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
+    def translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
         """A driver's error as one of ours."""
         # A server that doesn't know a command repeats its arguments, and AUTH's is the password.
         text = str(error).split(", with args beginning with", maxsplit=1)[0]

@@ -1,6 +1,6 @@
 """controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team already runs.
 
-Importing it loads only what definitions need; `ControlPlane` and `FeatureClient` load the rest when they are asked for.
+Importing it loads only what definitions need; `ControlPlane` and the clients load the rest when they are asked for.
 """
 
 import importlib
@@ -26,11 +26,12 @@ from controlplane.definitions import (
 )
 
 if TYPE_CHECKING:
-    from controlplane.client import FeatureClient
+    from controlplane.client import AsyncFeatureClient, FeatureClient
     from controlplane.sdk import ControlPlane
 
 __all__ = [
     "Aggregate",
+    "AsyncFeatureClient",
     "Attribute",
     "BatchFeatureView",
     "BatchSource",
@@ -50,7 +51,11 @@ __all__ = [
     "realtime_feature",
 ]
 __version__ = "0.1.0"
-_LATER = {"ControlPlane": "controlplane.sdk", "FeatureClient": "controlplane.client"}
+_LATER = {
+    "AsyncFeatureClient": "controlplane.client",
+    "ControlPlane": "controlplane.sdk",
+    "FeatureClient": "controlplane.client",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -125,6 +125,12 @@ class OnlineStore(Protocol):
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values under `keys`, in order, in one round trip; None where there is none."""
 
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """All keys that begin with `prefix`, some at a time; one that is there all the while comes at least once."""
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """Remove `keys` whatever they hold; returns how many there were."""
+
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """All fields of a small hash; empty where there is none."""
 
@@ -136,3 +142,16 @@ class OnlineStore(Protocol):
 
     def close(self) -> None:
         """Give the connections back."""
+
+
+class AsyncOnlineStore(Protocol):
+    """The same store inside one event loop, for reads alone."""
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `OnlineStore.read`; what is asked for at the same moment shares a round trip."""
+
+    async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        """See `OnlineStore.get_fields`."""
+
+    async def close(self) -> None:
+        """Close the connection."""

@@ -273,9 +273,8 @@ class ControlPlane:
         Raises:
             PlaneError: there is no such service, or the environment has no online store.
         """
-        layout, calculator = self._layout(service), None
-        if layout.calculations is not None:
-            calculator = self.project.calculator(layout.calculations.query, layout.calculations.functions)
+        layout = self.layout(service)
+        calculator = self.project.calculator(layout)
         return OnlineReader(self._store(), layout, clock=self.project.now, calculator=calculator)
 
     def _store(self) -> OnlineStore:
@@ -284,7 +283,8 @@ class ControlPlane:
             raise PlaneError(f"environment {self.name!r} has no online store", hint="give it `online` in plane.toml")
         return store
 
-    def _layout(self, service: str) -> ServiceLayout:
+    def layout(self, service: str) -> ServiceLayout:
+        """How a deployed feature service lies in the online store."""
         current, *earlier = self.project.state.history(self.name, limit=_KNOWN_DEPLOYMENTS) or [self.deployed()[0]]
         return service_layout(
             manifests.from_json(current.manifest), service, [manifests.from_json(d.manifest) for d in earlier]
@@ -296,7 +296,7 @@ class ControlPlane:
 
     def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
         """The same with keys and request fields as text, as a command line gives them."""
-        kinds = {name: kind for view in self._layout(service).views for name, kind in view.layout.keys}
+        kinds = {name: kind for view in self.layout(service).views for name, kind in view.layout.keys}
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))

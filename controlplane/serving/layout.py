@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from controlplane import naming
 from controlplane.codec import Layout
 from controlplane.registry.manifest import RequestField
 
@@ -31,6 +32,7 @@ class Calculations(msgspec.Struct, frozen=True):
 
     Args:
         names: of the calculations, in order.
+        types: of each, canonical.
         inputs: the features, by full name, and request fields that the query takes a list of each.
         query: gives the calculations of each row; see `ports.Calculator`.
         functions: the statements that make the functions which the query calls.
@@ -38,6 +40,7 @@ class Calculations(msgspec.Struct, frozen=True):
     """
 
     names: tuple[str, ...]
+    types: tuple[str, ...]
     inputs: tuple[str, ...]
     query: str
     sources: dict[str, tuple[str, ...]]
@@ -61,3 +64,16 @@ class ServiceLayout(msgspec.Struct, frozen=True):
     views: tuple[ViewLayout, ...]
     calculations: Calculations | None = None
     request: tuple[RequestField, ...] = ()
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The features in order, by full name, and their canonical types: those of each view's first version."""
+        found: dict[str, str] = {}
+        for view in reversed(self.views):
+            kinds = {field.name: field.type for field in view.layout.fields}
+            found |= {naming.feature(view.view, feature): kinds[feature] for feature in view.features}
+        ordered = [naming.feature(view.view, feature) for view in self.views for feature in view.features]
+        calculated = self.calculations
+        return {name: found[name] for name in ordered} | (
+            dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {}
+        )

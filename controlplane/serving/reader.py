@@ -1,36 +1,29 @@
-"""Reads feature vectors: one round trip for all views and all entities of a request.
-
-Which version of a view is read is what the store's serving hash says, looked up once in `refresh_seconds`; a version
-that the reader's layout does not know (deployed after the reader started) is not read: it stays with its own.
-"""
+"""What a read of a feature service asks the store for, and what its answers mean. No I/O: `online` does that."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, NamedTuple
 
 from controlplane import codec, naming
 from controlplane.errors import PlaneError
-from controlplane.ports import Calculator, OnlineStore
+from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.serving.request import Request, RequestReader
-from controlplane.serving.vector import FeatureVector, Row, Status
+from controlplane.serving.request import Given, RequestReader
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Row, Status
 from controlplane.types import MICROSECOND, micros
 
 _MISSING: Row = (Status.MISSING, None)
 _PRESENT = Status.PRESENT
 
 
-class OnlineReader:
-    """Reads one feature service. Safe to share between threads.
+class ServiceReader:
+    """One feature service. Safe to share between threads.
 
     Args:
-        store: where the values are.
         service: which values, and how they are laid out.
         clock: the environment's now, in UTC; decides what has expired.
-        refresh_seconds: how long it may take to see that another version is served.
         calculator: runs the query of the service's calculations; needed where it has some.
 
     Raises:
@@ -38,18 +31,10 @@ class OnlineReader:
     """
 
     def __init__(
-        self,
-        store: OnlineStore,
-        service: ServiceLayout,
-        clock: Callable[[], datetime],
-        *,
-        refresh_seconds: float = 5.0,
-        calculator: Calculator | None = None,
+        self, service: ServiceLayout, clock: Callable[[], datetime], *, calculator: Calculator | None = None
     ) -> None:
-        self._store = store
+        self.serving = naming.serving_hash(service.namespace)
         self._clock = clock
-        self._refresh_seconds = refresh_seconds
-        self._serving = naming.serving_hash(service.namespace)
         self._known: dict[str, dict[str, _View]] = {}
         defaults: dict[str, dict[str, Any]] = {}
         for version in service.views:
@@ -58,16 +43,16 @@ class OnlineReader:
             ready = _View(service.namespace, version, defaults[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
+        self.types = service.types
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
-        self._request = RequestReader(service.name, service.request)
+        self.request = RequestReader(service.name, service.request)
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
             if calculator is None:
                 raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
-            self._calculated = _Calculated(service.calculations, calculator, names, self._request.names)
+            self._calculated = _Calculated(service.calculations, calculator, names, self.request.names)
             names += service.calculations.names
         self._places = {name: place for place, name in enumerate(names)}
-        self._refresh_at = -float("inf")
 
     @property
     def feature_names(self) -> list[str]:
@@ -81,69 +66,69 @@ class OnlineReader:
 
     @property
     def versions(self) -> dict[str, str]:
-        """The version of each view that was read last."""
+        """The version of each view that is read."""
         return {view.name: view.version for view in self._views.all}
 
-    @property
-    def request(self) -> RequestReader:
-        """What callers give beside the keys."""
-        return self._request
+    def serve(self, fields: Mapping[bytes, bytes]) -> None:
+        """Read the versions that the store's hash `serving` names from now on.
 
-    @overload
-    def get(self, keys: Mapping[str, Any], request: Request | None = None) -> FeatureVector: ...
-
-    @overload
-    def get(
-        self, keys: Sequence[Mapping[str, Any]], request: Request | Sequence[Request] | None = None
-    ) -> list[FeatureVector]: ...
-
-    def get(
-        self,
-        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        request: Request | Sequence[Request] | None = None,
-    ) -> FeatureVector | list[FeatureVector]:
-        """The vector of one entity, or one for each of several, in order.
-
-        Args:
-            keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
-            request: the fields of the service's request, of the right Python types: one mapping, which counts for all
-                entities, or one for each.
-
-        Raises:
-            PlaneError: a key or a request field is not given or not of its type.
-            TransientError: the store can't be reached now.
-            PermanentError: the store refuses, or holds what is no value of the view.
+        A version that the layout does not know (deployed after this reader was made) is not read: its view stays with
+        the first that the layout names.
         """
-        if isinstance(keys, Mapping):
-            return self._read([keys], request)[0]
-        return self._read(keys, request)
-
-    def _read(
-        self, requests: Sequence[Mapping[str, Any]], request: Request | Sequence[Request] | None
-    ) -> list[FeatureVector]:
-        given = self._request.columns(request, len(requests))
-        self._refresh()
-        views = self._views
-        names = [name for request in requests for name in views.keys(request)]
-        found = iter(self._store.read([name for name in names if name is not None]))
-        answers = [None if name is None else next(found) for name in names]
-        read, owners = views.read(answers, len(requests), micros(self._clock())), views.owners
-        if self._calculated is not None and read:
-            owners = self._calculated.add(read, owners, given)
-        return [FeatureVector(self._places, owners, values, rows) for values, rows in read]
-
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now < self._refresh_at:
-            return
-        serving = self._store.get_fields(self._serving)
         self._views = _Views(
             [
-                versions.get(serving.get(view.encode(), b"").decode(), next(iter(versions.values())))
+                versions.get(fields.get(view.encode(), b"").decode(), next(iter(versions.values())))
                 for view, versions in self._known.items()
             ]
         )
-        self._refresh_at = now + self._refresh_seconds
+
+    def ask(self, entities: Sequence[Mapping[str, Any]], request: Given = None) -> Question:
+        """What to ask the store for.
+
+        Args:
+            entities: for each its keys, name -> value, of the right Python types; null where there is no entity. Other
+                names are ignored.
+            request: the fields of the service's request: for all entities, or for each.
+
+        Raises:
+            PlaneError: a key or a request field is not given or not of its type.
+        """
+        given = self.request.columns(request, len(entities))
+        views = self._views
+        names = [name for entity in entities for name in views.keys(entity)]
+        return Question([name for name in names if name is not None], names, views, len(entities), given)
+
+    def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
+        """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
+
+        Raises:
+            PermanentError: a value is none of its view, or a calculation failed.
+        """
+        values_found = iter(found)
+        answers = [None if name is None else next(values_found) for name in question.names]
+        read = question.views.read(answers, question.entities, micros(self._clock()))
+        owners = question.views.owners
+        if self._calculated is not None and read:
+            owners = self._calculated.add(read, owners, question.given)
+        return FeatureVectors(self.types, [FeatureVector(self._places, owners, values, rows) for values, rows in read])
+
+
+class Question(NamedTuple):
+    """What a read asks for.
+
+    Args:
+        keys: that the store is asked for.
+        names: the key of each entity in each view; None where a part of it is null.
+        views: the versions that are read.
+        entities: how many.
+        given: the values of each request field, one for each entity.
+    """
+
+    keys: list[bytes]
+    names: list[bytes | None]
+    views: _Views
+    entities: int
+    given: Mapping[str, Sequence[Any]]
 
 
 class _View:

@@ -11,6 +11,8 @@ from controlplane.errors import PlaneError
 from controlplane.registry.manifest import RequestField
 
 Request = Mapping[str, Any]
+Given = Request | Sequence[Request] | None
+"""One request, which counts for all entities of a read, or one for each."""
 _WRONG = (TypeError, ValueError, InvalidOperation)
 
 
@@ -23,7 +25,7 @@ class RequestReader:
         self._fields = [(one, checked(one.type)) for one in fields]
         self._known = set(self.names)
 
-    def columns(self, request: Request | Sequence[Request] | None, count: int) -> dict[str, list[Any]]:
+    def columns(self, request: Given, count: int) -> dict[str, list[Any]]:
         """The values of each field for `count` entities: one request for all of them, or one for each.
 
         Raises:

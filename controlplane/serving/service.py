@@ -55,5 +55,6 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
     for one in service.calculations:
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
+    names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
     made = tuple(statement.sql for statement in functions(DUCKDB, manifest, service))
-    return Calculations(tuple(c.name for c in service.calculations), inputs, query, sources, made)
+    return Calculations(names, types, inputs, query, sources, made)

@@ -233,6 +233,20 @@ def test_small_hashes(store, raw):
     assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
 
 
+def test_keys_are_found_by_their_beginning_alone_and_removed(store, raw):
+    names = {b"a[1]*:{%d}" % n for n in range(2 * MANY)}
+    others = {b"a1x:{1}", b"a[1]*", b"b:{1}"}
+    for name in names | others:
+        raw.set(name, b"x")
+    raw.hset("a[1]*:hash", "x", "y")
+    found = [key for some in store.keys(b"a[1]*:") for key in some]
+    assert set(found) == names | {b"a[1]*:hash"}
+    assert store.remove([]) == 0
+    assert store.remove([*found, b"a[1]*:{none}"]) == len(names) + 1
+    assert list(store.keys(b"a[1]*:")) == []
+    assert set(raw.keys()) >= others
+
+
 def test_projects_do_not_touch_each_other(store, raw):
     layout = codec.Layout((("k", "string"),), (codec.Field("f", "int64"),))
     places = [("shop", "prod"), ("petshop", "prod"), ("shop", "dev"), ("shop", "prod2")]

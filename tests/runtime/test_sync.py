@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,12 @@ class Fuse:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._store.read(keys)
+
+    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
+        return self._store.keys(prefix)
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        return self._store.remove(keys)
 
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         self._step(f"before reading {name!r}")
