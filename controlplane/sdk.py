@@ -23,7 +23,7 @@ from controlplane.monitor.status import ViewStatus, status
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
 from controlplane.ports import OnlineStore
-from controlplane.project import Project
+from controlplane.project import Project, open_calculator
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
@@ -233,6 +233,7 @@ class ControlPlane:
             self.deployed()[1],
             self.project.warehouse,
             lambda: self.project.store,
+            open_calculator,
             now=self.project.now,
             views=views,
             cases=cases,
