@@ -46,7 +46,9 @@ class FeatureClient:
         if service not in self._readers:
             self._readers[service] = self._plane.reader(service)
         reader = self._readers[service]
-        return reader.get(keys, request) if isinstance(keys, Mapping) else reader.get(keys, request)
+        if isinstance(keys, Mapping):
+            return reader.get(keys, request)
+        return reader.get(keys, request)
 
     def close(self) -> None:
         """Close the connections."""
@@ -97,7 +99,9 @@ class AsyncFeatureClient:
                 project.now,
                 calculator=None if calculated is None else project.calculator(calculated.query),
             )
-        return await (reader.get(keys, request) if isinstance(keys, Mapping) else reader.get(keys, request))
+        if isinstance(keys, Mapping):
+            return await reader.get(keys, request)
+        return await reader.get(keys, request)
 
     async def close(self) -> None:
         """Close the connections."""
