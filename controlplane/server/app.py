@@ -156,6 +156,8 @@ class App:
 
     def _allowed(self, name: str, key: Key | None) -> Served:
         """The feature service of that name, if the key may read it."""
+        if not self._services.current:
+            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
         served = self._services.served.get(name)
         if key is not None and not key.allows(name):
             raise Refused(403, "this API key may not read this feature service", hint="ask for a key that may")
@@ -247,8 +249,10 @@ class App:
 
     async def _ready(self) -> None:
         served = next(iter(self._services.served.values()), None)
-        if served is None:
+        if served is None and self._services.current:
             raise Refused(503, "no feature service is online", hint="deploy one", headers=_RETRY)
+        if served is None:
+            raise Refused(503, _TRANSIENT, headers=_RETRY)
         try:
             async with asyncio.timeout(self._budget):
                 await self._services.store.get_fields(served.reader.serving)
@@ -280,7 +284,9 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    self._services.load()
+                    await self._services.refresh()
+                except TransientError as error:  # requests are refused until the store is there
+                    say("store_failed", logging.ERROR, error=error.message)
                 except PlaneError as error:
                     say("start_failed", logging.ERROR, error=error.message)
                     await send({"type": "lifespan.startup.failed", "message": error.message})

@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from controlplane.serving import FeatureVectors
@@ -13,6 +20,7 @@ from controlplane.serving import FeatureVectors
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 WORKERS = "PROMETHEUS_MULTIPROC_DIR"
 """The variable with the folder where several workers keep their counts; read when the library is imported."""
+disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _REGISTRY = CollectorRegistry()
 _REQUESTS = Counter("plane_requests", "Requests.", ["service", "api", "code"], registry=_REGISTRY)

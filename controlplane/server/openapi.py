@@ -13,6 +13,7 @@ from controlplane.server.services import Served
 from controlplane.serving import Status
 
 Json = dict[str, Any]
+_ERROR = {"$ref": "#/components/schemas/Error"}
 _INT64 = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
 _SCALARS: dict[str, Json] = {
     "bool": {"type": "boolean"},
@@ -42,7 +43,7 @@ def document(project: str, services: Iterable[Served], *, keys: bool) -> Json:
     paths: Json = {f"/v1/services/{one.name}": _ours(one) for one in served}
     if served:
         for path, summary, body, answer in _others(served, names):
-            paths[path] = {"post": _operation(summary, body, answer)}
+            paths[path] = {"post": _operation(summary, body, answer, {"type": "object"})}
     paths["/health/live"] = {"get": _told("Whether the process lives", "The process lives.")}
     paths["/health/ready"] = {
         "get": _told("Whether requests can be answered", "The store answers.", {"503": {"description": _PROBLEMS[503]}})
@@ -76,7 +77,10 @@ def _ours(served: Served) -> Json:
     answer = _object({"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}})
     body = _object({"entities": {"type": "array", "maxItems": 1000, "items": entity}}, closed=False)
     summary = served.description.strip().partition("\n")[0] or f"The features of {served.name}"
-    return {"post": _operation(summary, body, answer), "get": _told("Keys, features and their types", "What it is.")}
+    return {
+        "post": _operation(summary, body, answer, _ERROR),
+        "get": _told("Keys, features, their types", "What it is."),
+    }
 
 
 def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, Json, Json]]:
@@ -115,8 +119,8 @@ def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, 
     yield "/get-online-features", "As Feast's get-online-features, by feature service", feast, answer
 
 
-def _operation(summary: str, body: Json, answer: Json) -> Json:
-    problems = {str(code): {"description": text, **_content({})} for code, text in _PROBLEMS.items()}
+def _operation(summary: str, body: Json, answer: Json, problem: Json) -> Json:
+    problems = {str(code): {"description": text, **_content(problem)} for code, text in _PROBLEMS.items()}
     problems["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return {
         "summary": summary,

@@ -20,6 +20,7 @@ from controlplane.server.services import Services
 
 _WORKERS = "PROMETHEUS_MULTIPROC_DIR"
 _GRACE = 10  # seconds for requests that are under way when the server stops
+_HUNG = 60  # seconds without a sign of life after which a worker is replaced; starting takes some on a busy machine
 _BACKLOG = 2048
 _KEEP_ALIVE = 75  # seconds; longer than what stands in front keeps its own connections
 
@@ -75,6 +76,7 @@ def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Cal
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
+        timeout_worker_healthcheck=_HUNG,
     )
     shown = f"[{host}]" if ":" in host else host
     with listening, tempfile.TemporaryDirectory(prefix="plane-serve-") as counts:

@@ -48,6 +48,9 @@ class Services:
         self._refresh_seconds = refresh_seconds
         self.served: dict[str, Served] = {}
         self.deployment = 0
+        self.current = False
+        self._next: dict[str, Served] = {}
+        self._loaded = 0
         self.project = self._plane.project.environment.project
         self._store: AsyncOnlineStore | None = None
 
@@ -58,15 +61,15 @@ class Services:
             self._store = self._plane.project.async_store()
         return self._store
 
-    def load(self) -> bool:
-        """Read the newest deployment; returns whether it is another than before.
+    def load(self) -> dict[str, Served] | None:
+        """What the newest deployment serves; None if that is known already.
 
         Raises:
             PlaneError: nothing is deployed, or what is deployed can't be read.
         """
         deployment, manifest = self._plane.deployed()
-        if deployment.id == self.deployment:
-            return False
+        if deployment.id == self._loaded:
+            return None
         found: dict[str, Served] = {}
         offline: dict[str, str] = {}
         for spec in manifest.services:
@@ -78,22 +81,26 @@ class Services:
             calculated = layout.calculations
             calculator = None if calculated is None else self._plane.project.calculator(calculated.query)
             found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
-        self.served, self.deployment = found, deployment.id
+        self._loaded = deployment.id
         say("services_loaded", deployment=deployment.id, services=sorted(found), not_online=offline)
-        return True
+        return found
 
     async def refresh(self) -> None:
         """See what is deployed and which versions are served.
 
+        A service is read only when it is known which versions are served: a new one may not be complete.
+
         Raises:
             PlaneError: the record of deployments or the store can't be read now.
         """
-        await asyncio.to_thread(self.load)
-        if self.served:
-            serving = next(iter(self.served.values())).reader.serving
-            fields = await self.store.get_fields(serving)
-            for one in self.served.values():
+        loaded = await asyncio.to_thread(self.load)
+        if loaded is not None:
+            self._next = loaded
+        if self._next:
+            fields = await self.store.get_fields(next(iter(self._next.values())).reader.serving)
+            for one in self._next.values():
                 one.serve(fields)
+        self.served, self.deployment, self.current = self._next, self._loaded, True
 
     async def watch(self) -> None:
         """Refresh for ever; what fails is logged once, and tried again."""
