@@ -57,13 +57,13 @@ def serve(
         raise SettingsError(f"on {host} whoever reaches the server could read every feature", hint=hint)
     try:
         # lazy: the server's libraries are an extra, and no other command needs them
-        from controlplane.server import run
-        from controlplane.server.app import Options
+        from controlplane.server import app as application
+        from controlplane.server import run  # lazy: as above
     except ImportError as error:
         hint = "pip install 'controlplane[server]'"
         raise MissingDriver(f"the server's libraries are not installed: {error.name}", hint=hint) from None
 
-    options = Options(
+    options = application.Options(
         directory=directory.absolute(),
         environment=environment,
         keys=keys,

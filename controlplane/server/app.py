@@ -113,7 +113,7 @@ class App:
                 if count > self._options.max_entities:
                     raise Refused(400, f"at most {self._options.max_entities} entities can be asked for at a time")
                 typed = served.inputs.typed(call.entities, call.place)
-                question = served.reader.ask(typed, typed if served.inputs.fields else None)
+                question = served.reader.ask(typed, served.inputs.requests(typed))
                 try:
                     async with asyncio.timeout(self._budget - perf_counter() + started):
                         answers = await self._services.store.read(question.keys)

@@ -49,7 +49,8 @@ class Inputs:
             row: dict[str, Any] = {}
             for name, kind, convert, nullable in self._checks:
                 try:
-                    value = entity[name]
+                    # A field of the request that may be null may be left out; a key may not: it could be misspelt.
+                    value = entity.get(name) if nullable and name in self.fields else entity[name]
                     if value is not None:
                         row[name] = convert(value)
                     elif nullable:
@@ -65,6 +66,10 @@ class Inputs:
                     raise Refused(400, f"{field} is not of type {kind}", field=field, hint=hint) from None
             found.append(row)
         return found
+
+    def requests(self, typed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+        """The fields of the service's request of each entity; None where it has none."""
+        return [{name: row[name] for name in self.fields} for row in typed] if self.fields else None
 
 
 def form(kind: str) -> str:

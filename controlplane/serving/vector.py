@@ -139,6 +139,7 @@ class FeatureVectors(list[FeatureVector]):
         # lazy: who reads one entity needs no Arrow
         import pyarrow as pa
 
+        # lazy: it imports Arrow
         from controlplane.codec.arrow import arrow_type
 
         columns: dict[str, pa.Array] = {}
