@@ -46,8 +46,9 @@ class FeatureClient:
         if service not in self._readers:
             self._readers[service] = self._plane.reader(service)
         reader = self._readers[service]
-        # Alike for the types' sake: each has an overload of its own.
-        return reader.get(keys, request) if isinstance(keys, Mapping) else reader.get(keys, request)  # noqa: RUF034
+        if isinstance(keys, Mapping):
+            return reader.get(keys, request)
+        return reader.get(keys, request)
 
     def close(self) -> None:
         """Close the connections."""
@@ -93,7 +94,9 @@ class AsyncFeatureClient:
                 self._store = project.async_store()
             calculator = project.calculator(layout)
             reader = self._readers[service] = AsyncOnlineReader(self._store, layout, project.now, calculator=calculator)
-        return await (reader.get(keys, request) if isinstance(keys, Mapping) else reader.get(keys, request))  # noqa: RUF034
+        if isinstance(keys, Mapping):
+            return await reader.get(keys, request)
+        return await reader.get(keys, request)
 
     async def close(self) -> None:
         """Close the connections."""

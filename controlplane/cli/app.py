@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 import controlplane
-from controlplane.cli import airflow, dataset, deploy, doctor, get, init, plan, present, run, status, stop, verify
+from controlplane.cli import (
+    airflow,
+    dataset,
+    deploy,
+    doctor,
+    get,
+    init,
+    plan,
+    present,
+    run,
+    serve,
+    status,
+    stop,
+    verify,
+)
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
@@ -28,6 +42,7 @@ for module in (init, plan, deploy, run, status, get, verify, doctor, stop):
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(airflow.app, name="airflow")
+app.add_typer(serve.app, name="serve")
 
 
 def _version(wanted: bool) -> None:

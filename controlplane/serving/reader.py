@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from controlplane import codec, naming
-from controlplane.errors import PlaneError
+from controlplane.errors import CalculationFailed, PermanentError, PlaneError
 from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.request import Given, RequestReader
@@ -62,7 +62,12 @@ class ServiceReader:
     @property
     def key_names(self) -> list[str]:
         """The keys that a request must give, in order."""
-        return list(dict.fromkeys(name for view in self._views.all for name, _ in view.keys))
+        return list(self.key_types)
+
+    @property
+    def key_types(self) -> dict[str, str]:
+        """The keys that a request must give, in order, and their canonical types."""
+        return {name: kind for view in self._views.all for name, kind in view.keys}
 
     @property
     def versions(self) -> dict[str, str]:
@@ -102,7 +107,8 @@ class ServiceReader:
         """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
 
         Raises:
-            PermanentError: a value is none of its view, or a calculation failed.
+            CalculationFailed: a calculation can't be computed.
+            PermanentError: a value is none of its view.
         """
         values_found = iter(found)
         answers = [None if name is None else next(values_found) for name in question.names]
@@ -218,7 +224,10 @@ class _Calculated:
         columns = [
             given[place] if isinstance(place, str) else [values[place] for values, _ in read] for place in self._inputs
         ]
-        found = self._calculator.compute(columns or [[True] * len(read)])
+        try:
+            found = self._calculator.compute(columns or [[True] * len(read)])
+        except PermanentError as error:
+            raise CalculationFailed(error.message, hint=error.hint) from None
         count = len(read[0][1])
         sources = [[owners[place] for place in places] for places in self._sources]
         for (values, rows), calculated in zip(read, found, strict=True):

@@ -24,6 +24,8 @@ class RequestReader:
         self._service = service
         self._fields = [(one, checked(one.type)) for one in fields]
         self._known = set(self.names)
+        self.types = {one.name: one.type for one in fields}
+        self.nullable = {one.name for one in fields if one.nullable}
 
     def columns(self, request: Given, count: int) -> dict[str, list[Any]]:
         """The values of each field for `count` entities: one request for all of them, or one for each.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -80,12 +81,27 @@ class FeatureVector(Mapping[str, Any]):
     @property
     def statuses(self) -> dict[str, Status]:
         """The status of every feature."""
-        return {name: self.status(name) for name in self._places}
+        rows, null, present = self._rows, Status.NULL, Status.PRESENT
+        return {
+            name: null if value is None and rows[owner][0] is present else rows[owner][0]
+            for name, owner, value in zip(self._places, self._owners, self._values, strict=True)
+        }
 
     @property
     def effective_times(self) -> dict[str, datetime | None]:
         """The effective time of every feature."""
-        return {name: self.effective_time(name) for name in self._places}
+        return {name: None if since is None else from_micros(since) for name, since in self.effective_micros.items()}
+
+    @property
+    def effective_micros(self) -> dict[str, int | None]:
+        """The same in microseconds since the epoch."""
+        rows = self._rows
+        return {name: rows[owner][1] for name, owner in zip(self._places, self._owners, strict=True)}
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The values as a dict, made at once."""
+        return dict(zip(self._places, self._values, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Everything, in the same shape whatever was found: name -> `value`, `status`, `effective_time`."""
@@ -106,6 +122,13 @@ class FeatureVectors(list[FeatureVector]):
         super().__init__(vectors)
         self.types = types
 
+    def counts(self) -> Counter[Status]:
+        """How many values were found in which way."""
+        found: Counter[Status] = Counter()
+        for vector in self:
+            found.update(vector.statuses.values())
+        return found
+
     def to_dicts(self) -> list[dict[str, dict[str, Any]]]:
         """See `FeatureVector.to_dict`."""
         return [vector.to_dict() for vector in self]
@@ -116,6 +139,7 @@ class FeatureVectors(list[FeatureVector]):
         # lazy: who reads one entity needs no Arrow
         import pyarrow as pa
 
+        # lazy: it imports Arrow
         from controlplane.codec.arrow import arrow_type
 
         columns: dict[str, pa.Array] = {}
