@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controlplane import checkup, ledger, naming, verification
+from controlplane import checkup, ledger, naming, schemas, verification
 from controlplane import deploy as deploying
 from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
@@ -301,6 +301,10 @@ class ControlPlane:
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))
+
+    def schema(self, service: str) -> schemas.Contract:
+        """What a deployed service takes and gives; `schemas.text` tells it in other languages."""
+        return schemas.contract(self.deployed()[1], service)
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""
