@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.endpoints.databricks.fixture import databricks, databricks_alone
+from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
 
-__all__ = ["databricks", "databricks_alone", "valkey_url"]
+__all__ = ["databricks", "valkey_url"]
