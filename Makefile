@@ -61,8 +61,8 @@ driver5: setup ## the Snowflake connector's tests over line 5 of its driver, bes
 	PYTHONPATH=.venv/driver5 $(BIN)/python -m pytest -p no:xdist tests/connectors/test_snowflake.py \
 		tests/connectors/test_snowflake_rows.py
 
-kills: setup ## writers of the online store killed at random points; KILLS= (how many)
-	KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -p no:xdist tests/connectors/test_redis_kill.py
+kills: setup ## writers of the online store killed at random points; KILLS= (how many), KEYS= (over how many)
+	KILLS=$(or $(KILLS),50) KEYS=$(or $(KEYS),200000) $(BIN)/python -m pytest -p no:xdist tests/connectors/test_redis_kill.py
 
 interleavings: setup ## runs, healings and overlapping syncs in random order, then Redis against the warehouse; CASES=
 	CASES=$(or $(CASES),1000) $(BIN)/python -m pytest -p no:xdist tests/engine/test_interleavings.py

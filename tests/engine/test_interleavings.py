@@ -30,7 +30,7 @@ from tests.engine.cases import Case
 from tests.engine.rig import Rig, naive
 from tests.engine.test_order import changed
 
-CASES = int(os.environ.get("CASES", "16"))
+CASES = int(os.environ.get("CASES", "10"))
 SOON_MS = 5_000
 
 
