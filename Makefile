@@ -2,7 +2,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-WHAT := -c constraints.txt -e '.[local,airflow,postgres,snowflake,databricks,dev]'
+WHAT := -c constraints.txt -e '.[local,airflow,server,postgres,snowflake,databricks,dev]'
 SPARK := -c constraints.txt -e '.[spark]'
 DELTA_JARS := .venv/delta-jars
 DELTA_POM := tests/endpoints/databricks/pom.xml

@@ -203,7 +203,7 @@ class RedisStore:
         writer = BulkWriter(
             self._servers,
             COMPARE if self._compare else REPLACE,
-            self._translated,
+            self.translated,
             patience_seconds=self._patience,
             rows_per_second=self._rate,
         )
@@ -276,9 +276,9 @@ class RedisStore:
         try:
             return work(*arguments)
         except exceptions.RedisError as error:
-            raise self._translated(error, doing) from None
+            raise self.translated(error, doing) from None
 
-    def _translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
+    def translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
         """A driver's error as one of ours."""
         # A server that doesn't know a command repeats its arguments, and AUTH's is the password.
         text = str(error).split(", with args beginning with", maxsplit=1)[0]

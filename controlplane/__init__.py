@@ -1,6 +1,6 @@
 """controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team already runs.
 
-Importing it loads only what definitions need; `ControlPlane` and `FeatureClient` load the rest when they are asked for.
+Importing it loads only what definitions need; `ControlPlane` and the clients load the rest when they are asked for.
 """
 
 import importlib
@@ -15,19 +15,23 @@ from controlplane.definitions import (
     Calendar,
     Entity,
     FeatureService,
+    RealtimeFeature,
+    RequestSource,
     Selection,
     Series,
     batch_feature_view,
     calculation,
     expect,
+    realtime_feature,
 )
 
 if TYPE_CHECKING:
-    from controlplane.client import FeatureClient
+    from controlplane.client import AsyncFeatureClient, FeatureClient
     from controlplane.sdk import ControlPlane
 
 __all__ = [
     "Aggregate",
+    "AsyncFeatureClient",
     "Attribute",
     "BatchFeatureView",
     "BatchSource",
@@ -37,14 +41,21 @@ __all__ = [
     "Entity",
     "FeatureClient",
     "FeatureService",
+    "RealtimeFeature",
+    "RequestSource",
     "Selection",
     "Series",
     "batch_feature_view",
     "calculation",
     "expect",
+    "realtime_feature",
 ]
 __version__ = "0.1.0"
-_LATER = {"ControlPlane": "controlplane.sdk", "FeatureClient": "controlplane.client"}
+_LATER = {
+    "AsyncFeatureClient": "controlplane.client",
+    "ControlPlane": "controlplane.sdk",
+    "FeatureClient": "controlplane.client",
+}
 
 
 def __getattr__(name: str) -> object:

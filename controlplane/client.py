@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, overload
 
+from controlplane.ports import AsyncOnlineStore
 from controlplane.sdk import ControlPlane
-from controlplane.serving import FeatureVector, OnlineReader
+from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
 
 
 class FeatureClient:
@@ -22,12 +24,82 @@ class FeatureClient:
         self._plane = ControlPlane(directory, environment)
         self._readers: dict[str, OnlineReader] = {}
 
-    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
-        """The features of one entity; a key that is unknown gives nulls, and counts of 0."""
+    @overload
+    def get(self, service: str, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
+
+    @overload
+    def get(self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
+
+    def get(
+        self,
+        service: str,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Given = None,
+    ) -> FeatureVector | FeatureVectors:
+        """The features of one entity, or of several; a key that is unknown gives nulls, and counts of 0.
+
+        Args:
+            service: the feature service.
+            keys: name -> value, for each entity.
+            request: name -> value of the fields of the service's request, if it has one: for all entities, or for each.
+        """
         if service not in self._readers:
             self._readers[service] = self._plane.reader(service)
-        return self._readers[service].get(keys)
+        reader = self._readers[service]
+        if isinstance(keys, Mapping):
+            return reader.get(keys, request)
+        return reader.get(keys, request)
 
     def close(self) -> None:
         """Close the connections."""
+        self._plane.close()
+
+
+class AsyncFeatureClient:
+    """The same inside an event loop, where concurrent reads share round trips.
+
+    `async with AsyncFeatureClient("path/to/project") as client: await client.get("late_arrival", {"origin": "JFK"})`.
+    """
+
+    def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
+        self._plane = ControlPlane(directory, environment)
+        self._readers: dict[str, AsyncOnlineReader] = {}
+        self._store: AsyncOnlineStore | None = None
+
+    async def __aenter__(self) -> AsyncFeatureClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @overload
+    async def get(self, service: str, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
+
+    @overload
+    async def get(self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
+
+    async def get(
+        self,
+        service: str,
+        keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        request: Given = None,
+    ) -> FeatureVector | FeatureVectors:
+        """See `FeatureClient.get`."""
+        reader = self._readers.get(service)
+        if reader is None:
+            project, layout = self._plane.project, self._plane.layout(service)
+            if self._store is None:
+                self._store = project.async_store()
+            calculator = project.calculator(layout)
+            reader = self._readers[service] = AsyncOnlineReader(self._store, layout, project.now, calculator=calculator)
+        if isinstance(keys, Mapping):
+            return await reader.get(keys, request)
+        return await reader.get(keys, request)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._store is not None:
+            await self._store.close()
         self._plane.close()

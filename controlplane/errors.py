@@ -62,6 +62,10 @@ class CheckFailed(PermanentError):
     """A check on staged rows failed: nothing was published and nothing was synced."""
 
 
+class CalculationFailed(PermanentError):
+    """A calculation can't be computed for the values at hand."""
+
+
 class MissingDriver(PlaneError):
     """A connector's driver is not installed: install the extra that the error names."""
 

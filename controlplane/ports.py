@@ -145,3 +145,16 @@ class OnlineStore(Protocol):
 
     def close(self) -> None:
         """Give the connections back."""
+
+
+class AsyncOnlineStore(Protocol):
+    """The same store inside one event loop, for reads alone."""
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `OnlineStore.read`; what is asked for at the same moment shares a round trip."""
+
+    async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        """See `OnlineStore.get_fields`."""
+
+    async def close(self) -> None:
+        """Close the connection."""

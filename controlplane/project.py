@@ -25,28 +25,30 @@ from controlplane.errors import (
     Problems,
     SettingsError,
 )
-from controlplane.ports import Calculator, OnlineStore, Warehouse
+from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
-from controlplane.render.calculations import in_memory
+from controlplane.render.calculations import functions, in_memory
+from controlplane.render.dialects import DUCKDB
 from controlplane.state import Deployment, absent, glance
 
 if TYPE_CHECKING:
+    from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
 Embedded = Callable[[Path], str]
 """Starts the embedded online store of a project, unless it runs, and returns its URL."""
 
 
-def connector(kind: str) -> Callable[..., Any]:
+def connector(kind: str, group: str = "controlplane.connectors") -> Callable[..., Any]:
     """The `connect` function of a connector.
 
     Raises:
         SettingsError: no installed package offers such a connector.
         MissingDriver: its driver is not installed; the hint names the extra.
     """
-    found = {point.name: point for point in entry_points(group="controlplane.connectors")}
+    found = {point.name: point for point in entry_points(group=group)}
     if kind not in found:
         raise SettingsError(f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}")
     try:
@@ -87,6 +89,19 @@ def open_store(config: Mapping[str, object]) -> OnlineStore:
     return store
 
 
+def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
+    """Open an online store for reads from the running event loop, with the options of `open_store`.
+
+    Raises:
+        PlaneError: the connector is missing or can't be read from an event loop, or an option is wrong.
+    """
+    kind = str(config.get("kind", "redis"))
+    connect = connector(kind, "controlplane.async_connectors")
+    options = {name: value for name, value in config.items() if name in inspect.signature(connect).parameters}
+    store: AsyncOnlineStore = connect(**options)
+    return store
+
+
 def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - what it is, the caller knows
     connect = connector(kind)
     try:
@@ -97,13 +112,13 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
     return connect(**options)
 
 
-def open_calculator(query: str) -> Calculator:
-    """Get a query ready that computes over rows in memory.
+def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:
+    """Get a query ready that computes over rows in memory, and the functions that it calls.
 
     Raises:
         PlaneError: it can't be computed in this process.
     """
-    calculator: Calculator = connector("calculator")(query=query)
+    calculator: Calculator = connector("calculator")(query=query, functions=functions)
     return calculator
 
 
@@ -117,7 +132,8 @@ def check_calculations(manifest: Manifest) -> None:
     for service in manifest.services:
         if service.calculations:
             try:
-                open_calculator(in_memory(manifest, service)[1]).close()
+                made = [statement.sql for statement in functions(DUCKDB, manifest, service)]
+                open_calculator(in_memory(manifest, service)[1], made).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
                 hint = "use functions of the warehouse itself; those that users defined in it are not there"
@@ -208,9 +224,24 @@ class Project:
         self._opened.callback(store.close)
         return store
 
-    def calculator(self, query: str) -> Calculator:
-        """Get a query ready that computes over rows in memory; it is closed with the project."""
-        calculator = open_calculator(query)
+    def async_store(self) -> AsyncOnlineStore:
+        """The online store for reads from the running event loop; whoever asks closes it.
+
+        Raises:
+            SettingsError: the environment has none.
+        """
+        config = self.online_config()
+        if config is None:
+            name = self.environment.name
+            raise SettingsError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
+        with self._blaming_settings():
+            return open_async_store(config)
+
+    def calculator(self, layout: ServiceLayout) -> Calculator | None:
+        """What computes a service's calculations over rows in memory, if it has some; it is closed with the project."""
+        if layout.calculations is None:
+            return None
+        calculator = open_calculator(layout.calculations.query, layout.calculations.functions)
         self._opened.callback(calculator.close)
         return calculator
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controlplane import checkup, ledger, naming, verification
+from controlplane import checkup, ledger, naming, schemas, verification
 from controlplane import deploy as deploying
 from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
@@ -23,7 +23,7 @@ from controlplane.monitor.status import ViewStatus, status
 from controlplane.online import Online
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
-from controlplane.project import Project
+from controlplane.project import Project, open_calculator
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
@@ -234,6 +234,7 @@ class ControlPlane:
             self.deployed()[1],
             self.project.warehouse,
             lambda: self.project.store,
+            open_calculator,
             now=self.project.now,
             views=views,
             cases=cases,
@@ -274,26 +275,31 @@ class ControlPlane:
         Raises:
             PlaneError: there is no such service, or the environment has no online store.
         """
-        layout, calculator = self._layout(service), None
-        if layout.calculations is not None:
-            calculator = self.project.calculator(layout.calculations.query)
+        layout = self.layout(service)
+        calculator = self.project.calculator(layout)
         return OnlineReader(self.online.store(), layout, clock=self.project.now, calculator=calculator)
 
-    def _layout(self, service: str) -> ServiceLayout:
+    def layout(self, service: str) -> ServiceLayout:
+        """How a deployed feature service lies in the online store."""
         current, *earlier = self.project.state.history(self.name, limit=_KNOWN_DEPLOYMENTS) or [self.deployed()[0]]
         return service_layout(
             manifests.from_json(current.manifest), service, [manifests.from_json(d.manifest) for d in earlier]
         )
 
-    def get(self, service: str, keys: Mapping[str, Any]) -> FeatureVector:
+    def get(self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> FeatureVector:
         """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
-        return self.reader(service).get(keys)
+        return self.reader(service).get(keys, request)
 
-    def get_text(self, service: str, keys: Mapping[str, str]) -> FeatureVector:
-        """The same with keys as text, as a command line gives them."""
-        kinds = {name: kind for view in self._layout(service).views for name, kind in view.layout.keys}
+    def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
+        """The same with keys and request fields as text, as a command line gives them."""
+        kinds = {name: kind for view in self.layout(service).views for name, kind in view.layout.keys}
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
-        return self.get(service, typed)
+        reader = self.reader(service)
+        return reader.get(typed, reader.request.parsed(request))
+
+    def schema(self, service: str) -> schemas.Contract:
+        """What a deployed service takes and gives; `schemas.text` tells it in other languages."""
+        return schemas.contract(self.deployed()[1], service)
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""

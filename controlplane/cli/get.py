@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -16,20 +17,29 @@ EXAMPLE = "Example: plane get late_arrival --key origin=JFK --key carrier=B6"
 def command(
     service: Annotated[str, typer.Argument(help="Feature service.")],
     key: Annotated[list[str] | None, typer.Option("--key", "-k", help="A key as name=value; once for each.")] = None,
+    request: Annotated[
+        list[str] | None, typer.Option("--request", "-r", help="A request field as name=value; once for each.")
+    ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
     """Read the online features of one entity, as a model would."""
-    keys: dict[str, str] = {}
-    for text in key or []:
-        name, equals, value = text.partition("=")
-        if not equals or name in keys:
-            raise PlaneError(f"--key {text}: write name=value, and each name once", hint=EXAMPLE)
-        keys[name] = value
+    keys = _named("key", key or ())
+    given = _named("request", request or ())
     with control_plane(directory, environment) as plane:
-        vector = plane.get_text(service, keys)
+        vector = plane.get_text(service, keys, given)
     if json:
         present.as_json(vector.to_dict())
     else:
         present.vector(service, keys, vector)
+
+
+def _named(option: str, texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in found:
+            raise PlaneError(f"--{option} {text}: write name=value, and each name once", hint=EXAMPLE)
+        found[name] = value
+    return found

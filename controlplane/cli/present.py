@@ -44,6 +44,11 @@ def line(text: str) -> None:
     out.print(Text(text))
 
 
+def aside(text: str) -> None:
+    """One line of text on standard error, beside what another program reads."""
+    _err.print(Text(text))
+
+
 def as_json(value: object) -> None:
     """The value as indented JSON."""
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")

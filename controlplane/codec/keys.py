@@ -140,14 +140,15 @@ def _decimal(value: Any, kind: str) -> str:  # noqa: ANN401
 
 def _parsed(name: str, kind: str, text: str) -> Any:  # noqa: ANN401
     try:
-        value = _value(kind, text)
+        value = parse_text(kind, text)
     except (ValueError, InvalidOperation):
         raise _wrong(name, kind, text) from None
     key_text(name, kind)(value)
     return value
 
 
-def _value(kind: str, text: str) -> Any:  # noqa: ANN401
+def parse_text(kind: str, text: str) -> Any:  # noqa: ANN401
+    """The value of a type that keys may have; ValueError or InvalidOperation if the text is none."""
     if kind == "string":
         return text
     if kind == "int64" and _INTEGER(text):

@@ -1,8 +1,8 @@
-"""Sources: the warehouse tables that feature views read."""
+"""Sources: the warehouse tables that feature views read, and what callers give with a request."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.definitions.expect import Expectation
@@ -30,5 +30,23 @@ class BatchSource:
     settling_delay: str = field(default="0s", kw_only=True)
     expectations: Sequence[Expectation] = field(default=(), kw_only=True)
     owner: str = field(default="", kw_only=True)
+    description: str = field(default="", kw_only=True)
+    location: Location = field(default_factory=caller, init=False, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class RequestSource:
+    """What a caller gives with each read of a feature service, and the spine of a training set has as columns.
+
+    Args:
+        name: letters, digits and single underscores.
+        fields: name -> type of each field; calculations of the service call it by this name.
+        nullable: the fields that may be null, and are null where they are not given; of the others null is refused.
+        description: one sentence for those who did not write it.
+    """
+
+    name: str
+    fields: Mapping[str, str] = field(kw_only=True)
+    nullable: Sequence[str] = field(default=(), kw_only=True)
     description: str = field(default="", kw_only=True)
     location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -82,11 +83,17 @@ def _services(before: Manifest | None, after: Manifest) -> Iterator[Action]:
         if old.features != service.features:
             were, are = (", ".join(naming.feature(*feature) for feature in s.features) for s in (old, service))
             changes.append(Change("features", were, are))
+        if old.request != service.request:
+            changes.append(Change("request", _requested(old), _requested(service)))
         changes += _calculation_changes(old, service)
         if changes:
             yield UpdateService(service.name, tuple(changes))
     for service in known.values():
         yield DropService(service.name)
+
+
+def _requested(service: ServiceSpec) -> str:
+    return ", ".join(f"{f.name} {f.type}{' or null' if f.nullable else ''}" for f in service.request)
 
 
 def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]:
@@ -99,8 +106,13 @@ def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]
 
 
 def _calculated(calculation: CalculationSpec) -> str:
-    words = f"{calculation.expression}: {calculation.type}"
+    what = f"Python {_digest(calculation.python)}" if calculation.python else calculation.expression
+    words = f"{what}: {calculation.type}"
     return words + (f" ({calculation.description})" if calculation.description else "")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _names(service: ServiceSpec) -> tuple[str, ...]:

@@ -169,8 +169,17 @@ class ViewSpec(msgspec.Struct, frozen=True, dict=True):
         return tuple(f for f in self.features if isinstance(f, AggregateSpec))
 
 
+class RequestField(msgspec.Struct, frozen=True):
+    """What a caller gives with each read; `nullable` says whether it may be null, and be left out."""
+
+    name: str
+    type: str
+    nullable: bool = False
+
+
 class CalculationSpec(msgspec.Struct, frozen=True):
-    """A feature from other features of its service: `inputs` are their full names, or names of earlier calculations."""
+    """A feature from other features of its service: `inputs` are their full names, or names of request fields and of
+    earlier calculations. It is an expression, or a function whose Python takes the inputs in order."""
 
     name: str
     type: str
@@ -178,10 +187,12 @@ class CalculationSpec(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...]
     description: str
     place: Place
+    python: str = ""
 
 
 class ServiceSpec(msgspec.Struct, frozen=True):
-    """A feature service: its features as (view, feature), in declared order, and behind them its calculations."""
+    """A feature service: its features as (view, feature), in declared order, behind them its calculations, and what its
+    callers give."""
 
     name: str
     features: tuple[tuple[str, str], ...]
@@ -189,6 +200,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
     description: str
     place: Place
     calculations: tuple[CalculationSpec, ...] = ()
+    request: tuple[RequestField, ...] = ()
 
 
 class Manifest(msgspec.Struct, frozen=True):

@@ -1,16 +1,25 @@
-"""One feature service: its features, and what is calculated from them."""
+"""One feature service: its features, what its callers give, and what is calculated from both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from controlplane import naming
-from controlplane.definitions import BatchFeatureView, Calculation, FeatureService, Selection
+from controlplane.definitions import (
+    BatchFeatureView,
+    Calculation,
+    FeatureService,
+    RealtimeFeature,
+    RequestSource,
+    Selection,
+)
 from controlplane.errors import Location
 from controlplane.ports import Warehouse
 from controlplane.registry.calculations import compile_calculations
-from controlplane.registry.manifest import CalculationSpec, Feature, ServiceSpec, ViewSpec
+from controlplane.registry.features import RESERVED
+from controlplane.registry.manifest import CalculationSpec, Feature, RequestField, ServiceSpec, ViewSpec
 from controlplane.registry.problems import Collector, listing
+from controlplane.types import parse_type
 
 
 def compile_service(
@@ -33,13 +42,13 @@ def compile_service(
     """
     known_views = {id(view) for view in defined}
     features: dict[tuple[str, str], Feature] = {}
-    calculations: list[Calculation] = []
+    calculations: list[Calculation | RealtimeFeature] = []
     broken = False
-    if not any(not isinstance(entry, Calculation) for entry in service.features):
+    if not any(not isinstance(entry, Calculation | RealtimeFeature) for entry in service.features):
         collector.add(f"feature service {service.name!r} has no features", service.location, "give features=[view]")
     entries: Sequence[object] = service.features  # a file may hold anything
     for entry in entries:
-        if isinstance(entry, Calculation):
+        if isinstance(entry, Calculation | RealtimeFeature):
             calculations.append(entry)
             continue
         view, wanted, where = _entry(entry, service.location)
@@ -62,12 +71,56 @@ def compile_service(
             else:
                 features[view.name, name] = known[name]
     place = collector.place(service.location)
+    keys = {name: view for view, _ in features for name, _ in views[view].keys}
+    request = _request(service.request, f"feature service {service.name!r}", service.location, keys, collector)
     found: list[CalculationSpec] = []
     if not broken:  # else nearly every name would be unknown
-        kinds = {naming.feature(*name): feature.type for name, feature in features.items()}
+        kinds = {one.name: one.type for one in request}
+        kinds |= {naming.feature(*name): feature.type for name, feature in features.items()}
         what = f"feature service {service.name!r}"
         found = compile_calculations(calculations, what, kinds, warehouse, dialect, collector)
-    return ServiceSpec(service.name, tuple(features), service.owner, service.description, place, tuple(found))
+    return ServiceSpec(
+        service.name, tuple(features), service.owner, service.description, place, tuple(found), tuple(request)
+    )
+
+
+def _request(
+    source: object, service: str, where: Location, keys: Mapping[str, str], collector: Collector
+) -> list[RequestField]:
+    """The fields that are right; `keys` maps the keys of the service to a view that has them."""
+    if source is None:
+        return []
+    if not isinstance(source, RequestSource):
+        text = f"{service}: request must be a RequestSource, not {type(source).__name__}"
+        collector.add(text, where, 'give RequestSource("name", fields={"field": "type"})')
+        return []
+    what = f"{service}, request {source.name!r}"
+    if not isinstance(source.name, str) or not naming.is_name(source.name):
+        hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
+        collector.add(f"{what}: that is not a name", source.location, hint)
+    if not source.fields:
+        collector.add(f"{what} has no fields", source.location, 'give fields={"field": "type"}')
+    for name in source.nullable:
+        if name not in source.fields:
+            text = f"{what}: nullable names {name!r}, which is no field of it"
+            collector.add(text, source.location, f"its fields are: {listing(source.fields)}")
+    found, taken = list[RequestField](), set[str]()
+    lower = {name.lower(): view for name, view in keys.items()}
+    for name, kind in source.fields.items():
+        one = f"{what}, field {name!r}"
+        if not isinstance(name, str) or not naming.is_name(name) or name.lower() in RESERVED:
+            hint = f"use letters, digits and single underscores; names of ours are: {listing(RESERVED)}"
+            collector.add(f"{one}: that can't name a field", source.location, hint)
+        elif name.lower() in lower:
+            text = f"{one} has the name of a key of feature view {lower[name.lower()]!r}"
+            collector.add(text, source.location, "choose another")
+        elif name.lower() in taken:
+            collector.add(f"{one} is named twice", source.location, "name it once; capitals make no difference")
+        canonical = collector.parsed(one, parse_type, kind, source.location)
+        taken.add(str(name).lower())
+        if canonical is not None:
+            found.append(RequestField(str(name), canonical, name in source.nullable))
+    return found
 
 
 def _entry(entry: object, service: Location) -> tuple[BatchFeatureView | None, Sequence[str] | None, Location]:

@@ -14,8 +14,8 @@ from controlplane.ports import Statement
 from controlplane.registry.manifest import Manifest, ServiceSpec, ViewSpec
 from controlplane.render import inline
 from controlplane.render.aggregates import default_sql
-from controlplane.render.calculations import added, kinds
-from controlplane.render.dialects import dialect
+from controlplane.render.calculations import added, functions, given, kinds
+from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.statements import split
 from controlplane.render.tables import qualified
 
@@ -56,7 +56,7 @@ def views_of(manifest: Manifest, service: ServiceSpec) -> list[ViewSpec]:
 
 
 def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> None:
-    """Check that the spine has a time and every key, of the right types, and no column of a feature's name.
+    """Check that the spine has a time, every key and request field, of the right types, and no feature's name.
 
     Raises:
         Problems: all that is wrong with it.
@@ -67,6 +67,7 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
     expected = {dataset.time: "timestamp"}
     for view in views_of(manifest, service):
         expected |= dict(view.keys)
+    expected |= given(service)
     for name, kind in expected.items():
         if name not in columns:
             problems.append(PlaneError(f"the spine has no column {name!r} ({kind})", hint=known))
@@ -95,6 +96,24 @@ def _wanted(manifest: Manifest, view: ViewSpec, service: ServiceSpec, served: bo
     return [*(["expires_at"] if view.ttl else []), *(["plane__to"] if served else []), *features]
 
 
+def _spine_column(d: Dialect, name: str, request: str | None) -> str:
+    column = f"s.{d.quote(name)}"
+    return column if request is None else d.given(column, request)
+
+
+def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
+    """What must be in the warehouse before the training set is created: the functions of realtime features."""
+    return functions(dialect(manifest.dialect), manifest, manifest.service(dataset.service))
+
+
+def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
+    """A query that counts the spine's nulls in each request field that may not be null; empty if there is none."""
+    d = dialect(manifest.dialect)
+    names = [d.quote(one.name) for one in manifest.service(dataset.service).request if not one.nullable]
+    counts = ", ".join(f"count(*) - count({name}) AS {name}" for name in names)
+    return f"SELECT {counts} FROM ({dataset.spine}\n) AS spine" if names else ""
+
+
 def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> str:
     """The rows of a training set as a query that writes nothing; see `render_dataset`."""
     [made] = [s for s in render_dataset(manifest, dataset, columns) if s.name == "create the training set"]
@@ -114,6 +133,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     views = views_of(manifest, service)
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
     served = dataset.as_of == "served"
+    requested = given(service)
     values = []
     for view_name, feature_name in service.features:
         view, alias = manifest.view(view_name), aliases[view_name]
@@ -131,7 +151,8 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "as_of": dataset.as_of,
         "from_source": dataset.through is not None,
         "features": [naming.feature(view, feature) for view, feature in service.features],
-        "calculations": {c.name: c.expression for c in service.calculations},
+        "request": requested,
+        "calculations": {c.name: c.expression or c.python for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in views},
     }
     keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
@@ -148,6 +169,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "spine": dataset.spine,
         "at": d.utc(d.quote(dataset.time)),
         "columns": [d.quote(name) for name in columns],
+        "spine_columns": [(d.quote(name), _spine_column(d, name, requested.get(name))) for name in columns],
         "selected": values,
         "finished": added(d, "finished", service.calculations),
         "names": [d.quote(name) for name in kinds(manifest, service)],

@@ -91,6 +91,7 @@ def create(
     except PermanentError as error:
         raise PlaneError(f"the warehouse refuses the spine: {error.message}", hint=error.hint) from None
     training.check_spine(manifest, dataset, columns)
+    check_nulls(manifest, warehouse, dataset)
     if from_source:
         _, last = _times(manifest, warehouse, dataset)
         starts = [view.start for view in training.views_of(manifest, manifest.service(service))]
@@ -103,6 +104,7 @@ def create(
     dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
+    warehouse.execute(training.prepare(manifest, dataset), tag=tag)
     warehouse.execute(statements, tag=tag, atomic=True)
     return next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
 
@@ -154,6 +156,26 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
             text = f"feature view {view.name!r} served nothing before {format_instant(begun)}, its first publication"
             hint = "leave out earlier rows or --as-of, or pass --allow-gaps to have nulls there"
             problems.append(PlaneError(text, hint=hint))
+    if problems:
+        raise Problems(problems)
+
+
+def check_nulls(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset) -> None:
+    """Check that the spine has no null where a caller could not give one.
+
+    Raises:
+        Problems: the request fields that are null, and in how many rows.
+    """
+    query = training.nulls_query(manifest, dataset)
+    counts = next(iter(ledger.rows(warehouse, query))) if query else {}
+    problems: list[PlaneError] = [
+        PlaneError(
+            f"the spine's column {name!r}, a request field that may not be null, is null in {count} rows",
+            hint="leave out these rows, or declare it in the request's nullable",
+        )
+        for name, count in counts.items()
+        if count
+    ]
     if problems:
         raise Problems(problems)
 

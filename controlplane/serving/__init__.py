@@ -1,7 +1,20 @@
 """What models read: online values with a status for each feature. It writes nothing."""
 
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.serving.reader import OnlineReader
-from controlplane.serving.vector import FeatureVector, Status
+from controlplane.serving.online import AsyncOnlineReader, OnlineReader
+from controlplane.serving.reader import ServiceReader
+from controlplane.serving.request import Given
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Status
 
-__all__ = ["Calculations", "FeatureVector", "OnlineReader", "ServiceLayout", "Status", "ViewLayout"]
+__all__ = [
+    "AsyncOnlineReader",
+    "Calculations",
+    "FeatureVector",
+    "FeatureVectors",
+    "Given",
+    "OnlineReader",
+    "ServiceLayout",
+    "ServiceReader",
+    "Status",
+    "ViewLayout",
+]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from controlplane import naming
 from controlplane.codec import Layout
+from controlplane.registry.manifest import RequestField
 
 
 class ViewLayout(msgspec.Struct, frozen=True):
@@ -26,19 +28,23 @@ class ViewLayout(msgspec.Struct, frozen=True):
 
 
 class Calculations(msgspec.Struct, frozen=True):
-    """What is calculated from a service's features.
+    """What is calculated from a service's features and request.
 
     Args:
         names: of the calculations, in order.
-        inputs: the features, by full name, that the query takes a list of each.
+        types: of each, canonical.
+        inputs: the features, by full name, and request fields that the query takes a list of each.
         query: gives the calculations of each row; see `ports.Calculator`.
+        functions: the statements that make the functions which the query calls.
         sources: calculation -> the features that it comes from, be it through others.
     """
 
     names: tuple[str, ...]
+    types: tuple[str, ...]
     inputs: tuple[str, ...]
     query: str
     sources: dict[str, tuple[str, ...]]
+    functions: tuple[str, ...] = ()
 
 
 class ServiceLayout(msgspec.Struct, frozen=True):
@@ -50,9 +56,24 @@ class ServiceLayout(msgspec.Struct, frozen=True):
         views: what is read, in order. A view may stand here in several versions: the first is read where the store
             names none of them, and says which features are read; another version may lack some of these.
         calculations: what is calculated from the features; None if nothing is.
+        request: what callers give, in order.
     """
 
     name: str
     namespace: str
     views: tuple[ViewLayout, ...]
     calculations: Calculations | None = None
+    request: tuple[RequestField, ...] = ()
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The features in order, by full name, and their canonical types: those of each view's first version."""
+        found: dict[str, str] = {}
+        for view in reversed(self.views):
+            kinds = {field.name: field.type for field in view.layout.fields}
+            found |= {naming.feature(view.view, feature): kinds[feature] for feature in view.features}
+        ordered = [naming.feature(view.view, feature) for view in self.views for feature in view.features]
+        calculated = self.calculations
+        return {name: found[name] for name in ordered} | (
+            dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {}
+        )

@@ -1,35 +1,29 @@
-"""Reads feature vectors: one round trip for all views and all entities of a request.
-
-Which version of a view is read is what the store's serving hash says, looked up once in `refresh_seconds`; a version
-that the reader's layout does not know (deployed after the reader started) is not read: it stays with its own.
-"""
+"""What a read of a feature service asks the store for, and what its answers mean. No I/O: `online` does that."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, NamedTuple
 
 from controlplane import codec, naming
-from controlplane.errors import PlaneError
-from controlplane.ports import Calculator, OnlineStore
+from controlplane.errors import CalculationFailed, PermanentError, PlaneError
+from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.serving.vector import FeatureVector, Row, Status
+from controlplane.serving.request import Given, RequestReader
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Row, Status
 from controlplane.types import MICROSECOND, micros
 
 _MISSING: Row = (Status.MISSING, None)
 _PRESENT = Status.PRESENT
 
 
-class OnlineReader:
-    """Reads one feature service. Safe to share between threads.
+class ServiceReader:
+    """One feature service. Safe to share between threads.
 
     Args:
-        store: where the values are.
         service: which values, and how they are laid out.
         clock: the environment's now, in UTC; decides what has expired.
-        refresh_seconds: how long it may take to see that another version is served.
         calculator: runs the query of the service's calculations; needed where it has some.
 
     Raises:
@@ -37,18 +31,10 @@ class OnlineReader:
     """
 
     def __init__(
-        self,
-        store: OnlineStore,
-        service: ServiceLayout,
-        clock: Callable[[], datetime],
-        *,
-        refresh_seconds: float = 5.0,
-        calculator: Calculator | None = None,
+        self, service: ServiceLayout, clock: Callable[[], datetime], *, calculator: Calculator | None = None
     ) -> None:
-        self._store = store
+        self.serving = naming.serving_hash(service.namespace)
         self._clock = clock
-        self._refresh_seconds = refresh_seconds
-        self._serving = naming.serving_hash(service.namespace)
         self._known: dict[str, dict[str, _View]] = {}
         defaults: dict[str, dict[str, Any]] = {}
         for version in service.views:
@@ -57,15 +43,16 @@ class OnlineReader:
             ready = _View(service.namespace, version, defaults[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
+        self.types = service.types
         names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
+        self.request = RequestReader(service.name, service.request)
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
             if calculator is None:
                 raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
-            self._calculated = _Calculated(service.calculations, calculator, names)
+            self._calculated = _Calculated(service.calculations, calculator, names, self.request.names)
             names += service.calculations.names
         self._places = {name: place for place, name in enumerate(names)}
-        self._refresh_at = -float("inf")
 
     @property
     def feature_names(self) -> list[str]:
@@ -75,57 +62,79 @@ class OnlineReader:
     @property
     def key_names(self) -> list[str]:
         """The keys that a request must give, in order."""
-        return list(dict.fromkeys(name for view in self._views.all for name, _ in view.keys))
+        return list(self.key_types)
+
+    @property
+    def key_types(self) -> dict[str, str]:
+        """The keys that a request must give, in order, and their canonical types."""
+        return {name: kind for view in self._views.all for name, kind in view.keys}
 
     @property
     def versions(self) -> dict[str, str]:
-        """The version of each view that was read last."""
+        """The version of each view that is read."""
         return {view.name: view.version for view in self._views.all}
 
-    @overload
-    def get(self, keys: Mapping[str, Any]) -> FeatureVector: ...
+    def serve(self, fields: Mapping[bytes, bytes]) -> None:
+        """Read the versions that the store's hash `serving` names from now on.
 
-    @overload
-    def get(self, keys: Sequence[Mapping[str, Any]]) -> list[FeatureVector]: ...
-
-    def get(self, keys: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> FeatureVector | list[FeatureVector]:
-        """The vector of one entity, or one for each of several, in order.
-
-        Args:
-            keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
-
-        Raises:
-            PlaneError: a key is not given or not of its type.
-            TransientError: the store can't be reached now.
-            PermanentError: the store refuses, or holds what is no value of the view.
+        A version that the layout does not know (deployed after this reader was made) is not read: its view stays with
+        the first that the layout names.
         """
-        if isinstance(keys, Mapping):
-            return self._read([keys])[0]
-        return self._read(keys)
-
-    def _read(self, requests: Sequence[Mapping[str, Any]]) -> list[FeatureVector]:
-        self._refresh()
-        views = self._views
-        names = [name for request in requests for name in views.keys(request)]
-        found = iter(self._store.read([name for name in names if name is not None]))
-        answers = [None if name is None else next(found) for name in names]
-        read, owners = views.read(answers, len(requests), micros(self._clock())), views.owners
-        if self._calculated is not None and read:
-            owners = self._calculated.add(read, owners)
-        return [FeatureVector(self._places, owners, values, rows) for values, rows in read]
-
-    def _refresh(self) -> None:
-        now = time.monotonic()
-        if now < self._refresh_at:
-            return
-        serving = self._store.get_fields(self._serving)
         self._views = _Views(
             [
-                versions.get(serving.get(view.encode(), b"").decode(), next(iter(versions.values())))
+                versions.get(fields.get(view.encode(), b"").decode(), next(iter(versions.values())))
                 for view, versions in self._known.items()
             ]
         )
-        self._refresh_at = now + self._refresh_seconds
+
+    def ask(self, entities: Sequence[Mapping[str, Any]], request: Given = None) -> Question:
+        """What to ask the store for.
+
+        Args:
+            entities: for each its keys, name -> value, of the right Python types; null where there is no entity. Other
+                names are ignored.
+            request: the fields of the service's request: for all entities, or for each.
+
+        Raises:
+            PlaneError: a key or a request field is not given or not of its type.
+        """
+        given = self.request.columns(request, len(entities))
+        views = self._views
+        names = [name for entity in entities for name in views.keys(entity)]
+        return Question([name for name in names if name is not None], names, views, len(entities), given)
+
+    def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
+        """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
+
+        Raises:
+            CalculationFailed: a calculation can't be computed.
+            PermanentError: a value is none of its view.
+        """
+        values_found = iter(found)
+        answers = [None if name is None else next(values_found) for name in question.names]
+        read = question.views.read(answers, question.entities, micros(self._clock()))
+        owners = question.views.owners
+        if self._calculated is not None and read:
+            owners = self._calculated.add(read, owners, question.given)
+        return FeatureVectors(self.types, [FeatureVector(self._places, owners, values, rows) for values, rows in read])
+
+
+class Question(NamedTuple):
+    """What a read asks for.
+
+    Args:
+        keys: that the store is asked for.
+        names: the key of each entity in each view; None where a part of it is null.
+        views: the versions that are read.
+        entities: how many.
+        given: the values of each request field, one for each entity.
+    """
+
+    keys: list[bytes]
+    names: list[bytes | None]
+    views: _Views
+    entities: int
+    given: Mapping[str, Sequence[Any]]
 
 
 class _View:
@@ -194,21 +203,31 @@ class _View:
 
 
 class _Calculated:
-    """A service's calculations, ready to be added to what was read; `names` are the features in its order."""
+    """A service's calculations, ready to be added to what was read; `names` are the features in its order, `request`
+    those of the request's fields."""
 
-    def __init__(self, calculations: Calculations, calculator: Calculator, names: Sequence[str]) -> None:
+    def __init__(
+        self, calculations: Calculations, calculator: Calculator, names: Sequence[str], request: Sequence[str]
+    ) -> None:
         self._calculator = calculator
-        self._inputs = [names.index(name) for name in calculations.inputs]
+        self._inputs = [name if name in request else names.index(name) for name in calculations.inputs]
         found = (calculations.sources[name] for name in calculations.names)
         self._sources = [[names.index(name) for name in sources] for sources in found]
 
-    def add(self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int]) -> list[int]:
+    def add(
+        self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int], given: Mapping[str, Sequence[Any]]
+    ) -> list[int]:
         """Add the calculations of each entity behind its values, and behind its rows how their features were found.
 
         Returns the owners with those of the calculations.
         """
-        columns = [[values[place] for values, _ in read] for place in self._inputs]
-        found = self._calculator.compute(columns or [[True] * len(read)])
+        columns = [
+            given[place] if isinstance(place, str) else [values[place] for values, _ in read] for place in self._inputs
+        ]
+        try:
+            found = self._calculator.compute(columns or [[True] * len(read)])
+        except PermanentError as error:
+            raise CalculationFailed(error.message, hint=error.hint) from None
         count = len(read[0][1])
         sources = [[owners[place] for place in places] for places in self._sources]
         for (values, rows), calculated in zip(read, found, strict=True):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from controlplane.errors import PlaneError
 from controlplane.registry.manifest import Manifest, ServiceSpec
-from controlplane.render.calculations import in_memory
+from controlplane.render.calculations import functions, in_memory
+from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import layout
 from controlplane.render.training import views_of
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
@@ -41,6 +42,7 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
             for v in versions.values()
         ),
         calculations=_calculations(manifest, spec),
+        request=spec.request,
     )
 
 
@@ -48,8 +50,11 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
     if not service.calculations:
         return None
     inputs, query = in_memory(manifest, service)
-    sources: dict[str, tuple[str, ...]] = {}
+    # A request field says nothing of how a calculation was found.
+    sources: dict[str, tuple[str, ...]] = {one.name: () for one in service.request}
     for one in service.calculations:
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
-    return Calculations(tuple(c.name for c in service.calculations), inputs, query, sources)
+    names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
+    made = tuple(statement.sql for statement in functions(DUCKDB, manifest, service))
+    return Calculations(names, types, inputs, query, sources, made)

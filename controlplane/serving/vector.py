@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from controlplane.errors import MissingDriver
 from controlplane.types import from_micros
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
 
 
 class Status(StrEnum):
@@ -75,12 +81,27 @@ class FeatureVector(Mapping[str, Any]):
     @property
     def statuses(self) -> dict[str, Status]:
         """The status of every feature."""
-        return {name: self.status(name) for name in self._places}
+        rows, null, present = self._rows, Status.NULL, Status.PRESENT
+        return {
+            name: null if value is None and rows[owner][0] is present else rows[owner][0]
+            for name, owner, value in zip(self._places, self._owners, self._values, strict=True)
+        }
 
     @property
     def effective_times(self) -> dict[str, datetime | None]:
         """The effective time of every feature."""
-        return {name: self.effective_time(name) for name in self._places}
+        return {name: None if since is None else from_micros(since) for name, since in self.effective_micros.items()}
+
+    @property
+    def effective_micros(self) -> dict[str, int | None]:
+        """The same in microseconds since the epoch."""
+        rows = self._rows
+        return {name: rows[owner][1] for name, owner in zip(self._places, self._owners, strict=True)}
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The values as a dict, made at once."""
+        return dict(zip(self._places, self._values, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Everything, in the same shape whatever was found: name -> `value`, `status`, `effective_time`."""
@@ -88,3 +109,62 @@ class FeatureVector(Mapping[str, Any]):
             name: {"value": self[name], "status": self.status(name), "effective_time": self.effective_time(name)}
             for name in self._places
         }
+
+
+class FeatureVectors(list[FeatureVector]):
+    """The vectors of several entities, in the order of the request, and the same as a table.
+
+    Its columns and their types are those of the service as it is deployed, whatever was found.
+    """
+
+    def __init__(self, types: Mapping[str, str], vectors: Iterable[FeatureVector]) -> None:
+        """Made by the reader: `types` are the canonical types of the features, in order."""
+        super().__init__(vectors)
+        self.types = types
+
+    def counts(self) -> Counter[Status]:
+        """How many values were found in which way."""
+        found: Counter[Status] = Counter()
+        for vector in self:
+            found.update(vector.statuses.values())
+        return found
+
+    def to_dicts(self) -> list[dict[str, dict[str, Any]]]:
+        """See `FeatureVector.to_dict`."""
+        return [vector.to_dict() for vector in self]
+
+    def to_arrow(self, *, statuses: bool = False, effective_times: bool = False) -> pa.Table:
+        """A row for each entity and a column for each feature, with `<feature>__status` and
+        `<feature>__effective_time` beside it where these are asked for. Timestamps are in UTC, without a zone."""
+        # lazy: who reads one entity needs no Arrow
+        import pyarrow as pa
+
+        # lazy: it imports Arrow
+        from controlplane.codec.arrow import arrow_type
+
+        columns: dict[str, pa.Array] = {}
+        for name, kind in self.types.items():
+            columns[name] = pa.array([vector[name] for vector in self], arrow_type(kind))
+            if statuses:
+                columns[f"{name}__status"] = pa.array([str(vector.status(name)) for vector in self], pa.string())
+            if effective_times:
+                times = [vector.effective_time(name) for vector in self]
+                columns[f"{name}__effective_time"] = pa.array(times, pa.timestamp("us"))
+        return pa.table(columns)
+
+    def to_pandas(self, *, statuses: bool = False, effective_times: bool = False) -> pd.DataFrame:
+        """The same as a data frame; its columns keep Arrow's types, so that integers stay integers beside nulls.
+
+        Raises:
+            MissingDriver: pandas is not installed.
+        """
+        try:
+            # lazy: it may not be there
+            import pandas as pd
+        except ImportError:
+            raise MissingDriver("pandas is not installed", hint="pip install pandas, or use to_arrow()") from None
+
+        frame: pd.DataFrame = self.to_arrow(statuses=statuses, effective_times=effective_times).to_pandas(
+            types_mapper=pd.ArrowDtype
+        )
+        return frame

@@ -33,7 +33,7 @@ def test_these_are_the_commands():
         sorted(
             [
                 *("airflow down", "airflow run", "airflow up", "dataset create", "dataset list", "deploy", "doctor"),
-                *("get", "init", "online verify", "plan", "run", "status", "stop", "verify"),
+                *("get", "init", "online verify", "plan", "run", "schema", "serve key", "status", "stop", "verify"),
             ]
         )
         == LEAVES

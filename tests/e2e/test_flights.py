@@ -256,7 +256,7 @@ def test_weather_expires_in_redis_at_the_instant_at_which_training_forgets_it(fl
         requests = [{"origin": origin, "carrier": None, "tailnum": None} for origin in ("EWR", "JFK", "LGA", "LAX")]
         found = project.reader("late_arrival").get(requests)
         url = (project.project.online_config() or {})["url"]
-        edge = [OnlineReader(store_of(project), project._layout("late_arrival"), clock) for clock in edges]
+        edge = [OnlineReader(store_of(project), project.layout("late_arrival"), clock) for clock in edges]
         at_the_edge = [reader.get(requests[0]).status("airport_weather__temp") for reader in edge]
     for request, read in zip(requests, found, strict=True):
         assert {name: plain(value) for name, value in read.items()} == {

@@ -12,14 +12,22 @@ import pyarrow as pa
 
 from connectors.duckdb import connect
 from controlplane import ledger
-from controlplane.definitions import BatchFeatureView, BatchSource, Calculation, Entity, FeatureService
+from controlplane.definitions import (
+    BatchFeatureView,
+    BatchSource,
+    Calculation,
+    Entity,
+    FeatureService,
+    RealtimeFeature,
+    RequestSource,
+)
 from controlplane.ports import Warehouse
 from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import Definitions
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render import program as programs
-from controlplane.render.dialects import dialect
+from controlplane.render.dialects import DUCKDB, dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
 from controlplane.render.views import FILES, render_view
@@ -50,10 +58,13 @@ def interval(start: int, end: int) -> Interval:
 
 
 def compiled(
-    views: Sequence[BatchFeatureView], warehouse: Warehouse, calculations: Sequence[Calculation] = ()
+    views: Sequence[BatchFeatureView],
+    warehouse: Warehouse,
+    calculations: Sequence[Calculation | RealtimeFeature] = (),
+    request: RequestSource | None = None,
 ) -> Manifest:
     """The manifest of some views, of the entities and sources that they name, and of a service `all` of them."""
-    service = FeatureService("all", features=[*views, *calculations], owner="team")
+    service = FeatureService("all", features=[*views, *calculations], request=request, owner="team")
     definitions = Definitions(views=list(views), services=[service])
     for view in views:
         definitions.entities += [e for e in view.entities if not known(e, definitions.entities)]
@@ -78,7 +89,8 @@ class Rig:
         path: str = ":memory:",
         rows: Sequence[Mapping[str, Any]] = (),
         warehouse: Warehouse | None = None,
-        calculations: Sequence[Calculation] = (),
+        calculations: Sequence[Calculation | RealtimeFeature] = (),
+        request: RequestSource | None = None,
     ) -> None:
         self.warehouse: Warehouse = warehouse or connect(path=path)
         self.d = dialect(self.warehouse.dialect)
@@ -87,7 +99,7 @@ class Rig:
         if self.warehouse.columns(["raw.events"])["raw.events"] is None:
             engines.make(self.warehouse, "raw.events", columns)
         self.add(rows)
-        self.manifest = compiled([view], self.warehouse, calculations)
+        self.manifest = compiled([view], self.warehouse, calculations, request)
         self.view: ViewSpec = self.manifest.views[0]
         self.use(self.manifest)
         self.warehouse.execute(split(self.sql["setup"]))
@@ -147,13 +159,21 @@ class Rig:
         as_of: str = "scheduled",
         allow_gaps: bool = False,
         from_source: bool = False,
+        request: Sequence[Mapping[str, Any]] = (),
     ) -> list[dict[str, Any]]:
-        """The features at each key and instant of the spine, in its order, as a training set gives them."""
+        """The features at each key and instant of the spine, with its request, in its order, as a training set gives
+        them."""
         keys = [name for name, _ in self.view.keys]
         columns = {"number": "INTEGER", "asked": "TIMESTAMP", **{name: self.columns[name] for name in keys}}
+        columns |= {one.name: DUCKDB.type(one.type) for one in self.manifest.services[0].request}
         engines.make(self.warehouse, "raw.spine", columns)
         rows = [
-            {"number": number, "asked": naive(at), **dict(zip(keys, key, strict=True))}
+            {
+                "number": number,
+                "asked": naive(at),
+                **dict(zip(keys, key, strict=True)),
+                **dict(*request[number : number + 1]),
+            }
             for number, (key, at) in enumerate(spine)
         ]
         engines.insert(self.warehouse, "raw.spine", columns, rows)

@@ -1,0 +1,321 @@
+"""The ASGI application. Hot routes are answered here without a framework: a request costs tens of microseconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from controlplane.errors import CalculationFailed, PermanentError, PlaneError, SettingsError, TransientError
+from controlplane.server import metrics, openapi
+from controlplane.server.keys import Key, Keyring
+from controlplane.server.logs import say
+from controlplane.server.refused import Refused
+from controlplane.server.services import Served, Services
+from controlplane.server.shapes import Feast, NamedMap, Shape, Tecton, TectonBatch
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+SERVICES = "/v1/services/"
+OURS = NamedMap()
+SHAPES: dict[str, Shape] = {
+    "/api/v1/feature-service/get-features": Tecton(),
+    "/api/v1/feature-service/get-features-batch": TectonBatch(),
+    "/get-online-features": Feast(),
+}
+_JSON = (b"content-type", b"application/json")
+_RETRY = ((b"retry-after", b"1"),)
+_TRANSIENT = "the online store can't be reached now"
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the server is run.
+
+    Args:
+        directory: the project's folder.
+        environment: its name.
+        keys: the file of API keys; None: whoever can reach the server may read everything.
+        budget_ms: how long a request may take.
+        max_body: bytes.
+        max_entities: of one request.
+        refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
+        access_log: a line for each request.
+    """
+
+    directory: Path
+    environment: str | None = None
+    keys: Path | None = None
+    budget_ms: int = 1000
+    max_body: int = 1_000_000
+    max_entities: int = 1000
+    refresh_seconds: float = 5.0
+    access_log: bool = False
+
+
+def create(options: Options) -> App:
+    """The application of one worker."""
+    return App(options)
+
+
+class App:
+    """The application."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._services = Services(options.directory, options.environment, options.refresh_seconds)
+        self._keyring = None if options.keys is None else Keyring(options.keys)
+        self._budget = options.budget_ms / 1000
+        self._healthy = True
+        self._tasks: list[asyncio.Task[None]] = []
+        self._described: tuple[int, bytes] = (0, b"")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's request, or the life of the server."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        started = perf_counter()
+        path: str = scope["path"]
+        name = path[len(SERVICES) :] if path.startswith(SERVICES) else ""
+        shape = OURS if name else SHAPES.get(path)
+        if shape is None:
+            await self._beside(path, scope, send)
+            return
+        service = key = ""
+        count = 0
+        headers: Headers = [_JSON]
+        try:
+            allowed = self._key(scope)
+            key = allowed.name if allowed else ""
+            if scope["method"] == "GET" and shape is OURS:
+                body = self._description(self._allowed(name, allowed))
+                service, status = name, 200
+            elif scope["method"] != "POST":
+                allow = b"GET, POST" if shape is OURS else b"POST"
+                raise Refused(405, "this is asked for by POST", headers=((b"allow", allow),))
+            else:
+                sent = await self._body(scope, receive)
+                if sent is None:
+                    return
+                call = shape.parse(sent, name)
+                served = self._allowed(call.service, allowed)
+                service, count = served.name, len(call.entities)
+                if count > self._options.max_entities:
+                    raise Refused(400, f"at most {self._options.max_entities} entities can be asked for at a time")
+                typed = served.inputs.typed(call.entities, call.place)
+                question = served.reader.ask(typed, served.inputs.requests(typed))
+                try:
+                    async with asyncio.timeout(self._budget - perf_counter() + started):
+                        answers = await self._services.store.read(question.keys)
+                except TimeoutError:
+                    text = f"the online store did not answer within {self._options.budget_ms} ms"
+                    raise Refused(504, text, hint="ask again", headers=_RETRY) from None
+                vectors = served.reader.vectors(question, answers)
+                body, status = shape.write(call, served, vectors), 200
+                metrics.values(service, vectors)
+                self._is_healthy()
+        except PlaneError as error:
+            refused = self._refused(error)
+            body, status = shape.refuse(refused), refused.status
+            headers += refused.headers
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        seconds = perf_counter() - started
+        metrics.request(service, shape.api, status, seconds)
+        if self._options.access_log:
+            say(
+                "request",
+                service=service,
+                api=shape.api,
+                code=status,
+                entities=count,
+                milliseconds=round(seconds * 1000, 3),
+                key=key,
+            )
+
+    def _key(self, scope: Scope) -> Key | None:
+        """The key that a request bears, where keys are asked for."""
+        if self._keyring is None:
+            return None
+        for header, value in scope["headers"]:
+            if header == b"authorization" and (key := self._keyring.find(value)) is not None:
+                return key
+        hint = "send a key in the header `Authorization: Bearer ...`"
+        raise Refused(401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),))
+
+    def _allowed(self, name: str, key: Key | None) -> Served:
+        """The feature service of that name, if the key may read it."""
+        if not self._services.current:
+            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
+        served = self._services.served.get(name)
+        if key is not None and not key.allows(name):
+            raise Refused(403, "this API key may not read this feature service", hint="ask for a key that may")
+        if served is None:
+            known = [one for one in self._services.served if key is None or key.allows(one)]
+            hint = f"choose from: {', '.join(known)}" if known else ""
+            raise Refused(404, "there is no such feature service online", hint=hint)
+        return served
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """What was sent; None if whoever sent it has gone."""
+        most = self._options.max_body
+        for header, value in scope["headers"]:
+            if header == b"content-length" and int(value) > most:
+                raise Refused(413, f"the body is longer than {most} bytes")
+        message = await receive()
+        if not message.get("more_body"):
+            return None if message["type"] == "http.disconnect" else message.get("body", b"")
+        parts = bytearray(message["body"])
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts += message.get("body", b"")
+            if len(parts) > most:
+                raise Refused(413, f"the body is longer than {most} bytes")
+        return bytes(parts)
+
+    def _refused(self, error: PlaneError) -> Refused:
+        """What is answered to an error; what the store says stays in the log."""
+        if isinstance(error, Refused):
+            if error.status == 504:
+                metrics.store_error()
+            return error
+        if isinstance(error, CalculationFailed):
+            say("calculation_failed", logging.WARNING)  # its text may hold values
+            return Refused(422, "a calculation of the feature service fails for these values")
+        if isinstance(error, TransientError | PermanentError):
+            metrics.store_error()
+            if self._healthy:
+                self._healthy = False
+                say("store_failed", logging.ERROR, error=error.message)
+            if isinstance(error, TransientError):
+                return Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
+            text, hint = "the online store's answer is of no use", "the server's log says why"
+            return Refused(503, text, hint=hint, headers=_RETRY)
+        return Refused(400, error.message, hint=error.hint)
+
+    def _is_healthy(self) -> None:
+        if not self._healthy:
+            self._healthy = True
+            say("store_recovered")
+
+    async def _beside(self, path: str, scope: Scope, send: Send) -> None:
+        """Everything that is not a read."""
+        status, kind = 200, b"application/json"
+        headers: Headers = []
+        try:
+            if scope["method"] not in {"GET", "HEAD"}:
+                known = path in {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/v1/services"}
+                status = 405 if known else 404
+                raise Refused(status, "there is nothing here" if status == 404 else "this is asked for by GET")
+            if path == "/health/live":
+                body = b'{"status":"live"}'
+            elif path == "/health/ready":
+                await self._ready()
+                body = b'{"status":"ready"}'
+            elif path == "/metrics":
+                body, kind = metrics.text(), metrics.CONTENT_TYPE
+            elif path == "/v1/services":
+                key = self._key(scope)
+                names = [name for name in self._services.served if key is None or key.allows(name)]
+                body = msgspec.json.encode({"services": names})
+            elif path == "/openapi.json":
+                self._key(scope)
+                body = self._openapi()
+            elif path == "/docs":
+                self._key(scope)
+                body, kind = openapi.page(msgspec.json.decode(self._openapi())), b"text/html; charset=utf-8"
+            else:
+                raise Refused(404, "there is nothing here", hint="see /docs")
+        except PlaneError as error:
+            refused = self._refused(error)
+            body, status = OURS.refuse(refused), refused.status
+            headers += refused.headers
+        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _ready(self) -> None:
+        served = next(iter(self._services.served.values()), None)
+        if served is None and self._services.current:
+            raise Refused(503, "no feature service is online", hint="deploy one", headers=_RETRY)
+        if served is None:
+            raise Refused(503, _TRANSIENT, headers=_RETRY)
+        try:
+            async with asyncio.timeout(self._budget):
+                await self._services.store.get_fields(served.reader.serving)
+        except TimeoutError:
+            raise Refused(503, _TRANSIENT, headers=_RETRY) from None
+
+    def _description(self, served: Served) -> bytes:
+        return msgspec.json.encode(
+            {
+                "service": served.name,
+                "description": served.description,
+                "keys": served.inputs.keys,
+                "request": served.inputs.fields,
+                "features": served.types,
+                "versions": served.reader.versions,
+            }
+        )
+
+    def _openapi(self) -> bytes:
+        services = self._services
+        if self._described[0] != services.deployment:
+            told = openapi.document(services.project, services.served.values(), keys=self._keyring is not None)
+            self._described = services.deployment, msgspec.json.encode(told)
+        return self._described[1]
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Start and end with the server."""
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self._services.refresh()
+                except TransientError as error:  # requests are refused until the store is there
+                    say("store_failed", logging.ERROR, error=error.message)
+                except PlaneError as error:
+                    say("start_failed", logging.ERROR, error=error.message)
+                    await send({"type": "lifespan.startup.failed", "message": error.message})
+                    return
+                watches = (self._services.watch(), self._watch())
+                self._tasks = [asyncio.get_running_loop().create_task(work) for work in watches]
+                say("worker_started", deployment=self._services.deployment)
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._services.close()
+                say("worker_stopped")
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _watch(self) -> None:
+        """Tell which deployment is served, and read the keys again when their file changes."""
+        file, seen = self._options.keys, 0.0
+        while True:
+            metrics.deployment(self._services.deployment)
+            try:
+                if file is not None and (changed := file.stat().st_mtime) != seen:
+                    if seen:
+                        self._keyring = Keyring(file)
+                        say("keys_loaded")
+                    seen = changed
+            except (OSError, SettingsError) as error:
+                say("keys_failed", logging.ERROR, error=error.message if isinstance(error, PlaneError) else "not there")
+                seen = -1.0
+            await asyncio.sleep(self._options.refresh_seconds)

@@ -1,0 +1,92 @@
+"""API keys: who may read which feature services. A file holds their digests, never the keys themselves.
+
+A key is `plane_<id>_<secret>`: the id finds its entry, and the digest of the whole is compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from controlplane.errors import Location, SettingsError
+
+_KEY = re.compile(r"plane_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+_SCHEMES = ("bearer", "tecton-key")
+ALL = "*"
+
+
+class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of the file.
+
+    Args:
+        name: who uses it, for people and logs.
+        id: the public part of the key.
+        digest: `sha256:` and the digest of the whole key in hexadecimal digits.
+        services: the feature services that may be read; `*` for all.
+    """
+
+    name: str
+    id: str
+    digest: str
+    services: tuple[str, ...]
+
+    def allows(self, service: str) -> bool:
+        """Whether it may read a feature service."""
+        return service in self.services or ALL in self.services
+
+    def entry(self) -> str:
+        """What to append to the file."""
+        names = ", ".join(f'"{service}"' for service in self.services)
+        return f'[[key]]\nname = "{self.name}"\nid = "{self.id}"\ndigest = "{self.digest}"\nservices = [{names}]\n'
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    key: tuple[Key, ...] = ()
+
+
+def create(name: str, services: tuple[str, ...]) -> tuple[str, Key]:
+    """A new key, which is nowhere but here, and its entry."""
+    public = secrets.token_hex(4)
+    secret = f"plane_{public}_{secrets.token_urlsafe(32)}"
+    return secret, Key(name, public, _digest(secret), services)
+
+
+def _digest(secret: str) -> str:
+    return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+class Keyring:
+    """The keys of a file.
+
+    Raises:
+        SettingsError: the file can't be read or is wrong.
+    """
+
+    def __init__(self, file: Path) -> None:
+        where = Location(str(file))
+        hint = "each key is a table [[key]] with name, id, digest and services, as `plane serve key` prints it"
+        try:
+            found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File)
+        except OSError as error:
+            raise SettingsError(f"the file of API keys can't be read: {error.strerror}", where=where) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            raise SettingsError("the file of API keys is not valid TOML", where=where, hint=hint) from None
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"the file of API keys is wrong: {error}", where=where, hint=hint) from None
+        self._keys = {key.id: key for key in found.key}
+        if len(self._keys) < len(found.key):
+            raise SettingsError("the file of API keys has an id twice", where=where, hint="make a new key")
+
+    def find(self, authorization: bytes) -> Key | None:
+        """The entry of the key in a header `Authorization: Bearer <key>`, or of the scheme `Tecton-key`."""
+        scheme, _, secret = authorization.decode("latin-1").partition(" ")
+        found = _KEY.fullmatch(secret.strip())
+        if found is None or scheme.lower() not in _SCHEMES or (key := self._keys.get(found[1])) is None:
+            return None
+        return key if hmac.compare_digest(key.digest, _digest(found[0])) else None

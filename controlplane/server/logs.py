@@ -1,0 +1,47 @@
+"""Logs as a JSON object a line, for machines that collect them. They hold names, counts and times, and no values."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+LOGGER = logging.getLogger("controlplane.server")
+CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "controlplane.server.logs.JsonFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "loggers": {
+        "controlplane.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}
+"""For `logging.config.dictConfig`."""
+
+
+def say(event: str, level: int = logging.INFO, **facts: object) -> None:
+    """One line: what happened, and facts beside it."""
+    LOGGER.log(level, event, extra={"facts": facts})
+
+
+class JsonFormatter(logging.Formatter):
+    """One record as a line of JSON; of an exception its type and places, since its text may hold values."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "process": record.process,
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = record.exc_info[0].__name__
+            frames = traceback.extract_tb(record.exc_info[2])
+            line["places"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        return msgspec.json.encode(line, enc_hook=str).decode()

@@ -1,0 +1,42 @@
+"""What a request is refused for: a status, a code for programs, and words that repeat nothing of what was sent."""
+
+from __future__ import annotations
+
+from controlplane.errors import PlaneError
+
+CODES = {
+    400: "invalid_request",
+    401: "no_valid_key",
+    403: "service_not_allowed",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    422: "calculation_failed",
+    503: "store_unavailable",
+    504: "budget_exceeded",
+}
+"""Every status of an error, and its code."""
+
+
+class Refused(PlaneError):
+    """A request that is not answered.
+
+    Args:
+        status: of HTTP.
+        message: what is wrong, without a value of the request.
+        field: the place in the body that it is about.
+        hint: what whoever asks can do about it.
+        headers: of the response.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        field: str = "",
+        hint: str = "",
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status, self.field, self.headers = status, field, headers

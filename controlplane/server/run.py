@@ -1,0 +1,89 @@
+"""Runs the application on uvicorn: one process, or several over one port."""
+
+from __future__ import annotations
+
+import logging.config
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from functools import partial
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from controlplane.errors import PlaneError
+from controlplane.server.app import Options, create
+from controlplane.server.logs import CONFIG, say
+from controlplane.server.services import Services
+
+_WORKERS = "PROMETHEUS_MULTIPROC_DIR"
+_GRACE = 10  # seconds for requests that are under way when the server stops
+_HUNG = 60  # seconds without a sign of life after which a worker is replaced; starting takes some on a busy machine
+_BACKLOG = 2048
+_KEEP_ALIVE = 75  # seconds; longer than what stands in front keeps its own connections
+
+
+def check(options: Options) -> None:
+    """Load what will be served, and start the embedded store if the environment has one.
+
+    Raises:
+        PlaneError: nothing is deployed, or it can't be served.
+    """
+    logging.config.dictConfig(CONFIG)
+    services = Services(options.directory, options.environment, options.refresh_seconds)
+    try:
+        services.load()
+    finally:
+        services.shut()
+
+
+def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Callable[[str], None]) -> None:
+    """Serve until a signal comes; requests that are under way are then answered.
+
+    Args:
+        options: of the application.
+        host: the address to listen on.
+        port: 0 for a free one.
+        workers: processes.
+        on_ready: told the URL when the port is open.
+
+    Raises:
+        PlaneError: the port can't be opened.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        text = f"can't listen on {host} port {port}: {error}"
+        raise PlaneError(text, hint="choose another --host or --port") from None
+    # The supervisor ends as asked; then the signals that it kept are raised again, and mean nothing more.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    config = uvicorn.Config(
+        partial(create, options),
+        factory=True,
+        workers=workers,
+        interface="asgi3",
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=CONFIG,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        timeout_worker_healthcheck=_HUNG,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    with listening, tempfile.TemporaryDirectory(prefix="plane-serve-") as counts:
+        on_ready(f"http://{shown}:{listening.getsockname()[1]}")
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listening])
+        else:
+            os.environ[_WORKERS] = counts
+            Multiprocess(config, sockets=[listening]).run()
+    say("stopped")

@@ -1,0 +1,127 @@
+"""What the server serves: the feature services of the newest deployment, looked at again every few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from controlplane.errors import PlaneError
+from controlplane.ports import AsyncOnlineStore
+from controlplane.registry.manifest import ServiceSpec
+from controlplane.sdk import ControlPlane
+from controlplane.server.inputs import Inputs
+from controlplane.server.logs import say
+from controlplane.serving import ServiceReader
+
+
+class Served:
+    """One feature service, ready to be asked for."""
+
+    def __init__(self, spec: ServiceSpec, reader: ServiceReader) -> None:
+        self.name, self.description, self.reader = spec.name, spec.description, reader
+        self.types = reader.types
+        self.inputs = Inputs(reader)
+
+    def serve(self, fields: Mapping[bytes, bytes]) -> None:
+        """Read the versions that the store's hash names from now on."""
+        before = self.reader.versions
+        self.reader.serve(fields)
+        if (after := self.reader.versions) != before:
+            self.inputs = Inputs(self.reader)
+            changed = {view: version for view, version in after.items() if before[view] != version}
+            say("versions_served", service=self.name, versions=changed)
+
+
+class Services:
+    """All feature services of an environment that can be read online, and the store that they are read from.
+
+    Args:
+        directory: the project's folder.
+        environment: its name.
+        refresh_seconds: how long it may take to see a deployment, or another version that is served.
+    """
+
+    def __init__(self, directory: Path, environment: str | None, refresh_seconds: float) -> None:
+        self._plane = ControlPlane(directory, environment)
+        self._refresh_seconds = refresh_seconds
+        self.served: dict[str, Served] = {}
+        self.deployment = 0
+        self.current = False
+        self._next: dict[str, Served] = {}
+        self._loaded = 0
+        self.project = self._plane.project.environment.project
+        self._store: AsyncOnlineStore | None = None
+
+    @property
+    def store(self) -> AsyncOnlineStore:
+        """The online store, for the running event loop."""
+        if self._store is None:
+            self._store = self._plane.project.async_store()
+        return self._store
+
+    def load(self) -> dict[str, Served] | None:
+        """What the newest deployment serves; None if that is known already.
+
+        Raises:
+            PlaneError: nothing is deployed, or what is deployed can't be read.
+        """
+        deployment, manifest = self._plane.deployed()
+        if deployment.id == self._loaded:
+            return None
+        found: dict[str, Served] = {}
+        offline: dict[str, str] = {}
+        for spec in manifest.services:
+            try:
+                layout = self._plane.layout(spec.name)
+            except PlaneError as error:
+                offline[spec.name] = error.message
+                continue
+            calculator = self._plane.project.calculator(layout)
+            found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
+        self._loaded = deployment.id
+        say("services_loaded", deployment=deployment.id, services=sorted(found), not_online=offline)
+        return found
+
+    async def refresh(self) -> None:
+        """See what is deployed and which versions are served.
+
+        A service is read only when it is known which versions are served: a new one may not be complete.
+
+        Raises:
+            PlaneError: the record of deployments or the store can't be read now.
+        """
+        loaded = await asyncio.to_thread(self.load)
+        if loaded is not None:
+            self._next = loaded
+        if self._next:
+            fields = await self.store.get_fields(next(iter(self._next.values())).reader.serving)
+            for one in self._next.values():
+                one.serve(fields)
+        self.served, self.deployment, self.current = self._next, self._loaded, True
+
+    async def watch(self) -> None:
+        """Refresh for ever; what fails is logged once, and tried again."""
+        failing = False
+        while True:
+            try:
+                await self.refresh()
+                if failing:
+                    say("refresh_recovered")
+                failing = False
+            except PlaneError as error:
+                if not failing:
+                    say("refresh_failed", logging.WARNING, error=error.message)
+                failing = True
+            await asyncio.sleep(self._refresh_seconds)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._store is not None:
+            await self._store.close()
+        self.shut()
+
+    def shut(self) -> None:
+        """The same where no event loop read from the store."""
+        self._plane.close()
