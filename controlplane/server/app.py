@@ -218,8 +218,9 @@ class App:
         try:
             if scope["method"] not in {"GET", "HEAD"}:
                 known = path in {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/v1/services"}
-                status = 405 if known else 404
-                raise Refused(status, "there is nothing here" if status == 404 else "this is asked for by GET")
+                if known:
+                    raise Refused(405, "this is asked for by GET", headers=((b"allow", b"GET, HEAD"),))
+                raise Refused(404, "there is nothing here", hint="see /docs")
             if path == "/health/live":
                 body = b'{"status":"live"}'
             elif path == "/health/ready":
