@@ -86,7 +86,7 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
         assert server.ask("GET", "/health/ready").status == 200
         metrics = server.ask("GET", "/metrics").body.decode()
         assert 'plane_requests_total{api="plane",code="503",service="shop"}' in metrics
-        assert 'plane_values_total{service="shop",status="present"}' in metrics
+        assert 'plane_rows_total{service="shop",status="present"}' in metrics
         assert [event["event"] for event in server.events].count("store_recovered") == 1
         valkey.stop(folder)
         late = serve(shop)  # started without its store
