@@ -14,6 +14,7 @@ import typer
 import controlplane
 from controlplane.cli import (
     airflow,
+    bench,
     dataset,
     deploy,
     doctor,
@@ -43,6 +44,7 @@ for module in (init, plan, deploy, run, status, get, verify, doctor, stop):
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(airflow.app, name="airflow")
 app.add_typer(serve.app, name="serve")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

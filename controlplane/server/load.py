@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from time import perf_counter
@@ -38,6 +39,20 @@ class Measured(NamedTuple):
     def percentile(self, share: float) -> float:
         """The milliseconds that this share of the answers took at most."""
         return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+
+    def histogram(self) -> dict[float, int]:
+        """How many answers took at most so many milliseconds, and more than the limit before."""
+        limits = [base * 10**power for power in range(-2, 4) for base in (1, 2, 5)]
+        shown = [limit for limit in limits if limit >= self.milliseconds[0]]
+        found: dict[float, int] = {}
+        start = 0
+        for limit in shown:
+            end = bisect_right(self.milliseconds, limit)
+            found[round(limit, 2)] = end - start
+            start = end
+            if end == len(self.milliseconds):
+                break
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, for programs."""

@@ -75,6 +75,7 @@ def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Cal
         lifespan="on",
         log_config=CONFIG,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
