@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
+from connectors.python_functions import RAISED, create_function
 from controlplane.errors import PermanentError
 
 _SETTINGS = (
@@ -21,11 +23,12 @@ _SETTINGS = (
 )
 
 
-def prepare(*, query: str) -> DuckDBCalculator:
+def prepare(*, query: str, functions: Sequence[str] = ()) -> DuckDBCalculator:
     """Get a query ready to be run.
 
     Args:
         query: one SELECT whose parameters `$1`, `$2`, ... are lists.
+        functions: the statements that make the functions which it calls.
 
     Raises:
         PermanentError: DuckDB does not understand it.
@@ -34,6 +37,8 @@ def prepare(*, query: str) -> DuckDBCalculator:
     try:
         for statement in _SETTINGS:
             connection.execute(statement)
+        for function in functions:
+            create_function(connection, function)
         return DuckDBCalculator(connection, query)
     except duckdb.Error as error:
         connection.close()
@@ -47,6 +52,7 @@ class DuckDBCalculator:
         self._connection = connection
         self._query = query
         self._own = threading.local()
+        weakref.finalize(self, connection.close)  # DuckDB complains of functions that outlive it
         connection.execute(f"PREPARE checked AS {query}")
 
     def compute(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
@@ -80,4 +86,5 @@ def _zoned(value: Any) -> Any:  # noqa: ANN401
 
 def _translated(error: duckdb.Error) -> PermanentError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return PermanentError(f"a calculation failed: {lines[0] if lines else type(error).__name__}")
+    text = (lines[0] if lines else type(error).__name__).removeprefix("Invalid Input Error: ").removeprefix(RAISED)
+    return PermanentError(f"a calculation failed: {text}")

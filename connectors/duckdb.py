@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from connectors.python_functions import RAISED, create_function
 from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.ports import Estimate, Statement
 
@@ -162,6 +163,8 @@ class DuckDBWarehouse:
 
     def _run(self, statement: Statement) -> int:
         with _translating(statement.name):
+            if create_function(self._connection, statement.sql):
+                return -1
             rows = self._connection.execute(statement.sql).fetchall()
         return rows[0][0] if len(rows) == 1 and rows[0] and isinstance(rows[0][0], int) else -1
 
@@ -238,6 +241,7 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
     """A driver's error as one of ours; `doing` says what failed."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     text = re.sub(r"^[A-Z]\w*( \w+){0,2} Error: ", "", lines[0] if lines else type(error).__name__)
+    text = text.removeprefix(RAISED)
     extra = [line for line in lines[1:] if line.startswith(("Candidate", "Did you mean", "LINE"))]
     message = f"{doing}: {text}" if doing else text
     hint = "; ".join(extra)

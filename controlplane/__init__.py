@@ -15,12 +15,14 @@ from controlplane.definitions import (
     Calendar,
     Entity,
     FeatureService,
+    RealtimeFeature,
     RequestSource,
     Selection,
     Series,
     batch_feature_view,
     calculation,
     expect,
+    realtime_feature,
 )
 
 if TYPE_CHECKING:
@@ -39,12 +41,14 @@ __all__ = [
     "Entity",
     "FeatureClient",
     "FeatureService",
+    "RealtimeFeature",
     "RequestSource",
     "Selection",
     "Series",
     "batch_feature_view",
     "calculation",
     "expect",
+    "realtime_feature",
 ]
 __version__ = "0.1.0"
 _LATER = {

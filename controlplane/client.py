@@ -90,15 +90,10 @@ class AsyncFeatureClient:
         reader = self._readers.get(service)
         if reader is None:
             project, layout = self._plane.project, self._plane.layout(service)
-            calculated = layout.calculations
             if self._store is None:
                 self._store = project.async_store()
-            reader = self._readers[service] = AsyncOnlineReader(
-                self._store,
-                layout,
-                project.now,
-                calculator=None if calculated is None else project.calculator(calculated.query),
-            )
+            calculator = project.calculator(layout)
+            reader = self._readers[service] = AsyncOnlineReader(self._store, layout, project.now, calculator=calculator)
         if isinstance(keys, Mapping):
             return await reader.get(keys, request)
         return await reader.get(keys, request)

@@ -79,6 +79,11 @@ def dataset(name: str, version: int) -> str:
     return f"{name}__v{version}"
 
 
+def function(feature: str, fingerprint: str) -> str:
+    """Function of the warehouse that computes a realtime feature."""
+    return f"{feature}__{fingerprint}"
+
+
 def dag_id(project: str, environment: str, view: str) -> str:
     """The DAG that materializes a view."""
     return f"{project}.{environment}.{view}"

@@ -29,10 +29,12 @@ from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore, Wareho
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
-from controlplane.render.calculations import in_memory
+from controlplane.render.calculations import functions, in_memory
+from controlplane.render.dialects import DUCKDB
 from controlplane.state import Deployment, absent, glance
 
 if TYPE_CHECKING:
+    from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
 Embedded = Callable[[Path], str]
@@ -110,13 +112,13 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
     return connect(**options)
 
 
-def open_calculator(query: str) -> Calculator:
-    """Get a query ready that computes over rows in memory.
+def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:
+    """Get a query ready that computes over rows in memory, and the functions that it calls.
 
     Raises:
         PlaneError: it can't be computed in this process.
     """
-    calculator: Calculator = connector("calculator")(query=query)
+    calculator: Calculator = connector("calculator")(query=query, functions=functions)
     return calculator
 
 
@@ -130,7 +132,8 @@ def check_calculations(manifest: Manifest) -> None:
     for service in manifest.services:
         if service.calculations:
             try:
-                open_calculator(in_memory(manifest, service)[1]).close()
+                made = [statement.sql for statement in functions(DUCKDB, manifest, service)]
+                open_calculator(in_memory(manifest, service)[1], made).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
                 hint = "use functions of the warehouse itself; those that users defined in it are not there"
@@ -234,9 +237,11 @@ class Project:
         with self._blaming_settings():
             return open_async_store(config)
 
-    def calculator(self, query: str) -> Calculator:
-        """Get a query ready that computes over rows in memory; it is closed with the project."""
-        calculator = open_calculator(query)
+    def calculator(self, layout: ServiceLayout) -> Calculator | None:
+        """What computes a service's calculations over rows in memory, if it has some; it is closed with the project."""
+        if layout.calculations is None:
+            return None
+        calculator = open_calculator(layout.calculations.query, layout.calculations.functions)
         self._opened.callback(calculator.close)
         return calculator
 

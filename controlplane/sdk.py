@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controlplane import checkup, ledger, naming, verification
+from controlplane import checkup, ledger, naming, schemas, verification
 from controlplane import deploy as deploying
 from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
@@ -20,10 +20,10 @@ from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.partitions import partition_keys, run_partitions
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
+from controlplane.online import Online
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
-from controlplane.ports import OnlineStore
-from controlplane.project import Project
+from controlplane.project import Project, open_calculator
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
@@ -54,6 +54,7 @@ class ControlPlane:
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
         self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).url)
+        self.online = Online(self.project)
         self._beside: ControlPlane | None = None
 
     def __enter__(self) -> ControlPlane:
@@ -233,6 +234,7 @@ class ControlPlane:
             self.deployed()[1],
             self.project.warehouse,
             lambda: self.project.store,
+            open_calculator,
             now=self.project.now,
             views=views,
             cases=cases,
@@ -273,16 +275,9 @@ class ControlPlane:
         Raises:
             PlaneError: there is no such service, or the environment has no online store.
         """
-        layout, calculator = self.layout(service), None
-        if layout.calculations is not None:
-            calculator = self.project.calculator(layout.calculations.query)
-        return OnlineReader(self._store(), layout, clock=self.project.now, calculator=calculator)
-
-    def _store(self) -> OnlineStore:
-        store = self.project.store
-        if store is None:
-            raise PlaneError(f"environment {self.name!r} has no online store", hint="give it `online` in plane.toml")
-        return store
+        layout = self.layout(service)
+        calculator = self.project.calculator(layout)
+        return OnlineReader(self.online.store(), layout, clock=self.project.now, calculator=calculator)
 
     def layout(self, service: str) -> ServiceLayout:
         """How a deployed feature service lies in the online store."""
@@ -301,6 +296,10 @@ class ControlPlane:
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))
+
+    def schema(self, service: str) -> schemas.Contract:
+        """What a deployed service takes and gives; `schemas.text` tells it in other languages."""
+        return schemas.contract(self.deployed()[1], service)
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from tests.registry.golden import FOLDER, texts
 from tests.registry.projects import BROKEN, broken_names, complaint
+from tests.schemas.contracts import GENERATED
+from tests.schemas.contracts import texts as schema_texts
 
 
 def main() -> None:
-    """Write every golden text of the registry and of the renderer."""
+    """Write every golden text of the registry, of the renderer and of schemas."""
     for name, text in texts().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    for name, text in schema_texts().items():
+        (GENERATED / name).write_text(text, encoding="utf-8")
     for name in broken_names():
         (BROKEN / f"{name}.txt").write_text(f"{complaint(name)}\n", encoding="utf-8")
 

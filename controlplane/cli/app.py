@@ -20,9 +20,11 @@ from controlplane.cli import (
     doctor,
     get,
     init,
+    online,
     plan,
     present,
     run,
+    schema,
     serve,
     status,
     stop,
@@ -38,10 +40,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-for module in (init, plan, deploy, run, status, get, verify, doctor, stop):
+for module in (init, plan, deploy, run, status, get, schema, verify, doctor, stop):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(online.app, name="online")
 app.add_typer(airflow.app, name="airflow")
 app.add_typer(serve.app, name="serve")
 app.add_typer(bench.app, name="bench")

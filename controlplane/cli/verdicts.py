@@ -1,4 +1,4 @@
-"""Prints what verifications found: against the raw rows, and against another environment."""
+"""Prints what verifications found: against the raw rows, another environment, and in the online store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from controlplane.cli.present import line, out, table, written
 from controlplane.types import format_instant
 
 if TYPE_CHECKING:
-    from controlplane.verification import Comparison, Mismatch, Report, RowDifference, TableComparison
+    from controlplane.online import Verified
+    from controlplane.verification import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
 _SHOWN = 5
 
@@ -20,8 +21,7 @@ def verified(found: Report) -> None:
     rows = []
     for view in found.views:
         places = ", ".join(f"{place} {count:,}" for place, count in view.compared.items())
-        wrong = Text(f"{view.mismatch_count:,}", "red" if view.mismatch_count else "green")
-        rows.append((view.view, f"{view.cases:,}", places or "nothing", wrong))
+        rows.append((view.view, f"{view.cases:,}", places or "nothing", _counted(view.mismatch_count)))
     table(("feature view", "cases", "compared values", "mismatches"), rows)
     for view in found.views:
         for note in view.notes:
@@ -30,11 +30,32 @@ def verified(found: Report) -> None:
             _mismatch(mismatch)
         if (more := view.mismatch_count - _SHOWN) > 0:
             line(f"{view.view}: {more:,} more mismatches; --json lists the first {len(view.mismatches)}")
+    if found.services:
+        shown = [
+            (s.service, f"{s.cases:,}", f"{s.compared:,}", f"{s.refused:,}", _counted(s.mismatch_count))
+            for s in found.services
+        ]
+        table(("feature service", "cases", "calculated values", "refused", "mismatches"), shown)
+    for service in found.services:
+        for one in service.mismatches[:_SHOWN]:
+            _differs(one)
+        if (more := service.mismatch_count - _SHOWN) > 0:
+            line(f"{service.service}: {more:,} more mismatches; --json lists the first {len(service.mismatches)}")
     share = 100 * (1 - found.nulls / max(found.comparisons, 1))
     line(
         f"{found.cases:,} cases, {found.comparisons:,} comparisons ({share:.0f}% non-null), "
         f"{found.mismatches:,} mismatches, seed {found.seed}"
     )
+
+
+def _counted(mismatches: int) -> Text:
+    return Text(f"{mismatches:,}", "red" if mismatches else "green")
+
+
+def _differs(found: ServiceMismatch) -> None:
+    told = f": {written(found.online)} at a read, {written(found.training)} in training sets"
+    out.print(Text.assemble(("mismatch: ", "bold red"), f"{found.feature} of {found.service}", told))
+    line(f"  from {', '.join(f'{name}={written(value)}' for name, value in found.given.items())}")
 
 
 def _mismatch(found: Mismatch) -> None:
@@ -91,3 +112,18 @@ def _difference(found: Comparison, one: RowDifference) -> str:
         for name, (here, there) in one.values.items()
     )
     return f"{keys} from {format_instant(one.valid_from)}: {told}"
+
+
+def reconciled(found: Verified) -> None:
+    """What a comparison of the online store found of each version."""
+    if not found.versions:
+        line("No version is served or was synced: nothing to compare.")
+        return
+    rows: list[tuple[str | Text, ...]] = []
+    for one in found.versions:
+        bad = [Text(f"{n:,}", "red" if n else "green") for n in (one.missing, one.wrong, one.expiry, one.extra)]
+        counts = [f"{n:,}" for n in (one.rows, one.right, one.newer, one.pending)]
+        rows.append((one.view, one.fingerprint, "served" if one.served else "", *counts, *bad, f"{one.healed:,}"))
+    kinds = ("rows", "right", "newer", "not synced", "missing", "wrong", "wrong expiry", "extra", "healed")
+    table(("feature view", "version", "", *kinds), rows)
+    line(f"Keys that are not as the warehouse says: {found.unhealed:,}" if found.unhealed else "Redis is in step.")

@@ -8,6 +8,7 @@ from controlplane.definitions import expect
 from controlplane.definitions.calculations import Calculation, calculation
 from controlplane.definitions.entities import Entity
 from controlplane.definitions.features import Aggregate, Attribute
+from controlplane.definitions.realtime import RealtimeFeature, realtime_feature
 from controlplane.definitions.services import FeatureService
 from controlplane.definitions.sources import BatchSource, RequestSource
 from controlplane.definitions.views import BatchFeatureView, Selection, batch_feature_view
@@ -22,10 +23,12 @@ __all__ = [
     "Calendar",
     "Entity",
     "FeatureService",
+    "RealtimeFeature",
     "RequestSource",
     "Selection",
     "Series",
     "batch_feature_view",
     "calculation",
     "expect",
+    "realtime_feature",
 ]

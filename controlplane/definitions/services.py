@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controlplane.definitions.calculations import Calculation
 from controlplane.definitions.location import caller
+from controlplane.definitions.realtime import RealtimeFeature
 from controlplane.definitions.sources import RequestSource
 from controlplane.definitions.views import BatchFeatureView, Selection
 from controlplane.errors import Location
@@ -18,15 +19,15 @@ class FeatureService:
 
     Args:
         name: letters, digits and single underscores.
-        features: feature views, or some features of one by `view.only("count_1h")`; and calculations over them, which
-            stand behind the features of views.
-        request: what callers give with each read, for calculations.
+        features: feature views, or some features of one by `view.only("count_1h")`; and calculations and
+            realtime features over them, which stand behind the features of views.
+        request: what callers give with each read, for calculations and realtime features.
         owner: who answers for the model's inputs.
         description: one sentence for those who did not write it.
     """
 
     name: str
-    features: Sequence[BatchFeatureView | Selection | Calculation] = field(kw_only=True)
+    features: Sequence[BatchFeatureView | Selection | Calculation | RealtimeFeature] = field(kw_only=True)
     owner: str = field(kw_only=True)
     request: RequestSource | None = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)

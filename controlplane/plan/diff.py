@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
@@ -105,8 +106,13 @@ def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]
 
 
 def _calculated(calculation: CalculationSpec) -> str:
-    words = f"{calculation.expression}: {calculation.type}"
+    what = f"Python {_digest(calculation.python)}" if calculation.python else calculation.expression
+    words = f"{what}: {calculation.type}"
     return words + (f" ({calculation.description})" if calculation.description else "")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _names(service: ServiceSpec) -> tuple[str, ...]:

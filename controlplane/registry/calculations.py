@@ -1,7 +1,8 @@
-"""The calculations of one service: their names, their SQL, their types, checked against its features and request."""
+"""The calculations and realtime features of one service: names, SQL or Python, and types."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -9,12 +10,13 @@ import sqlglot
 from sqlglot import Token, TokenType, exp
 
 from controlplane import naming
-from controlplane.definitions.calculations import Calculation
+from controlplane.definitions import Calculation, RealtimeFeature
 from controlplane.errors import PermanentError
 from controlplane.ports import Warehouse, described
 from controlplane.registry import transformation
 from controlplane.registry.manifest import CalculationSpec
 from controlplane.registry.problems import Collector, listing
+from controlplane.registry.python import DIALECTS, source_of
 from controlplane.types import parse_type
 
 _CHANGEABLE = (
@@ -31,14 +33,14 @@ _BARE = ("current_", "localtime", "session_user")
 
 
 def compile_calculations(
-    wanted: Sequence[Calculation],
+    wanted: Sequence[Calculation | RealtimeFeature],
     what: str,
     features: Mapping[str, str],
     warehouse: Warehouse,
     dialect: str,
     collector: Collector,
 ) -> list[CalculationSpec]:
-    """The calculations that are right; what is wrong with the others is noted.
+    """The calculations and realtime features that are right; what is wrong with the others is noted.
 
     Args:
         wanted: the definitions, in order.
@@ -50,27 +52,53 @@ def compile_calculations(
     """
     known, found = dict(features), list[CalculationSpec]()
     taken = {name.lower() for name in features}
-    for calculation in wanted:
-        one = f"{what}, calculation {calculation.name!r}"
+    for one in wanted:
+        called = f"{what}, {'calculation' if isinstance(one, Calculation) else 'realtime feature'} {one.name!r}"
         before = len(collector.found)
-        if not isinstance(calculation.name, str) or not naming.is_name(calculation.name):
+        if not isinstance(one.name, str) or not naming.is_name(one.name):
             hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
-            collector.add(f"{one}: that is not a name", calculation.location, hint)
-        elif calculation.name.lower() in taken:
-            collector.add(f"{one} is named twice", calculation.location, "name it once")
-        kind = collector.parsed(f"{one}, type", parse_type, calculation.type, calculation.location)
-        taken.add(str(calculation.name).lower())
-        inputs = _inputs(calculation, one, known, dialect, collector)
-        if kind is not None and len(collector.found) == before:
-            _check_type(calculation, one, kind, inputs, known, warehouse, dialect, collector)
+            collector.add(f"{called}: that is not a name", one.location, hint)
+        elif one.name.lower() in taken:
+            collector.add(f"{called} is named twice", one.location, "name it once")
+        kind = collector.parsed(f"{called}, type", parse_type, one.type, one.location)
+        taken.add(str(one.name).lower())
+        if isinstance(one, RealtimeFeature):
+            python = _python(one, called, known, dialect, collector)
+            expression = ""
+            inputs = tuple(inspect.signature(one.function).parameters) if python else ()
+        else:
+            python, inputs = "", _inputs(one, called, known, dialect, collector)
+            if kind is not None and len(collector.found) == before:
+                _check_type(one, called, kind, inputs, known, warehouse, dialect, collector)
+            expression = str(one.expression).strip()
         if kind is None:
             continue
         if len(collector.found) == before:
-            place = collector.place(calculation.location)
-            text = calculation.expression.strip()
-            found.append(CalculationSpec(calculation.name, kind, text, inputs, calculation.description, place))
-        known[str(calculation.name)] = kind  # later ones may name it, whatever else is wrong with it
+            place = collector.place(one.location)
+            found.append(CalculationSpec(one.name, kind, expression, inputs, one.description, place, python))
+        known[str(one.name)] = kind  # later ones may name it, whatever else is wrong with it
     return found
+
+
+def _python(feature: RealtimeFeature, what: str, known: Mapping[str, str], dialect: str, collector: Collector) -> str:
+    """The text of its function; empty where that is wrong."""
+    if dialect not in DIALECTS:
+        hint = "write it as a calculation"
+        text = f"{what}: Python functions can run beside the rows of {listing(DIALECTS)}, not of {dialect}"
+        collector.add(text, feature.location, hint)
+        return ""
+    source = source_of(feature, what, collector)
+    if source is None:
+        return ""
+    names = inspect.signature(feature.function).parameters
+    if unknown := [name for name in names if name not in known]:
+        text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
+        collector.add(text, feature.location, f"it has: {listing(known)}")
+        return ""
+    if not names:
+        collector.add(f"{what}: its function takes nothing", feature.location, f"name inputs: {listing(known)}")
+        return ""
+    return source
 
 
 def _inputs(

@@ -179,7 +179,7 @@ class RequestField(msgspec.Struct, frozen=True):
 
 class CalculationSpec(msgspec.Struct, frozen=True):
     """A feature from other features of its service: `inputs` are their full names, or names of request fields and of
-    earlier calculations."""
+    earlier calculations. It is an expression, or a function whose Python takes the inputs in order."""
 
     name: str
     type: str
@@ -187,6 +187,7 @@ class CalculationSpec(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...]
     description: str
     place: Place
+    python: str = ""
 
 
 class ServiceSpec(msgspec.Struct, frozen=True):

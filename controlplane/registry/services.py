@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controlplane import naming
-from controlplane.definitions import BatchFeatureView, Calculation, FeatureService, RequestSource, Selection
+from controlplane.definitions import (
+    BatchFeatureView,
+    Calculation,
+    FeatureService,
+    RealtimeFeature,
+    RequestSource,
+    Selection,
+)
 from controlplane.errors import Location
 from controlplane.ports import Warehouse
 from controlplane.registry.calculations import compile_calculations
@@ -35,13 +42,13 @@ def compile_service(
     """
     known_views = {id(view) for view in defined}
     features: dict[tuple[str, str], Feature] = {}
-    calculations: list[Calculation] = []
+    calculations: list[Calculation | RealtimeFeature] = []
     broken = False
-    if not any(not isinstance(entry, Calculation) for entry in service.features):
+    if not any(not isinstance(entry, Calculation | RealtimeFeature) for entry in service.features):
         collector.add(f"feature service {service.name!r} has no features", service.location, "give features=[view]")
     entries: Sequence[object] = service.features  # a file may hold anything
     for entry in entries:
-        if isinstance(entry, Calculation):
+        if isinstance(entry, Calculation | RealtimeFeature):
             calculations.append(entry)
             continue
         view, wanted, where = _entry(entry, service.location)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controlplane import naming
+from controlplane.ports import Statement
 from controlplane.registry.manifest import CalculationSpec, Manifest, ServiceSpec
 from controlplane.render.dialects import DUCKDB, Dialect
+from controlplane.render.functions import called, create
 
 
 def added(d: Dialect, rows: str, calculations: Sequence[CalculationSpec]) -> str:
@@ -17,7 +19,8 @@ def added(d: Dialect, rows: str, calculations: Sequence[CalculationSpec]) -> str
     query = rows
     for number, one in enumerate(calculations):
         relation = query if number == 0 else f"({query}\n)"
-        value = d.given(f"({one.expression}\n)", one.type)  # users may end an expression with a comment
+        sql = called(d, one) if one.python else f"({one.expression}\n)"  # users may end one with a comment
+        value = d.given(sql, one.type)
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
 
@@ -31,12 +34,23 @@ def kinds(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
     return found | {c.name: c.type for c in service.calculations}
 
 
+def functions(d: Dialect, manifest: Manifest, service: ServiceSpec) -> list[Statement]:
+    """The statements that make the functions of the service's realtime features."""
+    types = given(service) | kinds(manifest, service)
+    return [create(d, one, types) for one in service.calculations if one.python]
+
+
+def given(service: ServiceSpec) -> dict[str, str]:
+    """The type of every request field of the service, by name, in order."""
+    return {one.name: one.type for one in service.request}
+
+
 def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...], str]:
     """The features and request fields that the service's calculations need, and a query of the embedded DuckDB.
 
     It takes one list for each of these, with one item for each row, and gives the calculations of each row.
     """
-    d, types = DUCKDB, {one.name: one.type for one in service.request} | kinds(manifest, service)
+    d, types = DUCKDB, given(service) | kinds(manifest, service)
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
     inputs = tuple(name for name in types if name in needed)

@@ -14,7 +14,7 @@ from controlplane.ports import Statement
 from controlplane.registry.manifest import Manifest, ServiceSpec, ViewSpec
 from controlplane.render import inline
 from controlplane.render.aggregates import default_sql
-from controlplane.render.calculations import added, kinds
+from controlplane.render.calculations import added, functions, given, kinds
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.statements import split
 from controlplane.render.tables import qualified
@@ -67,7 +67,7 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
     expected = {dataset.time: "timestamp"}
     for view in views_of(manifest, service):
         expected |= dict(view.keys)
-    expected |= {one.name: one.type for one in service.request}
+    expected |= given(service)
     for name, kind in expected.items():
         if name not in columns:
             problems.append(PlaneError(f"the spine has no column {name!r} ({kind})", hint=known))
@@ -101,6 +101,11 @@ def _spine_column(d: Dialect, name: str, request: str | None) -> str:
     return column if request is None else d.given(column, request)
 
 
+def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
+    """What must be in the warehouse before the training set is created: the functions of realtime features."""
+    return functions(dialect(manifest.dialect), manifest, manifest.service(dataset.service))
+
+
 def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
     """A query that counts the spine's nulls in each request field that may not be null; empty if there is none."""
     d = dialect(manifest.dialect)
@@ -128,7 +133,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     views = views_of(manifest, service)
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
     served = dataset.as_of == "served"
-    requested = {one.name: one.type for one in service.request}
+    requested = given(service)
     values = []
     for view_name, feature_name in service.features:
         view, alias = manifest.view(view_name), aliases[view_name]
@@ -147,7 +152,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "from_source": dataset.through is not None,
         "features": [naming.feature(view, feature) for view, feature in service.features],
         "request": requested,
-        "calculations": {c.name: c.expression for c in service.calculations},
+        "calculations": {c.name: c.expression or c.python for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in views},
     }
     keys = {view.name: tuple(name for name, _ in view.keys) for view in views}

@@ -104,6 +104,7 @@ def create(
     dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
+    warehouse.execute(training.prepare(manifest, dataset), tag=tag)
     warehouse.execute(statements, tag=tag, atomic=True)
     return next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
 

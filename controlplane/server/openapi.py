@@ -7,23 +7,13 @@ from html import escape
 from typing import Any
 
 import controlplane
+from controlplane.schemas.json_schema import Json, nullable, record, scalar_or_list
 from controlplane.server.inputs import form
 from controlplane.server.refused import CODES
 from controlplane.server.services import Served
 from controlplane.serving import Status
 
-Json = dict[str, Any]
 _ERROR = {"$ref": "#/components/schemas/Error"}
-_INT64 = {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}
-_SCALARS: dict[str, Json] = {
-    "bool": {"type": "boolean"},
-    "int64": _INT64,
-    "float64": {"type": "number"},
-    "string": {"type": "string"},
-    "binary": {"type": "string", "contentEncoding": "base64", "pattern": "^([A-Za-z0-9+/]{4})*$"},
-    "date": {"type": "string", "format": "date"},
-    "timestamp": {"type": "string", "format": "date-time"},
-}
 _PROBLEMS = {
     400: "The request is wrong; the answer names the field.",
     401: "There is no valid API key.",
@@ -66,16 +56,16 @@ def document(project: str, services: Iterable[Served], *, keys: bool) -> Json:
 
 def _ours(served: Served) -> Json:
     inputs = {**served.inputs.fields, **served.inputs.keys}
-    entity = _object({name: _nullable(_given(kind)) for name, kind in inputs.items()}, closed=False)
-    vector = _object(
+    entity = record({name: nullable(_given(kind)) for name, kind in inputs.items()}, closed=False)
+    vector = record(
         {
-            "features": _object({name: _nullable(_type(kind)) for name, kind in served.types.items()}),
-            "statuses": _object({name: {"enum": [str(one) for one in Status]} for name in served.types}),
-            "effective_times": _object({name: _nullable(_type("timestamp")) for name in served.types}),
+            "features": record({name: nullable(scalar_or_list(kind)) for name, kind in served.types.items()}),
+            "statuses": record({name: {"enum": [str(one) for one in Status]} for name in served.types}),
+            "effective_times": record({name: nullable(scalar_or_list("timestamp")) for name in served.types}),
         }
     )
-    answer = _object({"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}})
-    body = _object({"entities": {"type": "array", "maxItems": 1000, "items": entity}}, closed=False)
+    answer = record({"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}})
+    body = record({"entities": {"type": "array", "maxItems": 1000, "items": entity}}, closed=False)
     summary = served.description.strip().partition("\n")[0] or f"The features of {served.name}"
     return {
         "post": _operation(summary, body, answer, _ERROR),
@@ -85,7 +75,7 @@ def _ours(served: Served) -> Json:
 
 def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, Json, Json]]:
     kinds = {name: kind for one in served for name, kind in {**one.inputs.fields, **one.inputs.keys}.items()}
-    values = {"type": "object", "properties": {name: _nullable(_given(kind)) for name, kind in kinds.items()}}
+    values = {"type": "object", "properties": {name: nullable(_given(kind)) for name, kind in kinds.items()}}
     flags = ("includeNames", "includeEffectiveTimes", "includeDataTypes", "includeServingStatus", "includeSloInfo")
     options = {"type": "object", "properties": {flag: {"type": "boolean"} for flag in flags}}
     service = {"enum": names}
@@ -98,13 +88,13 @@ def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, 
         "required": ["featureServiceName", "requestData"],
         "properties": {**common, "requestData": rows},
     }
-    vector = _object({"features": {"type": "array"}})
+    vector = record({"features": {"type": "array"}})
     path = "/api/v1/feature-service/get-features"
     single = {"type": "object", "required": ["result"], "properties": {"result": vector}}
     several = {"type": "object", "required": ["result"], "properties": {"result": {"type": "array", "items": vector}}}
-    yield path, "As Tecton's get-features", _object({"params": one}, closed=False), single
-    yield f"{path}-batch", "As Tecton's get-features-batch", _object({"params": many}, closed=False), several
-    columns = {name: {"type": "array", "items": _nullable(_given(kind))} for name, kind in kinds.items()}
+    yield path, "As Tecton's get-features", record({"params": one}, closed=False), single
+    yield f"{path}-batch", "As Tecton's get-features-batch", record({"params": many}, closed=False), several
+    columns = {name: {"type": "array", "items": nullable(_given(kind))} for name, kind in kinds.items()}
     feast = {
         "type": "object",
         "required": ["feature_service", "entities"],
@@ -115,7 +105,7 @@ def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, 
             "full_feature_names": {"type": "boolean"},
         },
     }
-    answer = _object({"metadata": {"type": "object"}, "results": {"type": "array", "items": {"type": "object"}}})
+    answer = record({"metadata": {"type": "object"}, "results": {"type": "array", "items": {"type": "object"}}})
     yield "/get-online-features", "As Feast's get-online-features, by feature service", feast, answer
 
 
@@ -137,32 +127,16 @@ def _content(schema: Json) -> Json:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def _object(properties: Json, *, closed: bool = True) -> Json:
-    found: Json = {"type": "object", "required": list(properties), "properties": properties}
-    return {**found, "additionalProperties": False} if closed else found
-
-
-def _nullable(schema: Json) -> Json:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def _type(kind: str) -> Json:
-    """How a value of a type is answered."""
-    if kind.startswith("array<"):
-        return {"type": "array", "items": _nullable(_type(kind[6:-1]))}
-    return _SCALARS.get(kind, {"type": "string", "description": f"the digits of a {kind}"})
-
-
 def _given(kind: str) -> Json:
     """How a value of a type is given."""
     if kind.startswith("array<"):
-        return {"type": "array", "items": _nullable(_given(kind[6:-1])), "description": form(kind)}
-    return {**_type(kind), "description": form(kind)}
+        return {"type": "array", "items": nullable(_given(kind[6:-1])), "description": form(kind)}
+    return {**scalar_or_list(kind), "description": form(kind)}
 
 
 def _error() -> Json:
     texts = {name: {"type": "string"} for name in ("message", "field", "hint")}
-    return _object({"error": _object({"code": {"enum": list(CODES.values())}, **texts})})
+    return record({"error": record({"code": {"enum": list(CODES.values())}, **texts})})
 
 
 _STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td{padding:0 1em 0 0}"

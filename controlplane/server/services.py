@@ -78,8 +78,7 @@ class Services:
             except PlaneError as error:
                 offline[spec.name] = error.message
                 continue
-            calculated = layout.calculations
-            calculator = None if calculated is None else self._plane.project.calculator(calculated.query)
+            calculator = self._plane.project.calculator(layout)
             found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
         self._loaded = deployment.id
         say("services_loaded", deployment=deployment.id, services=sorted(found), not_online=offline)

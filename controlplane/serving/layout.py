@@ -35,6 +35,7 @@ class Calculations(msgspec.Struct, frozen=True):
         types: of each, canonical.
         inputs: the features, by full name, and request fields that the query takes a list of each.
         query: gives the calculations of each row; see `ports.Calculator`.
+        functions: the statements that make the functions which the query calls.
         sources: calculation -> the features that it comes from, be it through others.
     """
 
@@ -43,6 +44,7 @@ class Calculations(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...]
     query: str
     sources: dict[str, tuple[str, ...]]
+    functions: tuple[str, ...] = ()
 
 
 class ServiceLayout(msgspec.Struct, frozen=True):

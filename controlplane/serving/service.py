@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from controlplane.errors import PlaneError
 from controlplane.registry.manifest import Manifest, ServiceSpec
-from controlplane.render.calculations import in_memory
+from controlplane.render.calculations import functions, in_memory
+from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import layout
 from controlplane.render.training import views_of
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
@@ -55,4 +56,5 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
     names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
-    return Calculations(names, types, inputs, query, sources)
+    made = tuple(statement.sql for statement in functions(DUCKDB, manifest, service))
+    return Calculations(names, types, inputs, query, sources, made)

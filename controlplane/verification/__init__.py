@@ -2,22 +2,27 @@
 
 `truth` makes the oracle's view of a definition and fetches the raw rows, `questions` chooses keys and instants, `told`
 reads what tables, training sets and the online store say, `explain` finds the rows behind a difference, `check` puts
-them together. `against` compares the tables of two environments. Nothing is written anywhere.
+them together. `realtime` compares what readers calculate with the warehouse, `against` the tables of two environments.
+Nothing is written anywhere.
 """
 
 from controlplane.verification.against import Comparison, RowDifference, Side, TableComparison, ViewComparison, compare
 from controlplane.verification.check import verify
-from controlplane.verification.report import Mismatch, Report, ViewReport
+from controlplane.verification.realtime import compare_service
+from controlplane.verification.report import Mismatch, Report, ServiceMismatch, ServiceReport, ViewReport
 
 __all__ = [
     "Comparison",
     "Mismatch",
     "Report",
     "RowDifference",
+    "ServiceMismatch",
+    "ServiceReport",
     "Side",
     "TableComparison",
     "ViewComparison",
     "ViewReport",
     "compare",
+    "compare_service",
     "verify",
 ]

@@ -21,6 +21,7 @@ from controlplane.types import from_micros, micros
 from controlplane.verification import explain, questions
 from controlplane.verification.explain import Difference
 from controlplane.verification.questions import PER_KEY
+from controlplane.verification.realtime import Open, compare_service
 from controlplane.verification.report import Mismatch, Report, ViewReport, summed
 from controlplane.verification.told import Places, Told, Values, named
 from controlplane.verification.truth import TIME, Key, Question, Truth
@@ -42,6 +43,7 @@ def verify(
     manifest: Manifest,
     warehouse: Warehouse,
     store: Callable[[], OnlineStore | None],
+    calculator: Open,
     *,
     now: Callable[[], datetime],
     views: Sequence[str] = (),
@@ -55,9 +57,10 @@ def verify(
         manifest: what is deployed.
         warehouse: its tables and sources.
         store: opens the online store, or gives None where there is none.
+        calculator: gets ready what a reader computes with.
         now: the environment's now.
-        views: names of feature views; all unless given.
-        cases: how many entities and instants to ask each view about.
+        views: names of feature views; all, and the calculations of all services, unless given.
+        cases: how many entities and instants to ask each view about, and rows each service.
         seed: which ones; any unless given.
         on_progress: told how far it is.
 
@@ -76,7 +79,9 @@ def verify(
         if problem and view.online:
             checked.report.notes.append(problem)
         found.append(checked.report)
-    return summed(seed, found)
+    calculated = [service for service in manifest.services if service.calculations and not views]
+    services = [compare_service(manifest, s, warehouse, calculator, cases=cases, seed=seed) for s in calculated]
+    return summed(seed, found, services)
 
 
 def _opened(store: Callable[[], OnlineStore | None]) -> tuple[OnlineStore | None, str]:

@@ -52,24 +52,59 @@ class ViewReport:
 
 
 @dataclass(frozen=True)
+class ServiceMismatch:
+    """A calculation or realtime feature (`*` for all of a row) that models read differently than training sets hold.
+
+    Args:
+        service: the feature service.
+        feature: its name.
+        given: the values that it was computed from.
+        online: what a reader computes.
+        training: what the warehouse computes.
+    """
+
+    service: str
+    feature: str
+    given: Mapping[str, Any]
+    online: Any
+    training: Any
+
+
+@dataclass
+class ServiceReport:
+    """One feature service: its rows, the values compared, the rows that fail as they must in both places, and what is
+    wrong: all of it is counted, the first differences are kept."""
+
+    service: str
+    cases: int = 0
+    compared: int = 0
+    refused: int = 0
+    mismatch_count: int = 0
+    mismatches: list[ServiceMismatch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Report:
     """A verification: the same seed asks the same questions while the data stays the same."""
 
     seed: int
     views: Sequence[ViewReport]
+    services: Sequence[ServiceReport]
     cases: int
     comparisons: int
     nulls: int
     mismatches: int
 
 
-def summed(seed: int, views: Sequence[ViewReport]) -> Report:
-    """The report of several views."""
+def summed(seed: int, views: Sequence[ViewReport], services: Sequence[ServiceReport]) -> Report:
+    """The report of several views and services."""
+    every: Sequence[ViewReport | ServiceReport] = [*views, *services]
     return Report(
         seed=seed,
         views=views,
-        cases=sum(view.cases for view in views),
-        comparisons=sum(sum(view.compared.values()) for view in views),
+        services=services,
+        cases=sum(one.cases for one in every),
+        comparisons=sum(sum(view.compared.values()) for view in views) + sum(one.compared for one in services),
         nulls=sum(view.nulls for view in views),
-        mismatches=sum(view.mismatch_count for view in views),
+        mismatches=sum(one.mismatch_count for one in every),
     )

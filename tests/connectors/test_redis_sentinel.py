@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,46 +13,10 @@ import redis
 
 from connectors.redis import connect
 from controlplane.errors import SettingsError
-from controlplane.local import valkey
 from tests.codec.rows import Record, as_batch, value
+from tests.connectors.processes import answers, free_port, spawn, until
 
 COUNT = 20_000
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def answers(port: int) -> redis.Redis:
-    client = redis.Redis(port=port, protocol=2)
-
-    def pings() -> bool:
-        try:
-            return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
-    until(pings)
-    return client
-
-
-def spawn(folder: Path, undo: ExitStack, port: int, *options: str) -> subprocess.Popen[bytes]:
-    home = folder / str(port)
-    home.mkdir()
-    command = [valkey.server_program(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    undo.callback(process.wait)
-    undo.callback(process.kill)
-    return process
 
 
 @pytest.fixture

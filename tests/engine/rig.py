@@ -12,7 +12,15 @@ import pyarrow as pa
 
 from connectors.duckdb import connect
 from controlplane import ledger
-from controlplane.definitions import BatchFeatureView, BatchSource, Calculation, Entity, FeatureService, RequestSource
+from controlplane.definitions import (
+    BatchFeatureView,
+    BatchSource,
+    Calculation,
+    Entity,
+    FeatureService,
+    RealtimeFeature,
+    RequestSource,
+)
 from controlplane.ports import Warehouse
 from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
@@ -52,7 +60,7 @@ def interval(start: int, end: int) -> Interval:
 def compiled(
     views: Sequence[BatchFeatureView],
     warehouse: Warehouse,
-    calculations: Sequence[Calculation] = (),
+    calculations: Sequence[Calculation | RealtimeFeature] = (),
     request: RequestSource | None = None,
 ) -> Manifest:
     """The manifest of some views, of the entities and sources that they name, and of a service `all` of them."""
@@ -81,7 +89,7 @@ class Rig:
         path: str = ":memory:",
         rows: Sequence[Mapping[str, Any]] = (),
         warehouse: Warehouse | None = None,
-        calculations: Sequence[Calculation] = (),
+        calculations: Sequence[Calculation | RealtimeFeature] = (),
         request: RequestSource | None = None,
     ) -> None:
         self.warehouse: Warehouse = warehouse or connect(path=path)

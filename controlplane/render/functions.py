@@ -1,0 +1,48 @@
+"""The users' Python functions as functions of the warehouse: one program, the same wherever it runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from controlplane import naming, template
+from controlplane.ports import Statement
+from controlplane.registry.manifest import CalculationSpec
+from controlplane.render.dialects import Dialect
+from controlplane.render.statements import split
+
+
+def body(spec: CalculationSpec) -> str:
+    """The Python of a realtime feature, whose `plane_value` takes its inputs in order."""
+    names = [f"plane_{number}" for number, _ in enumerate(spec.inputs, start=1)]
+    context = {
+        "name": spec.name,
+        "source": spec.python,
+        "what": f"realtime feature {spec.name!r}",
+        "type": spec.type,
+        "parameters": names,
+        "arguments": [f"plane_given({name})" for name in names],
+    }
+    return template.render("python/function.py.j2", {"f": context}).rstrip("\n")
+
+
+def called(d: Dialect, spec: CalculationSpec) -> str:
+    """The SQL of a realtime feature over the columns that it needs."""
+    return f"{d.quote(_name(spec))}({', '.join(map(d.quote, spec.inputs))})"
+
+
+def create(d: Dialect, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
+    """The statement that makes the function; `types` has the type of each of its inputs."""
+    context = {
+        "feature": spec.name,
+        "sql_name": d.quote(_name(spec)),
+        "sql_type": d.type(spec.type),
+        "columns": [(d.quote(name), d.type(types[name])) for name in spec.inputs],
+        "body": body(spec),
+    }
+    [statement] = split(template.render("sql/function.sql.j2", {"f": context}))
+    return statement
+
+
+def _name(spec: CalculationSpec) -> str:
+    return naming.function(spec.name, hashlib.sha256(body(spec).encode()).hexdigest()[:8])
