@@ -18,6 +18,7 @@ from redis.asyncio.sentinel import Sentinel
 
 from connectors import redis as blocking
 from controlplane.errors import PlaneError
+from controlplane.ports import AsyncOnlineStore
 
 _PAUSE = 0.1  # seconds in which a server that could not be reached is not tried again
 
@@ -28,17 +29,33 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     sentinels: Sequence[str] = (),
+    cluster: bool = False,
+    ca_certificate: str | None = None,
+    certificate: str | None = None,
+    private_key_file: str | None = None,
     timeout_seconds: float = 5.0,
-) -> AsyncRedisStore:
+) -> AsyncOnlineStore:
     """The store at `url`, for one event loop; options as of `connectors.redis.connect`.
 
     Raises:
-        SettingsError: `url` is no such URL.
+        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
     """
+    files = {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
     store = blocking.connect(
-        url=url, username=username, password=password, sentinels=sentinels, timeout_seconds=timeout_seconds
+        url=url,
+        username=username,
+        password=password,
+        sentinels=sentinels,
+        cluster=cluster,
+        timeout_seconds=timeout_seconds,
+        ca_certificate=ca_certificate,
+        certificate=certificate,
+        private_key_file=private_key_file,
     )
+    if cluster:
+        return _Threaded(store)
     options: dict[str, Any] = {
+        **blocking.tls(url, files),
         "username": username,
         "password": password,
         "protocol": 2,
@@ -59,6 +76,25 @@ def _watched(url: str, sentinels: Sequence[str], options: dict[str, Any]) -> red
     watchers = Sentinel(places, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
     client: redis.asyncio.Redis = watchers.master_for(name, ssl=secure, **given)
     return client
+
+
+class _Threaded:
+    """Implements `controlplane.ports.AsyncOnlineStore` by threads, over what finds the nodes of a cluster."""
+
+    def __init__(self, store: blocking.RedisStore) -> None:
+        self._store = store
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `AsyncOnlineStore.read`; each is asked for by itself."""
+        return await asyncio.to_thread(self._store.read, keys)
+
+    async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        """See `AsyncOnlineStore.get_fields`."""
+        return await asyncio.to_thread(self._store.get_fields, name)
+
+    async def close(self) -> None:
+        """See `AsyncOnlineStore.close`."""
+        await asyncio.to_thread(self._store.close)
 
 
 class AsyncRedisStore:
