@@ -13,8 +13,8 @@ from typing import Any
 import hiredis
 import redis.asyncio
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, parse_url
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
 from connectors import redis as blocking
 from controlplane.errors import PlaneError
@@ -64,7 +64,7 @@ def connect(
         "retry": None,  # who reads cannot wait, and asks again
     }
     client = _watched(url, sentinels, options) if sentinels else redis.asyncio.Redis.from_url(url, **options)
-    return AsyncRedisStore(client.connection_pool.make_connection, store.translated, timeout_seconds)
+    return AsyncRedisStore(client.connection_pool, store.translated, timeout_seconds)
 
 
 def _watched(url: str, sentinels: Sequence[str], options: dict[str, Any]) -> redis.asyncio.Redis:
@@ -101,18 +101,18 @@ class AsyncRedisStore:
     """Implements `controlplane.ports.AsyncOnlineStore` over one connection, which is made anew when it was lost.
 
     Args:
-        make: gives a connection of the driver's that is not open yet.
+        pool: the driver's, which makes connections.
         translated: makes an error of ours from a driver's and from what was being done.
         timeout_seconds: for each answer.
     """
 
     def __init__(
         self,
-        make: Callable[[], AbstractConnection],
+        pool: ConnectionPool,
         translated: Callable[[exceptions.RedisError, str], PlaneError],
         timeout_seconds: float,
     ) -> None:
-        self._make, self._translated, self._timeout = make, translated, timeout_seconds
+        self._pool, self._translated, self._timeout = pool, translated, timeout_seconds
         self._link: _Link | None = None
         self._opening: asyncio.Task[_Link] | None = None
         self._failed_at = -float("inf")
@@ -134,6 +134,8 @@ class AsyncRedisStore:
             self._opening.cancel()
         if self._link is not None:
             self._link.close(exceptions.ConnectionError("closed"))
+        if isinstance(self._pool, SentinelConnectionPool):
+            await self._pool.sentinel_manager.aclose()
 
     async def _ask(self, *command: str | bytes) -> Any:  # noqa: ANN401 - each command has its own answer
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its hint says one argument
@@ -167,9 +169,9 @@ class AsyncRedisStore:
             self._failed_at, self._failure = asyncio.get_running_loop().time(), error
 
     async def _open(self) -> _Link:
-        connection = self._make()
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.connect()
         except OSError as error:  # of a name that is not found, for one
             raise exceptions.ConnectionError(str(error)) from None
         self._link = _Link(connection, self._timeout)
