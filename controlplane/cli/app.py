@@ -14,6 +14,7 @@ import typer
 import controlplane
 from controlplane.cli import (
     airflow,
+    bench,
     dataset,
     deploy,
     doctor,
@@ -48,6 +49,7 @@ app.add_typer(dataset.app, name="dataset")
 app.add_typer(online.app, name="online")
 app.add_typer(airflow.app, name="airflow")
 app.add_typer(serve.app, name="serve")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:
