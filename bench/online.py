@@ -142,7 +142,7 @@ def _replayed(mode: str, path: str, url: str) -> tuple[float, float]:
         with redis.Redis.from_url(url) as client:
             client.script_load(how.script)
     chunks: list[tuple[memoryview | bytes, int]] = [
-        (how.commands(r, how.together), -(-len(r) // how.together)) for r in _records(path)
+        (how.commands(r, how.together, b""), -(-len(r) // how.together)) for r in _records(path)
     ]
     with socket.create_connection((host[0], int(host[1]))) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -6,8 +6,9 @@ Knows keys, values and their write version; a write is kept only where no newer 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import redis
 from redis import exceptions
@@ -29,6 +30,16 @@ _SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
+_TLS = {"ca_certificate": "ssl_ca_certs", "certificate": "ssl_certfile", "private_key_file": "ssl_keyfile"}
+_EXPIRIES = """
+local time, found = redis.call('TIME'), {}
+for i, key in ipairs(KEYS) do
+  local left = redis.call('PTTL', key)
+  found[i] = left < 0 and -1 or time[1] * 1000 + math.floor(time[2] / 1000) + left
+end
+return found
+"""  # servers before 7 have no PEXPIRETIME
+_Found = TypeVar("_Found")
 
 
 def connect(
@@ -37,6 +48,10 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     sentinels: Sequence[str] = (),
+    cluster: bool = False,
+    ca_certificate: str | None = None,
+    certificate: str | None = None,
+    private_key_file: str | None = None,
     timeout_seconds: float = 5.0,
     patience_seconds: float = 15.0,
     compare_and_set: bool = True,
@@ -49,6 +64,10 @@ def connect(
         username: if the URL has none.
         password: if the URL has none.
         sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
+        cluster: the URL is that of a node of a Redis Cluster, which tells of the others.
+        ca_certificate: a PEM file of those who sign the server's certificate, beside those that the machine trusts.
+        certificate: a PEM file, if the server asks its clients for one.
+        private_key_file: of `certificate`, unless it is in the same file.
         timeout_seconds: for connecting and for each answer.
         patience_seconds: for how long a write waits for a server that restarts, fails over or is busy.
         compare_and_set: keep an older value from replacing a newer one; False costs the server half as much, and is
@@ -56,31 +75,59 @@ def connect(
         max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
-        SettingsError: `url` is no such URL.
+        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
     """
+    if cluster and sentinels:
+        raise SettingsError("the online store has both `cluster` and `sentinels`", hint="leave one of them out")
+    retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3)
     options: dict[str, Any] = {
         "protocol": 2,
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+        "retry": retry,
     }
+    options |= tls(
+        url, {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
+    )
+    user = {"username": username, "password": password}
+    servers: Servers
     try:
-        if sentinels:
-            client = _watched(url, sentinels, options, {"username": username, "password": password})
+        if cluster:
+            # lazy: the driver's part for clusters takes a while to import
+            from connectors.redis_cluster import Cluster
+
+            servers = Cluster(url, user | options)
+        elif sentinels:
+            servers = Single(_watched(url, sentinels, options, user))
         else:
-            client = redis.Redis.from_url(url, username=username, password=password, **options)
+            servers = Single(redis.Redis.from_url(url, **user, **options))
     except ValueError:
         # Without the URL: it may hold a password.
         raise SettingsError(
             "the URL of the online store is not a Redis URL",
-            hint="write redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/of/socket",
+            hint="write redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/of/socket (the last, and a "
+            "database other than 0, are not for a cluster)",
         ) from None
     return RedisStore(
-        client,
+        servers,
         patience_seconds=patience_seconds,
         compare_and_set=compare_and_set,
         max_rows_per_second=max_rows_per_second,
     )
+
+
+def tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
+    """The driver's options for files of TLS, by ours."""
+    given = {name: path for name, path in files.items() if path is not None}
+    if given and not url.startswith(("rediss://", "valkeys://")):
+        text = f"the online store has a {next(iter(given))}, but its URL is not one for TLS"
+        raise SettingsError(text, hint="write rediss://host:6379/0, or leave it out")
+    for name, path in given.items():
+        if not Path(path).is_file():
+            raise SettingsError(
+                f"the online store's {name}: there is no file {path}", hint="give the path of a PEM file"
+            )
+    return {_TLS[name]: path for name, path in given.items()}
 
 
 def _watched(
@@ -97,25 +144,56 @@ def _watched(
     return client
 
 
+class Servers(Protocol):
+    """The servers of one store; `place` is how errors call them. They raise the driver's errors.
+
+    It is also what `connectors.redis_writer.Nodes` asks for.
+    """
+
+    place: str
+    one_slot: bool
+
+    def call(self, command: str, key: bytes, *arguments: Any) -> Any:  # noqa: ANN401 - each command has its own answer
+        """A command of one key."""
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of many keys."""
+
+    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+        """What a script answers for each of many keys."""
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """Remove many keys; how many there were."""
+
+    def masters(self) -> list[redis.Redis]:
+        """A client of each server that has keys of its own."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+    def split(self, records: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
+        """See `Nodes.split`."""
+
+    def pool(self, node: str) -> ConnectionPool:
+        """See `Nodes.pool`."""
+
+    def refresh(self) -> None:
+        """See `Nodes.refresh`."""
+
+
 class RedisStore:
-    """Implements `controlplane.ports.OnlineStore` over one pool of connections."""
+    """Implements `controlplane.ports.OnlineStore`."""
 
     def __init__(
         self,
-        client: redis.Redis,
+        servers: Servers,
         *,
         patience_seconds: float = 15.0,
         compare_and_set: bool = True,
         max_rows_per_second: float | None = None,
     ) -> None:
-        self._client = client
+        self._servers = servers
         self._patience, self._compare, self._rate = patience_seconds, compare_and_set, max_rows_per_second
-        pool = client.connection_pool
-        options = pool.connection_kwargs
-        at = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-        if isinstance(pool, SentinelConnectionPool):
-            at = f"{pool.service_name} (Sentinel)"
-        self._place = f"{at}/{options.get('db', 0)}"
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         """See `OnlineStore.write`; every reply is counted. After an error, what was written before it stays."""
@@ -123,7 +201,7 @@ class RedisStore:
         from connectors.redis_writer import COMPARE, REPLACE, BulkWriter
 
         writer = BulkWriter(
-            _Single(self._client),
+            self._servers,
             COMPARE if self._compare else REPLACE,
             self.translated,
             patience_seconds=self._patience,
@@ -133,99 +211,150 @@ class RedisStore:
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `OnlineStore.read`."""
-        values: list[bytes | None] = self._call("MGET", *keys) if keys else []
-        return values
+        return self._told("MGET", self._servers.read, keys) if keys else []
+
+    def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
+        """See `OnlineStore.expiries`."""
+        found = self._told("EVAL", self._servers.ask, _EXPIRIES, keys) if keys else []
+        return [None if instant < 0 else instant for instant in found]
 
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
-        """See `OnlineStore.keys`."""
-        pattern, cursor = _GLOB.sub(rb"\\\g<0>", prefix) + b"*", 0
-        while True:
-            cursor, found = self._call("SCAN", cursor, "MATCH", pattern, "COUNT", _SCANNED)
-            if found:
-                yield found
-            if not cursor:
-                return
+        """See `OnlineStore.keys`. While a cluster's slots move, some keys may be missed."""
+        pattern = _GLOB.sub(rb"\\\g<0>", prefix) + b"*"
+        for master in self._told("SCAN", self._servers.masters):
+            cursor = -1
+            while cursor:
+                args = ("SCAN", max(cursor, 0), "MATCH", pattern, "COUNT", _SCANNED)
+                cursor, found = self._told("SCAN", master.execute_command, *args)
+                if found:
+                    yield found
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """See `OnlineStore.remove`."""
-        removed: int = self._call("UNLINK", *keys) if keys else 0
-        return removed
+        return self._told("UNLINK", self._servers.remove, keys) if keys else 0
 
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """See `OnlineStore.get_fields`."""
-        fields: dict[bytes, bytes] = self._call("HGETALL", name)
+        fields: dict[bytes, bytes] = self._told("HGETALL", self._servers.call, "HGETALL", name)
         return fields
 
     def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
         """See `OnlineStore.set_fields`."""
         if fields:
-            self._call("HSET", name, *(part for field in fields.items() for part in field))
+            parts = [part for field in fields.items() for part in field]
+            self._told("HSET", self._servers.call, "HSET", name, *parts)
 
     def info(self) -> StoreInfo:
-        """See `OnlineStore.info`. All of it is in INFO: CONFIG is often forbidden where Redis is managed."""
-        facts = self._call("INFO")
-        product = "Valkey" if "valkey_version" in facts else "Redis"
+        """See `OnlineStore.info`; of a cluster the sums, and the worst policy of its masters.
+
+        All of it is in INFO: CONFIG is often forbidden where Redis is managed.
+        """
+        facts = [self._told("INFO", one.execute_command, "INFO") for one in self._told("INFO", self._servers.masters)]
+        first = facts[0]
+        policies = {str(each.get("maxmemory_policy", "")) for each in facts}
+        limits = [int(each.get("maxmemory", 0)) for each in facts]
         return StoreInfo(
-            version=str(facts.get("valkey_version") or facts.get("redis_version", "")),
-            eviction_policy=str(facts.get("maxmemory_policy", "")),
-            used_memory=int(facts.get("used_memory", 0)),
-            max_memory=int(facts.get("maxmemory", 0)),
-            evicted_keys=int(facts.get("evicted_keys", 0)),
+            version=str(first.get("valkey_version") or first.get("redis_version", "")),
+            eviction_policy=min(policies, key=lambda policy: (not policy.startswith("allkeys-"), policy)),
+            used_memory=sum(int(each.get("used_memory", 0)) for each in facts),
+            max_memory=sum(limits) if all(limits) else 0,
+            evicted_keys=sum(int(each.get("evicted_keys", 0)) for each in facts),
             details={
-                "product": product,
-                "place": self._place,
-                "role": str(facts.get("role", "")),
-                "mode": str(facts.get("server_mode") or facts.get("redis_mode", "")),
+                "product": "Valkey" if "valkey_version" in first else "Redis",
+                "place": self._servers.place,
+                "role": str(first.get("role", "")),
+                "mode": str(first.get("server_mode") or first.get("redis_mode", "")),
             },
         )
 
     def close(self) -> None:
         """See `OnlineStore.close`."""
-        self._client.close()
+        self._servers.close()
 
-    def _call(self, command: str, *arguments: Any) -> Any:  # noqa: ANN401 - each command has its own answer
+    def _told(self, doing: str, work: Callable[..., _Found], *arguments: Any) -> _Found:  # noqa: ANN401 - of any kind
+        """Work with the servers, whose errors become ours."""
         try:
-            return self._client.execute_command(command, *arguments)  # type: ignore[no-untyped-call]
+            return work(*arguments)
         except exceptions.RedisError as error:
-            raise self.translated(error, command) from None
+            raise self.translated(error, doing) from None
 
     def translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
         """A driver's error as one of ours."""
         # A server that doesn't know a command repeats its arguments, and AUTH's is the password.
         text = str(error).split(", with args beginning with", maxsplit=1)[0]
-        message = f"the online store at {self._place}: {doing}: {text}"
+        message = f"the online store at {self._servers.place}: {doing}: {text}"
         inner = _INNER_CODE.search(text)
         code = inner[1] if inner else error.status_code or text.split(" ", maxsplit=1)[0]
         # The driver counts refused passwords among lost connections, so these come first.
         if isinstance(error, exceptions.AuthenticationError) or code in _REFUSED:
             hint = "check the user, its password and its permissions (ACL) on the server"
+        elif "certificate" in text and isinstance(error, exceptions.ConnectionError):
+            hint = (
+                "TLS: `ca_certificate` is a file of those who sign the server's certificate, which must name the URL's "
+                "host; `certificate` and `private_key_file` are for a server that asks its clients for one"
+            )
         elif code == "OOM":
             hint = (
                 "the server's memory is full: raise maxmemory, or remove versions and views that nobody reads; keep "
                 "an eviction policy of noeviction or volatile-*, because the others drop values without an error"
             )
-        elif code in _CLUSTER:
-            hint = "this is one node of a Redis Cluster: give the URL of a single server or of a proxy"
-        elif isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError) or code in _PASSING:
+        elif code in _CLUSTER and self._servers.one_slot:
+            hint = "this is one node of a Redis Cluster: set `cluster = true`"
+        elif "cluster support disabled" in text:
+            hint = "this is no node of a Redis Cluster: leave `cluster` out"
+        elif isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError) or code in _PASSING + _CLUSTER:
             return TransientError(message, hint="check that the server runs and can be reached, then try again")
         else:
             hint = ""
         return PermanentError(message, hint=hint)
 
 
-class _Single:
-    """Implements `connectors.redis_writer.Nodes` for one server."""
+class Single:
+    """Implements `Servers` for one server, which may change place behind sentinels."""
 
     one_slot = True
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
+        pool = client.connection_pool
+        options = pool.connection_kwargs
+        at = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        if isinstance(pool, SentinelConnectionPool):
+            at = f"{pool.service_name} (Sentinel)"
+        self.place = f"{at}/{options.get('db', 0)}"
 
-    def split(self, records: pa.RecordBatch) -> list[tuple[None, pa.RecordBatch]]:
+    def call(self, command: str, key: bytes, *arguments: Any) -> Any:  # noqa: ANN401 - each command has its own answer
+        """See `Servers.call`."""
+        return self._client.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
+
+    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """All at once."""
+        values: list[bytes | None] = self._client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
+        return values
+
+    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+        """All at once."""
+        found: list[int] = self._client.execute_command("EVAL", script, len(keys), *keys)  # type: ignore[no-untyped-call]
+        return found
+
+    def remove(self, keys: Sequence[bytes]) -> int:
+        """All at once."""
+        removed: int = self._client.execute_command("UNLINK", *keys)  # type: ignore[no-untyped-call]
+        return removed
+
+    def masters(self) -> list[redis.Redis]:
+        """The one."""
+        return [self._client]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def split(self, records: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
         """All of them go to the one node."""
-        return [(None, records)]
+        return [("", records)]
 
-    def pool(self, _: object) -> ConnectionPool:
+    def pool(self, _: str) -> ConnectionPool:
         """The client's own."""
         return self._client.connection_pool
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,54 +25,57 @@ _SCRIPT = Path(__file__).with_name("redis.lua").read_text(encoding="utf-8")
 _SHA = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest().encode()
 _WINDOW = 2  # batches that a server may owe replies for; their replies fit into its buffers
 _READ = 1 << 16
+_ASKING = b"*1\r\n$6\r\nASKING\r\n"
 _LENGTHS = pa.array([b"\r\n$%d\r\n" % length for length in range(2048)], pa.binary())
 
 
 class Nodes(Protocol):
-    """Where records go; `one_slot` is whether a command may have any keys of a node."""
+    """Where records go; `one_slot` is whether a command may have any keys of a node. A node is called `host:port`."""
 
     one_slot: bool
 
-    def split(self, records: pa.RecordBatch) -> Iterable[tuple[Hashable, pa.RecordBatch]]:
-        """Each record with the others of its node, in order."""
+    def split(self, records: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
+        """Each record with the others of its node, in order. May have to look for the nodes first."""
 
-    def pool(self, node: Hashable) -> ConnectionPool:
+    def pool(self, node: str) -> ConnectionPool:
         """The connections of a node; they speak RESP2."""
 
     def refresh(self) -> None:
-        """Look again at which nodes there are."""
+        """Have the next `split` look again which nodes there are."""
 
 
 class Mode(NamedTuple):
     """How records are written.
 
     Args:
-        commands: makes the commands of a batch, each for as many records as are told.
+        commands: makes the commands of a batch, each for as many records as are told and with so much before it.
         stored: how many records the reply to a command says were stored; None: it is none of a command that worked.
         together: records that one command may hold.
         script: that the commands run, if they do.
     """
 
-    commands: Callable[[pa.RecordBatch, int], memoryview]
+    commands: Callable[[pa.RecordBatch, int, bytes], memoryview]
     stored: Callable[[bytes], int | None]
     together: int
     script: str | None
 
 
-def _compare(records: pa.RecordBatch, together: int) -> memoryview:
+def _compare(records: pa.RecordBatch, together: int, before: bytes) -> memoryview:
     expires = _texts(records.column("expires_ms")).fill_null(b"")
     keys = _grouped(_binary(*_argument(records.column("key"))), together)
     values = _grouped(_binary(*_argument(records.column("value")), *_argument(expires)), together)
-    sizes = [together] * (len(keys) - 1) + [len(records) - together * (len(keys) - 1)]
-    heads = [b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$%d\r\n%d" % (3 * n + 3, _SHA, len(str(n)), n) for n in sizes]
-    return _joined(pa.array(heads, pa.binary()), keys, values)
+    head, last = (
+        before + b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$%d\r\n%d" % (3 * n + 3, _SHA, len(str(n)), n)
+        for n in (together, len(records) - together * (len(keys) - 1))
+    )
+    return _joined(pa.array([head] * (len(keys) - 1) + [last], pa.binary()), keys, values)
 
 
-def _replace(records: pa.RecordBatch, _: int) -> memoryview:
+def _replace(records: pa.RecordBatch, _: int, before: bytes) -> memoryview:
     # Redis takes no expiry before 1970; any that has passed deletes the key.
     expires = _texts(pc.max_element_wise(records.column("expires_ms"), 1, skip_nulls=False))
     expiry = _binary(b"\r\n$4\r\nPXAT", *_argument(expires)).fill_null(b"")
-    head = pc.if_else(expires.is_valid(), b"*5\r\n$3\r\nSET", b"*3\r\n$3\r\nSET")
+    head = pc.if_else(expires.is_valid(), before + b"*5\r\n$3\r\nSET", before + b"*3\r\n$3\r\nSET")
     return _joined(head, *_argument(records.column("key")), *_argument(records.column("value")), expiry)
 
 
@@ -112,32 +115,35 @@ def _argument(texts: pa.Array) -> tuple[pa.Array, pa.Array]:
 
 
 class _Sent(NamedTuple):
-    """Records of which one command holds so many."""
+    """Records of which one command holds so many; `asking` is to a node that their slot only begins to move to."""
 
     records: pa.RecordBatch
     together: int
+    asking: bool = False
 
     @property
     def commands(self) -> int:
         """How many replies are owed."""
-        return -(-len(self.records) // self.together)
+        return -(-len(self.records) // self.together) * (2 if self.asking else 1)
 
 
 class _Answer(NamedTuple):
-    """What became of what was sent: how many records were stored and kept out, the errors, the records that failed."""
+    """What became of what was sent: how many records were stored and kept out, the errors, the records that failed,
+    and those for which another node is to be asked."""
 
     sent: _Sent
     stored: int
     kept: int
     errors: list[str]
     failed: pa.RecordBatch
+    asked: list[tuple[str, pa.RecordBatch]]
 
 
 class _Link:
     """One node's connection, opened when it is needed, with what waits for it and what it owes replies for."""
 
-    def __init__(self, pool: ConnectionPool, mode: Mode) -> None:
-        self._pool, self._mode = pool, mode
+    def __init__(self, pool: ConnectionPool, mode: Mode, *, follow: bool) -> None:
+        self._pool, self._mode, self._follow = pool, mode, follow
         self._connection: Connection | None = None
         self._received = bytearray()
         self.waiting: deque[_Sent] = deque()
@@ -148,7 +154,7 @@ class _Link:
         while self.waiting and len(self.sent) < _WINDOW:
             connection = self._connection or self._open()
             self.sent.append(batch := self.waiting.popleft())
-            packed = self._mode.commands(batch.records, batch.together)
+            packed = self._mode.commands(batch.records, batch.together, _ASKING if batch.asking else b"")
             connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
 
     def receive(self) -> _Answer:
@@ -160,15 +166,16 @@ class _Link:
         *lines, rest = bytes(self._received).split(b"\r\n", batch.commands)
         self._received = bytearray(rest)
         self.sent.popleft()
+        lines = lines[1::2] if batch.asking else lines
         replies = {reply: (self._mode.stored(reply), count) for reply, count in Counter(lines).items()}
         stored = sum(each * count for each, count in replies.values() if each is not None)
-        errors = [reply[1:].decode("utf-8", "replace") for reply, (each, _) in replies.items() if each is None]
-        failed = batch.records.slice(0, 0)
-        if errors:
-            bad = np.repeat([replies[line][0] is None for line in lines], batch.together)[: batch.records.num_rows]
-            failed = batch.records.filter(pa.array(bad))
-        kept = batch.records.num_rows - failed.num_rows - stored
-        return _Answer(batch, stored, kept, errors, failed)
+        bad = {reply for reply, (each, _) in replies.items() if each is None}
+        moving = {reply for reply in bad if self._follow and reply.startswith(b"-ASK ")}
+        errors = [reply[1:].decode("utf-8", "replace") for reply in bad - moving]
+        failed = _those(batch, lines, bad - moving)
+        asked = [(reply.split(b" ")[2].decode(), _those(batch, lines, {reply})) for reply in moving]
+        kept = len(batch.records) - len(failed) - sum(len(some) for _, some in asked) - stored
+        return _Answer(batch, stored, kept, errors, failed, asked)
 
     def close(self, *, reusable: bool = False) -> list[_Sent]:
         """Give the connection back; returns what it holds, in order."""
@@ -198,6 +205,14 @@ class _Link:
         return found.count(b"\n")
 
 
+def _those(batch: _Sent, lines: list[bytes], replies: set[bytes]) -> pa.RecordBatch:
+    """The records of the commands that had one of these replies."""
+    if not replies:
+        return batch.records.slice(0, 0)
+    chosen = np.repeat([line in replies for line in lines], batch.together)[: len(batch.records)]
+    return batch.records.filter(pa.array(chosen))
+
+
 class BulkWriter:
     """Writes one stream of batches.
 
@@ -220,7 +235,7 @@ class BulkWriter:
     ) -> None:
         self._nodes, self._mode, self._translated = nodes, mode, translated
         self._patience, self._pause = patience_seconds, 0.0 if rows_per_second is None else 1 / rows_per_second
-        self._links: dict[Hashable, _Link] = {}
+        self._links: dict[str, _Link] = {}
         self._again: list[_Sent] = []
         self._failure: TransientError | None = None
         self._failures, self._failing_since = 0, 0.0
@@ -250,10 +265,19 @@ class BulkWriter:
         return self._count
 
     def _assign(self, batch: _Sent) -> None:
-        for node, part in self._nodes.split(batch.records):
-            if node not in self._links:
-                self._links[node] = _Link(self._nodes.pool(node), self._mode)
-            self._links[node].waiting.append(_Sent(part, batch.together if self._nodes.one_slot else 1))
+        try:
+            parts = list(self._nodes.split(batch.records))
+        except exceptions.RedisError as error:
+            self._failed(error, "looking for its nodes")
+            self._again.append(batch)
+            return
+        for node, part in parts:
+            self._link(node).waiting.append(_Sent(part, batch.together if self._nodes.one_slot else 1))
+
+    def _link(self, node: str) -> _Link:
+        if node not in self._links:
+            self._links[node] = _Link(self._nodes.pool(node), self._mode, follow=not self._nodes.one_slot)
+        return self._links[node]
 
     def _work(self, *, finish: bool) -> None:
         """Send and receive until nothing waits; with `finish`, or to send again what failed, until nothing is owed."""
@@ -277,6 +301,8 @@ class BulkWriter:
         self._count.kept_newer += answer.kept
         if answer.stored or answer.kept:
             self._failure = None
+        for node, records in answer.asked:
+            self._link(node).waiting.append(_Sent(records, 1, asking=True))
         if answer.errors:
             # An error is of a command: alone, each of its records says whether it is of this one.
             if answer.sent.together == 1:

@@ -1,6 +1,6 @@
 """The protocols between this package and the systems that a team already runs.
 
-A connector implements one of them with at most 8 methods. It knows statements, rows and keys; it does not know
+A connector implements one of them with at most 9 methods. It knows statements, rows and keys; it does not know
 what they are for. Every method raises `TransientError` or `PermanentError`, never a driver's own error.
 """
 
@@ -124,6 +124,9 @@ class OnlineStore(Protocol):
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values under `keys`, in order, in one round trip; None where there is none."""
+
+    def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
+        """When each key expires, in milliseconds since the epoch and to the second; None: never, or it is not there."""
 
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
         """All keys that begin with `prefix`, some at a time; one that is there all the while comes at least once."""

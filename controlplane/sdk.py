@@ -20,9 +20,9 @@ from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.partitions import partition_keys, run_partitions
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
+from controlplane.online import Online
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
-from controlplane.ports import OnlineStore
 from controlplane.project import Project, open_calculator
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
@@ -54,6 +54,7 @@ class ControlPlane:
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
         self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).url)
+        self.online = Online(self.project)
         self._beside: ControlPlane | None = None
 
     def __enter__(self) -> ControlPlane:
@@ -276,13 +277,7 @@ class ControlPlane:
         """
         layout = self.layout(service)
         calculator = self.project.calculator(layout)
-        return OnlineReader(self._store(), layout, clock=self.project.now, calculator=calculator)
-
-    def _store(self) -> OnlineStore:
-        store = self.project.store
-        if store is None:
-            raise PlaneError(f"environment {self.name!r} has no online store", hint="give it `online` in plane.toml")
-        return store
+        return OnlineReader(self.online.store(), layout, clock=self.project.now, calculator=calculator)
 
     def layout(self, service: str) -> ServiceLayout:
         """How a deployed feature service lies in the online store."""

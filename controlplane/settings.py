@@ -240,6 +240,9 @@ def _environment(
     embedded = bool(online and online.pop("embedded", False))
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":
         warehouse["path"] = str(root / warehouse["path"])
+    for file in ("ca_certificate", "certificate", "private_key_file"):
+        if online and isinstance(online.get(file), str):
+            online[file] = str(root / online[file])
     if state.startswith("sqlite:///"):
         state = f"sqlite:///{root / state.removeprefix('sqlite:///')}"
     return Environment(

@@ -13,27 +13,40 @@ settings.load_profile("repeatable")
 
 # Files that take minutes begin first, so that no process is left alone with one of them at the end.
 LONG = (
-    "engine/test_parity.py",
-    "airflow/test_scheduler.py",
+    "engine/test_parity_databricks.py",
     "airflow/test_warehouses.py",
+    "airflow/test_scheduler.py",
+    "e2e/test_flights.py",
+    "e2e/test_no_leak.py",
     "e2e/test_demo.py",
+    "engine/test_parity.py",
     "engine/test_order.py",
     "runtime/test_sync.py",
     "deploy/test_kill.py",
     "local/test_airflow.py",
-    "e2e/test_flights.py",
     "cli/test_bad_input.py",
     "deploy/test_deploy.py",
     "e2e/test_docs.py",
-    "e2e/test_no_leak.py",
     "e2e/test_warehouses.py",
 )
+# Files that share what takes long to make, or a warehouse whose schemas have the same names: one process runs them.
+TOGETHER = {
+    "engine/test_parity_databricks.py": "databricks",
+    "airflow/test_warehouses.py": "databricks",
+    "e2e/test_flights.py": "flights",
+    "e2e/test_no_leak.py": "flights",
+}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests by `LONG`; those of a file stay together, and in their order."""
-    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests by `LONG`, and tell pytest-xdist which of them one process runs: a file's, and `TOGETHER`."""
+    here = Path(__file__).parent
+    ranks = {here / name: rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+    for item in items if config.pluginmanager.hasplugin("xdist") else ():
+        name = item.path.relative_to(here).as_posix()
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, name)))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,8 @@ CHILDREN.set_forkserver_preload(
     [
         *("__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis"),
         *("controlplane.state.store", "controlplane.codec.batch", "sqlalchemy.dialects.sqlite", "alembic.command"),
-        *("pyarrow.compute", "sqlglot.dialects.duckdb", "pydantic", "rich.progress", "rich.table", __name__),
+        *("pyarrow.compute", "sqlglot.dialects.duckdb", "typer._adapters", "rich.progress", "rich.table"),
+        *("tests.warm", __name__),
     ]
 )
 

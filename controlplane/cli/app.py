@@ -14,11 +14,13 @@ import typer
 import controlplane
 from controlplane.cli import (
     airflow,
+    bench,
     dataset,
     deploy,
     doctor,
     get,
     init,
+    online,
     plan,
     present,
     run,
@@ -42,8 +44,10 @@ for module in (init, plan, deploy, run, status, get, schema, verify, doctor, sto
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(online.app, name="online")
 app.add_typer(airflow.app, name="airflow")
 app.add_typer(serve.app, name="serve")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Prints what verifications found: against the raw rows, and against another environment."""
+"""Prints what verifications found: against the raw rows, another environment, and in the online store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from controlplane.cli.present import line, out, table, written
 from controlplane.types import format_instant
 
 if TYPE_CHECKING:
+    from controlplane.online import Verified
     from controlplane.verification import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
 _SHOWN = 5
@@ -111,3 +112,18 @@ def _difference(found: Comparison, one: RowDifference) -> str:
         for name, (here, there) in one.values.items()
     )
     return f"{keys} from {format_instant(one.valid_from)}: {told}"
+
+
+def reconciled(found: Verified) -> None:
+    """What a comparison of the online store found of each version."""
+    if not found.versions:
+        line("No version is served or was synced: nothing to compare.")
+        return
+    rows: list[tuple[str | Text, ...]] = []
+    for one in found.versions:
+        bad = [Text(f"{n:,}", "red" if n else "green") for n in (one.missing, one.wrong, one.expiry, one.extra)]
+        counts = [f"{n:,}" for n in (one.rows, one.right, one.newer, one.pending)]
+        rows.append((one.view, one.fingerprint, "served" if one.served else "", *counts, *bad, f"{one.healed:,}"))
+    kinds = ("rows", "right", "newer", "not synced", "missing", "wrong", "wrong expiry", "extra", "healed")
+    table(("feature view", "version", "", *kinds), rows)
+    line(f"Keys that are not as the warehouse says: {found.unhealed:,}" if found.unhealed else "Redis is in step.")

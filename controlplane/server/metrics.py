@@ -27,7 +27,9 @@ _REQUESTS = Counter("plane_requests", "Requests.", ["service", "api", "code"], r
 _SECONDS = Histogram(
     "plane_request_seconds", "How long requests took.", ["service"], buckets=_BUCKETS, registry=_REGISTRY
 )
-_VALUES = Counter("plane_values", "Values by how they were found.", ["service", "status"], registry=_REGISTRY)
+_ROWS = Counter(
+    "plane_rows", "Rows of feature views by how they were found.", ["service", "status"], registry=_REGISTRY
+)
 _ERRORS = Counter("plane_store_errors", "Reads that the online store did not answer.", registry=_REGISTRY)
 _DEPLOYMENT = Gauge(
     "plane_deployment", "The deployment that is served.", registry=_REGISTRY, multiprocess_mode="livemostrecent"
@@ -35,7 +37,7 @@ _DEPLOYMENT = Gauge(
 
 _requests = lru_cache(maxsize=10_000)(_REQUESTS.labels)
 _seconds = lru_cache(maxsize=10_000)(_SECONDS.labels)
-_values = lru_cache(maxsize=10_000)(_VALUES.labels)
+_rows = lru_cache(maxsize=10_000)(_ROWS.labels)
 
 
 def request(service: str, api: str, code: int, seconds: float) -> None:
@@ -44,10 +46,10 @@ def request(service: str, api: str, code: int, seconds: float) -> None:
     _seconds(service).observe(seconds)
 
 
-def values(service: str, vectors: FeatureVectors) -> None:
-    """Values were read."""
+def rows(service: str, vectors: FeatureVectors) -> None:
+    """Entities were read."""
     for status, count in vectors.counts().items():
-        _values(service, status).inc(count)
+        _rows(service, status).inc(count)
 
 
 def store_error() -> None:

@@ -30,10 +30,10 @@ from controlplane.registry.manifest import Manifest
 from controlplane.render import release
 from controlplane.render.program import layout
 from controlplane.render.statements import split
-from tests.endpoints.databricks.fixture import databricks, databricks_alone
+from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
 
-__all__ = ["databricks", "databricks_alone", "valkey_url"]
+__all__ = ["databricks", "valkey_url"]
 
 # Airflow reads its settings as it is imported, which the tests' own imports do.
 HOME = Path(tempfile.mkdtemp(prefix="plane-airflow-"))

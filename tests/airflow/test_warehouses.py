@@ -146,7 +146,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         if kind == "snowflake":
             endpoint = stack.enter_context(SnowflakeEndpoint())
         else:
-            endpoint = request.getfixturevalue("databricks_alone")
+            endpoint = request.getfixturevalue("databricks")
         warehouse = project.open_warehouse(kind, endpoint.options())
         stack.callback(warehouse.close)
         if kind == "databricks":

@@ -32,8 +32,9 @@ def test_these_are_the_commands():
     assert (
         sorted(
             [
-                *("airflow down", "airflow run", "airflow up", "dataset create", "dataset list", "deploy", "doctor"),
-                *("get", "init", "plan", "run", "schema", "serve key", "status", "stop", "verify"),
+                *("airflow down", "airflow run", "airflow up", "bench serve", "dataset create", "dataset list"),
+                *("deploy", "doctor", "get", "init", "online verify", "plan", "run", "schema", "serve key", "status"),
+                *("stop", "verify"),
             ]
         )
         == LEAVES

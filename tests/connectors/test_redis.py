@@ -247,6 +247,13 @@ def test_keys_are_found_by_their_beginning_alone_and_removed(store, raw):
     assert set(raw.keys()) >= others
 
 
+def test_a_key_tells_when_it_expires(store, raw):
+    later = now_ms(raw) + 3_600_000
+    write(store, Record(b"ttl", value(1, 1), later), Record(b"ever", value(1, 1)))
+    assert store.expiries([b"ever", b"ttl", b"none"]) == [None, about(later), None]
+    assert store.expiries([]) == []
+
+
 def test_projects_do_not_touch_each_other(store, raw):
     layout = codec.Layout((("k", "string"),), (codec.Field("f", "int64"),))
     places = [("shop", "prod"), ("petshop", "prod"), ("shop", "dev"), ("shop", "prod2")]

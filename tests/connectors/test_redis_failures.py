@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from connectors.redis import connect
 from controlplane.errors import PermanentError
 from controlplane.local import valkey
 from tests.codec.rows import Record, as_batch, value
+from tests.connectors.processes import answers, free_port, spawn, until
 
 
 def numbered(count: int, version: int, size: int = 500) -> Iterator[pa.RecordBatch]:
@@ -73,6 +76,42 @@ def test_a_server_that_is_read_only_for_a_while_gets_all_records(own_url, own_ra
     promoted.join()
     assert missing(own_raw, 5_000, 2) == 0
     store.close()
+
+
+def test_a_server_that_loads_its_values_for_a_while_gets_all_records(tmp_path):
+    port = free_port()
+    durable = ("--appendonly", "yes", "--save", "")
+    slow = ("--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024")
+    with ExitStack() as undo:
+        first = spawn(tmp_path, undo, port, *durable)
+        raw = answers(port)
+        store = connect(url=f"redis://127.0.0.1:{port}")
+        loading = []
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield from numbered(5_000, 1)
+            until(lambda: raw.dbsize() == 5_000)
+            first.kill()
+            first.wait()
+            spawn(tmp_path, undo, port, *durable, *slow)
+            until(lambda: says_that_it_loads(port))
+            loading.append(True)
+            yield from numbered(5_000, 2)
+
+        assert store.write(batches()).written == 10_000
+        assert loading
+        assert missing(raw, 5_000, 2) == 0
+        store.close()
+        raw.close()
+
+
+def says_that_it_loads(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"GET k\r\n")
+            return connection.recv(100).startswith(b"-LOADING")
+    except OSError:
+        return False
 
 
 def test_users_with_the_rights_of_a_writer_write(own_url, own_raw):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+import asyncio
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -13,48 +12,13 @@ import pyarrow as pa
 import pytest
 import redis
 
+from connectors import redis_async
 from connectors.redis import connect
 from controlplane.errors import SettingsError
-from controlplane.local import valkey
 from tests.codec.rows import Record, as_batch, value
+from tests.connectors.processes import answers, free_port, spawn, until
 
 COUNT = 20_000
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
-
-
-def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def answers(port: int) -> redis.Redis:
-    client = redis.Redis(port=port, protocol=2)
-
-    def pings() -> bool:
-        try:
-            return bool(client.ping())
-        except redis.ConnectionError:
-            return False
-
-    until(pings)
-    return client
-
-
-def spawn(folder: Path, undo: ExitStack, port: int, *options: str) -> subprocess.Popen[bytes]:
-    home = folder / str(port)
-    home.mkdir()
-    command = [valkey.server_program(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    undo.callback(process.wait)
-    undo.callback(process.kill)
-    return process
 
 
 @pytest.fixture
@@ -107,6 +71,15 @@ def test_a_failover_on_the_way_loses_no_record(watched):
     later = range(COUNT // 2, COUNT)
     assert store.read([b"k:{%d}" % n for n in later]) == [value(1, n) for n in later]
     store.close()
+
+    async def read() -> list[bytes | None]:
+        reader = redis_async.connect(url="redis://features/0", sentinels=[sentinel])
+        try:
+            return await reader.read([b"k:{%d}" % later[0]])
+        finally:
+            await reader.close()
+
+    assert asyncio.run(read()) == [value(1, later[0])]
 
 
 def test_a_sentinel_that_is_no_place_is_told():

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.endpoints.databricks.fixture import databricks, databricks_alone
+from tests.endpoints.databricks.fixture import databricks
 
-__all__ = ["databricks", "databricks_alone"]
+__all__ = ["databricks"]

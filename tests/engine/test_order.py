@@ -19,7 +19,7 @@ from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.rig import Rig, naive
 
-CASES = int(os.environ.get("CASES", "16"))
+CASES = int(os.environ.get("CASES", "8"))
 Span = tuple[int, int]
 
 

@@ -91,6 +91,9 @@ class Fuse:
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         return self._store.read(keys)
 
+    def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
+        return self._store.expiries(keys)
+
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
         return self._store.keys(prefix)
 

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from connectors.calculator import prepare
-from connectors.redis import RedisStore
+from connectors.redis import RedisStore, Single
 from controlplane import Aggregate, Attribute, Calculation, Entity, batch_feature_view, calculation
 from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.oracle import same
@@ -91,7 +91,7 @@ def rig() -> Iterator[Rig]:
 def store(valkey_url: str) -> Iterator[RedisStore]:
     client = redis.Redis.from_url(valkey_url, protocol=2)
     client.flushall()
-    opened = RedisStore(client)
+    opened = RedisStore(Single(client))
     yield opened
     opened.close()
 

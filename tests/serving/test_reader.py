@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors.redis import RedisStore, connect
+from connectors.redis import RedisStore, Single, connect
 from controlplane import naming
 from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
@@ -49,7 +49,7 @@ class CountingStore(RedisStore):
 def store(valkey_url: str) -> Iterator[CountingStore]:
     client = redis.Redis.from_url(valkey_url, protocol=2)
     client.flushall()
-    opened = CountingStore(client)
+    opened = CountingStore(Single(client))
     opened.reads = []
     yield opened
     opened.close()

@@ -42,15 +42,3 @@ def databricks(
     yield DatabricksEndpoint(address.read_text())
     if STARTED and not beside_others:
         STARTED.pop().stop()
-
-
-@pytest.fixture(scope="module")
-def databricks_alone(
-    databricks: DatabricksEndpoint, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[DatabricksEndpoint]:
-    """The endpoint for a module that makes the schemas of a project in it, whose names are the same everywhere."""
-    folder = tmp_path_factory.getbasetemp()
-    folder = (folder.parent if hasattr(request.config, "workerinput") else folder) / "databricks"
-    with (folder / "alone").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield databricks

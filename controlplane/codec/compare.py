@@ -1,0 +1,172 @@
+"""Records as they should be online against the values that are there: whole batches at once, no loop over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from controlplane.codec.batch import RECORDS, TOMBSTONE
+from controlplane.codec.values import tombstone
+from controlplane.types import MICROSECOND
+
+_VERSION = 8  # bytes of a write version
+_SHORT, _LONG = 1, 3  # bytes of an array's header
+_NEAR_MS = 2_000  # a server's clock is another one, and time passes on the way
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Outcome(NamedTuple):
+    """What became of some records: how many are `right`, `newer`, `pending`, `missing`, `wrong` or right but for their
+    `expiry`, and those that are to be written again."""
+
+    counts: dict[str, int]
+    bad: pa.RecordBatch
+
+
+def compare(
+    records: pa.RecordBatch,
+    rows: pa.RecordBatch,
+    found: Sequence[bytes | None],
+    expiries: Sequence[int | None],
+    *,
+    write_version: int,
+    synced: int | None,
+    now_ms: int,
+    exact_expiry: bool,
+) -> Outcome:
+    """Compare what was found under the keys of `records` with them.
+
+    Args:
+        records: as `encode_batch` made them of `rows`.
+        rows: with `is_deleted`, and the `version` of the publication that each comes from.
+        found: the value of each key, and in `expiries` when it expires, in milliseconds since the epoch.
+        expiries: see `found`.
+        write_version: of the newest publication among the rows: a value with a greater one is newer than they are.
+        synced: rows of later publications than this one may not be there yet; None: all must be there.
+        now_ms: the wall clock after the values were read.
+        exact_expiry: whether `records` say when values expire, not only that they do.
+    """
+    values, wanted = pa.array(found, pa.binary()), records.column("value")
+    versions, tombs = _versions(values)
+    absent = _mask(values.is_null())
+    expires = records.column("expires_ms")
+    gone = _mask(rows.column("is_deleted")) | _mask(pc.less_equal(expires, now_ms + _NEAR_MS))
+    equal = _equal(wanted, values)
+    right = equal | (gone & (absent | tombs))
+    newer = ~right & (versions > write_version)
+    pending = ~right & ~newer & (_numbers(rows.column("version")) > (2**63 - 1 if synced is None else synced))
+    missing = ~right & ~newer & ~pending & absent
+    wrong = ~(right | newer | pending | missing)
+    lasting = equal & ~gone & ~_same_expiry(expires, pa.array(expiries, pa.int64()), exact=exact_expiry)
+    bad = records.filter(pa.array(missing | wrong | lasting))
+    masks = {
+        "right": right & ~lasting,
+        "newer": newer,
+        "pending": pending,
+        "missing": missing,
+        "wrong": wrong,
+        "expiry": lasting,
+    }
+    return Outcome({kind: int(mask.sum()) for kind, mask in masks.items()}, bad)
+
+
+class KeySet:
+    """Keys as numbers of 64 bits: 8 bytes each, whatever their length. Two keys may share one, hardly ever."""
+
+    def __init__(self) -> None:
+        self._parts: list[npt.NDArray[np.uint64]] = []
+        self._sorted: npt.NDArray[np.uint64] | None = None
+
+    def add(self, keys: pa.Array) -> None:
+        """Add binary keys."""
+        self._parts.append(_hashes(keys))
+        self._sorted = None
+
+    def without(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Those of `keys` that are surely not in it."""
+        if self._sorted is None:
+            self._sorted = np.unique(np.concatenate([np.empty(0, np.uint64), *self._parts]))
+        hashes = _hashes(pa.array(keys, pa.binary()))
+        places = np.minimum(np.searchsorted(self._sorted, hashes), max(len(self._sorted) - 1, 0))
+        known = self._sorted[places] == hashes if len(self._sorted) else np.zeros(len(hashes), np.bool_)
+        return [keys[place] for place in np.flatnonzero(~known).tolist()]
+
+
+def older(keys: Sequence[bytes], found: Sequence[bytes | None], write_version: int) -> list[bytes]:
+    """Those of `keys` with a value that is neither newer than `write_version` nor a tombstone."""
+    values = pa.array(found, pa.binary())
+    versions, tombs = _versions(values)
+    chosen = ~_mask(values.is_null()) & ~tombs & (versions <= write_version)
+    return [keys[place] for place in np.flatnonzero(chosen).tolist()]
+
+
+def buried(keys: Sequence[bytes], write_version: int, now_ms: int) -> pa.RecordBatch:
+    """Records that put tombstones under `keys`."""
+    value = tombstone(write_version, now_ms * 1000)
+    expires = now_ms + TOMBSTONE // MICROSECOND // 1000
+    return pa.record_batch([list(keys), [value] * len(keys), [expires] * len(keys)], schema=RECORDS)
+
+
+def _equal(wanted: pa.Array, values: pa.Array) -> Mask:
+    """Whether values are the same but for their write versions."""
+    long = _mask(pc.equal(pc.binary_slice(wanted, 0, 1), b"\xdc"))
+    same = _same_behind(_SHORT, wanted, values)
+    return np.where(long, _same_behind(_LONG, wanted, values), same) if long.any() else same
+
+
+def _same_behind(head: int, wanted: pa.Array, values: pa.Array) -> Mask:
+    start, stop = head + 1, head + 1 + _VERSION
+    return _mask(pc.equal(*(pc.binary_replace_slice(each, start, stop, b"") for each in (wanted, values))))
+
+
+def _versions(values: pa.Array) -> tuple[npt.NDArray[np.int64], Mask]:
+    """The write version of each value, the smallest number where it is no value; and whether it is a tombstone."""
+    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
+    data = np.append(np.frombuffer(values.buffers()[2] or b"", np.uint8), np.zeros(_LONG + 1 + _VERSION, np.uint8))
+    start, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
+    first = data[start]
+    head = np.where(first == 0xDC, _LONG, _SHORT)
+    valid = (lengths >= head + 2 * (1 + _VERSION)) & (data[start + head] == 0xD3) & ~_mask(values.is_null())
+    bytes_ = data[(start + head + 1)[:, None] + np.arange(_VERSION)]
+    versions = np.where(valid, np.ascontiguousarray(bytes_).view(">i8")[:, 0], np.iinfo(np.int64).min)
+    return versions.astype(np.int64), valid & (first == 0x92)
+
+
+def _same_expiry(wanted: pa.Array, found: pa.Array, *, exact: bool) -> Mask:
+    same = _mask(pc.equal(wanted.is_null(), found.is_null()))
+    if exact:
+        same &= _mask(pc.less_equal(pc.abs(pc.subtract(wanted, found)), _NEAR_MS), null=True)
+    return same
+
+
+def _hashes(keys: pa.Array) -> npt.NDArray[np.uint64]:
+    """FNV-1a of each key."""
+    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].astype(np.int64)
+    data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)
+    lengths = np.diff(offsets)
+    order = np.argsort(-lengths)
+    start, ends = offsets[:-1][order], -lengths[order]
+    hashes = np.full(len(keys), 0xCBF29CE484222325, np.uint64)
+    for place in range(lengths.max(initial=0)):
+        longer = hashes[: np.searchsorted(ends, -place)]
+        longer ^= data[start[: len(longer)] + place]
+        longer *= np.uint64(0x100000001B3)
+    found = np.empty_like(hashes)
+    found[order] = hashes
+    return found
+
+
+def _mask(column: pa.Array, *, null: bool = False) -> Mask:
+    mask: Mask = column.fill_null(null).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _numbers(column: pa.Array) -> npt.NDArray[Any]:
+    numbers: npt.NDArray[Any] = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return numbers

@@ -1,0 +1,303 @@
+"""The Redis connector on a real cluster of three masters and their replicas, while slots move and masters die."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.crc import key_slot
+
+from connectors import redis_async
+from connectors.redis import connect
+from connectors.redis_cluster import slots
+from controlplane.errors import PermanentError, SettingsError, TransientError
+from controlplane.ports import OnlineStore, WriteCount
+from tests.codec.rows import Record, as_batch, value
+from tests.connectors.processes import answers, free_port, spawn, until
+
+SLOTS = 16384
+COUNT, SIZE = 10_000, 500
+
+
+class Node:
+    """A process of a cluster, and a client of its own."""
+
+    def __init__(self, folder: Path, undo: ExitStack) -> None:
+        self.port, self.bus = free_port(), free_port()
+        options = {
+            "cluster-enabled": "yes",
+            "cluster-port": str(self.bus),
+            "cluster-node-timeout": "1000",
+            "cluster-replica-validity-factor": "0",
+            "cluster-allow-replica-migration": "no",
+            "repl-diskless-sync-delay": "0",
+            "save": "",
+        }
+        words = [word for name, text in options.items() for word in (f"--{name}", text)]
+        self.process: subprocess.Popen[bytes] = spawn(folder, undo, self.port, *words)
+        self.client = answers(self.port)
+        undo.callback(self.client.close)
+        self.id = self.ask("MYID").decode()
+
+    def ask(self, *words: object):
+        """What a CLUSTER command says."""
+        return self.client.execute_command("CLUSTER " + str(words[0]), *words[1:])
+
+    def moving(self) -> int:
+        """How many slots are on their way from it."""
+        lines = self.client.cluster("NODES").values()
+        return sum(len(line["migrations"]) for line in lines if "myself" in line["flags"])
+
+
+class Nodes:
+    """Three masters with a third of the slots each, a replica of each, and a master without slots."""
+
+    def __init__(self, folder: Path, undo: ExitStack) -> None:
+        all_ = [Node(folder, undo) for _ in range(7)]
+        self.masters, self.replicas, self.empty = all_[:3], all_[3:6], all_[6]
+        bounds = [0, 5461, 10923, SLOTS]
+        for node, first, end in zip(self.masters, bounds, bounds[1:], strict=False):
+            node.ask("ADDSLOTSRANGE", first, end - 1)
+        for node in all_[1:]:
+            all_[0].ask("MEET", "127.0.0.1", node.port, node.bus)
+        until(lambda: all(node.ask("INFO")["cluster_known_nodes"] == "7" for node in all_))
+        for master, replica in zip(self.masters, self.replicas, strict=True):
+            replica.ask("REPLICATE", master.id)
+        until(lambda: all(node.ask("INFO")["cluster_state"] == "ok" for node in all_))
+        until(lambda: all(r.client.info("replication").get("master_link_status") == "up" for r in self.replicas))
+
+    @property
+    def url(self) -> str:
+        """Of one of them."""
+        return f"redis://127.0.0.1:{self.masters[1].port}"
+
+    def serving(self) -> list[Node]:
+        """The masters that there are now."""
+        alive = [node for node in [*self.masters, *self.replicas, self.empty] if node.process.poll() is None]
+        return [node for node in alive if node.client.info("replication")["role"] == "master"]
+
+    def empty_all(self) -> None:
+        """Remove every key."""
+        for node in self.serving():
+            node.client.flushall()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory) -> Iterator[Nodes]:
+    with ExitStack() as undo:
+        yield Nodes(tmp_path_factory.mktemp("cluster"), undo)
+
+
+@pytest.fixture
+def store(nodes: Nodes) -> Iterator[OnlineStore]:
+    nodes.empty_all()
+    opened: OnlineStore = connect(url=nodes.url, cluster=True)
+    yield opened
+    opened.close()
+
+
+def key(number: int) -> bytes:
+    return b"k:{%d}" % number
+
+
+def numbered(version: int, count: int = COUNT) -> Iterator[pa.RecordBatch]:
+    for start in range(0, count, SIZE):
+        yield as_batch(Record(key(n), value(version, n)) for n in range(start, start + SIZE))
+
+
+def wrong(store: OnlineStore, version: int, count: int = COUNT) -> int:
+    """How many records are not as `numbered` wrote them."""
+    found = store.read([key(n) for n in range(count)])
+    return sum(one != value(version, n) for n, one in enumerate(found))
+
+
+@settings(max_examples=40)
+@given(
+    keys=st.lists(st.binary(max_size=40) | st.lists(st.sampled_from([b"{", b"}", b"a", b"bc"])).map(b"".join)),
+    start=st.integers(0, 3),
+)
+def test_a_slot_is_what_the_driver_says(keys, start):
+    array = pa.array(keys, pa.binary()).slice(start)
+    assert slots(array).tolist() == [key_slot(each) for each in keys[start:]]
+
+
+def test_long_keys_have_slots_too():
+    keys = [b"x" * 5_000 + b"{" + b"a" * length + b"}" for length in range(0, 3_000, 501)]
+    assert slots(pa.array(keys, pa.binary())).tolist() == [key_slot(each) for each in keys]
+
+
+@pytest.mark.parametrize("compare", [True, False])
+def test_what_is_written_is_read_from_its_node(nodes, store, compare):
+    writer = connect(url=nodes.url, cluster=True, compare_and_set=compare)
+    assert writer.write(numbered(2)) == WriteCount(written=COUNT)
+    writer.close()
+    assert wrong(store, 2) == 0
+    assert all(node.client.dbsize() > COUNT / 4 for node in nodes.masters)
+    assert store.read([key(1), b"none", key(1)]) == [value(2, 1), None, value(2, 1)]
+    assert store.read([b"a:{1}", key(1), b"b:{1}"]) == [None, value(2, 1), None]  # one slot
+    assert store.read([]) == []
+
+
+def test_older_values_stay_out_of_each_node(store):
+    store.write(numbered(5, 2_000))
+    newer = as_batch(Record(key(n), value(6, n)) for n in range(0, 4_000, 2))
+    assert store.write([newer]) == WriteCount(written=2_000)
+    assert store.write(numbered(5, 4_000)) == WriteCount(written=2_000, kept_newer=2_000)
+
+
+def test_keys_fields_and_facts_are_of_all_masters(nodes, store):
+    store.write(numbered(1, 3_000))
+    store.write([as_batch([Record(b"other:{1}", value(1, 1))])])
+    found = [one for some in store.keys(b"k:") for one in some]
+    assert sorted(found) == sorted(key(n) for n in range(3_000))
+    assert store.remove([*found[:2_000], b"none:{1}"]) == 2_000
+    assert sum(node.client.dbsize() for node in nodes.masters) == 1_001
+    later = int(time.time() * 1000) + 60_000
+    store.write([as_batch([Record(key(n), value(2, n), later + n) for n in range(3_000, 3_010)])])
+    assert store.expiries([key(n) for n in range(2_995, 3_010)]) == [
+        *[None] * 5,
+        *[pytest.approx(later + n, abs=1_000) for n in range(3_000, 3_010)],
+    ]
+    store.set_fields(b"h", {b"a": b"1", b"b": b"2"})
+    assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
+    assert store.get_fields(b"none") == {}
+    one = nodes.masters[2].client
+    one.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        info = store.info()
+    finally:
+        one.config_set("maxmemory-policy", "noeviction")
+    assert (info.eviction_policy, info.max_memory) == ("allkeys-lru", 0)
+    assert info.used_memory > sum(node.client.info("memory")["used_memory"] for node in nodes.masters) / 2
+    assert info.details["mode"] == "cluster"
+    assert info.details["place"].endswith("(Cluster)")
+
+
+def move(slot: int, source: Node, target: Node, others: list[Node], *, during: threading.Event) -> None:
+    """Move a slot with all its keys; it is on its way until `during` is set."""
+    target.ask("SETSLOT", slot, "IMPORTING", source.id)
+    source.ask("SETSLOT", slot, "MIGRATING", target.id)
+    while keys := source.ask("GETKEYSINSLOT", slot, 100):
+        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys)
+    during.wait(10)
+    while keys := source.ask("GETKEYSINSLOT", slot, 100):
+        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys)
+    for node in (target, source, *others):
+        node.ask("SETSLOT", slot, "NODE", target.id)
+
+
+def test_slots_that_move_on_the_way_lose_no_record(nodes, store):
+    first, second, third = nodes.masters
+    taken = [(key_slot(key(n)), n) for n in range(200)]
+    ways = [
+        *[(slot, first, second) for slot, _ in taken if slot < 5461][:10],
+        *[(slot, third, nodes.empty) for slot, _ in taken if slot >= 10923][:10],  # which no client knows yet
+    ]
+    store.write(numbered(1))
+    assert wrong(store, 1) == 0
+    arrived = threading.Event()
+    movers = [
+        threading.Thread(
+            target=move,
+            args=(slot, source, target, [n for n in (*nodes.masters, nodes.empty) if n not in (source, target)]),
+            kwargs={"during": arrived},
+        )
+        for slot, source, target in ways
+    ]
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place, batch in enumerate(numbered(2)):
+            if place == 3:
+                for mover in movers:
+                    mover.start()
+                until(lambda: first.moving() + third.moving() == len(ways))
+            if place == COUNT // SIZE - 3:
+                # Read while some slots are nowhere as a whole.
+                assert sum(one is None for one in store.read([key(n) for n in range(COUNT)])) == 0
+                arrived.set()
+            yield batch
+
+    count = store.write(batches())
+    for mover in movers:
+        mover.join()
+    assert count == WriteCount(written=COUNT)
+    assert wrong(store, 2) == 0
+    assert store.write(numbered(3)) == WriteCount(written=COUNT)
+    assert wrong(store, 3) == 0
+    assert nodes.empty.client.dbsize() > 0
+
+
+def test_a_master_that_dies_on_the_way_loses_no_record(nodes, store):
+    writer = connect(url=nodes.url, cluster=True, patience_seconds=60)
+    store.write(numbered(1))
+    master, replica = nodes.masters[0], nodes.replicas[0]
+
+    def caught_up() -> bool:
+        ours, theirs = (node.client.info("replication")["master_repl_offset"] for node in (master, replica))
+        return bool(ours == theirs)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place, batch in enumerate(numbered(2)):
+            if place == COUNT // SIZE // 2:
+                until(caught_up)  # what the old master alone has is lost with it: replication is asynchronous
+                master.process.kill()
+            yield batch
+
+    assert writer.write(batches()) == WriteCount(written=COUNT)
+    writer.close()
+    assert replica.client.info("replication")["role"] == "master"
+    assert wrong(store, 2) == 0  # by a client that still knew the old master
+    assert store.info().details["mode"] == "cluster"
+
+
+def test_what_is_no_cluster_is_told(nodes, valkey_url):
+    single = connect(url=valkey_url, cluster=True)
+    for act in (single.info, lambda: single.read([b"k"]), lambda: single.write(numbered(1, SIZE))):
+        with pytest.raises(PermanentError, match="cluster support disabled") as raised:
+            act()
+        assert "leave `cluster` out" in raised.value.hint
+    single.close()
+    node = connect(url=nodes.url)
+    with pytest.raises(PermanentError, match="MOVED") as raised:
+        node.write(numbered(1, SIZE))
+    assert "cluster = true" in raised.value.hint
+    node.close()
+
+
+@pytest.mark.parametrize("url", ["unix:///socket", "redis://localhost:1/3"])
+def test_what_no_cluster_has_is_told(url):
+    with pytest.raises(SettingsError, match="not a Redis URL"):
+        connect(url=url, cluster=True)
+    with pytest.raises(SettingsError, match="sentinels"):
+        connect(url="redis://localhost", cluster=True, sentinels=["localhost"])
+
+
+def test_a_cluster_that_is_away_is_transient():
+    store = connect(url=f"redis://:top-secret@127.0.0.1:{free_port()}", cluster=True, patience_seconds=0.1)
+    for act in (store.info, lambda: store.read([b"k"]), lambda: store.write(numbered(1, SIZE))):
+        with pytest.raises(TransientError) as raised:
+            act()
+        assert "secret" not in str(raised.value)
+    store.close()
+
+
+def test_an_event_loop_reads_all_nodes(store, nodes):
+    store.write(numbered(1, SIZE))
+
+    async def read() -> list[bytes | None]:
+        reader = redis_async.connect(url=nodes.url, cluster=True)
+        try:
+            return await reader.read([key(n) for n in range(SIZE)])
+        finally:
+            await reader.close()
+
+    assert asyncio.run(read()) == [value(1, n) for n in range(SIZE)]

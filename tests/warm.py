@@ -1,0 +1,12 @@
+"""Compiles every template once, which is most of a command: a fork server loads this and spares its children that."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from controlplane.template import _template
+
+for room in ("sql", "airflow", "project"):
+    for text in files("dag_templates").joinpath(room).iterdir():
+        if text.name.endswith(".j2"):
+            _template(f"{room}/{text.name}")
