@@ -16,10 +16,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow snowflake databricks spark test driver5 kills verify parity lint bench lock clean
+.PHONY: help setup demo airflow snowflake databricks spark test driver5 kills interleavings verify parity lint bench lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## install everything into .venv, at the versions of constraints.txt
 
@@ -61,8 +61,11 @@ driver5: setup ## the Snowflake connector's tests over line 5 of its driver, bes
 	PYTHONPATH=.venv/driver5 $(BIN)/python -m pytest -p no:xdist tests/connectors/test_snowflake.py \
 		tests/connectors/test_snowflake_rows.py
 
-kills: setup ## writers of the online store killed at random points; KILLS= (how many)
-	KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -p no:xdist tests/connectors/test_redis_kill.py
+kills: setup ## writers of the online store killed at random points; KILLS= (how many), KEYS= (over how many)
+	KILLS=$(or $(KILLS),50) KEYS=$(or $(KEYS),200000) $(BIN)/python -m pytest -p no:xdist tests/connectors/test_redis_kill.py
+
+interleavings: setup ## runs, healings and overlapping syncs in random order, then Redis against the warehouse; CASES=
+	CASES=$(or $(CASES),1000) $(BIN)/python -m pytest -p no:xdist tests/engine/test_interleavings.py
 
 verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (one of them), MUTANTS=1
 	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \

@@ -26,6 +26,7 @@ from controlplane.errors import (
     SettingsError,
 )
 from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
+from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
@@ -261,6 +262,18 @@ class Project:
         environment = self.environment
         found = glance(environment.state, environment.project, environment.name)
         return found if found or absent(environment.state) else self.state.current(environment.name)
+
+    def current(self) -> tuple[Deployment, Manifest]:
+        """The current deployment and its manifest.
+
+        Raises:
+            PlaneError: nothing is deployed.
+        """
+        deployment = self.deployed()
+        if deployment is None:
+            name = self.environment.name
+            raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
+        return deployment, manifests.from_json(deployment.manifest)
 
     def compile(self) -> Manifest:
         """Load and check every definition against the warehouse.

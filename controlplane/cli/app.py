@@ -23,6 +23,7 @@ from controlplane.cli import (
     online,
     plan,
     present,
+    rollback,
     run,
     schema,
     serve,
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-for module in (init, plan, deploy, run, status, get, schema, verify, doctor, stop):
+for module in (init, plan, deploy, rollback, run, status, get, schema, verify, doctor, stop):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")

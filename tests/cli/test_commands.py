@@ -33,8 +33,8 @@ def test_these_are_the_commands():
         sorted(
             [
                 *("airflow down", "airflow run", "airflow up", "bench serve", "dataset create", "dataset list"),
-                *("deploy", "doctor", "get", "init", "online verify", "plan", "run", "schema", "serve key", "status"),
-                *("stop", "verify"),
+                *("deploy", "doctor", "get", "init", "online clean", "online verify", "online versions", "plan"),
+                *("rollback", "run", "schema", "serve key", "status", "stop", "verify"),
             ]
         )
         == LEAVES

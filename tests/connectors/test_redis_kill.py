@@ -14,8 +14,9 @@ from connectors.redis import connect
 from controlplane import codec
 from tests.codec.rows import Record, as_batch, value
 
-KILLS = int(os.environ.get("KILLS", "3"))  # `make kills KILLS=200` for more
-COUNT, SIZE = 5_000, 100
+KILLS = int(os.environ.get("KILLS", "3"))  # `make kills` for more
+COUNT = int(os.environ.get("KEYS", "5000"))
+SIZE = COUNT // 50
 CHILDREN = multiprocessing.get_context("forkserver")
 CHILDREN.set_forkserver_preload(["pyarrow", "redis", __name__])
 

@@ -54,9 +54,8 @@ def run(url: str, work: Work, service: ServiceLayout = SERVICE, **options: Any) 
 
 
 def test_it_reads_what_the_other_reads(client, valkey_url):
-    save(
-        RedisStore(Single(client)), DELAYS_VIEW, [{"origin": f"A{n}", "count_1h": n, "last_3": []} for n in range(300)]
-    )
+    rows = [{"origin": f"A{n}", "count_1h": n, "last_3": []} for n in range(300)]
+    save(RedisStore(Single(client)), DELAYS_VIEW, rows)
     requests = [{"origin": f"A{n % 350}", "day": None} for n in range(400)] + [JFK]
     found = run(valkey_url, lambda reader: reader.get(requests))
     expected = OnlineReader(RedisStore(Single(client)), SERVICE, lambda: NOW).get(requests)
