@@ -102,8 +102,7 @@ def test_a_sync_that_read_before_brings_nothing_back(known):
     with ControlPlane(known.folder) as plane:
         _, manifest = plane.deployed()
         view = manifest.view("spend")
-        store, warehouse = plane.project.store, plane.project.warehouse
-        assert store is not None
+        store, warehouse = plane.online.store(), plane.project.warehouse
 
         class Slow:
             """Has the rows read, and lets the erasure happen before they are written."""
