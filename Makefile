@@ -16,10 +16,10 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow snowflake databricks spark test driver5 kills interleavings verify parity lint bench lock clean
+.PHONY: help setup demo airflow snowflake databricks spark test driver5 kills interleavings verify parity lint bench bench-online lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## install everything into .venv, at the versions of constraints.txt
 
@@ -83,6 +83,9 @@ lint: setup ## style, types and the rooms' order
 
 bench: setup ## the measured speeds; ONLY="increment plan" for some of them, JSON=path for a line a row
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
+
+bench-online: setup ## those of the online store: writing, reading and serving; JSON=path
+	$(BIN)/python -m bench --only online reading serving $(if $(JSON),--json $(JSON))
 
 lock: setup ## choose the newest versions that agree, for constraints.txt
 	echo '# Made by `make lock`: one version of everything, extras and constraints.in included.' > constraints.new

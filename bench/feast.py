@@ -1,4 +1,4 @@
-"""Feast with its DuckDB offline store, in an environment of its own that is gone afterwards, on the same rows."""
+"""Feast, in an environment of its own that is gone afterwards, on the same rows: its offline store, and its online one."""
 
 from __future__ import annotations
 
@@ -48,6 +48,52 @@ print(json.dumps({"seconds": statistics.median(times), "rows": found.num_rows,
                   "sums": [float(found[f"{n}_n"].to_pandas().sum()) for n in "abc"]}))
 """
 
+ONLINE_STORE = """
+project: bench
+registry: registry.db
+provider: local
+offline_store: {{type: file}}
+online_store: {{type: redis, connection_string: "{place}"}}
+entity_key_serialization_version: 3
+"""
+ONLINE_DEFINITIONS = """
+from datetime import timedelta
+from feast import Entity, FeatureView, Field, FileSource, ValueType
+from feast.types import Array, Bool, Float64, Int64, String
+
+user = Entity(name="user", join_keys=["user"], value_type=ValueType.STRING)
+KINDS = {"float64": Float64, "int64": Int64, "bool": Bool, "string": String, "array<float64>": Array(Float64)}
+for n in "abc":
+    source = FileSource(name=f"s{n}", path=f"{FOLDER}/online.parquet", timestamp_field="event_timestamp")
+    fields = [Field(name=name, dtype=KINDS[kind]) for name, kind in COLUMNS.items()]
+    globals()[f"fv{n}"] = FeatureView(
+        name=f"fv{n}", entities=[user], ttl=timedelta(days=90), source=source, schema=fields
+    )
+"""
+ASK_ONLINE = """
+import json, statistics, sys, time, warnings
+warnings.simplefilter("ignore")
+from datetime import datetime
+from feast import FeatureStore
+
+store = FeatureStore(".")
+columns, users = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+times = {}
+for view in ("fva", "fvb", "fvc"):
+    started = time.perf_counter()
+    store.materialize(datetime(2020, 1, 1), datetime(2030, 1, 1), feature_views=[view])
+    times.setdefault("write", []).append(time.perf_counter() - started)
+features = [f"{view}:{name}" for view in ("fva", "fvb", "fvc") for name in columns]
+for what, some in (("one", users[:1]), ("hundred", users)):
+    for _ in range(50):
+        started = time.perf_counter()
+        asked = [{"user": user} for user in some]
+        found = store.get_online_features(features=features, entity_rows=asked, full_feature_names=True).to_dict()
+        times.setdefault(what, []).append(time.perf_counter() - started)
+assert None not in found["fva__amount_0"], found["fva__amount_0"][:5]
+print(json.dumps({what: statistics.median(seconds) for what, seconds in times.items()}))
+"""
+
 
 class Absent(Exception):
     """Feast could not be installed."""
@@ -60,23 +106,51 @@ def training(folder: Path, repeat: int = 3) -> tuple[float, int, list[float]]:
     Raises:
         Absent: with the reason.
     """
+    python = _python(folder, "duckdb")
+    repository = _applied(python, folder, STORE, f"FOLDER = {str(folder)!r}\n{DEFINITIONS}")
+    found = json.loads(_run([str(python), "-c", ASK, str(repeat)], repository).splitlines()[-1])
+    return found["seconds"], found["rows"], found["sums"]
+
+
+def online(folder: Path, place: str, columns: dict[str, str], users: list[str]) -> dict[str, float]:
+    """The median seconds to `write` the rows of `online.parquet` in the folder, and to read `one` and `hundred` of its
+    users from three views of them.
+
+    Raises:
+        Absent: with the reason.
+    """
+    python = _python(folder, "redis")
+    definitions = f"FOLDER, COLUMNS = {str(folder)!r}, {columns!r}\n{ONLINE_DEFINITIONS}"
+    repository = _applied(python, folder, ONLINE_STORE.format(place=place), definitions)
+    asked = [str(python), "-c", ASK_ONLINE, json.dumps(list(columns)), json.dumps(users)]
+    found: dict[str, float] = json.loads(_run(asked, repository).splitlines()[-1])
+    return found
+
+
+def _python(folder: Path, extra: str) -> Path:
+    """The interpreter of a new environment with Feast."""
     python = folder / "venv" / "bin" / "python"
     uv = str(Path(sys.executable).with_name("uv"))
     try:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")], folder)
         _run(
-            [uv, "pip", "install", "--quiet", "--python", str(python), "-c", str(CONSTRAINTS), "feast[duckdb]"], folder
+            [uv, "pip", "install", "--quiet", "--python", str(python), "-c", str(CONSTRAINTS), f"feast[{extra}]"],
+            folder,
         )
     except (subprocess.CalledProcessError, OSError) as error:
         lines = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
         raise Absent(f"Feast can't be installed: {lines[-1] if lines else error}") from None
+    return python
+
+
+def _applied(python: Path, folder: Path, store: str, definitions: str) -> Path:
+    """A repository of Feast's, registered."""
     repository = folder / "repository"  # it runs every Python file below it
     repository.mkdir()
-    (repository / "feature_store.yaml").write_text(STORE)
-    (repository / "definitions.py").write_text(f"FOLDER = {str(folder)!r}\n{DEFINITIONS}")
+    (repository / "feature_store.yaml").write_text(store)
+    (repository / "definitions.py").write_text(definitions)
     _run([str(python.with_name("feast")), "apply"], repository)
-    found = json.loads(_run([str(python), "-c", ASK, str(repeat)], repository).splitlines()[-1])
-    return found["seconds"], found["rows"], found["sums"]
+    return repository
 
 
 def _run(command: list[str], folder: Path) -> str:

@@ -49,7 +49,7 @@ class Spent(NamedTuple):
 
 def rows(temporary: Path) -> Iterator[Row]:
     """Both modes of writing, by turns with the replay, the keys being there already."""
-    _data(temporary / "rows.arrow")
+    data(temporary / "rows.arrow")
     server = valkey.start(temporary / "server")
     try:
         with redis.Redis.from_url(server.url) as client:
@@ -84,12 +84,12 @@ def _measured(what: str, mode: str, folder: Path, server: valkey.Server) -> Spen
     return Spent(found["cpu"], after.user + after.system - before.user - before.system, found["wall"], found["memory"])
 
 
-def _data(path: Path) -> None:
+def data(path: Path, rows: int = ROWS) -> None:
     """Rows as a warehouse sends them; a tenth of the values of some columns is null."""
     random = np.random.default_rng(1)
     first = None
-    for start in range(0, ROWS, BATCH):
-        count = min(BATCH, ROWS - start)
+    for start in range(0, rows, BATCH):
+        count = min(BATCH, rows - start)
         users = np.arange(start, start + count)
         gone = [random.random(count) < 0.1 for _ in range(3)]
         columns = {

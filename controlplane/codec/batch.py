@@ -77,6 +77,11 @@ def encode_batch(
 
 
 def row_keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
+    """The key of each row, as bytes; see `encode_batch`.
+
+    Raises:
+        PlaneError: a key is null, or a column is absent or does not fit its type.
+    """
     parts: list[Part] = []
     for name, kind in layout.keys:
         column = _column(batch, name, kind)
