@@ -57,7 +57,7 @@ class RequestReader:
             try:
                 found[field.name] = check(value)
             except _WRONG:
-                raise self._wrong(field, f"a {type(value).__name__}") from None
+                raise self._wrong(field, f"but a {type(value).__name__} was given") from None
         return found
 
     def parsed(self, texts: Mapping[str, str]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class RequestReader:
                 try:
                     found[field.name] = parse_given(field.type, texts[field.name])
                 except _WRONG:
-                    raise self._wrong(field, "a text that is none") from None
+                    raise self._wrong(field, "which the given text is not") from None
         return found
 
     def _absent(self, field: RequestField, *, given: bool) -> PlaneError:
@@ -81,5 +81,5 @@ class RequestReader:
         return PlaneError(text + ("null" if given else "not given"), hint=hint)
 
     def _wrong(self, field: RequestField, given: str) -> PlaneError:
-        text = f"request field {field.name!r} of feature service {self._service!r} is of type {field.type}, but "
-        return PlaneError(f"{text}{given} was given", hint=f"give {expected(field.type)}")
+        text = f"request field {field.name!r} of feature service {self._service!r} is of type {field.type}, "
+        return PlaneError(text + given, hint=f"give {expected(field.type)}")
