@@ -33,6 +33,9 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+_THEMSELVES = {status: status for status in Status}
+
+
 T = TypeVar("T")
 Row = tuple[Status, int | None]
 """How the row of a feature was found, and its effective time in microseconds since the epoch."""
@@ -82,9 +85,19 @@ class FeatureVector(Mapping[str, Any]):
     @property
     def statuses(self) -> dict[str, Status]:
         """The status of every feature."""
-        rows, null, present = self._rows, Status.NULL, Status.PRESENT
+        return self.said(_THEMSELVES)
+
+    def said(self, words: Mapping[Status, T]) -> dict[str, T]:
+        """The status of every feature in other words."""
+        found = [words[status] for status, _ in self._rows]
+        if None not in self._values:
+            return {name: found[owner] for name, owner in zip(self._places, self._owners, strict=True)}
+        null = [
+            words[Status.NULL] if row[0] is Status.PRESENT else word
+            for row, word in zip(self._rows, found, strict=True)
+        ]
         return {
-            name: null if value is None and rows[owner][0] is present else rows[owner][0]
+            name: null[owner] if value is None else found[owner]
             for name, owner, value in zip(self._places, self._owners, self._values, strict=True)
         }
 
