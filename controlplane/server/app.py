@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from controlplane.errors import CalculationFailed, PermanentError, PlaneError, S
 from controlplane.server import metrics, openapi
 from controlplane.server.budget import Budget
 from controlplane.server.keys import Key, Keyring
-from controlplane.server.logs import say
+from controlplane.server.logs import LOGGER, say
 from controlplane.server.refused import Refused
 from controlplane.server.services import Served, Services
 from controlplane.server.shapes import Feast, NamedMap, Shape, Tecton, TectonBatch
@@ -294,6 +295,8 @@ class App:
                     return
                 watches = (self._services.watch(), self._watch())
                 self._tasks = [asyncio.get_running_loop().create_task(work) for work in watches]
+                for task in self._tasks:
+                    task.add_done_callback(_ended)
                 # What was loaded lives on: looking through it for garbage took more than half of a request's time.
                 gc.collect()
                 gc.freeze()
@@ -305,6 +308,7 @@ class App:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
                 await self._services.close()
+                metrics.flush()
                 say("worker_stopped")
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -314,6 +318,7 @@ class App:
         file, seen = self._options.keys, 0.0
         while True:
             metrics.deployment(self._services.deployment)
+            metrics.flush()
             try:
                 if file is not None and (changed := file.stat().st_mtime) != seen:
                     if seen:
@@ -324,3 +329,10 @@ class App:
                 say("keys_failed", logging.ERROR, error=error.message if isinstance(error, PlaneError) else "not there")
                 seen = -1.0
             await asyncio.sleep(self._options.refresh_seconds)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A worker that no longer sees what is deployed must not go on as if it did."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOGGER.error("watch_failed", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)

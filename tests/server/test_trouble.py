@@ -179,5 +179,5 @@ def test_workers_share_a_port_and_their_counts(shop, serve, workers):
     until(lambda: server.count() == 1 and len({e["process"] for e in server.events if e["event"] == "request"}) > 1)
     asked = sum(event["event"] == "request" for event in server.events)
     count = f'plane_requests_total{{api="plane",code="200",service="shop"}} {asked}.0'
-    assert count in server.ask("GET", "/metrics").body.decode()
+    until(lambda: count in server.ask("GET", "/metrics").body.decode())
     assert server.stop() == 0
