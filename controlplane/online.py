@@ -10,7 +10,6 @@ from controlplane import deploy, ledger, naming
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore
 from controlplane.project import Project
-from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
@@ -18,8 +17,6 @@ from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import Progress
 from controlplane.runtime.reconcile import Reconciled, reconcile
 from controlplane.types import utc
-
-_DEPLOYMENTS = 1000  # versions of earlier ones are not looked for
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ class Online:
         Raises:
             PlaneError: nothing is deployed, or the environment has no online store.
         """
-        store, known = self.store(), self._deployments()
+        store, known = self.store(), self._project.deployments()
         current = known[0][0]
         serving = store.get_fields(naming.serving_hash(known[0][1].namespace))
         found: dict[tuple[str, str], Version] = {}
@@ -180,7 +177,7 @@ class Online:
         Raises:
             PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again.
         """
-        store, namespace = self.store(), self._deployments()[0][1].namespace
+        store, namespace = self.store(), self._project.deployments()[0][1].namespace
         with self._project.state.lock(
             self._project.environment.name, holder=deploy.holder(), purpose="clean", now=self._project.clock
         ):
@@ -200,17 +197,9 @@ class Online:
                 found.append(Cleaned(version, keys))
             return found
 
-    def _deployments(self) -> list[tuple[int, Manifest]]:
-        """The deployments that are remembered, the newest first."""
-        name = self._project.environment.name
-        known = self._project.state.history(name, limit=_DEPLOYMENTS)
-        if not known:
-            raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
-        return [(one.id, manifests.from_json(one.manifest)) for one in known]
-
     def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
         """Each version that is served, should be, or was synced, of the deployments that are remembered."""
-        known = [manifest for _, manifest in self._deployments()]
+        known = [manifest for _, manifest in self._project.deployments()]
         for view in views:
             if not known[0].view(view).online:
                 hint = "declare online=True and deploy"

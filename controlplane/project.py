@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
+_REMEMBERED = 1000  # deployments whose versions are looked for
 Embedded = Callable[[Path], str]
 """Starts the embedded online store of a project, unless it runs, and returns its URL."""
 
@@ -274,6 +275,15 @@ class Project:
             name = self.environment.name
             raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
         return deployment, manifests.from_json(deployment.manifest)
+
+    def deployments(self) -> list[tuple[int, Manifest]]:
+        """The number and the manifest of every deployment that is remembered, the newest first.
+
+        Raises:
+            PlaneError: nothing is deployed.
+        """
+        known = self.state.history(self.environment.name, limit=_REMEMBERED) or [self.current()[0]]
+        return [(one.id, manifests.from_json(one.manifest)) for one in known]
 
     def compile(self) -> Manifest:
         """Load and check every definition against the warehouse.

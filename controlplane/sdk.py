@@ -28,6 +28,7 @@ from controlplane.render.program import build
 from controlplane.render.release import Release
 from controlplane.render.views import render_view
 from controlplane.runtime import datasets, preview
+from controlplane.runtime import forget as erasing
 from controlplane.runtime.materialize import Progress, ViewRun, bring_online, check_range, materialize, missing
 from controlplane.scheduler import EmbeddedAirflow
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout
@@ -326,6 +327,21 @@ class ControlPlane:
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))
+
+    def forget(
+        self,
+        keys: Mapping[str, str],
+        *,
+        dry_run: bool = False,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> erasing.Erasure:
+        """Erase an entity from all tables that are made here and from the online store; see `runtime.forget`."""
+        project = self.project
+        known = [manifest for _, manifest in project.deployments()]
+        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="forget", now=project.clock):
+            return erasing.forget(
+                known, project.warehouse, project.store, keys, clock=project.clock, dry_run=dry_run, on_step=on_step
+            )
 
     def schema(self, service: str) -> schemas.Contract:
         """What a deployed service takes and gives; `schemas.text` tells it in other languages."""

@@ -18,6 +18,7 @@ from controlplane.cli import (
     dataset,
     deploy,
     doctor,
+    forget,
     get,
     init,
     online,
@@ -41,7 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-for module in (init, plan, deploy, rollback, run, status, get, schema, verify, doctor, stop):
+for module in (init, plan, deploy, rollback, run, status, get, forget, schema, verify, doctor, stop):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")

@@ -12,6 +12,7 @@ from controlplane.types import format_instant
 
 if TYPE_CHECKING:
     from controlplane.online import Cleaned, Verified, Version
+    from controlplane.runtime.forget import Erasure
     from controlplane.verification import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
 _SHOWN = 5
@@ -150,3 +151,16 @@ def cleaned(found: Sequence[Cleaned]) -> None:
         line(f"{one.version.view} {one.version.fingerprint}: {keys}")
     if not found:
         line("Nothing to remove: every version is deployed, served or kept for a rollback.")
+
+
+def erasure(found: Erasure) -> None:
+    """What was erased, or would be."""
+    rows = [(one.table, f"{one.rows:,}", f"{one.left:,}") for one in found.tables if one.rows or one.left]
+    if rows:
+        table(("table", "rows", "left"), rows)
+    else:
+        line(f"None of {len(found.tables)} tables holds a row of it.")
+    if found.at is not None:
+        line(f"Online: {found.online:,} values replaced by tombstones, which go after a week.")
+    for name, count in found.sources.items():
+        line(f"{name} still holds {count:,} rows: remove them there, or a run that reads them computes features anew.")

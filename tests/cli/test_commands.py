@@ -38,6 +38,7 @@ def test_these_are_the_commands():
         "dataset list",
         "deploy",
         "doctor",
+        "forget",
         "get",
         "init",
         "online clean",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -166,6 +167,17 @@ def doctored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no-such-token" not in str(wrong)
 
 
+def forgotten(folder: Path, secret: str) -> None:
+    """One shopper is erased, and the other is still there."""
+    found = json.loads(plane(folder, secret, "forget", "--key", "shopper_id=1", "--yes", "--json"))
+    held = {one["table"].split("__")[1]: (one["rows"] > 0, one["left"]) for one in found["tables"]}
+    assert held == {"tiles": (True, 0), "history": (True, 0), "history_replaced": (False, 0), "latest": (True, 0)}
+    assert found["sources"] == {"raw.orders": len([order for order in ORDERS if order[0] == 1])}
+    with ControlPlane(folder, "local") as opened:
+        shoppers = opened.project.warehouse.fetch("SELECT DISTINCT shopper_id FROM features.purchases")
+        assert [row for batch in shoppers for row in batch.to_pylist()] == [{"shopper_id": 2}]
+
+
 def test_snowflake(tmp_path, monkeypatch):
     with SnowflakeEndpoint() as endpoint:
         options = endpoint.options()
@@ -175,5 +187,6 @@ def test_snowflake(tmp_path, monkeypatch):
         assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
         against_the_embedded(tmp_path)
         regranted(tmp_path, endpoint)
+        forgotten(tmp_path, options["token"])
         doctored(tmp_path, monkeypatch)
         warehouse.close()
