@@ -12,7 +12,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 _CREATE = re.compile(
-    r'CREATE OR REPLACE FUNCTION "(?P<name>[^"]+)"\((?P<parameters>.*)\)\n'
+    r'CREATE OR REPLACE TEMPORARY FUNCTION "(?P<name>[^"]+)"\((?P<parameters>.*)\)\n'
     r"RETURNS (?P<returns>.+)\nLANGUAGE PYTHON\nHANDLER = '(?P<handler>\w+)'\nAS \$\$\n(?P<body>.*)\n\$\$",
     re.DOTALL,
 )

@@ -81,6 +81,8 @@ def _line(error: errors.Error, secrets: set[str]) -> str:
     text = re.sub(r"^\d{6} \(\w{5}\): ", "", text)
     text = re.sub(r"^SQL (compilation|execution|access control) error:\s*", "", text)
     text = " ".join(text.split())
+    # A function's own words, without where in its program they stand.
+    text = re.sub(r"^Python Interpreter Error: Traceback .* RuntimeError: ", "", text)
     for secret in secrets:
         text = text.replace(secret, "***")
     return text

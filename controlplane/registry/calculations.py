@@ -16,7 +16,7 @@ from controlplane.ports import Warehouse, described
 from controlplane.registry import transformation
 from controlplane.registry.manifest import CalculationSpec
 from controlplane.registry.problems import Collector, listing
-from controlplane.registry.python import DIALECTS, source_of
+from controlplane.registry.python import DIALECTS, WITHOUT_LISTS, source_of
 from controlplane.types import parse_type
 
 _CHANGEABLE = (
@@ -94,6 +94,11 @@ def _python(feature: RealtimeFeature, what: str, known: Mapping[str, str], diale
     if unknown := [name for name in names if name not in known]:
         text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
         collector.add(text, feature.location, f"it has: {listing(known)}")
+        return ""
+    lists = [name for name in names if known[name].startswith("array<")]
+    if dialect in WITHOUT_LISTS and (lists or str(feature.type).startswith("array<")):
+        text = f"{what}: on {dialect} a Python function can't take or give lists{': ' * bool(lists)}{', '.join(lists)}"
+        collector.add(text, feature.location, "write it as a calculation, or give the function single values")
         return ""
     if not names:
         collector.add(f"{what}: its function takes nothing", feature.location, f"name inputs: {listing(known)}")

@@ -11,15 +11,15 @@ from controlplane.render.dialects import DUCKDB, Dialect
 from controlplane.render.functions import called, create
 
 
-def added(d: Dialect, rows: str, calculations: Sequence[CalculationSpec]) -> str:
-    """A query: the rows of a relation, with each calculation as one column more.
+def added(d: Dialect, schema: str, rows: str, calculations: Sequence[CalculationSpec]) -> str:
+    """A query: the rows of a relation, with each calculation as one column more; `schema` has the functions.
 
     One may need those before it, so each is a query over the last.
     """
     query = rows
     for number, one in enumerate(calculations):
         relation = query if number == 0 else f"({query}\n)"
-        sql = called(d, one) if one.python else f"({one.expression}\n)"  # users may end one with a comment
+        sql = called(d, schema, one) if one.python else f"({one.expression}\n)"  # users may end one with a comment
         value = d.given(sql, one.type)
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
@@ -37,7 +37,7 @@ def kinds(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
 def functions(d: Dialect, manifest: Manifest, service: ServiceSpec) -> list[Statement]:
     """The statements that make the functions of the service's realtime features."""
     types = given(service) | kinds(manifest, service)
-    return [create(d, one, types) for one in service.calculations if one.python]
+    return [create(d, manifest.schema, one, types) for one in service.calculations if one.python]
 
 
 def given(service: ServiceSpec) -> dict[str, str]:
@@ -57,6 +57,6 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...]
     lists = [f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}" for n, name in enumerate(inputs, 1)]
     # Also where nothing is needed, there is a row for each item.
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
-    query = added(d, f"(SELECT {', '.join(lists)})", service.calculations)
+    query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations)
     names = ", ".join(d.quote(c.name) for c in service.calculations)
     return inputs, f"SELECT {names} FROM ({query}\n) AS rows"

@@ -26,16 +26,17 @@ def body(spec: CalculationSpec) -> str:
     return template.render("python/function.py.j2", {"f": context}).rstrip("\n")
 
 
-def called(d: Dialect, spec: CalculationSpec) -> str:
+def called(d: Dialect, schema: str, spec: CalculationSpec) -> str:
     """The SQL of a realtime feature over the columns that it needs."""
-    return f"{d.quote(_name(spec))}({', '.join(map(d.quote, spec.inputs))})"
+    return f"{d.function_name(schema, _name(spec))}({', '.join(map(d.quote, spec.inputs))})"
 
 
-def create(d: Dialect, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
-    """The statement that makes the function; `types` has the type of each of its inputs."""
+def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
+    """The statement that makes the function, for as long as the session lives; `types` has the type of each input."""
     context = {
         "feature": spec.name,
-        "sql_name": d.quote(_name(spec)),
+        "sql_name": d.function_name(schema, _name(spec)),
+        "runtime": d.python_runtime,
         "sql_type": d.type(spec.type),
         "columns": [(d.quote(name), d.type(types[name])) for name in spec.inputs],
         "body": body(spec),

@@ -103,7 +103,11 @@ def _spine_column(d: Dialect, name: str, request: str | None) -> str:
 
 def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
     """What must be in the warehouse before the training set is created: the functions of realtime features."""
-    return functions(dialect(manifest.dialect), manifest, manifest.service(dataset.service))
+    d = dialect(manifest.dialect)
+    made = functions(d, manifest, manifest.service(dataset.service))
+    # Whoever computes from sources may not have deployed anything.
+    schema = Statement("create the schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(manifest.schema)}")
+    return [schema, *made] if made and dataset.through is not None else made
 
 
 def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
@@ -171,7 +175,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "columns": [d.quote(name) for name in columns],
         "spine_columns": [(d.quote(name), _spine_column(d, name, requested.get(name))) for name in columns],
         "selected": values,
-        "finished": added(d, "finished", service.calculations),
+        "finished": added(d, manifest.schema, "finished", service.calculations),
         "names": [d.quote(name) for name in kinds(manifest, service)],
         "joins": [
             {

@@ -17,7 +17,7 @@ from controlplane import ledger
 from controlplane.errors import PermanentError
 from controlplane.oracle import same
 from controlplane.ports import Calculator, Warehouse
-from controlplane.registry.manifest import CalculationSpec, Manifest, ServiceSpec
+from controlplane.registry.manifest import Manifest, ServiceSpec
 from controlplane.render.calculations import added, functions, given, in_memory, kinds
 from controlplane.render.dialects import DUCKDB, Dialect, dialect
 from controlplane.types import decimal_scale, is_decimal, micros
@@ -62,7 +62,7 @@ def compare_service(
         return calculator.compute([[row[name] for row in some] for name in inputs] or [[True] * len(some)])
 
     def in_warehouse(some: Sequence[Row]) -> Sequence[Row]:
-        return _told(warehouse, d, service.calculations, types, some)
+        return _told(manifest, service, warehouse, types, some)
 
     try:
         for start in range(0, cases, CHUNK):
@@ -98,20 +98,18 @@ def _each(rows: Sequence[Row], compute: Callable[[Sequence[Row]], Sequence[T]]) 
 
 
 def _told(
-    warehouse: Warehouse,
-    d: Dialect,
-    calculations: Sequence[CalculationSpec],
-    types: Mapping[str, str],
-    rows: Sequence[Row],
+    manifest: Manifest, service: ServiceSpec, warehouse: Warehouse, types: Mapping[str, str], rows: Sequence[Row]
 ) -> list[Row]:
     """What the warehouse computes of each row."""
+    d = dialect(manifest.dialect)
     lines = []
     for number, row in enumerate(rows):
         values = (f"{_literal(d, value, types[name])} AS {d.quote(name)}" for name, value in row.items())
         lines.append(f"SELECT {', '.join([f'{number} AS {d.quote(_NUMBER)}', *values])}")
     relation = "(" + "\nUNION ALL ".join(lines) + "\n)"
-    names = ", ".join(d.quote(one.name) for one in calculations)
-    query = f"SELECT {names} FROM ({added(d, relation, calculations)}\n) AS calculated ORDER BY {d.quote(_NUMBER)}"
+    names = ", ".join(d.quote(one.name) for one in service.calculations)
+    finished = added(d, manifest.schema, relation, service.calculations)
+    query = f"SELECT {names} FROM ({finished}\n) AS calculated ORDER BY {d.quote(_NUMBER)}"
     return list(ledger.rows(warehouse, query))
 
 

@@ -141,12 +141,15 @@ def test_threads_share_a_reader(reader: OnlineReader) -> None:
         assert [repr(value) for value in pool.map(risk_of, range(120))] == expected
 
 
+SCHEMA = "features"
+
+
 def computed(kind: str, python: str, value: Any, given: str = "float64") -> Any:
     """What a function gives for one value, in this process and in the warehouse, which must be the same."""
     spec = CalculationSpec("one", kind, "", ("x",), "", Place("f.py", 1), python=python)
-    made = create(DUCKDB, spec, {"x": given})
+    made = create(DUCKDB, SCHEMA, spec, {"x": given})
     lists = f"SELECT unnest(CAST($1 AS {DUCKDB.type(given)}[])) AS x"
-    calculator = prepare(query=f"SELECT {called(DUCKDB, spec)} FROM ({lists})", functions=[made.sql])
+    calculator = prepare(query=f"SELECT {called(DUCKDB, SCHEMA, spec)} FROM ({lists})", functions=[made.sql])
     try:
         [(here,)] = calculator.compute([[value]])
     finally:
@@ -197,11 +200,13 @@ def test_every_value_passes(kind: str, value: Any) -> None:
 
 def test_the_warehouse_tells_the_same(rig: Rig) -> None:
     spec = CalculationSpec("one", "float64", "", ("x",), "", Place("f.py", 1), python="def one(x):\n    return 1 / x")
-    rig.warehouse.execute([create(DUCKDB, spec, {"x": "float64"})] * 2)
+    rig.warehouse.execute([create(DUCKDB, SCHEMA, spec, {"x": "float64"})] * 2)
     with pytest.raises(
         PermanentError, match=r"^make it: realtime feature 'one': its function raised ZeroDivisionError$"
     ):
-        rig.warehouse.execute([Statement("make it", f"SELECT {called(DUCKDB, spec)} FROM (SELECT 0.0::DOUBLE AS x)")])
+        rig.warehouse.execute(
+            [Statement("make it", f"SELECT {called(DUCKDB, SCHEMA, spec)} FROM (SELECT 0.0::DOUBLE AS x)")]
+        )
 
 
 @realtime_feature("float64")
@@ -253,10 +258,10 @@ def _digest(manifest: Manifest) -> str:
 def test_a_warehouse_that_can_t_run_it_is_refused() -> None:
     collector = Collector(Path("/"))
     found = compile_calculations(
-        [again], "service", {"amount": "float64"}, connect(path=":memory:"), "snowflake", collector
+        [again], "service", {"amount": "float64"}, connect(path=":memory:"), "databricks", collector
     )
     assert found == []
-    assert "Python functions can run beside the rows of duckdb, not of snowflake" in str(collector.found[0])
+    assert "Python functions can run beside the rows of duckdb, snowflake, not of databricks" in str(collector.found[0])
     assert collector.found[0].hint == "write it as a calculation"
 
 

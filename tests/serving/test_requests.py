@@ -210,6 +210,6 @@ def test_text_of_a_command_line() -> None:
     assert parse_given("array<int64>", "[1, null]") == [1, None]
     assert READER.parsed({"amount": "2", "other": "x"}) == {"amount": 2.0, "other": "x"}
     with pytest.raises(
-        PlaneError, match="'amount' of feature service 'fraud' is of type float64, but a text that is none"
+        PlaneError, match="'amount' of feature service 'fraud' is of type float64, which the given text is not"
     ):
         READER.parsed({"amount": "12,5"})

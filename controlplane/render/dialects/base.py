@@ -33,6 +33,7 @@ class Dialect(ABC):
         passing: stands before TABLE for one that lives as long as a run.
         kept_grants: follows the name of a view that is made anew, so that those who may read it still may.
         has_rights: whether what one may do there is granted.
+        python_runtime: the version of Python that functions ask for, where it must be said.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
     """
 
@@ -45,12 +46,17 @@ class Dialect(ABC):
     passing: str = ""
     kept_grants: str = ""
     has_rights: bool = True
+    python_runtime: str = ""
     apart: str = ""
 
     def quote(self, identifier: str) -> str:
         """The identifier, safe as it stands."""
         mark = self.quote_mark
         return mark + identifier.replace(mark, mark * 2) + mark
+
+    def function_name(self, schema: str, name: str) -> str:
+        """What a function that we make is called by."""
+        return f"{self.quote(schema)}.{self.quote(name)}"
 
     def open_name(self, variable: str, suffix: str = "") -> str:
         """An identifier that a run decides, as a place that is still open, and what follows it."""

@@ -30,6 +30,10 @@ class DuckDB(Dialect):
         """See `Dialect.commented_view`: comments are statements of their own."""
         return f"CREATE OR REPLACE VIEW {view} AS"
 
+    def function_name(self, schema: str, name: str) -> str:
+        """See `Dialect.function_name`: functions in Python lie in no schema."""
+        return self.quote(name)
+
     def bytes(self, value: bytes) -> str:
         """See `Dialect.bytes`."""
         return f"unhex({self.text(value.hex())})"

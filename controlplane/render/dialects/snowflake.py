@@ -30,6 +30,7 @@ class Snowflake(Dialect):
     matches = True
     passing = "TRANSIENT "
     kept_grants = " COPY GRANTS"
+    python_runtime = "3.11"
 
     def quote(self, identifier: str) -> str:
         """See `Dialect.quote`."""

@@ -51,6 +51,9 @@ def from_duckdb(error: duckdb.Error) -> SnowflakeError:
         return SnowflakeError(100051, "22012", "Division by zero")
     if isinstance(error, duckdb.InterruptException):
         return cancelled()
+    if raised := re.search(r"executing the UDF: (.*)", text):
+        where = 'Traceback (most recent call last):\n  File "_udf_code.py", line 1, in plane_value'
+        return SnowflakeError(100357, "P0000", f"Python Interpreter Error:\n{where}\n{raised[1]}")
     if isinstance(error, duckdb.CatalogException):
         if "already exists" in text:
             return SnowflakeError(2002, "42710", compiling)

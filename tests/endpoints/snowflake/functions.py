@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sqlglot import exp
 
-from tests.endpoints.snowflake import dates
+from tests.endpoints.snowflake import dates, python_functions
 from tests.endpoints.snowflake.context import Context, call, cast, literal, null_if_any_null
 from tests.endpoints.snowflake.errors import SnowflakeError, unknown_function, unsupported
 from tests.endpoints.snowflake.types import Kind, duckdb_type
@@ -216,6 +216,8 @@ def _current(word: str) -> Handler:
 
 
 def _function(node: exp.Expr, context: Context) -> exp.Expr:
+    if isinstance(node.parent, exp.Dot):
+        return node  # one of a schema
     name = str(node.this).upper()
     if name == "TO_TIMESTAMP_NTZ" and len(node.expressions) == 1:
         return cast(node.expressions[0], "TIMESTAMP")
@@ -340,6 +342,7 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.CurrentUser: _current("USER"),
     exp.CurrentVersion: _current("VERSION"),
     exp.CurrentWarehouse: _current("WAREHOUSE"),
+    exp.Dot: python_functions.called,
     exp.EqualNull: lambda node, _: exp.NullSafeEQ(this=node.this, expression=node.expression),
     exp.Filter: _filter,
     exp.Floor: _whole("sf_floor"),

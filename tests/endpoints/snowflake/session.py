@@ -58,6 +58,7 @@ class Session:
         self.connection = account.open()
         self.connection.execute(definitions())
         self.connection.execute(f"USE {quoted(self.database, self.schema)}")
+        self.functions: set[str] = set()
         self.in_transaction = False
         self.ended = False
         self._begun = False

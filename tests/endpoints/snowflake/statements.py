@@ -8,7 +8,7 @@ from collections.abc import Callable
 import sqlglot
 from sqlglot import exp
 
-from tests.endpoints.snowflake import catalog
+from tests.endpoints.snowflake import catalog, python_functions
 from tests.endpoints.snowflake.account import DELETE, INSERT, MERGE, OTHER, UPDATE, Result
 from tests.endpoints.snowflake.arrays import refuse_untyped
 from tests.endpoints.snowflake.errors import SnowflakeError, unsupported
@@ -29,6 +29,8 @@ def run(session: Session, text: str) -> Result:
     if explained := _EXPLAIN.match(text):
         json = str(explained[1]).upper() == "JSON"
         return catalog.explained(session, parsed(text[explained.end() :]), json=json)
+    if made := python_functions.CREATE.fullmatch(text):
+        return python_functions.create(session, made)
     if _SHOW_WAREHOUSES.fullmatch(text):
         return catalog.warehouses(session)
     tree = parsed(text)
