@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from controlplane import eviction, ledger, naming
 from controlplane.errors import CheckFailed, PermanentError, TransientError
-from controlplane.ports import OnlineStore, Warehouse
+from controlplane.ports import OnlineStore, StoreInfo, Warehouse
 from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
@@ -186,12 +186,19 @@ def sync(
         on_rows: told the number of rows of each batch.
         full: write all keys, whatever the cursor says.
     """
-    warnings = preflight(store)
+    info = store.info()
+    warnings = preflight(info)
     cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
     fields = store.get_fields(cursor_name)
     if b"version" not in fields:
         store.set_fields(cursor_name, {b"version": b"0"})
     found = int(fields.get(b"version", b"0"))
+    if fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
+        warnings.append(
+            "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
+            "were written again"
+        )
+        full = True
     cursor = 0 if full else found
     wall = clock()
     shift = wall - program.now if program.now is not None else timedelta(0)
@@ -228,18 +235,19 @@ def sync(
             hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
         )
     fields = {b"version": str(report["version"]).encode(), b"rows": str(report["rows"]).encode()}
-    store.set_fields(cursor_name, fields | {b"synced_at": wall.isoformat().encode()})
+    # The epoch as it was before the first write: what was lost meanwhile, the next sync writes again.
+    store.set_fields(cursor_name, fields | {b"synced_at": wall.isoformat().encode(), b"epoch": info.epoch.encode()})
     return SyncReport(report["rows"], count.written, count.kept_newer, report["version"], warnings)
 
 
-def preflight(store: OnlineStore) -> list[str]:
-    """Look at the store before the first write; returns what its owner should know.
+def preflight(info: StoreInfo) -> list[str]:
+    """Look at what the store says of itself before the first write; returns what its owner should know.
 
     Raises:
         PermanentError: values would not be safe in it; nothing was written.
     """
     warnings: list[str] = []
-    for concern in eviction.concerns(store.info()):
+    for concern in eviction.concerns(info):
         if concern.fatal:
             raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
         warnings.append(f"the online store: {concern.message}; {concern.hint}")

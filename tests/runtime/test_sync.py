@@ -303,6 +303,22 @@ def test_a_store_that_hides_its_policy_or_has_evicted_keys_is_warned_of(shop):
     )
 
 
+def test_a_store_that_has_failed_over_gets_all_keys_again(shop):
+    shop.plane("deploy")
+    compute_alone(shop.folder)
+    with ControlPlane(shop.folder) as plane:
+        store = plane.project.store
+        assert direct(plane, Configured(store, epoch="one")).rows == 3
+        with shop.client() as client:
+            client.delete(next(iter(shop.stored())))  # acknowledged, and not yet at the replica
+        assert direct(plane, Configured(store, epoch="one")).rows == 0
+        report = direct(plane, Configured(store, epoch="two"))
+        assert report.rows == 3
+        assert "all keys were written again" in report.warnings[0]
+        assert direct(plane, Configured(store, epoch="two")).rows == 0
+    check(shop)
+
+
 def test_nothing_is_written_where_the_server_drops_values(shop):
     shop.plane("deploy")
     with shop.client() as client:
