@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import flights, increment, memory, online, plans, training, windows
+from bench import flights, increment, memory, online, plans, serving, training, windows
 from bench.rows import Row, report, write
 
 TOPICS = {
@@ -19,6 +19,7 @@ TOPICS = {
     "memory": memory.rows,
     "flights": flights.rows,
     "online": online.rows,
+    "serving": serving.rows,
 }
 
 

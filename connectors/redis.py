@@ -86,7 +86,7 @@ def connect(
         "socket_connect_timeout": timeout_seconds,
         "retry": retry,
     }
-    options |= _tls(
+    options |= tls(
         url, {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
     )
     user = {"username": username, "password": password}
@@ -116,7 +116,7 @@ def connect(
     )
 
 
-def _tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
+def tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
     """The driver's options for files of TLS, by ours."""
     given = {name: path for name, path in files.items() if path is not None}
     if given and not url.startswith(("rediss://", "valkeys://")):

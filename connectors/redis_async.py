@@ -13,11 +13,12 @@ from typing import Any
 import hiredis
 import redis.asyncio
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, parse_url
-from redis.asyncio.sentinel import Sentinel
+from redis.asyncio.connection import AbstractConnection, ConnectionPool, parse_url
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 
 from connectors import redis as blocking
 from controlplane.errors import PlaneError
+from controlplane.ports import AsyncOnlineStore
 
 _PAUSE = 0.1  # seconds in which a server that could not be reached is not tried again
 
@@ -28,17 +29,33 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     sentinels: Sequence[str] = (),
+    cluster: bool = False,
+    ca_certificate: str | None = None,
+    certificate: str | None = None,
+    private_key_file: str | None = None,
     timeout_seconds: float = 5.0,
-) -> AsyncRedisStore:
+) -> AsyncOnlineStore:
     """The store at `url`, for one event loop; options as of `connectors.redis.connect`.
 
     Raises:
-        SettingsError: `url` is no such URL.
+        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
     """
+    files = {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
     store = blocking.connect(
-        url=url, username=username, password=password, sentinels=sentinels, timeout_seconds=timeout_seconds
+        url=url,
+        username=username,
+        password=password,
+        sentinels=sentinels,
+        cluster=cluster,
+        timeout_seconds=timeout_seconds,
+        ca_certificate=ca_certificate,
+        certificate=certificate,
+        private_key_file=private_key_file,
     )
+    if cluster:
+        return _Threaded(store)
     options: dict[str, Any] = {
+        **blocking.tls(url, files),
         "username": username,
         "password": password,
         "protocol": 2,
@@ -47,7 +64,7 @@ def connect(
         "retry": None,  # who reads cannot wait, and asks again
     }
     client = _watched(url, sentinels, options) if sentinels else redis.asyncio.Redis.from_url(url, **options)
-    return AsyncRedisStore(client.connection_pool.make_connection, store.translated, timeout_seconds)
+    return AsyncRedisStore(client.connection_pool, store.translated, timeout_seconds)
 
 
 def _watched(url: str, sentinels: Sequence[str], options: dict[str, Any]) -> redis.asyncio.Redis:
@@ -61,22 +78,41 @@ def _watched(url: str, sentinels: Sequence[str], options: dict[str, Any]) -> red
     return client
 
 
+class _Threaded:
+    """Implements `controlplane.ports.AsyncOnlineStore` by threads, over what finds the nodes of a cluster."""
+
+    def __init__(self, store: blocking.RedisStore) -> None:
+        self._store = store
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """See `AsyncOnlineStore.read`; each is asked for by itself."""
+        return await asyncio.to_thread(self._store.read, keys)
+
+    async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        """See `AsyncOnlineStore.get_fields`."""
+        return await asyncio.to_thread(self._store.get_fields, name)
+
+    async def close(self) -> None:
+        """See `AsyncOnlineStore.close`."""
+        await asyncio.to_thread(self._store.close)
+
+
 class AsyncRedisStore:
     """Implements `controlplane.ports.AsyncOnlineStore` over one connection, which is made anew when it was lost.
 
     Args:
-        make: gives a connection of the driver's that is not open yet.
+        pool: the driver's, which makes connections.
         translated: makes an error of ours from a driver's and from what was being done.
         timeout_seconds: for each answer.
     """
 
     def __init__(
         self,
-        make: Callable[[], AbstractConnection],
+        pool: ConnectionPool,
         translated: Callable[[exceptions.RedisError, str], PlaneError],
         timeout_seconds: float,
     ) -> None:
-        self._make, self._translated, self._timeout = make, translated, timeout_seconds
+        self._pool, self._translated, self._timeout = pool, translated, timeout_seconds
         self._link: _Link | None = None
         self._opening: asyncio.Task[_Link] | None = None
         self._failed_at = -float("inf")
@@ -98,6 +134,8 @@ class AsyncRedisStore:
             self._opening.cancel()
         if self._link is not None:
             self._link.close(exceptions.ConnectionError("closed"))
+        if isinstance(self._pool, SentinelConnectionPool):
+            await self._pool.sentinel_manager.aclose()
 
     async def _ask(self, *command: str | bytes) -> Any:  # noqa: ANN401 - each command has its own answer
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its hint says one argument
@@ -131,9 +169,9 @@ class AsyncRedisStore:
             self._failed_at, self._failure = asyncio.get_running_loop().time(), error
 
     async def _open(self) -> _Link:
-        connection = self._make()
+        connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
+            await connection.connect()
         except OSError as error:  # of a name that is not found, for one
             raise exceptions.ConnectionError(str(error)) from None
         self._link = _Link(connection, self._timeout)

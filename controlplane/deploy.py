@@ -33,6 +33,8 @@ from controlplane.state import Deployment
 if TYPE_CHECKING:
     from controlplane.state.store import StateStore
 
+_REMEMBERED = 1000  # deployments that a rollback looks through
+_SHOWN = 10
 KEPT_RELEASES = 10
 """Releases that stay on disk, for runs that began with them and for a way back."""
 
@@ -53,6 +55,7 @@ def deploy(
     now: datetime,
     clock: Callable[[], datetime],
     on_step: Callable[[str], None] = lambda _: None,
+    at_once: bool = False,
 ) -> Deployment:
     """Make the plan true.
 
@@ -66,6 +69,7 @@ def deploy(
         now: the environment's now.
         clock: the wall clock.
         on_step: told each step before it begins.
+        at_once: show every version of which something is computed, also while it lags behind.
 
     Raises:
         PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder can't be written.
@@ -91,6 +95,8 @@ def deploy(
             showing = ledger.shown(warehouse, built)
             due = built.timing.due(now)
             through = due.end if due else view.start
+            if at_once:
+                through = min(through, view.start + view.schedule)
             renewed = showing == view.fingerprint and view.name in updated
             if renewed or (showing != view.fingerprint and ledger.ready(warehouse, built, showing, through)):
                 on_step(f"users' view of {view.name}")
@@ -110,6 +116,25 @@ def deploy(
             expected=plan.base,
             now=clock(),
         )
+
+
+def earlier(state: StateStore, environment: str, number: int | None) -> Deployment:
+    """The deployment of that number; the one before the current unless given.
+
+    Raises:
+        PlaneError: there is none, or it is the current one.
+    """
+    known = state.history(environment, limit=_REMEMBERED)
+    current, before = next(iter(known), None), known[1:]
+    found = before[:1] if number is None else [one for one in before if one.id == number]
+    if found:
+        return found[0]
+    if current is None or not before:
+        raise PlaneError(f"environment {environment!r} has no earlier deployment", hint="deploy twice first")
+    wrong = "is the current one" if number == current.id else "is none of this environment's"
+    numbers = ", ".join(str(one.id) for one in before[:_SHOWN])
+    more = ", ..." if len(before) > _SHOWN else ""
+    raise PlaneError(f"deployment {number} {wrong}", hint=f"earlier ones are {numbers}{more}")
 
 
 def check_folder(root: Path, manifest: Manifest) -> None:

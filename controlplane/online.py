@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from controlplane import naming
+from controlplane import deploy, ledger, naming
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore
 from controlplane.project import Project
-from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
+from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import Progress
 from controlplane.runtime.reconcile import Reconciled, reconcile
-
-_DEPLOYMENTS = 20  # versions of earlier ones are not looked for
+from controlplane.types import utc
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,35 @@ class Verified:
 
     versions: Sequence[Reconciled]
     unhealed: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a view of which the store holds values.
+
+    Args:
+        view: the feature view.
+        fingerprint: its version.
+        deployment: the number of the last deployment that has it.
+        current: whether that is the current deployment.
+        served: whether readers are given this version.
+        synced_at: when a sync last brought it in step.
+    """
+
+    view: str
+    fingerprint: str
+    deployment: int
+    current: bool
+    served: bool
+    synced_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A version that was removed, and how many keys it had; None where it would be removed."""
+
+    version: Version
+    keys: int | None
 
 
 class Online:
@@ -87,12 +116,90 @@ class Online:
             )
         return Verified(found, sum(one.unhealed for one in found))
 
+    def versions(self) -> list[Version]:
+        """Every version that the store holds values of, by view, the newest first.
+
+        Raises:
+            PlaneError: nothing is deployed, or the environment has no online store.
+        """
+        store, known = self.store(), self._project.deployments()
+        current = known[0][0]
+        serving = store.get_fields(naming.serving_hash(known[0][1].namespace))
+        found: dict[tuple[str, str], Version] = {}
+        for number, manifest in known:
+            for view in manifest.views:
+                key = view.name, view.fingerprint
+                if key in found:
+                    continue
+                cursor = store.get_fields(naming.cursor_hash(manifest.namespace, *key))
+                if b"version" in cursor:
+                    at = cursor.get(b"synced_at")
+                    found[key] = Version(
+                        *key,
+                        deployment=number,
+                        current=number == current,
+                        served=serving.get(view.name.encode()) == view.fingerprint.encode(),
+                        synced_at=utc(datetime.fromisoformat(at.decode())) if at else None,
+                    )
+        return sorted(found.values(), key=lambda one: (one.view, -one.deployment))
+
+    def serve(self, manifest: Manifest) -> None:
+        """Give readers the versions of `manifest` that users' views show, all at once, as far as they were synced."""
+        store, warehouse = self._project.store, self._project.warehouse
+        if store is None:
+            return
+        programs = [build(manifest, view) for view in manifest.views if view.online]
+        shown = ledger.doors(warehouse, programs[0].doors) if programs else {}
+        flipped = {
+            program.view.encode(): program.fingerprint.encode()
+            for program in programs
+            if shown.get(program.feature_view) == program.fingerprint
+            and _synced(store, program.namespace, program.view, program.fingerprint)
+        }
+        store.set_fields(naming.serving_hash(manifest.namespace), flipped)
+
+    def clean(
+        self,
+        *,
+        keep: int = 1,
+        dry_run: bool = False,
+        keys_per_second: float | None = None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> list[Cleaned]:
+        """Remove the values of versions that are neither deployed nor served.
+
+        Args:
+            keep: so many of a view's newest other versions stay, for a rollback.
+            dry_run: only say which ones would go.
+            keys_per_second: at most.
+            on_progress: told how far it is, in versions.
+
+        Raises:
+            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again.
+        """
+        store, namespace = self.store(), self._project.deployments()[0][1].namespace
+        with self._project.state.lock(
+            self._project.environment.name, holder=deploy.holder(), purpose="clean", now=self._project.clock
+        ):
+            kept: dict[str, int] = {}
+            gone = []
+            for version in self.versions():
+                if not (version.current or version.served):
+                    kept[version.view] = kept.get(version.view, 0) + 1
+                    if kept[version.view] > keep:
+                        gone.append(version)
+            if dry_run:
+                return [Cleaned(version, None) for version in gone]
+            found = []
+            for done, version in enumerate(gone):
+                on_progress(Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone)))
+                keys = remove_version(store, namespace, version.view, version.fingerprint, keys_per_second)
+                found.append(Cleaned(version, keys))
+            return found
+
     def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
         """Each version that is served, should be, or was synced, of the deployments that are remembered."""
-        name = self._project.environment.name
-        known = [manifests.from_json(d.manifest) for d in self._project.state.history(name, limit=_DEPLOYMENTS)]
-        if not known:
-            raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
+        known = [manifest for _, manifest in self._project.deployments()]
         for view in views:
             if not known[0].view(view).online:
                 hint = "declare online=True and deploy"
@@ -111,5 +218,5 @@ class Online:
 
 
 def _synced(store: OnlineStore, namespace: str, view: str, fingerprint: str) -> bool:
-    cursor: Mapping[bytes, bytes] = store.get_fields(naming.cursor_hash(namespace, view, fingerprint))
-    return b"version" in cursor
+    cursor = store.get_fields(naming.cursor_hash(namespace, view, fingerprint))
+    return int(cursor.get(b"version", b"0")) > 0

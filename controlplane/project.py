@@ -26,6 +26,7 @@ from controlplane.errors import (
     SettingsError,
 )
 from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
+from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
 from controlplane.registry.manifest import Manifest
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
+_REMEMBERED = 1000  # deployments whose versions are looked for
 Embedded = Callable[[Path], str]
 """Starts the embedded online store of a project, unless it runs, and returns its URL."""
 
@@ -261,6 +263,27 @@ class Project:
         environment = self.environment
         found = glance(environment.state, environment.project, environment.name)
         return found if found or absent(environment.state) else self.state.current(environment.name)
+
+    def current(self) -> tuple[Deployment, Manifest]:
+        """The current deployment and its manifest.
+
+        Raises:
+            PlaneError: nothing is deployed.
+        """
+        deployment = self.deployed()
+        if deployment is None:
+            name = self.environment.name
+            raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
+        return deployment, manifests.from_json(deployment.manifest)
+
+    def deployments(self) -> list[tuple[int, Manifest]]:
+        """The number and the manifest of every deployment that is remembered, the newest first.
+
+        Raises:
+            PlaneError: nothing is deployed.
+        """
+        known = self.state.history(self.environment.name, limit=_REMEMBERED) or [self.current()[0]]
+        return [(one.id, manifests.from_json(one.manifest)) for one in known]
 
     def compile(self) -> Manifest:
         """Load and check every definition against the warehouse.

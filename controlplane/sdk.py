@@ -11,13 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controlplane import checkup, ledger, naming, schemas, verification
+from controlplane import checkup, ledger, schemas, verification
 from controlplane import deploy as deploying
 from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.errors import PlaneError, Problems
-from controlplane.local import airflow, valkey
-from controlplane.local.airflow_client import AirflowClient
-from controlplane.local.partitions import partition_keys, run_partitions
+from controlplane.local import valkey
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
 from controlplane.online import Online
@@ -26,20 +24,19 @@ from controlplane.plan.plan import Plan, make_plan
 from controlplane.project import Project, open_calculator
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
-from controlplane.registry.schedule import timing
-from controlplane.render import dags
 from controlplane.render.program import build
 from controlplane.render.release import Release
 from controlplane.render.views import render_view
 from controlplane.runtime import datasets, preview
+from controlplane.runtime import forget as erasing
 from controlplane.runtime.materialize import Progress, ViewRun, bring_online, check_range, materialize, missing
+from controlplane.scheduler import EmbeddedAirflow
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout
 from controlplane.serving.service import service_layout
 from controlplane.state import Deployment
 from controlplane.types import Interval
 
 _KNOWN_DEPLOYMENTS = 5
-_POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
 
 
 class ControlPlane:
@@ -55,6 +52,7 @@ class ControlPlane:
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
         self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).url)
         self.online = Online(self.project)
+        self.airflow = EmbeddedAirflow(self.project)
         self._beside: ControlPlane | None = None
 
     def __enter__(self) -> ControlPlane:
@@ -80,14 +78,11 @@ class ControlPlane:
         Raises:
             PlaneError: nothing is deployed.
         """
-        deployment = self.project.deployed()
-        if deployment is None:
-            raise PlaneError(f"nothing is deployed to environment {self.name!r}", hint="run `plane deploy` first")
-        return deployment, manifests.from_json(deployment.manifest)
+        return self.project.current()
 
     def plan(self) -> Plan:
         """What a deploy would change, and what would then be computed."""
-        return self._planned()[0]
+        return self._planned(self.project.compile())[0]
 
     def deploy(
         self, on_step: Callable[[str], None] = lambda _: None, *, approve: Callable[[Plan], bool] = lambda _: True
@@ -101,7 +96,43 @@ class ControlPlane:
         Raises:
             PlaneError: the plan was not approved, or can't be made true.
         """
-        plan, manifest, release = self._planned()
+        return self._deploy(*self._planned(self.project.compile()), on_step, approve)
+
+    def rollback(
+        self,
+        number: int | None = None,
+        on_step: Callable[[str], None] = lambda _: None,
+        *,
+        approve: Callable[[Plan], bool] = lambda _: True,
+    ) -> tuple[Plan, Deployment | None]:
+        """Deploy once more what was deployed earlier, and show and serve its versions at once, as far as they were
+        computed; later runs compute what they lack. The definition files stay as they are.
+
+        Args:
+            number: of the earlier deployment; the one before the current unless given.
+            on_step: told each step before it begins.
+            approve: shown the plan; what it does not approve is not deployed.
+
+        Raises:
+            PlaneError: there is no such deployment, or the plan was not approved.
+        """
+        earlier = deploying.earlier(self.project.state, self.name, number)
+        plan, manifest, release = self._planned(manifests.from_json(earlier.manifest))
+        found = self._deploy(plan, manifest, release, on_step, approve, at_once=True)
+        on_step("online values")
+        self.online.serve(manifest)
+        return found
+
+    def _deploy(
+        self,
+        plan: Plan,
+        manifest: Manifest,
+        release: Release,
+        on_step: Callable[[str], None],
+        approve: Callable[[Plan], bool],
+        *,
+        at_once: bool = False,
+    ) -> tuple[Plan, Deployment | None]:
         if not approve(plan):
             dropped = f": it drops {', '.join(plan.dropped)}" if plan.dropped else ""
             hint = "deploy with --yes, or restore what is dropped"
@@ -120,12 +151,12 @@ class ControlPlane:
             now=project.now(),
             clock=project.clock,
             on_step=on_step,
+            at_once=at_once,
         )
         return plan, deployment
 
-    def _planned(self) -> tuple[Plan, Manifest, Release]:
+    def _planned(self, manifest: Manifest) -> tuple[Plan, Manifest, Release]:
         project = self.project
-        manifest = project.compile()
         current = project.deployed()
         deployed = (current.id, current.manifest, current.release) if current else None
         entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
@@ -297,59 +328,29 @@ class ControlPlane:
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))
 
+    def forget(
+        self,
+        keys: Mapping[str, str],
+        *,
+        dry_run: bool = False,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> erasing.Erasure:
+        """Erase an entity from all tables that are made here and from the online store; see `runtime.forget`."""
+        project = self.project
+        known = [manifest for _, manifest in project.deployments()]
+        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="forget", now=project.clock):
+            return erasing.forget(
+                known, project.warehouse, project.store, keys, clock=project.clock, dry_run=dry_run, on_step=on_step
+            )
+
     def schema(self, service: str) -> schemas.Contract:
         """What a deployed service takes and gives; `schemas.text` tells it in other languages."""
         return schemas.contract(self.deployed()[1], service)
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""
-        ran = {"Airflow": self.airflow_down(), "Redis": valkey.stop(self.project.root / ".plane" / "online")}
+        ran = {"Airflow": self.airflow.down(), "Redis": valkey.stop(self.project.root / ".plane" / "online")}
         return [name for name, running in ran.items() if running]
-
-    def airflow_up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> str:
-        """Start Airflow on this machine with the project's connections; returns the address of its UI.
-
-        Raises:
-            PlaneError: nothing is deployed, or Airflow does not start.
-        """
-        self.deployed()
-        environment = self.project.environment
-        connections = {dags.WAREHOUSE: airflow.connection(environment.warehouse_kind, environment.warehouse)}
-        if (online := self.project.online_config()) is not None:
-            connections[dags.ONLINE] = airflow.connection("plane_redis", online)
-        server = airflow.up(
-            environment.airflow_home,
-            bundle_root=environment.releases,
-            connections=connections,
-            pools={naming.POOL: _POOL_SLOTS.get(environment.warehouse_kind, 8)},
-            port=port,
-            on_progress=on_step,
-        )
-        return server.url
-
-    def airflow_down(self) -> bool:
-        """Stop the Airflow on this machine; returns whether it ran."""
-        return airflow.down(self.project.environment.airflow_home)
-
-    def airflow_run(
-        self, views: Sequence[str], within: Interval, *, on_progress: Callable[[Progress], None] = lambda _: None
-    ) -> dict[str, dict[str, str]]:
-        """Let the running Airflow compute a range, one run for each interval; returns view -> partition -> state.
-
-        Raises:
-            PlaneError: Airflow does not run here, or a run did not end.
-        """
-        manifest = self.deployed()[1]
-        chosen = [manifest.view(name) for name in views] or list(manifest.views)
-        server = airflow.find(self.project.environment.airflow_home)
-        if server is None:
-            raise PlaneError("Airflow does not run here", hint="run `plane airflow up` first")
-        return run_partitions(
-            AirflowClient(server.url),
-            {view.name: naming.dag_id(manifest.project, manifest.environment, view.name) for view in chosen},
-            {view.name: partition_keys(timing(view), within, self.project.now()) for view in chosen},
-            lambda view, step, done, total: on_progress(Progress(view, step, done, total)),
-        )
 
     def create_dataset(
         self,

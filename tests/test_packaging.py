@@ -22,7 +22,13 @@ from packaging.utils import canonicalize_name
 PACKAGES = ("controlplane", "connectors", "dag_templates")
 
 # What only the extras' rooms need; all other modules are imported by a plain install.
-EXTRAS = ("controlplane/airflow/", "controlplane/local/", "connectors/snowflake", "connectors/databricks")
+EXTRAS = (
+    "controlplane/airflow/",
+    "controlplane/local/",
+    "controlplane/server/",
+    "connectors/snowflake",
+    "connectors/databricks",
+)
 
 # Runs in the installed environment: where the packages are, what they hold, and what their entry points load.
 LOOK = """

@@ -24,7 +24,7 @@ def up(
 ) -> None:
     """Start Airflow on this machine, loopback only, with the project's connections, and return when it is healthy."""
     with control_plane(directory, environment) as plane, present.steps("airflow", quiet=json) as on_step:
-        url = plane.airflow_up(port=port, on_step=on_step)
+        url = plane.airflow.up(port=port, on_step=on_step)
     if json:
         present.as_json({"url": url})
     else:
@@ -35,7 +35,7 @@ def up(
 def down(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """Stop the Airflow on this machine, all of it."""
     with control_plane(directory, environment) as plane:
-        ran = plane.airflow_down()
+        ran = plane.airflow.down()
     if json:
         present.as_json({"stopped": ran})
     else:
@@ -58,7 +58,7 @@ def run(
             "give the range: --start and --end", hint="plane airflow run --start 2013-12-31 --end 2014-01-01"
         )
     with control_plane(directory, environment) as plane, present.progress(quiet=json) as on_progress:
-        found = plane.airflow_run(views or (), within, on_progress=on_progress)
+        found = plane.airflow.run(views or (), within, on_progress=on_progress)
     if json:
         present.as_json(found)
     else:

@@ -14,14 +14,17 @@ import typer
 import controlplane
 from controlplane.cli import (
     airflow,
+    bench,
     dataset,
     deploy,
     doctor,
+    forget,
     get,
     init,
     online,
     plan,
     present,
+    rollback,
     run,
     schema,
     serve,
@@ -39,13 +42,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-for module in (init, plan, deploy, run, status, get, schema, verify, doctor, stop):
+for module in (init, plan, deploy, rollback, run, status, get, forget, schema, verify, doctor, stop):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")
 app.add_typer(online.app, name="online")
 app.add_typer(airflow.app, name="airflow")
 app.add_typer(serve.app, name="serve")
+app.add_typer(bench.app, name="bench")
 
 
 def _version(wanted: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,3 +80,18 @@ def scaffold(directory: Path, name: str | None) -> list[Path]:
     from controlplane.scaffold import scaffold as make
 
     return make(directory, name)
+
+
+def named(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
+    """The names and values of an option that is given as `name=value`, once for each name.
+
+    Raises:
+        PlaneError: one is not of that form, or comes twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name in found:
+            raise PlaneError(f"--{option} {text}: write name=value, and each name once", hint=example)
+        found[name] = value
+    return found

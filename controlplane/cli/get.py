@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
-from controlplane.errors import PlaneError
+from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane, named
 
 EXAMPLE = "Example: plane get late_arrival --key origin=JFK --key carrier=B6"
 
@@ -25,21 +23,11 @@ def command(
     json: Json = False,
 ) -> None:
     """Read the online features of one entity, as a model would."""
-    keys = _named("key", key or ())
-    given = _named("request", request or ())
+    keys = named("key", key or (), EXAMPLE)
+    given = named("request", request or (), EXAMPLE)
     with control_plane(directory, environment) as plane:
         vector = plane.get_text(service, keys, given)
     if json:
         present.as_json(vector.to_dict())
     else:
         present.vector(service, keys, vector)
-
-
-def _named(option: str, texts: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or name in found:
-            raise PlaneError(f"--{option} {text}: write name=value, and each name once", hint=EXAMPLE)
-        found[name] = value
-    return found

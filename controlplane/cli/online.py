@@ -39,3 +39,42 @@ def verify(
         verdicts.reconciled(found)
     if found.unhealed:
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: plane online versions")
+def versions(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+    """List the versions of feature views that the online store holds values of.
+
+    A redefined view is written under its new version while readers are served the old one, which stays for a rollback
+    until `plane online clean`.
+    """
+    with control_plane(directory, environment) as plane:
+        found = plane.online.versions()
+    if json:
+        present.as_json(found)
+    else:
+        verdicts.online_versions(found)
+
+
+@app.command(epilog="Example: plane online clean --keep 0 --dry-run")
+def clean(
+    keep: Annotated[int, typer.Option(min=0, help="Versions of each view to keep for a rollback.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    keys_per_second: Annotated[float, typer.Option(min=1, help="Remove at most so many keys a second.")] = 50_000,
+    environment: Environment = None,
+    directory: Directory = HERE,
+    json: Json = False,
+) -> None:
+    """Remove the values of versions that are neither deployed nor served.
+
+    It may be stopped and run again at any time.
+    """
+    with (
+        control_plane(directory, environment) as plane,
+        present.progress(quiet=json, counted="versions") as on_progress,
+    ):
+        found = plane.online.clean(keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress)
+    if json:
+        present.as_json(found)
+    else:
+        verdicts.cleaned(found)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from controlplane.runtime.datasets import Created
     from controlplane.runtime.materialize import Progress as Event
     from controlplane.runtime.materialize import ViewRun
+    from controlplane.server.load import Measured
     from controlplane.serving import FeatureVector
     from controlplane.state import Deployment
 
@@ -346,3 +347,17 @@ def _short(duration: timedelta) -> str:
     """A duration to the second, from minutes on; its microseconds below."""
     whole = timedelta(seconds=int(duration.total_seconds()))
     return format_duration(whole if whole >= timedelta(seconds=1) else duration)
+
+
+def load(found: Measured) -> None:
+    """What a load test found, and how its times are spread."""
+    figures = found.to_dict()
+    per_second = found.codes[200] / found.seconds
+    line(f"{figures['requests']:,} requests in {found.seconds:.1f} s: {per_second:,.0f} answers a second")
+    line("  ".join(f"{name.removesuffix('_ms')} {figures[name]:.2f} ms" for name in ("p50_ms", "p90_ms", "p99_ms")))
+    if set(found.codes) != {200}:
+        line("statuses: " + ", ".join(f"{code}: {count:,}" for code, count in sorted(found.codes.items())))
+    counts = found.histogram()
+    most = max(counts.values())
+    for limit, count in counts.items():
+        line(f"<= {limit:>7g} ms  {'#' * -(-count * 50 // most):<50} {count:,}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -10,7 +11,8 @@ from controlplane.cli.present import line, out, table, written
 from controlplane.types import format_instant
 
 if TYPE_CHECKING:
-    from controlplane.online import Verified
+    from controlplane.online import Cleaned, Verified, Version
+    from controlplane.runtime.forget import Erasure
     from controlplane.verification import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
 _SHOWN = 5
@@ -127,3 +129,38 @@ def reconciled(found: Verified) -> None:
     kinds = ("rows", "right", "newer", "not synced", "missing", "wrong", "wrong expiry", "extra", "healed")
     table(("feature view", "version", "", *kinds), rows)
     line(f"Keys that are not as the warehouse says: {found.unhealed:,}" if found.unhealed else "Redis is in step.")
+
+
+def online_versions(found: Sequence[Version]) -> None:
+    """The versions that the online store holds."""
+    rows = []
+    for one in found:
+        states = [name for name, true in (("served", one.served), ("deployed", one.current)) if true]
+        synced = format_instant(one.synced_at.replace(microsecond=0)) if one.synced_at else "never"
+        rows.append((one.view, one.fingerprint, str(one.deployment), ", ".join(states) or "kept", synced))
+    if rows:
+        table(("feature view", "version", "deployment", "is", "in step since"), rows)
+    else:
+        line("The online store holds no version.")
+
+
+def cleaned(found: Sequence[Cleaned]) -> None:
+    """The versions that were removed, or would be."""
+    for one in found:
+        keys = "would be removed" if one.keys is None else f"removed, {one.keys:,} keys"
+        line(f"{one.version.view} {one.version.fingerprint}: {keys}")
+    if not found:
+        line("Nothing to remove: every version is deployed, served or kept for a rollback.")
+
+
+def erasure(found: Erasure) -> None:
+    """What was erased, or would be."""
+    rows = [(one.table, f"{one.rows:,}", f"{one.left:,}") for one in found.tables if one.rows or one.left]
+    if rows:
+        table(("table", "rows", "left"), rows)
+    else:
+        line(f"None of {len(found.tables)} tables holds a row of it.")
+    if found.at is not None:
+        line(f"Online: {found.online:,} values replaced by tombstones, which go after a week.")
+    for name, count in found.sources.items():
+        line(f"{name} still holds {count:,} rows: remove them there, or a run that reads them computes features anew.")

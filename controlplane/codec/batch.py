@@ -73,10 +73,10 @@ def encode_batch(
             gone = deleted.fill_null(False)
             values = pc.if_else(gone, joined(value_head(0, write_version), since), values)
             expires = pc.if_else(gone, (now + TOMBSTONE - EPOCH) // _MILLISECOND, expires)
-        yield pa.RecordBatch.from_arrays([_keys(piece, layout, prefix), values, expires], schema=RECORDS)
+        yield pa.RecordBatch.from_arrays([row_keys(piece, layout, prefix), values, expires], schema=RECORDS)
 
 
-def _keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
+def row_keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
     parts: list[Part] = []
     for name, kind in layout.keys:
         column = _column(batch, name, kind)

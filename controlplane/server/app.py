@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,9 @@ import msgspec
 
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.server import metrics, openapi
+from controlplane.server.budget import Budget
 from controlplane.server.keys import Key, Keyring
-from controlplane.server.logs import say
+from controlplane.server.logs import LOGGER, say
 from controlplane.server.refused import Refused
 from controlplane.server.services import Served, Services
 from controlplane.server.shapes import Feast, NamedMap, Shape, Tecton, TectonBatch
@@ -74,7 +77,7 @@ class App:
         self._options = options
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
         self._keyring = None if options.keys is None else Keyring(options.keys)
-        self._budget = options.budget_ms / 1000
+        self._budget = Budget(options.budget_ms / 1000)
         self._healthy = True
         self._tasks: list[asyncio.Task[None]] = []
         self._described: tuple[int, bytes] = (0, b"")
@@ -115,14 +118,13 @@ class App:
                 typed = served.inputs.typed(call.entities, call.place)
                 question = served.reader.ask(typed, served.inputs.requests(typed))
                 try:
-                    async with asyncio.timeout(self._budget - perf_counter() + started):
-                        answers = await self._services.store.read(question.keys)
+                    answers = await self._budget.wait(self._services.store.read(question.keys), started)
                 except TimeoutError:
                     text = f"the online store did not answer within {self._options.budget_ms} ms"
                     raise Refused(504, text, hint="ask again", headers=_RETRY) from None
                 vectors = served.reader.vectors(question, answers)
                 body, status = shape.write(call, served, vectors), 200
-                metrics.values(service, vectors)
+                metrics.rows(service, vectors)
                 self._is_healthy()
         except PlaneError as error:
             refused = self._refused(error)
@@ -218,8 +220,9 @@ class App:
         try:
             if scope["method"] not in {"GET", "HEAD"}:
                 known = path in {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/v1/services"}
-                status = 405 if known else 404
-                raise Refused(status, "there is nothing here" if status == 404 else "this is asked for by GET")
+                if known:
+                    raise Refused(405, "this is asked for by GET", headers=((b"allow", b"GET, HEAD"),))
+                raise Refused(404, "there is nothing here", hint="see /docs")
             if path == "/health/live":
                 body = b'{"status":"live"}'
             elif path == "/health/ready":
@@ -254,8 +257,7 @@ class App:
         if served is None:
             raise Refused(503, _TRANSIENT, headers=_RETRY)
         try:
-            async with asyncio.timeout(self._budget):
-                await self._services.store.get_fields(served.reader.serving)
+            await self._budget.wait(self._services.store.get_fields(served.reader.serving), perf_counter())
         except TimeoutError:
             raise Refused(503, _TRANSIENT, headers=_RETRY) from None
 
@@ -293,6 +295,12 @@ class App:
                     return
                 watches = (self._services.watch(), self._watch())
                 self._tasks = [asyncio.get_running_loop().create_task(work) for work in watches]
+                for task in self._tasks:
+                    task.add_done_callback(_ended)
+                # What was loaded lives on: looking through it for garbage took more than half of a request's time.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(100_000, 50, 50)
                 say("worker_started", deployment=self._services.deployment)
                 await send({"type": "lifespan.startup.complete"})
             else:
@@ -300,6 +308,7 @@ class App:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
                 await self._services.close()
+                metrics.flush()
                 say("worker_stopped")
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -309,6 +318,7 @@ class App:
         file, seen = self._options.keys, 0.0
         while True:
             metrics.deployment(self._services.deployment)
+            metrics.flush()
             try:
                 if file is not None and (changed := file.stat().st_mtime) != seen:
                     if seen:
@@ -319,3 +329,10 @@ class App:
                 say("keys_failed", logging.ERROR, error=error.message if isinstance(error, PlaneError) else "not there")
                 seen = -1.0
             await asyncio.sleep(self._options.refresh_seconds)
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    """A worker that no longer sees what is deployed must not go on as if it did."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        LOGGER.error("watch_failed", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)

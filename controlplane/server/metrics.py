@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
+from collections import Counter
 
 from prometheus_client import (
     CollectorRegistry,
-    Counter,
     Gauge,
     Histogram,
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client import Counter as Counted
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from controlplane.serving import FeatureVectors
@@ -23,31 +23,37 @@ WORKERS = "PROMETHEUS_MULTIPROC_DIR"
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _REGISTRY = CollectorRegistry()
-_REQUESTS = Counter("plane_requests", "Requests.", ["service", "api", "code"], registry=_REGISTRY)
+_REQUESTS = Counted("plane_requests", "Requests.", ["service", "api", "code"], registry=_REGISTRY)
 _SECONDS = Histogram(
     "plane_request_seconds", "How long requests took.", ["service"], buckets=_BUCKETS, registry=_REGISTRY
 )
-_VALUES = Counter("plane_values", "Values by how they were found.", ["service", "status"], registry=_REGISTRY)
-_ERRORS = Counter("plane_store_errors", "Reads that the online store did not answer.", registry=_REGISTRY)
+_ROWS = Counted(
+    "plane_rows", "Rows of feature views by how they were found.", ["service", "status"], registry=_REGISTRY
+)
+_ERRORS = Counted("plane_store_errors", "Reads that the online store did not answer.", registry=_REGISTRY)
 _DEPLOYMENT = Gauge(
     "plane_deployment", "The deployment that is served.", registry=_REGISTRY, multiprocess_mode="livemostrecent"
 )
 
-_requests = lru_cache(maxsize=10_000)(_REQUESTS.labels)
-_seconds = lru_cache(maxsize=10_000)(_SECONDS.labels)
-_values = lru_cache(maxsize=10_000)(_VALUES.labels)
+_MOST = 1000
+# What the library does not know yet: to tell it of each request would take a tenth of the request's time.
+_counted: Counter[tuple[str, str, int]] = Counter()
+_found: Counter[tuple[str, str]] = Counter()
+_took: list[tuple[str, float]] = []
 
 
 def request(service: str, api: str, code: int, seconds: float) -> None:
     """One request was answered; `service` is empty where there is no such."""
-    _requests(service, api, str(code)).inc()
-    _seconds(service).observe(seconds)
+    _counted[service, api, code] += 1
+    _took.append((service, seconds))
+    if len(_took) >= _MOST:
+        flush()
 
 
-def values(service: str, vectors: FeatureVectors) -> None:
-    """Values were read."""
+def rows(service: str, vectors: FeatureVectors) -> None:
+    """Entities were read."""
     for status, count in vectors.counts().items():
-        _values(service, status).inc(count)
+        _found[service, status] += count
 
 
 def store_error() -> None:
@@ -60,8 +66,21 @@ def deployment(number: int) -> None:
     _DEPLOYMENT.set(number)
 
 
+def flush() -> None:
+    """Tell the library what was counted."""
+    for (service, api, code), count in _counted.items():
+        _REQUESTS.labels(service, api, str(code)).inc(count)
+    for (service, status), count in _found.items():
+        _ROWS.labels(service, status).inc(count)
+    for service, seconds in _took:
+        _SECONDS.labels(service).observe(seconds)
+    for counted in (_counted, _found, _took):
+        counted.clear()
+
+
 def text() -> bytes:
-    """All of it, of all workers."""
+    """All of it, of all workers; of others as far as they have told the library."""
+    flush()
     if WORKERS not in os.environ:
         return generate_latest(_REGISTRY)
     registry = CollectorRegistry()

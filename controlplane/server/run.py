@@ -15,6 +15,7 @@ from uvicorn.supervisors import Multiprocess
 
 from controlplane.errors import PlaneError
 from controlplane.server.app import Options, create
+from controlplane.server.keys import Keyring
 from controlplane.server.logs import CONFIG, say
 from controlplane.server.services import Services
 
@@ -29,9 +30,11 @@ def check(options: Options) -> None:
     """Load what will be served, and start the embedded store if the environment has one.
 
     Raises:
-        PlaneError: nothing is deployed, or it can't be served.
+        PlaneError: nothing is deployed, it can't be served, or the file of API keys is wrong.
     """
     logging.config.dictConfig(CONFIG)
+    if options.keys is not None:
+        Keyring(options.keys)
     services = Services(options.directory, options.environment, options.refresh_seconds)
     try:
         services.load()
@@ -72,6 +75,7 @@ def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Cal
         lifespan="on",
         log_config=CONFIG,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE,

@@ -14,7 +14,7 @@ from controlplane.serving import FeatureVector, FeatureVectors, Status
 from controlplane.types import format_instant, from_micros
 
 _encode = msgspec.json.Encoder().encode
-_instant = lru_cache(maxsize=10_000)(lambda count: None if count is None else format_instant(from_micros(count)))
+_instant = lru_cache(maxsize=10_000)(lambda count: format_instant(from_micros(count)))
 """An effective time in microseconds, as text: a publication gives the same to many rows."""
 Json = dict[str, Any]
 
@@ -86,7 +86,7 @@ class NamedMap:
             {
                 "features": vector.plain,
                 "statuses": vector.statuses,
-                "effective_times": {name: _instant(since) for name, since in vector.effective_micros.items()},
+                "effective_times": vector.effective(_instant),
             }
             for vector in vectors
         ]
@@ -188,12 +188,12 @@ class Tecton(_Tecton):
         [vector] = vectors
         answer: Json = {"result": {"features": _tecton_values(served, vector)}}
         if items := self._metadata(served, call.options):
-            statuses, times = vector.statuses, vector.effective_micros
+            statuses, times = vector.statuses, vector.effective(_instant)
             for name, item in zip(served.types, items, strict=True):
                 if call.options.include_serving_status:
                     item["status"] = _TECTON_STATUS.get(statuses[name], "MISSING_DATA")
                 if call.options.include_effective_times and times[name] is not None:
-                    item["effectiveTime"] = _instant(times[name])
+                    item["effectiveTime"] = times[name]
             answer["metadata"] = {"features": items}
         return _encode(answer)
 
@@ -308,13 +308,13 @@ class Feast:
         ]
         values = [vector.plain for vector in vectors]
         statuses = [vector.statuses for vector in vectors]
-        times = [vector.effective_micros for vector in vectors]
+        times = [vector.effective(_instant) for vector in vectors]
         for feature in served.types:
             results.append(
                 {
                     "values": [one[feature] for one in values],
                     "statuses": [_FEAST_STATUS[one[feature]] for one in statuses],
-                    "event_timestamps": [_instant(one[feature]) or _FEAST_EPOCH for one in times],
+                    "event_timestamps": [one[feature] or _FEAST_EPOCH for one in times],
                 }
             )
         full = call.options.full_feature_names

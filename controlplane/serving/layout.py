@@ -69,11 +69,11 @@ class ServiceLayout(msgspec.Struct, frozen=True):
     def types(self) -> dict[str, str]:
         """The features in order, by full name, and their canonical types: those of each view's first version."""
         found: dict[str, str] = {}
-        for view in reversed(self.views):
+        first: dict[str, ViewLayout] = {}
+        for view in self.views:
+            first.setdefault(view.view, view)
+        for view in first.values():
             kinds = {field.name: field.type for field in view.layout.fields}
             found |= {naming.feature(view.view, feature): kinds[feature] for feature in view.features}
-        ordered = [naming.feature(view.view, feature) for view in self.views for feature in view.features]
         calculated = self.calculations
-        return {name: found[name] for name in ordered} | (
-            dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {}
-        )
+        return found | (dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {})

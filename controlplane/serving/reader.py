@@ -116,7 +116,8 @@ class ServiceReader:
         owners = question.views.owners
         if self._calculated is not None and read:
             owners = self._calculated.add(read, owners, question.given)
-        return FeatureVectors(self.types, [FeatureVector(self._places, owners, values, rows) for values, rows in read])
+        vectors = (FeatureVector(self._places, owners, values, rows) for values, rows in read)
+        return FeatureVectors(self.types, len(question.views.all), vectors)
 
 
 class Question(NamedTuple):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controlplane.errors import MissingDriver
 from controlplane.types import from_micros
@@ -33,6 +33,7 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
+T = TypeVar("T")
 Row = tuple[Status, int | None]
 """How the row of a feature was found, and its effective time in microseconds since the epoch."""
 
@@ -90,13 +91,16 @@ class FeatureVector(Mapping[str, Any]):
     @property
     def effective_times(self) -> dict[str, datetime | None]:
         """The effective time of every feature."""
-        return {name: None if since is None else from_micros(since) for name, since in self.effective_micros.items()}
+        return self.effective(from_micros)
 
-    @property
-    def effective_micros(self) -> dict[str, int | None]:
-        """The same in microseconds since the epoch."""
-        rows = self._rows
-        return {name: rows[owner][1] for name, owner in zip(self._places, self._owners, strict=True)}
+    def effective(self, written: Callable[[int], T]) -> dict[str, T | None]:
+        """The same as `written` has it, which is given microseconds since the epoch."""
+        times = [None if since is None else written(since) for _, since in self._rows]
+        return {name: times[owner] for name, owner in zip(self._places, self._owners, strict=True)}
+
+    def rows(self, views: int) -> list[Status]:
+        """How the rows of the first views of the service were found."""
+        return [row[0] for row in self._rows[: 2 * views : 2]]
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -117,17 +121,15 @@ class FeatureVectors(list[FeatureVector]):
     Its columns and their types are those of the service as it is deployed, whatever was found.
     """
 
-    def __init__(self, types: Mapping[str, str], vectors: Iterable[FeatureVector]) -> None:
-        """Made by the reader: `types` are the canonical types of the features, in order."""
+    def __init__(self, types: Mapping[str, str], views: int, vectors: Iterable[FeatureVector]) -> None:
+        """Made by the reader: `types` are the canonical types of the features, in order; `views` is how many were
+        read."""
         super().__init__(vectors)
-        self.types = types
+        self.types, self._views = types, views
 
     def counts(self) -> Counter[Status]:
-        """How many values were found in which way."""
-        found: Counter[Status] = Counter()
-        for vector in self:
-            found.update(vector.statuses.values())
-        return found
+        """How many rows of views were found in which way; never `null`, which is said of values."""
+        return Counter(status for vector in self for status in vector.rows(self._views))
 
     def to_dicts(self) -> list[dict[str, dict[str, Any]]]:
         """See `FeatureVector.to_dict`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
+from connectors import redis_async
 from connectors.redis import connect
 from connectors.redis_cluster import slots
 from controlplane.errors import PermanentError, SettingsError, TransientError
@@ -288,3 +290,16 @@ def test_a_cluster_that_is_away_is_transient():
             act()
         assert "secret" not in str(raised.value)
     store.close()
+
+
+def test_an_event_loop_reads_all_nodes(store, nodes):
+    store.write(numbered(1, SIZE))
+
+    async def read() -> list[bytes | None]:
+        reader = redis_async.connect(url=nodes.url, cluster=True)
+        try:
+            return await reader.read([key(n) for n in range(SIZE)])
+        finally:
+            await reader.close()
+
+    assert asyncio.run(read()) == [value(1, n) for n in range(SIZE)]

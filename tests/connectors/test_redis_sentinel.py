@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 import redis
 
+from connectors import redis_async
 from connectors.redis import connect
 from controlplane.errors import SettingsError
 from tests.codec.rows import Record, as_batch, value
@@ -71,6 +73,15 @@ def test_a_failover_on_the_way_loses_no_record(watched):
     later = range(COUNT // 2, COUNT)
     assert store.read([b"k:{%d}" % n for n in later]) == [value(1, n) for n in later]
     store.close()
+
+    async def read() -> list[bytes | None]:
+        reader = redis_async.connect(url="redis://features/0", sentinels=[sentinel])
+        try:
+            return await reader.read([b"k:{%d}" % later[0]])
+        finally:
+            await reader.close()
+
+    assert asyncio.run(read()) == [value(1, later[0])]
 
 
 def test_a_sentinel_that_is_no_place_is_told():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from connectors import redis_async
 from connectors.redis import connect
 from controlplane.errors import PermanentError, PlaneError, SettingsError
 from tests.codec.rows import Record, as_batch, value
@@ -82,3 +84,23 @@ def test_options_that_can_not_be_meant_are_told(tls):
         connect(url="rediss://localhost", ca_certificate="none.pem")
     with pytest.raises(SettingsError, match="its URL is not one for TLS"):
         connect(url="redis://localhost", certificate=str(tls.client[0]))
+
+
+def test_an_event_loop_reads_over_tls_too(tls, raw):
+    url, ours = f"rediss://127.0.0.1:{tls.asking}", str(tls.ours.file)
+    certificate, key = map(str, tls.client)
+    raw.set("k:{1}", b"one")
+
+    async def read(**files: Any) -> list[list[bytes | None]]:
+        store = redis_async.connect(url=url, **files)
+        try:
+            return await asyncio.gather(*(store.read([b"k:{1}", b"none"]) for _ in range(20)))
+        finally:
+            await store.close()
+
+    assert (
+        asyncio.run(read(ca_certificate=ours, certificate=certificate, private_key_file=key)) == [[b"one", None]] * 20
+    )
+    with pytest.raises(PermanentError, match="certificate verify failed") as raised:
+        asyncio.run(read(ca_certificate=str(tls.other.file)))
+    assert "ca_certificate" in raised.value.hint

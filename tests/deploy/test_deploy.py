@@ -193,7 +193,7 @@ def test_a_stale_plan_is_refused(shop):
     shop.plane("deploy")
     shop.redefine(WIDER)
     with ControlPlane(shop.folder) as plane:
-        plan, manifest, release = plane._planned()
+        plan, manifest, release = plane._planned(plane.project.compile())
         plane.deploy()
         with pytest.raises(PlaneError) as raised:
             deploying.deploy(

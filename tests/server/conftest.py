@@ -32,9 +32,9 @@ def serve() -> Iterator[Callable[..., Server]]:
         server.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator[Server]:
-    """One server for all tests of a module that do not meddle with it."""
+    """One server for all tests that do not meddle with it."""
     name = f"served{next(_NUMBERS)}"
     project = deployed(tmp_path_factory.mktemp(name) / name, valkey_url, name=name)
     server = Server(project, "--access-log")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors.redis import RedisStore
+from connectors.redis import RedisStore, Single
 from connectors.redis_async import connect
 from controlplane import naming
 from controlplane.errors import PermanentError, SettingsError, TransientError
@@ -36,7 +36,7 @@ Work = Callable[[AsyncOnlineReader], Awaitable[Any]]
 def client(valkey_url: str) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(valkey_url, protocol=2) as opened:
         opened.flushall()
-        save_jfk(RedisStore(opened))
+        save_jfk(RedisStore(Single(opened)))
         yield opened
 
 
@@ -54,10 +54,11 @@ def run(url: str, work: Work, service: ServiceLayout = SERVICE, **options: Any) 
 
 
 def test_it_reads_what_the_other_reads(client, valkey_url):
-    save(RedisStore(client), DELAYS_VIEW, [{"origin": f"A{n}", "count_1h": n, "last_3": []} for n in range(300)])
+    rows = [{"origin": f"A{n}", "count_1h": n, "last_3": []} for n in range(300)]
+    save(RedisStore(Single(client)), DELAYS_VIEW, rows)
     requests = [{"origin": f"A{n % 350}", "day": None} for n in range(400)] + [JFK]
     found = run(valkey_url, lambda reader: reader.get(requests))
-    expected = OnlineReader(RedisStore(client), SERVICE, lambda: NOW).get(requests)
+    expected = OnlineReader(RedisStore(Single(client)), SERVICE, lambda: NOW).get(requests)
     assert [vector.to_dict() for vector in found] == expected.to_dicts()
     assert run(valkey_url, lambda reader: reader.get(JFK)) == expected[-1]
     assert run(valkey_url, lambda reader: reader.get([])) == []
@@ -92,7 +93,7 @@ def test_who_waits_no_longer_takes_no_answer_of_others(client, valkey_url):
 
 def test_a_version_is_flipped_and_a_lost_connection_made_anew(client, valkey_url):
     both = ServiceLayout("late", NAMESPACE, (DELAYS_VIEW, TAILS_VIEW, NEWER))
-    save(RedisStore(client), NEWER, [{"origin": "JFK", "count_1h": 30, "new_1h": 1}])
+    save(RedisStore(Single(client)), NEWER, [{"origin": "JFK", "count_1h": 30, "new_1h": 1}])
 
     async def work(reader: AsyncOnlineReader) -> list[Any]:
         found = [(await reader.get(JFK))["delays__count_1h"]]
@@ -133,7 +134,7 @@ def test_what_is_wrong_is_told_as_by_the_other(client, valkey_url):
 
 
 def test_a_table_has_the_same_columns_whatever_was_found(client):
-    reader = OnlineReader(RedisStore(client), SERVICE, lambda: NOW)
+    reader = OnlineReader(RedisStore(Single(client)), SERVICE, lambda: NOW)
     found, nothing = reader.get([JFK, {"origin": "LAX", "day": 1}]), reader.get([])
     table = found.to_arrow()
     types = [pa.int64(), pa.float64(), pa.list_(pa.string()), pa.decimal128(8, 2), pa.string()]

@@ -1,0 +1,59 @@
+"""`plane bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from controlplane.cli import present
+from controlplane.cli.common import Json
+from controlplane.errors import PlaneError
+
+app = typer.Typer(help="How fast it is.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command(epilog="Example: plane bench serve http://127.0.0.1:8000 --service late_arrival --entities entities.json")
+def serve(
+    url: Annotated[str, typer.Argument(help="Of a server that runs.")],
+    service: Annotated[str, typer.Option("--service", "-s", help="Feature service.")],
+    entities: Annotated[
+        str, typer.Option(help="JSON list of objects, each with keys and request fields; or a file that holds one.")
+    ],
+    batch: Annotated[int, typer.Option(min=1, help="Entities of each request.")] = 1,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Connections, each with one request.")] = 16,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds.")] = 10.0,
+    key: Annotated[str | None, typer.Option(envvar="PLANE_API_KEY", help="API key.")] = None,
+    json: Json = False,
+) -> None:
+    """Ask a feature server as fast as it answers, and show how many answers came and how long each took."""
+    # lazy: no other command needs asyncio
+    from controlplane.server import load
+
+    found = load.measure(
+        url, service, _entities(entities), batch=batch, concurrency=concurrency, seconds=duration, key=key
+    )
+    if json:
+        present.as_json(found.to_dict())
+    else:
+        present.load(found)
+    if set(found.codes) != {200}:
+        raise typer.Exit(1)
+
+
+def _entities(text: str) -> list[dict[str, Any]]:
+    try:
+        content = text.encode() if text.lstrip().startswith("[") else Path(text).read_bytes()
+        return msgspec.json.decode(content, type=list[dict[str, Any]])
+    except OSError as error:
+        raise PlaneError(f"--entities: {text} can't be read: {error.strerror}") from None
+    except (msgspec.DecodeError, UnicodeError):
+        hint = """such as --entities '[{"origin": "JFK"}, {"origin": "LGA"}]'"""
+        raise PlaneError("--entities: this is not a JSON list of objects", hint=hint) from None

@@ -1,0 +1,27 @@
+"""Removes one version of a view from the online store, at a bounded rate."""
+
+from __future__ import annotations
+
+import time
+
+from controlplane import naming
+from controlplane.ports import OnlineStore
+
+
+def remove_version(
+    store: OnlineStore, namespace: str, view: str, fingerprint: str, keys_per_second: float | None = None
+) -> int:
+    """Remove every key of a version that nobody reads; returns how many there were.
+
+    The cursor says first that nothing of the version is there, and goes last: a removal that was stopped is found
+    again, and a sync of the version meanwhile writes all of it anew.
+    """
+    cursor = naming.cursor_hash(namespace, view, fingerprint)
+    store.set_fields(cursor, {b"version": b"0"})
+    removed, begun = 0, time.monotonic()
+    for keys in store.keys(naming.online_prefix(namespace, view, fingerprint)):
+        removed += store.remove(keys)
+        if keys_per_second:
+            time.sleep(max(0.0, removed / keys_per_second - (time.monotonic() - begun)))
+    store.remove([cursor])
+    return removed

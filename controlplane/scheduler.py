@@ -1,0 +1,70 @@
+"""The Airflow of a project on this machine: it runs what the release says, with the project's own connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from controlplane import naming
+from controlplane.errors import PlaneError
+from controlplane.local import airflow
+from controlplane.local.airflow_client import AirflowClient
+from controlplane.local.partitions import partition_keys, run_partitions
+from controlplane.project import Project
+from controlplane.registry.schedule import timing
+from controlplane.render import dags
+from controlplane.runtime.materialize import Progress
+from controlplane.types import Interval
+
+_POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
+
+
+class EmbeddedAirflow:
+    """The Airflow of one environment of a project."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> str:
+        """Start it, unless it runs as it should; returns the address of its UI.
+
+        Raises:
+            PlaneError: nothing is deployed, or Airflow does not start.
+        """
+        self._project.current()
+        environment = self._project.environment
+        connections = {dags.WAREHOUSE: airflow.connection(environment.warehouse_kind, environment.warehouse)}
+        if (online := self._project.online_config()) is not None:
+            connections[dags.ONLINE] = airflow.connection("plane_redis", online)
+        server = airflow.up(
+            environment.airflow_home,
+            bundle_root=environment.releases,
+            connections=connections,
+            pools={naming.POOL: _POOL_SLOTS.get(environment.warehouse_kind, 8)},
+            port=port,
+            on_progress=on_step,
+        )
+        return server.url
+
+    def down(self) -> bool:
+        """Stop it; returns whether it ran."""
+        return airflow.down(self._project.environment.airflow_home)
+
+    def run(
+        self, views: Sequence[str], within: Interval, *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> dict[str, dict[str, str]]:
+        """Let it compute a range, one run for each interval; returns view -> partition -> state.
+
+        Raises:
+            PlaneError: Airflow does not run here, or a run did not end.
+        """
+        manifest = self._project.current()[1]
+        chosen = [manifest.view(name) for name in views] or list(manifest.views)
+        server = airflow.find(self._project.environment.airflow_home)
+        if server is None:
+            raise PlaneError("Airflow does not run here", hint="run `plane airflow up` first")
+        return run_partitions(
+            AirflowClient(server.url),
+            {view.name: naming.dag_id(manifest.project, manifest.environment, view.name) for view in chosen},
+            {view.name: partition_keys(timing(view), within, self._project.now()) for view in chosen},
+            lambda view, step, done, total: on_progress(Progress(view, step, done, total)),
+        )

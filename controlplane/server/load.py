@@ -1,0 +1,169 @@
+"""A load test of a running server: so many connections ask as fast as they are answered, for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import msgspec
+
+from controlplane.errors import PlaneError, TransientError
+
+_LENGTH = b"content-length:"
+
+
+class Measured(NamedTuple):
+    """What a load test found.
+
+    Args:
+        seconds: how long it took.
+        milliseconds: of each answer that came, in ascending order.
+        codes: how often which status came.
+    """
+
+    seconds: float
+    milliseconds: list[float]
+    codes: Counter[int]
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+        return len(self.milliseconds) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        """The milliseconds that this share of the answers took at most."""
+        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+
+    def histogram(self) -> dict[float, int]:
+        """How many answers took at most so many milliseconds, and more than the limit before."""
+        limits = [base * 10**power for power in range(-2, 4) for base in (1, 2, 5)]
+        shown = [limit for limit in limits if limit >= self.milliseconds[0]]
+        found: dict[float, int] = {}
+        start = 0
+        for limit in shown:
+            end = bisect_right(self.milliseconds, limit)
+            found[round(limit, 2)] = end - start
+            start = end
+            if end == len(self.milliseconds):
+                break
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures, for programs."""
+        shares = {f"p{round(share * 100)}_ms": round(self.percentile(share), 3) for share in (0.5, 0.9, 0.99)}
+        return {
+            "requests": len(self.milliseconds),
+            "seconds": round(self.seconds, 3),
+            "requests_per_second": round(self.per_second, 1),
+            **shares,
+            "codes": {str(code): count for code, count in sorted(self.codes.items())},
+        }
+
+
+def measure(
+    url: str,
+    service: str,
+    entities: Sequence[dict[str, Any]],
+    *,
+    batch: int = 1,
+    concurrency: int = 16,
+    seconds: float = 10.0,
+    key: str | None = None,
+) -> Measured:
+    """Ask a server for features, each time of other entities.
+
+    Args:
+        url: of the server.
+        service: the feature service.
+        entities: keys and request fields, as JSON has them.
+        batch: entities of a request.
+        concurrency: connections, each with one request at a time.
+        seconds: how long.
+        key: an API key.
+
+    Raises:
+        TransientError: the server can't be reached, or closes connections.
+        PlaneError: the URL is none of HTTP, or there are no entities.
+    """
+    place = urlsplit(url)
+    if place.scheme != "http" or not place.hostname:
+        raise PlaneError(f"{url} is not the URL of a server", hint="write http://host:port")
+    if not entities:
+        raise PlaneError("there are no entities to ask for", hint="give a JSON list of objects, each with the keys")
+    chance = random.Random(1)  # noqa: S311 - a choice that may be guessed
+    heads = [f"POST /v1/services/{service} HTTP/1.1", f"Host: {place.netloc}"]
+    heads += [f"Authorization: Bearer {key}"] if key else []
+    requests: list[bytes] = []
+    for _ in range(min(1000, max(1, 100_000 // batch))):
+        body = msgspec.json.encode({"entities": chance.choices(entities, k=batch)})
+        requests.append("\r\n".join([*heads, f"Content-Length: {len(body)}", "", ""]).encode() + body)
+    try:
+        return asyncio.run(_measure(place.hostname, place.port or 80, requests, concurrency, seconds))
+    except OSError as error:
+        text = f"the server at {place.netloc} can't be reached: {error.strerror or 'it closed the connection'}"
+        raise TransientError(text, hint="start it with `plane serve`") from None
+
+
+async def _measure(host: str, port: int, requests: Sequence[bytes], concurrency: int, seconds: float) -> Measured:
+    loop = asyncio.get_running_loop()
+    found = Measured(0.0, [], Counter())
+    clients = [_Client(requests, number, found) for number in range(concurrency)]
+    started = perf_counter()
+    ends = started + seconds
+    for client in clients:
+        client.ends = ends
+        await loop.create_connection(lambda client=client: client, host, port)  # type: ignore[misc]
+    await asyncio.gather(*(client.done for client in clients))
+    found.milliseconds.sort()
+    return found._replace(seconds=perf_counter() - started)
+
+
+class _Client(asyncio.Protocol):
+    """One connection that asks again whenever it was answered."""
+
+    def __init__(self, requests: Sequence[bytes], first: int, found: Measured) -> None:
+        self._requests, self._next, self._found = requests, first % len(requests), found
+        self._received = b""
+        self.ends = 0.0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the first time."""
+        self._transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self._next = (self._next + 1) % len(self._requests)
+        self._asked = perf_counter()
+        self._transport.write(self._requests[self._next])  # type: ignore[attr-defined]
+
+    def data_received(self, data: bytes) -> None:
+        """Note an answer when all of it has come."""
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
+        if not found:
+            return
+        lines = head.lower().split(b"\r\n")
+        length = next((int(line[len(_LENGTH) :]) for line in lines if line.startswith(_LENGTH)), 0)
+        if len(body) < length:
+            return
+        now = perf_counter()
+        self._received = b""
+        self._found.milliseconds.append((now - self._asked) * 1000)
+        self._found.codes[int(head[9:12])] += 1
+        if now < self.ends:
+            self._ask()
+        else:
+            self.done.set_result(None)
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits."""
+        if not self.done.done():
+            self.done.set_exception(exc if isinstance(exc, OSError) else ConnectionResetError())

@@ -1,0 +1,183 @@
+"""What goes on while the server runs: a deploy, a store that goes and comes, changed keys, a spent budget, an end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from controlplane.local import valkey
+from tests.server.rig import Server
+from tests.shop import until
+
+TEN_TIMES = ("amount, country FROM", "amount * 10 AS amount, country FROM")
+ASKED = {"entities": [{"user_id": 1}]}
+
+
+@contextmanager
+def asking(server: Server) -> Iterator[list[tuple[int, Any]]]:
+    """Asks all the while, over a connection that stays; the statuses and sums that came."""
+    found: list[tuple[int, Any]] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        connection = server.connect()
+        while not over.is_set():
+            answer = server.post("/v1/services/shop", ASKED, over=connection)
+            json = answer.json
+            found.append((answer.status, "vectors" in json and json["vectors"][0]["features"]["spend__amount_sum_2d"]))
+            time.sleep(0.002)
+        connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
+    server = serve(shop.ready())
+    with asking(server) as found:
+        until(lambda: found)
+        shop.redefine(TEN_TIMES)
+        shop.plane("deploy", "--yes")
+        until(lambda: sum(event["event"] == "services_loaded" for event in server.events) == 3)
+        time.sleep(0.3)
+        assert set(found) == {(200, 30)}  # the new version is deployed, and not complete
+        shop.plane("run")
+        until(lambda: found[-1] == (200, 300))
+    assert set(found) == {(200, 30), (200, 300)}
+    assert found == sorted(found)
+    assert "versions_served" in server.log
+    shop.define("", file="more.py")
+    shop.redefine(TEN_TIMES, ('FeatureService("shop"', 'FeatureService("other"'))
+    shop.plane("deploy", "--yes")
+    until(lambda: server.ask("GET", "/v1/services").json == {"services": ["other"]})
+    assert server.post("/v1/services/shop", ASKED).status == 404
+    assert server.post("/v1/services/other", ASKED).status == 200
+
+
+def test_a_store_that_goes_and_comes(make, serve, tmp_path):
+    folder = tmp_path / "store"
+    shop = make(online=valkey.start(folder).url).ready()
+    server = serve(shop)
+    assert server.ask("GET", "/health/ready").status == 200
+    try:
+        with asking(server) as found:
+            until(lambda: found)
+            valkey.stop(folder)
+            until(lambda: found[-1][0] == 503)
+            refused = server.post("/v1/services/shop", ASKED)
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+            assert refused.json["error"]["code"] == "store_unavailable"
+            assert server.ask("GET", "/health/live").status == 200
+            ready = server.ask("GET", "/health/ready")
+            assert (ready.status, ready.headers["retry-after"]) == (503, "1")
+            valkey.start(folder)
+            until(lambda: found[-1] == (200, 30))
+        assert set(found) == {(200, 30), (503, False)}
+        assert server.ask("GET", "/health/ready").status == 200
+        metrics = server.ask("GET", "/metrics").body.decode()
+        assert 'plane_requests_total{api="plane",code="503",service="shop"}' in metrics
+        assert 'plane_rows_total{service="shop",status="present"}' in metrics
+        assert [event["event"] for event in server.events].count("store_recovered") == 1
+        valkey.stop(folder)
+        late = serve(shop)  # started without its store
+        assert late.post("/v1/services/shop", ASKED).status == 503
+        valkey.start(folder)
+        until(lambda: late.post("/v1/services/shop", ASKED).status == 200)
+    finally:
+        valkey.stop(folder)
+
+
+def test_a_budget(shop, serve):
+    server = serve(shop.ready(), "--budget-ms", "50")
+    assert server.count() == 1
+    with shop.client() as client:
+        client.client_pause(400)
+        late = server.post("/v1/services/shop", ASKED)
+    assert (late.status, late.headers["retry-after"], late.json["error"]["code"]) == (504, "1", "budget_exceeded")
+    until(lambda: server.post("/v1/services/shop", ASKED).status == 200)
+
+
+def test_keys(shop, serve, tmp_path):
+    file = tmp_path / "keys.toml"
+    made = [
+        shop.plane("serve", "key", "--name", "a", "--service", one, "--json").json for one in ("shop", "other", "*")
+    ]
+    one, other, both = (found["key"] for found in made)
+    entry = '[[key]]\nname = "{name}"\nid = "{id}"\ndigest = "{digest}"\nservices = ["{services[0]}"]\n'
+    file.write_text("".join(entry.format(name=name, **found) for name, found in zip("abc", made, strict=True)))
+    server = serve(shop.ready(), "--keys", str(file), "--access-log")
+    forged = one[:-1] + ("A" if one[-1] != "A" else "B")
+    for key in (None, "", "plane_00000000_", forged, one.replace(made[0]["id"], made[1]["id"])):
+        refused = server.post("/v1/services/shop", ASKED, key=key)
+        assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
+    assert server.post("/v1/services/shop", ASKED, key=other).status == 403
+    assert server.post("/v1/services/none", ASKED, key=other).status == 403  # not even whether it is there
+    assert server.count(key=one) == server.count(key=both) == 1
+    assert server.ask("GET", "/v1/services", key=other).json == {"services": []}
+    assert server.ask("GET", "/openapi.json").status == 401
+    assert "securitySchemes" in server.ask("GET", "/openapi.json", key=one).json["components"]
+    assert server.ask("GET", "/health/live").status == server.ask("GET", "/metrics").status == 200
+    assert {event["key"] for event in server.events if event.get("code") == 200} == {"a", "c"}
+    file.write_text("no TOML")
+    until(lambda: "keys_failed" in server.log)
+    assert server.count(key=one) == 1
+    file.write_text(entry.format(name="b", **made[1]))
+    until(lambda: server.post("/v1/services/shop", ASKED, key=one).status == 401)
+    assert not [key for key in (one, other, both, forged) if key in server.log]
+
+
+def test_a_key_and_its_entry_are_apart(shop):
+    done = shop.plane("serve", "key", "--name", "ranking", "-s", "shop", "-s", "other")
+    assert done.err.startswith("key (shown once): plane_")
+    assert done.out.startswith('[[key]]\nname = "ranking"\nid = "')
+    assert 'services = ["shop", "other"]' in done.out
+    assert done.err.split()[-1] not in done.out
+
+
+def test_what_keeps_a_server_from_starting(shop, tmp_path):
+    assert "nothing is deployed" in shop.fails("serve", "--port", "0")
+    open_to_all = shop.fails("serve", "--host", "0.0.0.0")
+    assert "could read every feature" in open_to_all
+    assert "--without-keys" in open_to_all
+    (tmp_path / "keys.toml").write_text('[[key]]\nname = "a"\n')
+    shop.ready()
+    assert "file of API keys is wrong" in shop.fails("serve", "--port", "0", "--keys", str(tmp_path / "keys.toml"))
+    assert "can't be read" in shop.fails("serve", "--port", "0", "--keys", str(tmp_path / "none.toml"))
+
+
+def test_it_ends_when_requests_are_answered_and_its_port_is_its_own(shop, serve):
+    server = serve(shop.ready())
+    port = server.url.rpartition(":")[2]
+    assert f"can't listen on 127.0.0.1 port {port}" in shop.fails("serve", "--port", port)
+    with shop.client() as client:
+        connection = server.connect()
+        server.count(over=connection)
+        client.client_pause(400)
+        connection.request("POST", "/v1/services/shop", b'{"entities": [{"user_id": 1}]}')
+        time.sleep(0.1)
+        server.running.process.terminate()
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert server.stop() == 0
+    assert [event["event"] for event in server.events][-2:] == ["worker_stopped", "stopped"]
+
+
+@pytest.mark.parametrize("workers", [2])
+def test_workers_share_a_port_and_their_counts(shop, serve, workers):
+    server = serve(shop.ready(), "--workers", str(workers), "--access-log")
+    until(lambda: server.log.count('"worker_started"') == workers)
+    until(lambda: server.count() == 1 and len({e["process"] for e in server.events if e["event"] == "request"}) > 1)
+    asked = sum(event["event"] == "request" for event in server.events)
+    count = f'plane_requests_total{{api="plane",code="200",service="shop"}} {asked}.0'
+    until(lambda: count in server.ask("GET", "/metrics").body.decode())
+    assert server.stop() == 0
