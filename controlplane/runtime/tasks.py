@@ -190,8 +190,9 @@ def sync(
     warnings = preflight(info)
     cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
     fields = store.get_fields(cursor_name)
+    wall = clock()
     if b"version" not in fields:
-        store.set_fields(cursor_name, {b"version": b"0"})
+        store.set_fields(cursor_name, {b"started_at": wall.isoformat().encode()})
     found = int(fields.get(b"version", b"0"))
     if fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
         warnings.append(
@@ -200,7 +201,6 @@ def sync(
         )
         full = True
     cursor = 0 if full else found
-    wall = clock()
     shift = wall - program.now if program.now is not None else timedelta(0)
     # Read before the rows: every publication up to this one is among them, also one that left no key changed.
     report = {"rows": 0, "version": max(cursor, ledger.head(warehouse, program.head).version)}
@@ -229,14 +229,18 @@ def sync(
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
     # The cursor lies beside the values, and is lost with them.
-    if int(store.get_fields(cursor_name).get(b"version", b"-1")) < found:
+    there = store.get_fields(cursor_name)
+    reached = int(there.get(b"version", b"0"))
+    if not there or reached < found:
         raise TransientError(
             f"feature view {program.view!r}: the online store lost values while it was written",
             hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
         )
-    fields = {b"version": str(report["version"]).encode(), b"rows": str(report["rows"]).encode()}
-    # The epoch as it was before the first write: what was lost meanwhile, the next sync writes again.
-    store.set_fields(cursor_name, fields | {b"synced_at": wall.isoformat().encode(), b"epoch": info.epoch.encode()})
+    if reached <= report["version"]:  # else another sync came further; going back would look like a loss to a third
+        version, rows, at = str(report["version"]), str(report["rows"]), wall.isoformat()
+        # The epoch as it was before the first write: what was lost meanwhile, the next sync writes again.
+        texts = {b"version": version, b"rows": rows, b"synced_at": at, b"epoch": info.epoch}
+        store.set_fields(cursor_name, {name: text.encode() for name, text in texts.items()})
     return SyncReport(report["rows"], count.written, count.kept_newer, report["version"], warnings)
 
 

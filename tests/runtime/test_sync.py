@@ -256,7 +256,7 @@ def test_a_slow_sync_overwrites_nothing_newer(shop):
         report = direct(plane, Between(plane.project.store, overtake))
         assert report.written == 0
         assert report.kept_newer == 3
-        direct(plane, plane.project.store)
+        assert direct(plane, plane.project.store).rows == 0  # the cursor has not gone back
     check(shop)
     assert shop.get(1)["amount_sum_2d"] == 35
 
