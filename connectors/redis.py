@@ -258,6 +258,7 @@ class RedisStore:
             eviction_policy=min(policies, key=lambda policy: (not policy.startswith("allkeys-"), policy)),
             used_memory=sum(int(each.get("used_memory", 0)) for each in facts),
             max_memory=sum(limits) if all(limits) else 0,
+            epoch=" ".join(sorted(str(each.get("master_replid", "")) for each in facts)),
             evicted_keys=sum(int(each.get("evicted_keys", 0)) for each in facts),
             details={
                 "product": "Valkey" if "valkey_version" in first else "Redis",

@@ -101,13 +101,17 @@ class WriteCount:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What `plane doctor` and the preflight look at; sizes in bytes, `max_memory` 0 where there is no limit."""
+    """What `plane doctor` and the preflight look at; sizes in bytes, `max_memory` 0 where there is no limit.
+
+    `epoch` is another one when a server has started anew or failed over: it may have lost what it had acknowledged.
+    """
 
     version: str
     eviction_policy: str
     used_memory: int
     max_memory: int
     evicted_keys: int
+    epoch: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
 
 

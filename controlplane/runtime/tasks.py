@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from controlplane import eviction, ledger, naming
 from controlplane.errors import CheckFailed, PermanentError, TransientError
-from controlplane.ports import OnlineStore, Warehouse
+from controlplane.ports import OnlineStore, StoreInfo, Warehouse
 from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
@@ -186,14 +186,21 @@ def sync(
         on_rows: told the number of rows of each batch.
         full: write all keys, whatever the cursor says.
     """
-    warnings = preflight(store)
+    info = store.info()
+    warnings = preflight(info)
     cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
     fields = store.get_fields(cursor_name)
-    if b"version" not in fields:
-        store.set_fields(cursor_name, {b"version": b"0"})
-    found = int(fields.get(b"version", b"0"))
-    cursor = 0 if full else found
     wall = clock()
+    if b"version" not in fields:
+        store.set_fields(cursor_name, {b"started_at": wall.isoformat().encode()})
+    found = int(fields.get(b"version", b"0"))
+    if fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
+        warnings.append(
+            "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
+            "were written again"
+        )
+        full = True
+    cursor = 0 if full else found
     shift = wall - program.now if program.now is not None else timedelta(0)
     # Read before the rows: every publication up to this one is among them, also one that left no key changed.
     report = {"rows": 0, "version": max(cursor, ledger.head(warehouse, program.head).version)}
@@ -222,24 +229,29 @@ def sync(
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
     # The cursor lies beside the values, and is lost with them.
-    if int(store.get_fields(cursor_name).get(b"version", b"-1")) < found:
+    there = store.get_fields(cursor_name)
+    reached = int(there.get(b"version", b"0"))
+    if not there or reached < found:
         raise TransientError(
             f"feature view {program.view!r}: the online store lost values while it was written",
             hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
         )
-    fields = {b"version": str(report["version"]).encode(), b"rows": str(report["rows"]).encode()}
-    store.set_fields(cursor_name, fields | {b"synced_at": wall.isoformat().encode()})
+    if reached <= report["version"]:  # else another sync came further; going back would look like a loss to a third
+        version, rows, at = str(report["version"]), str(report["rows"]), wall.isoformat()
+        # The epoch as it was before the first write: what was lost meanwhile, the next sync writes again.
+        texts = {b"version": version, b"rows": rows, b"synced_at": at, b"epoch": info.epoch}
+        store.set_fields(cursor_name, {name: text.encode() for name, text in texts.items()})
     return SyncReport(report["rows"], count.written, count.kept_newer, report["version"], warnings)
 
 
-def preflight(store: OnlineStore) -> list[str]:
-    """Look at the store before the first write; returns what its owner should know.
+def preflight(info: StoreInfo) -> list[str]:
+    """Look at what the store says of itself before the first write; returns what its owner should know.
 
     Raises:
         PermanentError: values would not be safe in it; nothing was written.
     """
     warnings: list[str] = []
-    for concern in eviction.concerns(store.info()):
+    for concern in eviction.concerns(info):
         if concern.fatal:
             raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
         warnings.append(f"the online store: {concern.message}; {concern.hint}")

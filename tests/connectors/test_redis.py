@@ -336,12 +336,15 @@ def test_a_replica_is_transient(own_url, own_raw):
 def test_a_server_that_is_down_is_transient_until_it_is_back(own_folder: Path, own_url: str):
     store = connect(url=own_url, patience_seconds=0.1)
     write(store, Record(b"k", value(1, 1)))
+    epoch = store.info().epoch
+    assert store.info().epoch == epoch
     valkey.stop(own_folder)
     for act in (store.info, lambda: store.read([b"k"]), lambda: write(store, Record(b"k", value(2, 2)))):
         with pytest.raises(TransientError, match=r"127\.0\.0\.1") as raised:
             act()
         assert raised.value.hint
     assert valkey.start(own_folder).url == own_url
+    assert store.info().epoch != epoch
     assert store.read([b"k"]) == [value(1, 1)]
     assert write(store, Record(b"k", value(2, 2))).written == 1
     store.close()

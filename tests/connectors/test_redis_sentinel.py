@@ -57,6 +57,7 @@ def test_a_failover_on_the_way_loses_no_record(watched):
     sentinel, master, replica = watched
     store = connect(url="redis://features/0", sentinels=[sentinel], patience_seconds=60)
     assert store.info().details["place"] == "features (Sentinel)/0"
+    epoch = store.info().epoch
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start in range(0, COUNT, 1000):
@@ -68,6 +69,7 @@ def test_a_failover_on_the_way_loses_no_record(watched):
 
     assert store.write(batches()).written == COUNT
     assert replica.info("replication")["role"] == "master"
+    assert store.info().epoch != epoch
     later = range(COUNT // 2, COUNT)
     assert store.read([b"k:{%d}" % n for n in later]) == [value(1, n) for n in later]
     store.close()

@@ -256,7 +256,7 @@ def test_a_slow_sync_overwrites_nothing_newer(shop):
         report = direct(plane, Between(plane.project.store, overtake))
         assert report.written == 0
         assert report.kept_newer == 3
-        direct(plane, plane.project.store)
+        assert direct(plane, plane.project.store).rows == 0  # the cursor has not gone back
     check(shop)
     assert shop.get(1)["amount_sum_2d"] == 35
 
@@ -301,6 +301,22 @@ def test_a_store_that_hides_its_policy_or_has_evicted_keys_is_warned_of(shop):
         "the online store: 7 keys were evicted since the server started; "
         "give it more memory, then write all keys again: plane run --resync"
     )
+
+
+def test_a_store_that_has_failed_over_gets_all_keys_again(shop):
+    shop.plane("deploy")
+    compute_alone(shop.folder)
+    with ControlPlane(shop.folder) as plane:
+        store = plane.project.store
+        assert direct(plane, Configured(store, epoch="one")).rows == 3
+        with shop.client() as client:
+            client.delete(next(iter(shop.stored())))  # acknowledged, and not yet at the replica
+        assert direct(plane, Configured(store, epoch="one")).rows == 0
+        report = direct(plane, Configured(store, epoch="two"))
+        assert report.rows == 3
+        assert "all keys were written again" in report.warnings[0]
+        assert direct(plane, Configured(store, epoch="two")).rows == 0
+    check(shop)
 
 
 def test_nothing_is_written_where_the_server_drops_values(shop):
