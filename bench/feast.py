@@ -1,4 +1,4 @@
-"""Feast, in an environment of its own that is gone afterwards, on the same rows: its offline store, and its online one."""
+"""Feast, in an environment of its own that is gone afterwards, on the same rows: its offline and its online store."""
 
 from __future__ import annotations
 
