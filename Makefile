@@ -54,7 +54,7 @@ $(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
 	else echo "no java or no mvn here: the tests of Databricks have no engine"; fi
 
 test: setup spark ## all tests, a process a core
-	$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder --durations=25
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=25
 
 driver5: setup ## the Snowflake connector's tests over line 5 of its driver, beside which Airflow's provider cannot live
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/driver5 'snowflake-connector-python==5.2.0'

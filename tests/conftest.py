@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # A slow machine is not a failure, and a run must be repeatable: examples come from the test's own name.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -38,15 +40,27 @@ TOGETHER = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests by `LONG`, and tell pytest-xdist which of them one process runs: a file's, and `TOGETHER`."""
-    here = Path(__file__).parent
-    ranks = {here / name: rank for rank, name in enumerate(LONG)}
+class Files(LoadFileScheduling):
+    """Sends a file's tests to one process, and those of files that go `TOGETHER`.
+
+    The marks that pytest-xdist has for this do nothing under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return TOGETHER.get(file.removeprefix("tests/"), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files:
+    """What deals tests out where several processes run them."""
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by `LONG`; those of a file stay together, and in their order."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(LONG)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        name = item.path.relative_to(here).as_posix()
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, name)))
 
 
 @pytest.fixture(scope="session")
