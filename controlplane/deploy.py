@@ -33,7 +33,6 @@ from controlplane.state import Deployment
 if TYPE_CHECKING:
     from controlplane.state.store import StateStore
 
-_REMEMBERED = 1000  # deployments that a rollback looks through
 _SHOWN = 10
 KEPT_RELEASES = 10
 """Releases that stay on disk, for runs that began with them and for a way back."""
@@ -124,17 +123,18 @@ def earlier(state: StateStore, environment: str, number: int | None) -> Deployme
     Raises:
         PlaneError: there is none, or it is the current one.
     """
-    known = state.history(environment, limit=_REMEMBERED)
-    current, before = next(iter(known), None), known[1:]
-    found = before[:1] if number is None else [one for one in before if one.id == number]
-    if found:
-        return found[0]
+    current = state.current(environment)
+    before = state.history(environment, limit=_SHOWN, before=current.id) if current else []
     if current is None or not before:
         raise PlaneError(f"environment {environment!r} has no earlier deployment", hint="deploy twice first")
-    wrong = "is the current one" if number == current.id else "is none of this environment's"
-    numbers = ", ".join(str(one.id) for one in before[:_SHOWN])
-    more = ", ..." if len(before) > _SHOWN else ""
-    raise PlaneError(f"deployment {number} {wrong}", hint=f"earlier ones are {numbers}{more}")
+    if number is None:
+        return before[0]
+    found = [one for one in state.history(environment, limit=1, before=number + 1) if one.id == number]
+    if found and number != current.id:
+        return found[0]
+    wrong = "is the current one" if found else "is none of this environment's"
+    numbers = ", ".join(str(one.id) for one in before)
+    raise PlaneError(f"deployment {number} {wrong}", hint=f"the last ones before the current are {numbers}")
 
 
 def check_folder(root: Path, manifest: Manifest) -> None:

@@ -122,26 +122,24 @@ class Online:
         Raises:
             PlaneError: nothing is deployed, or the environment has no online store.
         """
-        store, known = self.store(), self._project.deployments()
-        current = known[0][0]
-        serving = store.get_fields(naming.serving_hash(known[0][1].namespace))
-        found: dict[tuple[str, str], Version] = {}
-        for number, manifest in known:
-            for view in manifest.views:
-                key = view.name, view.fingerprint
-                if key in found:
-                    continue
-                cursor = store.get_fields(naming.cursor_hash(manifest.namespace, *key))
-                if b"version" in cursor:
-                    at = cursor.get(b"synced_at")
-                    found[key] = Version(
-                        *key,
+        store, (deployment, current) = self.store(), self._project.current()
+        serving = store.get_fields(naming.serving_hash(current.namespace))
+        found = []
+        for number, manifest, view in self._project.versions():
+            cursor = store.get_fields(naming.cursor_hash(manifest.namespace, view.name, view.fingerprint))
+            if b"version" in cursor:
+                at = cursor.get(b"synced_at")
+                found.append(
+                    Version(
+                        view.name,
+                        view.fingerprint,
                         deployment=number,
-                        current=number == current,
+                        current=number == deployment.id,
                         served=serving.get(view.name.encode()) == view.fingerprint.encode(),
                         synced_at=utc(datetime.fromisoformat(at.decode())) if at else None,
                     )
-        return sorted(found.values(), key=lambda one: (one.view, -one.deployment))
+                )
+        return sorted(found, key=lambda one: (one.view, -one.deployment))
 
     def serve(self, manifest: Manifest) -> None:
         """Give readers the versions of `manifest` that users' views show, all at once, as far as they were synced."""
@@ -177,7 +175,7 @@ class Online:
         Raises:
             PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again.
         """
-        store, namespace = self.store(), self._project.deployments()[0][1].namespace
+        store, namespace = self.store(), self._project.current()[1].namespace
         with self._project.state.lock(
             self._project.environment.name, holder=deploy.holder(), purpose="clean", now=self._project.clock
         ):
@@ -198,23 +196,22 @@ class Online:
             return found
 
     def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
-        """Each version that is served, should be, or was synced, of the deployments that are remembered."""
-        known = [manifest for _, manifest in self._project.deployments()]
+        """Each version that is served, should be, or was synced."""
+        deployment, current = self._project.current()
         for view in views:
-            if not known[0].view(view).online:
+            if not current.view(view).online:
                 hint = "declare online=True and deploy"
                 raise PlaneError(f"feature view {view!r} is not kept online", hint=hint)
-        serving = store.get_fields(naming.serving_hash(known[0].namespace))
-        found: dict[tuple[str, str], tuple[Manifest, Program, bool]] = {}
-        for manifest in known:
-            for spec in manifest.views:
-                if not spec.online or (views and spec.name not in views) or (spec.name, spec.fingerprint) in found:
-                    continue
-                served = serving.get(spec.name.encode()) == spec.fingerprint.encode()
-                first = manifest is known[0] and spec.name.encode() not in serving
-                if served or first or _synced(store, manifest.namespace, spec.name, spec.fingerprint):
-                    found[spec.name, spec.fingerprint] = (manifest, build(manifest, spec), served)
-        return list(found.values())
+        serving = store.get_fields(naming.serving_hash(current.namespace))
+        found = []
+        for number, manifest, spec in self._project.versions():
+            if not spec.online or (views and spec.name not in views):
+                continue
+            served = serving.get(spec.name.encode()) == spec.fingerprint.encode()
+            first = number == deployment.id and spec.name.encode() not in serving
+            if served or first or _synced(store, manifest.namespace, spec.name, spec.fingerprint):
+                found.append((manifest, build(manifest, spec), served))
+        return found
 
 
 def _synced(store: OnlineStore, namespace: str, view: str, fingerprint: str) -> bool:

@@ -29,7 +29,7 @@ from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore, Wareho
 from controlplane.registry import manifest as manifests
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import load
-from controlplane.registry.manifest import Manifest
+from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.calculations import functions, in_memory
 from controlplane.render.dialects import DUCKDB
 from controlplane.state import Deployment, absent, glance
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
-_REMEMBERED = 1000  # deployments whose versions are looked for
 Embedded = Callable[[Path], str]
 """Starts the embedded online store of a project, unless it runs, and returns its URL."""
 
@@ -276,14 +275,19 @@ class Project:
             raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
         return deployment, manifests.from_json(deployment.manifest)
 
-    def deployments(self) -> list[tuple[int, Manifest]]:
-        """The number and the manifest of every deployment that is remembered, the newest first.
-
-        Raises:
-            PlaneError: nothing is deployed.
-        """
-        known = self.state.history(self.environment.name, limit=_REMEMBERED) or [self.current()[0]]
-        return [(one.id, manifests.from_json(one.manifest)) for one in known]
+    def versions(self) -> Iterator[tuple[int, Manifest, ViewSpec]]:
+        """Every version of every view that was ever deployed here, with the number and the manifest of the newest
+        deployment that has it; those of the current deployment first."""
+        seen: set[tuple[str, str]] = set()
+        before = None
+        while page := self.state.history(self.environment.name, before=before):
+            for deployment in page:
+                manifest = manifests.from_json(deployment.manifest)
+                for view in manifest.views:
+                    if (view.name, view.fingerprint) not in seen:
+                        seen.add((view.name, view.fingerprint))
+                        yield deployment.id, manifest, view
+            before = page[-1].id
 
     def compile(self) -> Manifest:
         """Load and check every definition against the warehouse.

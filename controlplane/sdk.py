@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from controlplane import checkup, ledger, schemas, verification
 from controlplane import deploy as deploying
 from controlplane.codec import Field, Layout, parse_key_text
@@ -117,7 +119,8 @@ class ControlPlane:
             PlaneError: there is no such deployment, or the plan was not approved.
         """
         earlier = deploying.earlier(self.project.state, self.name, number)
-        plan, manifest, release = self._planned(manifests.from_json(earlier.manifest))
+        then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=self.project.environment.now)
+        plan, manifest, release = self._planned(then)
         found = self._deploy(plan, manifest, release, on_step, approve, at_once=True)
         on_step("online values")
         self.online.serve(manifest)
@@ -337,7 +340,8 @@ class ControlPlane:
     ) -> erasing.Erasure:
         """Erase an entity from all tables that are made here and from the online store; see `runtime.forget`."""
         project = self.project
-        known = [manifest for _, manifest in project.deployments()]
+        project.current()
+        known = ((manifest, view) for _, manifest, view in project.versions())
         with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="forget", now=project.clock):
             return erasing.forget(
                 known, project.warehouse, project.store, keys, clock=project.clock, dry_run=dry_run, on_step=on_step

@@ -8,7 +8,7 @@ together where the warehouse has transactions; and then the tombstones are writt
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,7 @@ class _Version:
 
 
 def forget(
-    known: Sequence[Manifest],
+    known: Iterable[tuple[Manifest, ViewSpec]],
     warehouse: Warehouse,
     store: OnlineStore | None,
     keys: Mapping[str, str],
@@ -85,7 +85,7 @@ def forget(
     """Erase every row with these keys from all versions of all views that have them, from training sets, and online.
 
     Args:
-        known: the manifests of the deployments, the current one first.
+        known: every version that was deployed, and a manifest that has it; the newest first.
         warehouse: where the tables are.
         store: the online store; None where there is none.
         keys: name -> value as text. A view with more keys loses every row that has these.
@@ -96,7 +96,7 @@ def forget(
     Raises:
         PlaneError: no view has such keys, or a value is not of its type.
     """
-    d = dialect(known[0].dialect)
+    d = dialect(warehouse.dialect)
     versions = _versions(known, d, keys)
     on_step("count")
     trained = {f"{naming.DATASETS}.{naming.dataset(c.name, c.version)}": c.table for c in datasets.existing(warehouse)}
@@ -131,20 +131,22 @@ def forget(
     return Erasure([Erased(name, count, after[name]) for name, count in before.items()], online, sources, clock())
 
 
-def _versions(known: Sequence[Manifest], d: Dialect, keys: Mapping[str, str]) -> list[_Version]:
-    found: dict[tuple[str, str], _Version] = {}
-    for manifest in known:
-        for view in manifest.views:
-            if set(keys) <= {name for name, _ in view.keys} and (view.name, view.fingerprint) not in found:
-                names = [table(view.name, view.fingerprint) for table in _TABLES]
-                tables = {f"{manifest.schema}.{name}": qualified(d, manifest.schema, name) for name in names}
-                read = [manifest.source(name) for name in view.sources]
-                raw = [s.table for s in read if manifest.read_view(s) is None and set(keys) <= set(dict(s.columns))]
-                found[view.name, view.fingerprint] = _Version(build(manifest, view), view, tables, raw)
+def _versions(known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapping[str, str]) -> list[_Version]:
+    found: list[_Version] = []
+    others: set[str] = set()
+    for manifest, view in known:
+        if not set(keys) <= {name for name, _ in view.keys}:
+            others.add(", ".join(name for name, _ in view.keys))
+            continue
+        names = [table(view.name, view.fingerprint) for table in _TABLES]
+        tables = {f"{manifest.schema}.{name}": qualified(d, manifest.schema, name) for name in names}
+        read = [manifest.source(name) for name in view.sources]
+        raw = [s.table for s in read if manifest.read_view(s) is None and set(keys) <= set(dict(s.columns))]
+        found.append(_Version(build(manifest, view), view, tables, raw))
     if not found:
-        there = sorted({", ".join(name for name, _ in view.keys) for view in known[0].views})
-        raise PlaneError(f"no feature view has the keys {', '.join(keys)}", hint=f"keys are: {'; '.join(there)}")
-    return list(found.values())
+        hint = f"keys are: {'; '.join(sorted(others))}"
+        raise PlaneError(f"no feature view has the keys {', '.join(keys)}", hint=hint)
+    return found
 
 
 def _typed(types: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, tuple[Any, str]]:

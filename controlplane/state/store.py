@@ -45,10 +45,10 @@ class StateStore:
         """The last deployment to `environment`; None where there was none."""
         return next(iter(self.history(environment, limit=1)), None)
 
-    def history(self, environment: str, limit: int = 20) -> list[Deployment]:
-        """At most `limit` deployments to `environment`, the newest first."""
+    def history(self, environment: str, limit: int = 20, *, before: int | None = None) -> list[Deployment]:
+        """At most `limit` deployments to `environment`, the newest first; with `before`, of those with smaller ids."""
         with self._database.reading() as connection:
-            return self._newest(connection, environment, limit)
+            return self._newest(connection, environment, limit, before)
 
     def record(
         self,
@@ -109,7 +109,9 @@ class StateStore:
         """Give the connections back; a later call opens new ones."""
         self._database.close()
 
-    def _newest(self, connection: Connection, environment: str, limit: int) -> list[Deployment]:
+    def _newest(
+        self, connection: Connection, environment: str, limit: int, before: int | None = None
+    ) -> list[Deployment]:
         columns = [column for column in deployments.columns if column.name != "project"]
         query = (
             select(*columns)
@@ -117,6 +119,8 @@ class StateStore:
             .order_by(deployments.c.id.desc())
             .limit(limit)
         )
+        if before is not None:
+            query = query.where(deployments.c.id < before)
         return [Deployment(*row) for row in connection.execute(query)]
 
 

@@ -55,6 +55,8 @@ def test_history_is_newest_first_and_limited(store, record):
     assert first.id < second.id < third.id
     assert store.history("prod") == [third, second, first]
     assert store.history("prod", limit=2) == [third, second]
+    assert store.history("prod", limit=1, before=third.id) == [second]
+    assert store.history("prod", before=first.id) == []
     assert store.current("prod") == third
 
 
