@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from controlplane import FeatureClient
 from controlplane.local import valkey
 from tests.server.rig import Server
 from tests.shop import until
@@ -44,6 +45,8 @@ def asking(server: Server) -> Iterator[list[tuple[int, Any]]]:
 
 def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
     server = serve(shop.ready())
+    client = FeatureClient(shop.folder)  # lives as long, and sees what is deployed after it
+    assert client.get("shop", {"user_id": 1})["spend__amount_sum_2d"] == 30
     with asking(server) as found:
         until(lambda: found)
         shop.redefine(TEN_TIMES)
@@ -56,6 +59,8 @@ def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
     assert set(found) == {(200, 30), (200, 300)}
     assert found == sorted(found)
     assert "versions_served" in server.log
+    until(lambda: client.get("shop", {"user_id": 1})["spend__amount_sum_2d"] == 300)
+    client.close()
     shop.define("", file="more.py")
     shop.redefine(TEN_TIMES, ('FeatureService("shop"', 'FeatureService("other"'))
     shop.plane("deploy", "--yes")
