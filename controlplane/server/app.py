@@ -110,11 +110,9 @@ class App:
                 sent = await self._body(scope, receive)
                 if sent is None:
                     return
-                call = shape.parse(sent, name)
+                call = shape.parse(sent, name, self._options.max_entities)
                 served = self._allowed(call.service, allowed)
                 service, count = served.name, len(call.entities)
-                if count > self._options.max_entities:
-                    raise Refused(400, f"at most {self._options.max_entities} entities can be asked for at a time")
                 typed = served.inputs.typed(call.entities, call.place)
                 question = served.reader.ask(typed, served.inputs.requests(typed))
                 try:
