@@ -48,7 +48,11 @@ class Shape(Protocol):
         """
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
-        """The answer."""
+        """The answer.
+
+        Raises:
+            Refused: the service can't be answered as the body asks.
+        """
 
     def refuse(self, refused: Refused) -> bytes:
         """The answer to what is refused."""
@@ -314,6 +318,11 @@ class Feast:
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
         names = [name for name in call.options.entities if name in served.inputs.keys]
+        full = call.options.full_feature_names
+        features = [name if full else name.partition("__")[2] or name for name in served.types]
+        if len({*names, *features}) < len(names) + len(features):
+            hint = "set it to true: two features, or a feature and a key, have the same short name"
+            raise Refused(400, "short names are not unique in this service", field="full_feature_names", hint=hint)
         count = len(vectors)
         results: list[Json] = [
             {
@@ -334,8 +343,6 @@ class Feast:
                     "event_timestamps": [one[feature] or _FEAST_EPOCH for one in times],
                 }
             )
-        full = call.options.full_feature_names
-        features = [name if full else name.partition("__")[2] or name for name in served.types]
         return _encode({"metadata": {"feature_names": [*names, *features]}, "results": results})
 
     def refuse(self, refused: Refused) -> bytes:
