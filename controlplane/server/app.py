@@ -313,15 +313,14 @@ class App:
 
     async def _watch(self) -> None:
         """Tell which deployment is served, and read the keys again when their file changes."""
-        file, seen = self._options.keys, 0.0
+        file, seen = self._options.keys, -1.0  # it may have changed since it was read
         while True:
             metrics.deployment(self._services.deployment)
             metrics.flush()
             try:
                 if file is not None and (changed := file.stat().st_mtime) != seen:
-                    if seen:
-                        self._keyring = Keyring(file)
-                        say("keys_loaded")
+                    self._keyring = Keyring(file)
+                    say("keys_loaded")
                     seen = changed
             except (OSError, SettingsError) as error:
                 say("keys_failed", logging.ERROR, error=error.message if isinstance(error, PlaneError) else "not there")

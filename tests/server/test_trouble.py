@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from controlplane import FeatureClient
 from controlplane.local import valkey
+from controlplane.server.app import App, Options, create
 from tests.server.rig import Server
 from tests.shop import until
 
@@ -41,6 +43,21 @@ def asking(server: Server) -> Iterator[list[tuple[int, Any]]]:
     finally:
         over.set()
         thread.join()
+
+
+async def told(app: App, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> int:
+    """The status of an answer to a request whose body never comes."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return await asyncio.Future()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": method, "path": path, "headers": headers}, receive, send)
+    status: int = sent[0]["status"]
+    return status
 
 
 def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
@@ -139,6 +156,23 @@ def test_keys(shop, serve, tmp_path):
     file.write_text(entry.format(name="b", **made[1]))
     until(lambda: server.post("/v1/services/shop", ASKED, key=one).status == 401)
     assert not [key for key in (one, other, both, forged) if key in server.log]
+
+
+def test_a_key_that_is_revoked_while_the_server_starts(shop, tmp_path):
+    made = shop.plane("serve", "key", "--name", "a", "--service", "*", "--json").json
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[[key]]\nname = "a"\nid = "{made["id"]}"\ndigest = "{made["digest"]}"\nservices = ["*"]\n')
+    app = create(Options(shop.folder, keys=file))
+    file.write_text("")
+
+    async def ask() -> int:
+        watch = asyncio.create_task(app._watch())
+        await asyncio.sleep(0)
+        answer = await told(app, "GET", "/v1/services", [(b"authorization", f"Bearer {made['key']}".encode())])
+        watch.cancel()
+        return answer
+
+    assert asyncio.run(ask()) == 401
 
 
 def test_a_key_and_its_entry_are_apart(shop):
