@@ -80,7 +80,6 @@ class App:
         self._budget = Budget(options.budget_ms / 1000)
         self._healthy = True
         self._tasks: list[asyncio.Task[None]] = []
-        self._described: tuple[int, bytes] = (0, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request, or the life of the server."""
@@ -156,16 +155,24 @@ class App:
 
     def _allowed(self, name: str, key: Key | None) -> Served:
         """The feature service of that name, if the key may read it."""
-        if not self._services.current:
-            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
+        self._loaded()
         served = self._services.served.get(name)
         if key is not None and not key.allows(name):
             raise Refused(403, "this API key may not read this feature service", hint="ask for a key that may")
         if served is None:
-            known = [one for one in self._services.served if key is None or key.allows(one)]
+            known = [one.name for one in self._readable(key)]
             hint = f"choose from: {', '.join(known)}" if known else ""
             raise Refused(404, "there is no such feature service online", hint=hint)
         return served
+
+    def _loaded(self) -> None:
+        if not self._services.current:
+            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
+
+    def _readable(self, key: Key | None) -> list[Served]:
+        """The feature services that a key may read."""
+        self._loaded()
+        return [one for one in self._services.served.values() if key is None or key.allows(one.name)]
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """What was sent; None if whoever sent it has gone."""
@@ -229,15 +236,11 @@ class App:
             elif path == "/metrics":
                 body, kind = metrics.text(), metrics.CONTENT_TYPE
             elif path == "/v1/services":
-                key = self._key(scope)
-                names = [name for name in self._services.served if key is None or key.allows(name)]
-                body = msgspec.json.encode({"services": names})
+                body = msgspec.json.encode({"services": [one.name for one in self._readable(self._key(scope))]})
             elif path == "/openapi.json":
-                self._key(scope)
-                body = self._openapi()
+                body = msgspec.json.encode(self._openapi(scope))
             elif path == "/docs":
-                self._key(scope)
-                body, kind = openapi.page(msgspec.json.decode(self._openapi())), b"text/html; charset=utf-8"
+                body, kind = openapi.page(self._openapi(scope)), b"text/html; charset=utf-8"
             else:
                 raise Refused(404, "there is nothing here", hint="see /docs")
         except PlaneError as error:
@@ -271,12 +274,10 @@ class App:
             }
         )
 
-    def _openapi(self) -> bytes:
-        services = self._services
-        if self._described[0] != services.deployment:
-            told = openapi.document(services.project, services.served.values(), keys=self._keyring is not None)
-            self._described = services.deployment, msgspec.json.encode(told)
-        return self._described[1]
+    def _openapi(self, scope: Scope) -> dict[str, Any]:
+        readable = self._readable(self._key(scope))
+        keys, most = self._keyring is not None, self._options.max_entities
+        return openapi.document(self._services.project, readable, keys=keys, max_entities=most)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and end with the server."""

@@ -113,6 +113,9 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
         valkey.stop(folder)
         late = serve(shop)  # started without its store
         assert late.post("/v1/services/shop", ASKED).status == 503
+        for path in ("/v1/services", "/openapi.json", "/docs"):
+            unknown = late.ask("GET", path)
+            assert (unknown.status, unknown.headers["retry-after"]) == (503, "1")
         valkey.start(folder)
         until(lambda: late.post("/v1/services/shop", ASKED).status == 200)
     finally:
@@ -137,7 +140,7 @@ def test_keys(shop, serve, tmp_path):
     one, other, both = (found["key"] for found in made)
     entry = '[[key]]\nname = "{name}"\nid = "{id}"\ndigest = "{digest}"\nservices = ["{services[0]}"]\n'
     file.write_text("".join(entry.format(name=name, **found) for name, found in zip("abc", made, strict=True)))
-    server = serve(shop.ready(), "--keys", str(file), "--access-log")
+    server = serve(shop.ready(), "--keys", str(file), "--access-log", "--max-entities", "7")
     forged = one[:-1] + ("A" if one[-1] != "A" else "B")
     for key in (None, "", "plane_00000000_", forged, one.replace(made[0]["id"], made[1]["id"])):
         refused = server.post("/v1/services/shop", ASKED, key=key)
@@ -147,7 +150,12 @@ def test_keys(shop, serve, tmp_path):
     assert server.count(key=one) == server.count(key=both) == 1
     assert server.ask("GET", "/v1/services", key=other).json == {"services": []}
     assert server.ask("GET", "/openapi.json").status == 401
-    assert "securitySchemes" in server.ask("GET", "/openapi.json", key=one).json["components"]
+    described, nothing = (server.ask("GET", "/openapi.json", key=key).json for key in (one, other))
+    assert "securitySchemes" in described["components"]
+    body = described["paths"]["/v1/services/shop"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["entities"]["maxItems"] == 7
+    assert list(nothing["paths"]) == ["/health/live", "/health/ready"]
+    assert b"/v1/services/shop" not in server.ask("GET", "/docs", key=other).body
     assert server.ask("GET", "/health/live").status == server.ask("GET", "/metrics").status == 200
     assert {event["key"] for event in server.events if event.get("code") == 200} == {"a", "c"}
     file.write_text("no TOML")
