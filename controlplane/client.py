@@ -12,7 +12,6 @@ from controlplane.ports import AsyncOnlineStore
 from controlplane.sdk import ControlPlane
 from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
 
-
 Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)
 
 
