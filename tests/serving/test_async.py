@@ -121,10 +121,11 @@ def test_a_server_that_does_not_answer_is_given_up_and_asked_again(client, valke
 
 def test_what_is_sent_on_a_lost_connection_fails_at_once(valkey_url):
     async def work() -> None:
-        store = connect(url=valkey_url)
+        store = connect(url=valkey_url, timeout_seconds=0.5)
         assert isinstance(store, AsyncRedisStore)
         link = await store._opened()
         link.close(redis.ConnectionError("lost"))
+        await asyncio.sleep(0.05)
         with pytest.raises(redis.ConnectionError):
             await link.send(b"PING\r\n")
         await store.close()
