@@ -36,6 +36,7 @@ SHAPES: dict[str, Shape] = {
     "/get-online-features": Feast(),
 }
 _JSON = (b"content-type", b"application/json")
+_CLOSE = ((b"connection", b"close"),)
 _RETRY = ((b"retry-after", b"1"),)
 _TRANSIENT = "the online store can't be reached now"
 
@@ -48,11 +49,12 @@ class Options:
         directory: the project's folder.
         environment: its name.
         keys: the file of API keys; None: whoever can reach the server may read everything.
-        budget_ms: how long a request may take.
+        budget_ms: how long the store may take to answer a request whose body is there.
         max_body: bytes.
         max_entities: of one request.
         refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
         access_log: a line for each request.
+        upload_seconds: how long the body of a request may take to come.
     """
 
     directory: Path
@@ -63,6 +65,7 @@ class Options:
     max_entities: int = 1000
     refresh_seconds: float = 5.0
     access_log: bool = False
+    upload_seconds: float = 10.0
 
 
 def create(options: Options) -> App:
@@ -78,6 +81,7 @@ class App:
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
         self._keyring = None if options.keys is None else Keyring(options.keys)
         self._budget = Budget(options.budget_ms / 1000)
+        self._upload = Budget(options.upload_seconds)
         self._healthy = True
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -106,16 +110,21 @@ class App:
                 allow = b"GET, POST" if shape is OURS else b"POST"
                 raise Refused(405, "this is asked for by POST", headers=((b"allow", allow),))
             else:
-                sent = await self._body(scope, receive)
+                try:
+                    sent = await self._upload.wait(self._body(scope, receive), started)
+                except TimeoutError:
+                    text = f"the body did not come within {self._options.upload_seconds:g} s"
+                    raise Refused(408, text, hint="send it again", headers=_CLOSE) from None
                 if sent is None:
                     return
+                came = perf_counter()
                 call = shape.parse(sent, name, self._options.max_entities)
                 served = self._allowed(call.service, allowed)
                 service, count = served.name, len(call.entities)
                 typed = served.inputs.typed(call.entities, call.place)
                 question = served.reader.ask(typed, served.inputs.requests(typed))
                 try:
-                    answers = await self._budget.wait(self._services.store.read(question.keys), started)
+                    answers = await self._budget.wait(self._services.store.read(question.keys), came)
                 except TimeoutError:
                     text = f"the online store did not answer within {self._options.budget_ms} ms"
                     raise Refused(504, text, hint="ask again", headers=_RETRY) from None

@@ -19,6 +19,7 @@ _PROBLEMS = {
     401: "There is no valid API key.",
     403: "The key may not read this feature service.",
     404: "There is no such feature service online.",
+    408: "The body does not come in time.",
     413: "The body is too long.",
     422: "A calculation of the feature service fails for these values.",
     503: "The online store is in trouble; ask again after `Retry-After` seconds.",

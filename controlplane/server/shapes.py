@@ -127,7 +127,7 @@ _TECTON_STATUS = {
     Status.EXPIRED: "MISSING_DATA",
 }
 _TECTON_TYPES = {"bool": "boolean", "binary": "string", "date": "string"}
-_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 3, 422: 9, 503: 14, 504: 4}
+_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 422: 9, 503: 14, 504: 4}
 
 
 class _Options(msgspec.Struct, frozen=True, rename="camel"):

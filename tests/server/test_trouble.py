@@ -183,6 +183,11 @@ def test_a_key_that_is_revoked_while_the_server_starts(shop, tmp_path):
     assert asyncio.run(ask()) == 401
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(shop):
+    app = create(Options(shop.folder, upload_seconds=0.05))
+    assert asyncio.run(asyncio.wait_for(told(app, "POST", "/v1/services/shop"), 10)) == 408
+
+
 def test_a_key_and_its_entry_are_apart(shop):
     done = shop.plane("serve", "key", "--name", "ranking", "-s", "shop", "-s", "other")
     assert done.err.startswith("key (shown once): plane_")
