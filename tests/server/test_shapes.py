@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from controlplane.server.refused import Refused
 from controlplane.server.shapes import Call, Feast
+from controlplane.serving import FeatureVectors
 
 FOUND = {"user_id": 1, "tag": "a b", "day": "2024-01-02"}
 NULLS = {"user_id": "2", "tag": "null", "day": "2024-01-02"}
@@ -136,13 +138,15 @@ def test_feast(served, full):
 
 @pytest.mark.parametrize("names", [["a__number", "b__number"], ["a__number", "number"], ["a__user_id"]])
 def test_feast_has_no_short_names_that_mean_two_things(names):
-    service = SimpleNamespace(types=dict.fromkeys(names, "int64"), inputs=SimpleNamespace(keys={"user_id": "int64"}))
-    columns = {"user_id": []}
+    inputs = SimpleNamespace(keys={"user_id": "int64"})
+    service: Any = SimpleNamespace(types=dict.fromkeys(names, "int64"), inputs=inputs)
+    nobody = FeatureVectors(service.types, 1, [])
+    columns: dict[str, list[int]] = {"user_id": []}
     short, full = (SimpleNamespace(entities=columns, full_feature_names=full) for full in (False, True))
     with pytest.raises(Refused, match="not unique") as refused:
-        Feast().write(Call("any", [], "", short), service, [])
+        Feast().write(Call("any", [], "", short), service, nobody)
     assert (refused.value.status, refused.value.field) == (400, "full_feature_names")
-    told = json.loads(Feast().write(Call("any", [], "", full), service, []))
+    told = json.loads(Feast().write(Call("any", [], "", full), service, nobody))
     assert told["metadata"]["feature_names"] == ["user_id", *names]
 
 
