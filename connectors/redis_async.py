@@ -157,7 +157,7 @@ class AsyncRedisStore:
         loop = asyncio.get_running_loop()
         if self._opening is None:
             if loop.time() - self._failed_at < _PAUSE:
-                raise self._failure
+                raise self._failure.with_traceback(None)  # else it would grow with each raise
             self._opening = loop.create_task(self._open())
             self._opening.add_done_callback(self._settled)
         return await asyncio.shield(self._opening)
@@ -196,7 +196,13 @@ class _Link(asyncio.Protocol):
         self.lost = self._transport.is_closing()
 
     def send(self, command: bytes) -> asyncio.Future[Any]:
-        """Send one command with all others of this turn of the loop; its reply comes in the future."""
+        """Send one command with all others of this turn of the loop; its reply comes in the future.
+
+        Raises:
+            ConnectionError: the connection is lost already.
+        """
+        if self.lost:
+            raise exceptions.ConnectionError("Connection closed by server.")
         reply = self._loop.create_future()
         if not self._waiting:
             self._loop.call_soon(self._flush)

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
+from controlplane.errors import TransientError
 from controlplane.ports import AsyncOnlineStore
 from controlplane.sdk import ControlPlane
 from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
+
+Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)
+
+
+def _renewed(before: Reader | None, make: Callable[[], Reader]) -> Reader:
+    """A reader in the place of an outdated one; what it does not know either stays with what that one read."""
+    try:
+        reader = make()
+    except TransientError:
+        if before is None:
+            raise
+        return before  # reads go on while the record of deployments can't be reached
+    if before is not None:
+        reader.start(before.versions)
+    return reader
 
 
 class FeatureClient:
@@ -43,9 +59,9 @@ class FeatureClient:
             keys: name -> value, for each entity.
             request: name -> value of the fields of the service's request, if it has one: for all entities, or for each.
         """
-        if service not in self._readers:
-            self._readers[service] = self._plane.reader(service)
-        reader = self._readers[service]
+        reader = self._readers.get(service)
+        if reader is None or reader.outdated:
+            reader = self._readers[service] = _renewed(reader, lambda: self._plane.reader(service))
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
         return reader.get(keys, request)
@@ -88,15 +104,17 @@ class AsyncFeatureClient:
     ) -> FeatureVector | FeatureVectors:
         """See `FeatureClient.get`."""
         reader = self._readers.get(service)
-        if reader is None:
-            project, layout = self._plane.project, self._plane.layout(service)
-            if self._store is None:
-                self._store = project.async_store()
-            calculator = project.calculator(layout)
-            reader = self._readers[service] = AsyncOnlineReader(self._store, layout, project.now, calculator=calculator)
+        if reader is None or reader.outdated:
+            reader = self._readers[service] = _renewed(reader, lambda: self._made(service))
         if isinstance(keys, Mapping):
             return await reader.get(keys, request)
         return await reader.get(keys, request)
+
+    def _made(self, service: str) -> AsyncOnlineReader:
+        project, layout = self._plane.project, self._plane.layout(service)
+        if self._store is None:
+            self._store = project.async_store()
+        return AsyncOnlineReader(self._store, layout, project.now, calculator=project.calculator(layout))
 
     async def close(self) -> None:
         """Close the connections."""

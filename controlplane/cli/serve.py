@@ -34,7 +34,7 @@ def serve(
     without_keys: Annotated[
         bool, typer.Option("--without-keys", help="Whoever reaches the server may read, beyond loopback too.")
     ] = False,
-    budget_ms: Annotated[int, typer.Option(min=1, help="Milliseconds that a request may take.")] = 1000,
+    budget_ms: Annotated[int, typer.Option(min=1, help="Milliseconds that the store may take to answer.")] = 1000,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes that a request's body may have.")] = 1_000_000,
     max_entities: Annotated[int, typer.Option(min=1, help="Entities that one request may ask for.")] = 1000,
     refresh: Annotated[

@@ -107,6 +107,15 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Fou
         elif isinstance(node, ast.Attribute) and node.attr in _CLOCKS:
             hint = "training and serving would differ: take the time as a request field"
             yield node.lineno, f"reads the clock ({node.attr})", hint
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _zoneless(node, node.func.attr):
+            hint = "training and serving would differ: give a zone, such as UTC"
+            yield node.lineno, f"takes the zone of its process ({node.func.attr})", hint
+
+
+def _zoneless(call: ast.Call, name: str) -> bool:
+    """Whether a call of that name takes the zone of the process."""
+    given = len(call.args) + len(call.keywords)
+    return (name, given) in {("astimezone", 0), ("fromtimestamp", 1)}
 
 
 def _outside(text: str, own: str) -> list[str]:

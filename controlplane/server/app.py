@@ -36,6 +36,7 @@ SHAPES: dict[str, Shape] = {
     "/get-online-features": Feast(),
 }
 _JSON = (b"content-type", b"application/json")
+_CLOSE = ((b"connection", b"close"),)
 _RETRY = ((b"retry-after", b"1"),)
 _TRANSIENT = "the online store can't be reached now"
 
@@ -48,11 +49,12 @@ class Options:
         directory: the project's folder.
         environment: its name.
         keys: the file of API keys; None: whoever can reach the server may read everything.
-        budget_ms: how long a request may take.
+        budget_ms: how long the store may take to answer a request whose body is there.
         max_body: bytes.
         max_entities: of one request.
         refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
         access_log: a line for each request.
+        upload_seconds: how long the body of a request may take to come.
     """
 
     directory: Path
@@ -63,6 +65,7 @@ class Options:
     max_entities: int = 1000
     refresh_seconds: float = 5.0
     access_log: bool = False
+    upload_seconds: float = 10.0
 
 
 def create(options: Options) -> App:
@@ -78,9 +81,9 @@ class App:
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
         self._keyring = None if options.keys is None else Keyring(options.keys)
         self._budget = Budget(options.budget_ms / 1000)
+        self._upload = Budget(options.upload_seconds)
         self._healthy = True
         self._tasks: list[asyncio.Task[None]] = []
-        self._described: tuple[int, bytes] = (0, b"")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection's request, or the life of the server."""
@@ -107,18 +110,21 @@ class App:
                 allow = b"GET, POST" if shape is OURS else b"POST"
                 raise Refused(405, "this is asked for by POST", headers=((b"allow", allow),))
             else:
-                sent = await self._body(scope, receive)
+                try:
+                    sent = await self._upload.wait(self._body(scope, receive), started)
+                except TimeoutError:
+                    text = f"the body did not come within {self._options.upload_seconds:g} s"
+                    raise Refused(408, text, hint="send it again", headers=_CLOSE) from None
                 if sent is None:
                     return
-                call = shape.parse(sent, name)
+                came = perf_counter()
+                call = shape.parse(sent, name, self._options.max_entities)
                 served = self._allowed(call.service, allowed)
                 service, count = served.name, len(call.entities)
-                if count > self._options.max_entities:
-                    raise Refused(400, f"at most {self._options.max_entities} entities can be asked for at a time")
                 typed = served.inputs.typed(call.entities, call.place)
                 question = served.reader.ask(typed, served.inputs.requests(typed))
                 try:
-                    answers = await self._budget.wait(self._services.store.read(question.keys), started)
+                    answers = await self._budget.wait(self._services.store.read(question.keys), came)
                 except TimeoutError:
                     text = f"the online store did not answer within {self._options.budget_ms} ms"
                     raise Refused(504, text, hint="ask again", headers=_RETRY) from None
@@ -158,16 +164,24 @@ class App:
 
     def _allowed(self, name: str, key: Key | None) -> Served:
         """The feature service of that name, if the key may read it."""
-        if not self._services.current:
-            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
+        self._loaded()
         served = self._services.served.get(name)
         if key is not None and not key.allows(name):
             raise Refused(403, "this API key may not read this feature service", hint="ask for a key that may")
         if served is None:
-            known = [one for one in self._services.served if key is None or key.allows(one)]
+            known = [one.name for one in self._readable(key)]
             hint = f"choose from: {', '.join(known)}" if known else ""
             raise Refused(404, "there is no such feature service online", hint=hint)
         return served
+
+    def _loaded(self) -> None:
+        if not self._services.current:
+            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
+
+    def _readable(self, key: Key | None) -> list[Served]:
+        """The feature services that a key may read."""
+        self._loaded()
+        return [one for one in self._services.served.values() if key is None or key.allows(one.name)]
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """What was sent; None if whoever sent it has gone."""
@@ -231,15 +245,11 @@ class App:
             elif path == "/metrics":
                 body, kind = metrics.text(), metrics.CONTENT_TYPE
             elif path == "/v1/services":
-                key = self._key(scope)
-                names = [name for name in self._services.served if key is None or key.allows(name)]
-                body = msgspec.json.encode({"services": names})
+                body = msgspec.json.encode({"services": [one.name for one in self._readable(self._key(scope))]})
             elif path == "/openapi.json":
-                self._key(scope)
-                body = self._openapi()
+                body = msgspec.json.encode(self._openapi(scope))
             elif path == "/docs":
-                self._key(scope)
-                body, kind = openapi.page(msgspec.json.decode(self._openapi())), b"text/html; charset=utf-8"
+                body, kind = openapi.page(self._openapi(scope)), b"text/html; charset=utf-8"
             else:
                 raise Refused(404, "there is nothing here", hint="see /docs")
         except PlaneError as error:
@@ -273,12 +283,10 @@ class App:
             }
         )
 
-    def _openapi(self) -> bytes:
-        services = self._services
-        if self._described[0] != services.deployment:
-            told = openapi.document(services.project, services.served.values(), keys=self._keyring is not None)
-            self._described = services.deployment, msgspec.json.encode(told)
-        return self._described[1]
+    def _openapi(self, scope: Scope) -> dict[str, Any]:
+        readable = self._readable(self._key(scope))
+        keys, most = self._keyring is not None, self._options.max_entities
+        return openapi.document(self._services.project, readable, keys=keys, max_entities=most)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Start and end with the server."""
@@ -315,15 +323,14 @@ class App:
 
     async def _watch(self) -> None:
         """Tell which deployment is served, and read the keys again when their file changes."""
-        file, seen = self._options.keys, 0.0
+        file, seen = self._options.keys, -1.0  # it may have changed since it was read
         while True:
             metrics.deployment(self._services.deployment)
             metrics.flush()
             try:
                 if file is not None and (changed := file.stat().st_mtime) != seen:
-                    if seen:
-                        self._keyring = Keyring(file)
-                        say("keys_loaded")
+                    self._keyring = Keyring(file)
+                    say("keys_loaded")
                     seen = changed
             except (OSError, SettingsError) as error:
                 say("keys_failed", logging.ERROR, error=error.message if isinstance(error, PlaneError) else "not there")

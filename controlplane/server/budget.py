@@ -27,6 +27,8 @@ class Budget:
         """
         task = asyncio.current_task()
         wait = _Wait(started + self._seconds, task)
+        while self._waits and self._waits[0].task is None:
+            self._waits.popleft()  # those that ended do not pile up until the next look
         self._waits.append(wait)
         if not self._looking:
             self._looking = True

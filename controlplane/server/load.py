@@ -75,6 +75,7 @@ def measure(
     concurrency: int = 16,
     seconds: float = 10.0,
     key: str | None = None,
+    patience: float = 10.0,
 ) -> Measured:
     """Ask a server for features, each time of other entities.
 
@@ -86,40 +87,61 @@ def measure(
         concurrency: connections, each with one request at a time.
         seconds: how long.
         key: an API key.
+        patience: seconds in which the last answers must come.
 
     Raises:
-        TransientError: the server can't be reached, or closes connections.
+        TransientError: the server can't be reached, closes connections, or does not answer.
         PlaneError: the URL is none of HTTP, or there are no entities.
     """
-    place = urlsplit(url)
-    if place.scheme != "http" or not place.hostname:
-        raise PlaneError(f"{url} is not the URL of a server", hint="write http://host:port")
+    host, port = _place(url)
     if not entities:
         raise PlaneError("there are no entities to ask for", hint="give a JSON list of objects, each with the keys")
     chance = random.Random(1)  # noqa: S311 - a choice that may be guessed
-    heads = [f"POST /v1/services/{service} HTTP/1.1", f"Host: {place.netloc}"]
+    heads = [f"POST /v1/services/{service} HTTP/1.1", f"Host: {urlsplit(url).netloc}"]
     heads += [f"Authorization: Bearer {key}"] if key else []
     requests: list[bytes] = []
     for _ in range(min(1000, max(1, 100_000 // batch))):
         body = msgspec.json.encode({"entities": chance.choices(entities, k=batch)})
         requests.append("\r\n".join([*heads, f"Content-Length: {len(body)}", "", ""]).encode() + body)
     try:
-        return asyncio.run(_measure(place.hostname, place.port or 80, requests, concurrency, seconds))
+        return asyncio.run(_measure(host, port, requests, concurrency, seconds, patience))
+    except TimeoutError:
+        text = f"the server at {host}:{port} does not answer within {patience:g} s"
+        raise TransientError(text, hint="look at its log") from None
     except OSError as error:
-        text = f"the server at {place.netloc} can't be reached: {error.strerror or 'it closed the connection'}"
+        text = f"the server at {host}:{port} can't be reached: {error.strerror or 'it closed the connection'}"
         raise TransientError(text, hint="start it with `plane serve`") from None
 
 
-async def _measure(host: str, port: int, requests: Sequence[bytes], concurrency: int, seconds: float) -> Measured:
+def _place(url: str) -> tuple[str, int]:
+    """The host and the port of a URL."""
+    try:
+        place = urlsplit(url)
+        if place.scheme == "http" and place.hostname:
+            return place.hostname, place.port or 80
+    except ValueError:
+        pass  # brackets that do not close, a port that is no number
+    raise PlaneError(f"{url} is not the URL of a server", hint="write http://host:port")
+
+
+async def _measure(
+    host: str, port: int, requests: Sequence[bytes], concurrency: int, seconds: float, patience: float
+) -> Measured:
     loop = asyncio.get_running_loop()
     found = Measured(0.0, [], Counter())
     clients = [_Client(requests, number, found) for number in range(concurrency)]
     started = perf_counter()
     ends = started + seconds
-    for client in clients:
-        client.ends = ends
-        await loop.create_connection(lambda client=client: client, host, port)  # type: ignore[misc]
-    await asyncio.gather(*(client.done for client in clients))
+    try:
+        async with asyncio.timeout(seconds + patience):
+            for client in clients:
+                client.ends = ends
+                await loop.create_connection(lambda client=client: client, host, port)  # type: ignore[misc]
+            await asyncio.gather(*(client.done for client in clients))
+    finally:
+        for client in clients:
+            client.close()
+        await asyncio.sleep(0)  # sockets are closed in the loop's next turn
     found.milliseconds.sort()
     return found._replace(seconds=perf_counter() - started)
 
@@ -130,6 +152,7 @@ class _Client(asyncio.Protocol):
     def __init__(self, requests: Sequence[bytes], first: int, found: Measured) -> None:
         self._requests, self._next, self._found = requests, first % len(requests), found
         self._received = b""
+        self._transport: Any = None
         self.ends = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -138,10 +161,16 @@ class _Client(asyncio.Protocol):
         self._transport = transport
         self._ask()
 
+    def close(self) -> None:
+        """Close the connection, if it was made."""
+        self.done.cancel()
+        if self._transport is not None:
+            self._transport.close()
+
     def _ask(self) -> None:
         self._next = (self._next + 1) % len(self._requests)
         self._asked = perf_counter()
-        self._transport.write(self._requests[self._next])  # type: ignore[attr-defined]
+        self._transport.write(self._requests[self._next])
 
     def data_received(self, data: bytes) -> None:
         """Note an answer when all of it has come."""
@@ -161,7 +190,6 @@ class _Client(asyncio.Protocol):
             self._ask()
         else:
             self.done.set_result(None)
-            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -19,6 +19,7 @@ _PROBLEMS = {
     401: "There is no valid API key.",
     403: "The key may not read this feature service.",
     404: "There is no such feature service online.",
+    408: "The body does not come in time.",
     413: "The body is too long.",
     422: "A calculation of the feature service fails for these values.",
     503: "The online store is in trouble; ask again after `Retry-After` seconds.",
@@ -26,13 +27,19 @@ _PROBLEMS = {
 }
 
 
-def document(project: str, services: Iterable[Served], *, keys: bool) -> Json:
-    """The OpenAPI document of what is served; `keys`: whether requests need an API key."""
-    served = list(services)
+def document(project: str, served: Sequence[Served], *, keys: bool, max_entities: int) -> Json:
+    """The OpenAPI document of what is served.
+
+    Args:
+        project: its name.
+        served: the feature services that whoever asks may read.
+        keys: whether requests need an API key.
+        max_entities: of one request.
+    """
     names = [one.name for one in served]
-    paths: Json = {f"/v1/services/{one.name}": _ours(one) for one in served}
+    paths: Json = {f"/v1/services/{one.name}": _ours(one, max_entities) for one in served}
     if served:
-        for path, summary, body, answer in _others(served, names):
+        for path, summary, body, answer in _others(served, names, max_entities):
             paths[path] = {"post": _operation(summary, body, answer, {"type": "object"})}
     paths["/health/live"] = {"get": _told("Whether the process lives", "The process lives.")}
     paths["/health/ready"] = {
@@ -54,7 +61,7 @@ def document(project: str, services: Iterable[Served], *, keys: bool) -> Json:
     return told
 
 
-def _ours(served: Served) -> Json:
+def _ours(served: Served, most: int) -> Json:
     inputs = {**served.inputs.fields, **served.inputs.keys}
     entity = record({name: nullable(_given(kind)) for name, kind in inputs.items()}, closed=False)
     vector = record(
@@ -65,7 +72,7 @@ def _ours(served: Served) -> Json:
         }
     )
     answer = record({"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}})
-    body = record({"entities": {"type": "array", "maxItems": 1000, "items": entity}}, closed=False)
+    body = record({"entities": {"type": "array", "maxItems": most, "items": entity}}, closed=False)
     summary = served.description.strip().partition("\n")[0] or f"The features of {served.name}"
     return {
         "post": _operation(summary, body, answer, _ERROR),
@@ -73,7 +80,7 @@ def _ours(served: Served) -> Json:
     }
 
 
-def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, Json, Json]]:
+def _others(served: Sequence[Served], names: list[str], most: int) -> Iterable[tuple[str, str, Json, Json]]:
     kinds = {name: kind for one in served for name, kind in {**one.inputs.fields, **one.inputs.keys}.items()}
     values = {"type": "object", "properties": {name: nullable(_given(kind)) for name, kind in kinds.items()}}
     flags = ("includeNames", "includeEffectiveTimes", "includeDataTypes", "includeServingStatus", "includeSloInfo")
@@ -82,7 +89,7 @@ def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, 
     row = {"joinKeyMap": values, "requestContextMap": values}
     common = {"featureServiceName": service, "workspaceName": {"type": "string"}, "metadataOptions": options}
     one = {"type": "object", "required": ["featureServiceName"], "properties": {**common, **row}}
-    rows = {"type": "array", "items": {"type": "object", "properties": row}}
+    rows = {"type": "array", "maxItems": most, "items": {"type": "object", "properties": row}}
     many = {
         "type": "object",
         "required": ["featureServiceName", "requestData"],
@@ -94,7 +101,9 @@ def _others(served: list[Served], names: list[str]) -> Iterable[tuple[str, str, 
     several = {"type": "object", "required": ["result"], "properties": {"result": {"type": "array", "items": vector}}}
     yield path, "As Tecton's get-features", record({"params": one}, closed=False), single
     yield f"{path}-batch", "As Tecton's get-features-batch", record({"params": many}, closed=False), several
-    columns = {name: {"type": "array", "items": nullable(_given(kind))} for name, kind in kinds.items()}
+    columns = {
+        name: {"type": "array", "maxItems": most, "items": nullable(_given(kind))} for name, kind in kinds.items()
+    }
     feast = {
         "type": "object",
         "required": ["feature_service", "entities"],

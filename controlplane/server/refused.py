@@ -10,6 +10,7 @@ CODES = {
     403: "service_not_allowed",
     404: "not_found",
     405: "method_not_allowed",
+    408: "body_too_slow",
     413: "body_too_large",
     422: "calculation_failed",
     503: "store_unavailable",

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from controlplane.errors import PlaneError
+from controlplane.errors import PlaneError, TransientError
 from controlplane.ports import AsyncOnlineStore
 from controlplane.registry.manifest import ServiceSpec
 from controlplane.sdk import ControlPlane
@@ -75,11 +75,12 @@ class Services:
         for spec in manifest.services:
             try:
                 layout = self._plane.layout(spec.name)
+                calculator = self._plane.project.calculator(layout)
+                found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
+            except TransientError:
+                raise  # it passes: the service is not offline
             except PlaneError as error:
                 offline[spec.name] = error.message
-                continue
-            calculator = self._plane.project.calculator(layout)
-            found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
         self._loaded = deployment.id
         say("services_loaded", deployment=deployment.id, services=sorted(found), not_online=offline)
         return found

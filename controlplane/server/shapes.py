@@ -40,15 +40,19 @@ class Shape(Protocol):
 
     api: str
 
-    def parse(self, body: bytes, name: str) -> Call:
-        """What a body asks for; `name` is what the path says behind the route.
+    def parse(self, body: bytes, name: str, most: int) -> Call:
+        """What a body asks for; `name` is what the path says behind the route, `most` how many entities may be.
 
         Raises:
             Refused: the body is not of the shape.
         """
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
-        """The answer."""
+        """The answer.
+
+        Raises:
+            Refused: the service can't be answered as the body asks.
+        """
 
     def refuse(self, refused: Refused) -> bytes:
         """The answer to what is refused."""
@@ -66,6 +70,11 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:  # noqa: ANN4
         raise Refused(400, "the body is not valid JSON", hint="send JSON in UTF-8") from None
 
 
+def _limit(count: int, most: int) -> None:
+    if count > most:
+        raise Refused(400, f"at most {most} entities can be asked for at a time")
+
+
 class _Entities(msgspec.Struct):
     entities: list[Json]
 
@@ -79,9 +88,11 @@ class NamedMap:
     api = "plane"
     _decoder = msgspec.json.Decoder(_Entities)
 
-    def parse(self, body: bytes, name: str) -> Call:
+    def parse(self, body: bytes, name: str, most: int) -> Call:
         """See `Shape.parse`."""
-        return Call(name, _read(self._decoder, body).entities, "entities[{n}].{name}")
+        entities = _read(self._decoder, body).entities
+        _limit(len(entities), most)
+        return Call(name, entities, "entities[{n}].{name}")
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
@@ -116,7 +127,7 @@ _TECTON_STATUS = {
     Status.EXPIRED: "MISSING_DATA",
 }
 _TECTON_TYPES = {"bool": "boolean", "binary": "string", "date": "string"}
-_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 413: 3, 422: 9, 503: 14, 504: 4}
+_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 422: 9, 503: 14, 504: 4}
 
 
 class _Options(msgspec.Struct, frozen=True, rename="camel"):
@@ -185,7 +196,7 @@ class Tecton(_Tecton):
     api = "tecton"
     _decoder = msgspec.json.Decoder(_Params)
 
-    def parse(self, body: bytes, name: str) -> Call:
+    def parse(self, body: bytes, name: str, most: int) -> Call:
         """See `Shape.parse`."""
         params = self._params(body, self._decoder, _TectonParams)
         entity = {**params.request_context_map, **params.join_key_map}
@@ -212,9 +223,10 @@ class TectonBatch(_Tecton):
     api = "tecton-batch"
     _decoder = msgspec.json.Decoder(_Params)
 
-    def parse(self, body: bytes, name: str) -> Call:
+    def parse(self, body: bytes, name: str, most: int) -> Call:
         """See `Shape.parse`."""
         params = self._params(body, self._decoder, _TectonBatchParams)
+        _limit(len(params.request_data), most)
         entities = [{**row.request_context_map, **row.join_key_map} for row in params.request_data]
         place = "params.requestData[{n}].joinKeyMap.{name}"
         return Call(params.feature_service_name, entities, place, params.metadata_options)
@@ -291,13 +303,14 @@ class Feast:
     api = "feast"
     _decoder = msgspec.json.Decoder(_FeastBody)
 
-    def parse(self, body: bytes, name: str) -> Call:
+    def parse(self, body: bytes, name: str, most: int) -> Call:
         """See `Shape.parse`."""
         asked = _read(self._decoder, body)
         columns = {**asked.request_context, **asked.entities}
         lengths = {len(column) for column in columns.values()}
         if len(lengths) > 1:
             raise Refused(400, "the columns of `entities` are of different lengths", field="entities")
+        _limit(max(lengths, default=0), most)
         names, rows = list(columns), zip(*columns.values(), strict=True)
         entities = [dict(zip(names, row, strict=True)) for row in rows]
         return Call(asked.feature_service, entities, "entities.{name}[{n}]", asked)
@@ -305,6 +318,11 @@ class Feast:
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
         names = [name for name in call.options.entities if name in served.inputs.keys]
+        full = call.options.full_feature_names
+        features = [name if full else name.partition("__")[2] or name for name in served.types]
+        if len({*names, *features}) < len(names) + len(features):
+            hint = "set it to true: two features, or a feature and a key, have the same short name"
+            raise Refused(400, "short names are not unique in this service", field="full_feature_names", hint=hint)
         count = len(vectors)
         results: list[Json] = [
             {
@@ -325,8 +343,6 @@ class Feast:
                     "event_timestamps": [one[feature] or _FEAST_EPOCH for one in times],
                 }
             )
-        full = call.options.full_feature_names
-        features = [name if full else name.partition("__")[2] or name for name in served.types]
         return _encode({"metadata": {"feature_names": [*names, *features]}, "results": results})
 
     def refuse(self, refused: Refused) -> bytes:

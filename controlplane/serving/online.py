@@ -63,6 +63,16 @@ class _Reader(Generic[Store]):
         return self._service.versions
 
     @property
+    def outdated(self) -> bool:
+        """Whether a view is served in a version that was deployed after this reader was made, and it is time to look
+        for what is deployed now."""
+        return self._service.outdated and time.monotonic() >= self._refresh_at
+
+    def start(self, versions: Mapping[str, str]) -> None:
+        """Read these versions, view -> version, until the store says which are served."""
+        self._service.serve({view.encode(): version.encode() for view, version in versions.items()})
+
+    @property
     def request(self) -> RequestReader:
         """What callers give beside the keys."""
         return self._service.request

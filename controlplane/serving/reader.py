@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from controlplane import codec, naming
+from controlplane.codec import Field
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError
 from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
@@ -35,16 +36,17 @@ class ServiceReader:
     ) -> None:
         self.serving = naming.serving_hash(service.namespace)
         self._clock = clock
+        self.outdated = False
         self._known: dict[str, dict[str, _View]] = {}
-        defaults: dict[str, dict[str, Any]] = {}
+        chosen: dict[str, list[Field]] = {}
         for version in service.views:
-            if version.view not in defaults:
-                defaults[version.view] = _defaults(version)
-            ready = _View(service.namespace, version, defaults[version.view])
+            if version.view not in chosen:
+                chosen[version.view] = _features(version)
+            ready = _View(service.namespace, version, chosen[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
         self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
         self.types = service.types
-        names = [naming.feature(view, feature) for view, chosen in defaults.items() for feature in chosen]
+        names = [naming.feature(view, field.name) for view, fields in chosen.items() for field in fields]
         self.request = RequestReader(service.name, service.request)
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
@@ -77,15 +79,17 @@ class ServiceReader:
     def serve(self, fields: Mapping[bytes, bytes]) -> None:
         """Read the versions that the store's hash `serving` names from now on.
 
-        A version that the layout does not know (deployed after this reader was made) is not read: its view stays with
-        the first that the layout names.
+        A view of which none is named is read in the first that the layout names. One that the layout does not know
+        (deployed after this reader was made) is not read: its view stays with the one that is read now, and `outdated`
+        says that a newer layout is needed.
         """
-        self._views = _Views(
-            [
-                versions.get(fields.get(view.encode(), b"").decode(), next(iter(versions.values())))
-                for view, versions in self._known.items()
-            ]
-        )
+        views, self.outdated = [], False
+        for (view, versions), now in zip(self._known.items(), self._views.all, strict=True):
+            named = fields.get(view.encode())
+            found = next(iter(versions.values())) if named is None else versions.get(named.decode())
+            self.outdated |= found is None
+            views.append(found or now)
+        self._views = _Views(views)
 
     def ask(self, entities: Sequence[Mapping[str, Any]], request: Given = None) -> Question:
         """What to ask the store for.
@@ -144,18 +148,18 @@ class _View:
     Args:
         namespace: of the environment.
         view: the version.
-        features: the features that are read, and their defaults.
+        features: those that are read; one that has another type in this version is not in it.
     """
 
-    def __init__(self, namespace: str, view: ViewLayout, features: Mapping[str, Any]) -> None:
+    def __init__(self, namespace: str, view: ViewLayout, features: Sequence[Field]) -> None:
         self.name, self.version = view.view, view.version
         self.prefix = naming.online_prefix(namespace, view.view, view.version)
         self.keys = tuple((view.request_keys.get(name, name), kind) for name, kind in view.layout.keys)
         self._decode = codec.decoder(view.layout)
         self._ttl_us = None if view.layout.ttl is None else view.layout.ttl // MICROSECOND
-        self._defaults = list(features.values())
-        places = {field.name: place for place, field in enumerate(view.layout.fields, start=2)}
-        self._places = [places.get(feature) for feature in features]
+        self._defaults = [feature.default for feature in features]
+        places = {(field.name, field.type): place for place, field in enumerate(view.layout.fields, start=2)}
+        self._places = [places.get((feature.name, feature.type)) for feature in features]
         self._plain = self._places == list(places.values())  # all features, in the order of the value
         self.lacks = [place is None for place in self._places]
         self._texts = [(name, kind, codec.key_text(name, kind)) for name, kind in self.keys]
@@ -275,9 +279,9 @@ class _Views:
         return read
 
 
-def _defaults(view: ViewLayout) -> dict[str, Any]:
-    """The features that are read of a view, and their defaults."""
-    known = {field.name: field.default for field in view.layout.fields}
+def _features(view: ViewLayout) -> list[Field]:
+    """The features that are read of a view."""
+    known = {field.name: field for field in view.layout.fields}
     if unknown := [feature for feature in view.features if feature not in known]:
         raise PlaneError(f"feature view {view.view!r} has no {', '.join(unknown)} in version {view.version}")
-    return {feature: known[feature] for feature in view.features}
+    return [known[feature] for feature in view.features]

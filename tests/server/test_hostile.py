@@ -81,6 +81,7 @@ def test_what_the_openapi_document_allows_is_answered_as_it_says(served):
         (FEAST, {"feature_service": "shop", "entities": {"user_id": 7}}, 400, None, "Expected `array`"),
         (FEAST, {"feature_service": "shop", "entities": {"user_id": [SECRET]}}, 400, None, "entities.user_id[0]"),
         (FEAST, {"feature_service": "shop", "entities": {"user_id": [1], "x": []}}, 400, None, "different lengths"),
+        (FEAST, {"feature_service": SECRET, "entities": {"user_id": [1] * 1001}}, 400, None, "at most 1000 entities"),
         (FEAST, {"features": ["spend:country"], "entities": {"user_id": [1]}}, 400, None, "feature_service"),
     ],
 )  # fmt: skip

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+
+import pytest
+
+from controlplane.errors import TransientError
+from controlplane.server.load import measure
+
 ENTITIES = '[{"user_id": 1}, {"user_id": 2}, {"user_id": 3}]'
 
 
@@ -33,4 +40,12 @@ def test_what_is_wrong_is_told(served):
     assert "no entities to ask for" in fails(*bench(served, entities="[]"))
     assert "can't be read" in fails(*bench(served, entities="none.json"))
     assert "can't be reached" in fails("bench", "serve", "http://127.0.0.1:1", "-s", "a", "--entities", '[{"a": 1}]')
-    assert "not the URL of a server" in fails("bench", "serve", "ftp://a", "-s", "a", "--entities", '[{"a": 1}]')
+    for url in ("ftp://a", "http://[::1", "http://a:b", "http://a:99999"):
+        assert "not the URL of a server" in fails("bench", "serve", url, "-s", "a", "--entities", '[{"a": 1}]')
+
+
+def test_a_server_that_never_answers_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(TransientError, match="does not answer within"):
+            measure(url, "shop", [{"user_id": 1}], concurrency=2, seconds=0.1, patience=0.1)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+
+from controlplane.server.refused import Refused
+from controlplane.server.shapes import Call, Feast
+from controlplane.serving import FeatureVectors
 
 FOUND = {"user_id": 1, "tag": "a b", "day": "2024-01-02"}
 NULLS = {"user_id": "2", "tag": "null", "day": "2024-01-02"}
@@ -126,6 +134,20 @@ def test_feast(served, full):
         "event_timestamps": [THEN, THEN, epoch],
     }
     assert by_name["spend__country"]["values"] == ["NO", "FR", None]
+
+
+@pytest.mark.parametrize("names", [["a__number", "b__number"], ["a__number", "number"], ["a__user_id"]])
+def test_feast_has_no_short_names_that_mean_two_things(names):
+    inputs = SimpleNamespace(keys={"user_id": "int64"})
+    service: Any = SimpleNamespace(types=dict.fromkeys(names, "int64"), inputs=inputs)
+    nobody = FeatureVectors(service.types, 1, [])
+    columns: dict[str, list[int]] = {"user_id": []}
+    short, full = (SimpleNamespace(entities=columns, full_feature_names=full) for full in (False, True))
+    with pytest.raises(Refused, match="not unique") as refused:
+        Feast().write(Call("any", [], "", short), service, nobody)
+    assert (refused.value.status, refused.value.field) == (400, "full_feature_names")
+    told = json.loads(Feast().write(Call("any", [], "", full), service, nobody))
+    assert told["metadata"]["feature_names"] == ["user_id", *names]
 
 
 def test_what_is_served_is_told(served):

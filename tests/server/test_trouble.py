@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from controlplane import FeatureClient
 from controlplane.local import valkey
+from controlplane.server.app import App, Options, create
 from tests.server.rig import Server
 from tests.shop import until
 
@@ -42,8 +45,25 @@ def asking(server: Server) -> Iterator[list[tuple[int, Any]]]:
         thread.join()
 
 
+async def told(app: App, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> int:
+    """The status of an answer to a request whose body never comes."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return await asyncio.Future()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await app({"type": "http", "method": method, "path": path, "headers": headers}, receive, send)
+    status: int = sent[0]["status"]
+    return status
+
+
 def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
     server = serve(shop.ready())
+    client = FeatureClient(shop.folder)  # lives as long, and sees what is deployed after it
+    assert client.get("shop", {"user_id": 1})["spend__amount_sum_2d"] == 30
     with asking(server) as found:
         until(lambda: found)
         shop.redefine(TEN_TIMES)
@@ -56,6 +76,8 @@ def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
     assert set(found) == {(200, 30), (200, 300)}
     assert found == sorted(found)
     assert "versions_served" in server.log
+    until(lambda: client.get("shop", {"user_id": 1})["spend__amount_sum_2d"] == 300)
+    client.close()
     shop.define("", file="more.py")
     shop.redefine(TEN_TIMES, ('FeatureService("shop"', 'FeatureService("other"'))
     shop.plane("deploy", "--yes")
@@ -91,6 +113,9 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
         valkey.stop(folder)
         late = serve(shop)  # started without its store
         assert late.post("/v1/services/shop", ASKED).status == 503
+        for path in ("/v1/services", "/openapi.json", "/docs"):
+            unknown = late.ask("GET", path)
+            assert (unknown.status, unknown.headers["retry-after"]) == (503, "1")
         valkey.start(folder)
         until(lambda: late.post("/v1/services/shop", ASKED).status == 200)
     finally:
@@ -115,7 +140,7 @@ def test_keys(shop, serve, tmp_path):
     one, other, both = (found["key"] for found in made)
     entry = '[[key]]\nname = "{name}"\nid = "{id}"\ndigest = "{digest}"\nservices = ["{services[0]}"]\n'
     file.write_text("".join(entry.format(name=name, **found) for name, found in zip("abc", made, strict=True)))
-    server = serve(shop.ready(), "--keys", str(file), "--access-log")
+    server = serve(shop.ready(), "--keys", str(file), "--access-log", "--max-entities", "7")
     forged = one[:-1] + ("A" if one[-1] != "A" else "B")
     for key in (None, "", "plane_00000000_", forged, one.replace(made[0]["id"], made[1]["id"])):
         refused = server.post("/v1/services/shop", ASKED, key=key)
@@ -125,7 +150,12 @@ def test_keys(shop, serve, tmp_path):
     assert server.count(key=one) == server.count(key=both) == 1
     assert server.ask("GET", "/v1/services", key=other).json == {"services": []}
     assert server.ask("GET", "/openapi.json").status == 401
-    assert "securitySchemes" in server.ask("GET", "/openapi.json", key=one).json["components"]
+    described, nothing = (server.ask("GET", "/openapi.json", key=key).json for key in (one, other))
+    assert "securitySchemes" in described["components"]
+    body = described["paths"]["/v1/services/shop"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["entities"]["maxItems"] == 7
+    assert list(nothing["paths"]) == ["/health/live", "/health/ready"]
+    assert b"/v1/services/shop" not in server.ask("GET", "/docs", key=other).body
     assert server.ask("GET", "/health/live").status == server.ask("GET", "/metrics").status == 200
     assert {event["key"] for event in server.events if event.get("code") == 200} == {"a", "c"}
     file.write_text("no TOML")
@@ -134,6 +164,28 @@ def test_keys(shop, serve, tmp_path):
     file.write_text(entry.format(name="b", **made[1]))
     until(lambda: server.post("/v1/services/shop", ASKED, key=one).status == 401)
     assert not [key for key in (one, other, both, forged) if key in server.log]
+
+
+def test_a_key_that_is_revoked_while_the_server_starts(shop, tmp_path):
+    made = shop.plane("serve", "key", "--name", "a", "--service", "*", "--json").json
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[[key]]\nname = "a"\nid = "{made["id"]}"\ndigest = "{made["digest"]}"\nservices = ["*"]\n')
+    app = create(Options(shop.folder, keys=file))
+    file.write_text("")
+
+    async def ask() -> int:
+        watch = asyncio.create_task(app._watch())
+        await asyncio.sleep(0)
+        answer = await told(app, "GET", "/v1/services", [(b"authorization", f"Bearer {made['key']}".encode())])
+        watch.cancel()
+        return answer
+
+    assert asyncio.run(ask()) == 401
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(shop):
+    app = create(Options(shop.folder, upload_seconds=0.05))
+    assert asyncio.run(asyncio.wait_for(told(app, "POST", "/v1/services/shop"), 10)) == 408
 
 
 def test_a_key_and_its_entry_are_apart(shop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import redis
 
 from connectors.redis import RedisStore, Single
-from connectors.redis_async import connect
+from connectors.redis_async import AsyncRedisStore, connect
 from controlplane import naming
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.serving import AsyncOnlineReader, FeatureVectors, OnlineReader, ServiceLayout
@@ -116,6 +117,36 @@ def test_a_server_that_does_not_answer_is_given_up_and_asked_again(client, valke
         return await reader.get(JFK)
 
     assert run(valkey_url, work, timeout_seconds=0.1)["delays__count_1h"] == 3
+
+
+def test_what_is_sent_on_a_lost_connection_fails_at_once(valkey_url):
+    async def work() -> None:
+        store = connect(url=valkey_url, timeout_seconds=0.5)
+        assert isinstance(store, AsyncRedisStore)
+        link = await store._opened()
+        link.close(redis.ConnectionError("lost"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(redis.ConnectionError):
+            await link.send(b"PING\r\n")
+        await store.close()
+
+    asyncio.run(work())
+
+
+def test_an_error_that_is_told_again_does_not_grow():
+    async def depths() -> list[int]:
+        store = connect(url="redis://127.0.0.1:1")
+        assert isinstance(store, AsyncRedisStore)
+        found = []
+        for _ in range(4):
+            try:
+                await store._opened()
+            except redis.ConnectionError as error:
+                found.append(len(traceback.extract_tb(error.__traceback__)))
+        return found
+
+    _, *again = asyncio.run(depths())
+    assert len(set(again)) == 1
 
 
 def test_what_is_wrong_is_told_as_by_the_other(client, valkey_url):

@@ -244,8 +244,13 @@ def test_the_version_that_serves_is_read(store):
     assert (count(), found.versions["delays"], list(found.get(JFK))) == (30, "d2", NAMES)
     store.set_fields(serving, {b"delays": b"d1"})  # rolled back
     assert count() == 3
-    store.set_fields(serving, {b"delays": b"d3"})  # deployed after this reader: it stays with its own
-    assert (count(), found.versions["delays"]) == (3, "d1")
+    assert not found.outdated
+    store.set_fields(serving, {b"delays": b"d2", b"tails": b"t1"})
+    assert count() == 30
+    store.set_fields(serving, {b"delays": b"d3"})  # deployed after this reader: it stays with what it reads
+    assert (count(), found.versions, found.outdated) == (30, {"delays": "d2", "tails": "t1"}, True)
+    store.set_fields(serving, {b"delays": b"d2"})
+    assert (count(), found.outdated) == (30, False)
 
 
 def test_the_serving_hash_is_looked_up_once_in_a_while(store):
@@ -264,6 +269,17 @@ def test_a_feature_that_the_serving_version_lacks_is_missing(store):
     assert dict(vector) == {"delays__new_1h": 0, "delays__count_1h": 3}
     assert list(vector.statuses.values()) == ["missing", "present"]
     assert list(vector.effective_times.values()) == [None, SINCE]
+
+
+def test_a_feature_that_has_another_type_in_the_serving_version_is_missing(store):
+    retyped = ViewLayout("delays", "d2", Layout(DELAYS.keys, (Field("count_1h", "string"), DELAYS.fields[1])), ())
+    newest = msgspec.structs.replace(retyped, features=("count_1h", "mean_1h"))
+    save_jfk(store)
+    store.set_fields(naming.serving_hash(NAMESPACE), {b"delays": b"d1"})
+    vectors = reader(store, ServiceLayout("late", NAMESPACE, (newest, DELAYS_VIEW))).get([JFK])
+    assert dict(vectors[0]) == {"delays__count_1h": None, "delays__mean_1h": 1.5}
+    assert list(vectors[0].statuses.values()) == ["missing", "present"]
+    assert vectors.to_arrow().column("delays__count_1h").to_pylist() == [None]
 
 
 def test_a_feature_without_a_layout_is_refused(store):

@@ -67,6 +67,7 @@ def unsafe(amount):
     from datetime import datetime
 
     print(datetime.now())  # noqa: DTZ005, T201
+    datetime.fromtimestamp(amount).astimezone()
     return random.random() * hash(amount)
 
 
