@@ -259,6 +259,7 @@ class RedisStore:
             used_memory=sum(int(each.get("used_memory", 0)) for each in facts),
             max_memory=sum(limits) if all(limits) else 0,
             epoch=" ".join(sorted(str(each.get("master_replid", "")) for each in facts)),
+            spread=not self._servers.one_slot,
             evicted_keys=sum(int(each.get("evicted_keys", 0)) for each in facts),
             details={
                 "product": "Valkey" if "valkey_version" in first else "Redis",

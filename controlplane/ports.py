@@ -103,7 +103,8 @@ class WriteCount:
 class StoreInfo:
     """What `plane doctor` and the preflight look at; sizes in bytes, `max_memory` 0 where there is no limit.
 
-    `epoch` is another one when a server has started anew or failed over: it may have lost what it had acknowledged.
+    `epoch` is another one when a server has started anew or failed over: it may have lost the last of what it had
+    acknowledged. Where values are `spread` over servers, one may have lost some that are older than what another kept.
     """
 
     version: str
@@ -112,6 +113,7 @@ class StoreInfo:
     max_memory: int
     evicted_keys: int
     epoch: str = ""
+    spread: bool = False
     details: Mapping[str, str] = field(default_factory=dict)
 
 

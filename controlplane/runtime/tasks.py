@@ -194,7 +194,8 @@ def sync(
     if b"version" not in fields:
         store.set_fields(cursor_name, {b"started_at": wall.isoformat().encode()})
     found = int(fields.get(b"version", b"0"))
-    if fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
+    # Of a single server the cursor is the last to be kept: what lies before it is there.
+    if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
         warnings.append(
             "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
             "were written again"
@@ -231,14 +232,13 @@ def sync(
     # The cursor lies beside the values, and is lost with them.
     there = store.get_fields(cursor_name)
     reached = int(there.get(b"version", b"0"))
-    if not there or reached < found:
+    if not there or reached < found or store.info().epoch != info.epoch:
         raise TransientError(
             f"feature view {program.view!r}: the online store lost values while it was written",
             hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
         )
     if reached <= report["version"]:  # else another sync came further; going back would look like a loss to a third
         version, rows, at = str(report["version"]), str(report["rows"]), wall.isoformat()
-        # The epoch as it was before the first write: what was lost meanwhile, the next sync writes again.
         texts = {b"version": version, b"rows": rows, b"synced_at": at, b"epoch": info.epoch}
         store.set_fields(cursor_name, {name: text.encode() for name, text in texts.items()})
     return SyncReport(report["rows"], count.written, count.kept_newer, report["version"], warnings)

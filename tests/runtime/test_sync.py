@@ -278,8 +278,8 @@ def test_a_store_that_loses_values_during_a_sync(shop, full, first):
 class Configured:
     """A store that says something else of itself."""
 
-    def __init__(self, store: OnlineStore | None, **changes: Any) -> None:
-        self._store, self._changes = store, changes
+    def __init__(self, store: OnlineStore | None, changes: Mapping[str, Any] | None = None, **others: Any) -> None:
+        self._store, self._changes = store, others if changes is None else changes
 
     def info(self) -> StoreInfo:
         told = {"version": "7", "eviction_policy": "noeviction", "used_memory": 0, "max_memory": 0, "evicted_keys": 0}
@@ -303,19 +303,37 @@ def test_a_store_that_hides_its_policy_or_has_evicted_keys_is_warned_of(shop):
     )
 
 
-def test_a_store_that_has_failed_over_gets_all_keys_again(shop):
+def test_servers_one_of_which_has_failed_over_get_all_keys_again(shop):
     shop.plane("deploy")
     compute_alone(shop.folder)
     with ControlPlane(shop.folder) as plane:
         store = plane.project.store
-        assert direct(plane, Configured(store, epoch="one")).rows == 3
+
+        def synced(epoch: str, *, spread: bool) -> tasks.SyncReport:
+            return direct(plane, Configured(store, epoch=epoch, spread=spread))
+
+        assert synced("one", spread=True).rows == 3
         with shop.client() as client:
             client.delete(next(iter(shop.stored())))  # acknowledged, and not yet at the replica
-        assert direct(plane, Configured(store, epoch="one")).rows == 0
-        report = direct(plane, Configured(store, epoch="two"))
+        assert synced("one", spread=True).rows == 0
+        # A single server that has lost values has lost the cursor, which was written after them.
+        assert synced("two", spread=False).rows == 0
+        report = synced("three", spread=True)
         assert report.rows == 3
         assert "all keys were written again" in report.warnings[0]
-        assert direct(plane, Configured(store, epoch="two")).rows == 0
+        assert synced("three", spread=True).rows == 0
+    check(shop)
+
+
+def test_a_server_that_fails_over_during_a_sync(shop):
+    shop.plane("deploy")
+    compute_alone(shop.folder)
+    with ControlPlane(shop.folder) as plane:
+        changes = {"epoch": "one"}
+        store: Any = Configured(plane.project.store, changes)
+        with pytest.raises(TransientError, match="lost values while it was written"):
+            direct(plane, Between(store, lambda: changes.update(epoch="two")))
+        assert direct(plane, store).rows == 3
     check(shop)
 
 
