@@ -120,6 +120,8 @@ class Cluster:
 
         self._client.nodes_manager.initialize()
         found = self._client.nodes_manager.slots_cache
+        if len(found) < REDIS_CLUSTER_HASH_SLOTS:
+            raise exceptions.ConnectionError("some slots have no node")
         nodes = list({found[slot][0].name: found[slot][0] for slot in found}.values())
         numbers = {node.name: number for number, node in enumerate(nodes)}
         owners = np.array([numbers[found[slot][0].name] for slot in range(REDIS_CLUSTER_HASH_SLOTS)], np.int16)

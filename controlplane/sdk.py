@@ -326,7 +326,7 @@ class ControlPlane:
 
     def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
         """The same with keys and request fields as text, as a command line gives them."""
-        kinds = {name: kind for view in self.layout(service).views for name, kind in view.layout.keys}
+        kinds = {name: kind for view in reversed(self.layout(service).views) for name, kind in view.layout.keys}
         typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))

@@ -161,6 +161,8 @@ def erasure(found: Erasure) -> None:
     else:
         line(f"None of {len(found.tables)} tables holds a row of it.")
     if found.at is not None:
-        line(f"Online: {found.online:,} values replaced by tombstones, which go after a week.")
+        line(f"Online: tombstones under {found.online:,} keys, which go after a week.")
+        if found.standing:
+            line(f"Online: {found.standing:,} keys still hold a value, which a sync wrote meanwhile: run it again.")
     for name, count in found.sources.items():
         line(f"{name} still holds {count:,} rows: remove them there, or a run that reads them computes features anew.")

@@ -18,10 +18,11 @@ def remove_version(
     """
     cursor = naming.cursor_hash(namespace, view, fingerprint)
     store.set_fields(cursor, {b"version": b"0"})
-    removed, begun = 0, time.monotonic()
+    removed, due = 0, time.monotonic()
     for keys in store.keys(naming.online_prefix(namespace, view, fingerprint)):
-        removed += store.remove(keys)
         if keys_per_second:
-            time.sleep(max(0.0, removed / keys_per_second - (time.monotonic() - begun)))
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due, time.monotonic()) + len(keys) / keys_per_second
+        removed += store.remove(keys)
     store.remove([cursor])
     return removed

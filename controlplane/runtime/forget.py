@@ -45,7 +45,8 @@ class Erasure:
 
     Args:
         tables: every table that was looked at.
-        online: keys of the online store whose values were replaced by tombstones; those go after a week.
+        online: keys of the online store under which tombstones were put; those go after a week.
+        standing: of these keys, those that hold a value all the same.
         sources: raw tables that still hold rows of the entity, as `schema.name` -> rows: a run that reads them computes
             its features anew.
         at: when; None where nothing was written.
@@ -53,13 +54,14 @@ class Erasure:
 
     tables: Sequence[Erased]
     online: int
+    standing: int
     sources: Mapping[str, int]
     at: datetime | None
 
     @property
     def left(self) -> int:
-        """Rows that are still there."""
-        return sum(one.left for one in self.tables)
+        """Rows and online values that are still there."""
+        return sum(one.left for one in self.tables) + self.standing
 
 
 @dataclass(frozen=True)
@@ -104,31 +106,36 @@ def forget(
     raw = sorted({table for one in versions for table in one.sources})
     columns = warehouse.columns([*named, *raw])
     there = {plain: quoted for plain, quoted in named.items() if set(keys) <= set(columns[plain] or ())}
-    types = {key: kind for one in reversed(versions) for key, kind in one.view.keys if key in keys}
-    condition = _condition(d, _typed(types, keys))
-    before = _counts(warehouse, there, condition)
-    remaining = _counts(warehouse, {table: table for table in raw if columns[table]}, condition)
+    # A key may have had another type in an earlier version, and then a value that is none of it has no rows there.
+    newest = {key: kind for one in reversed(versions) for key, kind in one.view.keys if key in keys}
+    _typed(newest, keys)
+    conditions = {name: _condition(d, columns[name] or {}, keys) for name in [*there, *raw] if columns[name]}
+    before = _counts(warehouse, there, conditions)
+    remaining = _counts(warehouse, {table: table for table in raw}, conditions)
     sources = {table: count for table, count in remaining.items() if count}
     if dry_run:
-        return Erasure([Erased(name, count, count) for name, count in before.items()], 0, sources, None)
+        return Erasure([Erased(name, count, count) for name, count in before.items()], 0, 0, sources, None)
     alive = [one for one in versions if any(table in there for table in one.tables)]
     on_step("take the heads")
     warehouse.execute([_take(d, one.program) for one in alive], tag="forget")
     buried: list[tuple[_Version, list[bytes]]] = []
     if store is not None:
-        buried = [(one, _online_keys(one, warehouse, there, condition)) for one in alive if one.program.online]
+        synced = [one for one in alive if store.get_fields(_cursor(one.program))]
+        buried = [(one, _online_keys(one, warehouse, there, conditions, keys)) for one in synced]
     on_step("online values")
     online = _bury(store, warehouse, buried, clock)
     on_step("tables")
     work = [_take(d, one.program) for one in alive]
     for name, quoted in there.items():
-        work.append(Statement(f"forget in {name}", f"DELETE FROM {quoted} WHERE {condition}"))
+        if conditions[name]:
+            work.append(Statement(f"forget in {name}", f"DELETE FROM {quoted} WHERE {conditions[name]}"))
     warehouse.execute(work, tag="forget", atomic=True)
     on_step("online values")
     _bury(store, warehouse, buried, clock)
     on_step("prove")
-    after = _counts(warehouse, there, condition)
-    return Erasure([Erased(name, count, after[name]) for name, count in before.items()], online, sources, clock())
+    after = _counts(warehouse, there, conditions)
+    tables = [Erased(name, count, after[name]) for name, count in before.items()]
+    return Erasure(tables, online, _standing(store, buried), sources, clock())
 
 
 def _versions(known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapping[str, str]) -> list[_Version]:
@@ -154,19 +161,31 @@ def _typed(types: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, tuple
     return {name: (value, types[name]) for name, value in codec.parse_key_text(layout, keys).items()}
 
 
-def _condition(d: Dialect, typed: Mapping[str, tuple[Any, str]]) -> str:
+def _condition(d: Dialect, types: Mapping[str, str], keys: Mapping[str, str]) -> str:
+    """What is true of the entity's rows in a table of these columns; empty where none can be."""
+    try:
+        typed = _typed({key: types[key] for key in keys}, keys)
+    except PlaneError:
+        return ""
     return " AND ".join(
         f"{d.quote(name)} = {d.literal(micros(value) if kind == 'timestamp' else value, kind)}"
         for name, (value, kind) in typed.items()
     )
 
 
-def _counts(warehouse: Warehouse, tables: Mapping[str, str], condition: str) -> dict[str, int]:
+def _counts(warehouse: Warehouse, tables: Mapping[str, str], conditions: Mapping[str, str]) -> dict[str, int]:
     found = {}
     for name, quoted in tables.items():
-        [row] = ledger.rows(warehouse, f"SELECT count(*) AS row_count FROM {quoted} WHERE {condition}")
-        found[name] = int(row["row_count"])
+        if condition := conditions.get(name):
+            [row] = ledger.rows(warehouse, f"SELECT count(*) AS row_count FROM {quoted} WHERE {condition}")
+            found[name] = int(row["row_count"])
+        else:
+            found[name] = 0
     return found
+
+
+def _cursor(program: Program) -> bytes:
+    return naming.cursor_hash(program.namespace, program.view, program.fingerprint)
 
 
 def _take(d: Dialect, program: Program) -> Statement:
@@ -176,20 +195,31 @@ def _take(d: Dialect, program: Program) -> Statement:
     return Statement(f"take the head of {program.view}", sql)
 
 
-def _online_keys(one: _Version, warehouse: Warehouse, there: Mapping[str, str], condition: str) -> list[bytes]:
+def _online_keys(
+    one: _Version,
+    warehouse: Warehouse,
+    there: Mapping[str, str],
+    conditions: Mapping[str, str],
+    keys: Mapping[str, str],
+) -> list[bytes]:
     # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
     from controlplane.codec.batch import row_keys
 
     program = one.program
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
+    if {name for name, _ in program.layout.keys} == set(keys):
+        # Said by the keys alone: an erasure that was stopped when the rows were gone is finished by the next.
+        try:
+            return [codec.online_key(prefix, program.layout, codec.parse_key_text(program.layout, keys))]
+        except PlaneError:
+            return []
     d = dialect(warehouse.dialect)
     latest = f"{program.schema}.{naming.latest(program.view, program.fingerprint)}"
-    if latest not in there:
+    if latest not in there or not conditions[latest]:
         return []
     listed = ", ".join(d.quote(name) for name, _ in program.layout.keys)
-    batches: list[pa.RecordBatch] = list(
-        warehouse.fetch(f"SELECT {listed} FROM {there[latest]} WHERE {condition}", tag=program.tag("forget"))
-    )
+    query = f"SELECT {listed} FROM {there[latest]} WHERE {conditions[latest]}"
+    batches: list[pa.RecordBatch] = list(warehouse.fetch(query, tag=program.tag("forget")))
     return [key for batch in batches for key in row_keys(batch, program.layout, prefix).to_pylist()]
 
 
@@ -212,4 +242,17 @@ def _bury(
             now_ms = (clock() - EPOCH) // MICROSECOND // 1000
             found = store.write([buried(keys[start : start + _BURIED_AT_ONCE], version, now_ms)])
             count += found.written + found.kept_newer
+    return count
+
+
+def _standing(store: OnlineStore | None, versions: Sequence[tuple[_Version, list[bytes]]]) -> int:
+    """How many of the keys hold anything but a tombstone."""
+    if store is None:
+        return 0
+    count = 0
+    for one, keys in versions:
+        decode = codec.decoder(one.program.layout)
+        for start in range(0, len(keys), _BURIED_AT_ONCE):
+            values = store.read(keys[start : start + _BURIED_AT_ONCE])
+            count += sum(value is not None and len(decode(value)) > 2 for value in values)
     return count

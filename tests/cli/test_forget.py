@@ -81,7 +81,7 @@ def test_nothing_is_left_of_it_and_all_of_the_others(known):
     found = known.plane(*FORGET, "--yes", "--json").json
     assert [one["left"] for one in found["tables"]] == [0] * len(counts)
     assert {one["table"]: one["rows"] for one in found["tables"]} == counts
-    assert (found["sources"], found["online"]) == ({}, 4)
+    assert (found["sources"], found["online"], found["standing"]) == ({}, 4, 0)
     assert set(counts_of(known, 1).values()) == {0}
     after = everything(known)
     assert {table: without(rows, 1) for table, rows in before.items()} == after
@@ -156,3 +156,29 @@ def test_an_erasure_that_was_stopped_is_finished_by_the_next(known):
     assert sum(counts_of(known, 1).values()) > 20
     known.plane(*FORGET, "--yes")
     assert set(counts_of(known, 1).values()) == {0}
+
+
+def test_a_value_that_outlived_its_rows_is_buried_by_the_next(shop):
+    shop.ready()
+    stored = shop.stored()
+    [own] = [key for key in stored if b"{1}" in key]
+    shop.plane(*FORGET, "--yes")
+    with shop.client() as client:
+        client.set(own, stored[own])
+    shop.plane(*FORGET, "--yes")
+    assert shop.get(1)["country"] is None
+
+
+def test_a_key_that_had_another_type(shop):
+    shop.define(
+        DEFINITIONS,
+        ('"user_id": "int64"', '"user_id": "string"'),
+        ("SELECT user_id", "SELECT concat('u', user_id) AS user_id"),
+    )
+    shop.ready()
+    shop.redefine()
+    shop.ready()
+    found = shop.plane(*FORGET, "--yes", "--json").json
+    assert found["standing"] == sum(one["left"] for one in found["tables"]) == 0
+    assert sum(one["rows"] for one in found["tables"]) > 4
+    assert shop.get(1)["country"] is None
