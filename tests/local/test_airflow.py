@@ -210,13 +210,13 @@ def test_a_partition_and_a_backfill_emit_events(client):
     assert (event["uri"], event["partition_key"]) == ("plane-test://features/daily", "2013-01-02T00:00:00")
     start, end = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 3, tzinfo=UTC)
     backfill = client.backfill("daily.dag", start, end, max_active_runs=2, reprocess="completed")
+    with pytest.raises(PermanentError, match="409"):
+        client.backfill("daily.dag", start, end)
     runs = {run["dag_run_id"]: run["partition_key"] for run in client.backfill_runs(backfill)}
     assert list(runs.values()) == [f"2013-01-0{day}T00:00:00" for day in (1, 2, 3)]
     assert set(client.wait("daily.dag", runs, timeout=120).values()) == {"success"}
     emitted = [(event["source_run_id"], event["partition_key"]) for event in client.asset_events(dag_id="daily.dag")]
     assert set(emitted) >= set(runs.items())
-    with pytest.raises(PermanentError, match="409"):
-        client.backfill("daily.dag", start, end)
 
 
 def test_refusals_and_outages_are_told_apart(client):
