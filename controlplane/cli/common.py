@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane.cli import present
 from controlplane.cli.interrupt import cancelling
 from controlplane.errors import PlaneError
 from controlplane.types import EPOCH, Interval, parse_instant
 
 if TYPE_CHECKING:
+    from controlplane.plan.plan import Plan
     from controlplane.sdk import ControlPlane
 
 HERE = Path()
@@ -80,6 +82,18 @@ def scaffold(directory: Path, name: str | None) -> list[Path]:
     from controlplane.scaffold import scaffold as make
 
     return make(directory, name)
+
+
+def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:
+    """Shows a plan, and asks before feature views are dropped; where nobody can be asked, they are not."""
+
+    def approve(plan: Plan) -> bool:
+        if not json:
+            present.plan(plan)
+        ask = f"This drops {', '.join(plan.dropped)}. {verb}?"
+        return yes or not plan.dropped or (not json and present.confirm(ask))
+
+    return approve
 
 
 def named(option: str, texts: Sequence[str], example: str) -> dict[str, str]:

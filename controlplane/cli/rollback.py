@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
-
-if TYPE_CHECKING:
-    from controlplane.plan.plan import Plan
+from controlplane.cli.common import HERE, Directory, Environment, Json, approving, control_plane
 
 EXAMPLE = "Example: plane rollback 3 --env production"
 
@@ -29,13 +26,7 @@ def command(
     Its versions show and are served at once, as far as they were computed; the next runs compute what they lack. The
     definition files stay as they are: a later `plane deploy` makes them true again.
     """
-
-    def approve(plan: Plan) -> bool:
-        if not json:
-            present.plan(plan)
-        ask = f"This drops {', '.join(plan.dropped)}. Roll back?"
-        return yes or not plan.dropped or (not json and present.confirm(ask))
-
+    approve = approving("Roll back", json=json, yes=yes)
     with control_plane(directory, environment) as plane, present.steps("rollback", quiet=json) as on_step:
         plan, deployment = plane.rollback(number, on_step, approve=approve)
     if json:

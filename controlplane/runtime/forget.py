@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from controlplane import codec, ledger, naming
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore, Statement, Warehouse
+from controlplane.registry.features import KEY_TYPES
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.program import Program, build
@@ -109,7 +110,7 @@ def forget(
     # A key may have had another type in an earlier version, and then a value that is none of it has no rows there.
     newest = {key: kind for one in reversed(versions) for key, kind in one.view.keys if key in keys}
     _typed(newest, keys)
-    conditions = {name: _condition(d, columns[name] or {}, keys) for name in [*there, *raw] if columns[name]}
+    conditions = {name: _condition(d, columns[name] or {}, newest, keys) for name in [*there, *raw]}
     before = _counts(warehouse, there, conditions)
     remaining = _counts(warehouse, {table: table for table in raw}, conditions)
     sources = {table: count for table, count in remaining.items() if count}
@@ -161,10 +162,16 @@ def _typed(types: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, tuple
     return {name: (value, types[name]) for name, value in codec.parse_key_text(layout, keys).items()}
 
 
-def _condition(d: Dialect, types: Mapping[str, str], keys: Mapping[str, str]) -> str:
-    """What is true of the entity's rows in a table of these columns; empty where none can be."""
+def _condition(d: Dialect, columns: Mapping[str, str], newest: Mapping[str, str], keys: Mapping[str, str]) -> str:
+    """What is true of the entity's rows in a table of these columns; empty where none can be.
+
+    A raw table's column may be of a type that no key has, such as a narrower number: it is compared as the newest.
+    """
+    if not set(keys) <= set(columns):
+        return ""
+    kinds = {key: columns[key] if columns[key] in KEY_TYPES else newest[key] for key in keys}
     try:
-        typed = _typed({key: types[key] for key in keys}, keys)
+        typed = _typed(kinds, keys)
     except PlaneError:
         return ""
     return " AND ".join(

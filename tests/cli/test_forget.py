@@ -182,3 +182,12 @@ def test_a_key_that_had_another_type(shop):
     assert found["standing"] == sum(one["left"] for one in found["tables"]) == 0
     assert sum(one["rows"] for one in found["tables"]) > 4
     assert shop.get(1)["country"] is None
+
+
+def test_a_source_that_lost_the_key(shop):
+    shop.ready()
+    shop.sql("ALTER TABLE raw.payments RENAME user_id TO payer")
+    found = shop.plane(*FORGET, "--yes", "--json").json
+    assert found["sources"] == {}
+    assert sum(one["rows"] for one in found["tables"]) > 4
+    assert sum(one["left"] for one in found["tables"]) == 0
