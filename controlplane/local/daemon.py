@@ -222,7 +222,9 @@ def _look(pid: int) -> tuple[str, str] | None:
         except (FileNotFoundError, ProcessLookupError):
             return None
         fields = stat.rpartition(")")[2].split()
-        return fields[0], f"{_boot()}|{fields[19]}"
+        # A process whose first thread has ended counts as a zombie, and yet holds its ports until the last one has.
+        state = "R" if int(fields[17]) > 1 else fields[0]
+        return state, f"{_boot()}|{fields[19]}"
     state, _, born = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip().partition(" ")
     return (state, f"{_boot()}|{born.strip()}") if state else None
 

@@ -141,10 +141,15 @@ def test_a_client_without_arrow_gets_columns(databricks):
     wanted = ttypes.TExecuteStatementReq(
         sessionHandle=session,
         statement="SELECT 1L AS n, array(1, NULL) AS l UNION ALL SELECT NULL, NULL",
-        getDirectResults=ttypes.TSparkGetDirectResults(maxRows=100, maxBytes=1_000_000),
         canReadArrowResult=False,
     )
-    n, texts = client.ExecuteStatement(wanted).directResults.resultSet.results.columns
+    operation = client.ExecuteStatement(wanted).operationHandle
+    asking, states = ttypes.TGetOperationStatusReq(operationHandle=operation), ttypes.TOperationState
+    while (state := client.GetOperationStatus(asking).operationState) == states.RUNNING_STATE:
+        pass  # each answer waits a while for the end
+    assert state == states.FINISHED_STATE
+    fetching = ttypes.TFetchResultsReq(operationHandle=operation, maxRows=100, maxBytes=1_000_000)
+    n, texts = client.FetchResults(fetching).results.columns
     assert (n.i64Val.values, n.i64Val.nulls) == ([1, 0], b"\x02")
     assert (texts.stringVal.values, texts.stringVal.nulls) == (["[1, null]", ""], b"\x02")
     client.CloseSession(ttypes.TCloseSessionReq(sessionHandle=session))

@@ -34,6 +34,13 @@ if os.fork() == 0:
 print("ready", flush=True)
 time.sleep(120)
 """
+# The first thread ends, and with it what the process table shows of the process; another goes on.
+HEADLESS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(120,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
 STUBBORN = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -61,6 +68,18 @@ def test_all_that_a_daemon_forked_is_stopped_with_it(tmp_path):
     assert not alive(daemon)
     assert members(daemon) == []
     assert not stop([daemon], grace=5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_daemon_lives_until_its_last_thread_has_ended(tmp_path):
+    daemon = python(HEADLESS, tmp_path)
+    stat = Path(f"/proc/{daemon.pid}/stat")
+    while not stat.read_text().rpartition(")")[2].startswith(" Z"):
+        time.sleep(0.02)
+    assert alive(daemon)
+    assert members(daemon) == [daemon.pid]
+    assert stop([daemon], grace=5)
+    assert not alive(daemon)
 
 
 def test_orphans_of_a_killed_daemon_are_found_and_stopped(tmp_path):
