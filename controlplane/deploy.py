@@ -54,7 +54,7 @@ def deploy(
     now: datetime,
     clock: Callable[[], datetime],
     on_step: Callable[[str], None] = lambda _: None,
-    at_once: bool = False,
+    at_once: Callable[[], None] | None = None,
 ) -> Deployment:
     """Make the plan true.
 
@@ -68,7 +68,7 @@ def deploy(
         now: the environment's now.
         clock: the wall clock.
         on_step: told each step before it begins.
-        at_once: show every version of which something is computed, also while it lags behind.
+        at_once: show every version of which something is computed, also while it lags behind, and then call this.
 
     Raises:
         PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder can't be written.
@@ -105,6 +105,8 @@ def deploy(
             if isinstance(action, DropView):
                 on_step(f"users' view of {action.view} goes")
                 _close_doors(manifest, action.view, warehouse)
+        if at_once:
+            at_once()
         on_step("record")
         return state.record(
             environment=manifest.environment,

@@ -121,10 +121,12 @@ class ControlPlane:
         earlier = deploying.earlier(self.project.state, self.name, number)
         then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=self.project.environment.now)
         plan, manifest, release = self._planned(then)
-        found = self._deploy(plan, manifest, release, on_step, approve, at_once=True)
-        on_step("online values")
-        self.online.serve(manifest)
-        return found
+
+        def serve() -> None:
+            on_step("online values")
+            self.online.serve(manifest)
+
+        return self._deploy(plan, manifest, release, on_step, approve, at_once=serve)
 
     def _deploy(
         self,
@@ -134,7 +136,7 @@ class ControlPlane:
         on_step: Callable[[str], None],
         approve: Callable[[Plan], bool],
         *,
-        at_once: bool = False,
+        at_once: Callable[[], None] | None = None,
     ) -> tuple[Plan, Deployment | None]:
         if not approve(plan):
             dropped = f": it drops {', '.join(plan.dropped)}" if plan.dropped else ""
@@ -142,6 +144,8 @@ class ControlPlane:
             raise PlaneError(f"the plan was not approved{dropped}; nothing was deployed", hint=hint)
         if plan.empty:
             deploying.check_release(self.project.environment.releases, manifest, release)
+            if at_once:
+                at_once()
             return plan, None
         project = self.project
         deployment = deploying.deploy(

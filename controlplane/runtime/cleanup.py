@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 
 from controlplane import naming
@@ -13,16 +14,23 @@ def remove_version(
 ) -> int:
     """Remove every key of a version that nobody reads; returns how many there were.
 
-    The cursor says first that nothing of the version is there, and goes last: a removal that was stopped is found
-    again, and a sync of the version meanwhile writes all of it anew.
+    The cursor says before and after each step that nothing of the version is there, under another token, and goes
+    last: a removal that was stopped is found again, and a sync of the version that went on meanwhile fails and, when
+    repeated, writes all of it anew.
     """
     cursor = naming.cursor_hash(namespace, view, fingerprint)
-    store.set_fields(cursor, {b"version": b"0"})
+
+    def doubt() -> None:
+        store.set_fields(cursor, {b"version": b"0", b"token": secrets.token_bytes(8)})
+
+    doubt()
     removed, due = 0, time.monotonic()
     for keys in store.keys(naming.online_prefix(namespace, view, fingerprint)):
         if keys_per_second:
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic()) + len(keys) / keys_per_second
+        doubt()
         removed += store.remove(keys)
+        doubt()
     store.remove([cursor])
     return removed

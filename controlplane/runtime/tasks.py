@@ -6,6 +6,7 @@ publishes; what is not published, nothing syncs.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -191,8 +192,10 @@ def sync(
     cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
     fields = store.get_fields(cursor_name)
     wall = clock()
-    if b"version" not in fields:
-        store.set_fields(cursor_name, {b"started_at": wall.isoformat().encode()})
+    token = fields.get(b"token")
+    if token is None:
+        token = secrets.token_bytes(8)
+        store.set_fields(cursor_name, {b"token": token, b"started_at": wall.isoformat().encode()})
     found = int(fields.get(b"version", b"0"))
     # Of a single server the cursor is the last to be kept: what lies before it is there.
     if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
@@ -229,10 +232,10 @@ def sync(
             f"{count.written + count.kept_newer}",
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
-    # The cursor lies beside the values, and is lost with them.
+    # The cursor lies beside the values, and is lost with them; who removes them gives it another token.
     there = store.get_fields(cursor_name)
     reached = int(there.get(b"version", b"0"))
-    if not there or reached < found or store.info().epoch != info.epoch:
+    if there.get(b"token") != token or reached < found or store.info().epoch != info.epoch:
         raise TransientError(
             f"feature view {program.view!r}: the online store lost values while it was written",
             hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",

@@ -71,6 +71,24 @@ def test_a_rollback_to_a_number(shop):
         assert client.hgetall(serving) == before
 
 
+def test_a_rollback_that_was_stopped_and_repeated_goes_to_the_same_deployment(shop):
+    redefined(shop)
+
+    class Stopped(Exception):
+        """The rollback ends here."""
+
+    def stop(step: str) -> None:
+        if step == "online values":
+            raise Stopped
+
+    with ControlPlane(shop.folder) as plane, pytest.raises(Stopped):
+        plane.rollback(on_step=stop)
+    shop.plane("rollback")
+    assert "amount_sum_2d" in columns(shop)
+    assert shop.get(1) == OLD
+    assert [one[1:] for one in versions(shop)] == [(3, True, True), (2, False, False)]
+
+
 def test_there_is_nothing_to_go_back_to(shop):
     assert "no earlier deployment" in shop.fails("rollback")
     shop.plane("deploy")

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
@@ -19,6 +19,7 @@ from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
 from controlplane.runtime import tasks
+from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import bring_online
 from controlplane.types import micros, utc
 from tests.shop import CHILDREN, PAYMENTS, TYPED, Shop
@@ -272,6 +273,51 @@ def test_a_store_that_loses_values_during_a_sync(shop, full, first):
             direct(plane, Between(plane.project.store, lambda: lose(shop)), full=full)
         assert raised.value.message == "feature view 'spend': the online store lost values while it was written"
         direct(plane, plane.project.store)
+    check(shop)
+
+
+class Removed(Exception):
+    """Somebody who removes values is killed here."""
+
+
+class Removing:
+    """Removes one key, and then dies."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def remove(self, names: Sequence[bytes]) -> int:
+        self._store.remove(names[:1])
+        raise Removed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("by", ["a flush", "a removal"])
+def test_values_that_are_lost_between_the_writes_and_the_cursor(shop, by):
+    shop.plane("deploy")
+    compute_alone(shop.folder)
+    with ControlPlane(shop.folder) as plane:
+        store: Any = plane.project.store
+        built, _ = program(plane)
+
+        class Lost(Between):
+            def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
+                count = super().write(batches)
+                if by == "a flush":  # and another sync has begun since
+                    lose(shop)
+                    cursor = naming.cursor_hash(built.namespace, built.view, built.fingerprint)
+                    store.set_fields(cursor, {b"token": b"another's"})
+                else:
+                    dying = cast("OnlineStore", Removing(store))
+                    with pytest.raises(Removed):
+                        remove_version(dying, built.namespace, built.view, built.fingerprint)
+                return count
+
+        with pytest.raises(TransientError, match="lost values while it was written"):
+            direct(plane, Lost(store, lambda: None))
+        assert direct(plane, store).rows == 3
     check(shop)
 
 
