@@ -29,7 +29,7 @@ CHILDREN = multiprocessing.get_context("forkserver")
 # What commands load only when they need it is loaded once for all children.
 CHILDREN.set_forkserver_preload(
     [
-        *("__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis"),
+        *("__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis_writer"),
         *("controlplane.state.store", "controlplane.codec.batch", "sqlalchemy.dialects.sqlite", "alembic.command"),
         *("pyarrow.compute", "sqlglot.dialects.duckdb", "typer._adapters", "rich.progress", "rich.table"),
         *("tests.warm", __name__),
