@@ -1,4 +1,4 @@
-"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and LocalExecutor.
+"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and workers beside it.
 
 Meant for one person's machine: everything listens on 127.0.0.1 alone and nobody has to log in. Airflow itself is
 never imported: its components run as daemons and are driven by REST.
@@ -40,6 +40,7 @@ from controlplane.local.daemon import (
 )
 
 RELEASE_BUNDLE = "controlplane.airflow.bundle.ReleaseBundle"
+EXECUTOR = "controlplane.airflow.executor.WarmExecutor"
 
 # Each with the name that the health report knows it by. Served logs would listen on every interface.
 _COMPONENTS = {
@@ -206,7 +207,7 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         **inherited,
         **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
         "AIRFLOW__CORE__PARALLELISM": "4",  # a worker idles for each
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
