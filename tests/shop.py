@@ -8,7 +8,6 @@ is run where its start matters.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import sys
@@ -24,17 +23,7 @@ import redis
 
 from controlplane.cli import app
 from controlplane.naming import namespace
-
-CHILDREN = multiprocessing.get_context("forkserver")
-# What commands load only when they need it is loaded once for all children.
-CHILDREN.set_forkserver_preload(
-    [
-        *("__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis_writer"),
-        *("controlplane.state.store", "controlplane.codec.batch", "sqlalchemy.dialects.sqlite", "alembic.command"),
-        *("pyarrow.compute", "sqlglot.dialects.duckdb", "typer._adapters", "rich.progress", "rich.table"),
-        *("tests.warm", __name__),
-    ]
-)
+from tests.children import CHILDREN
 
 NOW = "2024-01-05T00:00:00Z"
 SETTINGS = """[project]

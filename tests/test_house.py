@@ -10,8 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.children import CHILDREN, LOADED
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("controlplane", "connectors", "dag_templates")
@@ -202,6 +205,22 @@ def act(monkeypatch):
 def test_a_rule_can_be_broken(rule: Callable[[str, ast.Module], Iterator[tuple[int, str]]]) -> None:
     assert list(rule(BAD, ast.parse(BAD)))
     assert rule is undocumented or not list(rule(GOOD, ast.parse(GOOD)))
+
+
+def modules(told: Any) -> None:
+    """What a child has loaded when it begins."""
+    told.send(set(sys.modules))
+
+
+def test_children_begin_with_all_that_is_loaded_once() -> None:
+    ours, theirs = CHILDREN.Pipe(duplex=False)
+    child = CHILDREN.Process(target=modules, args=(theirs,))
+    child.start()
+    assert ours.recv() >= set(LOADED)
+    child.join()
+    # Whoever speaks last would be the only one who is heard.
+    said = "CHILDREN" + ".set_forkserver_preload"
+    assert [path.name for path in ROOT.joinpath("tests").rglob("*.py") if said in path.read_text()] == ["children.py"]
 
 
 def python(program: str, *arguments: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.errors import PermanentError, TransientError
 from controlplane.ports import Estimate, Statement
-from tests.shop import CHILDREN
+from tests.children import CHILDREN
 
 ENDLESS = "SELECT sum(hash(i)) AS total FROM range(1_000_000_000_000) AS numbers(i)"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import time
@@ -12,13 +11,12 @@ import redis
 
 from connectors.redis import connect
 from controlplane import codec
+from tests.children import CHILDREN
 from tests.codec.rows import Record, as_batch, value
 
 KILLS = int(os.environ.get("KILLS", "3"))  # `make kills` for more
 COUNT = int(os.environ.get("KEYS", "5000"))
 SIZE = COUNT // 50
-CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["pyarrow", "redis", __name__])
 
 
 def write(url: str, version: int) -> None:

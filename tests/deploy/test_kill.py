@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from controlplane import ControlPlane
-from tests.shop import CHILDREN, DEFINITIONS, Shop, replaced, sql
+from tests.children import CHILDREN
+from tests.shop import DEFINITIONS, Shop, replaced, sql
 
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "sqlite3.connect"}
 GONE = '''

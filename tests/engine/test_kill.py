@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import signal
 from collections.abc import Callable
@@ -16,12 +15,9 @@ import pytest
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view
 from controlplane.naming import PARTS
 from controlplane.render.program import to_json
+from tests.children import CHILDREN
 from tests.engine import victim
 from tests.engine.rig import Rig, interval, micros
-
-# Children fork from a small server without threads that has loaded the modules once: each starts in no time.
-CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["duckdb", "pyarrow", "sqlglot", "controlplane.runtime.materialize", __name__])
 
 DAY = 86_400_000_000
 START = micros("2024-01-01")

@@ -22,7 +22,8 @@ from controlplane.runtime import tasks
 from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import bring_online
 from controlplane.types import micros, utc
-from tests.shop import CHILDREN, PAYMENTS, TYPED, Shop
+from tests.children import CHILDREN
+from tests.shop import PAYMENTS, TYPED, Shop
 
 CORRECTED = (
     "DELETE FROM raw.payments WHERE user_id = 3",  # its only row: the key goes
