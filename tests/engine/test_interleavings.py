@@ -22,7 +22,7 @@ from controlplane.codec import online_key, write_version_of
 from controlplane.errors import CheckFailed
 from controlplane.ports import OnlineStore, StoreInfo, WriteCount
 from controlplane.render.program import Program
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.runtime.reconcile import reconcile
 from tests.codec.rows import Record, encode_rows
 from tests.engine import cases
@@ -49,8 +49,14 @@ class Sync:
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._killed = False
         full = random.Random(rig.head().version).random() < 0.2
-        self._future: Future[tasks.SyncReport] = pool.submit(
-            tasks.sync, program, rig.warehouse, cast("OnlineStore", self), rig.sql["sync"], clock=lambda: now, full=full
+        self._future: Future[syncing.SyncReport] = pool.submit(
+            syncing.sync,
+            program,
+            rig.warehouse,
+            cast("OnlineStore", self),
+            rig.sql["sync"],
+            clock=lambda: now,
+            full=full,
         )
         self._future.add_done_callback(lambda _: self._paused.release())
         self._paused.acquire()

@@ -18,7 +18,7 @@ from controlplane.ports import OnlineStore, Statement, StoreInfo, WriteCount
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import bring_online
 from controlplane.types import micros, utc
@@ -239,10 +239,10 @@ class Between:
         return getattr(self._store, name)
 
 
-def direct(plane: ControlPlane, store: Any, *, full: bool = False) -> tasks.SyncReport:
+def direct(plane: ControlPlane, store: Any, *, full: bool = False) -> syncing.SyncReport:
     built, manifest = program(plane)
     sql = render_view(manifest, manifest.views[0]).sync
-    return tasks.sync(built, plane.project.warehouse, store, sql, clock=lambda: datetime.now(UTC), full=full)
+    return syncing.sync(built, plane.project.warehouse, store, sql, clock=lambda: datetime.now(UTC), full=full)
 
 
 def test_a_slow_sync_overwrites_nothing_newer(shop):
@@ -355,7 +355,7 @@ def test_servers_one_of_which_has_failed_over_get_all_keys_again(shop):
     with ControlPlane(shop.folder) as plane:
         store = plane.project.store
 
-        def synced(epoch: str, *, spread: bool) -> tasks.SyncReport:
+        def synced(epoch: str, *, spread: bool) -> syncing.SyncReport:
             return direct(plane, Configured(store, epoch=epoch, spread=spread))
 
         assert synced("one", spread=True).rows == 3
