@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset, PartitionedAssetTimetable
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import TimeRestriction
 
@@ -90,7 +91,7 @@ def test_a_sync_in_shards(deployed, tmp_path):
         "announce": ["begin_sync", "sync"],
     }
     sync = dag.get_task("sync")
-    assert sync.is_mapped
+    assert isinstance(sync, MappedOperator)
     assert sync.expand_input.value == {"shard": list(range(16))}
     assert (sync.pool, sync.retries, sync.retry_policy is not None) == ("plane_warehouse", 3, True)
     assert outlets(dag) == {

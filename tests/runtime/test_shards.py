@@ -105,8 +105,8 @@ class Online:
     def held(self) -> dict[bytes, tuple[bytes, int]]:
         """Every value and when it expires."""
         prefix = naming.online_prefix(self.rig.program.namespace, self.rig.program.view, self.rig.program.fingerprint)
-        names = sorted(self.raw.scan_iter(match=prefix + b"*", count=1000))
-        return {name: (self.raw.get(name), self.raw.pexpiretime(name.decode())) for name in names}
+        names = [name for some in self.store.keys(prefix) for name in some]
+        return {name: (self.store.read([name])[0] or b"", self.raw.pexpiretime(name.decode())) for name in names}
 
     def right(self) -> None:
         """That every key is as the warehouse has it, and that the next sync has nothing to do."""
