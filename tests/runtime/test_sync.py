@@ -44,8 +44,7 @@ def check(shop: Shop) -> dict[int, tuple[Any, ...] | None]:
         prefix = naming.online_prefix(built.namespace, built.view, built.fingerprint)
         table = f'features."{naming.latest(built.view, built.fingerprint)}"'
         rows = [row for batch in plane.project.warehouse.fetch(f"SELECT * FROM {table}") for row in batch.to_pylist()]
-        store = plane.project.store
-        assert store is not None
+        store = cast("OnlineStore", plane.project.store)
         found: dict[int, tuple[Any, ...] | None] = {}
         for row in rows:
             value = store.read([codec.online_key(prefix, built.layout, {"user_id": row["user_id"]})])[0]
@@ -122,9 +121,7 @@ def sync(folder: Path, last: int, full: bool) -> list[str]:
     with ControlPlane(folder) as plane:
         built, manifest = program(plane)
         rendered = render_view(manifest, manifest.views[0])
-        store = plane.project.store
-        assert store is not None
-        fuse = Fuse(store, last)
+        fuse = Fuse(cast("OnlineStore", plane.project.store), last)
         sql = {"sync": rendered.sync, "doors": rendered.doors}
         project = plane.project
         bring_online(built, sql, project.warehouse, fuse, now=project.now(), clock=project.clock, full=full)
