@@ -38,25 +38,31 @@ class Killed(Exception):
     """What ends a sync that is killed."""
 
 
+def written(rig: Rig, program: Program, store: OnlineStore, now: datetime, choice: random.Random) -> syncing.SyncReport:
+    """A whole sync or one in shards, of what is new or of all keys."""
+    full, shards = choice.random() < 0.2, choice.choice([1, 1, 2, 3])
+    begun = syncing.begin_sync(program, store, clock=lambda: now, shards=shards, full=full)
+    reports = [
+        syncing.write_shard(program, rig.warehouse, store, rig.sql["sync"], begun, shard, clock=lambda: now)
+        for shard in choice.sample(range(shards), shards)
+    ]
+    return syncing.end_sync(program, store, begun, reports)
+
+
 class Sync:
     """A sync that waits for its turn before each thing that it does with the online store.
 
     So it is this very object that it takes for the store. Only one of all syncs and runs goes on at a time.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor, rig: Rig, program: Program, store: RedisStore, now: datetime) -> None:
+    def __init__(
+        self, pool: ThreadPoolExecutor, rig: Rig, program: Program, store: RedisStore, now: datetime, seed: int
+    ) -> None:
         self._store = store
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
         self._killed = False
-        full = random.Random(rig.head().version).random() < 0.2
         self._future: Future[syncing.SyncReport] = pool.submit(
-            syncing.sync,
-            program,
-            rig.warehouse,
-            cast("OnlineStore", self),
-            rig.sql["sync"],
-            clock=lambda: now,
-            full=full,
+            written, rig, program, cast("OnlineStore", self), now, random.Random(seed)
         )
         self._future.add_done_callback(lambda _: self._paused.release())
         self._paused.acquire()
@@ -165,7 +171,7 @@ def follow(case: Case, choice: random.Random, store: RedisStore, raw: redis.Redi
         going: list[Sync] = []
 
         def sync() -> Sync:
-            return Sync(pool, rig, program, store, wall)
+            return Sync(pool, rig, program, store, wall, choice.randrange(2**32))
 
         def advance() -> None:
             for one in choice.sample(going, min(len(going), 1)):
