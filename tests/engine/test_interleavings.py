@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -69,12 +70,20 @@ class Sync:
 
     def advance(self) -> bool:
         """Let it go on until its next turn; whether it has not ended."""
-        self._go.release()
-        self._paused.acquire()
+        if not self._future.done():  # else it has failed, and who has been told goes on to its own end
+            self._go.release()
+            self._paused.acquire()
         if not self._future.done():
             return True
-        self._future.result()
+        with suppress(syncing.ValuesLost):  # two first syncs take each other's token for a loss, and are repeated
+            self._future.result()
         return False
+
+    def finish(self) -> None:
+        """Let it go on to its end, which must be a good one."""
+        while self.advance():
+            pass
+        self._future.result()
 
     def kill(self) -> None:
         """Let it end where it is."""
@@ -205,9 +214,7 @@ def follow(case: Case, choice: random.Random, store: RedisStore, raw: redis.Redi
         finally:
             while going:
                 going.pop().kill()
-        last = sync()
-        while last.advance():
-            pass
+        sync().finish()
         return check(rig, program, store, raw, wall)
 
 
