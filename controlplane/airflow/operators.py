@@ -172,8 +172,52 @@ class Sync(ViewOperator):
         self.online_conn_id = online_conn_id
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `runtime.tasks.sync`."""
+        """See `runtime.syncing.sync`."""
         return run.sync(warehouse, self.online_conn_id, self.sql)
+
+
+class BeginSync(ViewOperator):
+    """Begin a sync whose shards are tasks; it needs no warehouse.
+
+    Args:
+        shards: how many there are.
+        online_conn_id: Airflow's connection to the online store.
+        kwargs: as for every step.
+    """
+
+    def __init__(self, *, shards: int, online_conn_id: str = "plane_online", **kwargs: Any) -> None:
+        super().__init__(sql="", **kwargs)
+        self.shards = shards
+        self.online_conn_id = online_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """See `runtime.syncing.begin_sync`; what the store's owner should know is told in the log."""
+        run = self._run(context)
+        begun, warnings = run.begin_sync(self.online_conn_id, self.shards)
+        for warning in warnings:
+            self.log.warning("feature view %s: %s", run.program.view, warning)
+        return begun
+
+
+class SyncShard(Sync):
+    """Bring one shard of what was published to the online store; a mapped task.
+
+    Args:
+        shard: its number, from 0 on.
+        begun: what `BeginSync` returned.
+        kwargs: as for `Sync`.
+    """
+
+    template_fields: Sequence[str] = ("sql", "begun")
+
+    def __init__(self, *, shard: int, begun: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shard = shard
+        self.begun = begun
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
+        """See `runtime.syncing.write_shard`."""
+        return run.write_shard(warehouse, self.online_conn_id, self.sql, self.begun, self.shard)
 
 
 class Announce(ViewOperator):
@@ -193,3 +237,32 @@ class Announce(ViewOperator):
         shows = run.activate(warehouse, self.online_conn_id, self.sql)
         self._announce(run, context)
         return shows
+
+
+class EndSync(Announce):
+    """End a sync whose shards were tasks, and announce as `Announce` does: a mapped task would, once for each shard.
+
+    Args:
+        sync_sql: what the shards read, a file of the release: where the store has lost values, this task writes all.
+        begun: what `BeginSync` returned.
+        reports: what each `SyncShard` returned.
+        kwargs: as for `Announce`.
+    """
+
+    template_fields: Sequence[str] = ("sql", "sync_sql", "begun", "reports")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "sync_sql": "sql"}
+
+    def __init__(self, *, online_conn_id: str, sync_sql: str, begun: Any, reports: Any, **kwargs: Any) -> None:
+        super().__init__(online_conn_id=online_conn_id, **kwargs)
+        self.sync_sql = sync_sql
+        self.begun = begun
+        self.reports = reports
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> bool:
+        """See `runtime.syncing.end_sync` and `runtime.tasks.activate`."""
+        online_conn_id: Any = self.online_conn_id
+        synced, lost = run.end_sync(warehouse, online_conn_id, self.sync_sql, self.begun, self.reports)
+        if lost:
+            self.log.warning("%s; all that is missing was written again", lost)
+        self.log.info("synced: %s", synced)
+        return super().step(run, warehouse, context)

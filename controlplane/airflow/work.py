@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
 
 from controlplane.airflow import hooks
 from controlplane.airflow.timetable import plain
 from controlplane.airflow.window import Request, interval_of, partition_keys, waits_until
 from controlplane.errors import PermanentError
-from controlplane.ports import Warehouse
+from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render import program as programs
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing, tasks
 from controlplane.runtime.variables import RunVariables, run_variables
 from controlplane.types import Interval, parse_instant
 
@@ -82,24 +85,71 @@ class Run:
         tasks.unstage(self.program, warehouse, sql)
 
     def sync(self, warehouse: Warehouse, online_conn_id: str, sql: str) -> dict[str, Any]:
-        """See `runtime.tasks.sync`; the report as plain data."""
-        store = hooks.open_store(online_conn_id)
-        try:
-            return asdict(tasks.sync(self.program, warehouse, store, sql, clock=clock))
-        finally:
-            store.close()
+        """See `runtime.syncing.sync`; the report as plain data."""
+        with _opened(online_conn_id) as store:
+            return asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock))
+
+    def begin_sync(self, online_conn_id: str, shards: int) -> tuple[dict[str, Any], list[str]]:
+        """See `runtime.syncing.begin_sync`; what began as plain data, and what should be told."""
+        with _opened(online_conn_id) as store:
+            begun = syncing.begin_sync(self.program, store, clock=clock, shards=shards)
+        return msgspec.to_builtins(begun), list(begun.warnings)
+
+    def write_shard(
+        self, warehouse: Warehouse, online_conn_id: str, sql: str, begun: object, shard: int
+    ) -> dict[str, Any]:
+        """See `runtime.syncing.write_shard`; the report as plain data."""
+        told = _told(begun, syncing.Begun, "begin_sync")
+        with _opened(online_conn_id) as store:
+            return asdict(syncing.write_shard(self.program, warehouse, store, sql, told, shard, clock=clock))
+
+    def end_sync(
+        self, warehouse: Warehouse, online_conn_id: str, sql: str, begun: object, reports: Iterable[object]
+    ) -> tuple[dict[str, Any], str]:
+        """See `runtime.syncing.end_sync`; the report as plain data, and what was lost meanwhile, if anything was.
+
+        The shards' tasks can't be asked to begin anew: where the store has lost values, all are written here.
+        """
+        told = _told(begun, syncing.Begun, "begin_sync")
+        done = [_told(report, syncing.ShardReport, "sync") for report in reports]
+        with _opened(online_conn_id) as store:
+            try:
+                return asdict(syncing.end_sync(self.program, store, told, done)), ""
+            except syncing.ValuesLost as error:
+                return asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock)), error.message
 
     def activate(self, warehouse: Warehouse, online_conn_id: str | None, sql: str) -> bool:
         """See `runtime.tasks.activate`: complete is what holds all that is due by now."""
         now = self.program.now or clock()
         due = self.program.timing.due(now)
         through = due.end if due else self.program.timing.start
-        store = hooks.open_store(online_conn_id) if online_conn_id else None
-        try:
+        if online_conn_id is None:
+            return tasks.activate(self.program, warehouse, None, sql, through)
+        with _opened(online_conn_id) as store:
             return tasks.activate(self.program, warehouse, store, sql, through)
-        finally:
-            if store is not None:
-                store.close()
+
+
+T = TypeVar("T")
+
+
+def _told(value: object, kind: type[T], task: str) -> T:
+    """What an earlier task returned, after its way through XCom."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        raise PermanentError(
+            f"what task {task!r} returned is not there, or is not of this release",
+            hint="clear begin_sync and what follows it; a task that was marked as successful has written nothing",
+        ) from None
+
+
+@contextmanager
+def _opened(online_conn_id: str) -> Iterator[OnlineStore]:
+    store = hooks.open_store(online_conn_id)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def _request(context: Context) -> Request:

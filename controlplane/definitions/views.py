@@ -37,6 +37,7 @@ class BatchFeatureView:
     expectations: Sequence[Expectation]
     sql_file: str | None
     online: bool
+    sync_shards: int
     owner: str
     description: str
     tags: Mapping[str, str]
@@ -74,6 +75,7 @@ def batch_feature_view(
     expectations: Sequence[Expectation] = (),
     sql_file: str | None = None,
     online: bool = True,
+    sync_shards: int = 1,
     tags: Mapping[str, str] | None = None,
 ) -> Callable[[Transformation], BatchFeatureView]:
     """Declare a batch feature view; the decorated function's name is the view's, its docstring the description.
@@ -100,6 +102,8 @@ def batch_feature_view(
         expectations: what the rows that the SQL returns must fulfil, or else nothing is published (see `expect`).
         sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as variables.
         online: whether the values are kept in the online store.
+        sync_shards: how many tasks of Airflow's bring a run's values to the online store side by side, from 1 to 64;
+            for views that are too large for one.
         tags: free labels that reach DAGs and tables.
     """
     where = caller()
@@ -123,6 +127,7 @@ def batch_feature_view(
             expectations=expectations,
             sql_file=sql_file,
             online=online,
+            sync_shards=sync_shards,
             owner=owner,
             description=inspect.getdoc(function) or "",
             tags=tags or {},

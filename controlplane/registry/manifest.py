@@ -152,6 +152,7 @@ class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     phase: timedelta = timedelta(0)
     zones: tuple[ZoneSpec, ...] = ()
     expectations: tuple[Expected, ...] = ()
+    sync_shards: int = 1
 
     @property
     def static(self) -> bool:

@@ -37,6 +37,8 @@ from controlplane.types import parse_type
 TABLES = 3
 """The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
 
+_MOST_SHARDS = 64
+
 
 @dataclass(frozen=True)
 class Context:
@@ -67,6 +69,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     sql = _sql(view, what, parameters, context)
     if sources is None or sql is None or grid is None:
         return None
+    _check_shards(view, what, collector)
     timestamp, delay = _timestamp(view, what, sources, collector)
     for name in context.upstream:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
@@ -122,6 +125,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         phase=grid.phase,
         zones=_zones(features, grid.start),
         expectations=expectations,
+        sync_shards=view.sync_shards,
     )
     upstream = [context.views[name].fingerprint for name in context.upstream]
     canonical = transformation.canonical(sql, context.dialect)
@@ -237,6 +241,15 @@ def _timestamp(
         hint = "give a source its timestamp, or remove timestamp="
         collector.add(f"{what} names a timestamp, but none of its sources has one", view.location, hint)
     return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
+
+
+def _check_shards(view: BatchFeatureView, what: str, collector: Collector) -> None:
+    shards = view.sync_shards
+    if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= _MOST_SHARDS:
+        text = f"{what}: sync_shards is {shards!r}, not a whole number from 1 to {_MOST_SHARDS}"
+        collector.add(text, view.location, "use the number of tasks that may write online side by side, such as 8")
+    elif shards > 1 and not view.online:
+        collector.add(f"{what} has sync_shards, but is not online", view.location, "remove one of the two")
 
 
 def _query(view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context) -> str:

@@ -59,8 +59,9 @@ class _Context:
 
     @property
     def ours(self) -> list[tuple[str, list[str]]]:
-        operators = ["Announce", "Check", "Publish", "Stage", *(["Sync"] if self._view.online else []), "Unstage"]
-        modules = [("controlplane.airflow.operators", operators)]
+        online = ["BeginSync", "EndSync", "SyncShard"] if self.shards else ["Announce", "Sync"]
+        operators = ["Check", "Publish", "Stage", "Unstage", *(online if self._view.online else ["Announce"])]
+        modules = [("controlplane.airflow.operators", sorted(operators))]
         kinds = {mapper.partition("(")[0] for _, mapper in self.upstream} - {"IdentityMapper"}
         if kinds:
             modules.insert(0, ("controlplane.airflow.mappers", sorted(kinds)))
@@ -83,6 +84,11 @@ class _Context:
     @property
     def online(self) -> str:
         return self._asset(self._view.name, "online") if self._view.online else ""
+
+    @property
+    def shards(self) -> int:
+        """How many tasks write the online values; 0 where that takes no tasks of their own."""
+        return self._view.sync_shards if self._view.sync_shards > 1 else 0
 
     @cached_property
     def upstream(self) -> list[tuple[str, str]]:
@@ -158,7 +164,7 @@ class _Context:
             ("Defined at", str(view.place.location())),
             ("Version", view.fingerprint),
             ("Tables", f"`{schema}.{view.name}`, `{schema}.{naming.door(view.name, 'latest')}`"),
-            ("Online", "yes" if view.online else "no"),
+            ("Online", f"yes, written in {self.shards} shards" if self.shards else "yes" if view.online else "no"),
         ]
         lines = [
             f"### {view.name}",

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render.program import Program
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing, tasks
 from controlplane.runtime.variables import fill, run_variables
 from controlplane.types import Interval, format_duration, subtract
 
@@ -111,7 +111,7 @@ class ViewRun:
 
     view: str
     computed: tuple[Materialized, ...]
-    synced: tasks.SyncReport
+    synced: syncing.SyncReport
 
 
 def bring_online(
@@ -124,11 +124,11 @@ def bring_online(
     clock: Callable[[], datetime],
     on_rows: Callable[[int], None] = lambda _: None,
     full: bool = False,
-) -> tasks.SyncReport:
+) -> syncing.SyncReport:
     """Sync what was published since the last sync, and show this version once it is complete at `now`."""
-    report = tasks.SyncReport()
+    report = syncing.SyncReport()
     if store is not None and program.online:
-        report = tasks.sync(program, warehouse, store, sql["sync"], clock=clock, on_rows=on_rows, full=full)
+        report = syncing.sync(program, warehouse, store, sql["sync"], clock=clock, on_rows=on_rows, full=full)
     due = program.timing.due(now)
     tasks.activate(program, warehouse, store, sql["doors"], due.end if due else program.timing.start)
     return report

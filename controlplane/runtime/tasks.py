@@ -1,27 +1,22 @@
 """The steps of one run of one view. Each takes SQL whose open places are filled, and may be run again.
 
-Order: stage -> check -> publish -> sync -> activate, and unstage whatever happened. What staged rows fail, nothing
-publishes; what is not published, nothing syncs.
+Order: stage -> check -> publish -> sync (see `runtime.syncing`) -> activate, and unstage whatever happened. What staged
+rows fail, nothing publishes; what is not published, nothing syncs.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-from controlplane import eviction, ledger, naming
+from controlplane import ledger, naming
 from controlplane.errors import CheckFailed, PermanentError, TransientError
-from controlplane.ports import OnlineStore, StoreInfo, Warehouse
+from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
 from controlplane.types import format_instant
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 _SHOWN = 60  # characters of a value
 
@@ -152,113 +147,6 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
 def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
     """Drop the stage, if it is there."""
     warehouse.execute(split(sql), tag=program.tag("unstage"))
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What a sync did: rows read, written, and kept out by newer values; `version` is what the store now holds,
-    `warnings` what its owner should know."""
-
-    rows: int = 0
-    written: int = 0
-    kept_newer: int = 0
-    version: int = 0
-    warnings: Sequence[str] = ()
-
-
-def sync(
-    program: Program,
-    warehouse: Warehouse,
-    store: OnlineStore,
-    sql: str,
-    *,
-    clock: Callable[[], datetime],
-    on_rows: Callable[[int], None] = lambda _: None,
-    full: bool = False,
-) -> SyncReport:
-    """Write every key that was published since the last sync, as it stands now, and then move the cursor.
-
-    Args:
-        program: the view.
-        warehouse: read in one snapshot.
-        store: written with compare-and-set, so that overlapping runs are safe.
-        sql: the view's newest rows.
-        clock: the wall clock; where the environment's `now` is fixed, expiries move by the difference.
-        on_rows: told the number of rows of each batch.
-        full: write all keys, whatever the cursor says.
-    """
-    info = store.info()
-    warnings = preflight(info)
-    cursor_name = naming.cursor_hash(program.namespace, program.view, program.fingerprint)
-    fields = store.get_fields(cursor_name)
-    wall = clock()
-    token = fields.get(b"token")
-    if token is None:
-        token = secrets.token_bytes(8)
-        store.set_fields(cursor_name, {b"token": token, b"started_at": wall.isoformat().encode()})
-    found = int(fields.get(b"version", b"0"))
-    # Of a single server the cursor is the last to be kept: what lies before it is there.
-    if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
-        warnings.append(
-            "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
-            "were written again"
-        )
-        full = True
-    cursor = 0 if full else found
-    shift = wall - program.now if program.now is not None else timedelta(0)
-    # Read before the rows: every publication up to this one is among them, also one that left no key changed.
-    report = {"rows": 0, "version": max(cursor, ledger.head(warehouse, program.head).version)}
-    prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
-
-    def encoded() -> Iterator[pa.RecordBatch]:
-        # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
-        from controlplane.codec.batch import encode_batch
-
-        query = f"SELECT * FROM ({sql.rstrip().rstrip(';')}\n) AS newest WHERE version > {cursor}"
-        for batch in warehouse.fetch(query, tag=program.tag("sync")):
-            if batch.num_rows == 0:
-                continue
-            report["rows"] += batch.num_rows
-            report["version"] = batch.column("write_version")[0].as_py()
-            yield from encode_batch(
-                batch, program.layout, prefix, write_version=report["version"], expiry_shift=shift, now=wall
-            )
-            on_rows(batch.num_rows)
-
-    count = store.write(encoded())
-    if count.written + count.kept_newer != report["rows"]:
-        raise PermanentError(
-            f"feature view {program.view!r}: {report['rows']} rows were read, but the online store answered for "
-            f"{count.written + count.kept_newer}",
-            hint="run it again; the cursor was not moved, so nothing is lost",
-        )
-    # The cursor lies beside the values, and is lost with them; who removes them gives it another token.
-    there = store.get_fields(cursor_name)
-    reached = int(there.get(b"version", b"0"))
-    if there.get(b"token") != token or reached < found or store.info().epoch != info.epoch:
-        raise TransientError(
-            f"feature view {program.view!r}: the online store lost values while it was written",
-            hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
-        )
-    if reached <= report["version"]:  # else another sync came further; going back would look like a loss to a third
-        version, rows, at = str(report["version"]), str(report["rows"]), wall.isoformat()
-        texts = {b"version": version, b"rows": rows, b"synced_at": at, b"epoch": info.epoch}
-        store.set_fields(cursor_name, {name: text.encode() for name, text in texts.items()})
-    return SyncReport(report["rows"], count.written, count.kept_newer, report["version"], warnings)
-
-
-def preflight(info: StoreInfo) -> list[str]:
-    """Look at what the store says of itself before the first write; returns what its owner should know.
-
-    Raises:
-        PermanentError: values would not be safe in it; nothing was written.
-    """
-    warnings: list[str] = []
-    for concern in eviction.concerns(info):
-        if concern.fatal:
-            raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
-        warnings.append(f"the online store: {concern.message}; {concern.hint}")
-    return warnings
 
 
 def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime) -> bool:

@@ -41,7 +41,7 @@ RELEASES = HOME / "releases-root"
 WAREHOUSE = HOME / "warehouse.duckdb"
 LOCK_TIMEOUT = 4  # seconds
 # A bundle for each warehouse: a run in this process reads the whole bundle of its DAG.
-BUNDLES = {"plane": RELEASES, "snowflake": HOME / "snowflake", "databricks": HOME / "databricks"}
+BUNDLES = {"plane": RELEASES} | {name: HOME / name for name in ("snowflake", "databricks", "sharded")}
 _BUNDLES = [
     {"name": name, "classpath": "controlplane.airflow.bundle.ReleaseBundle", "kwargs": {"root": str(root)}}
     for name, root in BUNDLES.items()
@@ -173,6 +173,13 @@ def live_manifest(path: Path) -> Manifest:
     """One view of the project in an environment that follows the wall clock, with a long settling delay."""
     manifest = compiled(path, now=None, environment="live", schema="live")
     view = msgspec.structs.replace(manifest.view("airport_delays"), delay=LIVE_DELAY)
+    return msgspec.structs.replace(manifest, views=(view,))
+
+
+def sharded_manifest(path: Path, shards: int) -> Manifest:
+    """One view of the project in an environment of its own, whose sync has shards."""
+    manifest = compiled(path, environment="sharded", schema="sharded")
+    view = msgspec.structs.replace(manifest.view("airport_delays"), sync_shards=shards)
     return msgspec.structs.replace(manifest, views=(view,))
 
 

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import Asset, PartitionedAssetTimetable
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import TimeRestriction
 
@@ -69,6 +70,35 @@ def test_a_view_that_is_not_online_does_not_sync(dags):
     assert upstream(dag, "announce") == ["publish"]
     assert outlets(dag) == {"publish": ["plane://flights/local/airport_days/offline"]}
     assert dag.get_task("announce").online_conn_id is None
+
+
+def test_a_sync_in_shards(deployed, tmp_path):
+    view = msgspec.structs.replace(deployed.manifest.view("airport_delays"), sync_shards=16)
+    text = render_dag(deployed.manifest, view)
+    check_format(text)
+    assert "| Online | yes, written in 16 shards |" in text
+    (tmp_path / "view.py").write_text(text)
+    bag = DagBag(dag_folder=str(tmp_path / "view.py"), bundle_name="plane", bundle_path=tmp_path)
+    assert (bag.import_errors, bag.captured_warnings) == ({}, {})
+    [dag] = bag.dags.values()
+    assert {task: upstream(dag, task) for task in dag.task_ids} == {
+        "stage": [],
+        "check": ["stage"],
+        "publish": ["check"],
+        "unstage": ["publish", "stage"],
+        "begin_sync": ["publish"],
+        "sync": ["begin_sync"],
+        "announce": ["begin_sync", "sync"],
+    }
+    sync = dag.get_task("sync")
+    assert isinstance(sync, MappedOperator)
+    assert sync.expand_input.value == {"shard": list(range(16))}
+    assert (sync.pool, sync.retries, sync.retry_policy is not None) == ("plane_warehouse", 3, True)
+    assert outlets(dag) == {
+        "publish": ["plane://flights/local/airport_delays/offline"],
+        "announce": ["plane://flights/local/airport_delays/online"],
+    }
+    DagSerialization.deserialize_dag(json.loads(json.dumps(DagSerialization.serialize_dag(dag))))
 
 
 def test_what_every_task_has(dags, deployed):
@@ -191,15 +221,19 @@ def test_rendering_twice_gives_the_same_bytes(deployed):
     assert render_release(compiled(WAREHOUSE, now=NOW)) == deployed.release
 
 
+def check_format(text):
+    options = ["--isolated", "--line-length", "120", "--target-version", "py311"]
+    options += ["--config", 'lint.isort.known-third-party=["controlplane"]']
+    for command in (["format", "--check", *options], ["check", *options]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", "view.py", "-"]
+        done = subprocess.run(ruff, input=text, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_text_is_formatted(deployed):
     for name, text in deployed.release.files.items():
         if name.endswith(".py"):
-            options = ["--isolated", "--line-length", "120", "--target-version", "py311"]
-            options += ["--config", 'lint.isort.known-third-party=["controlplane"]']
-            for command in (["format", "--check", *options], ["check", *options]):
-                ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", "view.py", "-"]
-                done = subprocess.run(ruff, input=text, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, done.stdout + done.stderr
+            check_format(text)
 
 
 def test_no_text_of_a_definition_becomes_code(deployed):

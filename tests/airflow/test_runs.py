@@ -15,28 +15,35 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.asset import AssetEvent, AssetModel
 from airflow.sdk import DagRunState
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.utils.db import initdb
+from airflow.utils.session import create_session
 
 from controlplane import naming, project
 from controlplane.airflow import hooks
 from controlplane.airflow.operators import Stage, Unstage
+from controlplane.airflow.work import Run
 from controlplane.errors import PermanentError, TransientError
 from controlplane.naming import partition_key
 from controlplane.render import program as programs
 from controlplane.types import floor
 from tests.airflow.conftest import (
     AIRPORTS,
+    BUNDLES,
     LIVE_DELAY,
     LOCK_TIMEOUT,
     WAREHOUSE,
+    Deployed,
+    deploy,
     execute,
     hold,
     live_manifest,
     online,
     open_warehouse,
     query,
+    sharded_manifest,
 )
 
 pytestmark = [
@@ -125,6 +132,75 @@ def test_a_static_view_and_one_that_reads_a_view(dags):
         assert run.state == DagRunState.SUCCESS
     assert query("SELECT origin, gates FROM features.airport_size__latest ORDER BY 1") == [("JFK", 4), ("LGA", 7)]
     assert query("SELECT DISTINCT count_1d_max_1d FROM features.airport_days ORDER BY 1 NULLS LAST")
+
+
+@pytest.fixture(scope="module")
+def sharded(deployed) -> Deployed:
+    return deploy(sharded_manifest(WAREHOUSE, 3), BUNDLES["sharded"], WAREHOUSE)
+
+
+def test_a_sync_in_shards_is_announced_once(dags, sharded, store):
+    bag = DagBag(dag_folder=str(sharded.folder), bundle_name="sharded", bundle_path=sharded.folder)
+    assert bag.import_errors == {}
+    [dag] = bag.dags.values()
+    run = dag.test(logical_date=None, run_conf={"start": "2013-01-01", "end": "2013-01-03"})
+    assert run.state == DagRunState.SUCCESS
+    found = run.get_task_instances()
+    assert {ti.task_id for ti in found} == ALL | {"begin_sync"}
+    shards = {ti.map_index: ti.rendered_map_index for ti in found if ti.task_id == "sync"}
+    assert shards == {0: "shard 0", 1: "shard 1", 2: "shard 2"}
+    for value in online(store, sharded, "airport_delays").values():
+        assert value is not None
+        assert value.values == (1, 24, 46 + 47, "N47")
+    with create_session() as session:
+        events = session.query(AssetEvent).join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+        announced = {
+            part: [
+                (event.partition_key, event.source_task_id, event.source_map_index)
+                for event in events.filter(AssetModel.uri == f"plane://flights/sharded/airport_delays/{part}")
+            ]
+            for part in ("offline", "online")
+        }
+    hours = [partition_key(datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=hour)) for hour in range(48)]
+    assert sorted(announced["online"]) == [(hour, "announce", -1) for hour in hours]
+    assert len(announced["offline"]) == len(hours)
+    view = sharded.manifest.view("airport_delays")
+    assert (
+        store.get_fields(naming.serving_hash(sharded.manifest.namespace))[b"airport_delays"]
+        == view.fingerprint.encode()
+    )
+
+
+def test_the_end_of_a_sync_in_shards(sharded, store):
+    """A shard without a report moves no cursor, and a store that has lost values is filled by the end itself."""
+    run = Run(str(sharded.folder / "airport_delays.json"), context("2013-01-01T06:00:00"))
+    view = sharded.manifest.view("airport_delays")
+    name = naming.cursor_hash(sharded.manifest.namespace, view.name, view.fingerprint)
+    sql = sharded.release.files["sql/airport_delays.sync.sql"]
+    before = online(store, sharded, "airport_delays")
+    warehouse = open_warehouse()
+    try:
+        store.remove([name])
+        begun, warnings = run.begin_sync("plane_online", 2)
+        assert warnings == []
+        reports = [run.write_shard(warehouse, "plane_online", sql, begun, 0)]
+        with pytest.raises(PermanentError, match="of 2 shards of the sync these have not been written: 1"):
+            run.end_sync(warehouse, "plane_online", sql, begun, reports)
+        with pytest.raises(PermanentError, match="what task 'sync' returned is not there"):
+            run.end_sync(warehouse, "plane_online", sql, begun, [*reports, None])
+        with pytest.raises(PermanentError, match="what task 'begin_sync' returned is not there"):
+            run.write_shard(warehouse, "plane_online", sql, None, 1)
+        assert b"version" not in store.get_fields(name)
+        prefix = naming.online_prefix(sharded.manifest.namespace, view.name, view.fingerprint)
+        store.remove([name, *(key for some in store.keys(prefix) for key in some)])
+        reports.append(run.write_shard(warehouse, "plane_online", sql, begun, 1))
+        synced, lost = run.end_sync(warehouse, "plane_online", sql, begun, reports)
+    finally:
+        warehouse.close()
+    assert lost == "feature view 'airport_delays': the online store lost values while it was written"
+    assert synced["written"] == len(AIRPORTS)
+    assert online(store, sharded, "airport_delays") == before
+    assert int(store.get_fields(name)[b"version"]) == synced["version"]
 
 
 def test_what_is_not_met_is_told_and_blocks_only_where_it_should(dags, capsys):

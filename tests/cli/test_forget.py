@@ -8,7 +8,7 @@ import pytest
 from controlplane import ControlPlane
 from controlplane.render.program import build
 from controlplane.render.views import render_view
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from tests.cli.test_rollback import WIDER
 from tests.shop import DEFINITIONS
 
@@ -116,7 +116,7 @@ def test_a_sync_that_read_before_brings_nothing_back(known):
                 return getattr(store, name)
 
         sql = render_view(manifest, view).sync
-        report = tasks.sync(build(manifest, view), warehouse, Slow(), sql, clock=plane.project.clock, full=True)
+        report = syncing.sync(build(manifest, view), warehouse, Slow(), sql, clock=plane.project.clock, full=True)
         assert report.kept_newer == 1
     assert known.get(1)["country"] is None
 

@@ -18,7 +18,7 @@ from controlplane.ports import OnlineStore, Statement, StoreInfo, WriteCount
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import bring_online
 from controlplane.types import micros, utc
@@ -45,8 +45,7 @@ def check(shop: Shop) -> dict[int, tuple[Any, ...] | None]:
         prefix = naming.online_prefix(built.namespace, built.view, built.fingerprint)
         table = f'features."{naming.latest(built.view, built.fingerprint)}"'
         rows = [row for batch in plane.project.warehouse.fetch(f"SELECT * FROM {table}") for row in batch.to_pylist()]
-        store = plane.project.store
-        assert store is not None
+        store = cast("OnlineStore", plane.project.store)
         found: dict[int, tuple[Any, ...] | None] = {}
         for row in rows:
             value = store.read([codec.online_key(prefix, built.layout, {"user_id": row["user_id"]})])[0]
@@ -123,9 +122,7 @@ def sync(folder: Path, last: int, full: bool) -> list[str]:
     with ControlPlane(folder) as plane:
         built, manifest = program(plane)
         rendered = render_view(manifest, manifest.views[0])
-        store = plane.project.store
-        assert store is not None
-        fuse = Fuse(store, last)
+        fuse = Fuse(cast("OnlineStore", plane.project.store), last)
         sql = {"sync": rendered.sync, "doors": rendered.doors}
         project = plane.project
         bring_online(built, sql, project.warehouse, fuse, now=project.now(), clock=project.clock, full=full)
@@ -240,10 +237,10 @@ class Between:
         return getattr(self._store, name)
 
 
-def direct(plane: ControlPlane, store: Any, *, full: bool = False) -> tasks.SyncReport:
+def direct(plane: ControlPlane, store: Any, *, full: bool = False) -> syncing.SyncReport:
     built, manifest = program(plane)
     sql = render_view(manifest, manifest.views[0]).sync
-    return tasks.sync(built, plane.project.warehouse, store, sql, clock=lambda: datetime.now(UTC), full=full)
+    return syncing.sync(built, plane.project.warehouse, store, sql, clock=lambda: datetime.now(UTC), full=full)
 
 
 def test_a_slow_sync_overwrites_nothing_newer(shop):
@@ -356,7 +353,7 @@ def test_servers_one_of_which_has_failed_over_get_all_keys_again(shop):
     with ControlPlane(shop.folder) as plane:
         store = plane.project.store
 
-        def synced(epoch: str, *, spread: bool) -> tasks.SyncReport:
+        def synced(epoch: str, *, spread: bool) -> syncing.SyncReport:
             return direct(plane, Configured(store, epoch=epoch, spread=spread))
 
         assert synced("one", spread=True).rows == 3

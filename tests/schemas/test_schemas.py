@@ -17,7 +17,7 @@ from connectors.redis import connect
 from controlplane import RequestSource, schemas
 from controlplane.codec.arrow import arrow_type
 from controlplane.errors import PlaneError
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.server.services import Served
 from controlplane.server.shapes import Call, NamedMap
 from controlplane.serving import FeatureVectors, OnlineReader, ServiceReader
@@ -43,7 +43,7 @@ def answered(valkey_url: str) -> Iterator[tuple[Served, FeatureVectors]]:
     with Rig(subject, cases.COLUMNS, rows=rows(20), calculations=CALCULATED, request=EVERY_TYPE) as rig:
         rig.materialize(START, AT)
         store = connect(url=valkey_url)
-        tasks.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
+        syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
         layout = service_layout(rig.manifest, "all")
         assert layout.calculations is not None
         calculator = prepare(query=layout.calculations.query, functions=layout.calculations.functions)

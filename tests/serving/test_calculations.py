@@ -21,7 +21,7 @@ from controlplane.project import check_calculations
 from controlplane.registry.calculations import CHANGEABLE
 from controlplane.registry.manifest import Manifest
 from controlplane.render.calculations import in_memory
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
 from tests.engine import cases
@@ -104,7 +104,7 @@ def reader(manifest: Manifest, store: RedisStore) -> OnlineReader:
 
 
 def test_training_and_serving_agree(rig: Rig, store: RedisStore) -> None:
-    tasks.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
+    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
     keys = [*(f"k{number}" for number in range(60)), "nobody"]
     trained = rig.training_set([([key], AT) for key in keys])
     online = reader(rig.manifest, store).get([{"k": key} for key in keys])
@@ -121,7 +121,7 @@ def test_training_and_serving_agree(rig: Rig, store: RedisStore) -> None:
 
 
 def test_how_a_calculation_was_found(rig: Rig, store: RedisStore) -> None:
-    tasks.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
+    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
     found = reader(rig.manifest, store)
     known, unknown = found.get({"k": "k1"}), found.get({"k": "nobody"})
     since = naive(AT).replace(tzinfo=UTC)
@@ -133,7 +133,7 @@ def test_how_a_calculation_was_found(rig: Rig, store: RedisStore) -> None:
 
 
 def test_threads_share_a_reader(rig: Rig, store: RedisStore) -> None:
-    tasks.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
+    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
     shared = reader(rig.manifest, store)
     expected = [repr([*shared.get({"k": f"k{number}"}).values()]) for number in range(60)]
     with ThreadPoolExecutor(4) as pool:

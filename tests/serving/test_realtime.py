@@ -28,7 +28,7 @@ from controlplane.registry.manifest import CalculationSpec, Manifest, Place
 from controlplane.registry.problems import Collector
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.functions import called, create
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
 from controlplane.types import from_micros
@@ -97,7 +97,7 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture
 def reader(rig: Rig, valkey_url: str) -> Iterator[OnlineReader]:
     store = open_store(url=valkey_url)
-    tasks.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
+    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
     layout = service_layout(manifests.from_json(manifests.to_json(rig.manifest)), "all")
     assert layout.calculations is not None
     calculator = prepare(query=layout.calculations.query, functions=layout.calculations.functions)

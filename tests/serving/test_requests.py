@@ -20,7 +20,7 @@ from controlplane.errors import PlaneError
 from controlplane.oracle import same
 from controlplane.registry.manifest import RequestField
 from controlplane.render.dialects import DUCKDB
-from controlplane.runtime import tasks
+from controlplane.runtime import syncing
 from controlplane.runtime.datasets import create
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.request import RequestReader
@@ -89,7 +89,7 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture
 def reader(rig: Rig, valkey_url: str) -> Iterator[OnlineReader]:
     store = connect(url=valkey_url)
-    tasks.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
+    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
     layout = service_layout(rig.manifest, "all")
     assert layout.calculations is not None
     calculator = prepare(query=layout.calculations.query)

@@ -314,6 +314,13 @@ class Dialect(ABC):
         """Where such a hash lies between 0 and 1."""
 
     @abstractmethod
+    def shard_of(self, keys: Sequence[str], shards: int) -> str:
+        """The shard, from 0 to `shards` - 1, that a row falls into by its keys, none of which is null.
+
+        The warehouse's own hash: it is the same in all sessions, and scatters keys evenly.
+        """
+
+    @abstractmethod
     def clock(self) -> str:
         """The warehouse's clock as a timestamp of ours."""
 

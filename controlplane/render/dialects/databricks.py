@@ -179,6 +179,10 @@ class Databricks(Dialect):
         """See `Dialect.hash_share`."""
         return f"(CAST(conv({digits}, 16, 10) AS DOUBLE) / 18446744073709551616.0)"
 
+    def shard_of(self, keys: Sequence[str], shards: int) -> str:
+        """See `Dialect.shard_of`."""
+        return f"pmod(xxhash64({', '.join(keys)}), {shards})"
+
     def clock(self) -> str:
         """See `Dialect.clock`."""
         return "current_timestamp()"

@@ -196,6 +196,10 @@ class DuckDB(Dialect):
         """See `Dialect.hash_share`."""
         return f"(CAST(CAST('0x' || {digits} AS UBIGINT) AS DOUBLE) / 18446744073709551616.0)"
 
+    def shard_of(self, keys: Sequence[str], shards: int) -> str:
+        """See `Dialect.shard_of`."""
+        return f"(hash({', '.join(keys)}) % {shards})"
+
     def clock(self) -> str:
         """See `Dialect.clock`."""
         return self.utc("now()")

@@ -200,6 +200,10 @@ class Snowflake(Dialect):
         """See `Dialect.hash_share`."""
         return f"(CAST(TO_NUMBER({digits}, 'XXXXXXXXXXXXXXXX') AS FLOAT) / 18446744073709551616.0)"
 
+    def shard_of(self, keys: Sequence[str], shards: int) -> str:
+        """See `Dialect.shard_of`."""
+        return f"ABS(MOD(HASH({', '.join(keys)}), {shards}))"  # a hash has a sign
+
     def clock(self) -> str:
         """See `Dialect.clock`."""
         return "CAST(SYSDATE() AS TIMESTAMP_NTZ(6))"

@@ -221,6 +221,11 @@ def _function(node: exp.Expr, context: Context) -> exp.Expr:
     name = str(node.this).upper()
     if name == "TO_TIMESTAMP_NTZ" and len(node.expressions) == 1:
         return cast(node.expressions[0], "TIMESTAMP")
+    if name == "HASH" and node.expressions:
+        positive = cast(call("hash", *node.expressions), "HUGEINT")  # of 64 bits, as Snowflake's is, which has a sign
+        return cast(
+            exp.Paren(this=exp.Sub(this=positive, expression=cast(literal(str(2**63)), "HUGEINT"))), "DECIMAL(19, 0)"
+        )
     raise unknown_function(name)
 
 
