@@ -21,7 +21,11 @@ class WarmExecutor(LocalExecutor):
 
         # lazy: as above
         from controlplane.airflow import operators, work  # noqa: F401
+
+        # lazy: as above
         from controlplane.codec import batch  # noqa: F401
+
+        # lazy: as above
         from controlplane.project import connector
 
         for kind in _kinds():
