@@ -99,6 +99,8 @@ def play_here(number: int, engine: str) -> Parity:
 def compare_cases(engine: str, first: int, wanted: int, jobs: int, console: Console) -> Compared:
     """Compute so many cases on one engine, in so many processes with a warehouse each."""
     found = Compared()
+    if not wanted:
+        return found
     with ExitStack() as stack:
         played: Iterator[Parity]
         if jobs > 1:
