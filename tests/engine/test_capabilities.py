@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.duckdb import connect
 from tests.engine import cases
 from tests.engine.capabilities import CHECKS, COUNTED, NAMED, WAREHOUSES, Proof, Refused, counted, missing, shown
 from tests.engine.differential import SEEDS
@@ -17,9 +18,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_snowflake_passes(name):
+def test_it_holds_on_snowflake_and_here(name):
     with opened("snowflake") as (warehouse, _):
         assert CHECKS[name](warehouse)
+    embedded = connect(path=":memory:")
+    assert CHECKS[name](embedded)
+    embedded.close()
 
 
 def test_some_hundred_cases_have_it_all():
