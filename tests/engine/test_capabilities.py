@@ -59,3 +59,13 @@ def test_what_tests_prove_is_tested(name):
 def test_the_matrix_has_a_line_for_each():
     table = shown({"snowflake": Counter(sum=2), "databricks": Counter()}, {"snowflake": {}, "databricks": {}})
     assert table.row_count == len(COUNTED) + len(CHECKS) + len(NAMED)
+
+
+def test_the_docs_name_each_of_them():
+    page = (ROOT / "docs" / "verifying.md").read_text(encoding="utf-8")
+    words = {True: "refused", False: "a test"}
+    for name in (*COUNTED, *CHECKS):
+        assert f"\n| {name} | " in page
+    for name, cells in NAMED.items():
+        told = " | ".join(words[isinstance(cells[warehouse], Refused)] for warehouse in WAREHOUSES)
+        assert f"\n| {name} | {told} |\n" in page
