@@ -149,7 +149,7 @@ class Shop:
         self.number = 0
         self.children: list[BaseProcess] = []
         (folder / "features").mkdir(parents=True)
-        store = f'online = {{ kind = "redis", url = "{online}" }}\n' if online else ""
+        store = f'online = {{ kind = "redis", url = "{online}", patience_seconds = 1 }}\n' if online else ""
         self.settings(SETTINGS.format(name=name, online=store, state=state))
         self.define(DEFINITIONS)
         (folder / ".plane").mkdir()

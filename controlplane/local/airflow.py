@@ -1,4 +1,4 @@
-"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and LocalExecutor.
+"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and workers beside it.
 
 Meant for one person's machine: everything listens on 127.0.0.1 alone and nobody has to log in. Airflow itself is
 never imported: its components run as daemons and are driven by REST.
@@ -30,16 +30,19 @@ from controlplane.local.daemon import (
     alive,
     choose_port,
     exclusive,
+    known,
     port_is_free,
+    put_aside,
     read_state,
     remembered,
-    spawn,
     stop,
     tail,
     write_state,
 )
 
 RELEASE_BUNDLE = "controlplane.airflow.bundle.ReleaseBundle"
+EXECUTOR = "controlplane.airflow.executor.WarmExecutor"
+_LAUNCH = "controlplane.airflow.launch"
 
 # Each with the name that the health report knows it by. Served logs would listen on every interface.
 _COMPONENTS = {
@@ -118,7 +121,7 @@ def up(
         _migrate(home, version, environment, on_progress, deadline)
         if missing := [name for name in _COMPONENTS if name not in running]:
             on_progress(f"starting {', '.join(missing)}")
-            _start(home, missing, environment, {"port": chosen, "settings": settings})
+            _start(home, missing, environment, {"port": chosen, "settings": settings}, deadline)
         _await_health(home, on_progress, deadline)
         client = AirflowClient(f"http://{HOST}:{chosen}")
         for name, slots in pools.items():
@@ -206,7 +209,7 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         **inherited,
         **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
         "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
         "AIRFLOW__CORE__PARALLELISM": "4",  # a worker idles for each
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -236,11 +239,6 @@ def _digest(version: str, environment: Mapping[str, str], secret: str) -> str:
     return hashlib.blake2b(json.dumps([version, ours]).encode(), key=bytes.fromhex(secret)).hexdigest()
 
 
-def _command(*arguments: str) -> list[str]:
-    # -P: else modules in the folder that the caller stands in would hide Airflow's.
-    return [sys.executable, "-P", "-m", "airflow", *arguments]
-
-
 def _migrate(
     home: Path, version: str, environment: Mapping[str, str], on_progress: Callable[[str], None], deadline: float
 ) -> None:
@@ -252,10 +250,41 @@ def _migrate(
     if migrated is None:
         for leftover in home.glob("airflow.db*"):  # half made: Airflow could not go on from there
             leftover.unlink()
+    # -P: else modules in the folder that the caller stands in would hide Airflow's.
+    done = _done([sys.executable, "-P", "-m", "airflow", "db", "migrate"], environment, log, deadline)
+    if done != 0:
+        ended = "took too long" if done is None else "failed"
+        raise PlaneError(f"`airflow db migrate` {ended}:\n{tail(log)}", hint=f"see {log}")
+    write_state(stamp, {"airflow": version})
+
+
+def _start(
+    home: Path, names: list[str], environment: Mapping[str, str], common: Mapping[str, Any], deadline: float
+) -> None:
+    asked, log = home / "launch.json", home / "launch.log"
+    logs = {name: home / f"{name}.log" for name in names}
+    for one in logs.values():
+        put_aside(one)
+    components = {name: {"arguments": _COMPONENTS[name][1], "log": str(one)} for name, one in logs.items()}
+    write_state(asked, {"parent": os.getpid(), "components": components})
+    since = datetime.now(UTC).isoformat()
+    command = [sys.executable, "-P", "-m", _LAUNCH, str(asked)]
+    done = _done(command, environment, log, deadline)
+    if done != 0:
+        ended = "took too long" if done is None else "failed"
+        raise PlaneError(f"starting Airflow {ended}:\n{tail(log)}", hint=f"see {log}")
+    processes = read_state(home / "state.json").get("processes", {})
+    for name, pid in read_state(asked)["pids"].items():
+        processes[name] = {"process": known(pid).record(), "since": since}
+    write_state(home / "state.json", {**common, "processes": processes})
+
+
+def _done(command: list[str], environment: Mapping[str, str], log: Path, deadline: float) -> int | None:
+    """Run a command; its exit code, or None if it was stopped because it took too long."""
     with log.open("w", encoding="utf-8") as file:
         try:
-            done = subprocess.run(
-                _command("db", "migrate"),
+            return subprocess.run(
+                command,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
@@ -264,21 +293,7 @@ def _migrate(
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
-            done = None
-    if done != 0:
-        ended = "took too long" if done is None else "failed"
-        raise PlaneError(f"`airflow db migrate` {ended}:\n{tail(log)}", hint=f"see {log}")
-    write_state(stamp, {"airflow": version})
-
-
-def _start(home: Path, names: list[str], environment: Mapping[str, str], common: Mapping[str, Any]) -> None:
-    processes = read_state(home / "state.json").get("processes", {})
-    for name in names:
-        _, arguments = _COMPONENTS[name]
-        since = datetime.now(UTC).isoformat()
-        daemon = spawn(_command(*arguments), env=environment, log=home / f"{name}.log")
-        processes[name] = {"process": daemon.record(), "since": since}
-        write_state(home / "state.json", {**common, "processes": processes})
+            return None
 
 
 def _stop(home: Path) -> bool:

@@ -59,8 +59,7 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Daemo
     Raises:
         OSError: the program cannot be started.
     """
-    if log.exists():
-        log.replace(log.with_name(f"{log.name}.1"))
+    put_aside(log)
     write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
     pid = os.posix_spawn(
@@ -76,8 +75,19 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Daemo
         setsigmask=[],
         setsigdef=[signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM],
     )
+    return known(pid)
+
+
+def known(pid: int) -> Daemon:
+    """The process that has this id now."""
     _, born = _look(pid) or ("", "")
     return Daemon(pid, born)
+
+
+def put_aside(log: Path) -> None:
+    """Keep the log as `<log>.1`, in place of the one before it."""
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
 
 
 def alive(daemon: Daemon) -> bool:

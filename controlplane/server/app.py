@@ -21,7 +21,7 @@ from controlplane.server.keys import Key, Keyring
 from controlplane.server.logs import LOGGER, say
 from controlplane.server.refused import Refused
 from controlplane.server.services import Served, Services
-from controlplane.server.shapes import Feast, NamedMap, Shape, Tecton, TectonBatch
+from controlplane.server.shapes import Call, Feast, NamedMap, Shape, Tecton, TectonBatch
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -119,7 +119,7 @@ class App:
                     return
                 came = perf_counter()
                 call = shape.parse(sent, name, self._options.max_entities)
-                served = self._allowed(call.service, allowed)
+                served = self._offering(call, allowed) if call.features else self._allowed(call.service, allowed)
                 service, count = served.name, len(call.entities)
                 typed = served.inputs.typed(call.entities, call.place)
                 question = served.reader.ask(typed, served.inputs.requests(typed))
@@ -173,6 +173,16 @@ class App:
             hint = f"choose from: {', '.join(known)}" if known else ""
             raise Refused(404, "there is no such feature service online", hint=hint)
         return served
+
+    def _offering(self, call: Call, key: Key | None) -> Served:
+        """A feature service with all the features that are wanted, which asks for no more than is given."""
+        found = [one for one in self._readable(key) if one.types.keys() >= set(call.features)]
+        if not found:
+            hint = "ask for a feature service, or declare one that has them"
+            text = "no feature service that is online has all of these features"
+            raise Refused(404, text, field="features", hint=hint)
+        given = call.entities[0].keys() if call.entities else ()
+        return min(found, key=lambda one: (len(one.inputs.keys.keys() - given), len(one.types)))
 
     def _loaded(self) -> None:
         if not self._services.current:

@@ -179,13 +179,20 @@ class _Client(asyncio.Protocol):
         if not found:
             return
         lines = head.lower().split(b"\r\n")
-        length = next((int(line[len(_LENGTH) :]) for line in lines if line.startswith(_LENGTH)), 0)
+        try:
+            code = int(head[9:12])
+            length = next((int(line[len(_LENGTH) :]) for line in lines if line.startswith(_LENGTH)), 0)
+        except ValueError:
+            hint = "give the URL that `plane serve` shows"
+            self.done.set_exception(PlaneError("what answers there does not speak HTTP", hint=hint))
+            self._transport.abort()
+            return
         if len(body) < length:
             return
         now = perf_counter()
         self._received = b""
         self._found.milliseconds.append((now - self._asked) * 1000)
-        self._found.codes[int(head[9:12])] += 1
+        self._found.codes[code] += 1
         if now < self.ends:
             self._ask()
         else:

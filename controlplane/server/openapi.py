@@ -104,18 +104,21 @@ def _others(served: Sequence[Served], names: list[str], most: int) -> Iterable[t
     columns = {
         name: {"type": "array", "maxItems": most, "items": nullable(_given(kind))} for name, kind in kinds.items()
     }
+    references = sorted({name.replace("__", ":", 1) for one in served for name in one.types})
     feast = {
         "type": "object",
-        "required": ["feature_service", "entities"],
+        "required": ["entities"],
+        "oneOf": [{"required": ["feature_service"]}, {"required": ["features"]}],
         "properties": {
             "feature_service": service,
+            "features": {"type": "array", "minItems": 1, "items": {"enum": references}},
             "entities": {"type": "object", "properties": columns},
             "request_context": {"type": "object", "properties": columns},
             "full_feature_names": {"type": "boolean"},
         },
     }
     answer = record({"metadata": {"type": "object"}, "results": {"type": "array", "items": {"type": "object"}}})
-    yield "/get-online-features", "As Feast's get-online-features, by feature service", feast, answer
+    yield "/get-online-features", "As Feast's get-online-features", feast, answer
 
 
 def _operation(summary: str, body: Json, answer: Json, problem: Json) -> Json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -27,12 +27,14 @@ class Call(NamedTuple):
         entities: for each its keys and request fields, as JSON has them.
         place: where one of these stands in the body; see `Inputs.typed`.
         options: what the shape needs to answer.
+        features: the names of those that are wanted, of any service, where none is named.
     """
 
     service: str
     entities: list[Json]
     place: str
     options: Any = None
+    features: Sequence[str] = ()
 
 
 class Shape(Protocol):
@@ -292,13 +294,14 @@ _FEAST_EPOCH = "1970-01-01T00:00:00Z"
 
 class _FeastBody(msgspec.Struct):
     entities: dict[str, list[Any]]
-    feature_service: str
+    feature_service: str | None = None
+    features: list[str] | None = None
     full_feature_names: bool = False
     request_context: dict[str, list[Any]] = {}
 
 
 class Feast:
-    """Feast's get-online-features, by feature service; the answer is by column."""
+    """Feast's get-online-features, by feature service or by features; the answer is by column."""
 
     api = "feast"
     _decoder = msgspec.json.Decoder(_FeastBody)
@@ -306,6 +309,8 @@ class Feast:
     def parse(self, body: bytes, name: str, most: int) -> Call:
         """See `Shape.parse`."""
         asked = _read(self._decoder, body)
+        if bool(asked.feature_service) == bool(asked.features):
+            raise Refused(400, "give either `feature_service` or `features`", field="features", hint="see /docs")
         columns = {**asked.request_context, **asked.entities}
         lengths = {len(column) for column in columns.values()}
         if len(lengths) > 1:
@@ -313,13 +318,15 @@ class Feast:
         _limit(max(lengths, default=0), most)
         names, rows = list(columns), zip(*columns.values(), strict=True)
         entities = [dict(zip(names, row, strict=True)) for row in rows]
-        return Call(asked.feature_service, entities, "entities.{name}[{n}]", asked)
+        features = [reference.replace(":", "__", 1) for reference in asked.features or ()]
+        return Call(asked.feature_service or "", entities, "entities.{name}[{n}]", asked, features)
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
         names = [name for name in call.options.entities if name in served.inputs.keys]
         full = call.options.full_feature_names
-        features = [name if full else name.partition("__")[2] or name for name in served.types]
+        wanted = call.features or list(served.types)
+        features = [name if full else name.partition("__")[2] or name for name in wanted]
         if len({*names, *features}) < len(names) + len(features):
             hint = "set it to true: two features, or a feature and a key, have the same short name"
             raise Refused(400, "short names are not unique in this service", field="full_feature_names", hint=hint)
@@ -335,7 +342,7 @@ class Feast:
         values = [vector.plain for vector in vectors]
         statuses = [vector.said(_FEAST_STATUS) for vector in vectors]
         times = [vector.effective(_instant) for vector in vectors]
-        for feature in served.types:
+        for feature in wanted:
             results.append(
                 {
                     "values": [one[feature] for one in values],

@@ -300,6 +300,22 @@ def test_a_later_start_keeps_port_and_runs_and_down_leaves_no_process(home, root
     assert read_state(home / "state.json")["port"]
 
 
+def test_nothing_is_started_for_one_who_has_gone(tmp_path):
+    asked = tmp_path / "launch.json"
+    component = {"arguments": ["version"], "log": str(tmp_path / "version.log")}
+    asked.write_text(json.dumps({"parent": 1, "components": {"version": component}}))
+    done = subprocess.run(
+        [sys.executable, "-m", "controlplane.airflow.launch", str(asked)],
+        env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("who asked for this has gone\n")
+    assert not (tmp_path / "version.log").exists()
+
+
 def test_without_airflow_the_error_names_the_extra(tmp_path):
     repository = Path(airflow.__file__).parents[2]
     code = f"""

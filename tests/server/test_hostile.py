@@ -68,6 +68,9 @@ def test_what_the_openapi_document_allows_is_answered_as_it_says(served):
         (OURS, {"entities": [GOOD | {"tag": 7}]}, 400, "entities[0].tag", "not of type string"),
         (OURS, {"entities": [GOOD | {"day": SECRET}]}, 400, "entities[0].day", "not of type date"),
         (OURS, {"entities": [GOOD] * 1001}, 400, "", "at most 1000 entities"),
+        (FEAST, {"entities": {}}, 400, None, "either `feature_service` or `features`"),
+        (FEAST, {"entities": {}, "features": []}, 400, None, "either `feature_service` or `features`"),
+        (FEAST, {"entities": {}, "features": [SECRET]}, 404, None, "has all of these features"),
         ("/v1/services/priced", {"entities": [{"user_id": 1}]}, 400, "entities[0].price", "is missing"),
         ("/v1/services/priced", {"entities": [{"user_id": 1, "price": None}]}, 400, "entities[0].price", "decimal"),
         ("/v1/services/priced", {"entities": [{"user_id": 1, "price": "1e9"}]}, 400, "entities[0].price", "decimal"),
@@ -82,7 +85,6 @@ def test_what_the_openapi_document_allows_is_answered_as_it_says(served):
         (FEAST, {"feature_service": "shop", "entities": {"user_id": [SECRET]}}, 400, None, "entities.user_id[0]"),
         (FEAST, {"feature_service": "shop", "entities": {"user_id": [1], "x": []}}, 400, None, "different lengths"),
         (FEAST, {"feature_service": SECRET, "entities": {"user_id": [1] * 1001}}, 400, None, "at most 1000 entities"),
-        (FEAST, {"features": ["spend:country"], "entities": {"user_id": [1]}}, 400, None, "feature_service"),
     ],
 )  # fmt: skip
 def test_a_wrong_body_is_told_without_its_values(served, path, body, status, field, words):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import pytest
 
-from controlplane.errors import TransientError
+from controlplane.errors import PlaneError, TransientError
 from controlplane.server.load import measure
 
 ENTITIES = '[{"user_id": 1}, {"user_id": 2}, {"user_id": 3}]'
@@ -49,3 +50,17 @@ def test_a_server_that_never_answers_is_told():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(TransientError, match="does not answer within"):
             measure(url, "shop", [{"user_id": 1}], concurrency=2, seconds=0.1, patience=0.1)
+
+
+def test_a_server_of_another_protocol_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet() -> None:
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.recv(1)
+                accepted.sendall(b"220 mail.example ready\r\n\r\n")
+
+        threading.Thread(target=greet).start()
+        with pytest.raises(PlaneError, match="does not speak HTTP"):
+            measure(f"http://127.0.0.1:{server.getsockname()[1]}", "shop", [{"user_id": 1}], concurrency=1)

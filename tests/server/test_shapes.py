@@ -136,6 +136,19 @@ def test_feast(served, full):
     assert by_name["spend__country"]["values"] == ["NO", "FR", None]
 
 
+def test_feast_by_features(served):
+    columns = {name: [FOUND[name], NOBODY[name]] for name in FOUND}
+    asked = {"features": ["fact:price", "spend:country"], "entities": columns}
+    answer = served.post("/get-online-features", asked).json
+    assert answer["metadata"] == {"feature_names": [*columns, "price", "country"]}
+    assert [result["values"] for result in answer["results"][len(columns) :]] == [["12.50", None], ["NO", None]]
+    # Of the services that have it, one that needs no more than is given.
+    alone = {"features": ["spend:country"], "entities": {"user_id": [1]}, "full_feature_names": True}
+    answer = served.post("/get-online-features", alone).json
+    assert answer["metadata"] == {"feature_names": ["user_id", "spend__country"]}
+    assert [result["values"] for result in answer["results"]] == [[1], ["NO"]]
+
+
 @pytest.mark.parametrize("names", [["a__number", "b__number"], ["a__number", "number"], ["a__user_id"]])
 def test_feast_has_no_short_names_that_mean_two_things(names):
     inputs = SimpleNamespace(keys={"user_id": "int64"})
