@@ -63,10 +63,11 @@ class Proof:
 
 @dataclass(frozen=True)
 class Refused:
-    """It is refused, with these words; `test` shows that it still is."""
+    """It is refused, or not done, with these words; `test` shows that it still is so."""
 
     words: str
     test: str
+    shown: str = "refused"
 
 
 def counted(view: View, place: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
@@ -157,7 +158,7 @@ _ALONE = "tests/serving/test_realtime.py::test_a_warehouse_that_can_t_run_it_is_
 NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
     "comments, with owner and tags": _DOORS,
     "tags as objects of the warehouse": dict.fromkeys(
-        WAREHOUSES, Refused("TAG", "tests/render/test_doors.py::test_tags_are_said_in_comments_alone")
+        WAREHOUSES, Refused("TAG", "tests/render/test_doors.py::test_tags_are_said_in_comments_alone", "not made")
     ),
     "grants to a role of readers": {
         **_DOORS,
@@ -192,8 +193,13 @@ def shown(counts: Mapping[str, Counts], checked: Mapping[str, Mapping[str, bool]
     for name in CHECKS:
         table.add_row(name, *("checked" if checked[engine].get(name) else "not checked" for engine in counts))
     for name, cells in NAMED.items():
-        table.add_row(name, *("refused" if isinstance(cells[engine], Refused) else "a test" for engine in counts))
+        table.add_row(name, *(in_a_word(cells[engine]) for engine in counts))
     return table
+
+
+def in_a_word(cell: Proof | Refused) -> str:
+    """What the matrix says of what tests prove."""
+    return cell.shown if isinstance(cell, Refused) else "a test"
 
 
 def missing(counts: Counts) -> list[str]:

@@ -10,7 +10,18 @@ import pytest
 
 from connectors.duckdb import connect
 from tests.engine import cases
-from tests.engine.capabilities import CHECKS, COUNTED, NAMED, WAREHOUSES, Proof, Refused, counted, missing, shown
+from tests.engine.capabilities import (
+    CHECKS,
+    COUNTED,
+    NAMED,
+    WAREHOUSES,
+    Proof,
+    Refused,
+    counted,
+    in_a_word,
+    missing,
+    shown,
+)
 from tests.engine.differential import SEEDS
 from tests.engine.parity import opened
 
@@ -63,9 +74,8 @@ def test_the_matrix_has_a_line_for_each():
 
 def test_the_docs_name_each_of_them():
     page = (ROOT / "docs" / "verifying.md").read_text(encoding="utf-8")
-    words = {True: "refused", False: "a test"}
     for name in (*COUNTED, *CHECKS):
         assert f"\n| {name} | " in page
     for name, cells in NAMED.items():
-        told = " | ".join(words[isinstance(cells[warehouse], Refused)] for warehouse in WAREHOUSES)
+        told = " | ".join(in_a_word(cells[warehouse]) for warehouse in WAREHOUSES)
         assert f"\n| {name} | {told} |\n" in page
