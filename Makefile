@@ -71,9 +71,10 @@ verify: setup ## random definitions against brute force; SEED=, CASES=, CASE= (o
 	$(BIN)/python -m tests.verify $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \
 		$(if $(CASE),--case $(CASE)) $(if $(MUTANTS),--mutants)
 
-parity: setup spark ## random definitions on Snowflake's and Databricks' local endpoints; SEED=, CASES=, CASE=, ENGINES=
+parity: setup $(if $(filter-out snowflake,$(or $(ENGINES),databricks)),spark) ## random definitions on Snowflake's and Databricks' endpoints; SEED=, CASES=, CASE=, ENGINES=, JOBS=, MUTANTS=1
 	$(BIN)/python -m tests.parity $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \
-		$(if $(CASE),--case $(CASE)) $(if $(ENGINES),--engines $(ENGINES))
+		$(if $(CASE),--case $(CASE)) $(if $(ENGINES),--engines $(ENGINES)) $(if $(JOBS),--jobs $(JOBS)) \
+		$(if $(MUTANTS),--mutants)
 
 lint: setup ## style, types and the rooms' order
 	$(BIN)/ruff check

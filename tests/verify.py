@@ -15,22 +15,33 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
 from rich.table import Table
 
 from tests.engine import cases
 from tests.engine.differential import INTERVALS, MODES, SEEDS, Lab, Mismatch, Outcome, relevant
-from tests.engine.mutants import MUTANTS, hunt
+from tests.engine.mutants import MUTANTS, Caught, Mutant, hunt
+from tests.engine.mutants_elsewhere import reason
 
 SHOWN = 10
 _CHUNK = 4
 _lab: list[Lab] = []  # of this process
 
 Counts = Counter[tuple[str, str, str, bool]]
+T = TypeVar("T")
 
 
 def _play(number: int) -> Outcome:
@@ -39,19 +50,21 @@ def _play(number: int) -> Outcome:
     return _lab[0].play(number)
 
 
+def in_order(play: Callable[[int], T], numbers: Iterator[int], jobs: int, at_once: int) -> Iterator[T]:
+    """What cases gave, in order and as long as somebody asks; each of so many processes takes some at once."""
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        # `imap` takes all numbers at once: they are given in portions, the next one before the last is done.
+        waiting: list[Iterable[T]] = []
+        while True:
+            waiting.append(pool.imap(play, list(islice(numbers, 4 * at_once * jobs)), chunksize=at_once))
+            if len(waiting) > 1:
+                yield from waiting.pop(0)
+
+
 def outcomes(seed: int, jobs: int, lab: Lab | None = None) -> Iterator[Outcome]:
     """The cases of a seed in order, without end; refused ones are among them."""
     numbers = count(seed * SEEDS)
-    if lab is not None:
-        yield from map(lab.play, numbers)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        # `imap` takes all numbers at once: they are given in portions, the next one before the last is done.
-        waiting: list[Iterable[Outcome]] = []
-        while True:
-            waiting.append(pool.imap(_play, list(islice(numbers, 16 * jobs)), chunksize=_CHUNK))
-            if len(waiting) > 1:
-                yield from waiting.pop(0)
+    yield from map(lab.play, numbers) if lab is not None else in_order(_play, numbers, jobs, _CHUNK)
 
 
 def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None = None) -> bool:
@@ -132,20 +145,30 @@ def _told(found: Mismatch) -> str:
     )
 
 
-def mutants(seed: int, most: int, console: Console) -> bool:
-    """Make every mistake on purpose; whether all were noticed."""
+def mutants(
+    seed: int,
+    most: int,
+    console: Console,
+    hunt: Callable[[Mutant, int, int], Caught | None] = hunt,
+    dialect: str = "duckdb",
+) -> bool:
+    """Make every mistake on purpose that can be made in a dialect; whether all were noticed."""
     table = Table("mistake", "noticed after", "first seen in", title=f"{len(MUTANTS)} mutants, seed {seed}")
+    made = {mutant: reason(dialect, mutant) for mutant in MUTANTS}
     missed = 0
-    for mutant in MUTANTS:
-        caught = hunt(mutant, most, seed)
-        if caught is None:
+    for mutant, absent in track(made.items(), description=f"mutants, {dialect}", console=console):
+        caught = None if absent else hunt(mutant, most, seed)
+        if absent:
+            table.add_row(mutant.name, "no place", absent)
+        elif caught is None:
             missed += 1
             table.add_row(mutant.name, f"not after {most} cases", "")
         else:
-            first = caught.outcome.mismatches[0]
-            table.add_row(mutant.name, f"{caught.tried} cases", f"{first.mode}: {first.feature}")
+            table.add_row(mutant.name, f"{caught.tried} cases", caught.noticed[:60])
     console.print(table)
-    console.print(f"{len(MUTANTS) - missed} of {len(MUTANTS)} mutants caught, seed {seed}")
+    wanted = sum(not absent for absent in made.values())
+    rest = f" ({len(MUTANTS) - wanted} have no place there)" if wanted < len(MUTANTS) else ""
+    console.print(f"{wanted - missed} of {wanted} mutants caught on {dialect}{rest}, seed {seed}")
     return not missed
 
 

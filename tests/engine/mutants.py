@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
 from controlplane.oracle import RowFeature, View, WindowFeature
 from controlplane.ports import Statement
 from tests.engine import cases
-from tests.engine.differential import SEEDS, Altered, Lab, Outcome
+from tests.engine.differential import SEEDS, Altered, Lab
 
 Replacement = str | Callable[[re.Match[str]], str]
 
@@ -252,26 +252,51 @@ def telling(mutant: Mutant, seed: int) -> Iterator[int]:
 
 
 @dataclass(frozen=True)
-class Caught:
-    """A mistake that was noticed: what a case said, after how many, and how many statements were changed in it."""
+class Said:
+    """What one case said of a mistake, empty if nothing, and how many statements were changed in it."""
 
-    outcome: Outcome
-    tried: int
+    noticed: str
     changes: int
 
 
+@dataclass(frozen=True)
+class Caught:
+    """A mistake that was noticed: in which case, the how manieth, by what, and how many statements it had changed."""
+
+    number: int
+    tried: int
+    noticed: str
+    changes: int
+
+
+def search(attempt: Callable[[int], Said | None], numbers: Iterable[int], most: int) -> Caught | None:
+    """Play one case after the other until one notices; None if none of `most` does. Those without a word are no try."""
+    tried = 0
+    for number in numbers:
+        said = attempt(number)
+        if said is None:
+            continue
+        tried += 1
+        if said.noticed:
+            return Caught(number, tried, said.noticed, said.changes)
+        if tried == most:
+            break
+    return None
+
+
 def hunt(mutant: Mutant, most: int, seed: int = 0) -> Caught | None:
-    """Make the mistake in one case after the other until one notices; None if none of `most` does."""
+    """Make the mistake in the embedded warehouse, in one case after the other until one notices."""
     warehouse = Altered(mutant.alter)
     lab = Lab(warehouse)
+
+    def attempt(number: int) -> Said:
+        warehouse.changes = 0
+        outcome = lab.play(number)
+        if outcome.broken and not outcome.mismatches:
+            raise AssertionError(f"{mutant.name}: that is no SQL: {outcome.broken}")
+        return Said("".join(f"{one.mode}: {one.feature}" for one in outcome.mismatches[:1]), warehouse.changes)
+
     try:
-        for tried, number in zip(range(1, most + 1), telling(mutant, seed), strict=False):
-            warehouse.changes = 0
-            outcome = lab.play(number)
-            if outcome.mismatches:
-                return Caught(outcome, tried, warehouse.changes)
-            if outcome.broken:
-                raise AssertionError(f"{mutant.name}: that is no SQL: {outcome.broken}")
-        return None
+        return search(attempt, telling(mutant, seed), most)
     finally:
         lab.close()

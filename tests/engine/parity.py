@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,7 +26,8 @@ from controlplane.runtime.variables import fill, run_variables
 from tests.endpoints.databricks.client import DatabricksEndpoint
 from tests.endpoints.snowflake import SnowflakeEndpoint
 from tests.engine import cases
-from tests.engine.differential import compute, instants
+from tests.engine.capabilities import Counts, counted
+from tests.engine.differential import INTERVALS, SELDOM, compute, instants
 from tests.engine.engines import SCHEMAS, empty, run
 from tests.engine.rig import Rig, interval, records
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
@@ -38,12 +40,18 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Parity:
-    """What one case gave: rows compared, and those that differ; `refused` says why there is nothing to compare."""
+    """What one case gave: rows compared, and those that differ.
+
+    `refused` says why there is nothing to compare; `broken`, that what differs is an error of one of the two; `counts`
+    says what was compared.
+    """
 
     number: int
     rows: int = 0
     differing: list[str] = field(default_factory=list)
     refused: str = ""
+    broken: bool = False
+    counts: Counts = field(default_factory=Counter)
 
 
 def live(engine: str) -> dict[str, Any]:
@@ -96,8 +104,14 @@ def _check_empty(warehouse: Warehouse) -> None:
             run(warehouse, f"DROP SCHEMA {schema} CASCADE")
 
 
-def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) -> Parity:
-    """The case of a number on the embedded warehouse and on another one."""
+def play(
+    number: int, theirs: Warehouse, intervals: tuple[int, ...] = INTERVALS, *, from_source: bool | None = None
+) -> Parity:
+    """The case of a number on the embedded warehouse and on another one.
+
+    Training sets `from_source` take as long as all the rest: unless told, one in so many cases has one.
+    """
+    inline = number % SELDOM["from source"] == 0 if from_source is None else from_source
     case = cases.case_of(number, 1.0, intervals)
     found = Parity(number)
     tolerance = {feature.name: cases.scale(case.view, case.rows, feature) for feature in case.view.features}
@@ -108,14 +122,17 @@ def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 
             rig = Rig(case.definition, cases.COLUMNS, warehouse=warehouse)
             compute(rig, case, random.Random(f"runs of {number}"))
             told = {name or "view": _rows(rig, name, case.view.keys) for name in TABLES}
+            told["ledger"] = _ledger(rig)
             looks = [(key, at) for key in _keys(case) for at in instants(case, random.Random(number))]
-            asked = rig.training_set(looks)
-            tables.append(told | {"training set": {(row["number"],): row for row in asked}})
+            for name, direct in (("training set", False), *([("from source", True)] if inline else [])):
+                told[name] = {(row["number"],): row for row in rig.training_set(looks, from_source=direct)}
+            tables.append(told)
     except (CheckFailed, Problems) as error:
         found.refused = str(error)
         return found
     except (PlaneError, AssertionError) as error:
         found.differing.append(f"{type(error).__name__}: {error}")
+        found.broken = True
         return found
     finally:
         empty(theirs)
@@ -123,6 +140,8 @@ def play(number: int, theirs: Warehouse, intervals: tuple[int, ...] = (1, 2, 3, 
     for name, expected in tables[0].items():
         rows = tables[1][name]
         found.rows += len(expected)
+        for what, count in counted(case.view, name, list(expected.values())):
+            found.counts[what] += count
         for key in sorted(expected.keys() | rows.keys(), key=repr):
             if not _alike(rows.get(key), expected.get(key), tolerance):
                 found.differing.append(f"{name} {key}: {rows.get(key)} where {expected.get(key)} is right")
@@ -185,6 +204,13 @@ def _rows(rig: Rig, table: str, keys: Sequence[str]) -> dict[tuple[Any, ...], Ro
     if len(by_key) != len(rows):
         raise AssertionError(f"{rig.d.name}: {table or 'the view'} holds {len(rows) - len(by_key)} rows twice")
     return by_key
+
+
+def _ledger(rig: Rig) -> dict[tuple[Any, ...], Row]:
+    """Every run: its place, its interval and its rows."""
+    columns = "interval_start, interval_end, row_count, dropped_count"
+    rows = records(rig.warehouse, f"SELECT {columns} FROM {rig.program.ledger} ORDER BY version")
+    return {(number,): row for number, row in enumerate(rows)}
 
 
 def _alike(row: Row | None, expected: Row | None, tolerance: Mapping[str, float]) -> bool:

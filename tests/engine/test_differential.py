@@ -50,7 +50,7 @@ def test_a_mistake_is_noticed(mutant: Mutant) -> None:
     assert caught is not None, f"{MOST} cases do not notice it"
     assert caught.changes > 0
     lab = Lab()
-    assert not lab.play(caught.outcome.number).wrong
+    assert not lab.play(caught.number).wrong
     lab.close()
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.ports import Statement
 from tests.engine import examples
 from tests.engine.differential import SEEDS
-from tests.engine.meddled import Meddled
+from tests.engine.mutants import MUTANTS
+from tests.engine.mutants_elsewhere import hunt
 from tests.engine.parity import opened, play, two_at_once
 
 SEED = 4
@@ -29,12 +29,11 @@ def test_an_example_on_snowflake(name, tmp_path):
 
 
 def test_a_mistake_is_noticed():
-    def without_the_newest(statement: Statement) -> list[Statement]:
-        return [statement._replace(sql=statement.sql.replace("moment <= head.frontier", "moment < head.frontier"))]
-
+    [mutant] = [mutant for mutant in MUTANTS if mutant.name == "a series runs backwards"]
     with opened("snowflake") as (warehouse, _):
-        found = [play(SEED * SEEDS + number, Meddled(warehouse, without_the_newest)) for number in range(2)]
-    assert sum(len(one.differing) for one in found) > 10
+        caught = hunt(mutant, 3, SEED, warehouse)
+    assert caught is not None
+    assert caught.changes > 0
 
 
 def test_two_first_runs_at_the_same_moment_leave_one_copy():

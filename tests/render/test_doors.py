@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -93,3 +95,10 @@ def test_databricks(manifest, databricks: DatabricksEndpoint):
     assert f"GRANT USE SCHEMA ON SCHEMA `{schema}` TO `data readers`" in databricks.recorded
     assert f"GRANT SELECT ON TABLE `{schema}`.`purchases__latest` TO `data readers`" in databricks.recorded
     warehouse.close()
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "snowflake", "databricks"])
+def test_tags_are_said_in_comments_alone(manifest, dialect):
+    rendered = render_view(doors(manifest, dialect), manifest.views[0])
+    assert "tags: domain=shop" in rendered.doors
+    assert re.search(r"\b(SET|WITH|UNSET) TAGS?\b", rendered.setup + rendered.doors) is None

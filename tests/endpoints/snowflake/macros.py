@@ -4,6 +4,8 @@
 follows the kind of the arguments, as Snowflake's does.
 """
 
+import re
+
 MACROS = """
 sf_div(a, b) := cast_to_type(CASE WHEN b = 0 THEN error('Division by zero') ELSE a::DOUBLE / b::DOUBLE END,
     CASE WHEN false THEN a * 0.000001::DECIMAL(38,6) + b ELSE 0::DECIMAL(7,6) END)
@@ -39,5 +41,18 @@ sf_start(s) := CASE WHEN s = 0 THEN 1 ELSE s END::BIGINT
 def definitions() -> str:
     """The statements that make the macros in a session."""
     joined = MACROS.replace("\n    ", " ").strip().splitlines()
-    parts = (line.partition(" := ") for line in joined)
-    return "".join(f"CREATE TEMP MACRO {head} AS {body};\n" for head, _, body in parts)
+    return "".join(f"CREATE TEMP MACRO {_definition(*line.split(' := '))};\n" for line in joined)
+
+
+def _definition(head: str, body: str) -> str:
+    """A macro that takes its arguments apart before its body, which names them more than once.
+
+    Nested macros would multiply what they are given into thousands of copies.
+    """
+    name, _, listed = head.rstrip(")").partition("(")
+    arguments = listed.split(", ")
+    if all(len(re.findall(rf"\b{one}\b", body)) < 2 for one in arguments):
+        return f"{head} AS {body}"
+    packed = ", ".join(f"'{one}': {one}" for one in arguments)
+    inner = re.sub(rf"\b({'|'.join(arguments)})\b", rf"{name}_given.\1", body)
+    return f"{head} AS list_transform([{{{packed}}}], lambda {name}_given: {inner})[1]"

@@ -29,8 +29,8 @@ _WRITER = DuckDB().generator(identify=False, normalize_functions=False, unsuppor
 
 
 def written(tree: exp.Expr) -> str:
-    """DuckDB's text of a translated tree."""
-    text: str = _WRITER.generate(tree, copy=True)
+    """DuckDB's text of a translated tree, which is of no use afterwards."""
+    text: str = _WRITER.generate(tree, copy=False)
     return text
 
 
