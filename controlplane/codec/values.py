@@ -24,7 +24,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from types import GenericAlias
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -98,14 +98,18 @@ def decoder(layout: Layout) -> Callable[[bytes], Sequence[Any]]:
     A row of two is a tombstone. The function raises PermanentError for what is no value of the layout.
     """
     whole = msgspec.msgpack.Decoder(GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields))))
-    decode_whole = whole.decode
+    decode_whole: Callable[[bytes], Sequence[Any]] = whole.decode
     reads = [(place, _read(field.type)) for place, field in enumerate(layout.fields, start=2)]
     converted = [(place, read) for place, read in reads if read is not None]
 
+    def decode_plain(value: bytes) -> Sequence[Any]:
+        try:
+            return decode_whole(value)
+        except (msgspec.DecodeError, ValueError):
+            return _decode_tombstone(value)
+
     def decode_row(value: bytes) -> Sequence[Any]:
         try:
-            if not converted:
-                return cast("Sequence[Any]", decode_whole(value))
             row = list(decode_whole(value))
             for place, read in converted:
                 if row[place] is not None:
@@ -114,7 +118,7 @@ def decoder(layout: Layout) -> Callable[[bytes], Sequence[Any]]:
             return _decode_tombstone(value)  # rare, so that it is looked for last
         return row
 
-    return decode_row
+    return decode_row if converted else decode_plain
 
 
 def _decode_tombstone(value: bytes) -> tuple[int, int]:

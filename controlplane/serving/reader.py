@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from controlplane import codec, naming
 from controlplane.codec import Field
@@ -105,7 +105,8 @@ class ServiceReader:
         given = self.request.columns(request, len(entities))
         views = self._views
         names = [name for entity in entities for name in views.keys(entity)]
-        return Question([name for name in names if name is not None], names, views, len(entities), given)
+        keys = [name for name in names if name is not None] if None in names else cast("list[bytes]", names)
+        return Question(keys, names, views, len(entities), given)
 
     def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
         """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
@@ -114,8 +115,10 @@ class ServiceReader:
             CalculationFailed: a calculation can't be computed.
             PermanentError: a value is none of its view.
         """
-        values_found = iter(found)
-        answers = [None if name is None else next(values_found) for name in question.names]
+        answers = found
+        if len(found) < len(question.names):
+            values_found = iter(found)
+            answers = [None if name is None else next(values_found) for name in question.names]
         read = question.views.read(answers, question.entities, micros(self._clock()))
         owners = question.views.owners
         if self._calculated is not None and read:
@@ -165,19 +168,20 @@ class _View:
         self._texts = [(name, kind, codec.key_text(name, kind)) for name, kind in self.keys]
 
     def entity(self, request: Mapping[str, Any]) -> bytes | None:
-        """What stands between the braces of the row's key; None where a part of it is null."""
+        """The end of the row's key, in braces; None where a part of it is null."""
         parts = []
         for name, kind, text in self._texts:
-            if name not in request:
+            try:
+                value = request[name]
+            except KeyError:
                 raise PlaneError(
                     f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
                     hint=f"give {name}=..., or None where there is no such entity",
-                )
-            value = request[name]
+                ) from None
             if value is None:
                 return None
             parts.append(text(value))
-        return ":".join(parts).encode()
+        return codec.row_key(b"", ":".join(parts).encode())
 
     def read(self, stored: Sequence[bytes | None], now_us: int, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
         """Add the selected features of each row to the values of its entity, and to its rows how they were found: the
@@ -265,10 +269,7 @@ class _Views:
     def keys(self, request: Mapping[str, Any]) -> list[bytes | None]:
         """The key of each view's row; None where a part of it is null."""
         entities = [leader.entity(request) for leader in self._leaders]
-        return [
-            None if (entity := entities[leader]) is None else codec.row_key(prefix, entity)
-            for prefix, leader in self._prefixes
-        ]
+        return [None if (entity := entities[leader]) is None else prefix + entity for prefix, leader in self._prefixes]
 
     def read(self, answers: Sequence[bytes | None], entities: int, now_us: int) -> list[tuple[list[Any], list[Row]]]:
         """The values of each entity, and two rows of each view that `owners` refers to; `answers` are those to `keys`

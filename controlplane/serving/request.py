@@ -33,6 +33,8 @@ class RequestReader:
         Raises:
             PlaneError: a field is not given, unknown, null or not of its type; or there are more or fewer requests.
         """
+        if request is None and not self._fields:
+            return {}
         if request is None or isinstance(request, Mapping):
             return {name: [value] * count for name, value in self._checked(request or {}).items()}
         if len(request) != count:

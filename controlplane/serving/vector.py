@@ -32,6 +32,8 @@ class Status(StrEnum):
     MISSING = "missing"
     EXPIRED = "expired"
 
+    __hash__ = str.__hash__  # an enumeration's own is not in C
+
 
 _THEMSELVES = {status: status for status in Status}
 
@@ -142,7 +144,11 @@ class FeatureVectors(list[FeatureVector]):
 
     def counts(self) -> Counter[Status]:
         """How many rows of views were found in which way; never `null`, which is said of values."""
-        return Counter(status for vector in self for status in vector.rows(self._views))
+        found: Counter[Status] = Counter()
+        for vector in self:
+            for status in vector.rows(self._views):
+                found[status] += 1
+        return found
 
     def to_dicts(self) -> list[dict[str, dict[str, Any]]]:
         """See `FeatureVector.to_dict`."""
