@@ -64,8 +64,8 @@ class Rig:
         return str(self.connection["password"])
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """A query's rows."""
-        return [row for batch in self.warehouse.fetch(sql) for row in batch.to_pylist()]
+        """A query's rows, in an order of ours: they come in any."""
+        return sorted((row for batch in self.warehouse.fetch(sql) for row in batch.to_pylist()), key=str)
 
     def run(self, conf: Mapping[str, str]) -> Any:
         """One run of the DAG in this process."""
