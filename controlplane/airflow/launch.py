@@ -1,15 +1,18 @@
 """Starts components of Airflow out of one process, which imports once what each of them would.
 
-`python -m controlplane.airflow.launch FILE`, where the file is JSON: `parent`, the process that waits for this one, and
-`components`, of each its name, the `arguments` of Airflow's command line and its `log`. The process ids are written to
-the same file as `pids`. Each component leads a session of its own.
+`python -m controlplane.airflow.launch FILE`, where the file is JSON: `parent`, the process that waits for this one;
+`record`, the file among whose `processes` each component is noted; and `components`, of each its name, the `arguments`
+of Airflow's command line and its `log`. Each component leads a session of its own, and begins when it is on record:
+wherever this ends, nothing runs that nobody knows of.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from airflow import __main__ as command
@@ -17,7 +20,7 @@ from airflow.cli.commands import dag_processor_command, scheduler_command, trigg
 from airflow.providers_manager import ProvidersManager
 from setproctitle import setproctitle
 
-from controlplane.local.daemon import read_state, write_state
+from controlplane.local.daemon import known, read_state, write_state
 
 
 def main(file: Path) -> None:
@@ -26,15 +29,24 @@ def main(file: Path) -> None:
     wanted = read_state(file)
     if os.getppid() != wanted["parent"]:
         sys.exit("who asked for this has gone")
-    pids: dict[str, int] = {}
+    record = Path(wanted["record"])
+    state = read_state(record)
     for name, component in wanted["components"].items():
-        pids[name] = os.fork()
-        if pids[name] == 0:
-            _be(component["arguments"], component["log"])
-    write_state(file, {**wanted, "pids": pids})
+        since = datetime.now(UTC).isoformat()
+        ours, theirs = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            _be(component["arguments"], component["log"], theirs)
+        theirs.close()
+        ours.recv(1)  # it leads its session
+        state["processes"][name] = {"process": known(pid).record(), "since": since}
+        write_state(record, state)
+        ours.send(b"\0")
+        ours.close()
 
 
-def _be(arguments: Sequence[str], log: str) -> None:
+def _be(arguments: Sequence[str], log: str, launcher: socket.socket) -> None:
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -42,6 +54,10 @@ def _be(arguments: Sequence[str], log: str) -> None:
         os.dup2(end, fd)
     os.close(nothing)
     os.close(said)
+    launcher.send(b"\0")
+    if not launcher.recv(1):
+        os._exit(1)  # the launcher has gone, and nobody knows of this
+    launcher.close()
     sys.argv = ["airflow", *arguments]
     setproctitle(f"airflow {' '.join(arguments)}")
     sys.exit(command.main())  # type: ignore[no-untyped-call]

@@ -17,9 +17,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 from controlplane.errors import MissingDriver, PlaneError
@@ -30,7 +30,6 @@ from controlplane.local.daemon import (
     alive,
     choose_port,
     exclusive,
-    known,
     port_is_free,
     put_aside,
     read_state,
@@ -101,7 +100,7 @@ def up(
     """
     home = home.absolute()
     version = _version()
-    with exclusive(home), ExitStack() as undo:
+    with exclusive(home) as lock, ExitStack() as undo:
         deadline = time.monotonic() + timeout
         state = read_state(home / "state.json")
         daemons = _daemons(state)
@@ -118,10 +117,10 @@ def up(
             on_progress("the settings have changed: stopping what runs")
             _stop(home)
             running.clear()
-        _migrate(home, version, environment, on_progress, deadline)
+        _migrate(home, version, environment, lock, on_progress, deadline)
         if missing := [name for name in _COMPONENTS if name not in running]:
             on_progress(f"starting {', '.join(missing)}")
-            _start(home, missing, environment, {"port": chosen, "settings": settings}, deadline)
+            _start(home, missing, environment, {"port": chosen, "settings": settings}, lock, deadline)
         _await_health(home, on_progress, deadline)
         client = AirflowClient(f"http://{HOST}:{chosen}")
         for name, slots in pools.items():
@@ -240,7 +239,12 @@ def _digest(version: str, environment: Mapping[str, str], secret: str) -> str:
 
 
 def _migrate(
-    home: Path, version: str, environment: Mapping[str, str], on_progress: Callable[[str], None], deadline: float
+    home: Path,
+    version: str,
+    environment: Mapping[str, str],
+    lock: TextIO,
+    on_progress: Callable[[str], None],
+    deadline: float,
 ) -> None:
     stamp, database, log = home / "migrated.json", home / "airflow.db", home / "migrate.log"
     migrated = read_state(stamp).get("airflow") if database.exists() else None
@@ -251,7 +255,7 @@ def _migrate(
         for leftover in home.glob("airflow.db*"):  # half made: Airflow could not go on from there
             leftover.unlink()
     # -P: else modules in the folder that the caller stands in would hide Airflow's.
-    done = _done([sys.executable, "-P", "-m", "airflow", "db", "migrate"], environment, log, deadline)
+    done = _done([sys.executable, "-P", "-m", "airflow", "db", "migrate"], environment, lock, log, deadline)
     if done != 0:
         ended = "took too long" if done is None else "failed"
         raise PlaneError(f"`airflow db migrate` {ended}:\n{tail(log)}", hint=f"see {log}")
@@ -259,34 +263,37 @@ def _migrate(
 
 
 def _start(
-    home: Path, names: list[str], environment: Mapping[str, str], common: Mapping[str, Any], deadline: float
+    home: Path,
+    names: list[str],
+    environment: Mapping[str, str],
+    common: Mapping[str, Any],
+    lock: TextIO,
+    deadline: float,
 ) -> None:
-    asked, log = home / "launch.json", home / "launch.log"
+    asked, log, record = home / "launch.json", home / "launch.log", home / "state.json"
     logs = {name: home / f"{name}.log" for name in names}
     for one in logs.values():
         put_aside(one)
     components = {name: {"arguments": _COMPONENTS[name][1], "log": str(one)} for name, one in logs.items()}
-    write_state(asked, {"parent": os.getpid(), "components": components})
-    since = datetime.now(UTC).isoformat()
-    command = [sys.executable, "-P", "-m", _LAUNCH, str(asked)]
-    done = _done(command, environment, log, deadline)
+    write_state(record, {**common, "processes": read_state(record).get("processes", {})})
+    write_state(asked, {"parent": os.getpid(), "record": str(record), "components": components})
+    done = _done([sys.executable, "-P", "-m", _LAUNCH, str(asked)], environment, lock, log, deadline)
     if done != 0:
         ended = "took too long" if done is None else "failed"
         raise PlaneError(f"starting Airflow {ended}:\n{tail(log)}", hint=f"see {log}")
-    processes = read_state(home / "state.json").get("processes", {})
-    for name, pid in read_state(asked)["pids"].items():
-        processes[name] = {"process": known(pid).record(), "since": since}
-    write_state(home / "state.json", {**common, "processes": processes})
 
 
-def _done(command: list[str], environment: Mapping[str, str], log: Path, deadline: float) -> int | None:
-    """Run a command; its exit code, or None if it was stopped because it took too long."""
+def _done(command: list[str], environment: Mapping[str, str], lock: TextIO, log: Path, deadline: float) -> int | None:
+    """Run a command; its exit code, or None if it was stopped because it took too long.
+
+    It inherits the folder's lock as its input: if this process is killed, the next one waits until it has ended too.
+    """
     with log.open("w", encoding="utf-8") as file:
         try:
             return subprocess.run(
                 command,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                stdin=lock,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 timeout=max(1.0, deadline - time.monotonic()),

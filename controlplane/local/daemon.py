@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from controlplane.errors import PlaneError
 
@@ -147,12 +147,15 @@ def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
 
 
 @contextlib.contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock, which it makes if need be (for its owner alone); wait for whoever holds it now."""
+def exclusive(directory: Path) -> Iterator[TextIO]:
+    """Hold the directory's lock, which it makes if need be (for its owner alone); wait for whoever holds it now.
+
+    It is yielded as an open, empty file: a process that inherits this holds the lock too, until it ends.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / "lock").open("w", encoding="utf-8") as file:
+    with (directory / "lock").open("w+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield file
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
