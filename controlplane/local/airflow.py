@@ -30,6 +30,7 @@ from controlplane.local.daemon import (
     alive,
     choose_port,
     exclusive,
+    kill_forked,
     port_is_free,
     put_aside,
     read_state,
@@ -117,10 +118,12 @@ def up(
             on_progress("the settings have changed: stopping what runs")
             _stop(home)
             running.clear()
-        _migrate(home, version, environment, lock, on_progress, deadline)
         if missing := [name for name in _COMPONENTS if name not in running]:
+            if migrate := _unless_migrated(home, version):
+                on_progress(f"preparing the database of Airflow {version}")
             on_progress(f"starting {', '.join(missing)}")
-            _start(home, missing, environment, {"port": chosen, "settings": settings}, lock, deadline)
+            write_state(home / "state.json", {**state, "port": chosen, "settings": settings})
+            _start(home, {"migrate": migrate, "components": _components(home, missing)}, environment, lock, deadline)
         _await_health(home, on_progress, deadline)
         client = AirflowClient(f"http://{HOST}:{chosen}")
         for name, slots in pools.items():
@@ -210,6 +213,7 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
         "AIRFLOW__CORE__PARALLELISM": "4",  # a worker idles for each
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0",  # the executor waits, and not longer than tasks last
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -221,6 +225,9 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": secret,
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # A worker sees the end of a task's process as late as this, where it has seen its pipes close a moment before.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "15",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),  # the default is shared by all
         "AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH": "65536",  # the UI shows the SQL of a task, whole
@@ -238,74 +245,56 @@ def _digest(version: str, environment: Mapping[str, str], secret: str) -> str:
     return hashlib.blake2b(json.dumps([version, ours]).encode(), key=bytes.fromhex(secret)).hexdigest()
 
 
-def _migrate(
-    home: Path,
-    version: str,
-    environment: Mapping[str, str],
-    lock: TextIO,
-    on_progress: Callable[[str], None],
-    deadline: float,
-) -> None:
-    stamp, database, log = home / "migrated.json", home / "airflow.db", home / "migrate.log"
+def _unless_migrated(home: Path, version: str) -> dict[str, Any] | None:
+    """How the launcher makes or migrates the database first; None if it is of this version of Airflow."""
+    stamp, database = home / "migrated.json", home / "airflow.db"
     migrated = read_state(stamp).get("airflow") if database.exists() else None
     if migrated == version:
-        return
-    on_progress(f"preparing the database of Airflow {version}")
+        return None
     if migrated is None:
         for leftover in home.glob("airflow.db*"):  # half made: Airflow could not go on from there
             leftover.unlink()
-    # -P: else modules in the folder that the caller stands in would hide Airflow's.
-    done = _done([sys.executable, "-P", "-m", "airflow", "db", "migrate"], environment, lock, log, deadline)
-    if done != 0:
-        ended = "took too long" if done is None else "failed"
-        raise PlaneError(f"`airflow db migrate` {ended}:\n{tail(log)}", hint=f"see {log}")
-    write_state(stamp, {"airflow": version})
+    return {"log": str(home / "migrate.log"), "stamp": str(stamp), "version": version}
+
+
+def _components(home: Path, names: list[str]) -> dict[str, Any]:
+    logs = {name: home / f"{name}.log" for name in names}
+    for log in logs.values():
+        put_aside(log)
+    return {name: {"arguments": _COMPONENTS[name][1], "log": str(log)} for name, log in logs.items()}
 
 
 def _start(
-    home: Path,
-    names: list[str],
-    environment: Mapping[str, str],
-    common: Mapping[str, Any],
-    lock: TextIO,
-    deadline: float,
+    home: Path, request: Mapping[str, Any], environment: Mapping[str, str], lock: TextIO, deadline: float
 ) -> None:
-    asked, log, record = home / "launch.json", home / "launch.log", home / "state.json"
-    logs = {name: home / f"{name}.log" for name in names}
-    for one in logs.values():
-        put_aside(one)
-    components = {name: {"arguments": _COMPONENTS[name][1], "log": str(one)} for name, one in logs.items()}
-    write_state(record, {**common, "processes": read_state(record).get("processes", {})})
-    write_state(asked, {"parent": os.getpid(), "record": str(record), "components": components})
-    done = _done([sys.executable, "-P", "-m", _LAUNCH, str(asked)], environment, lock, log, deadline)
-    if done != 0:
-        ended = "took too long" if done is None else "failed"
-        raise PlaneError(f"starting Airflow {ended}:\n{tail(log)}", hint=f"see {log}")
-
-
-def _done(command: list[str], environment: Mapping[str, str], lock: TextIO, log: Path, deadline: float) -> int | None:
-    """Run a command; its exit code, or None if it was stopped because it took too long.
-
-    It inherits the folder's lock as its input: if this process is killed, the next one waits until it has ended too.
-    """
+    asked, log = home / "launch.json", home / "launch.log"
+    write_state(asked, {"parent": os.getpid(), "record": str(home / "state.json"), **request})
     with log.open("w", encoding="utf-8") as file:
         try:
-            return subprocess.run(
-                command,
+            done = subprocess.run(
+                # -P: else modules in the folder that the caller stands in would hide Airflow's.
+                [sys.executable, "-P", "-m", _LAUNCH, str(asked)],
                 env=dict(environment),
-                stdin=lock,
+                stdin=lock,  # whoever comes next waits for the launcher, should this process be killed
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 timeout=max(1.0, deadline - time.monotonic()),
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
-            return None
+            done = None
+    if done != 0:
+        ended = "took too long" if done is None else "failed"
+        raise PlaneError(f"starting Airflow {ended}:\n{tail(log)}", hint=f"see {log}")
 
 
 def _stop(home: Path) -> bool:
     state = read_state(home / "state.json")
-    ran = stop(_daemons(state).values(), grace=_STOP_SECONDS)
+    daemons = _daemons(state)
+    if (triggerer := daemons.get("triggerer")) and alive(triggerer):
+        # Of one that ends in peace the triggerer may hear late, and then waits for it for 10 seconds.
+        kill_forked(triggerer)
+    ran = stop(daemons.values(), grace=_STOP_SECONDS)
     write_state(home / "state.json", {"port": state.get("port")})
     return ran
 

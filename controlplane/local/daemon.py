@@ -113,6 +113,11 @@ def members(daemon: Daemon) -> list[int]:
     return found
 
 
+def kill_forked(daemon: Daemon) -> None:
+    """SIGKILL to all that lives in the daemon's session, and not to the daemon itself."""
+    _signal([pid for pid in members(daemon) if pid != daemon.pid], signal.SIGKILL)
+
+
 def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
     """Stop daemons and all that they forked: SIGTERM, then SIGKILL to what is left.
 

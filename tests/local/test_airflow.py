@@ -303,7 +303,7 @@ def test_a_later_start_keeps_port_and_runs_and_down_leaves_no_process(home, root
 def test_nothing_is_started_for_one_who_has_gone(tmp_path):
     asked = tmp_path / "launch.json"
     component = {"arguments": ["version"], "log": str(tmp_path / "version.log")}
-    asked.write_text(json.dumps({"parent": 1, "record": "", "components": {"version": component}}))
+    asked.write_text(json.dumps({"parent": 1, "record": "", "migrate": None, "components": {"version": component}}))
     done = subprocess.run(
         [sys.executable, "-m", "controlplane.airflow.launch", str(asked)],
         env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
