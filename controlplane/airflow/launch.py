@@ -38,7 +38,7 @@ def main(file: Path) -> None:
     if wanted["migrate"]:
         _migrate(**wanted["migrate"])
     record = Path(wanted["record"])
-    state = {"processes": {}, **read_state(record)}
+    state = read_state(record)
     for name, component in wanted["components"].items():
         since = datetime.now(UTC).isoformat()
         ours, theirs = socket.socketpair()

@@ -122,7 +122,8 @@ def up(
             if migrate := _unless_migrated(home, version):
                 on_progress(f"preparing the database of Airflow {version}")
             on_progress(f"starting {', '.join(missing)}")
-            write_state(home / "state.json", {**state, "port": chosen, "settings": settings})
+            kept = {name: state["processes"][name] for name in running}
+            write_state(home / "state.json", {"port": chosen, "settings": settings, "processes": kept})
             _start(home, {"migrate": migrate, "components": _components(home, missing)}, environment, lock, deadline)
         _await_health(home, on_progress, deadline)
         client = AirflowClient(f"http://{HOST}:{chosen}")

@@ -21,7 +21,7 @@ from controlplane.types import format_instant, utc
 Json = dict[str, Any]
 
 _PAGE = 100  # the most that Airflow gives at once
-_POLL = 1.0
+_POLL = 0.5
 _FINISHED = {"success", "failed"}
 _BAD_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}  # expired; signed by another Airflow
 
@@ -107,6 +107,11 @@ class AirflowClient:
     def runs(self, dag_id: str, **filters: str) -> list[Json]:
         """A DAG's runs, oldest first; `filters` are those of Airflow's API, such as `state="failed"`."""
         return self._all(_path("dags", dag_id, "dagRuns"), "dag_runs", filters)
+
+    def unfinished(self) -> set[tuple[str, str]]:
+        """DAG and id of every run, of any DAG, that waits or runs."""
+        runs = self._all("/dags/~/dagRuns", "dag_runs", {"state": ["queued", "running"]})
+        return {(run["dag_id"], run["dag_run_id"]) for run in runs}
 
     def wait(
         self,
@@ -209,11 +214,11 @@ class AirflowClient:
         filters = {"source_dag_id": dag_id, "source_run_id": run_id}
         return self._all("/assets/events", "asset_events", {k: v for k, v in filters.items() if v is not None})
 
-    def _all(self, path: str, key: str, filters: Mapping[str, str] | None = None) -> list[Json]:
+    def _all(self, path: str, key: str, filters: Mapping[str, str | list[str]] | None = None) -> list[Json]:
         """All pages of a collection."""
         items: list[Json] = []
         while True:
-            query = urlencode({**(filters or {}), "limit": _PAGE, "offset": len(items)})
+            query = urlencode({**(filters or {}), "limit": _PAGE, "offset": len(items)}, doseq=True)
             page = self._call("GET", f"{path}?{query}")
             items += page[key]
             if not page[key] or len(items) >= page["total_entries"]:

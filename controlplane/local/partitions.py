@@ -13,7 +13,7 @@ from controlplane.registry.schedule import Timing
 from controlplane.types import Interval
 
 _FINISHED = ("success", "failed")
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.25
 
 
 def run_partitions(
@@ -44,8 +44,9 @@ def run_partitions(
     states: dict[tuple[str, str], str] = {}
     deadline = time.monotonic() + patience
     while len(states) < len(runs):
+        unfinished = client.unfinished()
         for (name, key), run_id in runs.items():
-            if (name, key) in states:
+            if (name, key) in states or (dags[name], run_id) in unfinished:
                 continue
             state = client.run(dags[name], run_id)["state"]
             if state in _FINISHED:

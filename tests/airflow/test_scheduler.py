@@ -1,6 +1,7 @@
 """The rendered DAGs under a real scheduler: ranges, partitions, backfills, retries, releases, the wall clock.
 
-One Airflow serves all tests; they build on each other in their order. Two environments are deployed: in `local` it is
+One Airflow serves all tests; they build on each other in their order, in which others run while one waits for a retry
+or until Airflow has noticed that a backfill is over. Two environments are deployed: in `local` it is
 always 2013-01-03, `live` follows the wall clock.
 """
 
@@ -40,6 +41,7 @@ from tests.airflow.conftest import (
 pytestmark = pytest.mark.airflow
 HOUR = timedelta(hours=1)
 DELAYS, DAYS, LIVE = "flights.local.airport_delays", "flights.local.airport_days", "flights.live.airport_delays"
+RETRIED = "one that is tried again"
 
 
 @dataclass(frozen=True)
@@ -179,20 +181,6 @@ def test_a_backfill_fills_the_rest_and_completes_the_next_day(house):
     assert [values for _, values in _online(house)] == 2 * [(1, 24, 46 + 47, "N47")]
 
 
-def test_a_backfill_of_the_past_leaves_newer_online_values(house):
-    before = _online(house)
-    tables = _tables(house)
-    first = datetime(2013, 1, 1, 3, tzinfo=UTC)
-    start_backfill(house, first, first + 4 * HOUR, max_active_runs=3, reprocess="completed")
-    runs = until(
-        lambda: [r for r in house.client.runs(DELAYS, run_type="backfill") if r["partition_date"] < "2013-01-02"]
-    )
-    assert len(runs) == 5
-    house.settle(DELAYS, [run["dag_run_id"] for run in runs])
-    assert _online(house) == before
-    assert _tables(house) == tables
-
-
 def test_a_run_that_is_run_again_leaves_one_copy(house):
     run = house.run(DELAYS, partition_key="2013-01-02T10:00:00")
     tables = _tables(house)
@@ -202,28 +190,12 @@ def test_a_run_that_is_run_again_leaves_one_copy(house):
     assert _tables(house) == tables
 
 
-def test_a_failure_of_the_moment_is_tried_again(house):
+def test_a_failure_of_the_moment_is_to_be_tried_again(house):
     with hold(house.local.path) as holder:
-        run_id = house.client.trigger(DELAYS, partition_key="2013-01-02T11:00:00")
+        run_id = house.client.trigger(DELAYS, run_id=RETRIED, partition_key="2013-01-02T11:00:00")
         stage = until(lambda: _in_state(house, run_id, "stage", {"up_for_retry"}))
         assert stage["try_number"] == 1
         assert f"open by process {holder.pid}" in house.client.log(DELAYS, run_id, "stage", 1)
-    house.settle(DELAYS, [run_id])
-    assert house.task(DELAYS, run_id, "stage")["try_number"] == 2
-    assert house.published()[-1] == ("2013-01-02 11:00:00", "2013-01-02 12:00:00")
-
-
-def test_what_a_retry_can_not_mend_fails_at_once(house):
-    before = house.published()
-    execute("ALTER TABLE raw.departures ALTER delay TYPE DOUBLE", path=house.local.path)
-    try:
-        run = house.run(DELAYS, "failed", partition_key="2013-01-02T12:00:00")
-    finally:
-        execute("ALTER TABLE raw.departures ALTER delay TYPE BIGINT", path=house.local.path)
-    stage = house.task(DELAYS, run["dag_run_id"], "stage")
-    assert (stage["state"], stage["try_number"], stage["max_tries"]) == ("failed", 1, 3)
-    assert "raw.departures.delay is float64, was int64" in house.client.log(DELAYS, run["dag_run_id"], "stage", 1)
-    assert house.published() == before
 
 
 def test_a_partition_off_the_grid_is_refused(house):
@@ -246,6 +218,39 @@ def test_an_interval_that_has_ended_is_waited_for_until_it_has_settled(house):
     until(lambda: house.task(LIVE, run_id, "stage")["state"] == "deferred")
     trigger = house.task(LIVE, run_id, "stage")["trigger"]
     assert trigger["classpath"].endswith("DateTimeTrigger")
+
+
+def test_a_failure_of_the_moment_has_been_tried_again(house):
+    house.settle(DELAYS, [RETRIED])
+    assert house.task(DELAYS, RETRIED, "stage")["try_number"] == 2
+    assert house.published()[-1] == ("2013-01-02 11:00:00", "2013-01-02 12:00:00")
+
+
+def test_what_a_retry_can_not_mend_fails_at_once(house):
+    before = house.published()
+    execute("ALTER TABLE raw.departures ALTER delay TYPE DOUBLE", path=house.local.path)
+    try:
+        run = house.run(DELAYS, "failed", partition_key="2013-01-02T12:00:00")
+    finally:
+        execute("ALTER TABLE raw.departures ALTER delay TYPE BIGINT", path=house.local.path)
+    stage = house.task(DELAYS, run["dag_run_id"], "stage")
+    assert (stage["state"], stage["try_number"], stage["max_tries"]) == ("failed", 1, 3)
+    assert "raw.departures.delay is float64, was int64" in house.client.log(DELAYS, run["dag_run_id"], "stage", 1)
+    assert house.published() == before
+
+
+def test_a_backfill_of_the_past_leaves_newer_online_values(house):
+    before = _online(house)
+    tables = _tables(house)
+    first = datetime(2013, 1, 1, 3, tzinfo=UTC)
+    start_backfill(house, first, first + 4 * HOUR, max_active_runs=3, reprocess="completed")
+    runs = until(
+        lambda: [r for r in house.client.runs(DELAYS, run_type="backfill") if r["partition_date"] < "2013-01-02"]
+    )
+    assert len(runs) == 5
+    house.settle(DELAYS, [run["dag_run_id"] for run in runs])
+    assert _online(house) == before
+    assert _tables(house) == tables
 
 
 def test_a_new_release_is_read_and_old_runs_stay_with_theirs(house):

@@ -185,11 +185,13 @@ def test_runs_are_triggered_awaited_read_and_cleared(client):
     until(lambda: len(client.dags()) == 2)
     good = client.trigger("hello.dag", run_id="good:1+1")
     bad = client.trigger("hello.dag", conf={"fail": True})
+    assert ("hello.dag", bad) in client.unfinished()
     said: list[str] = []
     assert client.wait("hello.dag", [good, bad], timeout=90, on_progress=said.append) == {
         good: "success",
         bad: "failed",
     }
+    assert client.unfinished() == set()
     assert f"hello.dag {good}: success" in said
     (task,) = client.task_instances("hello.dag", good)
     assert (task["task_id"], task["state"], task["pool"]) == ("greet", "success", "small")
