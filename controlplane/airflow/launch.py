@@ -61,7 +61,7 @@ def _migrate(log: str, stamp: str, version: str) -> None:
         _say_into(log, os.O_TRUNC)
         _be(["db", "migrate"])
     if os.waitpid(pid, 0)[1] != 0:
-        sys.exit(f"`airflow db migrate` failed:\n{tail(Path(log))}")
+        sys.exit(f"`airflow db migrate` failed:\n{tail(Path(log), 15)}")
     write_state(Path(stamp), {"airflow": version})
 
 
