@@ -41,7 +41,7 @@ from tests.airflow.conftest import (
 pytestmark = pytest.mark.airflow
 HOUR = timedelta(hours=1)
 DELAYS, DAYS, LIVE = "flights.local.airport_delays", "flights.local.airport_days", "flights.live.airport_delays"
-RETRIED = "one that is tried again"
+RETRIED = "retried"
 
 
 @dataclass(frozen=True)
