@@ -1,8 +1,7 @@
 """The rendered DAGs under a real scheduler: ranges, partitions, backfills, retries, releases, the wall clock.
 
-One Airflow serves all tests; they build on each other in their order, in which others run while one waits for a retry
-or until Airflow has noticed that a backfill is over. Two environments are deployed: in `local` it is
-always 2013-01-03, `live` follows the wall clock.
+One Airflow serves all tests; they build on each other in their order: others run until Airflow has noticed that a
+backfill is over. Two environments are deployed: in `local` it is always 2013-01-03, `live` follows the wall clock.
 """
 
 from __future__ import annotations
@@ -41,7 +40,6 @@ from tests.airflow.conftest import (
 pytestmark = pytest.mark.airflow
 HOUR = timedelta(hours=1)
 DELAYS, DAYS, LIVE = "flights.local.airport_delays", "flights.local.airport_days", "flights.live.airport_delays"
-RETRIED = "retried"
 
 
 @dataclass(frozen=True)
@@ -190,12 +188,15 @@ def test_a_run_that_is_run_again_leaves_one_copy(house):
     assert _tables(house) == tables
 
 
-def test_a_failure_of_the_moment_is_to_be_tried_again(house):
+def test_a_failure_of_the_moment_is_tried_again(house):
     with hold(house.local.path) as holder:
-        run_id = house.client.trigger(DELAYS, run_id=RETRIED, partition_key="2013-01-02T11:00:00")
+        run_id = house.client.trigger(DELAYS, partition_key="2013-01-02T11:00:00")
         stage = until(lambda: _in_state(house, run_id, "stage", {"up_for_retry"}))
         assert stage["try_number"] == 1
         assert f"open by process {holder.pid}" in house.client.log(DELAYS, run_id, "stage", 1)
+    house.settle(DELAYS, [run_id])
+    assert house.task(DELAYS, run_id, "stage")["try_number"] == 2
+    assert house.published()[-1] == ("2013-01-02 11:00:00", "2013-01-02 12:00:00")
 
 
 def test_a_partition_off_the_grid_is_refused(house):
@@ -218,12 +219,6 @@ def test_an_interval_that_has_ended_is_waited_for_until_it_has_settled(house):
     until(lambda: house.task(LIVE, run_id, "stage")["state"] == "deferred")
     trigger = house.task(LIVE, run_id, "stage")["trigger"]
     assert trigger["classpath"].endswith("DateTimeTrigger")
-
-
-def test_a_failure_of_the_moment_has_been_tried_again(house):
-    house.settle(DELAYS, [RETRIED])
-    assert house.task(DELAYS, RETRIED, "stage")["try_number"] == 2
-    assert house.published()[-1] == ("2013-01-02 11:00:00", "2013-01-02 12:00:00")
 
 
 def test_what_a_retry_can_not_mend_fails_at_once(house):
