@@ -244,6 +244,14 @@ class RedisStore:
             parts = [part for field in fields.items() for part in field]
             self._told("HSET", self._servers.call, "HSET", name, *parts)
 
+    def claim_field(self, name: bytes, field: bytes, value: bytes) -> bytes:
+        """See `OnlineStore.claim_field`."""
+        while not self._told("HSETNX", self._servers.call, "HSETNX", name, field, value):
+            held: bytes | None = self._told("HGET", self._servers.call, "HGET", name, field)
+            if held is not None:  # else it was removed in the meantime
+                return held
+        return value
+
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`; of a cluster the sums, and the worst policy of its masters.
 

@@ -146,6 +146,9 @@ class OnlineStore(Protocol):
     def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
         """Set fields of a small hash, all at once."""
 
+    def claim_field(self, name: bytes, field: bytes, value: bytes) -> bytes:
+        """Set a field of a small hash unless it is there; returns what it then holds, for all who do so the same."""
+
     def info(self) -> StoreInfo:
         """Version, eviction policy, memory."""
 

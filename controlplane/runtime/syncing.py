@@ -114,10 +114,8 @@ def begin_sync(
     cursor_name = _cursor(program)
     fields = store.get_fields(cursor_name)
     wall = clock()
-    token = fields.get(b"token")
-    if token is None:
-        token = secrets.token_bytes(8)
-        store.set_fields(cursor_name, {b"token": token, b"started_at": wall.isoformat().encode()})
+    # Another first sync may begin at this moment: both must bear the same one.
+    token = fields.get(b"token") or store.claim_field(cursor_name, b"token", secrets.token_bytes(8))
     found = int(fields.get(b"version", b"0"))
     # Of a single server the cursor is the last to be kept: what lies before it is there.
     if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():

@@ -231,6 +231,8 @@ def test_small_hashes(store, raw):
     store.set_fields(b"h", {b"b": b"2"})
     store.set_fields(b"h", {})
     assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
+    assert [store.claim_field(b"h", name, b"3") for name in (b"b", b"c")] == [b"2", b"3"]
+    assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2", b"c": b"3"}
 
 
 def test_keys_are_found_by_their_beginning_alone_and_removed(store, raw):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -86,8 +86,8 @@ class Online:
     def sync(self) -> syncing.SyncReport:
         return syncing.sync(self.rig.program, self.rig.warehouse, self.store, self.rig.sql["sync"], clock=wall)
 
-    def begin(self, shards: int, *, full: bool = False) -> Begun:
-        return syncing.begin_sync(self.rig.program, self.store, clock=wall, shards=shards, full=full)
+    def begin(self, shards: int, store: Any = None, *, full: bool = False) -> Begun:
+        return syncing.begin_sync(self.rig.program, store or self.store, clock=wall, shards=shards, full=full)
 
     def write(self, begun: Begun, shard: int, store: Any = None) -> ShardReport:
         sql, warehouse = self.rig.sql["sync"], self.rig.warehouse
@@ -264,6 +264,37 @@ def test_a_publication_between_two_shards(online):
     assert report.version == online.version() == before
     # Those of the first shard are behind, those of the second are written again and change nothing.
     assert online.sync().rows == COUNT
+    online.right()
+
+
+class Passed:
+    """A store at which something happens between a sync's look at the cursor and its next step."""
+
+    def __init__(self, store: RedisStore, happens: Callable[[], None]) -> None:
+        self._store, self._happens = store, happens
+
+    def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        found = self._store.get_fields(name)
+        self._happens()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_two_first_syncs_at_the_same_moment(online, done):
+    others = []
+
+    def other() -> None:
+        others.append(online.begin(1))
+        if done:
+            assert online.end(others[0], [online.write(others[0], 0)]).rows == COUNT
+
+    begun = online.begin(1, Passed(online.store, other))
+    assert online.end(begun, [online.write(begun, 0)]).rows == COUNT
+    if not done:
+        assert online.end(others[0], [online.write(others[0], 0)]).rows == COUNT
     online.right()
 
 
