@@ -102,13 +102,9 @@ class Sync:
         self._turn()
         return self._store.get_fields(name)
 
-    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
+    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
         self._turn()
-        self._store.set_fields(name, fields)
-
-    def claim_field(self, name: bytes, field: bytes, value: bytes) -> bytes:
-        self._turn()
-        return self._store.claim_field(name, field, value)
+        return self._store.change_fields(name, fields, expected)
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         self._turn()

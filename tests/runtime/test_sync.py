@@ -98,11 +98,11 @@ class Fuse:
         self._store.set_fields(name, fields)
         self._step(f"set {name!r}")
 
-    def claim_field(self, name: bytes, field: bytes, value: bytes) -> bytes:
-        self._step(f"before claiming {name!r}")
-        held = self._store.claim_field(name, field, value)
-        self._step(f"claimed {name!r}")
-        return held
+    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
+        self._step(f"before changing {name!r}")
+        changed = self._store.change_fields(name, fields, expected)
+        self._step(f"changed {name!r}")
+        return changed
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
