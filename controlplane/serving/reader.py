@@ -271,8 +271,8 @@ class _Views:
         return list(chain.from_iterable(zip(*columns, strict=True)))
 
     def read(self, answers: Sequence[bytes | None], entities: int, now_us: int) -> list[tuple[list[Any], list[Row]]]:
-        """The values of each entity, and its rows that `owners` refers to: one of each view, and behind them one for the
-        features that a version lacks; `answers` are those to `keys`."""
+        """The values of each entity, and the rows that `owners` refers to: one of each view, and one for the features
+        that a version lacks; `answers` are those to `keys`."""
         read: list[tuple[list[Any], list[Row]]] = [([], []) for _ in range(entities)]
         for place, view in enumerate(self.all):
             view.read(answers[place :: len(self.all)], now_us, read)
