@@ -19,8 +19,8 @@ import redis
 
 from bench import feast, online, projects
 from bench.rows import Row
+from bench.server import started
 from controlplane import ControlPlane
-from controlplane.local import valkey
 from controlplane.server.load import Measured, measure, post
 
 ENTITIES, CONNECTIONS, REPEAT, SECONDS = 2_000, 32, 5, 1.0
@@ -69,8 +69,7 @@ PLANE = "import sys; from controlplane.cli.app import main; sys.exit(main())"
 def rows(temporary: Path) -> Iterator[Row]:
     """One entity of three views and thirty features in a request, over 32 connections."""
     folder = projects.make(temporary / "project", DEFINITIONS, LOAD, "2024-01-10T00:00:00Z")
-    server = valkey.start(temporary / "server")
-    try:
+    with started(temporary) as server:
         settings = folder / "plane.toml"
         settings.write_text(settings.read_text() + f'online = {{ kind = "redis", url = "{server.url}" }}\n')
         with ControlPlane(folder) as plane:
@@ -83,8 +82,6 @@ def rows(temporary: Path) -> Iterator[Row]:
                 yield from _compared(url, ours, f"http://127.0.0.1:{port}", other)
             yield _beside_a_sync(url, temporary, server.url)
             yield from _beside_feast(url, ours, temporary, server.url)
-    finally:
-        valkey.stop(temporary / "server")
 
 
 def _compared(url: str, ours: psutil.Process, constant: str, other: psutil.Process) -> Iterator[Row]:
