@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 CONSTRAINTS = Path(__file__).with_name("feast.txt")
 STORE = """
@@ -125,6 +131,38 @@ def online(folder: Path, place: str, columns: dict[str, str], users: list[str]) 
     asked = [str(python), "-c", ASK_ONLINE, json.dumps(list(columns)), json.dumps(users)]
     found: dict[str, float] = json.loads(_run(asked, repository).splitlines()[-1])
     return found
+
+
+@contextmanager
+def served(folder: Path, place: str, columns: Mapping[str, str]) -> Iterator[tuple[psutil.Process, str]]:
+    """Feast's own server with one worker, and its URL; it serves the rows of `online.parquet` in the folder in three
+    views.
+
+    Raises:
+        Absent: with the reason.
+    """
+    python = _python(folder, "redis")
+    definitions = f"FOLDER, COLUMNS = {str(folder)!r}, {dict(columns)!r}\n{ONLINE_DEFINITIONS}"
+    repository = _applied(python, folder, ONLINE_STORE.format(place=place), definitions)
+    command = str(python.with_name("feast"))
+    _run([command, "materialize", "2020-01-01T00:00:00", "2030-01-01T00:00:00"], repository)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = [command, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"]
+    serve += ["--max-requests", "0", "--max-requests-jitter", "0"]  # else its worker starts anew under way
+    with subprocess.Popen(serve, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            while True:
+                with socket.socket() as asked:
+                    if asked.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                if server.poll() is not None:
+                    raise Absent("Feast's server does not start")
+                time.sleep(0.1)
+            yield psutil.Process(server.pid), f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def _python(folder: Path, extra: str) -> Path:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import redis
 
 from bench.rows import Row
+from bench.server import started
 from connectors.redis import connect
 from connectors.redis_writer import COMPARE, REPLACE
 from controlplane.codec import Field, Layout
@@ -50,8 +51,7 @@ class Spent(NamedTuple):
 def rows(temporary: Path) -> Iterator[Row]:
     """Both modes of writing, by turns with the replay, the keys being there already."""
     data(temporary / "rows.arrow")
-    server = valkey.start(temporary / "server")
-    try:
+    with started(temporary) as server:
         with redis.Redis.from_url(server.url) as client:
             client.config_set("appendonly", "no")
         for mode, name in {"compare": "compare-and-set with expiry", "replace": "SET with expiry"}.items():
@@ -71,8 +71,6 @@ def rows(temporary: Path) -> Iterator[Row]:
                 "the same, CPU of the server, a row", ours.server / ROWS * 1e9, against, other, least and 1.0, "ns"
             )
             yield Row("the same, peak memory", ours.memory, 300.0, "300 MB", 1.0, "MB")
-    finally:
-        valkey.stop(temporary / "server")
 
 
 def _measured(what: str, mode: str, folder: Path, server: valkey.Server) -> Spent:

@@ -16,10 +16,10 @@ import redis
 
 from bench import feast, online
 from bench.rows import Row, by_turns
+from bench.server import started
 from connectors.redis import connect
 from controlplane import naming
 from controlplane.codec.batch import encode_batch
-from controlplane.local import valkey
 from controlplane.serving import OnlineReader, ServiceLayout, ViewLayout
 
 ROWS, REPEAT = 100_000, 300
@@ -29,8 +29,7 @@ NAMESPACE, VERSION, VIEWS = "bench.local", "0123abcd", ("a", "b", "c")
 def rows(temporary: Path) -> Iterator[Row]:
     """One entity and a hundred, by turns with the bare reads; and what Feast takes to write and to read the same."""
     online.data(temporary / "rows.arrow", ROWS)
-    server = valkey.start(temporary / "server")
-    try:
+    with started(temporary) as server:
         written = _write(temporary, server.url)
         hundred = {}
         for count, target in ((1, 2.0), (100, 1.5)):
@@ -45,8 +44,6 @@ def rows(temporary: Path) -> Iterator[Row]:
             yield Row("read 100 entities beside Feast", hundred[100], found["hundred"], "Feast's SDK", 0.1)
             yield Row("read 1 entity beside Feast", hundred[1], found["one"], "Feast's SDK")
             yield Row(f"sync {ROWS:,} x 10 beside Feast", written, found["write"], "Feast's materialize", 0.05)
-    finally:
-        valkey.stop(temporary / "server")
 
 
 def _batches(temporary: Path) -> Iterator[pa.RecordBatch]:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import duckdb
 import psutil
+import redis
 
-from bench import projects
+from bench import feast, online, projects
 from bench.rows import Row
+from bench.server import started
 from controlplane import ControlPlane
-from controlplane.local import valkey
-from controlplane.server.load import Measured, measure
+from controlplane.server.load import Measured, measure, post
 
 ENTITIES, CONNECTIONS, REPEAT, SECONDS = 2_000, 32, 5, 1.0
 HEAD = """
@@ -65,8 +69,7 @@ PLANE = "import sys; from controlplane.cli.app import main; sys.exit(main())"
 def rows(temporary: Path) -> Iterator[Row]:
     """One entity of three views and thirty features in a request, over 32 connections."""
     folder = projects.make(temporary / "project", DEFINITIONS, LOAD, "2024-01-10T00:00:00Z")
-    server = valkey.start(temporary / "server")
-    try:
+    with started(temporary) as server:
         settings = folder / "plane.toml"
         settings.write_text(settings.read_text() + f'online = {{ kind = "redis", url = "{server.url}" }}\n')
         with ControlPlane(folder) as plane:
@@ -77,8 +80,8 @@ def rows(temporary: Path) -> Iterator[Row]:
             port = int(url.rpartition(":")[2]) + 1
             with _started(folder, "-c", CONSTANT, str(port), answer) as (other, _):
                 yield from _compared(url, ours, f"http://127.0.0.1:{port}", other)
-    finally:
-        valkey.stop(temporary / "server")
+            yield _beside_a_sync(url, temporary, server.url)
+            yield from _beside_feast(url, ours, temporary, server.url)
 
 
 def _compared(url: str, ours: psutil.Process, constant: str, other: psutil.Process) -> Iterator[Row]:
@@ -96,19 +99,87 @@ def _compared(url: str, ours: psutil.Process, constant: str, other: psutil.Proce
     yield Row("HTTP read of 100 entities, CPU of the server, an entity", hundred / 100, one, "1 entity", None, "us")
     p99 = statistics.median(found.percentile(0.99) for found in answers)
     rate = statistics.median(found.per_second for found in answers)
-    yield Row("the same, p99 at 32 connections", p99, None, f"{rate:,.0f} answers a second", None, "ms")
+    yield Row("HTTP read of 1 entity, p99 at 32 connections", p99, None, f"{rate:,.0f} answers a second", None, "ms")
 
 
 def _asked(url: str, process: psutil.Process, batch: int = 1) -> tuple[Measured, float]:
     """What came, and the microseconds of the server's CPU for each answer."""
-    before = process.cpu_times()
-    found = measure(
-        url, "thirty", [{"user_id": n} for n in range(ENTITIES)], batch=batch, concurrency=CONNECTIONS, seconds=SECONDS
-    )
-    after = process.cpu_times()
+    users = [{"user_id": n} for n in range(ENTITIES)]
+    return _spent(process, lambda: measure(url, "thirty", users, batch=batch, concurrency=CONNECTIONS, seconds=SECONDS))
+
+
+def _spent(process: psutil.Process, asked: Callable[[], Measured]) -> tuple[Measured, float]:
+    before = _cpu(process)
+    found = asked()
+    spent = _cpu(process) - before
     assert set(found.codes) == {200}, found.codes
-    spent = after.user + after.system - before.user - before.system
     return found, spent / len(found.milliseconds) * 1e6
+
+
+def _cpu(process: psutil.Process) -> float:
+    """Seconds of it and of its workers."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+def _beside_a_sync(url: str, temporary: Path, store: str) -> Row:
+    """The same while one process writes another view into the same server as fast as it can."""
+    online.data(temporary / "rows.arrow")
+    users = [{"user_id": n} for n in range(ENTITIES)]
+    with redis.Redis.from_url(store) as client:
+        before = client.dbsize()
+        command = [sys.executable, "-m", "bench.online", "ours", "compare", str(temporary / "rows.arrow"), store]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as sync:
+            while client.dbsize() == before and sync.poll() is None:
+                time.sleep(0.01)
+            found = measure(url, "thirty", users, concurrency=CONNECTIONS, seconds=3 * SECONDS)
+            assert sync.poll() is None, "the sync ended before the reads did"
+            assert sync.wait() == 0, "the sync failed"
+    said = f"{found.per_second:,.0f} answers a second beside a sync of {online.ROWS:,} rows"
+    return Row("HTTP read of 1 entity, p99 beside a sync at full speed", found.percentile(0.99), None, said, None, "ms")
+
+
+def _beside_feast(url: str, ours: psutil.Process, temporary: Path, store: str) -> Iterator[Row]:
+    """The same by turns with Feast's server, which is asked for the same rows in its own shape."""
+    with duckdb.connect() as connection:
+        connection.execute(f"ATTACH '{projects.warehouse(temporary / 'project')}' AS bench (READ_ONLY)")
+        latest = "bench.features.spend_a__latest"
+        found = f"SELECT CAST(user_id AS VARCHAR) AS user, now() AS event_timestamp, * FROM {latest}"
+        connection.execute(f"COPY ({found}) TO '{temporary / 'online.parquet'}'")
+        columns = {
+            name: {"BIGINT": "int64", "DOUBLE": "float64"}[kind]
+            for name, kind, *_ in connection.execute(f"DESCRIBE {latest}").fetchall()
+            if name.startswith(("count", "amount"))
+        }
+    chance = random.Random(1)
+    wanted = [f"{view}:{name}" for view in ("fva", "fvb", "fvc") for name in columns]
+    bodies = [
+        json.dumps({"features": wanted, "full_feature_names": True, "entities": {"user": [str(user)]}}).encode()
+        for user in chance.choices(range(ENTITIES), k=1000)
+    ]
+    place = urlsplit(store)
+    spent: tuple[list[float], list[float]] = ([], [])
+    try:
+        with feast.served(temporary, f"{place.hostname}:{place.port}", columns) as (process, theirs):
+            asked = f"{theirs}/get-online-features"
+            post(asked, bodies, 1, SECONDS, patience=60)  # its worker is there when it answers
+            for _ in range(REPEAT):
+                spent[0].append(_asked(url, ours)[1])
+                spent[1].append(_spent(process, lambda: post(asked, bodies, CONNECTIONS, 3 * SECONDS))[1])
+    except feast.Absent as absent:
+        yield Row(
+            "HTTP read of 1 entity, CPU of the server beside Feast's",
+            _asked(url, ours)[1],
+            None,
+            str(absent),
+            0.1,
+            "us",
+        )
+        return
+    one, other = map(statistics.median, spent)
+    yield Row(
+        "HTTP read of 1 entity, CPU of the server beside Feast's", one, other, "Feast's server, one worker", 0.1, "us"
+    )
 
 
 @contextmanager

@@ -39,6 +39,19 @@ for i, key in ipairs(KEYS) do
 end
 return found
 """  # servers before 7 have no PEXPIRETIME
+_CHANGE = """
+local absent, there = tonumber(ARGV[1]), tonumber(ARGV[2])
+local first = 3 + absent
+local set = first + 2 * there
+for at = 3, first - 1 do
+  if redis.call('HEXISTS', KEYS[1], ARGV[at]) == 1 then return {0} end
+end
+for at = first, set - 1, 2 do
+  if redis.call('HGET', KEYS[1], ARGV[at]) ~= ARGV[at + 1] then return {0} end
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, set))
+return {1}
+"""  # fields that must not be there, those that must hold a value, and those to set
 _Found = TypeVar("_Found")
 
 
@@ -159,7 +172,7 @@ class Servers(Protocol):
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values of many keys."""
 
-    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+    def ask(self, script: str, keys: Sequence[bytes], *arguments: Any) -> list[int]:  # noqa: ANN401 - as Redis takes them
         """What a script answers for each of many keys."""
 
     def remove(self, keys: Sequence[bytes]) -> int:
@@ -243,6 +256,14 @@ class RedisStore:
         if fields:
             parts = [part for field in fields.items() for part in field]
             self._told("HSET", self._servers.call, "HSET", name, *parts)
+
+    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
+        """See `OnlineStore.change_fields`."""
+        there = {field: value for field, value in expected.items() if value is not None}
+        absent = [field for field, value in expected.items() if value is None]
+        parts = [part for pairs in (there, fields) for field in pairs.items() for part in field]
+        [changed] = self._told("EVAL", self._servers.ask, _CHANGE, [name], len(absent), len(there), *absent, *parts)
+        return bool(changed)
 
     def info(self) -> StoreInfo:
         """See `OnlineStore.info`; of a cluster the sums, and the worst policy of its masters.
@@ -334,9 +355,10 @@ class Single:
         values: list[bytes | None] = self._client.execute_command("MGET", *keys)  # type: ignore[no-untyped-call]
         return values
 
-    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+    def ask(self, script: str, keys: Sequence[bytes], *arguments: Any) -> list[int]:  # noqa: ANN401 - as Redis takes them
         """All at once."""
-        found: list[int] = self._client.execute_command("EVAL", script, len(keys), *keys)  # type: ignore[no-untyped-call]
+        words = ("EVAL", script, len(keys), *keys, *arguments)
+        found: list[int] = self._client.execute_command(*words)  # type: ignore[no-untyped-call]
         return found
 
     def remove(self, keys: Sequence[bytes]) -> int:

@@ -75,9 +75,9 @@ class Cluster:
         values: list[bytes | None] = self._of_each(keys, lambda some: ("MGET", *some))
         return values
 
-    def ask(self, script: str, keys: Sequence[bytes]) -> list[int]:
+    def ask(self, script: str, keys: Sequence[bytes], *arguments: Any) -> list[int]:  # noqa: ANN401 - as Redis takes them
         """The answers, in order."""
-        return self._of_each(keys, lambda some: ("EVAL", script, len(some), *some))
+        return self._of_each(keys, lambda some: ("EVAL", script, len(some), *some, *arguments))
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """How many there were."""

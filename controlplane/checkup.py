@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controlplane import deploy as deploying
 from controlplane import naming
+from controlplane.definitions import RealtimeFeature
 from controlplane.local import airflow
 from controlplane.local.airflow_client import AirflowClient
 from controlplane.monitor import doctor, warehouse
@@ -18,9 +19,10 @@ def findings(project: Project) -> list[Finding]:
 
     def connected() -> list[Finding]:
         schema = project.environment.schema
-        sources = load(project.root, project.environment.definitions)[0].sources
-        tables = sorted({one.table for one in sources if not one.table.startswith(f"{schema}.")})
-        return warehouse.findings(project.warehouse, schema, tables)
+        defined = load(project.root, project.environment.definitions)[0]
+        tables = sorted({one.table for one in defined.sources if not one.table.startswith(f"{schema}.")})
+        python = any(isinstance(one, RealtimeFeature) for service in defined.services for one in service.features)
+        return warehouse.findings(project.warehouse, schema, tables, python=python)
 
     def compiled() -> list[Finding]:
         manifest = project.compile()

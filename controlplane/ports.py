@@ -146,6 +146,10 @@ class OnlineStore(Protocol):
     def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
         """Set fields of a small hash, all at once."""
 
+    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
+        """As `set_fields`, but only if other fields of the hash, or the same, hold what is expected, None: are not
+        there; whether they did. Nobody else's change comes between the look and the setting."""
+
     def info(self) -> StoreInfo:
         """Version, eviction policy, memory."""
 

@@ -23,6 +23,8 @@ _EXPIRED = re.compile(r"Invalid SessionHandle|INVALID_HANDLE\.SESSION")
 _RACE = re.compile(r"DELTA_CONCURRENT_|DELTA_(METADATA|PROTOCOL)_CHANGED|DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS")
 _ABSENT = re.compile(r"TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|NO_SUCH_CATALOG|DELTA_TABLE_NOT_FOUND")
 _LACKS = re.compile(r"does not have ([A-Z][A-Z ,]*[A-Z]) on (\w+) ['`]?([^'\s]+?)['`]?[.\s]*$")
+_NO_PYTHON = re.compile(r"Python UDFs? (is|are) not supported", re.IGNORECASE)
+_RAISED = re.compile(r"^RuntimeError: (.+)$", re.MULTILINE)
 _SHORTEN = "raise query_timeout, use a larger warehouse, or compute shorter intervals"
 _HINTS = {
     r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED|UNAUTHORIZED_ACCESS": "ask the owner for the grant that is missing",
@@ -65,6 +67,10 @@ def translated(error: Exception, doing: str = "") -> PlaneError:
         return signing_in[0]  # the driver wraps what its hook for signing in raises
     if (status := context.get("http-code")) in {400, 401, 403, 404} and not has_expired(error):
         return _refused(int(status), str(context.get("error-message") or "").strip(": "), doing)
+    if _NO_PYTHON.search(str(error)):
+        message = "functions in Python don't run here"
+        hint = "use a pro or serverless SQL warehouse, and a catalog of Unity Catalog"
+        return PermanentError(f"{doing}: {message}" if doing else message, hint=hint)
     found = _SAID.search(str(error))
     if not found:
         return _unreached(error, doing)
@@ -74,6 +80,8 @@ def translated(error: Exception, doing: str = "") -> PlaneError:
         hint = f"ask for it: GRANT {lacking[1]} ON {lacking[2].upper()} {lacking[3]} TO `<who this session is>`"
     if suggested := _SUGGESTED.search(text):
         text, hint = text[: suggested.start()], suggested[1]
+    if name.startswith("UDF_USER_CODE_ERROR") and (raised := _RAISED.search(found[2])):
+        text = raised[1]  # a function's own words, without where in its program they stand
     message = f"{doing}: {text}" if doing else text
     if _RACE.match(name):
         return TransientError(message, hint="another writer was at work: try again")

@@ -11,11 +11,13 @@ from controlplane import naming
 from controlplane.errors import PermanentError
 from controlplane.monitor.doctor import ERROR, OK, Check, Finding, examine
 from controlplane.ports import Statement, Warehouse
+from controlplane.registry.manifest import CalculationSpec, Place
 from controlplane.render.dialects import Dialect, dialect
+from controlplane.render.functions import called, create
 from controlplane.render.tables import qualified
 
 
-def findings(warehouse: Warehouse, schema: str, sources: Sequence[str]) -> list[Finding]:
+def findings(warehouse: Warehouse, schema: str, sources: Sequence[str], *, python: bool = False) -> list[Finding]:
     """Whether a warehouse answers, and whether a project can work in it.
 
     Where there are rights, tables are made and dropped in the schemas, which are made if they are not there, as a
@@ -25,6 +27,7 @@ def findings(warehouse: Warehouse, schema: str, sources: Sequence[str]) -> list[
         warehouse: the open one.
         schema: where the project's tables are.
         sources: tables that are read, as definitions name them.
+        python: whether training sets call functions in Python.
     """
     d = dialect(warehouse.dialect)
     checks: list[Check] = [("warehouse", partial(_who, warehouse))]
@@ -32,6 +35,8 @@ def findings(warehouse: Warehouse, schema: str, sources: Sequence[str]) -> list[
         for name in (schema, naming.CONTROL_SCHEMA):
             checks.append((f"schema {name}", partial(_schema, warehouse, d, name)))
         checks.append(("sources", partial(_sources, warehouse, sources)))
+        if python:
+            checks.append(("Python functions", partial(_functions, warehouse, d, schema)))
     return examine(checks)
 
 
@@ -77,6 +82,16 @@ def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
         raise
     warehouse.execute(dropping)
     return [Finding(f"schema {schema}", OK, "tables and views can be made, written and dropped")]
+
+
+def _functions(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
+    source, types = "def plane__doctor(x):\n    return x", {"x": "int64"}
+    spec = CalculationSpec("plane__doctor", "int64", "", ("x",), "", Place("", 0), source)
+    warehouse.execute([create(d, schema, spec, types)])
+    one = d.constants([{"x": d.cast("1", "int64")}])
+    query = f"SELECT {called(d, schema, spec, types)} AS y FROM ({one}) AS one"
+    warehouse.execute([Statement("running a function in Python", query)])
+    return [Finding("Python functions", OK, "they can be made and run, for as long as a session")]
 
 
 def _sources(warehouse: Warehouse, tables: Sequence[str]) -> list[Finding]:

@@ -16,7 +16,7 @@ from controlplane.ports import Warehouse, described
 from controlplane.registry import transformation
 from controlplane.registry.manifest import CalculationSpec
 from controlplane.registry.problems import Collector, listing
-from controlplane.registry.python import DIALECTS, WITHOUT_LISTS, source_of
+from controlplane.registry.python import WITHOUT_LISTS, source_of
 from controlplane.types import parse_type
 
 _CHANGEABLE = (
@@ -82,11 +82,6 @@ def compile_calculations(
 
 def _python(feature: RealtimeFeature, what: str, known: Mapping[str, str], dialect: str, collector: Collector) -> str:
     """The text of its function; empty where that is wrong."""
-    if dialect not in DIALECTS:
-        hint = "write it as a calculation"
-        text = f"{what}: Python functions can run beside the rows of {listing(DIALECTS)}, not of {dialect}"
-        collector.add(text, feature.location, hint)
-        return ""
     source = source_of(feature, what, collector)
     if source is None:
         return ""

@@ -18,8 +18,6 @@ from controlplane.definitions.realtime import RealtimeFeature
 from controlplane.errors import Location
 from controlplane.registry.problems import Collector, listing
 
-DIALECTS = ("duckdb", "snowflake")
-"""Where a Python function can run beside the rows of a training set."""
 WITHOUT_LISTS = ("snowflake",)
 """Where a list's items have no types of their own, so that Python would get others than at a read."""
 _MODULES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from controlplane import naming
 from controlplane.ports import Statement
@@ -11,15 +11,16 @@ from controlplane.render.dialects import DUCKDB, Dialect
 from controlplane.render.functions import called, create
 
 
-def added(d: Dialect, schema: str, rows: str, calculations: Sequence[CalculationSpec]) -> str:
+def added(d: Dialect, schema: str, rows: str, calculations: Sequence[CalculationSpec], types: Mapping[str, str]) -> str:
     """A query: the rows of a relation, with each calculation as one column more; `schema` has the functions.
 
-    One may need those before it, so each is a query over the last.
+    One may need those before it, so each is a query over the last; `types` has the type of whatever they need.
     """
     query = rows
     for number, one in enumerate(calculations):
         relation = query if number == 0 else f"({query}\n)"
-        sql = called(d, schema, one) if one.python else f"({one.expression}\n)"  # users may end one with a comment
+        written = f"({one.expression}\n)"  # users may end one with a comment
+        sql = called(d, schema, one, types) if one.python else written
         value = d.given(sql, one.type)
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
@@ -57,6 +58,6 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...]
     lists = [f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}" for n, name in enumerate(inputs, 1)]
     # Also where nothing is needed, there is a row for each item.
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
-    query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations)
+    query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations, types)
     names = ", ".join(d.quote(c.name) for c in service.calculations)
     return inputs, f"SELECT {names} FROM ({query}\n) AS rows"

@@ -14,7 +14,7 @@ from controlplane.render.statements import split
 
 def body(spec: CalculationSpec) -> str:
     """The Python of a realtime feature, whose `plane_value` takes its inputs in order."""
-    names = [f"plane_{number}" for number, _ in enumerate(spec.inputs, start=1)]
+    names = _parameters(spec)
     context = {
         "name": spec.name,
         "source": spec.python,
@@ -26,9 +26,13 @@ def body(spec: CalculationSpec) -> str:
     return template.render("python/function.py.j2", {"f": context}).rstrip("\n")
 
 
-def called(d: Dialect, schema: str, spec: CalculationSpec) -> str:
-    """The SQL of a realtime feature over the columns that it needs."""
-    return f"{d.function_name(schema, _name(spec))}({', '.join(map(d.quote, spec.inputs))})"
+def called(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> str:
+    """The SQL of a realtime feature over the columns that it needs; `types` has the type of each."""
+    arguments = []
+    for name in spec.inputs:
+        column, taken = d.quote(name), d.function_type(types[name])
+        arguments.append(column if taken == d.type(types[name]) else f"CAST({column} AS {taken})")
+    return f"{d.function_name(schema, _name(spec))}({', '.join(arguments)})"
 
 
 def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
@@ -37,12 +41,22 @@ def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, s
         "feature": spec.name,
         "sql_name": d.function_name(schema, _name(spec)),
         "runtime": d.python_runtime,
-        "sql_type": d.type(spec.type),
-        "columns": [(d.quote(name), d.type(types[name])) for name in spec.inputs],
+        "has_handlers": d.has_handlers,
+        "sql_type": d.function_type(spec.type),
+        "columns": [
+            (d.quote(parameter), d.function_type(types[name]))
+            for parameter, name in zip(_parameters(spec), spec.inputs, strict=True)
+        ],
+        "parameters": _parameters(spec),
         "body": body(spec),
     }
     [statement] = split(template.render("sql/function.sql.j2", {"f": context}))
     return statement
+
+
+def _parameters(spec: CalculationSpec) -> list[str]:
+    """What its inputs are called in the program, where no name of a user's may stand in the way of another."""
+    return [f"plane_{number}" for number, _ in enumerate(spec.inputs, start=1)]
 
 
 def _name(spec: CalculationSpec) -> str:

@@ -175,7 +175,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "columns": [d.quote(name) for name in columns],
         "spine_columns": [(d.quote(name), _spine_column(d, name, requested.get(name))) for name in columns],
         "selected": values,
-        "finished": added(d, manifest.schema, "finished", service.calculations),
+        "finished": added(d, manifest.schema, "finished", service.calculations, requested | kinds(manifest, service)),
         "names": [d.quote(name) for name in kinds(manifest, service)],
         "joins": [
             {

@@ -114,10 +114,11 @@ def begin_sync(
     cursor_name = _cursor(program)
     fields = store.get_fields(cursor_name)
     wall = clock()
-    token = fields.get(b"token")
-    if token is None:
-        token = secrets.token_bytes(8)
-        store.set_fields(cursor_name, {b"token": token, b"started_at": wall.isoformat().encode()})
+    if b"token" not in fields:
+        # Another first sync may begin at this moment: both must bear the same one.
+        store.change_fields(cursor_name, {b"token": secrets.token_bytes(8)}, {b"token": None})
+        fields = store.get_fields(cursor_name)
+    token = fields.get(b"token", b"")
     found = int(fields.get(b"version", b"0"))
     # Of a single server the cursor is the last to be kept: what lies before it is there.
     if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
@@ -188,24 +189,27 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
             f"{', '.join(map(str, missing))}",
             hint="run it again from its beginning; the cursor was not moved, so nothing is lost",
         )
-    # The cursor lies beside the values, and is lost with them; who removes them gives it another token.
-    cursor_name = _cursor(program)
-    there = store.get_fields(cursor_name)
-    reached = int(there.get(b"version", b"0"))
-    if there.get(b"token") != begun.token or reached < begun.found or store.info().epoch != begun.epoch:
-        raise ValuesLost(
-            f"feature view {program.view!r}: the online store lost values while it was written",
-            hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
-        )
     rows, written, kept_newer = (
         sum(getattr(report, name) for report in own.values()) for name in ("rows", "written", "kept_newer")
     )
     # A publication that came between two shards is only in the later one's rows.
     version = min(report.version for report in own.values())
-    if reached <= version:  # else another sync came further; going back would look like a loss to a third
-        texts = {b"version": str(version), b"rows": str(rows), b"synced_at": begun.wall.isoformat()}
-        texts[b"epoch"] = begun.epoch
-        store.set_fields(cursor_name, {name: text.encode() for name, text in texts.items()})
+    texts = {b"version": str(version), b"rows": str(rows), b"synced_at": begun.wall.isoformat(), b"epoch": begun.epoch}
+    moved = {name: text.encode() for name, text in texts.items()}
+    cursor_name = _cursor(program)
+    while True:
+        # The cursor lies beside the values, and is lost with them; who removes them gives it another token.
+        there = store.get_fields(cursor_name)
+        reached = int(there.get(b"version", b"0"))
+        if there.get(b"token") != begun.token or reached < begun.found or store.info().epoch != begun.epoch:
+            raise ValuesLost(
+                f"feature view {program.view!r}: the online store lost values while it was written",
+                hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
+            )
+        if reached > version:
+            break  # another sync came further; going back would look like a loss to a third
+        if store.change_fields(cursor_name, moved, {b"token": begun.token, b"version": there.get(b"version")}):
+            break
     return SyncReport(rows, written, kept_newer, version, begun.warnings)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -93,16 +93,24 @@ def measure(
         TransientError: the server can't be reached, closes connections, or does not answer.
         PlaneError: the URL is none of HTTP, or there are no entities.
     """
-    host, port = _place(url)
     if not entities:
         raise PlaneError("there are no entities to ask for", hint="give a JSON list of objects, each with the keys")
     chance = random.Random(1)  # noqa: S311 - a choice that may be guessed
-    heads = [f"POST /v1/services/{service} HTTP/1.1", f"Host: {urlsplit(url).netloc}"]
+    bodies = (
+        msgspec.json.encode({"entities": chance.choices(entities, k=batch)})
+        for _ in range(min(1000, max(1, 100_000 // batch)))
+    )
+    return post(f"{url}/v1/services/{service}", bodies, concurrency, seconds, key, patience)
+
+
+def post(
+    url: str, bodies: Iterable[bytes], concurrency: int, seconds: float, key: str | None = None, patience: float = 10.0
+) -> Measured:
+    """Send bodies in JSON to one URL, over and over; arguments and errors as of `measure`."""
+    host, port = _place(url)
+    heads = [f"POST {urlsplit(url).path} HTTP/1.1", f"Host: {urlsplit(url).netloc}", "Content-Type: application/json"]
     heads += [f"Authorization: Bearer {key}"] if key else []
-    requests: list[bytes] = []
-    for _ in range(min(1000, max(1, 100_000 // batch))):
-        body = msgspec.json.encode({"entities": chance.choices(entities, k=batch)})
-        requests.append("\r\n".join([*heads, f"Content-Length: {len(body)}", "", ""]).encode() + body)
+    requests = ["\r\n".join([*heads, f"Content-Length: {len(body)}", "", ""]).encode() + body for body in bodies]
     try:
         return asyncio.run(_measure(host, port, requests, concurrency, seconds, patience))
     except TimeoutError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from controlplane import codec, naming
@@ -104,7 +105,7 @@ class ServiceReader:
         """
         given = self.request.columns(request, len(entities))
         views = self._views
-        names = [name for entity in entities for name in views.keys(entity)]
+        names = views.keys(entities)
         keys = [name for name in names if name is not None] if None in names else cast("list[bytes]", names)
         return Question(keys, names, views, len(entities), given)
 
@@ -167,25 +168,22 @@ class _View:
         self.lacks = [place is None for place in self._places]
         self._texts = [(name, kind, codec.key_text(name, kind)) for name, kind in self.keys]
 
-    def entity(self, request: Mapping[str, Any]) -> bytes | None:
-        """The end of the row's key, in braces; None where a part of it is null."""
+    def ends(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+        """The end of each row's key, in braces; None where a part of it is null."""
         parts = []
         for name, kind, text in self._texts:
             try:
-                value = request[name]
+                parts.append([None if (value := entity[name]) is None else text(value) for entity in entities])
             except KeyError:
                 raise PlaneError(
                     f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
                     hint=f"give {name}=..., or None where there is no such entity",
                 ) from None
-            if value is None:
-                return None
-            parts.append(text(value))
-        return codec.row_key(b"", ":".join(parts).encode())
+        together = zip(*parts, strict=True)
+        return [None if None in some else codec.row_key(b"", ":".join(some).encode()) for some in together]
 
     def read(self, stored: Sequence[bytes | None], now_us: int, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
-        """Add the selected features of each row to the values of its entity, and to its rows how they were found: the
-        view's own features, and those that this version lacks."""
+        """Add the selected features of each row to the values of its entity, and to its rows how it was found."""
         decode, plain = self._decode, self._plain
         expired_us = None if self._ttl_us is None else now_us - self._ttl_us
         for value, (values, rows) in zip(stored, read, strict=True):
@@ -196,10 +194,10 @@ class _View:
                 if expired_us is not None and effective_us <= expired_us:
                     row = (Status.EXPIRED, effective_us)
                 elif len(found) > 2:
-                    rows.extend(((_PRESENT, effective_us), _MISSING))
+                    rows.append((_PRESENT, effective_us))
                     values.extend(found[2:] if plain else self._chosen(found))
                     continue
-            rows.extend((row, row))
+            rows.append(row)
             values.extend(self._chosen(None))
 
     def _chosen(self, found: Sequence[Any] | None) -> Iterator[Any]:
@@ -263,20 +261,24 @@ class _Views:
             leaders.setdefault(view.keys, view)
         self._leaders = list(leaders.values())
         self._prefixes = [(view.prefix, list(leaders).index(view.keys)) for view in views]
+        self.owners = [len(views) if lacking else place for place, view in enumerate(views) for lacking in view.lacks]
+        self._lacking = len(views) in self.owners
 
-        self.owners = [2 * place + lacking for place, view in enumerate(views) for lacking in view.lacks]
-
-    def keys(self, request: Mapping[str, Any]) -> list[bytes | None]:
-        """The key of each view's row; None where a part of it is null."""
-        entities = [leader.entity(request) for leader in self._leaders]
-        return [None if (entity := entities[leader]) is None else prefix + entity for prefix, leader in self._prefixes]
+    def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
+        """The key of each view's row of each entity, one entity after the other; None where a part of it is null."""
+        ends = [leader.ends(entities) for leader in self._leaders]
+        columns = [[None if end is None else prefix + end for end in ends[leader]] for prefix, leader in self._prefixes]
+        return list(chain.from_iterable(zip(*columns, strict=True)))
 
     def read(self, answers: Sequence[bytes | None], entities: int, now_us: int) -> list[tuple[list[Any], list[Row]]]:
-        """The values of each entity, and two rows of each view that `owners` refers to; `answers` are those to `keys`
-        of each entity, one after the other."""
+        """The values of each entity, and the rows that `owners` refers to: one of each view, and one for the features
+        that a version lacks; `answers` are those to `keys`."""
         read: list[tuple[list[Any], list[Row]]] = [([], []) for _ in range(entities)]
         for place, view in enumerate(self.all):
             view.read(answers[place :: len(self.all)], now_us, read)
+        if self._lacking:
+            for _, rows in read:
+                rows.append(_MISSING)
         return read
 
 

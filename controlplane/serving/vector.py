@@ -115,7 +115,7 @@ class FeatureVector(Mapping[str, Any]):
 
     def rows(self, views: int) -> list[Status]:
         """How the rows of the first views of the service were found."""
-        return [row[0] for row in self._rows[: 2 * views : 2]]
+        return [row[0] for row in self._rows[:views]]
 
     @property
     def plain(self) -> dict[str, Any]:

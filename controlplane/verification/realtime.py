@@ -102,13 +102,13 @@ def _told(
 ) -> list[Row]:
     """What the warehouse computes of each row."""
     d = dialect(manifest.dialect)
-    lines = []
-    for number, row in enumerate(rows):
-        values = (f"{_literal(d, value, types[name])} AS {d.quote(name)}" for name, value in row.items())
-        lines.append(f"SELECT {', '.join([f'{number} AS {d.quote(_NUMBER)}', *values])}")
-    relation = "(" + "\nUNION ALL ".join(lines) + "\n)"
+    constants = [
+        {_NUMBER: str(number), **{name: _literal(d, value, types[name]) for name, value in row.items()}}
+        for number, row in enumerate(rows)
+    ]
+    relation = f"({d.constants(constants)}\n)"
     names = ", ".join(d.quote(one.name) for one in service.calculations)
-    finished = added(d, manifest.schema, relation, service.calculations)
+    finished = added(d, manifest.schema, relation, service.calculations, types)
     query = f"SELECT {names} FROM ({finished}\n) AS calculated ORDER BY {d.quote(_NUMBER)}"
     return list(ledger.rows(warehouse, query))
 

@@ -88,6 +88,7 @@ def test_an_error_is_one_line_and_helps(warehouse, schema, sql, message, hint):
             "another writer",
         ),
         ("[DELTA_FAILED_TO_MERGE_FIELDS] Failed to merge fields 'x' and 'x'", PermanentError, "compare the types"),
+        ("Python UDF is not supported.", PermanentError, "use a pro or serverless SQL warehouse"),
         ("Error running query: org.apache.spark.X: [TABLE_OR_VIEW_NOT_FOUND] No t.", PermanentError, "check the name"),
     ],
 )
@@ -96,6 +97,18 @@ def test_errors_that_only_databricks_has(warehouse, endpoint, said, kind, hint):
     with pytest.raises(kind) as raised:
         run(warehouse, "SELECT 'only there'")
     assert raised.value.hint.startswith(hint)
+
+
+def test_what_a_function_in_python_raises_is_told_in_its_own_words(warehouse):
+    body = "raise RuntimeError('its own: words' if plane_1 else 'others')"
+    run(
+        warehouse,
+        "CREATE OR REPLACE TEMPORARY FUNCTION `fails`(`plane_1` BIGINT)\nRETURNS BIGINT\nLANGUAGE PYTHON\n"
+        f"DETERMINISTIC\nAS $$\n{body}\n$$",
+    )
+    with pytest.raises(PermanentError) as raised:
+        run(warehouse, "SELECT fails(41) AS x")
+    assert (raised.value.message, raised.value.hint) == ("work: its own: words", "")
 
 
 def test_two_writers_of_one_table(endpoint, warehouse, schema):

@@ -231,6 +231,18 @@ def test_small_hashes(store, raw):
     store.set_fields(b"h", {b"b": b"2"})
     store.set_fields(b"h", {})
     assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
+    for changed, expected in (
+        (False, {b"a": b"2"}),
+        (False, {b"a": None}),
+        (False, {b"c": b""}),
+        (False, {b"a": b"1", b"c": None, b"b": b"1"}),
+        (True, {b"a": b"1", b"c": None, b"b": b"2"}),
+        (False, {b"c": None}),
+        (True, {}),
+    ):
+        assert store.change_fields(b"h", {b"b": b"3", b"c": b"\0"}, expected) == changed, expected
+        assert store.get_fields(b"h").get(b"c") == (b"\0" if store.get_fields(b"h")[b"b"] == b"3" else None)
+    assert store.get_fields(b"h") == {b"a": b"1", b"b": b"3", b"c": b"\0"}
 
 
 def test_keys_are_found_by_their_beginning_alone_and_removed(store, raw):

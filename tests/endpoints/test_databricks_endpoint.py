@@ -57,6 +57,19 @@ def rest(databricks: DatabricksEndpoint, method: str, path: str, body: object = 
     return found
 
 
+def in_python(signature: str, body: str, *, returns: str = "BIGINT") -> str:
+    """The statement that makes a function."""
+    made = f"CREATE OR REPLACE TEMPORARY FUNCTION {signature}\nRETURNS {returns}\nLANGUAGE PYTHON\nDETERMINISTIC"
+    return f"{made}\nAS $$\n{body}\n$$"
+
+
+def rest_error(databricks: DatabricksEndpoint, sql: str) -> str:
+    """What a statement in a session of its own fails with."""
+    answer = rest(databricks, "POST", "statements", {"statement": sql, "wait_timeout": "50s"})
+    told: str = answer["status"]["error"]["message"]
+    return told
+
+
 def test_tables_are_deltas_own(connection):
     asked(connection, "CREATE SCHEMA IF NOT EXISTS endpoint")
     asked(connection, "CREATE OR REPLACE TABLE endpoint.t (k BIGINT, v DOUBLE) TBLPROPERTIES ('team' = 'risk')")
@@ -91,11 +104,37 @@ def test_what_only_unity_catalog_understands_is_recorded(databricks, connection,
         "CREATE STREAMING TABLE s AS SELECT 1",
         "REFRESH MATERIALIZED VIEW v",
         "BEGIN",
+        "CREATE OR REPLACE FUNCTION endpoint.f(x BIGINT) RETURNS BIGINT LANGUAGE PYTHON AS $$\nreturn x\n$$",
+        in_python("`f`(`x` NONSENSE)", "return x"),
+        in_python("endpoint.`f`(`x` BIGINT)", "return x"),
+        in_python("`f`(`x` BIGINT)", "return x +"),
+        in_python("`f`(`x` BIGINT)", "return '$$'"),
+        in_python("`f`(`x` BIGINT)", "def f(x): return x").replace("DETERMINISTIC", "HANDLER 'f'"),
     ],
 )
 def test_what_it_cannot_do_is_an_error(connection, sql):
     with pytest.raises(driver.ServerOperationError):
         asked(connection, sql)
+
+
+def test_a_function_in_python_is_its_sessions_own(databricks, connection):
+    signature = "`shown`(`plane_1` DECIMAL(9, 2), `plane_2` ARRAY<TIMESTAMP_NTZ>, `plane_3` BINARY)"
+    body = "import json\n\n\ndef text(*values):\n    return repr(values)\n\n\nreturn text(plane_1, plane_2, plane_3)"
+    made = in_python(signature, body, returns="STRING")
+    assert asked(connection, made) == []
+    [(told,)] = asked(connection, "SELECT shown(2, array(TIMESTAMP_NTZ '1969-12-31 23:59:59.5', NULL), X'00')")
+    assert told == "(Decimal('2.00'), [datetime.datetime(1969, 12, 31, 23, 59, 59, 500000), None], bytearray(b'\\x00'))"
+    assert asked(connection, "SELECT shown(NULL, NULL, NULL)") == [("(None, None, None)",)]
+    with pytest.raises(driver.ServerOperationError, match="WRONG_NUM_ARGS"):
+        asked(connection, "SELECT shown(2)")
+    with pytest.raises(driver.ServerOperationError, match=r"DATATYPE_MISMATCH|CAST"):
+        asked(connection, "SELECT shown(2, X'00', X'00')")
+    assert "UNRESOLVED_ROUTINE" in rest_error(databricks, "SELECT shown(NULL, NULL, NULL)")
+    asked(connection, made.replace("return text", "raise ValueError('a value'); return text"))
+    with pytest.raises(driver.ServerOperationError) as raised:
+        asked(connection, "SELECT shown(NULL, NULL, NULL)")
+    said = "[UDF_USER_CODE_ERROR.GENERIC] Execution of function shown failed.\n== Error ==\nValueError: a value\n"
+    assert str(raised.value).startswith(said)
 
 
 def test_an_unknown_setting_is_an_error(databricks):

@@ -22,6 +22,7 @@ from tests.engine.differential import labels
 from tests.engine.engines import empty
 from tests.engine.rig import Reader, Rig, records
 from tests.engine.test_kill import AFTER, BEFORE, COLUMNS, DAY, START, subject
+from tests.verification.functions import differing
 
 WAREHOUSES = ("duckdb", "snowflake", "databricks")
 WINDOWS = ("sliding", "offset", "lifetime", "series", "calendar")
@@ -147,14 +148,22 @@ def expectations(warehouse: Warehouse) -> bool:
         empty(warehouse)
 
 
+def python_functions(warehouse: Warehouse) -> bool:
+    """Whether training sets compute what readers do, and so does the warehouse of random rows."""
+    try:
+        return differing(warehouse) == []
+    finally:
+        empty(warehouse)
+
+
 CHECKS: Mapping[str, Callable[[Warehouse], bool]] = {
     "training set, as served": training_as_served,
     "expectations": expectations,
+    "Python functions in training": python_functions,
 }
 """What a small check of any warehouse proves."""
 
 _DOORS = {name: Proof(f"tests/render/test_doors.py::test_{name}") for name in WAREHOUSES}
-_ALONE = "tests/serving/test_realtime.py::test_a_warehouse_that_can_t_run_it_is_refused"
 NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
     "comments, with owner and tags": _DOORS,
     "tags as objects of the warehouse": dict.fromkeys(
@@ -166,18 +175,13 @@ NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
             "DuckDB grants no rights", "tests/project/test_settings.py::test_readers_where_nothing_is_granted"
         ),
     },
-    "Python functions in training": {
-        "duckdb": Proof("tests/serving/test_realtime.py::test_training_and_serving_agree"),
-        "snowflake": Proof("tests/verification/test_realtime_snowflake.py::test_snowflake_is_serving"),
-        "databricks": Refused("Python functions can run beside the rows of duckdb, snowflake", _ALONE),
-    },
     "Python functions of lists": {
         "duckdb": Proof("tests/serving/test_realtime.py::test_every_value_passes"),
         "snowflake": Refused(
             "a Python function can't take or give lists",
             "tests/verification/test_realtime_snowflake.py::test_lists_are_refused",
         ),
-        "databricks": Refused("Python functions can run beside the rows of duckdb, snowflake", _ALONE),
+        "databricks": Proof("tests/engine/test_parity_databricks.py::test_python_functions_on_databricks"),
     },
 }
 """What tests prove that run with all others."""

@@ -87,6 +87,9 @@ def _literal(warehouse: Warehouse, value: Any, kind: str) -> str:
             return d.bytes(value)
         case datetime():
             return d.instant(value)
+        case list():
+            items = [_literal(warehouse, item, kind.removesuffix("[]")) for item in value]
+            return d.cast(d.array(items) if items else d.empty_list(), canonical)
         case bool():
             return str(value).upper()
         case float() | date() | str():

@@ -7,7 +7,6 @@ import random
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -70,13 +69,11 @@ class Sync:
 
     def advance(self) -> bool:
         """Let it go on until its next turn; whether it has not ended."""
-        if not self._future.done():  # else it has failed, and who has been told goes on to its own end
-            self._go.release()
-            self._paused.acquire()
+        self._go.release()
+        self._paused.acquire()
         if not self._future.done():
             return True
-        with suppress(syncing.ValuesLost):  # two first syncs take each other's token for a loss, and are repeated
-            self._future.result()
+        self._future.result()
         return False
 
     def finish(self) -> None:
@@ -105,9 +102,9 @@ class Sync:
         self._turn()
         return self._store.get_fields(name)
 
-    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
+    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
         self._turn()
-        self._store.set_fields(name, fields)
+        return self._store.change_fields(name, fields, expected)
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         self._turn()

@@ -12,6 +12,7 @@ from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened
 from tests.engine.rig import Rig, records
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
+from tests.verification.functions import differing
 
 
 def test_an_example_on_databricks(databricks, tmp_path):
@@ -34,6 +35,14 @@ def test_an_account_that_is_in_use_is_left_alone(databricks, monkeypatch):
                 pass
             assert warehouse.columns(["raw.theirs"])["raw.theirs"] == {"one": "int64"}
             run(warehouse, "CREATE SCHEMA features")
+        finally:
+            empty(warehouse)
+
+
+def test_python_functions_on_databricks(databricks):
+    with opened("databricks", databricks) as (warehouse, _):
+        try:
+            assert differing(warehouse) == []
         finally:
             empty(warehouse)
 

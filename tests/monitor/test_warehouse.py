@@ -18,6 +18,7 @@ from tests.endpoints.snowflake import SnowflakeEndpoint
 __all__ = ["databricks"]
 
 MAY = "tables and views can be made, written and dropped"
+RUN = "they can be made and run, for as long as a session"
 
 
 @pytest.fixture
@@ -26,17 +27,19 @@ def endpoint() -> Iterator[SnowflakeEndpoint]:
         yield endpoint
 
 
-def findings(endpoint: SnowflakeEndpoint, *sources: str, **options: Any) -> list[tuple[str, str, str, str]]:
+def findings(
+    endpoint: SnowflakeEndpoint, *sources: str, python: bool = False, **options: Any
+) -> list[tuple[str, str, str, str]]:
     """Subject, level, message and hint of all that is found."""
     opened = connect(**endpoint.options() | options)
     try:
-        return plain(opened, "features", *sources)
+        return plain(opened, "features", *sources, python=python)
     finally:
         opened.close()
 
 
-def plain(opened: Warehouse, schema: str, *sources: str) -> list[tuple[str, str, str, str]]:
-    found = warehouse.findings(opened, schema, sources)
+def plain(opened: Warehouse, schema: str, *sources: str, python: bool = False) -> list[tuple[str, str, str, str]]:
+    found = warehouse.findings(opened, schema, sources, python=python)
     assert all("\n" not in one.message + one.hint for one in found)
     return [(one.subject, one.level, one.message, one.hint) for one in found]
 
@@ -49,13 +52,14 @@ def test_all_is_well(endpoint: SnowflakeEndpoint) -> None:
     opened = connect(**endpoint.options())
     opened.execute([Statement("", "CREATE SCHEMA raw"), Statement("", "CREATE TABLE raw.orders (k NUMBER)")])
     opened.close()
-    found = findings(endpoint, "raw.orders")
+    found = findings(endpoint, "raw.orders", python=True)
     assert [one[:3] for one in found] == [
         ("warehouse", "ok", "Snowflake 10.3.0, LOCAL at 127.0.0.1, PLANE, PLANE_ROLE, COMPUTE, PLANE"),
         ("warehouse", "ok", "COMPUTE is started"),
         ("schema features", "ok", MAY),
         ("schema _plane", "ok", MAY),
         ("sources", "ok", "1 tables can be read"),
+        ("Python functions", "ok", RUN),
     ]
     opened = connect(**endpoint.options())
     assert len(names(endpoint)) == 3
@@ -119,18 +123,26 @@ def test_databricks(databricks: DatabricksEndpoint) -> None:
     opened = connect_databricks(**databricks.options())
     with own_schema(opened) as schema:
         opened.execute([Statement("", f"CREATE TABLE {schema}.orders (k BIGINT)")])
-        found = plain(opened, schema, f"{schema}.orders")
+        found = plain(opened, schema, f"{schema}.orders", python=True)
         assert [one[:3] for one in found[1:]] == [
             (f"schema {schema}", "ok", MAY),
             ("schema _plane", "ok", MAY),
             ("sources", "ok", "1 tables can be read"),
+            ("Python functions", "ok", RUN),
         ]
         text = f"User does not have CREATE TABLE on Schema 'main.{schema}'."
         databricks.fault("error", pattern=rf"CREATE TABLE `{schema}`", message=f"[INSUFFICIENT_PERMISSIONS] {text}")
-        found = plain(opened, schema, f"{schema}.nothing")
+        databricks.fault("error", pattern="LANGUAGE PYTHON", message="Python UDF is not supported.")
+        found = plain(opened, schema, f"{schema}.nothing", python=True)
         assert found[1][1:3] == ("error", f"making a table in schema {schema}: {text}")
         assert f"GRANT CREATE TABLE ON SCHEMA main.{schema} TO" in found[1][3]
         assert found[3][:2] == (f"source {schema}.nothing", "error")
+        assert found[4] == (
+            "Python functions",
+            "error",
+            "create the function of plane__doctor: functions in Python don't run here",
+            "use a pro or serverless SQL warehouse, and a catalog of Unity Catalog",
+        )
     opened.close()
 
 

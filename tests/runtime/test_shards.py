@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -86,15 +86,15 @@ class Online:
     def sync(self) -> syncing.SyncReport:
         return syncing.sync(self.rig.program, self.rig.warehouse, self.store, self.rig.sql["sync"], clock=wall)
 
-    def begin(self, shards: int, *, full: bool = False) -> Begun:
-        return syncing.begin_sync(self.rig.program, self.store, clock=wall, shards=shards, full=full)
+    def begin(self, shards: int, store: Any = None, *, full: bool = False) -> Begun:
+        return syncing.begin_sync(self.rig.program, store or self.store, clock=wall, shards=shards, full=full)
 
     def write(self, begun: Begun, shard: int, store: Any = None) -> ShardReport:
         sql, warehouse = self.rig.sql["sync"], self.rig.warehouse
         return syncing.write_shard(self.rig.program, warehouse, store or self.store, sql, begun, shard, clock=wall)
 
-    def end(self, begun: Begun, reports: Sequence[ShardReport]) -> syncing.SyncReport:
-        return syncing.end_sync(self.rig.program, self.store, begun, reports)
+    def end(self, begun: Begun, reports: Sequence[ShardReport], store: Any = None) -> syncing.SyncReport:
+        return syncing.end_sync(self.rig.program, store or self.store, begun, reports)
 
     def cursor(self) -> Mapping[bytes, bytes]:
         return self.store.get_fields(self._name)
@@ -263,6 +263,61 @@ def test_a_publication_between_two_shards(online):
     report = online.end(begun, [first, second])
     assert report.version == online.version() == before
     # Those of the first shard are behind, those of the second are written again and change nothing.
+    assert online.sync().rows == COUNT
+    online.right()
+
+
+class Passed:
+    """A store at which something happens between a sync's first look at the cursor and its next step."""
+
+    def __init__(self, store: RedisStore, happens: Callable[[], None]) -> None:
+        self._store, self._happens = store, happens
+
+    def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        found = self._store.get_fields(name)
+        happens, self._happens = self._happens, lambda: None
+        happens()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_two_first_syncs_at_the_same_moment(online, done):
+    others = []
+
+    def other() -> None:
+        others.append(online.begin(1))
+        if done:
+            assert online.end(others[0], [online.write(others[0], 0)]).rows == COUNT
+
+    begun = online.begin(1, Passed(online.store, other))
+    assert online.end(begun, [online.write(begun, 0)]).rows == (0 if done else COUNT)
+    if not done:
+        assert online.end(others[0], [online.write(others[0], 0)]).rows == COUNT
+    online.right()
+
+
+def test_two_ends_at_the_same_moment(online):
+    begun, later = online.begin(1), list[Begun]()
+    report = online.write(begun, 0)
+
+    def overtake() -> None:
+        online.publish(1)
+        assert online.sync().rows == COUNT
+        later.append(online.begin(1))
+
+    assert online.end(begun, [report], Passed(online.store, overtake)).rows == COUNT
+    assert online.end(later[0], [online.write(later[0], 0)]).rows == 0
+    online.right()
+
+
+def test_a_store_that_is_flushed_just_before_the_cursor_moves(online):
+    begun = online.begin(1)
+    report = online.write(begun, 0)
+    with pytest.raises(ValuesLost):
+        online.end(begun, [report], Passed(online.store, online.raw.flushdb))
     assert online.sync().rows == COUNT
     online.right()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -89,18 +89,6 @@ class Fuse:
                 self._step("written")
         return total
 
-    def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        return self._store.read(keys)
-
-    def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
-        return self._store.expiries(keys)
-
-    def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
-        return self._store.keys(prefix)
-
-    def remove(self, keys: Sequence[bytes]) -> int:
-        return self._store.remove(keys)
-
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         self._step(f"before reading {name!r}")
         return self._store.get_fields(name)
@@ -110,11 +98,14 @@ class Fuse:
         self._store.set_fields(name, fields)
         self._step(f"set {name!r}")
 
-    def info(self) -> StoreInfo:
-        return self._store.info()
+    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
+        self._step(f"before changing {name!r}")
+        changed = self._store.change_fields(name, fields, expected)
+        self._step(f"changed {name!r}")
+        return changed
 
-    def close(self) -> None:
-        self._store.close()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def sync(folder: Path, last: int, full: bool) -> list[str]:
@@ -125,7 +116,8 @@ def sync(folder: Path, last: int, full: bool) -> list[str]:
         fuse = Fuse(cast("OnlineStore", plane.project.store), last)
         sql = {"sync": rendered.sync, "doors": rendered.doors}
         project = plane.project
-        bring_online(built, sql, project.warehouse, fuse, now=project.now(), clock=project.clock, full=full)
+        store = cast("OnlineStore", fuse)
+        bring_online(built, sql, project.warehouse, store, now=project.now(), clock=project.clock, full=full)
         return fuse.seen
 
 

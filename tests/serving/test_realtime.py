@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.calculator import prepare
-from connectors.duckdb import connect
 from connectors.redis import connect as open_store
 from controlplane import Calculation, RealtimeFeature, calculation, realtime_feature
 from controlplane.errors import PermanentError
@@ -23,9 +21,7 @@ from controlplane.plan.diff import diff
 from controlplane.ports import Statement
 from controlplane.project import check_calculations
 from controlplane.registry import manifest as manifests
-from controlplane.registry.calculations import compile_calculations
 from controlplane.registry.manifest import CalculationSpec, Manifest, Place
-from controlplane.registry.problems import Collector
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.functions import called, create
 from controlplane.runtime import syncing
@@ -149,7 +145,9 @@ def computed(kind: str, python: str, value: Any, given: str = "float64") -> Any:
     spec = CalculationSpec("one", kind, "", ("x",), "", Place("f.py", 1), python=python)
     made = create(DUCKDB, SCHEMA, spec, {"x": given})
     lists = f"SELECT unnest(CAST($1 AS {DUCKDB.type(given)}[])) AS x"
-    calculator = prepare(query=f"SELECT {called(DUCKDB, SCHEMA, spec)} FROM ({lists})", functions=[made.sql])
+    calculator = prepare(
+        query=f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': given})} FROM ({lists})", functions=[made.sql]
+    )
     try:
         [(here,)] = calculator.compute([[value]])
     finally:
@@ -201,12 +199,11 @@ def test_every_value_passes(kind: str, value: Any) -> None:
 def test_the_warehouse_tells_the_same(rig: Rig) -> None:
     spec = CalculationSpec("one", "float64", "", ("x",), "", Place("f.py", 1), python="def one(x):\n    return 1 / x")
     rig.warehouse.execute([create(DUCKDB, SCHEMA, spec, {"x": "float64"})] * 2)
+    query = f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': 'float64'})} FROM (SELECT 0.0::DOUBLE AS x)"
     with pytest.raises(
         PermanentError, match=r"^make it: realtime feature 'one': its function raised ZeroDivisionError$"
     ):
-        rig.warehouse.execute(
-            [Statement("make it", f"SELECT {called(DUCKDB, SCHEMA, spec)} FROM (SELECT 0.0::DOUBLE AS x)")]
-        )
+        rig.warehouse.execute([Statement("make it", query)])
 
 
 @realtime_feature("float64")
@@ -253,16 +250,6 @@ def test_the_plan_sees_another_function_and_no_other_comment() -> None:
 
 def _digest(manifest: Manifest) -> str:
     return hashlib.sha256(manifest.services[0].calculations[0].python.encode()).hexdigest()[:8]
-
-
-def test_a_warehouse_that_can_t_run_it_is_refused() -> None:
-    collector = Collector(Path("/"))
-    found = compile_calculations(
-        [again], "service", {"amount": "float64"}, connect(path=":memory:"), "databricks", collector
-    )
-    assert found == []
-    assert "Python functions can run beside the rows of duckdb, snowflake, not of databricks" in str(collector.found[0])
-    assert collector.found[0].hint == "write it as a calculation"
 
 
 def test_readers_can_compute_it() -> None:

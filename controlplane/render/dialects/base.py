@@ -34,6 +34,8 @@ class Dialect(ABC):
         kept_grants: follows the name of a view that is made anew, so that those who may read it still may.
         has_rights: whether what one may do there is granted.
         python_runtime: the version of Python that functions ask for, where it must be said.
+        has_handlers: whether the text of a function in Python is a program, of which one function is called; else it is
+            the body of a function.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
     """
 
@@ -47,6 +49,7 @@ class Dialect(ABC):
     kept_grants: str = ""
     has_rights: bool = True
     python_runtime: str = ""
+    has_handlers: bool = True
     apart: str = ""
 
     def quote(self, identifier: str) -> str:
@@ -57,6 +60,10 @@ class Dialect(ABC):
     def function_name(self, schema: str, name: str) -> str:
         """What a function that we make is called by."""
         return f"{self.quote(schema)}.{self.quote(name)}"
+
+    def function_type(self, canonical: str) -> str:
+        """The type in which functions in Python take and give a value."""
+        return self.type(canonical)
 
     def open_name(self, variable: str, suffix: str = "") -> str:
         """An identifier that a run decides, as a place that is still open, and what follows it."""
@@ -113,6 +120,11 @@ class Dialect(ABC):
     def cast(self, x: str, canonical: str) -> str:
         """`x`, an expression of ours, in exactly this type."""
         return f"CAST({x} AS {self.type(canonical)})"
+
+    def constants(self, rows: Sequence[Mapping[str, str]]) -> str:
+        """A query for rows of constants: the name and the value of each column, alike in all rows."""
+        lines = (", ".join(f"{value} AS {self.quote(name)}" for name, value in row.items()) for row in rows)
+        return "\nUNION ALL ".join(f"SELECT {line}" for line in lines)
 
     def given(self, x: str, canonical: str) -> str:
         """`x`, which is a user's, in exactly this type: a timestamp may be of any kind."""

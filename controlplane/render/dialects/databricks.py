@@ -27,7 +27,16 @@ class Databricks(Dialect):
         "timestamp": "TIMESTAMP",
     }
     transactional = False
+    has_handlers = False
     apart = " PARTITIONED BY (feature_view)"
+
+    def function_name(self, schema: str, name: str) -> str:
+        """See `Dialect.function_name`: a temporary function lies in no schema."""
+        return self.quote(name)
+
+    def function_type(self, canonical: str) -> str:
+        """See `Dialect.function_type`: what Python would make of an instant depends on the zone of its process."""
+        return self.type(canonical).replace("TIMESTAMP", "TIMESTAMP_NTZ")
 
     def open_text(self, variable: str) -> str:
         """See `Dialect.open_text`."""
@@ -51,6 +60,11 @@ class Databricks(Dialect):
         for number, view in enumerate(views, start=1):
             statements[f"let the role read {number}"] = f"GRANT SELECT ON TABLE {view} TO {self.quote(role)}"
         return statements
+
+    def constants(self, rows: Sequence[Mapping[str, str]]) -> str:
+        """See `Dialect.constants`: each part of a union would be a task of its own."""
+        lines = ",\n".join(f"({', '.join(row.values())})" for row in rows)
+        return f"SELECT * FROM VALUES {lines} AS constants ({', '.join(map(self.quote, rows[0]))})"
 
     def bytes(self, value: bytes) -> str:
         """See `Dialect.bytes`."""

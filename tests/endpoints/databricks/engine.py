@@ -19,6 +19,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql import types as spark_types
 
+from tests.endpoints.databricks import python_functions
+
 RECORDED = re.compile(
     r"\s*(GRANT|REVOKE)\b"
     r"|\s*ALTER\s+(TABLE|VIEW|SCHEMA|CATALOG)\s+\S+\s+"
@@ -46,6 +48,8 @@ def sql_error(error: Exception) -> SqlError:
     """What Spark raised, without its stack."""
     if isinstance(error, SqlError):
         return error
+    if told := python_functions.failure(str(error)):
+        return SqlError(told, "39000")
     if isinstance(error, Py4JJavaError):
         cause = error.java_exception
         while cause.getCause() is not None:
@@ -201,6 +205,9 @@ class Engine:
         sql = operation.sql.strip()
         if RECORDED.match(sql):
             self.recorded.append((operation.session.caller, sql))
+            return
+        if made := python_functions.CREATE.fullmatch(sql):
+            python_functions.create(operation.session.spark, made)
             return
         if catalog := USE_CATALOG.match(sql):
             sql = f"SET CATALOG {catalog[1]}"

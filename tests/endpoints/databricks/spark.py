@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ SETTINGS = {
     "spark.sql.legacy.createHiveTableByDefault": "false",
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
+    # As what runs on Databricks for longest: bytes come to Python as ones that can be changed.
+    "spark.sql.execution.pyspark.binaryAsBytes": "false",
     # For two cores and a few rows: few tasks, no code to generate and compile, no statistics, no shell commands;
     # and no checkpoint at every tenth commit, which takes seconds.
     "spark.default.parallelism": "2",
@@ -44,6 +47,7 @@ SETTINGS = {
 
 def open_spark(folder: Path) -> SparkSession:
     """A Spark whose tables lie in `folder`."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # of its workers, which compute functions in Python
     builder = SparkSession.builder.master("local[2]").appName("databricks-endpoint")
     for name, value in SETTINGS.items():
         builder = builder.config(name, value)
