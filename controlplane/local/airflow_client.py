@@ -34,13 +34,13 @@ class AirflowClient:
 
     Args:
         url: address of the api-server.
-        timeout: seconds that one request may take.
+        timeout: seconds that one request may take; more than Airflow waits for its database, see `local.airflow`.
 
     Raises:
         ValueError: `url` is not on this machine.
     """
 
-    def __init__(self, url: str, *, timeout: float = 60.0) -> None:
+    def __init__(self, url: str, *, timeout: float = 90.0) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
             raise ValueError(f"{url!r} is not an http address of this machine")
@@ -225,7 +225,21 @@ class AirflowClient:
                 return items
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
-        """One request to the API, with a token that is fetched once, and again when it is not taken any more."""
+        """One request to the API, once more if Airflow fails.
+
+        Airflow logs who changes something from its event loop. Where a request of a task holds the lock of SQLite just
+        then, each waits for the other until the database's patience is over, and the log fails: before anything is
+        changed.
+        """
+        try:
+            return self._ask(method, path, body)
+        except TransientError as error:
+            if not isinstance(error.__cause__, HTTPError) or error.__cause__.code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+        return self._ask(method, path, body)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Json:
+        """One request, with a token that is fetched once, and again when it is not taken any more."""
         fresh = not self._token
         self._token = self._token or self.token()
         try:
@@ -234,7 +248,7 @@ class AirflowClient:
             if fresh or not isinstance(error.__cause__, HTTPError) or error.__cause__.code not in _BAD_TOKEN:
                 raise
         self._token = ""
-        return self._call(method, path, body)
+        return self._ask(method, path, body)
 
     def _send(
         self,

@@ -25,6 +25,7 @@ from controlplane.errors import MissingDriver, PermanentError, PlaneError, Trans
 from controlplane.local import airflow
 from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.daemon import Daemon, alive, members, read_state, remembered
+from tests.local.stumbling import Stumbling
 
 pytestmark = pytest.mark.airflow
 
@@ -234,6 +235,13 @@ def test_refusals_and_outages_are_told_apart(client):
         AirflowClient(f"http://127.0.0.1:{port}").dags()
     with pytest.raises(ValueError, match="this machine"):
         AirflowClient("http://airflow.example.com")
+
+
+def test_what_airflow_fails_to_log_is_asked_for_again(client):
+    with Stumbling(client.url) as stumbling:
+        run = AirflowClient(f"http://127.0.0.1:{stumbling.server_port}").trigger("hello.dag")
+    assert stumbling.refused == 1
+    assert client.wait("hello.dag", [run], timeout=90) == {run: "success"}
 
 
 def test_a_killed_component_is_healed_by_a_start_whose_process_ends(home, root, tmp_path):
