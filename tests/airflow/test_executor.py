@@ -77,5 +77,5 @@ def test_workers_are_forked_with_all_that_tasks_import(ran):
 
 def test_the_scheduler_rests_until_somebody_writes_to_the_database(ran):
     assert ran["quiet"] >= 3
-    assert 0.5 <= ran["written"] < 2
+    assert 0.5 <= ran["written"] < 3  # else it has rested to the end
     assert ran["again"] >= 3
