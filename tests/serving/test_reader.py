@@ -271,6 +271,16 @@ def test_a_feature_that_the_serving_version_lacks_is_missing(store):
     assert list(vector.effective_times.values()) == [None, SINCE]
 
 
+def test_a_feature_that_is_lacking_is_missing_where_the_row_has_expired(store):
+    layout = Layout(TAILS_VIEW.layout.keys, (Field("new", "string"), *TAILS_VIEW.layout.fields), TAILS_VIEW.layout.ttl)
+    wider = msgspec.structs.replace(TAILS_VIEW, version="t2", layout=layout, features=("new", "tail"))
+    save_jfk(store)
+    store.set_fields(naming.serving_hash(NAMESPACE), {b"tails": b"t1"})
+    vector = reader(store, ServiceLayout("late", NAMESPACE, (wider, TAILS_VIEW)), now=SINCE + TTL).get(JFK)
+    assert vector.statuses == {"tails__new": "missing", "tails__tail": "expired"}
+    assert vector.effective_times == {"tails__new": None, "tails__tail": SINCE}
+
+
 def test_a_feature_that_has_another_type_in_the_serving_version_is_missing(store):
     retyped = ViewLayout("delays", "d2", Layout(DELAYS.keys, (Field("count_1h", "string"), DELAYS.fields[1])), ())
     newest = msgspec.structs.replace(retyped, features=("count_1h", "mean_1h"))
