@@ -15,6 +15,9 @@ export SSL_CERT_FILE := $(SYSTEM_CERTIFICATES)
 endif
 endif
 
+# Thousands of processes start in the tests: what they import is compiled once, whatever the shell says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo airflow snowflake databricks spark test driver5 kills interleavings verify parity lint bench bench-online lock clean
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -251,17 +252,17 @@ class RedisStore:
         fields: dict[bytes, bytes] = self._told("HGETALL", self._servers.call, "HGETALL", name)
         return fields
 
-    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
+    def set_fields(
+        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+    ) -> bool:
         """See `OnlineStore.set_fields`."""
-        if fields:
-            parts = [part for field in fields.items() for part in field]
-            self._told("HSET", self._servers.call, "HSET", name, *parts)
-
-    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
-        """See `OnlineStore.change_fields`."""
+        if not expected:
+            if fields:
+                self._told("HSET", self._servers.call, "HSET", name, *chain.from_iterable(fields.items()))
+            return True
         there = {field: value for field, value in expected.items() if value is not None}
         absent = [field for field, value in expected.items() if value is None]
-        parts = [part for pairs in (there, fields) for field in pairs.items() for part in field]
+        parts = [*chain.from_iterable(there.items()), *chain.from_iterable(fields.items())]
         [changed] = self._told("EVAL", self._servers.ask, _CHANGE, [name], len(absent), len(there), *absent, *parts)
         return bool(changed)
 

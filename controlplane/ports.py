@@ -143,12 +143,11 @@ class OnlineStore(Protocol):
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """All fields of a small hash; empty where there is none."""
 
-    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
-        """Set fields of a small hash, all at once."""
-
-    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
-        """As `set_fields`, but only if other fields of the hash, or the same, hold what is expected, None: are not
-        there; whether they did. Nobody else's change comes between the look and the setting."""
+    def set_fields(
+        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+    ) -> bool:
+        """Set fields of a small hash, all at once; but only if these fields hold what is expected, None: are not there.
+        Returns whether they did. Nobody else's change comes between the look and the setting."""
 
     def info(self) -> StoreInfo:
         """Version, eviction policy, memory."""

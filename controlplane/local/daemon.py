@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -53,29 +53,36 @@ def remembered(record: object) -> Daemon | None:
             return None
 
 
-def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path) -> Daemon:
+def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path, record: Callable[[Daemon], None]) -> Daemon:
     """Start `command` in its own session; its output goes to `log`, and the log before it to `<log>.1`.
 
-    Raises:
-        OSError: the program cannot be started.
+    It begins when `record` has returned: wherever this ends, nothing runs that nobody knows of.
     """
     put_aside(log)
     write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
-    pid = os.posix_spawn(
-        command[0],
-        list(command),
-        dict(env),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.fspath(log), write, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
-        setsigdef=[signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM],
-    )
-    return known(pid)
+    waits, go = os.pipe()
+    try:
+        # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
+        pid = os.posix_spawn(
+            "/bin/sh",
+            ["sh", "-c", 'read -r _ && exec "$@" < /dev/null', "sh", *command],
+            dict(env),
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, waits, 0),
+                (os.POSIX_SPAWN_OPEN, 1, os.fspath(log), write, 0o600),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=[signal.SIGINT, signal.SIGPIPE, signal.SIGHUP, signal.SIGTERM],
+        )
+        daemon = known(pid)
+        record(daemon)
+        os.write(go, b"\n")
+    finally:
+        os.close(waits)
+        os.close(go)
+    return daemon
 
 
 def known(pid: int) -> Daemon:

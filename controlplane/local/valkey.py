@@ -15,6 +15,7 @@ import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from controlplane.errors import MissingDriver, PlaneError
@@ -66,9 +67,9 @@ def start(directory: Path) -> Server:
         if daemon is None or not isinstance(port, int) or not alive(daemon):
             program = server_program()
             port = choose_port(port)
-            daemon = spawn(_command(program, port, directory), env=os.environ, log=directory / "server.log")
+            command, log = _command(program, port, directory), directory / "server.log"
+            daemon = spawn(command, env=os.environ, log=log, record=partial(_remember, directory, port))
             undo.callback(stop_daemons, [daemon], grace=_STOP_SECONDS)
-            write_state(directory / "server.json", {"port": port, "process": daemon.record()})
         server = _wait(daemon, port, directory)
         undo.pop_all()
         return server
@@ -93,6 +94,10 @@ def stop(directory: Path) -> bool:
         ran = daemon is not None and stop_daemons([daemon], grace=_STOP_SECONDS)
         write_state(directory / "server.json", {"port": state.get("port")})
         return ran
+
+
+def _remember(directory: Path, port: int, daemon: Daemon) -> None:
+    write_state(directory / "server.json", {"port": port, "process": daemon.record()})
 
 
 def _command(program: str, port: int, directory: Path) -> list[str]:

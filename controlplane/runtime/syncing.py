@@ -116,7 +116,7 @@ def begin_sync(
     wall = clock()
     if b"token" not in fields:
         # Another first sync may begin at this moment: both must bear the same one.
-        store.change_fields(cursor_name, {b"token": secrets.token_bytes(8)}, {b"token": None})
+        store.set_fields(cursor_name, {b"token": secrets.token_bytes(8)}, {b"token": None})
         fields = store.get_fields(cursor_name)
     token = fields.get(b"token", b"")
     found = int(fields.get(b"version", b"0"))
@@ -208,7 +208,7 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
             )
         if reached > version:
             break  # another sync came further; going back would look like a loss to a third
-        if store.change_fields(cursor_name, moved, {b"token": begun.token, b"version": there.get(b"version")}):
+        if store.set_fields(cursor_name, moved, {b"token": begun.token, b"version": there.get(b"version")}):
             break
     return SyncReport(rows, written, kept_newer, version, begun.warnings)
 

@@ -242,7 +242,7 @@ def test_small_hashes(store, raw):
     ):
         before = store.get_fields(b"h")
         new = {b"b": b"3", b"c": b"\0"}
-        assert store.change_fields(b"h", new, expected) == changed, expected
+        assert store.set_fields(b"h", new, expected) == changed, expected
         assert store.get_fields(b"h") == (before | new if changed else before), expected
 
 

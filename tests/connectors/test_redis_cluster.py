@@ -170,7 +170,7 @@ def test_keys_fields_and_facts_are_of_all_masters(nodes, store):
     store.set_fields(b"h", {b"a": b"1", b"b": b"2"})
     assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
     assert store.get_fields(b"none") == {}
-    assert [store.change_fields(b"once", {b"a": value}, {b"a": None}) for value in (b"1", b"2")] == [True, False]
+    assert [store.set_fields(b"once", {b"a": value}, {b"a": None}) for value in (b"1", b"2")] == [True, False]
     assert store.get_fields(b"once") == {b"a": b"1"}
     one = nodes.masters[2].client
     one.config_set("maxmemory-policy", "allkeys-lru")

@@ -102,9 +102,9 @@ class Sync:
         self._turn()
         return self._store.get_fields(name)
 
-    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
+    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
         self._turn()
-        return self._store.change_fields(name, fields, expected)
+        return self._store.set_fields(name, fields, expected)
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         self._turn()

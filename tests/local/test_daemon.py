@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from controlplane.local.daemon import (
@@ -49,9 +50,17 @@ time.sleep(120)
 """
 
 
+def outside(script: str) -> int:
+    """What a Python of its own exits with."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.run([sys.executable, "-c", script], check=False, env=environment).returncode
+
+
 def python(code: str, folder: Path, ready: int = 1) -> Daemon:
     log = folder / "out.log"
-    daemon = spawn([sys.executable, "-c", code], env=os.environ, log=log)
+    known: list[Daemon] = []
+    daemon = spawn([sys.executable, "-c", code], env=os.environ, log=log, record=known.append)
+    assert known == [daemon]
     deadline = time.monotonic() + 20
     while tail(log).count("ready") < ready:
         assert time.monotonic() < deadline, tail(log)
@@ -128,17 +137,35 @@ def test_a_daemon_outlives_the_process_that_started_it(tmp_path):
 import os, pathlib, sys
 from controlplane.local.daemon import spawn, write_state
 folder = pathlib.Path({str(tmp_path)!r})
-daemon = spawn([sys.executable, "-c", "import time; time.sleep(120)"], env=os.environ, log=folder / "out.log")
-write_state(folder / "state.json", daemon.record())
+def record(daemon):
+    write_state(folder / "state.json", daemon.record())
+spawn([sys.executable, "-c", "import time; time.sleep(120)"], env=os.environ, log=folder / "out.log", record=record)
 """
-    subprocess.run(
-        [sys.executable, "-c", script], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    )
+    assert outside(script) == 0
     daemon = remembered(read_state(tmp_path / "state.json"))
     assert daemon is not None
     assert alive(daemon)
     assert os.getsid(daemon.pid) == daemon.pid != os.getsid(0)
     assert stop([daemon], grace=5)
+
+
+def test_nothing_begins_before_it_is_on_record(tmp_path):
+    script = f"""
+import os, pathlib, signal
+from controlplane.local.daemon import spawn
+folder = pathlib.Path({str(tmp_path)!r})
+def record(daemon):
+    (folder / "pid").write_text(str(daemon.pid))
+    os.kill(os.getpid(), signal.SIGKILL)
+spawn(["/usr/bin/touch", str(folder / "begun")], env=os.environ, log=folder / "out.log", record=record)
+"""
+    assert outside(script) == -signal.SIGKILL
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert not (tmp_path / "begun").exists()
 
 
 def test_the_log_before_is_kept(tmp_path):

@@ -93,16 +93,13 @@ class Fuse:
         self._step(f"before reading {name!r}")
         return self._store.get_fields(name)
 
-    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes]) -> None:
+    def set_fields(
+        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+    ) -> bool:
         self._step(f"before setting {name!r}")
-        self._store.set_fields(name, fields)
+        done = self._store.set_fields(name, fields, expected)
         self._step(f"set {name!r}")
-
-    def change_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
-        self._step(f"before changing {name!r}")
-        changed = self._store.change_fields(name, fields, expected)
-        self._step(f"changed {name!r}")
-        return changed
+        return done
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
