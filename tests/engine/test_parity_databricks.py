@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
+from connectors.redis import connect
 from controlplane.errors import PermanentError, TransientError
 from controlplane.ports import Statement
+from controlplane.render.dialects import DIALECTS
 from tests.engine import examples
 from tests.engine.engines import empty, run
 from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened
 from tests.engine.rig import Rig, records
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
+from tests.runtime.test_shards import Online, same_as_one
 from tests.verification.functions import differing
 
 
@@ -47,8 +51,27 @@ def test_python_functions_on_databricks(databricks):
             empty(warehouse)
 
 
-def test_a_run_that_another_overtakes_on_databricks(databricks):
-    """It says so, and when it is run again all is there once, though every statement is sent twice."""
+def test_keys_of_every_type_are_scattered_over_shards(databricks):
+    keys = (
+        "CAST(id AS STRING)",
+        "id",
+        "id % 2 = 0",
+        "DATE_ADD(DATE '2024-01-01', CAST(id AS INT))",
+        "TIMESTAMP_MICROS(id)",
+        "CAST(CAST(id AS STRING) AS BINARY)",
+        "CAST(id AS DECIMAL(38, 9))",
+        "CAST(NULL AS STRING)",
+    )
+    shard = DIALECTS["databricks"].shard_of(keys, 3)
+    with opened("databricks", databricks) as (warehouse, _):
+        found = records(warehouse, f"SELECT {shard} AS shard, COUNT(*) AS keys FROM RANGE(60) GROUP BY 1 ORDER BY 1")
+    assert [row["shard"] for row in found] == [0, 1, 2]
+    assert min(row["keys"] for row in found) > 10
+
+
+def test_a_run_that_another_overtakes_on_databricks(databricks, valkey_url):
+    """It says so, and when it is run again all is there once, though every statement is sent twice. What is there is
+    brought online by several shards as by one."""
     with opened("databricks", databricks) as (warehouse, _), Rig(subject, COLUMNS, rows=BEFORE) as right:
         try:
             rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
@@ -67,5 +90,8 @@ def test_a_run_that_another_overtakes_on_databricks(databricks):
             right.materialize(START, START + 2 * DAY)
             assert content(rig) == content(right)
             assert len(records(warehouse, "SELECT version FROM _plane.ledger")) == 1
+            rig.warehouse = warehouse
+            with redis.Redis.from_url(valkey_url, protocol=2) as raw:
+                assert sum(same_as_one(Online(rig, connect(url=valkey_url), raw), 3)) == len(content(right)["latest"])
         finally:
             empty(warehouse)
