@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import flights, increment, memory, online, plans, reading, serving, training, windows
+from bench import fetching, flights, increment, memory, online, plans, reading, serving, training, windows
 from bench.rows import Row, report, write
 
 TOPICS = {
@@ -18,6 +18,7 @@ TOPICS = {
     "increment": increment.rows,
     "memory": memory.rows,
     "flights": flights.rows,
+    "fetching": fetching.rows,
     "online": online.rows,
     "reading": reading.rows,
     "serving": serving.rows,

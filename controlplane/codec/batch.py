@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,7 +26,7 @@ RECORDS = pa.schema(
     ]
 )
 """What an online store writes; see `ports.OnlineStore`."""
-_ROWS, _BYTES = 8192, 8 << 20  # what is encoded at once, of what the warehouse sent
+_ROWS, _BYTES = 32_768, 8 << 20  # what is encoded at once, of what the warehouse sent
 _MILLISECOND = timedelta(milliseconds=1)
 
 _YEARS = {  # what a reader's own types can hold, as days and microseconds since the epoch
@@ -119,7 +118,7 @@ def _check_years(column: pa.Array, name: str, kind: str) -> None:
         return
     numbers = whole(column)
     first, last = _YEARS[kind]
-    if np.any((numbers < first) | (numbers > last)):
+    if len(numbers) and (numbers.min() < first or numbers.max() > last):
         raise PermanentError(
             f"column {name!r} holds a {kind} outside the years 1 to 9999, which can't be read online",
             hint="write null for infinite and unknown times",

@@ -22,12 +22,12 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Cell(NamedTuple):
-    """What stands at a fixed place of every row: a marker, and a number of 8 bytes of which some may be left out.
+    """What stands at a fixed place of every row: a marker, and a number of whose 8 bytes some may be left out.
 
     Args:
         mark: the marker, or each row's.
-        number: int64 or float64; None: the marker alone.
-        kept: for each row, a byte of 1 or 0 for each of the number's; None: all are written.
+        number: integers or float64; None: the marker alone.
+        kept: for each row, a byte of 1 or 0 for each of the 8 of its number; None: all are written.
         widths: for each row, how many are.
     """
 
@@ -119,7 +119,7 @@ def _frame(cells: Sequence[Cell]) -> pa.Array:
     for place, cell in enumerate(cells):
         fields.append((f"mark{place}", "u1"))
         if cell.number is not None:
-            fields.append((f"number{place}", ">f8" if cell.number.dtype.kind == "f" else ">i8"))
+            fields.append((f"number{place}", f">{cell.number.dtype.kind}{cell.number.dtype.itemsize}"))
     frame = np.empty(count, fields)
     for place, cell in enumerate(cells):
         frame[f"mark{place}"] = cell.mark
@@ -128,7 +128,7 @@ def _frame(cells: Sequence[Cell]) -> pa.Array:
     lengths, content = np.full(count, frame.itemsize, np.int32), frame.view(np.uint8)
     if all(cell.kept is None for cell in cells):
         return _binary(lengths, content)
-    kept = np.empty(count, [(name, "u1" if kind == "u1" else "=u8") for name, kind in fields])
+    kept = np.empty(count, [(name, f"=u{kind[-1]}") for name, kind in fields])
     kept.view(np.uint8)[:] = 1
     for place, cell in enumerate(cells):
         if cell.kept is not None:
@@ -226,6 +226,12 @@ def _floats(column: pa.Array) -> Cell:
 
 def _headed(numbers: Numbers, valid: npt.NDArray[np.bool_], form: _Form) -> Cell:
     """Each number in its shortest form."""
+    if len(numbers):
+        least, most = np.searchsorted(form.bounds, (numbers.min(), numbers.max()), side="right")
+        if least == most and form.widths[least] == 0:
+            return Cell(np.where(valid, form.marks[least] | numbers.astype(np.uint8), 0xC0).astype(np.uint8))
+        if least == most and valid.all():
+            return Cell(int(form.marks[least]), numbers.astype(f"i{form.widths[least]}"))
     size = np.searchsorted(form.bounds, numbers, side="right")
     size[~valid] = len(form.widths) - 1
     marks = form.marks.take(size) | (numbers.astype(np.uint8) & form.inline.take(size))

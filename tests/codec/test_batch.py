@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -93,6 +94,25 @@ def test_the_kernels_write_what_plain_python_writes(table, skipped, write_versio
     assert as_records(found) == encode_rows(rows[skipped:], layout, b"p:", **options)
 
 
+SIZES: dict[str, list[Any]] = {
+    "int64": [sign * 2**bits + d for bits in (0, 5, 7, 8, 15, 16, 31, 32, 62) for sign in (1, -1) for d in (-1, 0, 1)],
+    "string": ["x" * length for length in (0, 1, 31, 32, 255, 256, 65_535, 65_536)],
+    "binary": [b"x" * length for length in (0, 1, 255, 256, 65_535, 65_536)],
+    "array<bool>": [[True] * length for length in (0, 1, 15, 16, 65_535, 65_536)],
+}
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_columns_of_one_size_and_of_two(kind):
+    layout = Layout((("k", "int64"),), (Field("f", kind),))
+    options: dict[str, Any] = {"write_version": 1, "expiry_shift": timedelta(0), "now": NOW}
+    for one, next_one in pairwise([*SIZES[kind], None]):
+        for values in ([one], [one, one], [one, None], [None, one, one], [one, next_one]):
+            rows = [row(k, f=value) for k, value in enumerate(values)]
+            found = encode_batch(batch_of(layout, rows), layout, b"", **options)
+            assert as_records(found) == encode_rows(rows, layout, b"", **options), values
+
+
 def test_the_bits_of_a_nan_stay():
     bits = pa.array([0x7FF8000000000000, 0xFFF0DEADBEEF0001, 0x8000000000000000], pa.uint64()).view(pa.float64())
     layout = Layout((("k", "int64"),), (Field("f", "float64"),))
@@ -103,11 +123,11 @@ def test_the_bits_of_a_nan_stay():
 
 def test_a_large_batch_comes_in_pieces_in_order():
     layout = Layout((("k", "int64"),), (Field("f", "string"),))
-    rows = batch_of(layout, [row(k, f="x" * (k % 50)) for k in range(20_000)])
+    rows = batch_of(layout, [row(k, f="x" * (k % 50)) for k in range(50_000)])
     given: dict[str, Any] = {"write_version": 1, "expiry_shift": timedelta(0), "now": NOW}
     pieces = list(encode_batch(rows, layout, b"", **given))
     assert len(pieces) > 1
-    assert [r.key for r in as_records(pieces)] == [b"{%d}" % k for k in range(20_000)]
+    assert [r.key for r in as_records(pieces)] == [b"{%d}" % k for k in range(50_000)]
     wide = batch_of(layout, [row(k, f="x" * 1_000_000) for k in range(20)])
     assert max(piece.nbytes for piece in encode_batch(wide, layout, b"", **given)) < 10_000_000
 

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -207,11 +208,16 @@ def test_without_comparing_the_last_writer_wins(valkey_url, raw):
     store.close()
 
 
-def test_a_rate_is_kept(valkey_url):
-    store = connect(url=valkey_url, max_rows_per_second=1000)
+@pytest.mark.parametrize("sizes", [[50] * 5, [250], [1, 249]], ids=str)
+@pytest.mark.parametrize("compare", [True, False])
+def test_a_rate_is_kept(valkey_url, raw, sizes, compare):
+    store = connect(url=valkey_url, compare_and_set=compare, max_rows_per_second=1000)
+    records = iter([Record(b"k:{%d}" % n, value(1, n)) for n in range(250)])
     started = time.monotonic()
-    store.write(as_batch([Record(b"k:{%d}" % n, value(1, n)) for n in range(50)]) for _ in range(5))
-    assert time.monotonic() - started > 0.2
+    count = store.write(as_batch(list(islice(records, size))) for size in sizes)
+    assert time.monotonic() - started > 0.19
+    assert count == WriteCount(written=250)
+    assert raw.mget([b"k:{%d}" % n for n in range(250)]) == [value(1, n) for n in range(250)]
     store.close()
 
 
