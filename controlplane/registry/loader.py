@@ -10,6 +10,7 @@ from pathlib import Path
 
 from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.errors import DefinitionError, Location, PlaneError
+from controlplane.registry.imports import SourceLoader, importable
 from controlplane.registry.usercode import running
 
 
@@ -63,21 +64,13 @@ def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneErr
     except DefinitionError as error:
         return definitions, [error]
     folders = list(dict.fromkeys(str(p.parent) for p in paths))
-    before, modules = list(sys.path), set(sys.modules)
     seen: set[int] = set()
-    sys.path[:0] = folders
-    try:
+    with importable(folders):
         for path in paths:
             try:
                 _collect(_run(path), definitions, seen)
             except PlaneError as error:
                 problems.append(error)
-    finally:
-        sys.path[:] = before
-        for name in set(sys.modules) - modules:
-            origin = getattr(sys.modules[name], "__file__", None)
-            if origin and str(Path(origin).parent) in folders:
-                del sys.modules[name]
     definitions.entities.sort(key=_place)
     definitions.sources.sort(key=_place)
     definitions.views.sort(key=_place)
@@ -94,7 +87,7 @@ def _run(path: Path) -> object:
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=SourceLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise DefinitionError(f"{path.name} can't be loaded as Python", where=Location(str(path)))
     module = importlib.util.module_from_spec(spec)
