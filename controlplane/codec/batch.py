@@ -26,7 +26,7 @@ RECORDS = pa.schema(
     ]
 )
 """What an online store writes; see `ports.OnlineStore`."""
-_ROWS, _BYTES = 32_768, 8 << 20  # what is encoded at once, of what the warehouse sent
+_ROWS, _BYTES = 16_384, 8 << 20  # what is encoded at once, of what the warehouse sent
 _MILLISECOND = timedelta(milliseconds=1)
 
 _YEARS = {  # what a reader's own types can hold, as days and microseconds since the epoch
