@@ -87,26 +87,21 @@ def decode(value: bytes, layout: Layout) -> Decoded:
     Raises:
         PermanentError: it is no value of this layout.
     """
-    version, effective_us, *found = decoder(layout)(value)
+    [row] = decoder(layout)([value])
+    version, effective_us, *found = row or ()
     return Decoded(version, effective_us, tuple(found) or None)
 
 
 @lru_cache
-def decoder(layout: Layout) -> Callable[[bytes], Sequence[Any]]:
+def decoder(layout: Layout) -> Callable[[Sequence[bytes | None]], list[Sequence[Any] | None]]:
     """The function that decodes values of a layout into rows: write version, effective time, features.
 
-    A row of two is a tombstone. The function raises PermanentError for what is no value of the layout.
+    A row of two is a tombstone; None stays None. The function raises PermanentError for what is no value of the layout.
     """
     whole = msgspec.msgpack.Decoder(GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields))))
     decode_whole: Callable[[bytes], Sequence[Any]] = whole.decode
     reads = [(place, _read(field.type)) for place, field in enumerate(layout.fields, start=2)]
     converted = [(place, read) for place, read in reads if read is not None]
-
-    def decode_plain(value: bytes) -> Sequence[Any]:
-        try:
-            return decode_whole(value)
-        except (msgspec.DecodeError, ValueError):
-            return _decode_tombstone(value)
 
     def decode_row(value: bytes) -> Sequence[Any]:
         try:
@@ -118,7 +113,16 @@ def decoder(layout: Layout) -> Callable[[bytes], Sequence[Any]]:
             return _decode_tombstone(value)  # rare, so that it is looked for last
         return row
 
-    return decode_row if converted else decode_plain
+    def decode_rows(values: Sequence[bytes | None]) -> list[Sequence[Any] | None]:
+        return [None if value is None else decode_row(value) for value in values]
+
+    def decode_plain(values: Sequence[bytes | None]) -> list[Sequence[Any] | None]:
+        try:
+            return [None if value is None else decode_whole(value) for value in values]
+        except (msgspec.DecodeError, ValueError):
+            return decode_rows(values)
+
+    return decode_rows if converted else decode_plain
 
 
 def _decode_tombstone(value: bytes) -> tuple[int, int]:

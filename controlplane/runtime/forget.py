@@ -260,6 +260,6 @@ def _standing(store: OnlineStore | None, versions: Sequence[tuple[_Version, list
     for one, keys in versions:
         decode = codec.decoder(one.program.layout)
         for start in range(0, len(keys), _BURIED_AT_ONCE):
-            values = store.read(keys[start : start + _BURIED_AT_ONCE])
-            count += sum(value is not None and len(decode(value)) > 2 for value in values)
+            rows = decode(store.read(keys[start : start + _BURIED_AT_ONCE]))
+            count += sum(row is not None and len(row) > 2 for row in rows)
     return count

@@ -16,7 +16,7 @@ import msgspec
 
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.server import metrics, openapi
-from controlplane.server.budget import Budget
+from controlplane.server.deadlines import Deadlines
 from controlplane.server.keys import Key, Keyring
 from controlplane.server.logs import LOGGER, say
 from controlplane.server.refused import Refused
@@ -80,8 +80,8 @@ class App:
         self._options = options
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
         self._keyring = None if options.keys is None else Keyring(options.keys)
-        self._budget = Budget(options.budget_ms / 1000)
-        self._upload = Budget(options.upload_seconds)
+        self._deadlines = Deadlines()
+        self._budget_seconds = options.budget_ms / 1000
         self._healthy = True
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -110,24 +110,25 @@ class App:
                 allow = b"GET, POST" if shape is OURS else b"POST"
                 raise Refused(405, "this is asked for by POST", headers=((b"allow", allow),))
             else:
+                sent = None
+                deadline = self._deadlines.start(started + self._options.upload_seconds)
                 try:
-                    sent = await self._upload.wait(self._body(scope, receive), started)
-                except TimeoutError:
-                    text = f"the body did not come within {self._options.upload_seconds:g} s"
-                    raise Refused(408, text, hint="send it again", headers=_CLOSE) from None
-                if sent is None:
-                    return
-                came = perf_counter()
-                call = shape.parse(sent, name, self._options.max_entities)
-                served = self._offering(call, allowed) if call.features else self._allowed(call.service, allowed)
-                service, count = served.name, len(call.entities)
-                typed = served.inputs.typed(call.entities, call.place)
-                question = served.reader.ask(typed, served.inputs.requests(typed))
-                try:
-                    answers = await self._budget.wait(self._services.store.read(question.keys), came)
-                except TimeoutError:
-                    text = f"the online store did not answer within {self._options.budget_ms} ms"
-                    raise Refused(504, text, hint="ask again", headers=_RETRY) from None
+                    sent = await self._body(scope, receive)
+                    if sent is None:
+                        return
+                    deadline.at = perf_counter() + self._budget_seconds
+                    call = shape.parse(sent, name, self._options.max_entities)
+                    served = self._offering(call, allowed) if call.features else self._allowed(call.service, allowed)
+                    service, count = served.name, len(call.entities)
+                    typed = served.inputs.typed(call.entities, call.place)
+                    question = served.reader.ask(typed, served.inputs.requests(typed))
+                    answers = await self._services.store.read(question.keys)
+                except asyncio.CancelledError:
+                    if deadline.cancelled():
+                        raise self._late(came=sent is not None) from None
+                    raise
+                finally:
+                    self._deadlines.end(deadline)
                 vectors = served.reader.vectors(question, answers)
                 body, status = shape.write(call, served, vectors), 200
                 metrics.rows(service, vectors)
@@ -151,6 +152,14 @@ class App:
                 milliseconds=round(seconds * 1000, 3),
                 key=key,
             )
+
+    def _late(self, *, came: bool) -> Refused:
+        """What is answered when a body, or then the store, took too long."""
+        if not came:
+            text = f"the body did not come within {self._options.upload_seconds:g} s"
+            return Refused(408, text, hint="send it again", headers=_CLOSE)
+        text = f"the online store did not answer within {self._options.budget_ms} ms"
+        return Refused(504, text, hint="ask again", headers=_RETRY)
 
     def _key(self, scope: Scope) -> Key | None:
         """The key that a request bears, where keys are asked for."""
@@ -277,7 +286,8 @@ class App:
         if served is None:
             raise Refused(503, _TRANSIENT, headers=_RETRY)
         try:
-            await self._budget.wait(self._services.store.get_fields(served.reader.serving), perf_counter())
+            async with asyncio.timeout(self._budget_seconds):
+                await self._services.store.get_fields(served.reader.serving)
         except TimeoutError:
             raise Refused(503, _TRANSIENT, headers=_RETRY) from None
 

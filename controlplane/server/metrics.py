@@ -38,7 +38,7 @@ _DEPLOYMENT = Gauge(
 _MOST = 1000
 # What the library does not know yet: to tell it of each request would take a tenth of the request's time.
 _counted: Counter[tuple[str, str, int]] = Counter()
-_found: Counter[tuple[str, str]] = Counter()
+_found: Counter[tuple[str, tuple[str, ...]]] = Counter()
 _took: list[tuple[str, float]] = []
 
 
@@ -52,8 +52,8 @@ def request(service: str, api: str, code: int, seconds: float) -> None:
 
 def rows(service: str, vectors: FeatureVectors) -> None:
     """Entities were read."""
-    for status, count in vectors.counts().items():
-        _found[service, status] += count
+    for found in vectors.found():
+        _found[service, found] += 1
 
 
 def store_error() -> None:
@@ -70,8 +70,9 @@ def flush() -> None:
     """Tell the library what was counted."""
     for (service, api, code), count in _counted.items():
         _REQUESTS.labels(service, api, str(code)).inc(count)
-    for (service, status), count in _found.items():
-        _ROWS.labels(service, status).inc(count)
+    for (service, found), count in _found.items():
+        for status in found:
+            _ROWS.labels(service, status).inc(count)
     for service, seconds in _took:
         _SECONDS.labels(service).observe(seconds)
     for counted in (_counted, _found, _took):

@@ -17,6 +17,7 @@ from controlplane.errors import PlaneError
 from controlplane.server.app import Options, create
 from controlplane.server.keys import Keyring
 from controlplane.server.logs import CONFIG, say
+from controlplane.server.protocol import Protocol
 from controlplane.server.services import Services
 
 _WORKERS = "PROMETHEUS_MULTIPROC_DIR"
@@ -70,7 +71,7 @@ def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Cal
         workers=workers,
         interface="asgi3",
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=CONFIG,

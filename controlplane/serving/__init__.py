@@ -4,7 +4,7 @@ from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.online import AsyncOnlineReader, OnlineReader
 from controlplane.serving.reader import ServiceReader
 from controlplane.serving.request import Given
-from controlplane.serving.vector import FeatureVector, FeatureVectors, Status
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Names, Status
 
 __all__ = [
     "AsyncOnlineReader",
@@ -12,6 +12,7 @@ __all__ = [
     "FeatureVector",
     "FeatureVectors",
     "Given",
+    "Names",
     "OnlineReader",
     "ServiceLayout",
     "ServiceReader",

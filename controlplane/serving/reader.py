@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any, NamedTuple, cast
 
 from controlplane import codec, naming
@@ -13,7 +12,7 @@ from controlplane.errors import CalculationFailed, PermanentError, PlaneError
 from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.request import Given, RequestReader
-from controlplane.serving.vector import FeatureVector, FeatureVectors, Row, Status
+from controlplane.serving.vector import FeatureVector, FeatureVectors, Names, Row, Status
 from controlplane.types import MICROSECOND, micros
 
 _MISSING: Row = (Status.MISSING, None)
@@ -45,7 +44,6 @@ class ServiceReader:
                 chosen[version.view] = _features(version)
             ready = _View(service.namespace, version, chosen[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
-        self._views = _Views([next(iter(versions.values())) for versions in self._known.values()])
         self.types = service.types
         names = [naming.feature(view, field.name) for view, fields in chosen.items() for field in fields]
         self.request = RequestReader(service.name, service.request)
@@ -55,12 +53,13 @@ class ServiceReader:
                 raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
             self._calculated = _Calculated(service.calculations, calculator, names, self.request.names)
             names += service.calculations.names
-        self._places = {name: place for place, name in enumerate(names)}
+        self._names = names
+        self._views = self._reading([next(iter(versions.values())) for versions in self._known.values()])
 
     @property
     def feature_names(self) -> list[str]:
         """The names of every vector, in order."""
-        return list(self._places)
+        return self._names
 
     @property
     def key_names(self) -> list[str]:
@@ -90,7 +89,11 @@ class ServiceReader:
             found = next(iter(versions.values())) if named is None else versions.get(named.decode())
             self.outdated |= found is None
             views.append(found or now)
-        self._views = _Views(views)
+        self._views = self._reading(views)
+
+    def _reading(self, views: list[_View]) -> _Views:
+        sources = [] if self._calculated is None else self._calculated.sources
+        return _Views(views, self._names, sources)
 
     def ask(self, entities: Sequence[Mapping[str, Any]], request: Given = None) -> Question:
         """What to ask the store for.
@@ -120,12 +123,12 @@ class ServiceReader:
         if len(found) < len(question.names):
             values_found = iter(found)
             answers = [None if name is None else next(values_found) for name in question.names]
-        read = question.views.read(answers, question.entities, micros(self._clock()))
-        owners = question.views.owners
+        views = question.views
+        read = views.read(answers, question.entities, micros(self._clock()))
         if self._calculated is not None and read:
-            owners = self._calculated.add(read, owners, question.given)
-        vectors = (FeatureVector(self._places, owners, values, rows) for values, rows in read)
-        return FeatureVectors(self.types, len(question.views.all), vectors)
+            self._calculated.add(read, views.sources, question.given)
+        names = views.names
+        return FeatureVectors(self.types, len(views.all), [FeatureVector(names, values, rows) for values, rows in read])
 
 
 class Question(NamedTuple):
@@ -179,17 +182,18 @@ class _View:
                     f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
                     hint=f"give {name}=..., or None where there is no such entity",
                 ) from None
+        if len(parts) == 1:
+            return [None if text is None else codec.row_key(b"", text.encode()) for text in parts[0]]
         together = zip(*parts, strict=True)
         return [None if None in some else codec.row_key(b"", ":".join(some).encode()) for some in together]
 
     def read(self, stored: Sequence[bytes | None], now_us: int, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
         """Add the selected features of each row to the values of its entity, and to its rows how it was found."""
-        decode, plain = self._decode, self._plain
+        plain = self._plain
         expired_us = None if self._ttl_us is None else now_us - self._ttl_us
-        for value, (values, rows) in zip(stored, read, strict=True):
+        for found, (values, rows) in zip(self._decode(stored), read, strict=True):
             row = _MISSING
-            if value is not None:
-                found = decode(value)
+            if found is not None:
                 effective_us = found[1]
                 if expired_us is not None and effective_us <= expired_us:
                     row = (Status.EXPIRED, effective_us)
@@ -219,15 +223,17 @@ class _Calculated:
         self._calculator = calculator
         self._inputs = [name if name in request else names.index(name) for name in calculations.inputs]
         found = (calculations.sources[name] for name in calculations.names)
-        self._sources = [[names.index(name) for name in sources] for sources in found]
+        self.sources = [[names.index(name) for name in sources] for sources in found]
+        """For each calculation the places of the features that it reads."""
 
     def add(
-        self, read: Sequence[tuple[list[Any], list[Row]]], owners: Sequence[int], given: Mapping[str, Sequence[Any]]
-    ) -> list[int]:
-        """Add the calculations of each entity behind its values, and behind its rows how their features were found.
-
-        Returns the owners with those of the calculations.
-        """
+        self,
+        read: Sequence[tuple[list[Any], list[Row]]],
+        sources: Sequence[Sequence[int]],
+        given: Mapping[str, Sequence[Any]],
+    ) -> None:
+        """Add the calculations of each entity behind its values, and behind its rows how those that `sources` names
+        for each calculation were found."""
         columns = [
             given[place] if isinstance(place, str) else [values[place] for values, _ in read] for place in self._inputs
         ]
@@ -235,12 +241,9 @@ class _Calculated:
             found = self._calculator.compute(columns or [[True] * len(read)])
         except PermanentError as error:
             raise CalculationFailed(error.message, hint=error.hint) from None
-        count = len(read[0][1])
-        sources = [[owners[place] for place in places] for places in self._sources]
         for (values, rows), calculated in zip(read, found, strict=True):
             values.extend(calculated)
-            rows.extend([_newest([rows[owner] for owner in places]) for places in sources])
-        return [*owners, *range(count, count + len(sources))]
+            rows.extend([_newest([rows[owner] for owner in owners]) for owners in sources])
 
 
 def _newest(rows: Sequence[Row]) -> Row:
@@ -252,27 +255,37 @@ def _newest(rows: Sequence[Row]) -> Row:
 
 
 class _Views:
-    """The versions that are read now; those with the same keys write an entity only once."""
+    """The versions that are read now; those with the same keys write an entity only once.
 
-    def __init__(self, views: list[_View]) -> None:
+    Args:
+        views: the versions.
+        names: of all features and, behind them, of calculations.
+        sources: for each calculation the places of the features that it reads.
+    """
+
+    def __init__(self, views: list[_View], names: Sequence[str], sources: Sequence[Sequence[int]]) -> None:
         self.all = views
         leaders: dict[tuple[tuple[str, str], ...], _View] = {}
         for view in views:
             leaders.setdefault(view.keys, view)
         self._leaders = list(leaders.values())
         self._prefixes = [(view.prefix, list(leaders).index(view.keys)) for view in views]
-        self.owners = [len(views) if lacking else place for place, view in enumerate(views) for lacking in view.lacks]
-        self._lacking = len(views) in self.owners
+        owners = [len(views) if lacking else place for place, view in enumerate(views) for lacking in view.lacks]
+        self._lacking = len(views) in owners
+        self.sources = [[owners[place] for place in places] for places in sources]
+        """For each calculation the rows that its features are from."""
+        calculated = range(len(views) + self._lacking, len(views) + self._lacking + len(sources))
+        self.names = Names(names, [*owners, *calculated])
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
         """The key of each view's row of each entity, one entity after the other; None where a part of it is null."""
-        ends = [leader.ends(entities) for leader in self._leaders]
-        columns = [[None if end is None else prefix + end for end in ends[leader]] for prefix, leader in self._prefixes]
-        return list(chain.from_iterable(zip(*columns, strict=True)))
+        ends = zip(*[leader.ends(entities) for leader in self._leaders], strict=True)
+        prefixes = self._prefixes
+        return [None if (end := some[leader]) is None else prefix + end for some in ends for prefix, leader in prefixes]
 
     def read(self, answers: Sequence[bytes | None], entities: int, now_us: int) -> list[tuple[list[Any], list[Row]]]:
-        """The values of each entity, and the rows that `owners` refers to: one of each view, and one for the features
-        that a version lacks; `answers` are those to `keys`."""
+        """The values of each entity, and the rows that they are from: one of each view, and one for the features that
+        a version lacks; `answers` are those to `keys`."""
         read: list[tuple[list[Any], list[Row]]] = [([], []) for _ in range(entities)]
         for place, view in enumerate(self.all):
             view.read(answers[place :: len(self.all)], now_us, read)

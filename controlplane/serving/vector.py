@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from itertools import repeat
+from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from controlplane.errors import MissingDriver
@@ -41,6 +42,38 @@ _THEMSELVES = {status: status for status in Status}
 T = TypeVar("T")
 Row = tuple[Status, int | None]
 """How the row of a feature was found, and its effective time in microseconds since the epoch."""
+_FIRST, _SECOND = itemgetter(0), itemgetter(1)
+
+
+class Names:
+    """What all vectors of one read have in common.
+
+    Args:
+        names: the features' full names, in order.
+        owners: for each the place of the row that it is from.
+    """
+
+    __slots__ = ("owners", "places")
+
+    def __init__(self, names: Sequence[str], owners: Sequence[int]) -> None:
+        self.places = {name: place for place, name in enumerate(names)}
+        self.owners = owners
+
+    def spread(self, found: Sequence[T]) -> dict[str, T]:
+        """For each feature what is said of its row."""
+        return dict(zip(self.places, map(found.__getitem__, self.owners), strict=True))
+
+    def said(self, words: Mapping[Status, T], found: Sequence[Status], nulls: Sequence[bool]) -> dict[str, T]:
+        """The status of every feature in those words; see `FeatureVector.found` and `nulls`."""
+        said = self.spread([words[status] for status in found])
+        for name, owner, null in zip(self.places, self.owners, nulls, strict=False):
+            if null and found[owner] is Status.PRESENT:
+                said[name] = words[Status.NULL]
+        return said
+
+    def effective(self, written: Callable[[int], T], since: Sequence[int | None]) -> dict[str, T | None]:
+        """The effective time of every feature as `written` has it; see `FeatureVector.since`."""
+        return self.spread([None if count is None else written(count) for count in since])
 
 
 class FeatureVector(Mapping[str, Any]):
@@ -49,39 +82,35 @@ class FeatureVector(Mapping[str, Any]):
     As a mapping it gives the plain values: dates as `date`, timestamps as `datetime` in UTC, decimals as `Decimal`.
     """
 
-    __slots__ = ("_owners", "_places", "_rows", "_values")
+    __slots__ = ("_rows", "_values", "names")
 
-    def __init__(
-        self, places: Mapping[str, int], owners: Sequence[int], values: Sequence[Any], rows: Sequence[Row]
-    ) -> None:
-        """Made by the reader: `places` has, for each name, its place in `values` and in `owners`, and that has the
-        place of its row in `rows`."""
-        self._places = places
-        self._owners = owners
+    def __init__(self, names: Names, values: Sequence[Any], rows: Sequence[Row]) -> None:
+        """Made by the reader: the values are in the order of the names, whose owners are places in `rows`."""
+        self.names = names
         self._values = values
         self._rows = rows
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - features are of any type
-        return self._values[self._places[name]]
+        return self._values[self.names.places[name]]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self.names.places)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._values)
 
     def __repr__(self) -> str:
         return f"FeatureVector({dict(self)!r})"
 
     def status(self, name: str) -> Status:
         """Why a feature's value is what it is."""
-        place = self._places[name]
-        status = self._rows[self._owners[place]][0]
+        place = self.names.places[name]
+        status = self._rows[self.names.owners[place]][0]
         return Status.NULL if status is Status.PRESENT and self._values[place] is None else status
 
     def effective_time(self, name: str) -> datetime | None:
         """The moment from which the value counts; None where no row was found."""
-        since = self._rows[self._owners[self._places[name]]][1]
+        since = self._rows[self.names.owners[self.names.places[name]]][1]
         return None if since is None else from_micros(since)
 
     @property
@@ -91,17 +120,7 @@ class FeatureVector(Mapping[str, Any]):
 
     def said(self, words: Mapping[Status, T]) -> dict[str, T]:
         """The status of every feature in other words."""
-        found = [words[status] for status, _ in self._rows]
-        if None not in self._values:
-            return {name: found[owner] for name, owner in zip(self._places, self._owners, strict=True)}
-        null = [
-            words[Status.NULL] if row[0] is Status.PRESENT else word
-            for row, word in zip(self._rows, found, strict=True)
-        ]
-        return {
-            name: null[owner] if value is None else found[owner]
-            for name, owner, value in zip(self._places, self._owners, self._values, strict=True)
-        }
+        return self.names.said(words, self.found, self.nulls)
 
     @property
     def effective_times(self) -> dict[str, datetime | None]:
@@ -110,23 +129,33 @@ class FeatureVector(Mapping[str, Any]):
 
     def effective(self, written: Callable[[int], T]) -> dict[str, T | None]:
         """The same as `written` has it, which is given microseconds since the epoch."""
-        times = [None if since is None else written(since) for _, since in self._rows]
-        return {name: times[owner] for name, owner in zip(self._places, self._owners, strict=True)}
+        return self.names.effective(written, self.since)
 
-    def rows(self, views: int) -> list[Status]:
-        """How the rows of the first views of the service were found."""
-        return [row[0] for row in self._rows[:views]]
+    @property
+    def found(self) -> tuple[Status, ...]:
+        """How each row was found; never `null`, which is said of values."""
+        return tuple(map(_FIRST, self._rows))
+
+    @property
+    def since(self) -> tuple[int | None, ...]:
+        """The effective time of each row, in microseconds since the epoch."""
+        return tuple(map(_SECOND, self._rows))
+
+    @property
+    def nulls(self) -> tuple[bool, ...]:
+        """Whether each value is null; empty where none is."""
+        return tuple(map(is_, self._values, repeat(None))) if None in self._values else ()
 
     @property
     def plain(self) -> dict[str, Any]:
         """The values as a dict, made at once."""
-        return dict(zip(self._places, self._values, strict=True))
+        return dict(zip(self.names.places, self._values, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Everything, in the same shape whatever was found: name -> `value`, `status`, `effective_time`."""
         return {
             name: {"value": self[name], "status": self.status(name), "effective_time": self.effective_time(name)}
-            for name in self._places
+            for name in self
         }
 
 
@@ -142,13 +171,9 @@ class FeatureVectors(list[FeatureVector]):
         super().__init__(vectors)
         self.types, self._views = types, views
 
-    def counts(self) -> Counter[Status]:
-        """How many rows of views were found in which way; never `null`, which is said of values."""
-        found: Counter[Status] = Counter()
-        for vector in self:
-            for status in vector.rows(self._views):
-                found[status] += 1
-        return found
+    def found(self) -> Iterator[tuple[Status, ...]]:
+        """How the rows of views were found, for each entity."""
+        return (vector.found[: self._views] for vector in self)
 
     def to_dicts(self) -> list[dict[str, dict[str, Any]]]:
         """See `FeatureVector.to_dict`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import socket
+import struct
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -23,6 +25,8 @@ OURS = "/v1/services/everything"
 TECTON = "/api/v1/feature-service/get-features"
 BATCH = f"{TECTON}-batch"
 FEAST = "/get-online-features"
+BODY = b'{"entities":[{"user_id":1,"tag":"a","day":"2024-01-02"}]}'
+REQUEST = f"POST {OURS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 GOOD = {"user_id": 1, "tag": "a", "day": "2024-01-02"}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -148,6 +152,35 @@ def test_bytes_that_are_no_request(served):
         raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
     assert served.count() == 1
     assert "exception" not in served.log
+
+
+def test_who_asks_may_go_without_a_word(served):
+    host, port = urlsplit(served.url).netloc.split(":")
+    before = len(served.events)
+    for wait in (0, 0.0005, 0.001, 0.002):
+        for _ in range(50):
+            raw = socket.create_connection((host, int(port)), timeout=30)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.sendall(REQUEST)
+            time.sleep(wait)
+            raw.close()  # a reset: the server finds the connection lost at any point of its work
+    assert served.count() == 1
+    assert {event["event"] for event in served.events[before:]} == {"request"}
+
+
+def test_an_answer_is_sent_in_one_piece(served):
+    host, port = urlsplit(served.url).netloc.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as raw:
+        for _ in range(20):
+            raw.sendall(REQUEST)
+            head, _, body = raw.recv(100_000).partition(b"\r\n\r\n")
+            assert b"content-length: %d" % len(body) in head
+        told = raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        assert struct.unpack_from("I", told, 152) == (20,)  # tcpi_data_segs_in of linux/tcp.h
+        raw.sendall(REQUEST * 3)  # of several that come at once, each is answered
+        found = b""
+        while found.count(b"HTTP/1.1 200 OK") < 3 or not found.endswith(b"}]}"):
+            found += raw.recv(100_000)
 
 
 def test_the_log_has_no_values(served):
