@@ -74,9 +74,11 @@ def _compare(records: pa.RecordBatch, together: int, before: bytes) -> memoryvie
 def _replace(records: pa.RecordBatch, _: int, before: bytes) -> memoryview:
     # Redis takes no expiry before 1970; any that has passed deletes the key.
     expires = _texts(pc.max_element_wise(records.column("expires_ms"), 1, skip_nulls=False))
-    expiry = _binary(b"\r\n$4\r\nPXAT", *_argument(expires)).fill_null(b"")
-    head = pc.if_else(expires.is_valid(), before + b"*5\r\n$3\r\nSET", before + b"*3\r\n$3\r\nSET")
-    return _joined(head, *_argument(records.column("key")), *_argument(records.column("value")), expiry)
+    head, expiry = before + b"*5\r\n$3\r\nSET", [b"\r\n$4\r\nPXAT", *_argument(expires)]
+    if expires.null_count:
+        head = pc.if_else(expires.is_valid(), head, before + b"*3\r\n$3\r\nSET")
+        expiry = [_binary(*expiry).fill_null(b"")]
+    return _joined(head, *_argument(records.column("key")), *_argument(records.column("value")), *expiry)
 
 
 COMPARE = Mode(_compare, lambda reply: int(reply[1:]) if reply[:1] == b":" else None, 100, _SCRIPT)
@@ -176,8 +178,7 @@ class _Link:
         found = self._received.count(b"\n")
         while found < batch.commands:
             found += self._read()
-        *lines, rest = bytes(self._received).split(b"\r\n", batch.commands)
-        self._received = bytearray(rest)
+        lines = self._lines(batch.commands)
         self.sent.popleft()
         lines = lines[1::2] if batch.asking else lines
         replies = {reply: (self._mode.stored(reply), count) for reply, count in Counter(lines).items()}
@@ -189,6 +190,17 @@ class _Link:
         asked = [(reply.split(b" ")[2].decode(), _those(batch, lines, {reply})) for reply in moving]
         kept = len(batch.records) - len(failed) - sum(len(some) for _, some in asked) - stored
         return _Answer(batch, stored, kept, errors, failed, asked)
+
+    def _lines(self, count: int) -> list[bytes]:
+        """Take so many replies out of what was received."""
+        end = self._received.index(b"\n") + 1
+        first = bytes(self._received[:end])
+        if self._received.startswith(alike := first * count):  # as it is nearly always
+            del self._received[: len(alike)]
+            return [first[:-2]] * count
+        *lines, rest = bytes(self._received).split(b"\r\n", count)
+        self._received = bytearray(rest)
+        return lines
 
     def close(self, *, reusable: bool = False) -> list[_Sent]:
         """Give the connection back; returns what it holds, in order."""

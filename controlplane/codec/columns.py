@@ -134,7 +134,15 @@ def _frame(cells: Sequence[Cell]) -> pa.Array:
         if cell.kept is not None:
             kept[f"number{place}"] = cell.kept
             lengths += cell.widths - 8
-    return _binary(lengths, np.compress(kept.view(np.bool_), content))
+    return _binary(lengths, _filtered(content, kept.view(np.uint8)))
+
+
+def _filtered(content: Bytes, kept: Bytes) -> Bytes:
+    """The bytes beside those of `kept` that are 1: Arrow does that several times faster than numpy."""
+    bits = pa.py_buffer(np.packbits(kept, bitorder="little"))
+    mask = pa.Array.from_buffers(pa.bool_(), len(kept), [None, bits])
+    found: Bytes = pa.array(content).filter(mask).to_numpy()
+    return found
 
 
 def spelled(column: pa.Array, kind: str) -> pa.Array:
