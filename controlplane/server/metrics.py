@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 
 from prometheus_client import (
     CollectorRegistry,
@@ -39,14 +39,15 @@ _MOST = 1000
 # What the library does not know yet: to tell it of each request would take a tenth of the request's time.
 _counted: Counter[tuple[str, str, int]] = Counter()
 _found: Counter[tuple[str, tuple[str, ...]]] = Counter()
-_took: list[tuple[str, float]] = []
+_took: defaultdict[str, list[float]] = defaultdict(list)
 
 
 def request(service: str, api: str, code: int, seconds: float) -> None:
     """One request was answered; `service` is empty where there is no such."""
     _counted[service, api, code] += 1
-    _took.append((service, seconds))
-    if len(_took) >= _MOST:
+    took = _took[service]
+    took.append(seconds)
+    if len(took) >= _MOST:
         flush()
 
 
@@ -73,8 +74,10 @@ def flush() -> None:
     for (service, found), count in _found.items():
         for status in found:
             _ROWS.labels(service, status).inc(count)
-    for service, seconds in _took:
-        _SECONDS.labels(service).observe(seconds)
+    for service, took in _took.items():
+        observe = _SECONDS.labels(service).observe
+        for seconds in took:
+            observe(seconds)
     for counted in (_counted, _found, _took):
         counted.clear()
 

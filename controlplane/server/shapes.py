@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -84,6 +84,24 @@ class _Entities(msgspec.Struct):
 _STATUS = {status: status.value for status in Status}  # plain text, which is encoded faster
 
 
+class _Vector(msgspec.Struct, gc=False):
+    features: Any
+    statuses: msgspec.Raw
+    effective_times: msgspec.Raw
+
+
+class _Vectors(msgspec.Struct, gc=False):
+    service: str
+    vectors: list[_Vector]
+
+
+@lru_cache(maxsize=100)
+def _features(names: Names) -> Callable[..., msgspec.Struct]:
+    """A structure of the service's features: made and encoded in a third of a dict's time."""
+    fields = [f"f{place}" for place in range(len(names.places))]
+    return msgspec.defstruct("Features", fields, rename=dict(zip(fields, names.places, strict=True)), gc=False)
+
+
 # Many vectors say the same of their rows: to write it anew for each would take a tenth of a request's time.
 @lru_cache(maxsize=1000)
 def _statuses(names: Names, found: Sequence[Status], nulls: Sequence[bool]) -> msgspec.Raw:
@@ -109,15 +127,12 @@ class NamedMap:
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
-        found = [
-            {
-                "features": vector.plain,
-                "statuses": _statuses(vector.names, vector.found, vector.nulls),
-                "effective_times": _times(vector.names, vector.since),
-            }
-            for vector in vectors
-        ]
-        return _encode({"service": served.name, "vectors": found})
+        found = []
+        for vector in vectors:
+            names = vector.names
+            statuses = _statuses(names, vector.found, vector.nulls)
+            found.append(_Vector(_features(names)(*vector.listed), statuses, _times(names, vector.since)))
+        return _encode(_Vectors(served.name, found))
 
     def refuse(self, refused: Refused) -> bytes:
         """See `Shape.refuse`."""

@@ -147,6 +147,11 @@ class FeatureVector(Mapping[str, Any]):
         return tuple(map(is_, self._values, repeat(None))) if None in self._values else ()
 
     @property
+    def listed(self) -> Sequence[Any]:
+        """The plain values, in the order of the names."""
+        return self._values
+
+    @property
     def plain(self) -> dict[str, Any]:
         """The values as a dict, made at once."""
         return dict(zip(self.names.places, self._values, strict=True))
