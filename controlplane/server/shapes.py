@@ -103,12 +103,12 @@ def _features(names: Names) -> Callable[..., msgspec.Struct]:
 
 
 # Many vectors say the same of their rows: to write it anew for each would take a tenth of a request's time.
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=256)
 def _statuses(names: Names, found: Sequence[Status], nulls: Sequence[bool]) -> msgspec.Raw:
     return msgspec.Raw(_encode(names.said(_STATUS, found, nulls)))
 
 
-@lru_cache(maxsize=1000)
+@lru_cache(maxsize=256)
 def _times(names: Names, since: Sequence[int | None]) -> msgspec.Raw:
     return msgspec.Raw(_encode(names.effective(_instant, since)))
 

@@ -59,7 +59,7 @@ class ServiceReader:
     @property
     def feature_names(self) -> list[str]:
         """The names of every vector, in order."""
-        return self._names
+        return list(self._names)
 
     @property
     def key_names(self) -> list[str]:
