@@ -129,11 +129,6 @@ class DuckDBWarehouse:
                 raise _translated(error, f"reading the columns of {table}") from None
         return found
 
-    def describe(self, sql: str) -> Mapping[str, str]:
-        """See `Warehouse.describe`."""
-        with _translating():
-            return self._described(sql)
-
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
         found: list[Mapping[str, str] | PermanentError] = []
@@ -199,7 +194,8 @@ class DuckDBWarehouse:
 
     def _described_alone(self, sql: str) -> Mapping[str, str] | PermanentError:
         try:
-            return self.describe(sql)
+            with _translating():
+                return self._described(sql)
         except PermanentError as error:
             return error
 

@@ -85,20 +85,12 @@ class SnowflakeWarehouse:
         """See `Warehouse.columns`."""
         return dict(zip(tables, self._side_by_side(self._columns_of, tables), strict=True))
 
-    def describe(self, sql: str) -> Mapping[str, str]:
-        """See `Warehouse.describe`."""
-        if not is_one_query(sql):
-            raise PermanentError("it must be exactly one query", hint="write one SELECT, or a WITH that ends in one")
-        with self._using(), self._translating():
-            columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
-        return {plain_name(column.name): described_type(column) for column in columns}
-
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
 
         def alone(query: str) -> Mapping[str, str] | PermanentError:
             try:
-                return self.describe(query)
+                return self._describe(query)
             except PermanentError as error:
                 return error
 
@@ -176,6 +168,13 @@ class SnowflakeWarehouse:
         with self._translating(doing):
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
+
+    def _describe(self, sql: str) -> Mapping[str, str]:
+        if not is_one_query(sql):
+            raise PermanentError("it must be exactly one query", hint="write one SELECT, or a WITH that ends in one")
+        with self._using(), self._translating():
+            columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
+        return {plain_name(column.name): described_type(column) for column in columns}
 
     def _columns_of(self, table: str) -> Mapping[str, str] | None:
         try:

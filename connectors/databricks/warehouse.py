@@ -96,13 +96,6 @@ class DatabricksWarehouse:
             found[table] = None if isinstance(columns, Absent) else columns
         return found
 
-    def describe(self, sql: str) -> Mapping[str, str]:
-        """See `Warehouse.describe`."""
-        [columns] = self._described([sql])
-        if isinstance(columns, PermanentError):
-            raise columns
-        return columns
-
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
         return self._described(queries)

@@ -15,7 +15,7 @@ from connectors.databricks import connect
 from connectors.databricks.plans import estimated
 from connectors.databricks.warehouse import DatabricksWarehouse
 from controlplane.errors import PermanentError
-from controlplane.ports import Estimate, Statement
+from controlplane.ports import Estimate, Statement, described
 from tests.connectors.databricks_rig import endpoint, opened, warehouse
 from tests.endpoints.databricks.client import DatabricksEndpoint, own_schema
 
@@ -89,10 +89,10 @@ KINDS = {
 def test_values_and_types(warehouse):
     query = "SELECT " + ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(KINDS))
     [batch] = warehouse.fetch(query)
-    described = warehouse.describe(query)
+    columns = described(warehouse, query)
     for (sql, (canonical, kind, value)), found in zip(KINDS.items(), batch.itercolumns(), strict=True):
         name = f"c{list(KINDS).index(sql)}"
-        assert (sql, described[name], found[0].as_py()) == (sql, canonical, value)
+        assert (sql, columns[name], found[0].as_py()) == (sql, canonical, value)
         assert kind is None or found.type == kind, sql
 
 
@@ -214,7 +214,7 @@ QUERIES = (
 
 
 def test_many_queries_are_described_as_each_alone(warehouse):
-    assert warehouse.describe_all(QUERIES * 5) == [warehouse.describe(query) for query in QUERIES] * 5
+    assert warehouse.describe_all(QUERIES * 5) == [described(warehouse, query) for query in QUERIES] * 5
     assert warehouse.describe_all([]) == []
 
 
@@ -222,12 +222,12 @@ def test_of_many_queries_each_has_its_own_error(warehouse):
     first, broken, last = warehouse.describe_all(["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"])
     assert (first, last) == ({"x": "int64"}, {"y": "string"})
     with pytest.raises(PermanentError) as raised:
-        warehouse.describe("SELECT nope")
+        described(warehouse, "SELECT nope")
     assert (broken.message, broken.hint) == (raised.value.message, raised.value.hint)
 
 
 def test_describing_runs_nothing(warehouse, endpoint):
-    assert warehouse.describe("SELECT raise_error('it ran') AS x, 1 AS y") == {"x": "void", "y": "int64"}
+    assert described(warehouse, "SELECT raise_error('it ran') AS x, 1 AS y") == {"x": "void", "y": "int64"}
     assert [entry["state"] for entry in statements(endpoint, "it ran")] == ["FINISHED"]
 
 
@@ -250,7 +250,7 @@ def test_only_one_query_is_described(warehouse, schema, sql):
     run(warehouse, f"CREATE TABLE IF NOT EXISTS {schema}.kept AS SELECT 1 AS x")
     text = sql.format(schema=schema)
     with pytest.raises(PermanentError):
-        warehouse.describe(text)
+        described(warehouse, text)
     fine, broken = warehouse.describe_all(["SELECT 1 AS x", text])
     assert fine == {"x": "int64"}
     assert isinstance(broken, PermanentError)

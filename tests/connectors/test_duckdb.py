@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Estimate, Statement
+from controlplane.ports import Estimate, Statement, described
 from tests.children import CHILDREN
 
 ENDLESS = "SELECT sum(hash(i)) AS total FROM range(1_000_000_000_000) AS numbers(i)"
@@ -107,17 +108,17 @@ QUERIES = (
 
 
 def test_many_queries_are_described_as_each_alone(warehouse):
-    assert warehouse.describe_all(QUERIES * 7) == [warehouse.describe(query) for query in QUERIES] * 7
+    assert warehouse.describe_all(QUERIES * 7) == [described(warehouse, query) for query in QUERIES] * 7
     assert warehouse.describe_all([]) == []
     for query in QUERIES:
-        assert warehouse.describe_all([query]) == [warehouse.describe(query)]
+        assert warehouse.describe_all([query]) == [described(warehouse, query)]
 
 
 def test_of_many_queries_each_has_its_own_error(warehouse):
     first, broken, last = warehouse.describe_all(["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"])
     assert (first, last) == ({"x": "int64"}, {"y": "string"})
     with pytest.raises(PermanentError) as raised:
-        warehouse.describe("SELECT nope")
+        described(warehouse, "SELECT nope")
     assert (broken.message, broken.hint) == (raised.value.message, raised.value.hint)
 
 
@@ -134,7 +135,7 @@ def test_a_limit_of_memory():
 def test_a_variable_of_this_process_is_no_table():
     payments = pa.table({"a": [1]})
     warehouse = connect(path=":memory:")
-    for read in (warehouse.describe, lambda sql: list(warehouse.fetch(sql))):
+    for read in (partial(described, warehouse), lambda sql: list(warehouse.fetch(sql))):
         with pytest.raises(PermanentError, match="Table with name payments does not exist"):
             read("SELECT * FROM payments")
     assert payments.num_rows == 1

@@ -13,6 +13,7 @@ import pytest
 from connectors.snowflake_driver import is_one_query
 from connectors.snowflake_types import canonical_type, normalised
 from controlplane.errors import PermanentError
+from controlplane.ports import described
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 
 __all__ = ["endpoint", "warehouse"]
@@ -66,7 +67,7 @@ def test_every_type_comes_in_its_own_arrow_type(warehouse, endpoint, arrays_as_t
         f"NULLIF({expression}, {expression}) AS c{number}" for number, (expression, *_) in enumerate(KINDS)
     )
     sql = f"SELECT {columns} UNION ALL SELECT {nothing}"
-    assert warehouse.describe(sql) == {f"c{number}": kind for number, (_, _, kind, _) in enumerate(KINDS)}
+    assert described(warehouse, sql) == {f"c{number}": kind for number, (_, _, kind, _) in enumerate(KINDS)}
     table = pa.Table.from_batches(warehouse.fetch(sql))
     assert [plain(field.type) for field in table.schema] == [kind for _, kind, _, _ in KINDS]
     first, second = sorted(table.to_pylist(), key=lambda row: row["c0"] is None)
@@ -133,7 +134,7 @@ def test_names_of_results(warehouse):
 
 def test_a_result_without_rows(warehouse):
     assert list(warehouse.fetch("SELECT 1 AS x WHERE FALSE")) == []
-    assert warehouse.describe("SELECT 1 AS x WHERE FALSE") == {"x": "int64"}
+    assert described(warehouse, "SELECT 1 AS x WHERE FALSE") == {"x": "int64"}
 
 
 def test_large_results_come_in_batches_and_in_order(warehouse):
@@ -191,7 +192,7 @@ def test_of_many_queries_each_has_its_own_error(warehouse):
 )
 def test_what_is_not_one_query_is_not_described(warehouse, endpoint, text):
     with pytest.raises(PermanentError, match="exactly one query"):
-        warehouse.describe(text)
+        described(warehouse, text)
     assert endpoint.history == []
 
 
