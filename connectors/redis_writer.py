@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -95,7 +96,12 @@ def _grouped(rows: pa.Array, together: int) -> pa.Array:
 
 
 def _binary(*parts: bytes | pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*(pa.scalar(p, pa.binary()) if isinstance(p, bytes) else p for p in parts), b"")
+    """The parts of each row, one after the other; what all rows have side by side is one part."""
+    arrays: list[pa.Array | pa.Scalar] = []
+    for fixed, some in groupby(parts, lambda part: isinstance(part, bytes)):
+        group = list(some)
+        arrays += [pa.scalar(b"".join(group), pa.binary())] if fixed else group
+    return pc.binary_join_element_wise(*arrays, b"")
 
 
 def _joined(*parts: bytes | pa.Array) -> memoryview:
