@@ -31,7 +31,7 @@ from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
 from controlplane.local import valkey
 
-ROWS, BATCH, REPEAT = 1_000_000, 65_536, 3
+ROWS, BATCH, REPEAT = 1_000_000, 65_536, 5
 KINDS = {f"amount_{n}": "float64" for n in range(3)} | {f"count_{n}": "int64" for n in range(3)}
 KINDS |= {"premium": "bool", "tier": "string", "device": "string", "embedding": "array<float64>"}
 LAYOUT = Layout((("user", "string"),), tuple(Field(name, kind) for name, kind in KINDS.items()))
