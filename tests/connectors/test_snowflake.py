@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from connectors.snowflake import connect
 from connectors.snowflake_warehouse import SnowflakeWarehouse
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
-from controlplane.ports import Estimate
+from controlplane.ports import Estimate, described
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 
 __all__ = ["endpoint", "warehouse"]
@@ -190,7 +190,7 @@ def test_a_session_that_ended_is_opened_anew(warehouse, endpoint):
     endpoint.end_sessions()
     assert rows(warehouse, "SELECT k FROM t") == [{"k": 1}]
     endpoint.end_sessions()
-    assert warehouse.describe("SELECT k FROM t") == {"k": "int64"}
+    assert described(warehouse, "SELECT k FROM t") == {"k": "int64"}
     endpoint.end_sessions()
     assert do(warehouse, "INSERT INTO t SELECT 2", atomic=True) == [1]
     endpoint.faults.lapse("INSERT INTO t SELECT 3")

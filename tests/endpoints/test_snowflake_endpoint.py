@@ -12,7 +12,7 @@ import pytest
 from connectors.snowflake import connect
 from connectors.snowflake_warehouse import SnowflakeWarehouse
 from controlplane.errors import PermanentError
-from controlplane.ports import Statement
+from controlplane.ports import Statement, described
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
 SEED = """
@@ -206,7 +206,7 @@ SCALARS = [
 def test_an_expression(warehouse, expression, value):
     [(found,)] = rows(warehouse, f"SELECT {expression} AS x")
     assert same(found, value), found
-    kind = warehouse.describe(f"SELECT {expression} AS x")["x"]
+    kind = described(warehouse, f"SELECT {expression} AS x")["x"]
     [(null,)] = rows(warehouse, f"SELECT ({expression}) IS NULL AS x")
     assert null is (value is None)
     if kind in ("int64", "float64", "string", "bool", "binary", "date", "timestamp") and value is not None:
@@ -355,8 +355,8 @@ def test_a_statement_that_is_refused(warehouse, sql, why):
 
 def test_an_array_without_an_item_type_is_json(warehouse):
     sql = "SELECT ARRAY_AGG(k) WITHIN GROUP (ORDER BY k) AS a, ARRAY_CONSTRUCT('x', NULL) AS b FROM s.sp"
-    assert warehouse.describe(sql) == {"a": "ARRAY", "b": "ARRAY"}
+    assert described(warehouse, sql) == {"a": "ARRAY", "b": "ARRAY"}
     assert rows(warehouse, sql) == [("[\n  1,\n  2,\n  2\n]", '[\n  "x",\n  undefined\n]')]
     cast = f"SELECT a::ARRAY(NUMBER) AS a FROM ({sql}) AS made"
-    assert warehouse.describe(cast) == {"a": "array<int64>"}
+    assert described(warehouse, cast) == {"a": "array<int64>"}
     assert rows(warehouse, cast) == [([1, 2, 2],)]
