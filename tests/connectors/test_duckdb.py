@@ -110,8 +110,6 @@ QUERIES = (
 def test_many_queries_are_described_as_each_alone(warehouse):
     assert warehouse.describe_all(QUERIES * 7) == [described(warehouse, query) for query in QUERIES] * 7
     assert warehouse.describe_all([]) == []
-    for query in QUERIES:
-        assert warehouse.describe_all([query]) == [described(warehouse, query)]
 
 
 def test_of_many_queries_each_has_its_own_error(warehouse):
