@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -12,11 +12,12 @@ from controlplane.ledger import Entry
 from controlplane.plan.actions import CreateView, RedefineView
 from controlplane.plan.forecast import Cost
 from controlplane.plan.plan import Plan
-from controlplane.ports import Estimate, Warehouse
+from controlplane.ports import Estimate, Statement, Warehouse
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
 from controlplane.render.dialects import dialect
 from controlplane.render.program import build
+from controlplane.render.rehearsal import rehearsed
 from controlplane.render.release import Release
 from controlplane.render.statements import split
 from controlplane.runtime.variables import fill, run_variables
@@ -25,21 +26,27 @@ from controlplane.types import Interval
 EXPLAINED = 20
 """So many views are explained in the embedded warehouse: it has planned all their queries for their columns before."""
 _LOOKED_AT = 100
+_REHEARSED = ("stage", "check", "publish", "doors")
+Filled = Mapping[str, Sequence[Statement]]
 
 
 def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime) -> Plan:
-    """Have the warehouse plan what each new or changed view would stage, for its newest interval that is due.
+    """Have the warehouse plan what each new or changed view would stage, for its newest interval that is due, and check
+    the queries behind that, for which tables that a deploy makes stand in.
 
-    The statements behind that read tables that a deploy makes. A view that reads one which changes as well is left out.
+    A view that reads one which changes as well is left out. The embedded warehouse checks no more than what is staged:
+    it is the one that the rest was made with.
 
     Raises:
         Problems: all that the warehouse refuses, with the views' places.
     """
     changed = {action.view for action in plan.actions if isinstance(action, CreateView | RedefineView)}
     views = [view for view in manifest.views if view.name in changed and not changed.intersection(view.upstream)]
-    if not dialect(manifest.dialect).has_rights:
+    remote = dialect(manifest.dialect).has_rights
+    if not remote:
         views = views[:EXPLAINED]
-    answers = warehouse.explain([_staged(release, manifest, view, now) for view in views])
+    filled = [_filled(release, manifest, view, now) for view in views]
+    answers = warehouse.explain([statements["stage"][0].sql.partition(" AS\n")[2] for statements in filled])
     problems: list[PlaneError] = []
     costs: dict[str, list[Cost]] = {}
     for view, answer in zip(views, answers, strict=True):
@@ -48,9 +55,27 @@ def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehou
             problems.append(DefinitionError(text, where=view.place.location(), hint=answer.hint))
         else:
             costs[view.name] = _estimated(answer)
+    if remote and not problems:
+        problems += _refused(views, filled, warehouse)
     if problems:
         raise Problems(problems)
     return _with(plan, costs)
+
+
+def _refused(views: Sequence[ViewSpec], filled: Sequence[Filled], warehouse: Warehouse) -> Iterator[PlaneError]:
+    """The first query of each view that the warehouse would not run behind what is staged."""
+    asked = [
+        (view, query)
+        for view, files in zip(views, filled, strict=True)
+        for query in rehearsed(files["setup"], [one for name in _REHEARSED for one in files[name]])
+    ]
+    told = set()
+    answers = warehouse.describe_all([query.sql for _, query in asked])
+    for (view, query), answer in zip(asked, answers, strict=True):
+        if isinstance(answer, PermanentError) and view.name not in told:
+            told.add(view.name)
+            text = f"feature view {view.name!r}: the warehouse refuses to {query.name}: {answer.message}"
+            yield DefinitionError(text, where=view.place.location(), hint=answer.hint)
 
 
 def from_runs(plan: Plan, manifest: Manifest, entries: Mapping[tuple[str, str], Sequence[Entry]]) -> Plan:
@@ -79,13 +104,14 @@ def _with(plan: Plan, costs: Mapping[str, Sequence[Cost]]) -> Plan:
     return msgspec.structs.replace(plan, forecasts=forecasts)
 
 
-def _staged(release: Release, manifest: Manifest, view: ViewSpec, now: datetime) -> str:
-    """The query behind the statement that stages an interval."""
+def _filled(release: Release, manifest: Manifest, view: ViewSpec, now: datetime) -> Filled:
+    """The statements of a view's newest run that is due, by the files that hold them."""
     times = timing(view)
     end = due.end if (due := times.due(now)) else view.start + view.schedule
     variables = run_variables(build(manifest, view), Interval(end - view.schedule, end), "plan")
-    statement, *_ = split(fill(release.files[f"sql/{view.name}.stage.sql"], variables))
-    return statement.sql.partition(" AS\n")[2]
+    return {
+        name: split(fill(release.files[f"sql/{view.name}.{name}.sql"], variables)) for name in ("setup", *_REHEARSED)
+    }
 
 
 def _estimated(answer: Estimate) -> list[Cost]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from connectors.duckdb import DuckDBWarehouse, connect
+from connectors.snowflake import connect as connect_snowflake
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import Problems
 from controlplane.ledger import Entry
@@ -17,6 +19,7 @@ from controlplane.ports import Statement
 from controlplane.registry import manifest as manifests
 from controlplane.runtime import preview
 from controlplane.types import Interval
+from tests.endpoints.snowflake import SnowflakeEndpoint
 from tests.engine.rig import compiled
 
 NOW = datetime(2024, 1, 4, 6, tzinfo=UTC)
@@ -81,3 +84,25 @@ def test_rows_of_earlier_runs_are_told_for_each_interval(warehouse):
     [forecast] = preview.from_runs(plan, manifest, old | new).forecasts
     assert forecast.costs == (Cost(10, 31, "rows", "earlier runs"),)
     assert preview.from_runs(plan, manifest, {}) == plan
+
+
+def test_what_a_warehouse_would_not_run_behind_the_stage_is_told_once():
+    with SnowflakeEndpoint() as endpoint:
+        warehouse = connect_snowflake(**endpoint.options())
+        columns = "user_id NUMBER(19,0), paid_at TIMESTAMP_NTZ(6)"
+        made = ("CREATE SCHEMA raw", f"CREATE TABLE raw.payments ({columns})")
+        warehouse.execute([Statement("prepare", sql) for sql in made])
+        manifest = compiled([view("spend", "raw.payments")], warehouse)
+        plan, release = make_plan(manifest, None, lambda *_: (), NOW)
+        preview.explain(plan, manifest, release, warehouse, NOW)
+        before = len(endpoint.account.recorded)
+        wrong = {path: text.replace("tile_start", "tile_begin", 1) for path, text in release.files.items()}
+        release = dataclasses.replace(release, files=wrong)
+        with pytest.raises(Problems) as raised:
+            preview.explain(plan, manifest, release, warehouse, NOW)
+        assert not [one for one in endpoint.account.recorded[before:] if one.startswith(("CREATE", "INSERT", "MERGE"))]
+        warehouse.close()
+    [problem] = raised.value.problems
+    assert problem.message.startswith("feature view 'spend': the warehouse refuses to ")
+    assert "TILE_" in problem.message
+    assert problem.where == manifest.view("spend").place.location()

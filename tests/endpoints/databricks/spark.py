@@ -33,8 +33,10 @@ SETTINGS = {
     "spark.databricks.delta.stats.collect": "false",
     "spark.databricks.delta.writeChecksumFile.enabled": "false",
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
+    # The first compiler alone has little room for its code, and spends its time on throwing it away.
     "spark.driver.extraJavaOptions": (
-        "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djdk.lang.Process.launchMechanism=VFORK"
+        "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m "
+        "-Djdk.lang.Process.launchMechanism=VFORK"
     ),
     "spark.driver.memory": "2g",
     "spark.driver.maxResultSize": "0",
