@@ -47,7 +47,7 @@ def rehearsed(setup: Iterable[Statement], statements: Iterable[Statement]) -> li
 def _empty(columns: str) -> str:
     found = (_COLUMN.fullmatch(column.strip()) for column in _BETWEEN.split(columns.strip()))
     nulls = (f"CAST(NULL AS {one[2]}) AS {one[1]}" for one in found if one)
-    return f"SELECT {', '.join(nulls)} WHERE 1 = 0"
+    return f"SELECT {', '.join(nulls)} FROM (SELECT 1 AS one) AS single WHERE 1 = 0"
 
 
 def _over(query: str, stand_ins: dict[str, str]) -> str:

@@ -48,7 +48,7 @@ WITHOUT_A_QUERY = {
 WITHOUT_A_QUERY["databricks"] = WITHOUT_A_QUERY["snowflake"]
 
 
-CASES = 25
+CASES = 12
 
 
 @pytest.fixture(scope="module", params=["duckdb", "snowflake"])
