@@ -17,8 +17,8 @@ from rich.text import Text
 class Row:
     """One comparison: ours and the other in one unit, and the ratio that would be good enough.
 
-    `against` is None where the other could not be had; `what` then says why, and the row is not ok. Without a
-    `target` the row only informs.
+    `against` is None where the other could not be had; `what` then says why, and a row with a target is not ok. Without
+    a `target` the row only informs.
     """
 
     row: str
@@ -36,7 +36,7 @@ class Row:
     @property
     def ok(self) -> bool:
         """Whether the ratio is good enough."""
-        return self.ratio is not None and (self.target is None or self.ratio <= self.target)
+        return self.target is None or (self.ratio is not None and self.ratio <= self.target)
 
 
 def seconds(work: Callable[[], object], repeat: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
