@@ -149,10 +149,16 @@ def _plain_progress(counted: str) -> Callable[[Event], None]:
 
 def plan(found: Plan) -> None:
     """What changes, and what will be computed."""
+    _warn(found.warnings)
     if found.empty:
         line(f"No changes: environment {found.environment} is as declared.")
     _lines(text for action in found.actions for text in _action(action))
     _forecasts(found.forecasts)
+
+
+def _warn(warnings: Iterable[str]) -> None:
+    for warning in dict.fromkeys(warnings):
+        _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
 
 
 _SIGNS = {"create": ("+", "green"), "redefine": ("~", "yellow"), "update": ("~", "cyan"), "drop": ("-", "red")}
@@ -229,8 +235,7 @@ def runs(found: Sequence[ViewRun]) -> None:
     said = [warning for run in found for warning in run.synced.warnings]
     for run in found:
         said += [f"{run.view} over {done.interval}: {warning}" for done in run.computed for warning in done.warnings]
-    for warning in dict.fromkeys(said):
-        _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
+    _warn(said)
     if not any(run.computed or run.synced.rows for run in found):
         line("Everything is computed and in sync: nothing to do.")
         return

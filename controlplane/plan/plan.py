@@ -16,7 +16,7 @@ from controlplane.render.release import Release, render_release
 
 class Plan(msgspec.Struct, frozen=True):
     """What a deploy would do. `base` is the deployment that it starts from (None: the first), `release` the digest of
-    the files that it would write."""
+    the files that it would write; `warnings` are what the warehouse may not take."""
 
     project: str
     environment: str
@@ -24,6 +24,7 @@ class Plan(msgspec.Struct, frozen=True):
     release: str
     actions: tuple[Action, ...]
     forecasts: tuple[Forecast, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from controlplane.ports import Statement
 
 _MADE = r"CREATE (?:OR REPLACE )?(?:TRANSIENT )?TABLE (?:IF NOT EXISTS )?(\S+)"
-_TABLE = re.compile(rf"{_MADE} \((.*?)\)(?: PARTITIONED BY \(\w+\))?", re.DOTALL)
-_FILLED = re.compile(rf"{_MADE} AS\n(.*)", re.DOTALL)
-_COLUMN = re.compile(r"(\S+) (.+?)(?: NOT NULL)?")
-_BETWEEN = re.compile(r",\s*\n|, (?=\w+ \w+ NOT NULL)")
+_TABLE = re.compile(rf"{_MADE} \(\n(.*)\n\)(?: PARTITIONED BY \(\w+\))?", re.DOTALL)
+_SELECTED = re.compile(rf"{_MADE} AS\n(.*)", re.DOTALL)
+_COLUMN = re.compile(r'^  ((?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+)) (.+?)(?: NOT NULL)?,?$', re.MULTILINE)
 _QUERIES = (
     (re.compile(r"INSERT [^\n]*\n(.*)", re.DOTALL), r"\1"),
     (re.compile(r"CREATE OR REPLACE VIEW [^\n]* AS\n(SELECT\s.*)", re.DOTALL), r"\1"),
@@ -28,15 +27,17 @@ _QUERIES = (
 def rehearsed(setup: Iterable[Statement], statements: Iterable[Statement]) -> list[Statement]:
     """The queries in `statements`, which are to be run in order after `setup`, over the tables that both make.
 
-    An UPDATE has none, and what fills a table is the query that stands in for it. Nothing is open in the texts.
+    An UPDATE has none; of a MERGE it is what is matched, of CREATE TABLE ... AS what stands in. Nothing is open in the
+    texts.
     """
     stand_ins: dict[str, str] = {}
     queries: list[Statement] = []
     for statement in (*setup, *statements):
-        if found := _FILLED.fullmatch(statement.sql):
+        if found := _SELECTED.fullmatch(statement.sql):
             stand_ins[found[1]] = found[2]
         elif found := _TABLE.fullmatch(statement.sql):
-            stand_ins[found[1]] = _empty(found[2])
+            nulls = (f"CAST(NULL AS {kind}) AS {name}" for name, kind in _COLUMN.findall(found[2]))
+            stand_ins[found[1]] = f"SELECT {', '.join(nulls)} FROM (SELECT 1 AS one) AS single WHERE 1 = 0"
     for statement in statements:
         query = next((found.expand(form) for kind, form in _QUERIES if (found := kind.fullmatch(statement.sql))), "")
         if query:
@@ -44,18 +45,12 @@ def rehearsed(setup: Iterable[Statement], statements: Iterable[Statement]) -> li
     return queries
 
 
-def _empty(columns: str) -> str:
-    found = (_COLUMN.fullmatch(column.strip()) for column in _BETWEEN.split(columns.strip()))
-    nulls = (f"CAST(NULL AS {one[2]}) AS {one[1]}" for one in found if one)
-    return f"SELECT {', '.join(nulls)} FROM (SELECT 1 AS one) AS single WHERE 1 = 0"
-
-
 def _over(query: str, stand_ins: dict[str, str]) -> str:
-    names = {table: f"plane__stand_in_{place}" for place, table in enumerate(stand_ins)}
-    used = [table for table in stand_ins if table in query]
-    if not used:
-        return query
-    for table in used:
-        query = query.replace(table, names[table])
-    given = ",\n".join(f"{names[table]} AS (\n{stand_ins[table]}\n)" for table in used)
-    return f"WITH {given}\nSELECT * FROM (\n{query}\n) AS plane__rehearsed"
+    given = ""
+    for place, (table, rows) in enumerate(stand_ins.items()):
+        name = f"plane__stand_in_{place}"
+        # Behind a point it is the end of another table's name.
+        query, count = re.subn(rf"(?<!\.){re.escape(table)}", name, query)
+        if count:
+            given += f"{', ' if given else 'WITH '}{name} AS (\n{rows}\n)"
+    return f"{given}\nSELECT * FROM (\n{query}\n) AS plane__rehearsed" if given else query

@@ -26,27 +26,26 @@ from controlplane.types import Interval
 EXPLAINED = 20
 """So many views are explained in the embedded warehouse: it has planned all their queries for their columns before."""
 _LOOKED_AT = 100
-_REHEARSED = ("stage", "check", "publish", "doors")
-Filled = Mapping[str, Sequence[Statement]]
 
 
 def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime) -> Plan:
-    """Have the warehouse plan what each new or changed view would stage, for its newest interval that is due, and check
-    the queries behind that, for which tables that a deploy makes stand in.
+    """Have the warehouse plan what each new or changed view would stage, for its newest interval that is due, and
+    compile the queries behind that, for which tables that a deploy makes stand in.
 
-    A view that reads one which changes as well is left out. The embedded warehouse checks no more than what is staged:
-    it is the one that the rest was made with.
+    A view that reads one which changes as well is left out. The embedded warehouse is asked for what is staged alone:
+    it is part of the package, and the rest is no text of users.
 
     Raises:
-        Problems: all that the warehouse refuses, with the views' places.
+        Problems: all that the warehouse refuses to stage, with the views' places. What it would not compile behind that
+            is a warning of the plan: tables that stand in are not quite those that will be there.
     """
     changed = {action.view for action in plan.actions if isinstance(action, CreateView | RedefineView)}
     views = [view for view in manifest.views if view.name in changed and not changed.intersection(view.upstream)]
     remote = dialect(manifest.dialect).has_rights
     if not remote:
         views = views[:EXPLAINED]
-    filled = [_filled(release, manifest, view, now) for view in views]
-    answers = warehouse.explain([statements["stage"][0].sql.partition(" AS\n")[2] for statements in filled])
+    runs = [_Run(manifest, release, view, now) for view in views]
+    answers = warehouse.explain([run.statements("stage")[0].sql.partition(" AS\n")[2] for run in runs])
     problems: list[PlaneError] = []
     costs: dict[str, list[Cost]] = {}
     for view, answer in zip(views, answers, strict=True):
@@ -55,27 +54,40 @@ def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehou
             problems.append(DefinitionError(text, where=view.place.location(), hint=answer.hint))
         else:
             costs[view.name] = _estimated(answer)
-    if remote and not problems:
-        problems += _refused(views, filled, warehouse)
     if problems:
         raise Problems(problems)
-    return _with(plan, costs)
+    warnings = _refused(runs, warehouse) if remote else ()
+    return msgspec.structs.replace(_with(plan, costs), warnings=tuple(warnings))
 
 
-def _refused(views: Sequence[ViewSpec], filled: Sequence[Filled], warehouse: Warehouse) -> Iterator[PlaneError]:
-    """The first query of each view that the warehouse would not run behind what is staged."""
+class _Run:
+    """A view's newest run that is due."""
+
+    def __init__(self, manifest: Manifest, release: Release, view: ViewSpec, now: datetime) -> None:
+        self.view, self._files = view, release.files
+        times = timing(view)
+        end = due.end if (due := times.due(now)) else view.start + view.schedule
+        self._variables = run_variables(build(manifest, view), Interval(end - view.schedule, end), "plan")
+
+    def statements(self, *names: str) -> list[Statement]:
+        """Those of some files, with all put in."""
+        texts = (self._files[f"sql/{self.view.name}.{name}.sql"] for name in names)
+        return [statement for text in texts for statement in split(fill(text, self._variables))]
+
+
+def _refused(runs: Sequence[_Run], warehouse: Warehouse) -> Iterator[str]:
+    """The first query of each view that the warehouse would not compile."""
     asked = [
-        (view, query)
-        for view, files in zip(views, filled, strict=True)
-        for query in rehearsed(files["setup"], [one for name in _REHEARSED for one in files[name]])
+        (run.view, query)
+        for run in runs
+        for query in rehearsed(run.statements("setup"), run.statements("stage", "check", "publish", "doors"))
     ]
     told = set()
     answers = warehouse.describe_all([query.sql for _, query in asked])
     for (view, query), answer in zip(asked, answers, strict=True):
         if isinstance(answer, PermanentError) and view.name not in told:
             told.add(view.name)
-            text = f"feature view {view.name!r}: the warehouse refuses to {query.name}: {answer.message}"
-            yield DefinitionError(text, where=view.place.location(), hint=answer.hint)
+            yield f"feature view {view.name!r}: the warehouse may refuse to {query.name}: {answer.message}"
 
 
 def from_runs(plan: Plan, manifest: Manifest, entries: Mapping[tuple[str, str], Sequence[Entry]]) -> Plan:
@@ -102,16 +114,6 @@ def _with(plan: Plan, costs: Mapping[str, Sequence[Cost]]) -> Plan:
         for forecast in plan.forecasts
     )
     return msgspec.structs.replace(plan, forecasts=forecasts)
-
-
-def _filled(release: Release, manifest: Manifest, view: ViewSpec, now: datetime) -> Filled:
-    """The statements of a view's newest run that is due, by the files that hold them."""
-    times = timing(view)
-    end = due.end if (due := times.due(now)) else view.start + view.schedule
-    variables = run_variables(build(manifest, view), Interval(end - view.schedule, end), "plan")
-    return {
-        name: split(fill(release.files[f"sql/{view.name}.{name}.sql"], variables)) for name in ("setup", *_REHEARSED)
-    }
 
 
 def _estimated(answer: Estimate) -> list[Cost]:

@@ -96,6 +96,7 @@ PLAN = {
     "release": "str",
     "actions": [CHANGE],
     "forecasts": [FORECAST],
+    "warnings": [],
 }
 COMPUTED = {
     "interval": {"start": "str", "end": "str"},

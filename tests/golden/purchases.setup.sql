@@ -101,4 +101,7 @@ INSERT INTO "_plane"."head__features__purchases__ed35778c"
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', '' FROM (SELECT 1 AS one) AS single
 WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__ed35778c");
 -- @statement: create the table of doors
-CREATE TABLE IF NOT EXISTS "_plane"."doors" (feature_view VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL);
+CREATE TABLE IF NOT EXISTS "_plane"."doors" (
+  feature_view VARCHAR NOT NULL,
+  fingerprint VARCHAR NOT NULL
+);

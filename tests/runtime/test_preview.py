@@ -11,7 +11,7 @@ import pytest
 from connectors.duckdb import DuckDBWarehouse, connect
 from connectors.snowflake import connect as connect_snowflake
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
-from controlplane.errors import Problems
+from controlplane.errors import PermanentError, Problems
 from controlplane.ledger import Entry
 from controlplane.plan.forecast import Cost
 from controlplane.plan.plan import make_plan
@@ -86,7 +86,7 @@ def test_rows_of_earlier_runs_are_told_for_each_interval(warehouse):
     assert preview.from_runs(plan, manifest, {}) == plan
 
 
-def test_what_a_warehouse_would_not_run_behind_the_stage_is_told_once():
+def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
     with SnowflakeEndpoint() as endpoint:
         warehouse = connect_snowflake(**endpoint.options())
         columns = "user_id NUMBER(19,0), paid_at TIMESTAMP_NTZ(6)"
@@ -94,15 +94,13 @@ def test_what_a_warehouse_would_not_run_behind_the_stage_is_told_once():
         warehouse.execute([Statement("prepare", sql) for sql in made])
         manifest = compiled([view("spend", "raw.payments")], warehouse)
         plan, release = make_plan(manifest, None, lambda *_: (), NOW)
-        preview.explain(plan, manifest, release, warehouse, NOW)
-        before = len(endpoint.account.recorded)
-        wrong = {path: text.replace("tile_start", "tile_begin", 1) for path, text in release.files.items()}
-        release = dataclasses.replace(release, files=wrong)
-        with pytest.raises(Problems) as raised:
-            preview.explain(plan, manifest, release, warehouse, NOW)
-        assert not [one for one in endpoint.account.recorded[before:] if one.startswith(("CREATE", "INSERT", "MERGE"))]
+        assert preview.explain(plan, manifest, release, warehouse, NOW).warnings == ()
+        path = "sql/spend.publish.sql"
+        wrong = release.files[path].replace("valid_from", "valid_since")
+        release = dataclasses.replace(release, files={**release.files, path: wrong})
+        [warning] = preview.explain(plan, manifest, release, warehouse, NOW).warnings
+        with pytest.raises(PermanentError):
+            warehouse.execute([Statement("look", "SELECT * FROM features.spend__history")])
         warehouse.close()
-    [problem] = raised.value.problems
-    assert problem.message.startswith("feature view 'spend': the warehouse refuses to ")
-    assert "TILE_" in problem.message
-    assert problem.where == manifest.view("spend").place.location()
+    assert warning.startswith("feature view 'spend': the warehouse may refuse to ")
+    assert "VALID_SINCE" in warning
