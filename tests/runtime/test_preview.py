@@ -11,7 +11,7 @@ import pytest
 from connectors.duckdb import DuckDBWarehouse, connect
 from connectors.snowflake import connect as connect_snowflake
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
-from controlplane.errors import PermanentError, Problems
+from controlplane.errors import Problems
 from controlplane.ledger import Entry
 from controlplane.plan.forecast import Cost
 from controlplane.plan.plan import make_plan
@@ -99,8 +99,7 @@ def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
         wrong = release.files[path].replace("valid_from", "valid_since")
         release = dataclasses.replace(release, files={**release.files, path: wrong})
         [warning] = preview.explain(plan, manifest, release, warehouse, NOW).warnings
-        with pytest.raises(PermanentError):
-            warehouse.execute([Statement("look", "SELECT * FROM features.spend__history")])
+        warehouse.execute([Statement("nothing was made", f"CREATE SCHEMA {name}") for name in ("features", "_plane")])
         warehouse.close()
     assert warning.startswith("feature view 'spend': the warehouse may refuse to ")
     assert "VALID_SINCE" in warning
