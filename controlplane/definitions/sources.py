@@ -17,7 +17,13 @@ class BatchSource:
     Args:
         name: how feature views call it; also the name of their function's parameter.
         table: `schema.table` (or `catalog.schema.table`) as the warehouse spells it.
-        timestamp: column with the event time in UTC; without one the table is static and is re-read as a whole.
+        timestamp: column with the event time in UTC, or a SQL expression over one row that gives it, such as
+            `local_ts AT TIME ZONE 'Asia/Tokyo'`: views see its value as the column `source_time`. Without a timestamp
+            the table is static and is re-read as a whole.
+        prune_by: with an expression, the raw column by which the warehouse finds the rows of an interval: a date or
+            timestamp within two days of the event time, or the number of seconds that the expression converts.
+        lookback: how much before an interval a view also sees of this source, such as `7d`, or `unbounded`: for
+            sources that are looked up, like the orders that a payment belongs to.
         settling_delay: rows with an event time before x have arrived by x + this, such as `30m`.
         expectations: what its rows must fulfil; every run that reads them checks those that it reads (see `expect`).
         owner: who answers for the table, if that is not the owner of the views that read it.
@@ -27,6 +33,8 @@ class BatchSource:
     name: str
     table: str = field(kw_only=True)
     timestamp: str | None = field(default=None, kw_only=True)
+    prune_by: str | None = field(default=None, kw_only=True)
+    lookback: str = field(default="0s", kw_only=True)
     settling_delay: str = field(default="0s", kw_only=True)
     expectations: Sequence[Expectation] = field(default=(), kw_only=True)
     owner: str = field(default="", kw_only=True)

@@ -33,6 +33,7 @@ class BatchFeatureView:
     phase: str
     lateness: str
     timestamp: str | None
+    event_time_bounds: tuple[str, str] | None
     tie_breaker: Sequence[str]
     expectations: Sequence[Expectation]
     sql_file: str | None
@@ -71,6 +72,7 @@ def batch_feature_view(
     phase: str = "0s",
     lateness: str = "0s",
     timestamp: str | None = None,
+    event_time_bounds: tuple[str, str] | None = None,
     tie_breaker: Sequence[str] = (),
     expectations: Sequence[Expectation] = (),
     sql_file: str | None = None,
@@ -98,6 +100,10 @@ def batch_feature_view(
         lateness: each run computes this much before its interval again, for rows that came after their settling delay;
             a multiple of `schedule`.
         timestamp: the event time's column in the SQL's result, if it is not the first source's.
+        event_time_bounds: the least and the greatest `event time - source time` of a row, such as `("-6h", "0s")` for
+            events that are loaded up to six hours after they happened. Declare them where the event time is not the
+            source's own; the SQL returns the source's time as well, and rows outside the bounds are left out and
+            counted. The settling delay must be at least as long as the negative bound.
         tie_breaker: columns that order rows of equal event time, before the features themselves do.
         expectations: what the rows that the SQL returns must fulfil, or else nothing is published (see `expect`).
         sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as variables.
@@ -123,6 +129,7 @@ def batch_feature_view(
             phase=phase,
             lateness=lateness,
             timestamp=timestamp,
+            event_time_bounds=event_time_bounds,
             tie_breaker=tie_breaker,
             expectations=expectations,
             sql_file=sql_file,

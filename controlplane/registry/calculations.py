@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import sqlglot
-from sqlglot import Token, TokenType, exp
+from sqlglot import exp
 
 from controlplane import naming
 from controlplane.definitions import Calculation, RealtimeFeature
 from controlplane.errors import PermanentError
 from controlplane.ports import Warehouse, described
 from controlplane.registry import transformation
+from controlplane.registry.changeable import changeable
 from controlplane.registry.manifest import CalculationSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.python import WITHOUT_LISTS, source_of
 from controlplane.types import parse_type
-
-_CHANGEABLE = (
-    "current_catalog current_connection_id current_database current_date current_localtime current_localtimestamp "
-    "current_query current_query_id current_role current_schema current_schemas current_setting current_time "
-    "current_timestamp current_transaction_id current_user currval error gen_random_uuid get_current_time "
-    "get_current_timestamp getvariable in_search_path localtime localtimestamp nextval now random session_user "
-    "setseed setval sleep_ms stats today transaction_timestamp txid_current user uuid uuidv4 uuidv7 vector_type "
-    "write_log"
-)
-CHANGEABLE = frozenset(_CHANGEABLE.split(" "))
-"""Functions whose value depends on more than their arguments: on the time, on chance, on the session."""
-_BARE = ("current_", "localtime", "session_user")
 
 
 def compile_calculations(
@@ -126,7 +114,7 @@ def _inputs(
         return ()
     if found := changeable(calculation.expression, dialect):
         hint = "training and serving would differ: give the value as a feature"
-        text = f"{what}: the value of {listing(found)} depends on more than features"
+        text = f"{what}: the value of {listing(one.name for one in found)} depends on more than features"
         collector.add(text, calculation.location, hint)
     named = dict.fromkeys(column.sql() if column.table else column.name for column in tree.find_all(exp.Column))
     unknown = [name for name in named if name not in known]
@@ -148,21 +136,6 @@ def _parsed(expression: object, dialect: str) -> exp.Expr:
         raise ValueError("it is not one expression")
     found: exp.Expr = tree.expressions[0]
     return found
-
-
-def changeable(expression: str, dialect: str) -> list[str]:
-    """The functions of `CHANGEABLE` that are called; the parser has other names for some, so words are looked at."""
-    tokens: list[Token | None] = [*sqlglot.tokenize(expression, dialect=dialect), None]
-    found: dict[str, None] = {}
-    for token, following in pairwise(tokens):
-        if token is None or token.token_type is TokenType.STRING:
-            continue
-        name = token.text.lower()
-        called = following is not None and following.token_type is TokenType.L_PAREN
-        bare = name.startswith(_BARE) and token.token_type is not TokenType.IDENTIFIER
-        if name in CHANGEABLE and (called or bare):
-            found[name] = None
-    return list(found)
 
 
 def _check_type(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -17,13 +17,12 @@ from controlplane.definitions import BatchFeatureView, BatchSource, Entity, Feat
 from controlplane.errors import PlaneError, Problems
 from controlplane.ports import Warehouse
 from controlplane.registry import chaining, graph, transformation
-from controlplane.registry.expectations import Relation, compile_expectations
 from controlplane.registry.features import KEY_TYPES, RESERVED
 from controlplane.registry.loader import Definitions
-from controlplane.registry.manifest import EntitySpec, Manifest, SourceSpec, ViewSpec
+from controlplane.registry.manifest import EntitySpec, Manifest, ViewSpec
 from controlplane.registry.problems import Collector, listing
-from controlplane.registry.quality import Expected
 from controlplane.registry.services import compile_service
+from controlplane.registry.sources import compile_source
 from controlplane.registry.view import Context, Question, compile_view
 from controlplane.types import parse_type
 
@@ -72,7 +71,9 @@ def compile_manifest(
     upstream = _upstream(definitions.views, target.schema)
     ordered, cyclic = _ordered(definitions.views, upstream, collector)
     tables = _tables(definitions, warehouse, cyclic, target.schema, collector)
-    sources = {s.name: _source(s, tables.get(s.name), target, warehouse, collector) for s in definitions.sources}
+    sources = {
+        s.name: compile_source(s, tables.get(s.name), target.dialect, warehouse, collector) for s in definitions.sources
+    }
     readers: dict[str, list[str]] = {}
     for one in definitions.sources:
         readers.setdefault(one.table, []).append(one.name)
@@ -229,48 +230,3 @@ def _tables(
         for source in definitions.sources
         if source.table in doors and source.name not in refused and not cyclic
     }
-
-
-def _source(
-    source: BatchSource,
-    columns: Mapping[str, str] | None,
-    target: Target,
-    warehouse: Warehouse,
-    collector: Collector,
-) -> SourceSpec | None:
-    what = f"source {source.name!r}"
-    delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
-    if columns is None or delay is None:
-        return None
-    if columns and source.timestamp is not None:
-        kind = columns.get(source.timestamp)
-        if kind is None:
-            hint = f"its columns are: {listing(columns)}"
-            collector.add(f"{what}: {source.table} has no column {source.timestamp!r}", source.location, hint)
-            return None
-        if kind != "timestamp":
-            hint = "name a column of a timestamp type, or read a view over the table that casts it"
-            collector.add(f"{what}: column {source.timestamp!r} is {kind}, not a timestamp", source.location, hint)
-            return None
-    if source.timestamp is None and delay:
-        collector.add(f"{what}: a table without a timestamp can't have a settling_delay", source.location, "remove it")
-    expectations: tuple[Expected, ...] = ()
-    if columns:
-        rows = Relation(columns, "", source.table)
-        expectations = compile_expectations(
-            source.expectations, what, source.location, rows, target.dialect, warehouse, collector
-        )
-    elif source.expectations:
-        text = f"{what} is a feature view of this project, so its expectations have their place there"
-        collector.add(text, source.location, "give them to the feature view, or to the source that it reads")
-    return SourceSpec(
-        name=source.name,
-        table=source.table,
-        timestamp=source.timestamp,
-        settling_delay=delay or timedelta(0),
-        columns=tuple(columns.items()),
-        owner=source.owner,
-        description=source.description,
-        place=collector.place(source.location),
-        expectations=expectations,
-    )

@@ -10,7 +10,7 @@ import msgspec
 from controlplane import naming
 from controlplane.definitions import Aggregate, Attribute, BatchFeatureView
 from controlplane.registry import transformation
-from controlplane.registry.calculations import changeable
+from controlplane.registry.changeable import changeable
 from controlplane.registry.functions import FUNCTIONS, LONGEST_LIST, Function
 from controlplane.registry.grid import Grid
 from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Column, Feature, SeriesWindow
@@ -263,7 +263,9 @@ def _condition_fits(feature: Aggregate, place: str, condition: str | None, diale
         collector.add(f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0")
         return False
     if found := changeable(feature.where or "", dialect):
-        text = f"{place}: in its condition the value of {listing(found)} depends on more than the row"
+        text = (
+            f"{place}: in its condition the value of {listing(one.name for one in found)} depends on more than the row"
+        )
         collector.add(text, feature.location, "a second run would give other values: compare columns with each other")
         return False
     if condition != "bool":

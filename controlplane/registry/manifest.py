@@ -36,8 +36,23 @@ class EntitySpec(msgspec.Struct, frozen=True):
     place: Place
 
 
+class Pruning(msgspec.Struct, frozen=True):
+    """The raw column by which a warehouse finds the rows of an interval.
+
+    `scale` is None for a date or timestamp near the source's time; else the column is a number that counts parts of a
+    second since the epoch, 10^scale of them in a second.
+    """
+
+    column: str
+    scale: int | None
+
+
 class SourceSpec(msgspec.Struct, frozen=True):
-    """A table that views read, with the columns it had when the manifest was made."""
+    """A table that views read, with the columns it had when the manifest was made.
+
+    `timestamp` is the column with its time, as views see it; `time_sql` the expression that gives it, where the table
+    has no such column. `lookback` is how much before an interval views see of it; None for everything.
+    """
 
     name: str
     table: str
@@ -48,6 +63,9 @@ class SourceSpec(msgspec.Struct, frozen=True):
     description: str
     place: Place
     expectations: tuple[Expected, ...] = ()
+    lookback: timedelta | None = timedelta(0)
+    time_sql: str = ""
+    pruning: Pruning | None = None
 
 
 class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribute"):
@@ -121,10 +139,38 @@ class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregat
 Feature = AttributeSpec | AggregateSpec
 
 
+class RowByRow(msgspec.Struct, frozen=True, tag_field="kind", tag="row_by_row"):
+    """What the SQL returns over two intervals is what it returns over each: any range is one statement."""
+
+
+class IntervalByInterval(msgspec.Struct, frozen=True, tag_field="kind", tag="interval_by_interval"):
+    """Each interval is evaluated as if it were the only one.
+
+    `construct` is the part of the SQL that asks for it, at `place`. `steady` says that the order in which rows come
+    decides nothing, so that a warehouse that can may evaluate many intervals in one statement.
+    """
+
+    construct: str
+    place: Place
+    steady: bool
+
+
+Evaluation = RowByRow | IntervalByInterval
+
+
+class EventTimeBounds(msgspec.Struct, frozen=True):
+    """`low <= event time - source time <= high`; the SQL returns the source's time as the column `source_time`."""
+
+    low: timedelta
+    high: timedelta
+    source_time: str
+
+
 class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     """A batch feature view. `delay` is the largest settling delay of its sources; `static` has no event time.
 
-    Its grids begin `phase` after the epoch; `zones` are those of its calendar windows.
+    Its grids begin `phase` after the epoch; `zones` are those of its calendar windows. `evaluation` is how its SQL is
+    computed; `bounds` are there where its event time is not that of its sources.
     """
 
     name: str
@@ -153,6 +199,8 @@ class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     zones: tuple[ZoneSpec, ...] = ()
     expectations: tuple[Expected, ...] = ()
     sync_shards: int = 1
+    evaluation: Evaluation = RowByRow()
+    bounds: EventTimeBounds | None = None
 
     @property
     def static(self) -> bool:

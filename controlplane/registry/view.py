@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,11 +24,13 @@ from controlplane.registry.manifest import (
     CalendarWindow,
     Column,
     Feature,
+    IntervalByInterval,
     SourceSpec,
     ViewSpec,
     ZoneSpec,
 )
 from controlplane.registry.problems import Collector, listing
+from controlplane.registry.rows import prove
 from controlplane.registry.schedule import span
 from controlplane.registry.usercode import running
 from controlplane.registry.windows import trimmed, zone_spec
@@ -74,6 +76,8 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     for name in context.upstream:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
     columns = yield _query(view, what, sql, sources, context)
+    returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
+    proved = prove(view, what, sql, sources, timestamp, delay, returned, context.dialect, collector)
     if isinstance(columns, PermanentError):
         text = f"{what}: the warehouse refuses its SQL: {columns.message}"
         collector.add(text, view.location, columns.hint)
@@ -126,6 +130,8 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         zones=_zones(features, grid.start),
         expectations=expectations,
         sync_shards=view.sync_shards,
+        evaluation=proved.evaluation,
+        bounds=proved.bounds,
     )
     upstream = [context.views[name].fingerprint for name in context.upstream]
     canonical = transformation.canonical(sql, context.dialect)
@@ -164,8 +170,22 @@ def fingerprint(
         view.ttl,
         [(s.name, s.table, s.timestamp) for s in sources],
         *([upstream] if upstream else []),
+        *_later(view, sources),
     )
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
+
+
+def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
+    """What decides values and came after the first deployments: it is left out where it is as it was then.
+
+    Views that are computed interval by interval had other values before they were.
+    """
+    if isinstance(view.evaluation, IntervalByInterval):
+        yield "interval by interval", [source.lookback for source in sources]
+    if view.bounds is not None:
+        yield view.bounds
+    if times := [(source.name, source.time_sql, source.pruning) for source in sources if source.time_sql]:
+        yield times
 
 
 def _decisive(feature: Feature, dialect: str) -> Feature:
@@ -263,8 +283,11 @@ def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
     relations = {}
     for source in sources:
         exists = source.table.removeprefix(f"{context.schema}.") not in context.views
+        time = f", ({source.time_sql}\n) AS {source.timestamp}" if source.time_sql else ""
         relations[source.name] = (
-            f"SELECT * FROM {source.table}" if exists else transformation.stand_in(source.columns, context.dialect)
+            f"SELECT *{time} FROM {source.table}"
+            if exists
+            else transformation.stand_in(source.columns, context.dialect)
         )
     return transformation.framed(sql, relations)
 

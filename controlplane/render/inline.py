@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane import naming, template
+from controlplane.errors import PlaneError, Problems
 from controlplane.registry import schedule
-from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.registry.manifest import IntervalByInterval, Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
+from controlplane.render.rows import evaluated_together
 from controlplane.render.views import Extent, context
 
 FEW_POINTS = 50
@@ -60,6 +62,31 @@ class Computed:
 
     tables: list[str]
     effective: Mapping[str, str]
+
+
+def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
+    """Check that one statement can compute some views, and those that they read.
+
+    Raises:
+        Problems: the views of which each interval needs a statement of its own.
+    """
+    d = dialect(manifest.dialect)
+    read = {view.name for view in views} | {name for view in views for name in _upstream(manifest, view)}
+    problems: list[PlaneError] = []
+    for view in manifest.views:
+        if view.name not in read or evaluated_together(manifest, view, d):
+            continue
+        construct = view.evaluation.construct if isinstance(view.evaluation, IntervalByInterval) else ""
+        problems.append(
+            PlaneError(
+                f"feature view {view.name!r} is computed interval by interval ({construct}), each in a statement of "
+                "its own: a training set from its sources is one statement",
+                where=view.place.location(),
+                hint="deploy and run it, and create the training set from its tables (without --from-source)",
+            )
+        )
+    if problems:
+        raise Problems(problems)
 
 
 def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: Asked) -> Computed:

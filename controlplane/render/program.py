@@ -14,6 +14,7 @@ from controlplane.registry.manifest import AggregateSpec, Manifest, Place, ViewS
 from controlplane.render.aggregates import default
 from controlplane.render.dialects import dialect
 from controlplane.render.rollups import Cover, cover
+from controlplane.render.rows import evaluated_together
 from controlplane.render.views import source_table
 
 
@@ -36,7 +37,8 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """One version of one view, as its tasks see it. `sources` is table -> column -> type at the time of the deploy."""
+    """One version of one view, as its tasks see it. `sources` is table -> column -> type at the time of the deploy;
+    `steps` says that its stage has a statement for each interval."""
 
     project: str
     environment: str
@@ -58,6 +60,7 @@ class Program(msgspec.Struct, frozen=True):
     place: Place
     upstream: tuple[Upstream, ...] = ()
     cover: Cover | None = None
+    steps: bool = False
 
     @property
     def namespace(self) -> str:
@@ -110,6 +113,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         layout=layout(view),
         place=view.place,
         cover=cover(view) if d.framed else None,
+        steps=not evaluated_together(manifest, view, d),
     )
 
 

@@ -6,10 +6,11 @@ What a run decides stays open in the text, in Airflow's own delimiters: `plane.s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 from controlplane import naming, template
 from controlplane.registry import schedule, transformation
@@ -18,6 +19,7 @@ from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema, Windows
 from controlplane.render.dialects import dialect
 from controlplane.render.doors import Doors
+from controlplane.render.rows import OUTSIDE, RowsSql
 from controlplane.render.seconds import Second
 from controlplane.render.tables import Tables, qualified
 from controlplane.render.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
@@ -49,6 +51,14 @@ class Extent:
     read_start: str = "{{ plane.read_start }}"
 
 
+class Step(NamedTuple):
+    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it keeps."""
+
+    start: str
+    end: str
+    since: str
+
+
 def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> object:
     """What the templates may ask of a view; `doors` are relations that stand for tables of these names."""
     return _Context(manifest, view, extent, doors)
@@ -59,6 +69,23 @@ def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     context = {"v": _Context(manifest, view)}
     forms = {} if dialect(manifest.dialect).framed else {"publish": "merge"}
     return ViewSql(**{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES})
+
+
+def rows_sql(manifest: Manifest, view: ViewSpec) -> RowsSql:
+    """The rows of a view, for queries of others than its runs: nothing in them is left open."""
+    return _rows(manifest, view, {}, str)
+
+
+def _rows(manifest: Manifest, view: ViewSpec, doors: Mapping[str, str], literal: Callable[[str], str]) -> RowsSql:
+    d = dialect(manifest.dialect)
+
+    def tables(source: SourceSpec) -> tuple[str, str]:
+        columns = "*"
+        if manifest.read_view(source) is not None:
+            columns = ", ".join(d.quote(name) for name, _ in source.columns)
+        return doors.get(source.table, source_table(manifest, source)), columns
+
+    return RowsSql(manifest, view, d, tables, literal)
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:
@@ -153,29 +180,23 @@ class _Context(Tables):
         return self._d.plus(self.points_through, self._view.delay)
 
     @cached_property
-    def transformation(self) -> str:
-        relations = {source.name: self._relation(source) for source in self._sources}
-        return transformation.framed(self._literal(self._view.sql), relations)
+    def rows(self) -> RowsSql:
+        """The rows that the view's SQL returns."""
+        return _rows(self._manifest, self._view, self._doors, self._literal)
 
-    def _relation(self, source: SourceSpec) -> str:
-        columns, table = "*", source_table(self._manifest, source)
-        if self._manifest.read_view(source) is not None:
-            columns = ", ".join(self._d.quote(name) for name, _ in source.columns)
-        select = f"SELECT {columns} FROM {self._doors.get(source.table, table)}"
-        if source.timestamp is None:
-            return select
-        ts = self._d.quote(source.timestamp)
-        return f"{select} WHERE {ts} >= {self.read_start} AND {ts} < {self.read_end}"
+    @cached_property
+    def first_interval(self) -> str:
+        """Where the first interval begins that a run evaluates: it may lie before what the run keeps."""
+        return self.rows.first_interval(self.read_start)
+
+    @cached_property
+    def steps(self) -> Step:
+        """One interval of a run, as text that a loop over the run's intervals fills."""
+        return Step(*(self._d.instant(f"{{{{ step.{name} }}}}") for name in Step._fields))
 
     @cached_property
     def untimed_rows(self) -> str:
-        """How many rows of the sources belong to no interval, since they have no event time."""
-        counts = [
-            f"(SELECT count(*) FROM {source.table} WHERE {self._d.quote(source.timestamp)} IS NULL)"
-            for source in self._sources
-            if source.timestamp is not None and self._manifest.read_view(source) is None
-        ]
-        return " + ".join(counts) or "0"
+        return self.rows.untimed
 
     @cached_property
     def event_time(self) -> str:
@@ -192,6 +213,8 @@ class _Context(Tables):
         for tiles in (self._tiles, *(second.tiles for second in self.seconds)):
             columns += [(d.quote(s.name), self._literal(s.sql)) for s in tiles.staged.values()]
         columns += [(second.staged, d.given(second.source, second.type)) for second in self.seconds]
+        if self.rows.outside:
+            columns.append((OUTSIDE, self.rows.outside))
         if self._extent == Extent():
             columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
         return columns
@@ -222,7 +245,7 @@ class _Context(Tables):
                 if source.timestamp is not None:
                     named.append(("event_time", self._d.utc(self._d.quote(source.timestamp))))
                 listed = ", ".join(f"{sql} AS {name}" for name, sql in named) or "1 AS one"
-                relation = self._relation(source)
+                relation = self.rows.relation(source, self.read_start, self.read_end)
                 found.append((f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read"))
         return found
 
@@ -246,7 +269,13 @@ class _Context(Tables):
 
     @cached_property
     def good(self) -> str:
-        return " AND ".join(f"{key} IS NOT NULL" for key in [*self.keys, "event_time"])
+        known = [f"{key} IS NOT NULL" for key in [*self.keys, "event_time"]]
+        return " AND ".join([*known, *([f"NOT {OUTSIDE}"] if self.rows.outside else [])])
+
+    @cached_property
+    def out_of_bounds(self) -> str:
+        """Whether a staged row's event time is beyond the declared bounds."""
+        return OUTSIDE if self.rows.outside else "FALSE"
 
     @cached_property
     def key_columns(self) -> list[tuple[str, str]]:

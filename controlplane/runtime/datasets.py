@@ -13,7 +13,7 @@ from controlplane.ports import Warehouse, described
 from controlplane.registry.manifest import Manifest
 from controlplane.registry.schedule import timing
 from controlplane.registry.transformation import canonical, is_table
-from controlplane.render import training
+from controlplane.render import inline, training
 from controlplane.render.dialects import dialect
 from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
@@ -93,6 +93,7 @@ def create(
     training.check_spine(manifest, dataset, columns)
     check_nulls(manifest, warehouse, dataset)
     if from_source:
+        inline.check_together(manifest, training.views_of(manifest, manifest.service(service)))
         _, last = _times(manifest, warehouse, dataset)
         starts = [view.start for view in training.views_of(manifest, manifest.service(service))]
         dataset = dataclasses.replace(dataset, through=last or max(starts))

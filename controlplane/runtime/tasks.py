@@ -70,13 +70,15 @@ class Checked:
 class StageCounts:
     """The rows of a stage, and those among them that are left out because they lack a key or an event time.
 
-    `untimed_rows` are rows of the sources, whenever they came, that no run reads because they have no event time;
+    `out_of_bounds` are rows whose event time is not within the view's bounds of the source's time; `untimed_rows` are
+    rows of the sources, whenever they came, that no run reads because they have no event time;
     `replaced_tiles` counts what was computed for the interval before.
     """
 
     row_count: int
     null_keys: int
     null_times: int
+    out_of_bounds: int
     untimed_rows: int
     dropped_count: int
     replaced_tiles: int
@@ -86,6 +88,10 @@ class StageCounts:
     def warnings(self) -> list[str]:
         """What blocks nothing and should be known: expectations that are not met, rows that are never read."""
         found = [str(one) for one in self.expectations if not one.passed and one.severity != "error"]
+        if self.out_of_bounds:
+            found.append(
+                f"{self.out_of_bounds:,} rows have an event time outside of event_time_bounds: they are left out"
+            )
         if self.untimed_rows:
             found.append(f"{self.untimed_rows:,} rows of the sources have no event time: no run reads them")
         return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 from controlplane import naming, template
 from controlplane.errors import PermanentError
@@ -14,12 +16,20 @@ _NEVER = ("9999-01-01 00:00:00.000000", "9999-01-01 00:00:00.000000")
 """Stands in a list without parts, which SQL does not know."""
 
 
+class Step(NamedTuple):
+    """One interval; of the first one, rows from before `since` are not kept."""
+
+    start: str
+    end: str
+    since: str
+
+
 @dataclass(frozen=True)
 class RunVariables:
     """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it.
 
     `cover` are the tiles and rollups that make up the windows at the interval's end: window, start, end; `cover_tiles`
-    and `cover_rollups` are those of either kind, each once.
+    and `cover_rollups` are those of either kind, each once. `steps` are the intervals that the run evaluates.
     """
 
     start: str
@@ -31,6 +41,7 @@ class RunVariables:
     cover: Sequence[tuple[int, str, str]]
     cover_tiles: Sequence[tuple[str, str]]
     cover_rollups: Sequence[tuple[str, str]]
+    steps: Sequence[Step]
 
 
 def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
@@ -59,17 +70,28 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
     cover = program.cover.at(interval.end) if program.cover else []
     parts = sorted({part for _, part in cover}, key=lambda part: (part.start, part.end))
     tiles = [part for part in parts if program.cover and part.end - part.start == program.cover.tile]
+    read_start = program.read_start if start == program.timing.start else start
     return RunVariables(
         start=naming.instant_literal(start),
         end=naming.instant_literal(interval.end),
-        read_start=naming.instant_literal(program.read_start if start == program.timing.start else start),
+        read_start=naming.instant_literal(read_start),
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
         intervals=str((interval.end - start) // timing.schedule),
         cover=[(place, *_texts(part)) for place, part in cover] or [(-1, *_NEVER)],
         cover_tiles=[_texts(part) for part in tiles] or [_NEVER],
         cover_rollups=[_texts(part) for part in parts if part not in tiles] or [_NEVER],
+        steps=_steps(program, read_start, interval.end) if program.steps else (),
     )
+
+
+def _steps(program: Program, read_start: datetime, end: datetime) -> list[Step]:
+    """The intervals of a view that has a statement for each; a static one has none."""
+    whole = Interval(program.timing.floor(read_start), end)
+    return [
+        Step(*_texts(part), naming.instant_literal(max(part.start, read_start)))
+        for part in whole.split(program.timing.schedule)
+    ]
 
 
 def _texts(interval: Interval) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from controlplane.registry.schedule import timing
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import build
 from controlplane.render.statements import split
-from controlplane.render.views import FILES, render_view
+from controlplane.render.views import FILES, render_view, rows_sql
 from controlplane.runtime.materialize import materialize, missing
 from controlplane.testing.tables import Row, Table, literal, table
 from controlplane.types import Interval, format_instant, parse_instant, utc
@@ -159,16 +159,29 @@ class Features:
     def rows(self, **keys: object) -> list[dict[str, Any]]:
         """What the view's SQL returns for one entity, in order of time; `visible_at` says since when it can be seen."""
         condition = self._condition(self._key(keys))
-        relations = {s.name: f"SELECT * FROM {s.table}" for s in map(self._manifest.source, self._view.sources)}
-        framed = transformation.framed(self._view.sql, relations)
         timestamp = self._view.timestamp
         order = f" ORDER BY {DUCKDB.quote(timestamp)}" if timestamp else ""
-        found = self._fetch(f"{framed}\nSELECT * FROM {transformation.OUTPUT} WHERE {condition}{order}")
+        selected = f"SELECT * FROM {transformation.OUTPUT} WHERE {condition}{order}"
+        found = [row for framed in self._framed() for row in self._fetch(f"{framed}\n{selected}")]
         for row in found:
             event = row[timestamp] if timestamp else None
             visible = timing(self._view).visible(event) if isinstance(event, datetime) else None
             row["visible_at"] = self._view.start if self._view.static else visible
         return found
+
+    def _framed(self) -> Iterator[str]:
+        """Common tables with what the view's SQL returns: of an interval at a time where it has to be so."""
+        sql = rows_sql(self._manifest, self._view)
+        if not sql.by_interval:
+            yield sql.whole()
+            return
+        [extent] = self._fetch(sql.extent())
+        first, last = extent["first_start"], extent["last_end"]
+        if not (isinstance(first, datetime) and isinstance(last, datetime)):
+            return  # there are no rows
+        for piece in Interval(first, last).split(last - first if sql.together else self._view.schedule):
+            start, end = DUCKDB.instant(piece.start), DUCKDB.instant(piece.end)
+            yield sql.each_of(start, end) if sql.together else sql.one_range(start, end)
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Compare features with what is expected, and tell all differences at once.

@@ -3,6 +3,7 @@ SELECT
   count(*) AS row_count,
   count(CASE WHEN "k" IS NULL THEN 1 END) AS null_keys,
   count(CASE WHEN event_time IS NULL THEN 1 END) AS null_times,
+  count(CASE WHEN FALSE THEN 1 END) AS out_of_bounds,
   (SELECT count(*) FROM raw.events WHERE "ts" IS NULL) AS untimed_rows,
   count(CASE WHEN NOT ("k" IS NOT NULL AND event_time IS NOT NULL) THEN 1 END) AS dropped_count,
   (

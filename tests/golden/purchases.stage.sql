@@ -21,6 +21,8 @@ SELECT
   make_timestamp(epoch_us("ts")) AS "plane__expectation__2__1",
   CASE WHEN NOT (amt * price < 1e9
 ) THEN '' END AS "plane__expectation__3"
+
 FROM plane_rows
 WHERE (make_timestamp(epoch_us("ts")) >= TIMESTAMP '{{ plane.read_start }}' AND make_timestamp(epoch_us("ts")) < TIMESTAMP '{{ plane.end }}') OR make_timestamp(epoch_us("ts")) IS NULL
+
 ;

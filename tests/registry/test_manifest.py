@@ -155,6 +155,7 @@ def filled(name: str) -> Sequence[str]:
         cover=[(0, "2024-01-01 00:00:00", "2024-01-01 01:00:00")],
         cover_tiles=[never],
         cover_rollups=[never],
+        steps=[],
     )
     text = fill(text, variables)
     return [statement.sql for statement in split(text)] or [text]

@@ -18,7 +18,7 @@ from controlplane import Aggregate, Attribute, Calculation, Entity, batch_featur
 from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.oracle import same
 from controlplane.project import check_calculations
-from controlplane.registry.calculations import CHANGEABLE
+from controlplane.registry.changeable import CHANGEABLE
 from controlplane.registry.manifest import Manifest
 from controlplane.render.calculations import in_memory
 from controlplane.runtime import syncing

@@ -36,6 +36,8 @@ class Dialect(ABC):
         python_runtime: the version of Python that functions ask for, where it must be said.
         has_handlers: whether the text of a function in Python is a program, of which one function is called; else it is
             the body of a function.
+        laterals: whether a query may be evaluated once for each row of a relation beside it (LATERAL), whatever it
+            holds: then one statement evaluates many intervals of a view that is computed interval by interval.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
     """
 
@@ -50,6 +52,7 @@ class Dialect(ABC):
     has_rights: bool = True
     python_runtime: str = ""
     has_handlers: bool = True
+    laterals: bool = False
     apart: str = ""
 
     def quote(self, identifier: str) -> str:

@@ -24,6 +24,7 @@ class DuckDB(Dialect):
         "timestamp": "TIMESTAMP",
     }
     framed = True
+    laterals = True
     has_rights = False
 
     def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
