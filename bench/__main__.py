@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import fetching, flights, increment, memory, online, plans, reading, serving, training, windows
+from bench import fetching, flights, increment, intervals, memory, online, plans, reading, serving, training, windows
 from bench.rows import Row, report, write
 
 TOPICS = {
@@ -16,6 +16,7 @@ TOPICS = {
     "training": training.rows,
     "windows": windows.rows,
     "increment": increment.rows,
+    "intervals": intervals.rows,
     "memory": memory.rows,
     "flights": flights.rows,
     "fetching": fetching.rows,

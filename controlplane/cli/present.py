@@ -213,6 +213,20 @@ def _forecasts(found: Sequence[Forecast]) -> None:
     # Nothing is known of the first runs of an embedded warehouse.
     known = len(columns) if any(forecast.costs for forecast in found) else -1
     table(columns[:known], [row[:known] for row in rows])
+    _computations(found)
+
+
+def _computations(found: Sequence[Forecast]) -> None:
+    """How each view's SQL is computed, and what decides that."""
+    rows = []
+    for forecast in found:
+        if (how := forecast.computation) is not None:
+            because = f"{how.construct} ({how.place})" if how.construct else ""
+            rows.append((forecast.view, how.way, f"{how.statements:,}", because))
+    line("")
+    columns = ["feature view", "its SQL is computed", "statements"]
+    columns += ["because of"] if any(row[-1] for row in rows) else []
+    table(columns, [row[: len(columns)] for row in rows])
 
 
 def _cost(cost: Cost) -> str:

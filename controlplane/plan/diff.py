@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import assert_never
 
 import msgspec
 
@@ -26,7 +27,9 @@ from controlplane.registry.manifest import (
     AggregateSpec,
     CalculationSpec,
     Feature,
+    IntervalByInterval,
     Manifest,
+    RowByRow,
     ServiceSpec,
     SourceSpec,
     ViewSpec,
@@ -34,7 +37,7 @@ from controlplane.registry.manifest import (
 from controlplane.registry.quality import Expected
 from controlplane.types import format_duration, format_instant
 
-_NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations")
+_NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations", "evaluation", "bounds")
 
 
 def diff(before: Manifest | None, after: Manifest, release_before: str, release_after: str) -> list[Action]:
@@ -124,6 +127,9 @@ def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: 
     for name in ViewSpec.__struct_fields__:
         if name not in _NOT_COMPARED and getattr(old, name) != getattr(new, name):
             yield Change(name, text(getattr(old, name)), text(getattr(new, name)))
+    for name, describe_part in (("computed", _evaluated), ("event_time_bounds", _bounded)):
+        if describe_part(old) != describe_part(new):
+            yield Change(name, describe_part(old), describe_part(new))
     for name in new.upstream:
         version, now = (m.view(name).fingerprint if m and name in old.upstream else "" for m in (before, after))
         if version != now:
@@ -145,10 +151,33 @@ def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: 
             yield from _source_changes(was, becomes)
 
 
+def _evaluated(view: ViewSpec) -> str:
+    match view.evaluation:
+        case RowByRow():
+            return "row by row"
+        case IntervalByInterval(construct):
+            return f"interval by interval ({construct})"
+        case _ as never:
+            assert_never(never)
+
+
+def _bounded(view: ViewSpec) -> str:
+    return f"{_signed(view.bounds.low)} to {_signed(view.bounds.high)}" if view.bounds else ""
+
+
+def _signed(duration: timedelta) -> str:
+    return f"-{format_duration(-duration)}" if duration < timedelta(0) else format_duration(duration)
+
+
 def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
-    for part in ("table", "timestamp"):
-        if getattr(old, part) != getattr(new, part):
-            yield Change(f"source {new.name} {part}", text(getattr(old, part)), text(getattr(new, part)))
+    for part, was, becomes in (
+        ("table", old.table, new.table),
+        ("timestamp", old.time_sql or text(old.timestamp), new.time_sql or text(new.timestamp)),
+        ("prune_by", *(one.pruning.column if one.pruning else "" for one in (old, new))),
+        ("lookback", *("unbounded" if one.lookback is None else text(one.lookback) for one in (old, new))),
+    ):
+        if was != becomes:
+            yield Change(f"source {new.name} {part}", was, becomes)
     yield from _expectation_changes(f"source {new.name} expectation", old.expectations, new.expectations)
     were, are = dict(old.columns), dict(new.columns)
     for column in {**were, **are}:

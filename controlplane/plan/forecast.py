@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import assert_never
 
 import msgspec
 
-from controlplane.registry.manifest import Manifest
+from controlplane.registry.manifest import IntervalByInterval, Manifest, RowByRow, ViewSpec
 from controlplane.registry.schedule import timing
+from controlplane.render.dialects import dialect
+from controlplane.render.rows import evaluated_together
 from controlplane.types import Interval, subtract
 
 
@@ -33,6 +36,20 @@ class Cost(msgspec.Struct, frozen=True):
     basis: str
 
 
+class Computation(msgspec.Struct, frozen=True):
+    """How a view's SQL is computed, and what the missing intervals cost.
+
+    `way` is `row by row`, `interval by interval`, or `as a whole` for a static view. `construct` is the part of the SQL
+    that makes it interval by interval, at `place` (`file:line`); both are empty for the others. `statements` is how
+    many statements evaluate the SQL for all that is missing.
+    """
+
+    way: str
+    construct: str
+    place: str
+    statements: int
+
+
 class Forecast(msgspec.Struct, frozen=True):
     """What one view has to compute, and when an event at `event` becomes visible in it (`visible_at`)."""
 
@@ -42,6 +59,7 @@ class Forecast(msgspec.Struct, frozen=True):
     event: datetime
     visible_at: datetime
     costs: tuple[Cost, ...] = ()
+    computation: Computation | None = None
 
     @property
     def intervals(self) -> int:
@@ -62,8 +80,28 @@ def forecast(manifest: Manifest, covered: Covered, now: datetime) -> tuple[Forec
         gaps = subtract(due, list(covered(view.name, view.fingerprint))) if due else []
         stretches = tuple(Stretch(gap.start, gap.end, gap.count(view.schedule)) for gap in gaps)
         event = (due.end if due else view.start) - view.schedule / 2
-        found.append(Forecast(view.name, view.fingerprint, stretches, event, times.visible(event)))
+        how = computation(manifest, view, gaps)
+        visible = times.visible(event)
+        found.append(Forecast(view.name, view.fingerprint, stretches, event, visible, computation=how))
     return tuple(found)
+
+
+def computation(manifest: Manifest, view: ViewSpec, missing: Sequence[Interval]) -> Computation:
+    """How a view is computed, and in how many statements for these gaps."""
+    if view.static:
+        return Computation("as a whole", "", "", 1 if missing else 0)
+    if evaluated_together(manifest, view, dialect(manifest.dialect)):
+        pieces = timing(view).pieces
+        statements = sum(1 for gap in missing for _ in pieces(gap))
+    else:
+        statements = sum(gap.count(view.schedule) for gap in missing)
+    match view.evaluation:
+        case RowByRow():
+            return Computation("row by row", "", "", statements)
+        case IntervalByInterval(construct, place):
+            return Computation("interval by interval", construct, str(place.location()), statements)
+        case _ as never:
+            assert_never(never)
 
 
 def covered_by(publications: Mapping[tuple[str, str], Sequence[Interval]], schema: str) -> Covered:

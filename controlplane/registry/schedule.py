@@ -5,6 +5,7 @@ Letters as in the docs: S schedule, I tile, W window, O offset, D delay. Pure ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import msgspec
@@ -21,6 +22,10 @@ from controlplane.types import Interval, ceil, floor
 
 LONGEST_PERIOD = {"day": timedelta(days=2), "week": timedelta(days=8), "month": timedelta(days=32)}
 """What no period of a calendar exceeds, whatever the clocks of its zone do."""
+
+
+LONGEST_RUN = timedelta(days=92)
+"""The longest range that one run computes at once; it bounds the memory and the time of a run."""
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -59,6 +64,10 @@ class Timing(msgspec.Struct, frozen=True):
         """The whole intervals of `due` that lie inside `part`; None if there is none."""
         start, end = max(self.ceil(part.start), due.start), min(self.floor(part.end), due.end)
         return Interval(start, end) if start < end else None
+
+    def pieces(self, gap: Interval) -> Iterator[Interval]:
+        """A range of whole intervals in the pieces that runs compute, none longer than `LONGEST_RUN`."""
+        return gap.split(LONGEST_RUN // self.schedule * self.schedule)
 
     def visible(self, event: datetime) -> datetime:
         """When a row with this event time can first be served (its effective time): floor(ts, S) + S + D."""

@@ -222,13 +222,13 @@ class RowsSql:
 
     def extent(self) -> str:
         """A query for where the intervals begin and end that rows of the sources may lie in; null without rows."""
-        times = [
-            f"SELECT {self._d.utc(self._d.quote(source.timestamp))} AS at FROM ({self._whole(source)}) AS plane_read"
-            for source in self._sources
-            if source.timestamp is not None
-        ]
-        first = self._interval_of(self._d.plus("min(at)", self._low))
-        last = self._d.plus(self._interval_of(self._d.plus("max(at)", self._high)), self._view.schedule)
+        times = []
+        for source in self._sources:
+            if source.timestamp is not None:
+                time = self._d.utc(self._d.quote(source.timestamp))
+                times.append(f"SELECT {time} AS instant FROM ({self._whole(source)}) AS plane_read")
+        first = self._interval_of(self._d.plus("min(instant)", self._low))
+        last = self._d.plus(self._interval_of(self._d.plus("max(instant)", self._high)), self._view.schedule)
         return f"SELECT {first} AS first_start, {last} AS last_end FROM ({' UNION ALL '.join(times)}) AS plane_times"
 
     def intervals(self, start: str, end: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore, Warehouse
@@ -13,14 +13,11 @@ from controlplane.runtime import syncing, tasks
 from controlplane.runtime.variables import fill, run_variables
 from controlplane.types import Interval, format_duration, subtract
 
-LONGEST = timedelta(days=92)
-"""The longest stretch of time that one run computes at once; it bounds the memory and the time of a run."""
-
 
 def missing(
     program: Program, covered: Iterable[Interval], now: datetime, within: Interval | None = None
 ) -> list[Interval]:
-    """The stretches that are due at `now` and not covered, in order, none longer than `LONGEST`.
+    """The stretches that are due at `now` and not covered, in order, none longer than `LONGEST_RUN`.
 
     A static view is read as a whole, however long the stretch. `within` limits them: only whole intervals inside it.
     """
@@ -29,8 +26,8 @@ def missing(
         due = program.timing.inside(within, due)
     if due is None:
         return []
-    longest = due.end - due.start if program.static else LONGEST // program.timing.schedule * program.timing.schedule
-    return [piece for gap in subtract(due, list(covered)) for piece in gap.split(longest)]
+    gaps = subtract(due, list(covered))
+    return gaps if program.static else [piece for gap in gaps for piece in program.timing.pieces(gap)]
 
 
 def check_range(programs: Sequence[Program], within: Interval, now: datetime) -> None:
