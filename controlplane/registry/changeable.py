@@ -5,6 +5,7 @@ A second run of the same interval would give other values, so no SQL of a defini
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -45,11 +46,17 @@ class Changeable(NamedTuple):
     line: int
 
 
+_ANY = re.compile(rf"\b(?:{'|'.join(sorted(CHANGEABLE | CLOCKED.keys()))})\b", re.IGNORECASE)
+"""What most texts hold nothing of: these are not read word by word."""
+
+
 def changeable(sql: str, dialect: str) -> list[Changeable]:
     """What in a text depends on more than its rows, each once.
 
     The parser has other names for some functions, so words are looked at.
     """
+    if _ANY.search(sql) is None:
+        return []
     tokens: list[Token | None] = [*sqlglot.tokenize(sql, dialect=dialect), None]
     found: dict[str, Changeable] = {}
     for place, (token, following) in enumerate(pairwise(tokens)):

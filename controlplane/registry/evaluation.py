@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import sqlglot
 from sqlglot import exp
 
 from controlplane.registry import constructs
@@ -35,19 +34,19 @@ class Analysis:
     refused: list[Construct] = field(default_factory=list)
 
 
-def analyse(sql: str, dialect: str, sources: Mapping[str, Source]) -> Analysis:
-    """Analyse a view's SQL, which is one query that parses.
+def analyse(tree: exp.Expr, dialect: str, sources: Mapping[str, Source]) -> Analysis:
+    """Analyse a view's SQL, which is one query.
 
     Args:
-        sql: the user's text.
-        dialect: its dialect.
+        tree: the parsed text; it is not changed.
+        dialect: the text's.
         sources: by name.
     """
-    tree = sqlglot.parse_one(sql, dialect=dialect)
     walk = _Walk({name.lower(): source for name, source in sources.items()}, dialect)
     relation = walk.query(tree, walk.relations())
     construct = relation.constructs[0] if relation.constructs else None
-    return Analysis(construct, relation.columns, not constructs.unsteady(tree), walk.refused)
+    steady = construct is None or not constructs.unsteady(tree)
+    return Analysis(construct, relation.columns, steady, walk.refused)
 
 
 _UNCHANGED = (exp.Min, exp.Max, exp.AnyValue, exp.First, exp.Last, exp.FirstValue, exp.LastValue, exp.Lag, exp.Lead)
@@ -85,6 +84,7 @@ class _Walk:
     def __init__(self, sources: Mapping[str, Source], dialect: str) -> None:
         self._sources = sources
         self._dialect = dialect
+        self._expressions_of_time = any(source.time_sql is not None for source in sources.values())
         self.refused: list[Construct] = []
 
     def relations(self) -> dict[str, Relation]:
@@ -263,7 +263,9 @@ class _Walk:
         """What in an expression depends on more than one row."""
         waiting: list[tuple[exp.Expr, bool]] = [(part, timed)]
         while waiting:
-            node, asked = waiting.pop(0)
+            node, asked = waiting.pop()
+            if isinstance(node, exp.Column | exp.Literal | exp.DataType):
+                continue
             if isinstance(node, exp.Query):
                 inner = self.query(node, names)
                 if inner.timed:
@@ -367,6 +369,8 @@ class _Walk:
 
     def _expressed(self, node: exp.Expr, children: Mapping[str, Relation]) -> frozenset[Origin]:
         """The time of the source whose time expression this is, word for word."""
+        if not self._expressions_of_time:
+            return frozenset()
         columns = list(node.find_all(exp.Column))
         read = {origin for one in columns for origin in self._column(one, children, {})}
         names = {name for name, _ in read}

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlglot import exp
+
 from controlplane.definitions import BatchFeatureView
 from controlplane.registry.changeable import changeable
 from controlplane.registry.evaluation import Analysis, analyse
@@ -35,6 +37,7 @@ def prove(
     view: BatchFeatureView,
     what: str,
     sql: str,
+    tree: exp.Query,
     sources: Sequence[SourceSpec],
     timestamp: str | None,
     delay: timedelta,
@@ -47,7 +50,8 @@ def prove(
     Args:
         view: the definition.
         what: how messages call it.
-        sql: its text, which parses.
+        sql: its text.
+        tree: what that parses to; it is not changed.
         sources: its sources.
         timestamp: the event time's column in the result; None for a static view.
         delay: the view's settling delay.
@@ -63,7 +67,7 @@ def prove(
             "a second run of an interval would give other rows: compute it from the sources' columns",
         )
     known = {source.name: _known(source, dialect) for source in sources}
-    analysis = analyse(sql, dialect, known)
+    analysis = analyse(tree, dialect, known)
     for words, line in analysis.refused:
         collector.add(
             f"{what}: its SQL reads {words}",

@@ -61,9 +61,8 @@ def _dialect(name: str) -> sqlglot.Dialect:
     return sqlglot.Dialect.get_or_raise(name)
 
 
-@lru_cache(maxsize=10_000)
-def canonical(sql: str, dialect: str) -> str:
-    """One spelling of a query, for fingerprints: comments and white space change nothing.
+def query(sql: str, dialect: str) -> exp.Query:
+    """The tree of a query.
 
     Raises:
         ValueError: the text does not parse, or is not exactly one SELECT; the message says which.
@@ -74,7 +73,25 @@ def canonical(sql: str, dialect: str) -> str:
         raise ValueError(f"its SQL does not parse: {plain(error)}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("its SQL must be exactly one SELECT")
-    return statements[0].sql(dialect=_dialect(dialect), comments=False, copy=False)
+    return statements[0]
+
+
+def spelled(tree: exp.Query, dialect: str) -> str:
+    """One spelling of a query, for fingerprints: comments and white space change nothing.
+
+    The tree is spent: a copy of it would take as long as parsing it.
+    """
+    return tree.sql(dialect=_dialect(dialect), comments=False, copy=False)
+
+
+@lru_cache(maxsize=10_000)
+def canonical(sql: str, dialect: str) -> str:
+    """The one spelling of a query's text.
+
+    Raises:
+        ValueError: as `query` does.
+    """
+    return spelled(query(sql, dialect), dialect)
 
 
 @lru_cache(maxsize=10_000)

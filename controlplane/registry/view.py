@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
+from sqlglot import exp
 
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import PermanentError, PlaneError
@@ -68,20 +69,25 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     parameters = list(inspect.signature(view.transformation).parameters)
     sources = _sources(view, what, parameters, context)
     grid = check_grid(view, what, collector)
-    sql = _sql(view, what, parameters, context)
-    if sources is None or sql is None or grid is None:
+    written = _sql(view, what, parameters, context)
+    if sources is None or written is None or grid is None:
         return None
+    sql, tree = written
     _check_shards(view, what, collector)
     timestamp, delay = _timestamp(view, what, sources, collector)
     for name in context.upstream:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
     columns = yield _query(view, what, sql, sources, context)
     returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
-    proved = prove(view, what, sql, sources, timestamp, delay, returned, context.dialect, collector)
+    proved = prove(view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, collector)
     if isinstance(columns, PermanentError):
         text = f"{what}: the warehouse refuses its SQL: {columns.message}"
         collector.add(text, view.location, columns.hint)
         return None
+    if proved.bounds is not None and proved.bounds.low < timedelta(0) and context.upstream:
+        hint = "bound the event time in the feature view that it reads, or read that view's own sources"
+        text = f"{what}: it reads a feature view, so its event time can't be before the time of what it reads"
+        collector.add(text, view.location, hint)
     for name, kind in keys:
         _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
     if timestamp is not None:
@@ -134,7 +140,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         bounds=proved.bounds,
     )
     upstream = [context.views[name].fingerprint for name in context.upstream]
-    canonical = transformation.canonical(sql, context.dialect)
+    canonical = transformation.spelled(tree, context.dialect)
     return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect))
 
 
@@ -235,7 +241,10 @@ def _sources(view: BatchFeatureView, what: str, parameters: Sequence[str], conte
     return found
 
 
-def _sql(view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context) -> str | None:
+def _sql(
+    view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context
+) -> tuple[str, exp.Query] | None:
+    """The text of the SQL and what it parses to; None after a problem was noted."""
     if sorted(parameters) != sorted(source.name for source in view.sources):
         return None  # noted with the sources
     try:
@@ -245,11 +254,10 @@ def _sql(view: BatchFeatureView, what: str, parameters: Sequence[str], context: 
         context.collector.adopt(error)
         return None
     try:
-        transformation.canonical(text, context.dialect)
+        return text, transformation.query(text, context.dialect)
     except ValueError as error:
         context.collector.add(f"{what}: {error}", view.location, "correct the SQL")
         return None
-    return text
 
 
 def _timestamp(
