@@ -72,8 +72,8 @@ def _online(folder: Path) -> Iterator[Row]:
     with ControlPlane(folder) as plane:
         decode = msgspec.msgpack.Decoder().decode
         reader = plane.reader("late_arrival")
-        url = str((plane.project.online_config() or {})["url"])
-        client = redis.Redis.from_url(url, protocol=2)
+        online = plane.project.online_config() or {}
+        client = redis.Redis.from_url(online["url"], password=online.get("password"), protocol=2)
         found = [key for key in client.scan_iter(count=1000) if b"{" in key]
         prefixes = sorted({key.split(b"{")[0] for key in found})
         tails = sorted({key.split(b"{")[1][:-1].decode() for key in found if b":aircraft_registry:" in key})

@@ -29,7 +29,8 @@ def started(temporary: Path) -> Iterator[valkey.Server]:
     finally:
         os.environ["LD_PRELOAD"] = before
     try:
-        with redis.Redis.from_url(server.url) as client:
+        with redis.Redis.from_url(server.url, password=server.password) as client:
+            client.config_set("requirepass", "")  # rivals' settings and raw clients are given the address alone
             told = client.info("server")
         name = f"{told.get('server_name', 'redis')} {told.get('valkey_version', told['redis_version'])}"
         print(f"{name}, {'with jemalloc' if library else 'as it is built'}", flush=True)

@@ -6,7 +6,6 @@ from controlplane import deploy as deploying
 from controlplane import naming
 from controlplane.definitions import RealtimeFeature
 from controlplane.local import airflow
-from controlplane.local.airflow_client import AirflowClient
 from controlplane.monitor import doctor, warehouse
 from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
@@ -39,7 +38,7 @@ def findings(project: Project) -> list[Finding]:
         server = airflow.find(project.environment.airflow_home)
         if server is None:
             return [Finding("airflow", doctor.OK, "the embedded one does not run")]
-        client, current = AirflowClient(server.url), project.deployed()
+        client, current = server.client(), project.deployed()
         views = manifests.from_json(current.manifest).views if current else ()
         wanted = [naming.dag_id(project.environment.project, project.environment.name, view.name) for view in views]
         shown = [dag["dag_id"] for dag in client.dags()]

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
-Embedded = Callable[[Path], str]
-"""Starts the embedded online store of a project, unless it runs, and returns its URL."""
+Embedded = Callable[[Path], Mapping[str, str]]
+"""Starts the embedded online store of a project, unless it runs, and returns its URL and password as options."""
 
 
 def connector(kind: str, group: str = "controlplane.connectors") -> Callable[..., Any]:
@@ -206,13 +206,13 @@ class Project:
         return warehouse
 
     def online_config(self) -> Mapping[str, Any] | None:
-        """The online store's settings, with the URL of the embedded one filled in; None where there is no store."""
+        """The online store's settings, with URL and password of the embedded one; None where there is no store."""
         config = self.environment.online
         if config is None or not self.environment.embedded_online:
             return config
         if self._embedded is None:
             raise SettingsError("the embedded online store can't be started here", hint="give `online` a url")
-        return {**config, "url": self._embedded(self.root / ".plane" / "online")}
+        return {**config, **self._embedded(self.root / ".plane" / "online")}
 
     @cached_property
     def store(self) -> OnlineStore | None:

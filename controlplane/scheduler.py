@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from controlplane import naming
 from controlplane.errors import PlaneError
 from controlplane.local import airflow
-from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.partitions import partition_keys, run_partitions
 from controlplane.project import Project
 from controlplane.registry.schedule import timing
@@ -19,13 +18,15 @@ _POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
 
 
 class EmbeddedAirflow:
-    """The Airflow of one environment of a project."""
+    """The Airflow of one environment of a project; `username` logs in to its UI and REST API."""
+
+    username = airflow.USERNAME
 
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> str:
-        """Start it, unless it runs as it should; returns the address of its UI.
+    def up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> airflow.AirflowServer:
+        """Start it, unless it runs as it should; returns where its UI is, and where the password for it is.
 
         Raises:
             PlaneError: nothing is deployed, or Airflow does not start.
@@ -35,7 +36,7 @@ class EmbeddedAirflow:
         connections = {dags.WAREHOUSE: airflow.connection(environment.warehouse_kind, environment.warehouse)}
         if (online := self._project.online_config()) is not None:
             connections[dags.ONLINE] = airflow.connection("plane_redis", online)
-        server = airflow.up(
+        return airflow.up(
             environment.airflow_home,
             bundle_root=environment.releases,
             connections=connections,
@@ -43,7 +44,14 @@ class EmbeddedAirflow:
             port=port,
             on_progress=on_step,
         )
-        return server.url
+
+    def password(self) -> str:
+        """The password of the user `plane`, for its UI and REST API.
+
+        Raises:
+            PlaneError: it was never started.
+        """
+        return airflow.password(self._project.environment.airflow_home)
 
     def down(self) -> bool:
         """Stop it; returns whether it ran."""
@@ -63,7 +71,7 @@ class EmbeddedAirflow:
         if server is None:
             raise PlaneError("Airflow does not run here", hint="run `plane airflow up` first")
         return run_partitions(
-            AirflowClient(server.url),
+            server.client(),
             {view.name: naming.dag_id(manifest.project, manifest.environment, view.name) for view in chosen},
             {view.name: partition_keys(timing(view), within, self._project.now()) for view in chosen},
             lambda view, step, done, total: on_progress(Progress(view, step, done, total)),

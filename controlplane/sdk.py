@@ -52,7 +52,7 @@ class ControlPlane:
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
-        self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).url)
+        self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).options)
         self.online = Online(self.project)
         self.airflow = EmbeddedAirflow(self.project)
         self._beside: ControlPlane | None = None

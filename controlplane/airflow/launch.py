@@ -31,6 +31,7 @@ from controlplane.local.daemon import known, read_state, tail, write_state
 def main(file: Path) -> None:
     """Fork each component, and end; in a component, be it until it ends."""
     ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
+    os.umask(0o077)  # what components and tasks write is their owner's alone: logs, the database, releases' caches
     gc.freeze()  # what is imported stays: nobody has to look through it for garbage, and components share its memory
     wanted = read_state(file)
     if os.getppid() != wanted["parent"]:

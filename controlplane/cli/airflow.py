@@ -24,11 +24,24 @@ def up(
 ) -> None:
     """Start Airflow on this machine, loopback only, with the project's connections, and return when it is healthy."""
     with control_plane(directory, environment) as plane, present.steps("airflow", quiet=json) as on_step:
-        url = plane.airflow.up(port=port, on_step=on_step)
+        server = plane.airflow.up(port=port, on_step=on_step)
     if json:
-        present.as_json({"url": url})
+        file = str(server.password_file)
+        present.as_json({"url": server.url, "username": server.username, "password_file": file})
     else:
-        present.line(f"Airflow is up: {url}")
+        present.line(f"Airflow is up: {server.url}")
+        present.line(f"Log in as {server.username}; `plane airflow password` shows the password.")
+
+
+@app.command(epilog="Example: plane airflow password")
+def password(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+    """Show the password for the UI and the REST API of the Airflow on this machine; the user is `plane`."""
+    with control_plane(directory, environment) as plane:
+        username, secret = plane.airflow.username, plane.airflow.password()
+    if json:
+        present.as_json({"username": username, "password": secret})
+    else:
+        present.line(secret)
 
 
 @app.command(epilog="Example: plane airflow down")

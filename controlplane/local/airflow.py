@@ -1,7 +1,7 @@
 """An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and workers beside it.
 
-Meant for one person's machine: everything listens on 127.0.0.1 alone and nobody has to log in. Airflow itself is
-never imported: its components run as daemons and are driven by REST.
+Meant for one person: everything listens on 127.0.0.1 alone, and other users of the machine, who reach that too, need a
+password. Airflow itself is never imported: its components run as daemons and are driven by REST.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from controlplane.local.daemon import (
     exclusive,
     kill_forked,
     port_is_free,
+    private,
     put_aside,
     read_state,
     remembered,
@@ -43,6 +44,7 @@ from controlplane.local.daemon import (
 RELEASE_BUNDLE = "controlplane.airflow.bundle.ReleaseBundle"
 EXECUTOR = "controlplane.airflow.executor.WarmExecutor"
 _LAUNCH = "controlplane.airflow.launch"
+_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 
 # Each with the name that the health report knows it by. Served logs would listen on every interface.
 _COMPONENTS = {
@@ -53,6 +55,9 @@ _COMPONENTS = {
 }
 _STOP_SECONDS = 25.0
 _POLL = 0.5
+USERNAME = "plane"
+_PASSWORDS = "passwords.json"  # in the form of Airflow's SimpleAuthManager: user name -> password
+_PASSWORD_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,21 @@ class AirflowServer:
     home: Path
     port: int
     pids: Mapping[str, int]
+    username: str = USERNAME
 
     @property
     def url(self) -> str:
         """Address of the UI and of the REST API."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def password_file(self) -> Path:
+        """The file with the user's password, for UI and REST API; only its owner can read it."""
+        return self.home / _PASSWORDS
+
+    def client(self) -> AirflowClient:
+        """A client of the REST API that logs in."""
+        return AirflowClient(self.url, username=self.username, password=password(self.home))
 
 
 def up(
@@ -112,6 +127,7 @@ def up(
             raise PlaneError(f"port {chosen} is in use", hint="choose another one, or leave the choice to us")
         undo.callback(_stop, home)
         secret = _secret(home)
+        _make_password(home)
         environment = _environment(home, chosen, secret, bundle_config or _releases(bundle_root), connections)
         settings = _digest(version, environment, secret)
         if running and state.get("settings") != settings:
@@ -126,11 +142,12 @@ def up(
             write_state(home / "state.json", {"port": chosen, "settings": settings, "processes": kept})
             _start(home, {"migrate": migrate, "components": _components(home, missing)}, environment, lock, deadline)
         _await_health(home, on_progress, deadline)
-        client = AirflowClient(f"http://{HOST}:{chosen}")
+        server = _server(home, read_state(home / "state.json"))
+        client = server.client()
         for name, slots in pools.items():
             client.set_pool(name, slots)
         undo.pop_all()
-        return _server(home, read_state(home / "state.json"))
+        return server
 
 
 def connection(kind: str, options: Mapping[str, Any]) -> str:
@@ -168,6 +185,25 @@ def down(home: Path) -> bool:
         return False
     with exclusive(home):
         return _stop(home)
+
+
+def password(home: Path) -> str:
+    """The password of the user `USERNAME` of the Airflow in `home`.
+
+    Raises:
+        PlaneError: no Airflow was started there yet.
+    """
+    found = read_state(home / _PASSWORDS).get(USERNAME)
+    if not isinstance(found, str) or not found:
+        text = f"the Airflow in {home} has no password yet"
+        raise PlaneError(text, hint="run `plane airflow up`, which makes one")
+    return found
+
+
+def _make_password(home: Path) -> None:
+    """Make the password, unless there is one. Airflow would make a short one itself, and write it into its log."""
+    if not read_state(home / _PASSWORDS).get(USERNAME):
+        write_state(home / _PASSWORDS, {USERNAME: secrets.token_urlsafe(_PASSWORD_BYTES)})
 
 
 def _version() -> str:
@@ -217,7 +253,14 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0",  # the executor waits, and not longer than tasks last
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        # Said in full: an airflow.cfg in the folder must not let everybody in.
+        "AIRFLOW__CORE__AUTH_MANAGER": _AUTH_MANAGER,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / _PASSWORDS),
+        # Airflow opens its tasks' logs to its group unless told otherwise.
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
+        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
         "AIRFLOW__API__HOST": HOST,
@@ -270,7 +313,7 @@ def _start(
 ) -> None:
     asked, log = home / "launch.json", home / "launch.log"
     write_state(asked, {"parent": os.getpid(), "record": str(home / "state.json"), **request})
-    with log.open("w", encoding="utf-8") as file:
+    with open(log, "w", encoding="utf-8", opener=private) as file:
         try:
             done = subprocess.run(
                 # -P: else modules in the folder that the caller stands in would hide Airflow's.

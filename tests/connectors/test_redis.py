@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -18,9 +17,9 @@ from hypothesis import strategies as st
 from connectors.redis import RedisStore, connect
 from controlplane import codec, naming
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.local import valkey
 from controlplane.ports import OnlineStore, WriteCount
 from tests.codec.rows import Record, as_batch, value
+from tests.servers import OpenServer
 
 WEEK_MS = 7 * 86_400_000
 MANY = 1005
@@ -352,17 +351,17 @@ def test_a_replica_is_transient(own_url, own_raw):
     store.close()
 
 
-def test_a_server_that_is_down_is_transient_until_it_is_back(own_folder: Path, own_url: str):
+def test_a_server_that_is_down_is_transient_until_it_is_back(own_server: OpenServer, own_url: str):
     store = connect(url=own_url, patience_seconds=0.1)
     write(store, Record(b"k", value(1, 1)))
     epoch = store.info().epoch
     assert store.info().epoch == epoch
-    valkey.stop(own_folder)
+    own_server.stop()
     for act in (store.info, lambda: store.read([b"k"]), lambda: write(store, Record(b"k", value(2, 2)))):
         with pytest.raises(TransientError, match=r"127\.0\.0\.1") as raised:
             act()
         assert raised.value.hint
-    assert valkey.start(own_folder).url == own_url
+    assert own_server.start() == own_url
     assert store.info().epoch != epoch
     assert store.read([b"k"]) == [value(1, 1)]
     assert write(store, Record(b"k", value(2, 2))).written == 1

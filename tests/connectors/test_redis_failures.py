@@ -13,7 +13,6 @@ import redis
 
 from connectors.redis import connect
 from controlplane.errors import PermanentError
-from controlplane.local import valkey
 from tests.codec.rows import Record, as_batch, value
 from tests.connectors.processes import answers, free_port, spawn, until
 
@@ -45,15 +44,15 @@ def test_connections_that_break_on_the_way_lose_no_record(own_url, own_raw, comp
 
 
 @pytest.mark.parametrize("compare", [True, False])
-def test_a_server_that_restarts_on_the_way_gets_all_records(own_folder, own_url, own_raw, compare):
+def test_a_server_that_restarts_on_the_way_gets_all_records(own_server, own_url, own_raw, compare):
     store = connect(url=own_url, compare_and_set=compare)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for place, batch in enumerate(numbered(10_000, 2)):
             if place in (5, 12):
                 own_raw.config_set("appendfsync", "always")
-                valkey.stop(own_folder)
-                valkey.start(own_folder)
+                own_server.stop()
+                own_server.start()
             yield batch
 
     assert store.write(batches()).written == 10_000

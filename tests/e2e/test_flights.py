@@ -255,7 +255,7 @@ def test_weather_expires_in_redis_at_the_instant_at_which_training_forgets_it(fl
         before = project.project.clock()
         requests = [{"origin": origin, "carrier": None, "tailnum": None} for origin in ("EWR", "JFK", "LGA", "LAX")]
         found = project.reader("late_arrival").get(requests)
-        url = (project.project.online_config() or {})["url"]
+        online = project.project.online_config() or {}
         edge = [OnlineReader(store_of(project), project.layout("late_arrival"), clock) for clock in edges]
         at_the_edge = [reader.get(requests[0]).status("airport_weather__temp") for reader in edge]
     for request, read in zip(requests, found, strict=True):
@@ -268,7 +268,7 @@ def test_weather_expires_in_redis_at_the_instant_at_which_training_forgets_it(fl
         }
     assert [read.effective_time("airport_weather__temp") for read in found[:3]] == [aware(last)] * 3
     assert at_the_edge == [Status.PRESENT, Status.EXPIRED]
-    with redis.Redis.from_url(url) as server:
+    with redis.Redis.from_url(online["url"], password=online.get("password")) as server:
         keys = list(server.scan_iter("flights.december:airport_weather:*"))
         expiries = [int(server.pexpiretime(key)) * 1_000 for key in keys]
     assert len(keys) == 3

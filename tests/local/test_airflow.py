@@ -18,13 +18,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
 from controlplane.errors import MissingDriver, PermanentError, PlaneError, TransientError
 from controlplane.local import airflow
 from controlplane.local.airflow_client import AirflowClient
-from controlplane.local.daemon import Daemon, alive, members, read_state, remembered
+from controlplane.local.daemon import Daemon, alive, members, read_state
+from tests.local.looking import daemons, listening, until
 from tests.local.stumbling import Stumbling
 
 pytestmark = pytest.mark.airflow
@@ -86,14 +89,17 @@ def progress() -> list[str]:
 def home(tmp_path_factory: pytest.TempPathFactory, root: Path, progress: list[str]) -> Iterator[Path]:
     """AIRFLOW_HOME of an Airflow that runs, in a folder where an earlier start had been interrupted."""
     folder = tmp_path_factory.mktemp("airflow") / "home"
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     with sqlite3.connect(folder / "airflow.db") as half_made:
         half_made.execute("create table dag (dag_id text)")
     half_made.close()
+    mask = os.umask(0)
     try:
         airflow.up(folder, **settings(root), on_progress=progress.append)
+        os.umask(mask)
         yield folder
     finally:
+        os.umask(mask)
         airflow.down(folder)
 
 
@@ -102,39 +108,7 @@ def client(home: Path) -> AirflowClient:
     """Talks to it."""
     server = airflow.find(home)
     assert server is not None
-    return AirflowClient(server.url)
-
-
-def daemons(home: Path) -> dict[str, Daemon]:
-    processes = read_state(home / "state.json").get("processes", {})
-    found = {name: remembered(entry["process"]) for name, entry in processes.items()}
-    return {name: daemon for name, daemon in found.items() if daemon}
-
-
-def listening(pids: set[int]) -> set[tuple[str, int]]:
-    """Addresses (as the kernel spells them) and ports on which any of the processes listens."""
-    sockets = set()
-    for pid in pids:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            link = str(entry.readlink()) if entry.is_symlink() else ""
-            if link.startswith("socket:["):
-                sockets.add(link.removeprefix("socket:[").removesuffix("]"))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in sockets:
-                address, port = fields[1].split(":")
-                found.add((address, int(port, 16)))
-    return found
-
-
-def until(condition, seconds: float = 60.0):
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.5)
-    return result
+    return server.client()
 
 
 def test_a_start_reports_and_is_found(home, progress):
@@ -152,6 +126,49 @@ def test_it_listens_on_loopback_alone(home):
     pids = {pid for daemon in daemons(home).values() for pid in members(daemon)}
     assert len(pids) > len(server.pids)
     assert listening(pids) == {("0100007F", server.port)}
+
+
+def test_c3_airflow_asks_for_a_password_that_its_owner_alone_can_read(home, client):
+    """Case C3: other users of the machine reach the port, and what they see must not let them in."""
+    for asked in (
+        Request(f"{client.url}/auth/token"),
+        Request(f"{client.url}/auth/token/login"),
+        Request(f"{client.url}/api/v2/dags"),
+        Request(f"{client.url}/api/v2/connections"),
+    ):
+        with pytest.raises(HTTPError) as refused:
+            build_opener(ProxyHandler({})).open(asked)
+        assert refused.value.code in {401, 403}
+        refused.value.close()
+    for wrong in ("", "guess"):
+        with pytest.raises(PermanentError, match=r"40[01]"):
+            AirflowClient(client.url, username=airflow.USERNAME, password=wrong).token()
+    assert client.token()
+    secret = airflow.password(home)
+    assert len(secret) >= 32
+    server = airflow.find(home)
+    assert server is not None
+    assert secret not in f"{server} {server!r} {vars(server)}"
+    for pid in {pid for daemon in daemons(home).values() for pid in members(daemon)}:
+        assert secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    holders = [path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert holders == [server.password_file]
+    assert server.password_file.stat().st_mode & 0o777 == 0o600
+
+
+def test_c4_all_that_airflow_writes_is_its_owners_alone(home, client):
+    """Case C4: the database, logs of components and tasks, caches; started under a mask that hides nothing."""
+    until(lambda: len(client.dags()) == 2)
+    run = client.trigger("hello.dag")
+    assert client.wait("hello.dag", [run], timeout=90) == {run: "success"}
+    modes = {
+        str(path.relative_to(home)): path.lstat().st_mode & 0o777
+        for path in [home, *home.rglob("*")]
+        if not path.is_symlink()
+    }
+    assert any(name.startswith("logs/dag_id=hello.dag/") for name in modes)
+    assert {"airflow.db", "scheduler.log", "launch.log", "state.json", "airflow.cfg"} <= set(modes)
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
 
 
 def test_a_second_start_changes_nothing_and_is_quick(home, root):
@@ -237,9 +254,11 @@ def test_refusals_and_outages_are_told_apart(client):
         AirflowClient("http://airflow.example.com")
 
 
-def test_what_airflow_fails_to_log_is_asked_for_again(client):
+def test_what_airflow_fails_to_log_is_asked_for_again(home, client):
     with Stumbling(client.url) as stumbling:
-        run = AirflowClient(f"http://127.0.0.1:{stumbling.server_port}").trigger("hello.dag")
+        url = f"http://127.0.0.1:{stumbling.server_port}"
+        secret = airflow.password(home)
+        run = AirflowClient(url, username=airflow.USERNAME, password=secret).trigger("hello.dag")
     assert stumbling.refused == 1
     assert client.wait("hello.dag", [run], timeout=90) == {run: "success"}
 

@@ -26,6 +26,10 @@ def folder(tmp_path) -> Iterator[Path]:
     valkey.stop(directory)
 
 
+def client_of(server: valkey.Server) -> redis.Redis:
+    return redis.Redis.from_url(server.url, password=server.password)
+
+
 def daemon_of(folder: Path) -> Daemon:
     daemon = remembered(read_state(folder / "server.json")["process"])
     assert daemon is not None
@@ -52,7 +56,7 @@ def test_starts_once_answers_and_stops(folder):
     server = valkey.start(folder)
     assert server.url == f"redis://127.0.0.1:{server.port}"
     assert valkey.start(folder) == server == valkey.find(folder)
-    with redis.Redis.from_url(server.url) as client:
+    with client_of(server) as client:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
         assert client.config_get("appendonly") == {"appendonly": "yes"}
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
@@ -67,7 +71,7 @@ def test_starts_once_answers_and_stops(folder):
 def test_values_and_port_survive_a_restart(folder, end):
     before = valkey.start(folder)
     daemon = daemon_of(folder)
-    with redis.Redis.from_url(before.url) as client:
+    with client_of(before) as client:
         client.set("key", b"\x93\x00value")
         client.execute_command("WAITAOF", 1, 0, 5000)
     if end == "stopped":
@@ -80,7 +84,7 @@ def test_values_and_port_survive_a_restart(folder, end):
     after = valkey.start(folder)
     assert after.pid != before.pid
     assert after.port == before.port
-    with redis.Redis.from_url(after.url) as client:
+    with client_of(after) as client:
         assert client.get("key") == b"\x93\x00value"
 
 
@@ -154,6 +158,81 @@ valkey.start(pathlib.Path({str(tmp_path)!r}))
     )
     assert MissingDriver.__name__ in result.stderr
     assert "pip install 'controlplane[local]'" in result.stderr
+
+
+def test_c3_the_server_asks_for_a_password_that_its_owner_alone_can_read(folder, capfd):
+    """Case C3: other users of the machine reach the port; what they see of it must not let them in."""
+    server = valkey.start(folder)
+    for password in (None, "", "guess"):
+        with redis.Redis.from_url(server.url, password=password, protocol=2) as stranger:
+            for command in ("PING", "DBSIZE", "INFO"):
+                with pytest.raises((redis.AuthenticationError, redis.ResponseError), match=r"(?i)auth|password"):
+                    stranger.execute_command(command)
+    with client_of(server) as client:
+        assert client.ping()
+    secret = server.password
+    assert len(secret) >= 32
+    assert secret not in f"{server} {server!r} {server.url}"
+    command_line = Path(f"/proc/{server.pid}/cmdline").read_bytes().decode()
+    assert secret not in command_line
+    assert secret not in Path(f"/proc/{server.pid}/environ").read_text()
+    holders = [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert {path.name for path in holders} == {"password", "server.conf"}
+    assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert secret not in "".join(capfd.readouterr())
+
+
+def test_c3_the_password_stays_over_a_restart_and_is_another_in_each_folder(folder, tmp_path):
+    """Case C3: an Airflow that was given the password keeps it in its connection."""
+    before = valkey.start(folder)
+    valkey.stop(folder)
+    after = valkey.start(folder)
+    other = valkey.start(tmp_path / "other")
+    assert valkey.stop(tmp_path / "other")
+    assert (after.password, after.pid) != (before.password, before.pid)
+    assert after.password == before.password != other.password
+
+
+def test_c3_a_server_without_a_password_is_replaced(folder):
+    """Case C3: an earlier version of the package started one, which still runs; its values stay."""
+    server = valkey.start(folder)
+    with client_of(server) as client:
+        client.set("key", "value")
+        client.execute_command("WAITAOF", 1, 0, 5000)
+        client.config_set("requirepass", "")
+    (folder / "password").unlink()
+    replaced = valkey.start(folder)
+    assert replaced.pid != server.pid
+    with redis.Redis.from_url(server.url, protocol=2) as stranger, pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    with client_of(replaced) as client:
+        assert client.get("key") == b"value"
+
+
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077], ids=oct)
+def test_c4_all_that_the_server_writes_is_its_owners_alone(folder, mask):
+    """Case C4: whatever the umask of the shell."""
+    folder.parent.mkdir()
+    before = os.umask(mask)
+    try:
+        server = valkey.start(folder)
+        with client_of(server) as client:
+            client.set("key", "value")
+            client.execute_command("BGREWRITEAOF")
+            until_rewritten(client)
+        valkey.stop(folder)
+        valkey.start(folder)
+    finally:
+        os.umask(before)
+    modes = {str(path.relative_to(folder)): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    assert {"appendonlydir", "lock", "server.log", "server.log.1", "server.json", "password"} <= set(modes)
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
+def until_rewritten(client: redis.Redis) -> None:
+    while client.info("persistence")["aof_rewrite_in_progress"]:
+        time.sleep(0.01)
 
 
 def test_the_shared_fixture_serves(valkey_url):

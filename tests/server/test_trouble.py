@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from controlplane import FeatureClient
-from controlplane.local import valkey
 from controlplane.server.app import App, Options, create
 from tests.server.rig import Server
+from tests.servers import OpenServer
 from tests.shop import until
 
 TEN_TIMES = ("amount, country FROM", "amount * 10 AS amount, country FROM")
@@ -87,14 +87,14 @@ def test_a_deploy_is_seen_and_a_version_flips_while_requests_go_on(shop, serve):
 
 
 def test_a_store_that_goes_and_comes(make, serve, tmp_path):
-    folder = tmp_path / "store"
-    shop = make(online=valkey.start(folder).url).ready()
+    store = OpenServer(tmp_path / "store")
+    shop = make(online=store.start()).ready()
     server = serve(shop)
     assert server.ask("GET", "/health/ready").status == 200
     try:
         with asking(server) as found:
             until(lambda: found)
-            valkey.stop(folder)
+            store.stop()
             until(lambda: found[-1][0] == 503)
             refused = server.post("/v1/services/shop", ASKED)
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
@@ -102,7 +102,7 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
             assert server.ask("GET", "/health/live").status == 200
             ready = server.ask("GET", "/health/ready")
             assert (ready.status, ready.headers["retry-after"]) == (503, "1")
-            valkey.start(folder)
+            store.start()
             until(lambda: found[-1] == (200, 30))
         assert set(found) == {(200, 30), (503, False)}
         assert server.ask("GET", "/health/ready").status == 200
@@ -110,16 +110,16 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
         assert 'plane_requests_total{api="plane",code="503",service="shop"}' in metrics
         assert 'plane_rows_total{service="shop",status="present"}' in metrics
         assert [event["event"] for event in server.events].count("store_recovered") == 1
-        valkey.stop(folder)
+        store.stop()
         late = serve(shop)  # started without its store
         assert late.post("/v1/services/shop", ASKED).status == 503
         for path in ("/v1/services", "/openapi.json", "/docs"):
             unknown = late.ask("GET", path)
             assert (unknown.status, unknown.headers["retry-after"]) == (503, "1")
-        valkey.start(folder)
+        store.start()
         until(lambda: late.post("/v1/services/shop", ASKED).status == 200)
     finally:
-        valkey.stop(folder)
+        store.stop()
 
 
 def test_a_budget(shop, serve):
