@@ -6,7 +6,7 @@ from controlplane import deploy as deploying
 from controlplane import naming
 from controlplane.definitions import RealtimeFeature
 from controlplane.local import airflow
-from controlplane.monitor import doctor, warehouse
+from controlplane.monitor import doctor, machine, warehouse
 from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
@@ -47,6 +47,7 @@ def findings(project: Project) -> list[Finding]:
 
     return doctor.examine(
         [
+            ("machine", lambda: machine.findings(project.folder, project.narrowed)),
             ("versions", lambda: [*doctor.versions(), *doctor.driver_findings(project.environment.warehouse_kind)]),
             ("warehouse", connected),
             ("definitions", compiled),

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from controlplane import settings
+from controlplane import private, settings
 from controlplane.errors import (
     DefinitionError,
     Location,
@@ -154,6 +154,10 @@ class Project:
         self.environment = settings.load(self.root, environment)
         self._embedded = embedded
         self._opened = ExitStack()
+        self.folder = self.root / private.FOLDER
+        self.narrowed = private.close(self.folder) if private.is_open(self.folder) else 0
+        """Files and folders in `.plane` that other users of the machine had rights on until now."""
+        private.make(self.folder)
 
     def __enter__(self) -> Project:
         return self
@@ -164,8 +168,24 @@ class Project:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close what was opened; what it left in `.plane` is its owner's alone."""
         self._opened.close()
+        environment = self.environment
+        files = (environment.warehouse.get("path", ""), environment.state.removeprefix("sqlite:///"))
+        folders = {self.folder}
+        for folder in (*(Path(str(file)).parent for file in files), environment.airflow_home):
+            folders.update(private.between(self.folder, folder))
+        private.close_entries(folders)
+
+    def close_releases(self) -> None:
+        """Take the rights of other users away from releases in `.plane`.
+
+        Releases elsewhere may be read by the Airflow of another user: there the mask of the shell decides.
+        """
+        releases = self.environment.releases
+        private.close_entries(private.between(self.folder, releases))
+        if releases.is_relative_to(self.folder):
+            private.close(releases)
 
     def cancel(self) -> None:
         """Stop what the warehouse does now, if it was opened; safe to call from another thread."""
@@ -212,7 +232,7 @@ class Project:
             return config
         if self._embedded is None:
             raise SettingsError("the embedded online store can't be started here", hint="give `online` a url")
-        return {**config, **self._embedded(self.root / ".plane" / "online")}
+        return {**config, **self._embedded(self.folder / "online")}
 
     @cached_property
     def store(self) -> OnlineStore | None:

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from controlplane import settings, template
+from controlplane import private, settings, template
 from controlplane.errors import PlaneError
 from controlplane.naming import is_name
 from controlplane.project import open_warehouse
@@ -14,7 +14,7 @@ from controlplane.render.statements import split
 
 _DAYS = 10
 _MINUTES_APART = 7
-_IGNORED = ".plane/\n"
+_IGNORED = f"{private.FOLDER}/\n"
 
 
 def scaffold(directory: Path, name: str | None = None) -> list[Path]:
@@ -43,7 +43,10 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         _write(example, template.render("project/example.py.j2", context))
         _write(test, template.render("project/test.py.j2", context))
         _ignore(ignore)
-        _load(directory / ".plane" / "warehouse.duckdb", template.render("project/data.sql.j2", context))
+        folder = directory / private.FOLDER
+        private.make(folder)
+        _load(folder / "warehouse.duckdb", template.render("project/data.sql.j2", context))
+        private.close(folder)
         # They come last: a project is there when its settings are, and until then this can be repeated.
         _write(toml, template.render("project/plane.toml.j2", context))
     except OSError as error:

@@ -144,6 +144,7 @@ class ControlPlane:
             raise PlaneError(f"the plan was not approved{dropped}; nothing was deployed", hint=hint)
         if plan.empty:
             deploying.check_release(self.project.environment.releases, manifest, release)
+            self.project.close_releases()
             if at_once:
                 at_once()
             return plan, None
@@ -160,6 +161,7 @@ class ControlPlane:
             on_step=on_step,
             at_once=at_once,
         )
+        self.project.close_releases()
         return plan, deployment
 
     def _planned(self, manifest: Manifest) -> tuple[Plan, Manifest, Release]:
@@ -357,7 +359,7 @@ class ControlPlane:
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""
-        ran = {"Airflow": self.airflow.down(), "Redis": valkey.stop(self.project.root / ".plane" / "online")}
+        ran = {"Airflow": self.airflow.down(), "Redis": valkey.stop(self.project.folder / "online")}
         return [name for name, running in ran.items() if running]
 
     def create_dataset(

@@ -181,7 +181,7 @@ def find(home: Path) -> AirflowServer | None:
 def down(home: Path) -> bool:
     """Stop every process of the Airflow in `home`; its database and logs stay. Returns whether anything ran."""
     home = home.absolute()
-    if not (home / "state.json").exists():
+    if not read_state(home / "state.json"):
         return False
     with exclusive(home):
         return _stop(home)

@@ -190,11 +190,18 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` wrote; empty where there is no such file, or one that is not of its making."""
+    """What `write_state` wrote; empty where there is no such file, or one that is not of its making.
+
+    Raises:
+        PlaneError: the file is another user's.
+    """
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
+    except OSError as error:
+        text = f"the state of an embedded server in {path} can't be read: {error.strerror}"
+        raise PlaneError(text, hint="run the command as the user who owns the project's .plane folder") from None
     return state if isinstance(state, dict) else {}
 
 

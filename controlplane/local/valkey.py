@@ -101,7 +101,7 @@ def find(directory: Path) -> Server | None:
 
 def stop(directory: Path) -> bool:
     """Stop the server of `directory`; its values stay. Returns whether one ran."""
-    if not (directory / "server.json").exists():
+    if not read_state(directory / "server.json"):
         return False
     with exclusive(directory):
         state = read_state(directory / "server.json")
