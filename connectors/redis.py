@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import redis
 from redis import exceptions
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.connection import parse_url
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import SentinelConnectionPool
 
+from connectors.redis_sentinel import NoMaster, Sentinels, master_client
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.ports import StoreInfo, WriteCount
 
@@ -31,6 +31,7 @@ _SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
+SECURE = ("rediss://", "valkeys://")
 _TLS = {"ca_certificate": "ssl_ca_certs", "certificate": "ssl_certfile", "private_key_file": "ssl_keyfile"}
 _EXPIRIES = """
 local time, found = redis.call('TIME'), {}
@@ -62,6 +63,9 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     sentinels: Sequence[str] = (),
+    sentinel_username: str | None = None,
+    sentinel_password: str | None = None,
+    sentinel_tls: bool = False,
     cluster: bool = False,
     ca_certificate: str | None = None,
     certificate: str | None = None,
@@ -78,6 +82,9 @@ def connect(
         username: if the URL has none.
         password: if the URL has none.
         sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
+        sentinel_username: of the sentinels themselves, if they ask for one; theirs are not the master's.
+        sentinel_password: likewise.
+        sentinel_tls: whether the sentinels are asked over TLS, with the files below; the URL says it of the master.
         cluster: the URL is that of a node of a Redis Cluster, which tells of the others.
         ca_certificate: a PEM file of those who sign the server's certificate, beside those that the machine trusts.
         certificate: a PEM file, if the server asks its clients for one.
@@ -100,9 +107,13 @@ def connect(
         "socket_connect_timeout": timeout_seconds,
         "retry": retry,
     }
-    options |= tls(
-        url, {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
-    )
+    files = {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
+    secured = tls(url, files, of_sentinels=sentinel_tls)
+    options |= secured if url.startswith(SECURE) else {}
+    watchers = Sentinels(sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds)
+    if watchers.given and not sentinels:
+        text = f"the online store has `{watchers.given[0]}`, but no `sentinels`"
+        raise SettingsError(text, hint="give the addresses of the sentinels, or leave it out")
     user = {"username": username, "password": password}
     servers: Servers
     try:
@@ -112,7 +123,7 @@ def connect(
 
             servers = Cluster(url, user | options)
         elif sentinels:
-            servers = Single(_watched(url, sentinels, options, user))
+            servers = Single(master_client(url, user | options, watchers))
         else:
             servers = Single(redis.Redis.from_url(url, **user, **options))
     except ValueError:
@@ -130,10 +141,10 @@ def connect(
     )
 
 
-def tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
+def tls(url: str, files: Mapping[str, str | None], *, of_sentinels: bool = False) -> dict[str, str]:
     """The driver's options for files of TLS, by ours."""
     given = {name: path for name, path in files.items() if path is not None}
-    if given and not url.startswith(("rediss://", "valkeys://")):
+    if given and not of_sentinels and not url.startswith(SECURE):
         text = f"the online store has a {next(iter(given))}, but its URL is not one for TLS"
         raise SettingsError(text, hint="write rediss://host:6379/0, or leave it out")
     for name, path in given.items():
@@ -142,20 +153,6 @@ def tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
                 f"the online store's {name}: there is no file {path}", hint="give the path of a PEM file"
             )
     return {_TLS[name]: path for name, path in given.items()}
-
-
-def _watched(
-    url: str, sentinels: Sequence[str], options: Mapping[str, Any], user: Mapping[str, str | None]
-) -> redis.Redis:
-    """The master that sentinels name, asked again at each new connection."""
-    given = {**user, **parse_url(url)}  # type: ignore[no-untyped-call]
-    name, secure = given.pop("host", ""), given.pop("connection_class", None) is not None
-    given.pop("port", None)
-    places = [(host, int(port or 26379)) for host, _, port in (place.partition(":") for place in sentinels)]
-    timeouts = {"socket_timeout": options["socket_timeout"], "socket_connect_timeout": options["socket_timeout"]}
-    watchers = Sentinel(places, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
-    client: redis.Redis = watchers.master_for(name, ssl=secure, **given, **options)  # type: ignore[no-untyped-call]
-    return client
 
 
 class Servers(Protocol):
@@ -309,6 +306,8 @@ class RedisStore:
         message = f"the online store at {self._servers.place}: {doing}: {text}"
         inner = _INNER_CODE.search(text)
         code = inner[1] if inner else error.status_code or text.split(" ", maxsplit=1)[0]
+        if isinstance(error, NoMaster):
+            return (PermanentError if error.permanent else TransientError)(message, hint=error.hint)
         # The driver counts refused passwords among lost connections, so these come first.
         if isinstance(error, exceptions.AuthenticationError) or code in _REFUSED:
             hint = "check the user, its password and its permissions (ACL) on the server"

@@ -13,10 +13,11 @@ from typing import Any
 import hiredis
 import redis.asyncio
 from redis import exceptions
-from redis.asyncio.connection import AbstractConnection, ConnectionPool, parse_url
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.sentinel import SentinelConnectionPool
 
 from connectors import redis as blocking
+from connectors.redis_sentinel import Sentinels, async_master_client
 from controlplane.errors import PlaneError
 from controlplane.ports import AsyncOnlineStore
 
@@ -29,6 +30,9 @@ def connect(
     username: str | None = None,
     password: str | None = None,
     sentinels: Sequence[str] = (),
+    sentinel_username: str | None = None,
+    sentinel_password: str | None = None,
+    sentinel_tls: bool = False,
     cluster: bool = False,
     ca_certificate: str | None = None,
     certificate: str | None = None,
@@ -46,6 +50,9 @@ def connect(
         username=username,
         password=password,
         sentinels=sentinels,
+        sentinel_username=sentinel_username,
+        sentinel_password=sentinel_password,
+        sentinel_tls=sentinel_tls,
         cluster=cluster,
         timeout_seconds=timeout_seconds,
         ca_certificate=ca_certificate,
@@ -54,8 +61,9 @@ def connect(
     )
     if cluster:
         return _Threaded(store)
+    secured = blocking.tls(url, files, of_sentinels=sentinel_tls)
     options: dict[str, Any] = {
-        **blocking.tls(url, files),
+        **(secured if url.startswith(blocking.SECURE) else {}),
         "username": username,
         "password": password,
         "protocol": 2,
@@ -63,19 +71,12 @@ def connect(
         "socket_connect_timeout": timeout_seconds,
         "retry": None,  # who reads cannot wait, and asks again
     }
-    client = _watched(url, sentinels, options) if sentinels else redis.asyncio.Redis.from_url(url, **options)
+    if sentinels:
+        watchers = Sentinels(sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds)
+        client = async_master_client(url, options, watchers)
+    else:
+        client = redis.asyncio.Redis.from_url(url, **options)
     return AsyncRedisStore(client.connection_pool, store.translated, timeout_seconds)
-
-
-def _watched(url: str, sentinels: Sequence[str], options: dict[str, Any]) -> redis.asyncio.Redis:
-    given = {**options, **parse_url(url)}
-    name, secure = given.pop("host", ""), given.pop("connection_class", None) is not None
-    given.pop("port", None)
-    places = [(host, int(port or 26379)) for host, _, port in (place.partition(":") for place in sentinels)]
-    timeouts = {key: options[key] for key in ("socket_timeout", "socket_connect_timeout")}
-    watchers = Sentinel(places, sentinel_kwargs=timeouts)  # type: ignore[no-untyped-call]
-    client: redis.asyncio.Redis = watchers.master_for(name, ssl=secure, **given)
-    return client
 
 
 class _Threaded:

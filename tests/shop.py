@@ -141,7 +141,7 @@ class Shop:
         store = f'online = {{ kind = "redis", url = "{online}", patience_seconds = 1 }}\n' if online else ""
         self.settings(SETTINGS.format(name=name, online=store, state=state))
         self.define(DEFINITIONS)
-        (folder / ".plane").mkdir()
+        (folder / ".plane").mkdir(mode=0o700)
         self.sql(PAYMENTS, TYPED)
 
     def settings(self, text: str) -> None:
