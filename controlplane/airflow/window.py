@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,9 @@ from controlplane import naming
 from controlplane.errors import PermanentError
 from controlplane.render.program import Program
 from controlplane.types import Interval, format_instant, parse_instant
+
+KEYS = ("start", "end")
+_EXAMPLE = 'Write {"start": "2013-01-01", "end": "2013-02-01"}; the end itself is not computed'
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,27 @@ class Request:
     partition: datetime | None = None
     start: str | None = None
     end: str | None = None
+
+
+def check_configuration(view: str, configuration: object) -> Mapping[str, str | None]:
+    """A DAG run's configuration, whose keys must all mean something: what is misspelt must not run something else.
+
+    Args:
+        view: the feature view.
+        configuration: as the person wrote it who triggered the run.
+
+    Raises:
+        PermanentError: it is not an object with the keys of `KEYS` and texts as values.
+    """
+    what, hint = f"feature view {view!r}: the run's configuration", f"its keys are {' and '.join(KEYS)}. {_EXAMPLE}"
+    if not isinstance(configuration, Mapping):
+        raise PermanentError(f"{what} is not an object", hint=hint)
+    if unknown := [str(key) for key in configuration if key not in KEYS]:
+        raise PermanentError(f"{what} has unknown keys: {', '.join(unknown)}", hint=hint)
+    for key, value in configuration.items():
+        if not isinstance(value, str | None):
+            raise PermanentError(f"{what}: {key} is not a text", hint=hint)
+    return configuration
 
 
 def interval_of(program: Program, request: Request) -> Interval:
@@ -84,7 +109,7 @@ def partition_keys(program: Program, interval: Interval) -> list[str]:
 
 def _range(program: Program, request: Request) -> Interval:
     what = f"feature view {program.view!r}: the run's range"
-    hint = 'give both, such as {"start": "2013-01-01", "end": "2013-02-01"}; the end itself is not computed'
+    hint = f"give both. {_EXAMPLE}"
     if not (request.start and request.end):
         raise PermanentError(f"{what} lacks its {'end' if request.start else 'start'}", hint=hint)
     if request.partition is not None:

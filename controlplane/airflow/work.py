@@ -13,7 +13,13 @@ import msgspec
 
 from controlplane.airflow import hooks
 from controlplane.airflow.timetable import plain
-from controlplane.airflow.window import Request, interval_of, partition_keys, waits_until
+from controlplane.airflow.window import (
+    Request,
+    check_configuration,
+    interval_of,
+    partition_keys,
+    waits_until,
+)
 from controlplane.errors import PermanentError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render import program as programs
@@ -38,12 +44,12 @@ class Run:
         context: what Airflow tells a task of its run.
 
     Raises:
-        PermanentError: the run's range or partition is none of the view's.
+        PermanentError: the run's configuration has unknown keys, or its range or partition is none of the view's.
     """
 
     def __init__(self, program: str, context: Context) -> None:
         self.program = programs.from_json(Path(program).read_text(encoding="utf-8"))
-        self.interval: Interval = interval_of(self.program, _request(context))
+        self.interval: Interval = interval_of(self.program, _request(self.program.view, context))
         self._run_id: str = context["run_id"]
         self.variables: RunVariables = run_variables(self.program, self.interval, self._run_id)
         self._partitioned = bool(context.get("partition_key"))
@@ -152,7 +158,7 @@ def _opened(online_conn_id: str) -> Iterator[OnlineStore]:
         store.close()
 
 
-def _request(context: Context) -> Request:
+def _request(view: str, context: Context) -> Request:
     dag_run = context["dag_run"]
     partition: datetime | None = context.get("partition_date")
     key = context.get("partition_key")
@@ -162,10 +168,10 @@ def _request(context: Context) -> Request:
         except ValueError:
             text = f"the run's partition {key!r} is not an interval's start"
             raise PermanentError(text, hint="write it like 2013-01-01T06:00:00") from None
-    conf = dag_run.conf or {}
+    configuration = check_configuration(view, dag_run.conf or {})
     return Request(
         at=plain(dag_run.logical_date or dag_run.run_after),
         partition=plain(partition) if partition is not None else None,
-        start=conf.get("start"),
-        end=conf.get("end"),
+        start=configuration.get("start"),
+        end=configuration.get("end"),
     )

@@ -228,9 +228,13 @@ def test_what_is_not_met_is_told_and_blocks_only_where_it_should(dags, capsys):
         ({"start": "2013-01-02", "end": "2013-01-04"}, "is not due"),
         ({"start": "2012-12-31", "end": "2013-01-01"}, "begins before the view's start"),
         ({"start": "2013-01-01"}, "lacks its end"),
+        ({"starts": "2013-01-01", "ends": "2013-01-03"}, "unknown keys: starts, ends"),
+        ({"start": "2013-01-01", "end": "2013-01-03", "dry_run": True}, "unknown keys: dry_run"),
+        ({"partition": "2013-01-01T00:00:00"}, "its keys are start and end"),
     ],
 )
 def test_a_wrong_range_fails_at_once_and_says_why(dags, conf, message, capsys):
+    """Case B8: a key that means nothing made the run compute the last interval, successfully."""
     before = ledger("airport_delays")
     run = dags[DELAYS].test(logical_date=None, run_conf=conf)
     assert run.state == DagRunState.FAILED

@@ -261,6 +261,19 @@ def test_a_new_release_is_read_and_old_runs_stay_with_theirs(house):
     assert house.client.run(DELAYS, old["dag_run_id"])["bundle_version"] == old["bundle_version"]
 
 
+def test_b7_while_the_releases_are_away_airflow_keeps_its_dags(house):
+    """Case B7: within seconds all DAGs were stale, and stayed so until their files were read again."""
+    shown = {dag["dag_id"] for dag in house.client.dags()}
+    away = house.live.root.with_name("away")
+    house.live.root.rename(away)
+    try:
+        for _ in range(24):  # four times the interval at which the bundle is refreshed
+            assert {dag["dag_id"] for dag in house.client.dags()} == shown
+            time.sleep(0.5)
+    finally:
+        away.rename(house.live.root)
+
+
 def test_where_time_stands_still_nothing_was_scheduled(house):
     assert house.client.runs(DELAYS, run_type="scheduled") == []
     assert house.client.runs("flights.local.airport_size") == []

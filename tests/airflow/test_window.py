@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from controlplane.airflow.window import Request, interval_of, partition_keys, waits_until
+from controlplane.airflow.window import Request, check_configuration, interval_of, partition_keys, waits_until
 from controlplane.codec import Field, Layout
 from controlplane.errors import PermanentError
 from controlplane.registry.manifest import Place
@@ -52,6 +52,31 @@ def program(*, now: datetime | None = None, end: datetime | None = None) -> Prog
 )
 def test_a_run_without_anything_computes_the_last_interval_that_was_due(asked, last):
     assert interval_of(program(), Request(at=asked)) == Interval(last, last + HOUR)
+
+
+@pytest.mark.parametrize("accepted", [{}, {"start": None, "end": None}, {"start": "2013-01-01", "end": "2013-01-02"}])
+def test_b8_a_configuration_of_known_keys(accepted):
+    """Case B8: Airflow's form gives both keys, empty ones too."""
+    assert check_configuration("delays", accepted) == accepted
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        ({"starts": "2013-01-01"}, "unknown keys: starts"),
+        ({"Start": "2013-01-01", "end": "2013-01-02"}, "unknown keys: Start"),
+        ({1: "2013-01-01"}, "unknown keys: 1"),
+        ({"start": 20130101, "end": 20130102}, "start is not a text"),
+        ({"start": "2013-01-01", "end": ["2013-01-02"]}, "end is not a text"),
+        (["2013-01-01", "2013-01-02"], "is not an object"),
+        ("2013-01-01", "is not an object"),
+    ],
+)
+def test_b8_what_means_nothing_in_a_configuration_is_refused(refused, message):
+    """Case B8: the error says what the known keys are, and fails for good."""
+    with pytest.raises(PermanentError, match=message) as caught:
+        check_configuration("delays", refused)
+    assert "its keys are start and end" in caught.value.hint
 
 
 def test_nothing_is_due_before_the_first_end_and_delay():
