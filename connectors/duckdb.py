@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from connectors.python_functions import RAISED, create_function
-from controlplane.errors import PermanentError, PlaneError, TransientError
+from controlplane.errors import FileInUse, PermanentError, PlaneError, TransientError
 from controlplane.ports import Estimate, Statement
 
 if TYPE_CHECKING:
@@ -245,7 +245,8 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
         holder = re.search(r"PID (\d+)", str(error))
         by = f" by process {holder[1]}" if holder else " by another process"
         hint = "close it there, or wait: DuckDB lets one process at a time open a file"
-        return TransientError(f"{doing}: the file is open{by}", hint=hint)
+        pid = int(holder[1]) if holder else None
+        return FileInUse(f"{doing}: the file is open{by}", pid=pid, hint=hint)
     if isinstance(error, duckdb.IOException) and "not a valid DuckDB database" in text:
         return PermanentError(message, hint="give the path of a DuckDB file, or of one that is not there yet")
     if isinstance(error, duckdb.TransactionException):

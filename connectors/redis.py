@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import redis
@@ -18,8 +17,9 @@ from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
 from connectors.redis_sentinel import NoMaster, Sentinels, master_client
+from connectors.redis_tls import driver_options, is_secure
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
-from controlplane.ports import StoreInfo, WriteCount
+from controlplane.ports import Rights, StoreInfo, WriteCount
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,8 +31,6 @@ _SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
 _PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
-SECURE = ("rediss://", "valkeys://")
-_TLS = {"ca_certificate": "ssl_ca_certs", "certificate": "ssl_certfile", "private_key_file": "ssl_keyfile"}
 _EXPIRIES = """
 local time, found = redis.call('TIME'), {}
 for i, key in ipairs(KEYS) do
@@ -108,8 +106,8 @@ def connect(
         "retry": retry,
     }
     files = {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
-    secured = tls(url, files, of_sentinels=sentinel_tls)
-    options |= secured if url.startswith(SECURE) else {}
+    secured = driver_options(url, files, of_sentinels=sentinel_tls)
+    options |= secured if is_secure(url) else {}
     watchers = Sentinels(sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds)
     if watchers.given and not sentinels:
         text = f"the online store has `{watchers.given[0]}`, but no `sentinels`"
@@ -139,20 +137,6 @@ def connect(
         compare_and_set=compare_and_set,
         max_rows_per_second=max_rows_per_second,
     )
-
-
-def tls(url: str, files: Mapping[str, str | None], *, of_sentinels: bool = False) -> dict[str, str]:
-    """The driver's options for files of TLS, by ours."""
-    given = {name: path for name, path in files.items() if path is not None}
-    if given and not of_sentinels and not url.startswith(SECURE):
-        text = f"the online store has a {next(iter(given))}, but its URL is not one for TLS"
-        raise SettingsError(text, hint="write rediss://host:6379/0, or leave it out")
-    for name, path in given.items():
-        if not Path(path).is_file():
-            raise SettingsError(
-                f"the online store's {name}: there is no file {path}", hint="give the path of a PEM file"
-            )
-    return {_TLS[name]: path for name, path in given.items()}
 
 
 class Servers(Protocol):
@@ -288,6 +272,13 @@ class RedisStore:
             },
         )
 
+    def rights(self, prefix: bytes) -> Rights:
+        """See `RightsProbe.rights`."""
+        # lazy: only `plane doctor` asks
+        from connectors.redis_rights import rights
+
+        return self._told("asking for rights", lambda: rights(self._servers.masters(), prefix))
+
     def close(self) -> None:
         """See `OnlineStore.close`."""
         self._servers.close()
@@ -310,7 +301,7 @@ class RedisStore:
             return (PermanentError if error.permanent else TransientError)(message, hint=error.hint)
         # The driver counts refused passwords among lost connections, so these come first.
         if isinstance(error, exceptions.AuthenticationError) or code in _REFUSED:
-            hint = "check the user, its password and its permissions (ACL) on the server"
+            hint = "check the user and its password; `plane doctor` names the permissions (ACL) that it lacks"
         elif "certificate" in text and isinstance(error, exceptions.ConnectionError):
             hint = (
                 "TLS: `ca_certificate` is a file of those who sign the server's certificate, which must name the URL's "

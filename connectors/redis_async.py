@@ -18,6 +18,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from connectors import redis as blocking
 from connectors.redis_sentinel import Sentinels, async_master_client
+from connectors.redis_tls import driver_options, is_secure
 from controlplane.errors import PlaneError
 from controlplane.ports import AsyncOnlineStore
 
@@ -61,9 +62,9 @@ def connect(
     )
     if cluster:
         return _Threaded(store)
-    secured = blocking.tls(url, files, of_sentinels=sentinel_tls)
+    secured = driver_options(url, files, of_sentinels=sentinel_tls)
     options: dict[str, Any] = {
-        **(secured if url.startswith(blocking.SECURE) else {}),
+        **(secured if is_secure(url) else {}),
         "username": username,
         "password": password,
         "protocol": 2,

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from controlplane import deploy as deploying
 from controlplane import naming
 from controlplane.definitions import RealtimeFeature
-from controlplane.local import airflow
+from controlplane.errors import FileInUse
+from controlplane.local import airflow, airflow_health
 from controlplane.monitor import doctor, machine, warehouse
 from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
 from controlplane.registry.loader import load
+
+_PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
 
 
 def findings(project: Project) -> list[Finding]:
@@ -34,9 +41,16 @@ def findings(project: Project) -> list[Finding]:
         damage = deploying.release_damage(project.environment.releases, current.release)
         return doctor.release_findings(current.release, damage)
 
+    def stored() -> list[Finding]:
+        names = project.environment.project, project.environment.name
+        return doctor.store_findings(project.store, f"{naming.namespace(*names)}:".encode())
+
     def orchestrated() -> list[Finding]:
-        server = airflow.find(project.environment.airflow_home)
+        home = project.environment.airflow_home
+        server = airflow.find(home, patience=_PATIENCE_SECONDS)
         if server is None:
+            if trouble := airflow_health.ailing(home):
+                return doctor.ailing_findings(trouble.ended, trouble.silent, home)
             return [Finding("airflow", doctor.OK, "the embedded one does not run")]
         client, current = server.client(), project.deployed()
         views = manifests.from_json(current.manifest).views if current else ()
@@ -49,10 +63,30 @@ def findings(project: Project) -> list[Finding]:
         [
             ("machine", lambda: machine.findings(project.folder, project.narrowed)),
             ("versions", lambda: [*doctor.versions(), *doctor.driver_findings(project.environment.warehouse_kind)]),
-            ("warehouse", connected),
-            ("definitions", compiled),
+            ("warehouse", lambda: _beside_airflow(project, "warehouse", connected)),
+            ("definitions", lambda: _beside_airflow(project, "definitions", compiled)),
             ("release", released),
-            ("online store", lambda: doctor.store_findings(project.store)),
+            ("online store", stored),
             ("airflow", orchestrated),
         ]
     )
+
+
+def _beside_airflow(project: Project, subject: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Run a check that needs the warehouse; where a task of our own Airflow has its file open, wait a little for it.
+
+    Raises:
+        PlaneError: what the check raises; also where another process has the file open.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return check()
+        except FileInUse as error:
+            if error.pid is None or not airflow_health.runs_process(project.environment.airflow_home, error.pid):
+                raise
+            if time.monotonic() > deadline:
+                text = f"not checked: a task of the embedded Airflow (process {error.pid}) has the warehouse open"
+                hint = "run `plane doctor` again when no task runs; one process at a time can open a DuckDB file"
+                return [Finding(subject, doctor.WARNING, text, hint)]
+        time.sleep(_PAUSE_SECONDS)

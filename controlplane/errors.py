@@ -54,6 +54,20 @@ class TransientError(PlaneError):
     """A failure of the moment (a lock, a dropped connection): the same step may be tried again as it is."""
 
 
+class FileInUse(TransientError):
+    """Another process has a file open that one process at a time can open.
+
+    Args:
+        message: as of `PlaneError`.
+        pid: that process, where it is known.
+        hint: as of `PlaneError`.
+    """
+
+    def __init__(self, message: str, *, pid: int | None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.pid = pid
+
+
 class PermanentError(PlaneError):
     """A failure that a retry cannot mend (bad SQL, a changed column): something must be changed first."""
 

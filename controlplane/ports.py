@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -115,6 +115,29 @@ class StoreInfo:
     epoch: str = ""
     spread: bool = False
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the user of a store lacks.
+
+    Attributes:
+        user: its name on the server.
+        missing: the server's own rules that would grant it, such as `+evalsha` or `~shop.local:*`.
+        unknown: commands that the server does not have, or has under another name.
+    """
+
+    user: str
+    missing: Sequence[str] = ()
+    unknown: Sequence[str] = ()
+
+
+@runtime_checkable
+class RightsProbe(Protocol):
+    """What a store may offer besides `OnlineStore`, where its users have rights."""
+
+    def rights(self, prefix: bytes) -> Rights:
+        """Try, without a change, every command that is needed on keys that begin with `prefix`."""
 
 
 class OnlineStore(Protocol):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from controlplane import naming
 from controlplane.errors import PlaneError
-from controlplane.local import airflow
+from controlplane.local import airflow, airflow_health
 from controlplane.local.partitions import partition_keys, run_partitions
 from controlplane.project import Project
 from controlplane.registry.schedule import timing
@@ -15,6 +15,7 @@ from controlplane.runtime.materialize import Progress
 from controlplane.types import Interval
 
 _POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
+_PATIENCE_SECONDS = 30.0  # right after a start, a busy component reports its health late
 
 
 class EmbeddedAirflow:
@@ -67,9 +68,11 @@ class EmbeddedAirflow:
         """
         manifest = self._project.current()[1]
         chosen = [manifest.view(name) for name in views] or list(manifest.views)
-        server = airflow.find(self._project.environment.airflow_home)
+        home = self._project.environment.airflow_home
+        server = airflow.find(home, patience=_PATIENCE_SECONDS)
         if server is None:
-            raise PlaneError("Airflow does not run here", hint="run `plane airflow up` first")
+            reason = "is not healthy" if airflow_health.ailing(home) else "does not run"
+            raise PlaneError(f"Airflow {reason} here", hint="run `plane airflow up` first")
         return run_partitions(
             server.client(),
             {view.name: naming.dag_id(manifest.project, manifest.environment, view.name) for view in chosen},

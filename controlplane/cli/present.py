@@ -266,22 +266,31 @@ def status(found: Sequence[ViewStatus]) -> None:
     rows = []
     colours = {"up to date": "green", "behind": "yellow", "not computed": "red"}
     for view in found:
-        synced = "not synced" if view.sync_lag is None else _short(view.sync_lag)
-        lag = "no answer" if view.online_problem else synced
+        rows_in = f" in {view.last_intervals:,} intervals" if (view.last_intervals or 0) > 1 else ""
         row = (
             view.view,
             Text(view.state, colours.get(view.state, "")),
             format_instant(view.frontier) if view.frontier else "",
             _short(view.freshness) if view.freshness is not None else "",
-            "" if view.last_rows is None else f"{view.last_rows:,}",
+            "" if view.last_rows is None else f"{view.last_rows:,}{rows_in}",
             str(view.missing_intervals),
-            lag if view.online else "offline only",
+            _sync_lag(view),
             view.owner,
         )
         rows.append(row)
     table(columns, rows)
     for problem in dict.fromkeys(view.online_problem for view in found if view.online_problem):
         line(problem)
+
+
+def _sync_lag(view: ViewStatus) -> str:
+    if view.online is None:
+        return "no online store"
+    if not view.online:
+        return "offline only"
+    if view.online_problem:
+        return "no answer"
+    return "not synced" if view.sync_lag is None else _short(view.sync_lag)
 
 
 def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:

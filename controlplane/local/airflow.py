@@ -17,16 +17,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 from controlplane.errors import MissingDriver, PlaneError
 from controlplane.local.airflow_client import AirflowClient
+from controlplane.local.airflow_health import COMPONENTS, daemons_of, healthy
 from controlplane.local.daemon import (
     HOST,
-    Daemon,
     alive,
     choose_port,
     exclusive,
@@ -35,7 +34,6 @@ from controlplane.local.daemon import (
     private,
     put_aside,
     read_state,
-    remembered,
     stop,
     tail,
     write_state,
@@ -46,13 +44,6 @@ EXECUTOR = "controlplane.airflow.executor.WarmExecutor"
 _LAUNCH = "controlplane.airflow.launch"
 _AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 
-# Each with the name that the health report knows it by. Served logs would listen on every interface.
-_COMPONENTS = {
-    "api-server": ("metadatabase", ["api-server"]),
-    "scheduler": ("scheduler", ["scheduler", "--skip-serve-logs"]),
-    "dag-processor": ("dag_processor", ["dag-processor"]),
-    "triggerer": ("triggerer", ["triggerer", "--skip-serve-logs"]),
-}
 _STOP_SECONDS = 25.0
 _POLL = 0.5
 USERNAME = "plane"
@@ -119,7 +110,7 @@ def up(
     with exclusive(home) as lock, ExitStack() as undo:
         deadline = time.monotonic() + timeout
         state = read_state(home / "state.json")
-        daemons = _daemons(state)
+        daemons = daemons_of(state)
         running = {name for name, daemon in daemons.items() if alive(daemon)}
         stop([daemon for name, daemon in daemons.items() if name not in running], grace=_STOP_SECONDS)
         chosen = port or (state["port"] if running else choose_port(state.get("port")))
@@ -134,7 +125,7 @@ def up(
             on_progress("the settings have changed: stopping what runs")
             _stop(home)
             running.clear()
-        if missing := [name for name in _COMPONENTS if name not in running]:
+        if missing := [name for name in COMPONENTS if name not in running]:
             if migrate := _unless_migrated(home, version):
                 on_progress(f"preparing the database of Airflow {version}")
             on_progress(f"starting {', '.join(missing)}")
@@ -168,14 +159,25 @@ def connection(kind: str, options: Mapping[str, Any]) -> str:
     return json.dumps({name: value for name, value in (found | {"extra": extra}).items() if value})
 
 
-def find(home: Path) -> AirflowServer | None:
-    """The Airflow in `home` if all of its components run and are healthy."""
+def find(home: Path, *, patience: float = 0.0) -> AirflowServer | None:
+    """The Airflow in `home` if all of its components run and are healthy.
+
+    Args:
+        home: AIRFLOW_HOME.
+        patience: seconds to wait for components that run to report health: a busy one reports late.
+    """
     home = home.absolute()
-    state = read_state(home / "state.json")
-    daemons = _daemons(state)
-    if daemons.keys() != _COMPONENTS.keys() or not all(map(alive, daemons.values())):
-        return None
-    return _server(home, state) if _healthy(state) == set(_COMPONENTS) else None
+    deadline = time.monotonic() + patience
+    while True:
+        state = read_state(home / "state.json")
+        daemons = daemons_of(state)
+        if daemons.keys() != COMPONENTS.keys() or not all(map(alive, daemons.values())):
+            return None
+        if healthy(state) == set(COMPONENTS):
+            return _server(home, state)
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(_POLL)
 
 
 def down(home: Path) -> bool:
@@ -214,12 +216,7 @@ def _version() -> str:
 
 
 def _server(home: Path, state: Mapping[str, Any]) -> AirflowServer:
-    return AirflowServer(home, state["port"], {name: daemon.pid for name, daemon in _daemons(state).items()})
-
-
-def _daemons(state: Mapping[str, Any]) -> dict[str, Daemon]:
-    records = state.get("processes", {})
-    return {name: daemon for name in _COMPONENTS if (daemon := remembered(records.get(name, {}).get("process")))}
+    return AirflowServer(home, state["port"], {name: daemon.pid for name, daemon in daemons_of(state).items()})
 
 
 def _secret(home: Path) -> str:
@@ -305,7 +302,7 @@ def _components(home: Path, names: list[str]) -> dict[str, Any]:
     logs = {name: home / f"{name}.log" for name in names}
     for log in logs.values():
         put_aside(log)
-    return {name: {"arguments": _COMPONENTS[name][1], "log": str(log)} for name, log in logs.items()}
+    return {name: {"arguments": COMPONENTS[name][1], "log": str(log)} for name, log in logs.items()}
 
 
 def _start(
@@ -334,7 +331,7 @@ def _start(
 
 def _stop(home: Path) -> bool:
     state = read_state(home / "state.json")
-    daemons = _daemons(state)
+    daemons = daemons_of(state)
     if (triggerer := daemons.get("triggerer")) and alive(triggerer):
         # Of one that ends in peace the triggerer may hear late, and then waits for it for 10 seconds.
         kill_forked(triggerer)
@@ -347,31 +344,17 @@ def _await_health(home: Path, on_progress: Callable[[str], None], deadline: floa
     state = read_state(home / "state.json")
     known: set[str] = set()
     while True:
-        for name, daemon in _daemons(state).items():
+        for name, daemon in daemons_of(state).items():
             if not alive(daemon):
                 log = home / f"{name}.log"
                 raise PlaneError(f"Airflow's {name} ended as it started:\n{tail(log)}", hint=f"see {log}")
-        healthy = _healthy(state)
-        for name in sorted(healthy - known):
+        reporting = healthy(state)
+        for name in sorted(reporting - known):
             on_progress(f"{name} is healthy")
-        known |= healthy
-        if healthy == set(_COMPONENTS):
+        known |= reporting
+        if reporting == set(COMPONENTS):
             return
         if time.monotonic() > deadline:
-            waiting = ", ".join(sorted(set(_COMPONENTS) - healthy))
+            waiting = ", ".join(sorted(set(COMPONENTS) - reporting))
             raise PlaneError(f"Airflow was not healthy in time; still waiting for {waiting}", hint=f"see {home}/*.log")
         time.sleep(_POLL)
-
-
-def _healthy(state: Mapping[str, Any]) -> set[str]:
-    """The components that report health, and not only because one that died a moment ago had been healthy."""
-    report = AirflowClient(f"http://{HOST}:{state['port']}").health()
-    healthy = set()
-    for name, (key, _) in _COMPONENTS.items():
-        component = report.get(key) or {}
-        beat = component.get(f"latest_{key}_heartbeat")
-        since = datetime.fromisoformat(state["processes"][name]["since"])
-        fresh = key == "metadatabase" or (beat is not None and datetime.fromisoformat(beat) >= since)
-        if component.get("status") == "healthy" and fresh:
-            healthy.add(name)
-    return healthy

@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,11 +14,14 @@ import msgspec
 from controlplane import eviction
 from controlplane.errors import PlaneError, Problems
 from controlplane.naming import POOL
-from controlplane.ports import OnlineStore
+from controlplane.ports import OnlineStore, Rights, RightsProbe
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 _PACKAGES = ("controlplane", "duckdb", "redis", "pyarrow", "sqlalchemy", "sqlglot", "apache-airflow")
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?([<>=\d.,]*)")
+
+_UPKEEP_RULES = {"+scan", "+unlink", "+pttl"}
+"""What `plane online verify` and `plane online clean` do in the online store, and runs do not."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -94,10 +98,18 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
-def store_findings(store: OnlineStore | None) -> list[Finding]:
-    """Whether the online store answers, and whether it keeps what is written."""
+def store_findings(store: OnlineStore | None, prefix: bytes) -> list[Finding]:
+    """Whether the online store answers, lets us do what we need to, and keeps what is written.
+
+    Args:
+        store: the open one; None where the environment has none.
+        prefix: what the environment's keys begin with.
+    """
     if store is None:
         return [Finding("online store", OK, "none: this environment is offline only")]
+    lacking = _rights_findings(store.rights(prefix)) if isinstance(store, RightsProbe) else []
+    if any({"+info", "+select"} & set(finding.hint.split()) for finding in lacking):
+        return lacking  # nothing more can be asked
     info = store.info()
     found = [Finding("online store", OK, f"version {info.version}, {info.used_memory // 2**20} MB used")]
     if info.eviction_policy:
@@ -105,7 +117,25 @@ def store_findings(store: OnlineStore | None) -> list[Finding]:
     against = list(eviction.concerns(info))
     if any(concern.fatal for concern in against):
         del found[1:]
-    return found + [Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint) for c in against]
+    concerns = [Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint) for c in against]
+    return found + lacking + concerns
+
+
+def _rights_findings(rights: Rights) -> list[Finding]:
+    """What the store's user may not do: an error where runs need it, a warning where `plane online` alone does."""
+    found = []
+    for level, purpose, rules in (
+        (ERROR, "a run needs", [rule for rule in rights.missing if rule not in _UPKEEP_RULES]),
+        (WARNING, "`plane online` needs", [rule for rule in rights.missing if rule in _UPKEEP_RULES]),
+    ):
+        if rules:
+            text = f"user {rights.user!r} lacks rights that {purpose}: {' '.join(rules)}"
+            found.append(Finding("online store", level, text, f"ACL SETUSER {rights.user} {' '.join(rules)}"))
+    if rights.unknown:
+        text = f"the server does not have the commands {', '.join(rights.unknown)}"
+        hint = "undo `rename-command` for them, or use a Redis or Valkey that has them"
+        found.append(Finding("online store", ERROR, text, hint))
+    return found
 
 
 def release_findings(digest: str | None, damage: str) -> list[Finding]:
@@ -115,6 +145,25 @@ def release_findings(digest: str | None, damage: str) -> list[Finding]:
     if damage:
         return [Finding("release", ERROR, damage, "run `plane deploy` again: it writes the release anew")]
     return [Finding("release", OK, digest)]
+
+
+def ailing_findings(ended: Sequence[str], silent: Sequence[str], home: Path) -> list[Finding]:
+    """What is wrong with an embedded Airflow that is not healthy as a whole.
+
+    Args:
+        ended: components that have ended.
+        silent: components that run and report no health.
+        home: where their logs are.
+    """
+    found = []
+    if ended:
+        hint = f"see {home}/{ended[0]}.log; `plane airflow up` starts it again"
+        found.append(Finding("airflow", ERROR, f"components have ended: {', '.join(ended)}", hint))
+    if silent:
+        text = f"it has just started, or is busy: no health is reported by {', '.join(silent)}"
+        hint = f"run `plane doctor` again in a minute, then see {home}/{silent[0]}.log"
+        found.append(Finding("airflow", WARNING, text, hint))
+    return found
 
 
 def airflow_findings(

@@ -17,8 +17,19 @@ UP_TO_DATE, BEHIND, NOT_COMPUTED, NOT_DUE = "up to date", "behind", "not compute
 
 
 class ViewStatus(msgspec.Struct, frozen=True):
-    """One view. `freshness` is how old, at now, the newest instant is that its values cover (None: not computed);
-    `sync_lag` is how long after the last sync's data the newest publication came (None: never synced or no store)."""
+    """How fresh one view is.
+
+    Attributes:
+        freshness: how old, at now, the newest instant is that its values cover; None: not computed.
+        last_interval_start: where the last publication's range begins, which may hold several intervals.
+        last_interval_end: where that range ends.
+        last_intervals: how many intervals that range holds. The ledger counts rows by publication, so that nothing
+            is known of each of them.
+        last_rows: the rows of the whole range.
+        last_dropped: rows of the range without a key or a time.
+        online: whether the view is kept online; None where the environment has no online store.
+        sync_lag: how long after the last sync's data the newest publication came; None: never synced, or no store.
+    """
 
     view: str
     fingerprint: str
@@ -29,11 +40,12 @@ class ViewStatus(msgspec.Struct, frozen=True):
     freshness: timedelta | None
     last_interval_start: datetime | None
     last_interval_end: datetime | None
+    last_intervals: int | None
     last_published_at: datetime | None
     last_rows: int | None
     last_dropped: int | None
     missing_intervals: int
-    online: bool
+    online: bool | None
     sync_lag: timedelta | None
     synced_at: datetime | None
     online_problem: str = ""
@@ -85,11 +97,12 @@ def _view(
         freshness=now - frontier if frontier else None,
         last_interval_start=newest.interval.start if newest else None,
         last_interval_end=newest.interval.end if newest else None,
+        last_intervals=newest.interval.count(program.timing.schedule) if newest else None,
         last_published_at=newest.published_at if newest else None,
         last_rows=newest.row_count if newest else None,
         last_dropped=newest.dropped_count if newest else None,
         missing_intervals=missing,
-        online=program.online,
+        online=None if store is None else program.online,
         sync_lag=lag,
         synced_at=synced_at,
         online_problem=problem,

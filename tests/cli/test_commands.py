@@ -31,6 +31,7 @@ LEAVES = sorted(COMMANDS)
 def test_these_are_the_commands():
     assert LEAVES == [
         "airflow down",
+        "airflow password",
         "airflow run",
         "airflow up",
         "bench serve",
@@ -107,7 +108,7 @@ SYNCED = {"rows": "int", "written": "int", "kept_newer": "int", "version": "int"
 STATUS = {
     **dict.fromkeys(("view", "fingerprint", "owner", "state", "frontier", "freshness", "last_interval_start"), "str"),
     **dict.fromkeys(("last_interval_end", "last_published_at", "sync_lag", "synced_at", "online_problem"), "str"),
-    **dict.fromkeys(("last_rows", "last_dropped", "missing_intervals"), "int"),
+    **dict.fromkeys(("last_rows", "last_intervals", "last_dropped", "missing_intervals"), "int"),
     **dict.fromkeys(("shown", "online"), "bool"),
 }
 VALUE = {"value": "int", "status": "str", "effective_time": "str"}

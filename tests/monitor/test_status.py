@@ -38,6 +38,37 @@ def test_states(shop):
     assert (found["state"], found["missing_intervals"], found["freshness"]) == ("behind", 1, "P1DT43200S")
 
 
+def test_b19_the_last_rows_are_those_of_the_range_that_is_named_with_them(shop):
+    """Case B19: after a first run, the rows of all its intervals were shown as those of the last."""
+    shop.ready()
+    found = status(shop)
+    assert (found["last_interval_start"], found["last_interval_end"]) == (
+        "2024-01-01T00:00:00Z",
+        "2024-01-05T00:00:00Z",
+    )
+    assert (found["last_rows"], found["last_intervals"]) == (4, 4)
+    assert "4 in 4 intervals" in shop.plane("status").out
+    shop.plane("run", "--start", "2024-01-04", "--end", "2024-01-05", "--recompute")
+    found = status(shop)
+    assert (found["last_interval_start"], found["last_interval_end"]) == (
+        "2024-01-04T00:00:00Z",
+        "2024-01-05T00:00:00Z",
+    )
+    assert (found["last_rows"], found["last_intervals"]) == (2, 1)
+    assert "intervals" not in shop.plane("status").out.replace("missing_intervals", "")
+
+
+def test_b19_an_environment_without_an_online_store_says_so(make):
+    """Case B19: it said "not synced", and `"online": true`."""
+    shop = make(online=None)
+    shop.ready()
+    found = status(shop)
+    assert (found["online"], found["sync_lag"]) == (None, None)
+    out = shop.plane("status").out
+    assert "no online store" in out
+    assert "not synced" not in out
+
+
 def test_a_view_whose_time_has_not_come(shop):
     shop.redefine(('start="2024-01-01"', 'start="2024-01-05"'))
     shop.ready()
