@@ -164,9 +164,18 @@ def exclusive(directory: Path) -> Iterator[TextIO]:
     """Hold the directory's lock, which it makes if need be (for its owner alone); wait for whoever holds it now.
 
     It is yielded as an open, empty file: a process that inherits this holds the lock too, until it ends.
+
+    Raises:
+        PlaneError: the directory can't be made or written.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(directory / "lock", "w+", encoding="utf-8", opener=private) as file:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Path.open has no opener; the file is closed below.
+        file = open(directory / "lock", "w+", encoding="utf-8", opener=private)  # noqa: SIM115
+    except OSError as error:
+        text = f"the folder {directory} of an embedded server can't be written: {error.strerror}"
+        raise PlaneError(text, hint="make it writable for your user") from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import getpass
+import contextlib
 import locale
 import os
+import pwd
+from collections.abc import Mapping
 from pathlib import Path
 
 from controlplane import private
 from controlplane.monitor.doctor import ERROR, OK, WARNING, Finding
+
+_NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # in the order of Python's getpass
 
 
 def findings(folder: Path, narrowed: int) -> list[Finding]:
@@ -19,21 +23,34 @@ def findings(folder: Path, narrowed: int) -> list[Finding]:
         folder: `.plane` of the project.
         narrowed: how many files and folders in it this command has just closed to other users.
     """
-    return [*user_findings(), *locale_findings(), *folder_findings(folder, narrowed)]
-
-
-def user_findings() -> list[Finding]:
-    """Whether the user has a name: containers, as OpenShift starts them, run under a number that has none."""
-    try:
-        return [Finding("user", OK, getpass.getuser())]
-    except (KeyError, OSError):
-        text = f"uid {os.getuid()} has no name on this machine: Airflow does not start under it"
-        return [Finding("user", WARNING, text, "export USER=plane, or give the uid a line in /etc/passwd")]
-
-
-def locale_findings() -> list[Finding]:
-    """Whether the terminal can show every key and every name."""
     encoding = locale.getpreferredencoding(do_setlocale=False)
+    return [
+        *user_findings(os.getuid(), os.environ),
+        *locale_findings(encoding),
+        *folder_findings(folder, narrowed),
+    ]
+
+
+def user_findings(uid: int, variables: Mapping[str, str]) -> list[Finding]:
+    """Whether the user has a name: containers, as OpenShift starts them, run under a number that has none.
+
+    Args:
+        uid: of the user.
+        variables: of the environment; Airflow takes a name from there first.
+    """
+    named = next((variables[name] for name in _NAMES if variables.get(name)), "")
+    with contextlib.suppress(KeyError):
+        return [Finding("user", OK, named or pwd.getpwuid(uid).pw_name)]
+    text = f"uid {uid} has no name on this machine: Airflow does not start under it"
+    return [Finding("user", WARNING, text, "export USER=plane, or give the uid a line in /etc/passwd")]
+
+
+def locale_findings(encoding: str) -> list[Finding]:
+    """Whether the terminal can show every key and every name.
+
+    Args:
+        encoding: of texts in this process.
+    """
     if codecs.lookup(encoding).name == "utf-8":
         return [Finding("locale", OK, "UTF-8")]
     text = f"the encoding of this shell is {encoding}: characters that it lacks are shown as escapes"
@@ -45,11 +62,11 @@ def folder_findings(folder: Path, narrowed: int) -> list[Finding]:
     try:
         mode = folder.stat().st_mode & 0o777
     except OSError as error:
-        text = f"{folder} can't be made or entered: {error.strerror}"
+        text = f"{folder} can't be made or entered by uid {os.geteuid()}: {error.strerror}"
         hint = f"make {folder.parent} writable for your user, or name other folders in plane.toml"
         return [Finding(private.FOLDER, ERROR, text, hint)]
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        text = f"{folder} can't be written by your user"
+        text = f"{folder} can't be written by uid {os.geteuid()}"
         hint = "make it writable, or name other folders for the warehouse, the state and releases in plane.toml"
         return [Finding(private.FOLDER, ERROR, text, hint)]
     if private.is_open(folder):

@@ -10,7 +10,8 @@ from airflow.sdk import Connection
 
 from controlplane import project
 from controlplane.airflow.connections import options_of
-from controlplane.errors import PermanentError
+from controlplane.airflow.hooks import OnlineStoreHook
+from controlplane.errors import PermanentError, TransientError
 from controlplane.local import airflow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
@@ -162,3 +163,25 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value(kind, fields, extra, pro
 def test_what_is_not_used_is_named():
     extra = {"account": "a", "session_parameters": {"QUERY_TAG": "x"}, "acount": "b"}
     assert read("snowflake", extra, login="me", password=SECRET)[1] == ["acount", "session_parameters"]
+
+
+def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch):
+    """Cases B2 and C3: what `plane airflow up` makes of `online`, read back by a task, without a secret in the place."""
+    options = {
+        "url": "redis://features/1",
+        "password": SECRET,
+        "sentinels": ["127.0.0.1:1"],
+        "sentinel_username": "watcher",
+        "sentinel_password": f"{SECRET}-of-sentinels",
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", airflow.connection("plane_redis", options))
+    store = OnlineStoreHook("store").get_conn()
+    with pytest.raises(TransientError, match="sentinel 127.0.0.1:1: ") as caught:
+        store.read([b"k"])
+    assert SECRET not in str(caught.value)
+    pool = store._servers._client.connection_pool
+    assert (pool.connection_kwargs["password"], pool.connection_kwargs["db"]) == (SECRET, 1)
+    [asked] = pool.sentinel_manager.sentinels
+    found = asked.connection_pool.connection_kwargs
+    assert (found["username"], found["password"]) == ("watcher", f"{SECRET}-of-sentinels")
+    store.close()
