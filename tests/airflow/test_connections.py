@@ -166,7 +166,7 @@ def test_what_is_not_used_is_named():
 
 
 def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch):
-    """Cases B2 and C3: what `plane airflow up` makes of `online`, read back by a task, without a secret in the place."""
+    """Cases B2 and C3: what `plane airflow up` makes of `online`, as a task reads it back."""
     options = {
         "url": "redis://features/1",
         "password": SECRET,
@@ -176,7 +176,7 @@ def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch)
     }
     monkeypatch.setenv("AIRFLOW_CONN_STORE", airflow.connection("plane_redis", options))
     store = OnlineStoreHook("store").get_conn()
-    with pytest.raises(TransientError, match="sentinel 127.0.0.1:1: ") as caught:
+    with pytest.raises(TransientError, match=r"sentinel 127\.0\.0\.1:1: ") as caught:
         store.read([b"k"])
     assert SECRET not in str(caught.value)
     pool = store._servers._client.connection_pool
