@@ -175,7 +175,7 @@ def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch)
         "sentinel_password": f"{SECRET}-of-sentinels",
     }
     monkeypatch.setenv("AIRFLOW_CONN_STORE", airflow.connection("plane_redis", options))
-    store = OnlineStoreHook("store").get_conn()
+    store: Any = OnlineStoreHook("store").get_conn()
     with pytest.raises(TransientError, match=r"sentinel 127\.0\.0\.1:1: ") as caught:
         store.read([b"k"])
     assert SECRET not in str(caught.value)

@@ -268,8 +268,7 @@ def test_b2_sentinels_over_tls(watching, tmp_path):
     """Case B2: the master without, its sentinels with TLS."""
     ours = authority(tmp_path, "ours")
     with secured(watching(), *issued(ours, "server")) as port:
-        options = {"sentinel_tls": True, "ca_certificate": str(ours.file)}
-        assert asked(port, **options).values == [[None], [None]]
+        assert asked(port, sentinel_tls=True, ca_certificate=str(ours.file)).values == [[None], [None]]
         found = asked(port, sentinel_tls=True)
         assert [type(error) for error in found.errors] == [PermanentError, PermanentError]
         assert "ca_certificate" in found.errors[0].hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from controlplane.local.daemon import Daemon, read_state, remembered
 
@@ -36,7 +36,7 @@ def listening(pids: set[int]) -> set[tuple[str, int]]:
     return found
 
 
-def until(condition: Callable[[], Found], seconds: float = 60.0) -> Found:
+def until(condition: Callable[[], Found | Literal[False] | None], seconds: float = 60.0) -> Found:
     deadline = time.monotonic() + seconds
     while not (result := condition()):
         assert time.monotonic() < deadline, "waited in vain"
