@@ -80,9 +80,11 @@ def connect(
         username: if the URL has none.
         password: if the URL has none.
         sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
-        sentinel_username: of the sentinels themselves, if they ask for one; theirs are not the master's.
+        sentinel_username: of the sentinels themselves, if they ask for one; theirs are not the
+            master's.
         sentinel_password: likewise.
-        sentinel_tls: whether the sentinels are asked over TLS, with the files below; the URL says it of the master.
+        sentinel_tls: whether the sentinels are asked over TLS, with the files below; the URL says
+            it of the master.
         cluster: the URL is that of a node of a Redis Cluster, which tells of the others.
         ca_certificate: a PEM file of those who sign the server's certificate, beside those that the machine trusts.
         certificate: a PEM file, if the server asks its clients for one.

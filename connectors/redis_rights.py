@@ -1,6 +1,8 @@
-"""Which commands a user of a Redis server may run on a project's keys, found out by trying each. Nothing is written.
+"""Which commands a user of a Redis server may run on a project's keys, found out by trying each.
+Nothing is written.
 
-`ACL DRYRUN` would tell as well, but only an administrator may ask it, and servers before 7 don't have it.
+`ACL DRYRUN` would tell as well, but only an administrator may ask it, and servers before 7 don't
+have it.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from controlplane.ports import Rights
 _COMMAND = re.compile(r"run the '([\w|]+)' command")
 _NO_SUCH_SCRIPT = "0" * 40
 
-# A server checks rights after it has counted arguments, and before it looks at a key or at the arguments' meaning. So
-# each of these is refused to one who lacks the right, and to others it changes nothing.
+# A server checks rights after it has counted arguments, and before it looks at a key or at the
+# arguments' meaning. So each of these is refused to one who lacks the right, and to others it
+# changes nothing.
 _TRIALS: Mapping[str, tuple[Any, ...]] = {
     "info": ("INFO", "server"),
     "hgetall": ("HGETALL", "{key}"),
@@ -63,8 +66,8 @@ def rights(masters: Iterable[redis.Redis], prefix: bytes) -> Rights:
 
 
 def _refusal(master: redis.Redis, words: Sequence[Any]) -> str:
-    """Why a command is refused: `key`, `command`, `unknown`, or the name of another one without which it can't be
-    sent, such as `select`; empty where it is not.
+    """Why a command is refused: `key`, `command`, `unknown`, or the name of another one without
+    which it can't be sent, such as `select`; empty where it is not.
 
     Raises:
         RedisError: the server can't be asked.

@@ -1,7 +1,8 @@
-"""Redis Sentinel: who is the master now, asked of sentinels that may have users, passwords and TLS of their own.
+"""Redis Sentinel: who is the master now, asked of sentinels that may have users, passwords and TLS
+of their own.
 
-The driver's own search retries each sentinel for seconds, takes a refused password for a lost connection, and does not
-say what the others answered.
+The driver's own search retries each sentinel for seconds, takes a refused password for a lost
+connection, and does not say what the others answered.
 """
 
 from __future__ import annotations

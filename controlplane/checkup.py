@@ -73,7 +73,8 @@ def findings(project: Project) -> list[Finding]:
 
 
 def _beside_airflow(project: Project, subject: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Run a check that needs the warehouse; where a task of our own Airflow has its file open, wait a little for it.
+    """Run a check that needs the warehouse; where a task of our own Airflow has its file open, wait
+    a little for it.
 
     Raises:
         PlaneError: what the check raises; also where another process has the file open.

@@ -1,6 +1,8 @@
-"""The folder `.plane` of a project: what is in it, other users of the machine neither read nor change.
+"""The folder `.plane` of a project: what is in it, other users of the machine neither read nor
+change.
 
-It holds the embedded warehouse, the record of deployments, releases, logs, and the passwords of embedded servers.
+It holds the embedded warehouse, the record of deployments, releases, logs, and the passwords of
+embedded servers.
 """
 
 from __future__ import annotations
@@ -38,15 +40,18 @@ def close(folder: Path) -> int:
     """Take all rights away from other users, of `folder` and all that is in it.
 
     Returns:
-        How many files and folders others had rights on. What belongs to another user stays as it is.
+        How many files and folders others had rights on. What belongs to another user stays as it
+        is.
     """
     return sum(map(_narrow, [folder, *_below(folder)]))
 
 
 def close_entries(folders: Iterable[Path]) -> None:
-    """Take the rights of other users away from `folders` and what is directly in them, without looking deeper.
+    """Take the rights of other users away from `folders` and what is directly in them, without
+    looking deeper.
 
-    The embedded warehouse makes its files as the mask of the process allows: there is no way to ask for less.
+    The embedded warehouse makes its files as the mask of the process allows: there is no way to ask
+    for less.
     """
     for folder in folders:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from controlplane.state.store import StateStore
 
 Embedded = Callable[[Path], Mapping[str, str]]
-"""Starts the embedded online store of a project, unless it runs, and returns its URL and password as options."""
+"""Starts the embedded online store of a project, unless it runs, and returns its URL and password
+as options."""
 
 
 def connector(kind: str, group: str = "controlplane.connectors") -> Callable[..., Any]:
@@ -180,7 +181,8 @@ class Project:
     def close_releases(self) -> None:
         """Take the rights of other users away from releases in `.plane`.
 
-        Releases elsewhere may be read by the Airflow of another user: there the mask of the shell decides.
+        Releases elsewhere may be read by the Airflow of another user: there the mask of the shell
+        decides.
         """
         releases = self.environment.releases
         private.close_entries(private.between(self.folder, releases))
@@ -226,7 +228,8 @@ class Project:
         return warehouse
 
     def online_config(self) -> Mapping[str, Any] | None:
-        """The online store's settings, with URL and password of the embedded one; None where there is no store."""
+        """The online store's settings, with URL and password of the embedded one; None where there
+        is no store."""
         config = self.environment.online
         if config is None or not self.environment.embedded_online:
             return config

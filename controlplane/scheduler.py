@@ -27,7 +27,8 @@ class EmbeddedAirflow:
         self._project = project
 
     def up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> airflow.AirflowServer:
-        """Start it, unless it runs as it should; returns where its UI is, and where the password for it is.
+        """Start it, unless it runs as it should; returns where its UI is, and where the password
+        for it is.
 
         Raises:
             PlaneError: nothing is deployed, or Airflow does not start.

@@ -18,7 +18,8 @@ from controlplane.local.daemon import HOST, choose_port
 
 
 class OpenServer:
-    """A server of one folder that asks for no password, unlike the embedded one: its URL may stand in a plane.toml.
+    """A server of one folder that asks for no password, unlike the embedded one: its URL may stand
+    in a plane.toml.
 
     It can be stopped and started again on the same port; an append-only file keeps its values.
     """

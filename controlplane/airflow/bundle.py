@@ -1,7 +1,8 @@
 """Airflow reads DAGs from releases: `<root>/releases/<digest>/`, of which `<root>/CURRENT` names the newest.
 
-A DAG run stays with the release that it began with; replacing `CURRENT` deploys, or goes back. Where `CURRENT` can't be
-read, as while a share is not mounted, nothing changes: to Airflow an empty folder would mean that all DAGs are gone.
+A DAG run stays with the release that it began with; replacing `CURRENT` deploys, or goes back.
+Where `CURRENT` can't be read, as while a share is not mounted, nothing changes: to Airflow an empty
+folder would mean that all DAGs are gone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from airflow.dag_processing.bundles.base import BaseDagBundle, BundleVersion
 
 log = logging.getLogger(__name__)
 _SAY_AGAIN_SECONDS = 60.0
-"""How often the log repeats that the releases can't be read; they are looked at every few seconds."""
+"""How often the log repeats that the releases can't be read; they are looked at every few
+seconds."""
 
 
 class ReleaseBundle(BaseDagBundle):
@@ -39,8 +41,8 @@ class ReleaseBundle(BaseDagBundle):
         """Find out which release is current.
 
         Raises:
-            FileNotFoundError: there is none, but an earlier process saw one here. Airflow logs this, keeps what it
-                knows of the DAGs, and tries again.
+            FileNotFoundError: there is none, but an earlier process saw one here. Airflow logs
+                this, keeps what it knows of the DAGs, and tries again.
         """
         self.refresh()
         if self._shown is None and self._seen.exists():
@@ -63,7 +65,8 @@ class ReleaseBundle(BaseDagBundle):
         return BundleVersion(version=self._shown) if self._shown else None
 
     def refresh(self) -> None:
-        """Look again which release is current; a bundle that was opened for one release stays with it.
+        """Look again which release is current; a bundle that was opened for one release stays with
+        it.
 
         Once a release was seen, it is kept until another one can be read.
         """
@@ -90,7 +93,8 @@ class ReleaseBundle(BaseDagBundle):
 
     @property
     def _seen(self) -> Path:
-        """A mark on this machine that releases were once there; other bundles of this name may have other folders."""
+        """A mark on this machine that releases were once there; other bundles of this name may have
+        other folders."""
         digest = hashlib.blake2b(str(self._root.absolute()).encode(), digest_size=8).hexdigest()
         return self.base_dir / f"seen-{digest}"
 

@@ -33,7 +33,8 @@ class Request:
 
 
 def check_configuration(view: str, configuration: object) -> Mapping[str, str | None]:
-    """A DAG run's configuration, whose keys must all mean something: what is misspelt must not run something else.
+    """A DAG run's configuration, whose keys must all mean something: what is misspelt must not run
+    something else.
 
     Args:
         view: the feature view.

@@ -44,7 +44,8 @@ class Run:
         context: what Airflow tells a task of its run.
 
     Raises:
-        PermanentError: the run's configuration has unknown keys, or its range or partition is none of the view's.
+        PermanentError: the run's configuration has unknown keys, or its range or partition is none
+            of the view's.
     """
 
     def __init__(self, program: str, context: Context) -> None:

@@ -35,7 +35,8 @@ def up(
 
 @app.command(epilog="Example: plane airflow password")
 def password(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
-    """Show the password for the UI and the REST API of the Airflow on this machine; the user is `plane`."""
+    """Show the password for the UI and the REST API of the Airflow on this machine; the user is
+    `plane`."""
     with control_plane(directory, environment) as plane:
         username, secret = plane.airflow.username, plane.airflow.password()
     if json:

@@ -1,7 +1,8 @@
 """An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and workers beside it.
 
-Meant for one person: everything listens on 127.0.0.1 alone, and other users of the machine, who reach that too, need a
-password. Airflow itself is never imported: its components run as daemons and are driven by REST.
+Meant for one person: everything listens on 127.0.0.1 alone, and other users of the machine, who
+reach that too, need a password. Airflow itself is never imported: its components run as daemons and
+are driven by REST.
 """
 
 from __future__ import annotations
@@ -203,7 +204,8 @@ def password(home: Path) -> str:
 
 
 def _make_password(home: Path) -> None:
-    """Make the password, unless there is one. Airflow would make a short one itself, and write it into its log."""
+    """Make the password, unless there is one. Airflow would make a short one itself, and write it
+    into its log."""
     if not read_state(home / _PASSWORDS).get(USERNAME):
         write_state(home / _PASSWORDS, {USERNAME: secrets.token_urlsafe(_PASSWORD_BYTES)})
 

@@ -1,6 +1,7 @@
 """Airflow's REST API, as far as a laptop needs it: watch DAGs, start runs, wait for them, read their logs.
 
-For the embedded Airflow alone: it sends the password unencrypted, so it refuses to talk to any host but this one.
+For the embedded Airflow alone: it sends the password unencrypted, so it refuses to talk to any host
+but this one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""How the embedded Airflow in a folder does: which of its components run, and which report health."""
+"""How the embedded Airflow in a folder does: which of its components run, and which report
+health."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from typing import Any
 from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.daemon import HOST, Daemon, alive, members, read_state, remembered
 
-# Each with the name that the health report knows it by. Served logs would listen on every interface.
+# Each with the name that the health report knows it by. Served logs would listen on every
+# interface.
 COMPONENTS = {
     "api-server": ("metadatabase", ["api-server"]),
     "scheduler": ("scheduler", ["scheduler", "--skip-serve-logs"]),
@@ -22,14 +24,16 @@ COMPONENTS = {
 
 @dataclass(frozen=True)
 class Ailing:
-    """What is wrong with an Airflow that was started: components that have ended, and those that report no health."""
+    """What is wrong with an Airflow that was started: components that have ended, and those that
+    report no health."""
 
     ended: tuple[str, ...]
     silent: tuple[str, ...]
 
 
 def ailing(home: Path) -> Ailing | None:
-    """What keeps `find` from finding the Airflow in `home`; None where none was started, or it was stopped."""
+    """What keeps `find` from finding the Airflow in `home`; None where none was started, or it was
+    stopped."""
     home = home.absolute()
     state = read_state(home / "state.json")
     daemons = daemons_of(state)
@@ -53,7 +57,8 @@ def daemons_of(state: Mapping[str, Any]) -> dict[str, Daemon]:
 
 
 def healthy(state: Mapping[str, Any]) -> set[str]:
-    """The components that report health, and not only because one that died a moment ago had been healthy."""
+    """The components that report health, and not only because one that died a moment ago had been
+    healthy."""
     report = AirflowClient(f"http://{HOST}:{state['port']}").health()
     found = set()
     for name in state["processes"].keys() & COMPONENTS.keys():

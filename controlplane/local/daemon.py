@@ -65,7 +65,8 @@ def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path, record: 
         # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
         pid = os.posix_spawn(
             "/bin/sh",
-            # The mask: what a server writes holds feature values and secrets, and is for its owner alone.
+            # The mask: what a server writes holds feature values and secrets, and is for its owner
+            # alone.
             ["sh", "-c", 'umask 077 && read -r _ && exec "$@" < /dev/null', "sh", *command],
             dict(env),
             file_actions=[
@@ -199,7 +200,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` wrote; empty where there is no such file, or one that is not of its making.
+    """What `write_state` wrote; empty where there is no such file, or one that is not of its
+    making.
 
     Raises:
         PlaneError: the file is another user's.

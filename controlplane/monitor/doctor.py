@@ -122,7 +122,8 @@ def store_findings(store: OnlineStore | None, prefix: bytes) -> list[Finding]:
 
 
 def _rights_findings(rights: Rights) -> list[Finding]:
-    """What the store's user may not do: an error where runs need it, a warning where `plane online` alone does."""
+    """What the store's user may not do: an error where runs need it, a warning where `plane online`
+    alone does."""
     found = []
     for level, purpose, rules in (
         (ERROR, "a run needs", [rule for rule in rights.missing if rule not in _UPKEEP_RULES]),

@@ -1,4 +1,5 @@
-"""What the doctor looks at on this machine: who runs the command, in which language, and who else can read `.plane`."""
+"""What the doctor looks at on this machine: who runs the command, in which language, and who else
+can read `.plane`."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def findings(folder: Path, narrowed: int) -> list[Finding]:
 
 
 def user_findings(uid: int, variables: Mapping[str, str]) -> list[Finding]:
-    """Whether the user has a name: containers, as OpenShift starts them, run under a number that has none.
+    """Whether the user has a name: containers, as OpenShift starts them, run under a number that
+    has none.
 
     Args:
         uid: of the user.

@@ -21,14 +21,16 @@ class ViewStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         freshness: how old, at now, the newest instant is that its values cover; None: not computed.
-        last_interval_start: where the last publication's range begins, which may hold several intervals.
+        last_interval_start: where the last publication's range begins, which may hold several
+            intervals.
         last_interval_end: where that range ends.
-        last_intervals: how many intervals that range holds. The ledger counts rows by publication, so that nothing
-            is known of each of them.
+        last_intervals: how many intervals that range holds. The ledger counts rows by publication,
+            so that nothing is known of each of them.
         last_rows: the rows of the whole range.
         last_dropped: rows of the range without a key or a time.
         online: whether the view is kept online; None where the environment has no online store.
-        sync_lag: how long after the last sync's data the newest publication came; None: never synced, or no store.
+        sync_lag: how long after the last sync's data the newest publication came; None: never
+            synced, or no store.
     """
 
     view: str

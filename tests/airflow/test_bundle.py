@@ -51,7 +51,8 @@ def test_a_refresh_finds_the_new_release_and_a_way_back(tmp_path):
 
 @pytest.mark.parametrize("how", ["CURRENT is gone", "the share is gone", "CURRENT is empty", "not readable"])
 def test_b7_a_release_that_was_seen_is_kept(tmp_path, caplog, how):
-    """Case B7: a share that is not mounted for a moment; all DAGs became stale, and nothing was logged."""
+    """Case B7: a share that is not mounted for a moment; all DAGs became stale, and nothing was
+    logged."""
     root = tmp_path / "share"
     folder = release(root, "aaaa")
     bundle = ReleaseBundle(name=f"kept {how}", root=str(root))

@@ -262,7 +262,8 @@ def test_a_new_release_is_read_and_old_runs_stay_with_theirs(house):
 
 
 def test_b7_while_the_releases_are_away_airflow_keeps_its_dags(house):
-    """Case B7: within seconds all DAGs were stale, and stayed so until their files were read again."""
+    """Case B7: within seconds all DAGs were stale, and stayed so until their files were read
+    again."""
     shown = {dag["dag_id"] for dag in house.client.dags()}
     away = house.live.root.with_name("away")
     house.live.root.rename(away)

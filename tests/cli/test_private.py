@@ -72,7 +72,8 @@ def test_c4_every_file_of_every_command_is_its_owners_alone(embedded, mask):
 
 
 def test_c4_a_new_project_is_closed_from_the_start(tmp_path, shop):
-    """Case C4: `plane init` loads rows into the warehouse; the files that a team shares stay as the mask says."""
+    """Case C4: `plane init` loads rows into the warehouse; the files that a team shares stay as the
+    mask says."""
     shop.plane("init", str(tmp_path / "fresh"), "--name", "fresh", hook=no_mask)
     assert wide(tmp_path / "fresh" / ".plane") == {}
     assert (tmp_path / "fresh" / ".plane" / "warehouse.duckdb").exists()
@@ -97,7 +98,8 @@ def test_c4_a_wider_folder_is_closed_by_the_next_command_and_the_doctor_tells(sh
 
 
 def test_c4_what_a_killed_process_left_is_closed(shop):
-    """Case C4: the warehouse's log of changes is made by its engine, as the mask of the process allows."""
+    """Case C4: the warehouse's log of changes is made by its engine, as the mask of the process
+    allows."""
     shop.plane("deploy", "--yes")
     folder = shop.folder / ".plane"
     child = CHILDREN.Process(target=write_and_die, args=(str(folder / "warehouse.duckdb"),))

@@ -1,4 +1,5 @@
-"""Sentinels as real processes: a failover while values are written, and sentinels that ask who asks."""
+"""Sentinels as real processes: a failover while values are written, and sentinels that ask who
+asks."""
 
 from __future__ import annotations
 

@@ -129,7 +129,8 @@ def test_it_listens_on_loopback_alone(home):
 
 
 def test_c3_airflow_asks_for_a_password_that_its_owner_alone_can_read(home, client):
-    """Case C3: other users of the machine reach the port, and what they see must not let them in."""
+    """Case C3: other users of the machine reach the port, and what they see must not let them
+    in."""
     for asked in (
         Request(f"{client.url}/auth/token"),
         Request(f"{client.url}/auth/token/login"),
@@ -157,7 +158,8 @@ def test_c3_airflow_asks_for_a_password_that_its_owner_alone_can_read(home, clie
 
 
 def test_c4_all_that_airflow_writes_is_its_owners_alone(home, client):
-    """Case C4: the database, logs of components and tasks, caches; started under a mask that hides nothing."""
+    """Case C4: the database, logs of components and tasks, caches; started under a mask that hides
+    nothing."""
     until(lambda: len(client.dags()) == 2)
     run = client.trigger("hello.dag")
     assert client.wait("hello.dag", [run], timeout=90) == {run: "success"}

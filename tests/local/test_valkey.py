@@ -161,7 +161,8 @@ valkey.start(pathlib.Path({str(tmp_path)!r}))
 
 
 def test_c3_the_server_asks_for_a_password_that_its_owner_alone_can_read(folder, capfd):
-    """Case C3: other users of the machine reach the port; what they see of it must not let them in."""
+    """Case C3: other users of the machine reach the port; what they see of it must not let them
+    in."""
     server = valkey.start(folder)
     for password in (None, "", "guess"):
         with redis.Redis.from_url(server.url, password=password, protocol=2) as stranger:

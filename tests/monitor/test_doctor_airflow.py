@@ -1,4 +1,5 @@
-"""What the doctor says of the embedded Airflow while that works on the very warehouse that it wants to look at."""
+"""What the doctor says of the embedded Airflow while that works on the very warehouse that it wants
+to look at."""
 
 from __future__ import annotations
 

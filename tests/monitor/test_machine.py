@@ -1,4 +1,5 @@
-"""What the doctor says where a machine is unusual: users without a name, other encodings, folders of other users."""
+"""What the doctor says where a machine is unusual: users without a name, other encodings, folders
+of other users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Servers with users: the rights that the docs name suffice, each is needed, and the doctor names gaps."""
+"""Servers with users: the rights that the docs name suffice, each is needed, and the doctor names
+gaps."""
 
 from __future__ import annotations
 

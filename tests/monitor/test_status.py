@@ -39,7 +39,8 @@ def test_states(shop):
 
 
 def test_b19_the_last_rows_are_those_of_the_range_that_is_named_with_them(shop):
-    """Case B19: after a first run, the rows of all its intervals were shown as those of the last."""
+    """Case B19: after a first run, the rows of all its intervals were shown as those of the
+    last."""
     shop.ready()
     found = status(shop)
     assert (found["last_interval_start"], found["last_interval_end"]) == (
