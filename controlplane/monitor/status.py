@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
 from controlplane import ledger, naming
-from controlplane.errors import PlaneError
+from controlplane.errors import PlaneError, TransientError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
@@ -67,16 +68,34 @@ def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, 
     programs = [build(manifest, view) for view in manifest.views]
     publications = ledger.entries(warehouse, programs[0].ledger)
     doors = ledger.doors(warehouse, programs[0].doors)
-    found = []
+    found: list[ViewStatus] = []
+    away = ""
     for program in programs:
         entries = publications.get((program.feature_view, program.fingerprint), [])
         shown = doors.get(program.feature_view) == program.fingerprint
-        found.append(_view(program, entries, shown, store, now))
+        synced = _Synced(problem=away) if away else _synced(program, entries, store)
+        away = synced.problem if synced.away else away
+        found.append(_view(program, entries, shown, synced, now, stored=store is not None))
     return found
 
 
+class _Synced(NamedTuple):
+    """What the online store says of one view; `away` is whether it said nothing, and will not to others."""
+
+    lag: timedelta | None = None
+    at: datetime | None = None
+    problem: str = ""
+    away: bool = False
+
+
 def _view(
-    program: Program, entries: list[ledger.Entry], shown: bool, store: OnlineStore | None, now: datetime
+    program: Program,
+    entries: list[ledger.Entry],
+    shown: bool,
+    synced: _Synced,
+    now: datetime,
+    *,
+    stored: bool,
 ) -> ViewStatus:
     due = program.timing.due(now)
     covered = ledger.covered(entries)
@@ -88,7 +107,6 @@ def _view(
         state = BEHIND if entries else NOT_COMPUTED
     elif due is None:
         state = NOT_DUE
-    lag, synced_at, problem = _sync(program, entries, store)
     return ViewStatus(
         view=program.view,
         fingerprint=program.fingerprint,
@@ -104,24 +122,23 @@ def _view(
         last_rows=newest.row_count if newest else None,
         last_dropped=newest.dropped_count if newest else None,
         missing_intervals=missing,
-        online=None if store is None else program.online,
-        sync_lag=lag,
-        synced_at=synced_at,
-        online_problem=problem,
+        online=program.online if stored else None,
+        sync_lag=synced.lag,
+        synced_at=synced.at,
+        online_problem=synced.problem if program.online else "",
     )
 
 
-def _sync(
-    program: Program, entries: list[ledger.Entry], store: OnlineStore | None
-) -> tuple[timedelta | None, datetime | None, str]:
+def _synced(program: Program, entries: list[ledger.Entry], store: OnlineStore | None) -> _Synced:
     if store is None or not program.online:
-        return None, None, ""
+        return _Synced()
     try:
         cursor = store.get_fields(naming.cursor_hash(program.namespace, program.view, program.fingerprint))
     except PlaneError as error:
-        return None, None, error.message
+        # Each view would wait for it as long again.
+        return _Synced(problem=error.message, away=isinstance(error, TransientError))
     if b"synced_at" not in cursor:
-        return None, None, ""
+        return _Synced()
     newest = max((entry.version for entry in entries), default=0)
-    behind = max(newest - int(cursor[b"version"]), 0)
-    return timedelta(microseconds=behind), datetime.fromisoformat(cursor[b"synced_at"].decode()), ""
+    behind = timedelta(microseconds=max(newest - int(cursor[b"version"]), 0))
+    return _Synced(behind, datetime.fromisoformat(cursor[b"synced_at"].decode()))

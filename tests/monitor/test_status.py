@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.shop import Shop
+import socket
+
+import pytest
+
+from connectors.redis import connect
+from controlplane.errors import TransientError
+from tests.shop import DEFINITIONS, Shop
 
 
 def status(shop: Shop) -> dict:
@@ -98,6 +104,49 @@ def test_a_store_that_does_not_answer_is_told_and_is_no_failure(shop):
     out = shop.plane("status").out
     assert "no answer" in out
     assert out.count("the online store at 127.0.0.1:1/0: ") == 1
+
+
+def test_b2_a_store_that_is_away_is_waited_for_once(shop):
+    """Case B2: each view waited for it as long again."""
+    for number in range(4):
+        name = f"more{number}"
+        shop.define(
+            DEFINITIONS,
+            ("def spend(", f"def {name}("),
+            ('Entity("user"', f'Entity("user_{name}"'),
+            ("payments = Batch", f"{name}_payments = Batch"),
+            ('BatchSource("payments"', f'BatchSource("{name}_payments"'),
+            ("sources=[payments]", f"sources=[{name}_payments]"),
+            (f"def {name}(payments)", f"def {name}({name}_payments)"),
+            ("FROM {payments}", f"FROM {{{name}_payments}}"),
+            ('shop = FeatureService("shop", features=[spend], owner=OWNER)\n', ""),
+            file=f"{name}.py",
+        )
+    shop.ready()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        store = connect(url=url, timeout_seconds=0.2)
+        with pytest.raises(TransientError):
+            store.get_fields(b"h")
+        store.close()
+        once = connections(silent)
+        shop.resettle((f'url = "{shop.online}"', f'url = "{url}", timeout_seconds = 0.2'))
+        views = shop.plane("status", "--json").json
+        assert len(views) == 5
+        assert {"Timeout" in view["online_problem"] for view in views} == {True}
+        assert connections(silent) == once > 0
+
+
+def connections(server: socket.socket) -> int:
+    """How many were made since the last look."""
+    server.setblocking(False)
+    count = 0
+    while True:
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
 
 
 def test_without_an_online_store(make):
