@@ -20,7 +20,7 @@ from connectors import redis_async
 from connectors.redis import connect
 from connectors.redis_cluster import slots
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.ports import OnlineStore, WriteCount
+from controlplane.ports import OnlineStore, Rights, RightsProbe, WriteCount
 from tests.codec.rows import Record, as_batch, value
 from tests.connectors.processes import answers, free_port, spawn, until
 
@@ -145,6 +145,22 @@ def test_what_is_written_is_read_from_its_node(nodes, store, compare):
     assert store.read([key(1), b"none", key(1)]) == [value(2, 1), None, value(2, 1)]
     assert store.read([b"a:{1}", key(1), b"b:{1}"]) == [None, value(2, 1), None]  # one slot
     assert store.read([]) == []
+
+
+def test_what_a_user_lacks_on_one_master_is_told(nodes):
+    """With the commands that the driver needs of a cluster; the lack is named once."""
+    commands = ["+command", "+cluster|slots", "+asking", "+@read", "+@write", "+@scripting"]
+    commands += ["+info", "+time"]
+    for node in nodes.serving():
+        node.client.acl_setuser("plane", enabled=True, reset=True, passwords=["+pw"], keys=["k:*"], commands=commands)
+    limited = connect(url=nodes.url, cluster=True, username="plane", password="pw")
+    assert isinstance(limited, RightsProbe)
+    assert limited.rights(b"k:") == Rights("plane", (), ())
+    assert limited.rights(b"other:") == Rights("plane", ("~other:*",), ())
+    for node in nodes.masters[:2]:
+        node.client.acl_setuser("plane", commands=["-evalsha", "-unlink"])
+    assert limited.rights(b"k:") == Rights("plane", ("+evalsha", "+unlink"), ())
+    limited.close()
 
 
 def test_older_values_stay_out_of_each_node(store):

@@ -367,8 +367,9 @@ def in_another_process(
     home: Path, arguments: dict[str, Any], cwd: Path | None = None, **environment: str
 ) -> subprocess.Popen:
     code = """
-import json, pathlib, sys
+import json, pathlib, signal, sys
 from controlplane.local import airflow
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as under nohup, the parent may ignore it
 home, arguments = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2])
 airflow.up(home, **{**arguments, "bundle_root": pathlib.Path(arguments["bundle_root"])})
 """

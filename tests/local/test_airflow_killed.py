@@ -19,8 +19,9 @@ from controlplane.local.daemon import write_state
 pytestmark = pytest.mark.airflow
 
 UP = """
-import pathlib, sys
+import pathlib, signal, sys
 from controlplane.local import airflow
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as under nohup, the parent may ignore it
 airflow.up(pathlib.Path(sys.argv[1]), bundle_root=pathlib.Path(sys.argv[1]), connections={}, pools={})
 """
 # Python imports a module of this name as it starts.
