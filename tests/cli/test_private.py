@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.local import valkey
+from controlplane.local.daemon import write_state
 from tests.children import CHILDREN
 from tests.shop import Shop
 
@@ -69,6 +70,17 @@ def test_c4_every_file_of_every_command_is_its_owners_alone(embedded, mask):
     names = {path.name for path in folder.rglob("*")}
     assert {"warehouse.duckdb", "state.db", "CURRENT", "spend.py", "server.log", "password", "lock"} <= names
     assert (folder / "warehouse.duckdb").stat().st_mode & 0o777 == 0o600
+
+
+def test_c3_the_password_of_airflow_is_shown_to_its_owner(shop):
+    """Case C3: `plane airflow up` makes it, and says which command shows it."""
+    assert "run `plane airflow up`" in shop.fails("airflow", "password")
+    home = shop.folder / ".plane" / "airflow" / "local"
+    home.mkdir(parents=True)
+    write_state(home / "passwords.json", {"plane": "made-by-up"})
+    assert shop.plane("airflow", "password").out == "made-by-up\n"
+    shown = shop.plane("airflow", "password", "--json").json
+    assert shown == {"username": "plane", "password": "made-by-up"}
 
 
 def test_c4_a_new_project_is_closed_from_the_start(tmp_path, shop):
