@@ -5,6 +5,7 @@ Knows keys, values and their write version; a write is kept only where no newer 
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -18,6 +19,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
+from connectors.redis_url import check_url
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.ports import StoreInfo, WriteCount
 
@@ -89,8 +91,9 @@ def connect(
         max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
-        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
+        SettingsError: `url` is not such a URL or has options other than `db`, options contradict each other, or a file is not there.
     """
+    check_url(url, inspect.signature(connect).parameters)
     if cluster and sentinels:
         raise SettingsError("the online store has both `cluster` and `sentinels`", hint="leave one of them out")
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3)
@@ -133,7 +136,7 @@ def connect(
 def tls(url: str, files: Mapping[str, str | None]) -> dict[str, str]:
     """The driver's options for files of TLS, by ours."""
     given = {name: path for name, path in files.items() if path is not None}
-    if given and not url.startswith(("rediss://", "valkeys://")):
+    if given and not url.startswith("rediss://"):
         text = f"the online store has a {next(iter(given))}, but its URL is not one for TLS"
         raise SettingsError(text, hint="write rediss://host:6379/0, or leave it out")
     for name, path in given.items():

@@ -10,7 +10,8 @@ from airflow.sdk import Connection
 
 from controlplane import project
 from controlplane.airflow.connections import options_of
-from controlplane.errors import PermanentError
+from controlplane.airflow.hooks import open_store
+from controlplane.errors import PermanentError, SettingsError
 from controlplane.local import airflow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
@@ -162,3 +163,26 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value(kind, fields, extra, pro
 def test_what_is_not_used_is_named():
     extra = {"account": "a", "session_parameters": {"QUERY_TAG": "x"}, "acount": "b"}
     assert read("snowflake", extra, login="me", password=SECRET)[1] == ["acount", "session_parameters"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told", "remedy"),
+    [
+        ({"schema": "shop"}, "names a database that is not a number", "redis://host:6379/0"),
+        (
+            {"host": "h?decode_responses=True"},
+            "has the option 'decode_responses'",
+            "the settings of `online` are: url, ",
+        ),
+        ({"extra": {"decode_responses": True}}, "unexpected keyword argument 'decode_responses'", "url, username, "),
+        ({"extra": {"ssl": True, "ssl_cert_reqs": "none"}}, "keyword argument 'ssl_cert_reqs'", "url, username, "),
+    ],
+)
+def test_b1_an_online_connection_with_unknown_options_is_refused(monkeypatch, fields, told, remedy):
+    connection = {"conn_type": "plane_redis", "host": "127.0.0.1", "port": 1, "password": SECRET, **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_ONLINE", json.dumps(connection))
+    with pytest.raises(SettingsError) as raised:
+        open_store("shop_online")
+    assert told in raised.value.message
+    assert remedy in raised.value.hint
+    assert SECRET not in str(raised.value)
