@@ -91,7 +91,8 @@ def connect(
         max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
-        SettingsError: `url` is not such a URL or has options other than `db`, options contradict each other, or a file is not there.
+        SettingsError: `url` is not such a URL or has options other than `db`, options contradict
+            each other, or a file is not there.
     """
     check_url(url, inspect.signature(connect).parameters)
     if cluster and sentinels:

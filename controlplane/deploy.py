@@ -38,9 +38,17 @@ KEPT_RELEASES = 10
 """Releases that stay on disk, for runs that began with them and for a way back."""
 
 
+def user_name() -> str:
+    """Name the user of this process; `uid 12345` where the uid has no name, as in OpenShift's pods."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
+
+
 def holder() -> str:
     """Who deploys: `user@host:pid`."""
-    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+    return f"{user_name()}@{socket.gethostname()}:{os.getpid()}"
 
 
 def deploy(

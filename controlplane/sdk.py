@@ -5,7 +5,6 @@ Everything is composed here from the rooms below; nothing is decided and nothing
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -382,7 +381,7 @@ class ControlPlane:
             service=service,
             spine=spine,
             time=time,
-            created_by=getpass.getuser(),
+            created_by=deploying.user_name(),
             allow_gaps=allow_gaps,
             as_of=as_of,
             from_source=from_source,

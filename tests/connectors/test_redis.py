@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from connectors.redis import RedisStore, connect
 from controlplane import codec, naming
-from controlplane.errors import PermanentError, SettingsError, TransientError
+from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.local import valkey
 from controlplane.ports import OnlineStore, WriteCount
 from tests.codec.rows import Record, as_batch, value
@@ -429,17 +429,11 @@ def test_b1_a_database_is_named_once():
 @pytest.mark.parametrize("scheme", ["redis", "rediss", "unix"])
 def test_c6_a_password_that_is_not_escaped_is_not_shown(scheme, mark):
     url = f"{scheme}://me:12{mark}top-secret@127.0.0.1:1/0"
-    try:
-        store = connect(url=url, timeout_seconds=0.1)
-    except SettingsError as error:
-        told = error
-        assert "%40" in error.hint
-    else:
-        with pytest.raises((TransientError, PermanentError)) as raised:
-            store.read([b"k"])
-        told = raised.value
-    assert "secret" not in str(told)
-    assert "12" not in str(told).replace("127.0.0.1", "")
+    with pytest.raises(PlaneError) as raised:
+        connect(url=url, timeout_seconds=0.1).read([b"k"])
+    assert isinstance(raised.value, TransientError | PermanentError) or "%40" in raised.value.hint
+    assert "secret" not in str(raised.value)
+    assert "12" not in str(raised.value).replace("127.0.0.1", "")
 
 
 def test_b1_a_url_that_is_right_still_works(valkey_url, raw):
