@@ -331,7 +331,10 @@ class RedisStore:
         elif "cluster support disabled" in text:
             hint = "this is no node of a Redis Cluster: leave `cluster` out"
         elif isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError) or code in _PASSING + _CLUSTER:
-            return TransientError(message, hint="check that the server runs and can be reached, then try again")
+            hint = "check that the server runs and can be reached, then try again"
+            if "No space left on device" in text:  # MISCONF: it can't write its append-only file
+                hint = "free some space on the server's disk"
+            return TransientError(message, hint=hint)
         else:
             hint = ""
         return PermanentError(message, hint=hint)

@@ -48,6 +48,7 @@ def connector(kind: str, group: str = "controlplane.connectors") -> Callable[...
     Raises:
         SettingsError: no installed package offers such a connector.
         MissingDriver: its driver is not installed; the hint names the extra.
+        SettingsError: its driver can't be loaded in this environment.
     """
     found = {point.name: point for point in entry_points(group=group)}
     if kind not in found:
@@ -57,6 +58,9 @@ def connector(kind: str, group: str = "controlplane.connectors") -> Callable[...
     except ImportError as error:
         hint = f"pip install 'controlplane[{kind}]'"
         raise MissingDriver(f"the driver of {kind} is not installed: {error}", hint=hint) from None
+    except RuntimeError as error:  # Snowflake's driver looks for its user's home as it is imported
+        text = f"the driver of {kind} can't be loaded: {error}"
+        raise SettingsError(text, hint="set HOME to a folder of this user") from None
     return loaded
 
 

@@ -58,7 +58,9 @@ def mount_small_disk(folder: Path, spare: int) -> None:
 def _mount(source: str, target: Path, kind: str, flags: int, options: str = "") -> None:
     texts = (source, str(target), kind, options)
     source_, target_, kind_, options_ = (text.encode() for text in texts)
+    here = Path.cwd()
     _checked(_LIBC.mount(source_, target_, kind_, ctypes.c_ulong(flags), options_))
+    os.chdir(here)  # the working folder of a process stays the one below the mount
 
 
 def _checked(result: int) -> None:

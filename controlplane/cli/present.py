@@ -72,10 +72,11 @@ def interrupted() -> None:
     _err.print(Text("interrupted: what was under way is undone or left to the next call; run the command again"))
 
 
-def bug(problem: Exception, report: Path) -> None:
-    """A failure that should not happen."""
+def bug(problem: Exception, report: Path | None) -> None:
+    """A failure that should not happen; `report` is the file that tells more, if one could be written."""
     _err.print(Text.assemble(("bug: ", "bold red"), f"{type(problem).__name__}: {problem}"))
-    _err.print(Text(f"  -> this is ours to mend: please report it with {report}"))
+    beside = report or "the lines below"
+    _err.print(Text(f"  -> this is a bug in controlplane; please report it with {beside}"))
 
 
 def confirm(question: str) -> bool:

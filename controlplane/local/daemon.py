@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from controlplane.errors import PlaneError
+from controlplane.errors import PlaneError, disk_remedy
 
 HOST = "127.0.0.1"
 _PROC = Path("/proc")
@@ -163,9 +163,17 @@ def exclusive(directory: Path) -> Iterator[TextIO]:
     """Hold the directory's lock, which it makes if need be (for its owner alone); wait for whoever holds it now.
 
     It is yielded as an open, empty file: a process that inherits this holds the lock too, until it ends.
+
+    Raises:
+        PlaneError: the directory can't be written.
     """
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (directory / "lock").open("w+", encoding="utf-8") as file:
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        opened = (directory / "lock").open("w+", encoding="utf-8")
+    except OSError as error:
+        text = f"the embedded servers' folder {directory} can't be written: {error.strerror}"
+        raise PlaneError(text, hint=disk_remedy(str(error))) from None
+    with opened as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from controlplane.errors import MissingDriver, PlaneError, SettingsError
+from controlplane.errors import MissingDriver, PlaneError, SettingsError, disk_remedy
 from controlplane.state import failures, tables
 
 # Any number will do, as long as all versions of this package use the same one.
@@ -181,5 +181,5 @@ def _make_folder(file: Path) -> None:
     except OSError as error:
         raise PlaneError(
             f"The folder of the state, {file.parent}, cannot be created: {error.strerror}",
-            hint="let your user write there, or name another place in the state's url",
+            hint=disk_remedy(str(error)) or "name another place in the state's url",
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -19,7 +20,10 @@ from connectors.redis import RedisStore, connect
 from controlplane import codec, naming
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.local import valkey
+from controlplane.local.daemon import choose_port
 from controlplane.ports import OnlineStore, WriteCount
+from tests import sandbox
+from tests.children import CHILDREN
 from tests.codec.rows import Record, as_batch, value
 
 WEEK_MS = 7 * 86_400_000
@@ -441,3 +445,28 @@ def test_b1_a_url_that_is_right_still_works(valkey_url, raw):
         store = connect(url=url)
         assert store.read([b"none"]) == [None]
         store.close()
+
+
+def test_b9_a_server_whose_disk_is_full_says_so(tmp_path):
+    port = choose_port()
+    child = CHILDREN.Process(target=serve_on_a_small_disk, args=(tmp_path, port, 4_000_000))
+    child.start()
+    store = connect(url=f"redis://127.0.0.1:{port}", patience_seconds=0.2)
+    try:
+        with pytest.raises(TransientError, match="No space left on device") as raised:
+            for number in range(1000):
+                write(store, *(Record(b"k%d" % n, value(number, number, "x" * 20_000)) for n in range(20)))
+                time.sleep(0.05)
+        assert raised.value.hint == "free some space on the server's disk"
+    finally:
+        store.close()
+        child.kill()
+        child.join()
+
+
+def serve_on_a_small_disk(folder: Path, port: int, free_space: int) -> None:
+    """Become a server that keeps its values in a file on a disk with little space."""
+    sandbox.mount_small_disk(folder, free_space)
+    program = valkey.server_program()
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", "")
+    os.execv(program, [program, *options])

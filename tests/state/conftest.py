@@ -95,9 +95,7 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         command = [sys.executable, "-W", "error", "-c", code, *arguments]
         pipe = subprocess.PIPE
         with interruptible():
-            process = subprocess.Popen(
-                command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
-            )
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
         started.append(process)
         return process
 
