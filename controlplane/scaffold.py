@@ -66,7 +66,7 @@ def _replace(path: Path, text: str) -> None:
     """Write the file whole or not at all: a full disk must leave neither half a file nor an emptied one."""
     draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(text.encode("utf-8", "surrogateescape"))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
@@ -82,6 +82,7 @@ def _load(warehouse: Path, sql: str) -> None:
 
 def _ignore(path: Path) -> None:
     """Have git ignore our folder, beside what it ignores already."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    # Other encodings' bytes stay as they are.
+    text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
     if _IGNORED not in text.splitlines(keepends=True):
         _replace(path, text + ("\n" if text and not text.endswith("\n") else "") + _IGNORED)

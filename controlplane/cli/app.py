@@ -71,6 +71,7 @@ def main() -> None:
     """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
     # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
     gc.set_threshold(100_000, 50, 50)
+    present.escape_what_streams_cannot_encode()
     try:
         app()
     except PlaneError as error:

@@ -277,4 +277,7 @@ def _pids() -> list[int]:
 
 def _ps(*arguments: str) -> str:
     environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(["ps", *arguments], capture_output=True, text=True, check=False, env=environment).stdout  # noqa: S607
+    command = ["ps", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, env=environment
+    ).stdout
