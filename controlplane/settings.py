@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from controlplane.errors import Location, PlaneError, Problems, SettingsError
-from controlplane.naming import is_name
+from controlplane.naming import is_name, name_remedy
 from controlplane.types import parse_instant
 
 FILE = "plane.toml"
@@ -216,8 +216,7 @@ def _environment(
         ("schema", table.schema, toml.where(*path, "schema")),
     ):
         if not is_name(text):
-            hint = "use letters, digits and single underscores, beginning with a letter"
-            problems.append(SettingsError(f"{what} {text!r} is not a name", where=where, hint=hint))
+            problems.append(SettingsError(f"{what} {text!r} is not a name", where=where, hint=name_remedy(text)))
     now: datetime | None = None
     if table.now is not None:
         try:

@@ -23,6 +23,7 @@ from controlplane.registry.loader import Definitions
 from controlplane.registry.manifest import EntitySpec, Manifest, SourceSpec, ViewSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.quality import Expected
+from controlplane.registry.reserved import is_reserved
 from controlplane.registry.services import compile_service
 from controlplane.registry.view import Context, Question, compile_view
 from controlplane.types import parse_type
@@ -119,8 +120,8 @@ def _check_names(kind: str, found: Sequence[Named], collector: Collector) -> Non
     for definition in found:
         name = definition.name
         if not isinstance(name, str) or not naming.is_name(name):
-            hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
-            collector.add(f"{kind} {name!r}: that is not a name", definition.location, hint)
+            text = f"{kind} {name!r}: that is not a name"
+            collector.add(text, definition.location, naming.name_remedy(name))
         elif name.lower() in first:
             where = collector.place(first[name.lower()].location).location()
             collector.add(f"{kind} {name!r} is defined twice, first at {where}", definition.location, "rename one")
@@ -136,11 +137,18 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
         collector.add(f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}')
     for name, text in entity.keys.items():
         what = f"entity {entity.name!r}, key {name!r}"
-        if not naming.is_name(name) or name.lower() in RESERVED:
+        if not naming.is_name(name):
+            text = f"{what}: that can't name a key"
+            collector.add(text, entity.location, f"{naming.name_remedy(name)}; let the view's SQL rename the column")
+        elif name.lower() in RESERVED:
             hint = f"let the view's SQL rename the column; names of ours are: {listing(RESERVED)}"
             collector.add(f"{what}: that can't name a key", entity.location, hint)
-        canonical = collector.parsed(what, parse_type, text, entity.location)
-        if canonical is None:
+        try:
+            canonical = parse_type(text)
+        except ValueError:
+            # Not the parser's own remedy: it offers types that no key can have.
+            text = f"{what}: {text!r} is not a type"
+            collector.add(text, entity.location, f"use {listing(KEY_TYPES)}")
             continue
         if canonical not in KEY_TYPES:
             collector.add(f"{what}: a {canonical} can't be a key", entity.location, f"use {listing(KEY_TYPES)}")
@@ -239,6 +247,11 @@ def _source(
     collector: Collector,
 ) -> SourceSpec | None:
     what = f"source {source.name!r}"
+    if is_reserved(source.name, target.dialect):
+        text = f"{what}: {source.name.upper()} is a reserved word of {target.dialect}'s SQL"
+        hint = f"choose another name, such as {source.name}_rows; its table may keep the name it has"
+        collector.add(text, source.location, hint)
+        return None
     delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
     if columns is None or delay is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from controlplane.definitions import BatchFeatureView
-from controlplane.errors import PermanentError, PlaneError
+from controlplane.errors import Location, PermanentError, PlaneError
 from controlplane.ports import Warehouse
 from controlplane.registry import transformation
 from controlplane.registry.chaining import check_chain
@@ -29,6 +30,7 @@ from controlplane.registry.manifest import (
     ZoneSpec,
 )
 from controlplane.registry.problems import Collector, listing
+from controlplane.registry.reserved import is_reserved
 from controlplane.registry.schedule import span
 from controlplane.registry.usercode import running
 from controlplane.registry.windows import trimmed, zone_spec
@@ -38,6 +40,7 @@ TABLES = 3
 """The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
 
 _MOST_SHARDS = 64
+_LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all warehouses name a line
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,10 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     timestamp, delay = _timestamp(view, what, sources, collector)
     for name in context.upstream:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
-    columns = yield _query(view, what, sql, sources, context)
+    query = _query(view, what, sql, sources, context)
+    columns = yield query
     if isinstance(columns, PermanentError):
-        text = f"{what}: the warehouse refuses its SQL: {columns.message}"
-        collector.add(text, view.location, columns.hint)
+        _refused(view, what, columns, query.partition(sql)[0].count("\n"), collector)
         return None
     for name, kind in keys:
         _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
@@ -218,6 +221,8 @@ def _sources(view: BatchFeatureView, what: str, parameters: Sequence[str], conte
 def _sql(view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context) -> str | None:
     if sorted(parameters) != sorted(source.name for source in view.sources):
         return None  # noted with the sources
+    if any(is_reserved(source.name, context.dialect) for source in view.sources):
+        return None  # noted with the source
     try:
         with running(f"{what}: its function", view.location.file, view.location):
             text = transformation.text_of(view)
@@ -227,9 +232,28 @@ def _sql(view: BatchFeatureView, what: str, parameters: Sequence[str], context: 
     try:
         transformation.canonical(text, context.dialect)
     except ValueError as error:
-        context.collector.add(f"{what}: {error}", view.location, "correct the SQL")
+        context.collector.add(f"{what}: {error}", _line(view, str(error)), "correct the SQL")
         return None
     return text
+
+
+def _line(view: BatchFeatureView, text: str) -> Location:
+    """Where an error about the view's SQL is: the line that it names of the SQL's own file, if it has one."""
+    if view.sql_file is None:
+        return view.location
+    named = _LINE.search(text)
+    return Location(str(transformation.sql_path(view)), int(named[2]) if named else 1)
+
+
+def _refused(view: BatchFeatureView, what: str, error: PermanentError, before: int, collector: Collector) -> None:
+    """Note what the warehouse says; `before` lines of ours precede the view's SQL in what it was asked."""
+
+    def own(named: re.Match[str]) -> str:
+        return f"{named[1]}{max(int(named[2]) - before, 1)}"
+
+    message, hint = (_LINE.sub(own, text) for text in (error.message, error.hint))
+    text = f"{what}: the warehouse refuses its SQL: {message}"
+    collector.add(text, _line(view, f"{message} {hint}"), hint)
 
 
 def _timestamp(
