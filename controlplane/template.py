@@ -103,8 +103,9 @@ class _Alone(Exception):
     """A template that needs another one: there is no folder that they would come from."""
 
     def __init__(self, node: nodes.Node) -> None:
-        words = {nodes.Include: "include", nodes.Extends: "extends"}
-        super().__init__(f"{{% {words.get(type(node), 'import')} %}} is not supported")
+        word = "include" if isinstance(node, nodes.Include) else "import"
+        word = "extends" if isinstance(node, nodes.Extends) else word
+        super().__init__(f"{{% {word} %}} is not supported")
         self.line = node.lineno
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from controlplane.definitions.entities import Entity
 from controlplane.definitions.expect import Expectation
@@ -35,7 +36,7 @@ class BatchFeatureView:
     timestamp: str | None
     tie_breaker: Sequence[str]
     expectations: Sequence[Expectation]
-    sql_file: str | None
+    sql_file: str | Path | None
     online: bool
     sync_shards: int
     owner: str
@@ -73,7 +74,7 @@ def batch_feature_view(
     timestamp: str | None = None,
     tie_breaker: Sequence[str] = (),
     expectations: Sequence[Expectation] = (),
-    sql_file: str | None = None,
+    sql_file: str | Path | None = None,
     online: bool = True,
     sync_shards: int = 1,
     tags: Mapping[str, str] | None = None,

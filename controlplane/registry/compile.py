@@ -19,7 +19,7 @@ from controlplane.ports import Warehouse
 from controlplane.registry import chaining, graph, transformation
 from controlplane.registry.expectations import Relation, compile_expectations
 from controlplane.registry.features import KEY_TYPES, RESERVED
-from controlplane.registry.loader import Definitions
+from controlplane.registry.loader import Definitions, keep_well_shaped
 from controlplane.registry.manifest import EntitySpec, Manifest, SourceSpec, ViewSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.quality import Expected
@@ -60,7 +60,7 @@ def compile_manifest(
         Problems: all that is wrong.
     """
     collector = Collector(target.root)
-    for error in earlier:
+    for error in (*earlier, *keep_well_shaped(definitions)):
         collector.adopt(error)
     for kind, found in (
         ("entity", definitions.entities),
@@ -138,8 +138,8 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
     for name, text in entity.keys.items():
         what = f"entity {entity.name!r}, key {name!r}"
         if not naming.is_name(name):
-            text = f"{what}: that can't name a key"
-            collector.add(text, entity.location, f"{naming.name_remedy(name)}; let the view's SQL rename the column")
+            hint = f"{naming.name_remedy(name)}; let the view's SQL rename the column"
+            collector.add(f"{what}: that can't name a key", entity.location, hint)
         elif name.lower() in RESERVED:
             hint = f"let the view's SQL rename the column; names of ours are: {listing(RESERVED)}"
             collector.add(f"{what}: that can't name a key", entity.location, hint)
@@ -147,8 +147,7 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
             canonical = parse_type(text)
         except ValueError:
             # Not the parser's own remedy: it offers types that no key can have.
-            text = f"{what}: {text!r} is not a type"
-            collector.add(text, entity.location, f"use {listing(KEY_TYPES)}")
+            collector.add(f"{what}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}")
             continue
         if canonical not in KEY_TYPES:
             collector.add(f"{what}: a {canonical} can't be a key", entity.location, f"use {listing(KEY_TYPES)}")
