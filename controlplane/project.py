@@ -229,6 +229,19 @@ class Project:
         self._opened.callback(store.close)
         return store
 
+    def store_or_problem(self) -> tuple[OnlineStore | None, str]:
+        """The open online store, or why it can't be opened, for what is worth showing without it.
+
+        Raises:
+            SettingsError: its settings are wrong.
+        """
+        try:
+            return self.store, ""
+        except SettingsError:
+            raise
+        except PlaneError as error:  # the program of the embedded server is missing, for one
+            return None, f"the online store can't be looked at: {error.message}"
+
     def async_store(self) -> AsyncOnlineStore:
         """The online store for reads from the running event loop; whoever asks closes it.
 

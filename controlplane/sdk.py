@@ -254,9 +254,10 @@ class ControlPlane:
         return ViewRun(view.name, tuple(computed), synced)
 
     def status(self) -> list[ViewStatus]:
-        """How fresh every deployed view is."""
-        project = self.project
-        return status(self.deployed()[1], project.warehouse, project.store, project.now())
+        """How fresh every deployed view is, also where the online store can't be opened."""
+        project, manifest = self.project, self.deployed()[1]
+        store, problem = project.store_or_problem()
+        return status(manifest, project.warehouse, store, project.now(), online_problem=problem)
 
     def verify(
         self,

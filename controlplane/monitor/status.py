@@ -39,7 +39,14 @@ class ViewStatus(msgspec.Struct, frozen=True):
     online_problem: str = ""
 
 
-def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, now: datetime) -> list[ViewStatus]:
+def status(
+    manifest: Manifest,
+    warehouse: Warehouse,
+    store: OnlineStore | None,
+    now: datetime,
+    *,
+    online_problem: str = "",
+) -> list[ViewStatus]:
     """The status of every deployed view at `now`, in the manifest's order.
 
     Args:
@@ -47,6 +54,7 @@ def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, 
         warehouse: the ledger is read there.
         store: asked for the cursors; one that does not answer is told per view, and the rest is still shown.
         now: the environment's now.
+        online_problem: why there is no `store`, where there should be one; it is told per view.
     """
     if not manifest.views:
         return []
@@ -54,10 +62,12 @@ def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, 
     publications = ledger.entries(warehouse, programs[0].ledger)
     doors = ledger.doors(warehouse, programs[0].doors)
     found = []
+    unseen = store is None and bool(online_problem)
     for program in programs:
         entries = publications.get((program.feature_view, program.fingerprint), [])
         shown = doors.get(program.feature_view) == program.fingerprint
-        found.append(_view(program, entries, shown, store, now))
+        view = _view(program, entries, shown, store, now)
+        found.append(msgspec.structs.replace(view, online_problem=online_problem) if unseen and view.online else view)
     return found
 
 

