@@ -13,6 +13,7 @@ import termios
 import pytest
 
 from tests.cli.terminal import PLANE, environment
+from tests.shop import DEFINITIONS
 
 LAND = "日本é😀"
 SERVICE = "é日本"
@@ -104,3 +105,12 @@ def test_b6_a_spine_of_a_file_with_a_byte_order_mark(abroad):
     assert abroad.plane(*create, "--json").json["row_count"] == 1
     (abroad.folder / "spine.sql").write_text(spine, encoding="utf-16")
     assert "--spine spine.sql can't be read: it is not UTF-8 text" in abroad.fails(*create)
+
+
+def test_b6_definitions_with_a_byte_order_mark_and_line_ends_of_windows(abroad):
+    file = abroad.folder / "features" / "shop.py"
+    file.write_text(DEFINITIONS.replace("user spends", f"user spends in {LAND}"), encoding="utf-8-sig", newline="\r\n")
+    assert "No changes" in abroad.plane("plan").out
+    text = DEFINITIONS.replace('windows=["2d"]', 'windows=["36h"]')
+    file.write_text(text, encoding="utf-8-sig", newline="\r\n")
+    assert "error: features/shop.py:18: feature view 'spend', sum(amount): window 36h" in abroad.fails("plan")
