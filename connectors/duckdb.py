@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from connectors.python_functions import RAISED, create_function
-from controlplane.errors import FileInUse, PermanentError, PlaneError, TransientError
+from controlplane.errors import FileInUse, PermanentError, PlaneError, TransientError, disk_remedy
 from controlplane.ports import Estimate, Statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 65_536
+_OF_THE_DISK = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException, OSError)
 DESCRIBED_TOGETHER = 20
 """Queries in one; more take as long each, and all are asked alone where one is wrong."""
 _CANONICAL = {
@@ -249,6 +250,9 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
         return FileInUse(f"{doing}: the file is open{by}", pid=pid, hint=hint)
     if isinstance(error, duckdb.IOException) and "not a valid DuckDB database" in text:
         return PermanentError(message, hint="give the path of a DuckDB file, or of one that is not there yet")
+    # A commit that can't write is a TransactionException too.
+    if isinstance(error, _OF_THE_DISK) and (remedy := disk_remedy(text)):
+        return PermanentError(message, hint=remedy)
     if isinstance(error, duckdb.TransactionException):
         return TransientError(message, hint=hint or "another writer was at work: try again")
     if isinstance(error, duckdb.InterruptException):

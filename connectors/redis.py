@@ -5,6 +5,7 @@ Knows keys, values and their write version; a write is kept only where no newer 
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -18,6 +19,7 @@ from redis.sentinel import SentinelConnectionPool
 
 from connectors.redis_sentinel import NoMaster, Sentinels, master_client
 from connectors.redis_tls import driver_options, is_secure
+from connectors.redis_url import check_url
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.ports import Rights, StoreInfo, WriteCount
 
@@ -96,8 +98,10 @@ def connect(
         max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
-        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
+        SettingsError: `url` is not such a URL or has options other than `db`, options contradict
+            each other, or a file is not there.
     """
+    check_url(url, inspect.signature(connect).parameters)
     if cluster and sentinels:
         raise SettingsError("the online store has both `cluster` and `sentinels`", hint="leave one of them out")
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3)
@@ -319,7 +323,10 @@ class RedisStore:
         elif "cluster support disabled" in text:
             hint = "this is no node of a Redis Cluster: leave `cluster` out"
         elif isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError) or code in _PASSING + _CLUSTER:
-            return TransientError(message, hint="check that the server runs and can be reached, then try again")
+            hint = "check that the server runs and can be reached, then try again"
+            if "No space left on device" in text:  # MISCONF: it can't write its append-only file
+                hint = "free some space on the server's disk"
+            return TransientError(message, hint=hint)
         else:
             hint = ""
         return PermanentError(message, hint=hint)

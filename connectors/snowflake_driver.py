@@ -49,6 +49,9 @@ def key_bytes(path: str | None, text: str | None, passphrase: str | None) -> byt
         key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase else None)
     except OSError as error:
         raise SettingsError(f"private_key_file can't be read: {error.strerror}", hint="give its path here") from None
+    except RuntimeError:  # HOME is not set, and the uid has no home
+        text = "private_key_file can't be read: this user has no home for ~"
+        raise SettingsError(text, hint="give an absolute path, or set HOME") from None
     except (ValueError, TypeError):
         hint = "give it as PEM, with its passphrase if it is encrypted and without one if it is not"
         raise SettingsError("the private key is none, or its passphrase is wrong", hint=hint) from None

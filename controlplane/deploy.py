@@ -7,17 +7,19 @@ users' views of new feature views appear; the deployment is recorded last, so th
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import shutil
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controlplane import ledger, naming
-from controlplane.errors import PermanentError, PlaneError
+from controlplane.errors import PermanentError, PlaneError, disk_remedy
 from controlplane.plan.actions import DropView, UpdateView
 from controlplane.plan.plan import Plan
 from controlplane.ports import Statement, Warehouse
@@ -38,9 +40,17 @@ KEPT_RELEASES = 10
 """Releases that stay on disk, for runs that began with them and for a way back."""
 
 
+def user_name() -> str:
+    """Name the user of this process; `uid 12345` where the uid has no name, as in OpenShift's pods."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
+
+
 def holder() -> str:
     """Who deploys: `user@host:pid`."""
-    return f"{getpass.getuser()}@{socket.gethostname()}:{os.getpid()}"
+    return f"{user_name()}@{socket.gethostname()}:{os.getpid()}"
 
 
 def deploy(
@@ -196,10 +206,11 @@ def write_release(root: Path, release: Release) -> None:
         PermanentError: the folder can't be written.
     """
     target = root / "releases" / release.digest
+    draft = target.with_name(f".{release.digest}.{os.getpid()}")
+    pointer = root / f".CURRENT.{os.getpid()}"
     try:
         _sweep(root)
         if not _intact(root, release.digest):
-            draft = target.with_name(f".{release.digest}.{os.getpid()}")
             for path, text in release.files.items():
                 file = draft / path
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -208,11 +219,14 @@ def write_release(root: Path, release: Release) -> None:
                 shutil.rmtree(target)
             draft.replace(target)
             _flush(root / "releases")
-        pointer = root / f".CURRENT.{os.getpid()}"
         _write(pointer, release.digest + "\n")
         pointer.replace(root / "CURRENT")
         _flush(root)
     except OSError as error:
+        # A full disk needs the space back; what can't be removed now, the next deploy removes.
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            pointer.unlink(missing_ok=True)
         raise _unwritable(root, error) from None
 
 
@@ -260,7 +274,10 @@ def _sweep(root: Path) -> None:
 
 def _unwritable(root: Path, error: OSError) -> PermanentError:
     text = f"the release can't be written to {root}: {error.strerror or error}"
-    return PermanentError(text, hint="make the folder writable, or set `airflow.releases` in plane.toml")
+    hint = "make the folder writable, or set `airflow.releases` in plane.toml"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = disk_remedy(str(error))
+    return PermanentError(text, hint=hint)
 
 
 def _close_doors(manifest: Manifest, view: str, warehouse: Warehouse) -> None:

@@ -7,6 +7,8 @@ errors, so that a user sees all of them at once. Nothing is raised here and noth
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +84,40 @@ class CalculationFailed(PermanentError):
 
 class MissingDriver(PlaneError):
     """A connector's driver is not installed: install the extra that the error names."""
+
+
+_NO_SPACE = "free some space on that disk, or raise the quota; what was finished before is kept"
+_NO_RIGHT = "let this user write the file and its folder, or name another place in plane.toml"
+_REMEDIES = {
+    errno.ENOSPC: _NO_SPACE,
+    errno.EDQUOT: _NO_SPACE,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f), or use another disk",
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+}
+
+
+def disk_remedy(text: str) -> str:
+    """Say what to do about a full or forbidden disk.
+
+    Args:
+        text: an error of the operating system, or one of a driver that repeats its words, such as
+            `Could not write file "x": No space left on device`.
+
+    Returns:
+        The remedy; empty if the text tells of something else.
+    """
+    return next((hint for number, hint in _REMEDIES.items() if os.strerror(number) in text), "")
+
+
+def of_disk(error: OSError) -> PlaneError | None:
+    """Make an error of ours of a file that the operating system refuses; None for all others."""
+    hint = _REMEDIES.get(error.errno or 0)
+    if hint is None:
+        return None
+    file = f"{error.filename} can't be used" if error.filename else "a file can't be used"
+    return PermanentError(f"{file}: {error.strerror}", hint=hint)
 
 
 class Problems(PlaneError):

@@ -10,6 +10,8 @@ from functools import lru_cache
 from controlplane.types import Interval, format_instant, micros
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
+LONGEST_NAME = 63
+"""Characters; of all the systems that names reach, PostgreSQL takes the shortest."""
 CONTROL_SCHEMA = "_plane"
 DATASETS = "datasets"
 PARTS = ("history", "history_replaced", "latest", "tiles")
@@ -20,7 +22,14 @@ POOL = "plane_warehouse"
 
 def is_name(text: str) -> bool:
     """Whether `text` may name a definition: letters, digits and single underscores, starting with a letter."""
-    return NAME.fullmatch(text) is not None and len(text) <= 63
+    return NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
+
+
+def name_remedy(text: object) -> str:
+    """What to do about a name that `is_name` refuses."""
+    if isinstance(text, str) and NAME.fullmatch(text) and len(text) > LONGEST_NAME:
+        return f"shorten it: it has {len(text)} characters, and at most {LONGEST_NAME} fit"
+    return f"use letters, digits and single underscores, beginning with a letter, at most {LONGEST_NAME} characters"
 
 
 def stored(name: str, dialect: str) -> str:

@@ -49,6 +49,7 @@ def connector(kind: str, group: str = "controlplane.connectors") -> Callable[...
     Raises:
         SettingsError: no installed package offers such a connector.
         MissingDriver: its driver is not installed; the hint names the extra.
+        SettingsError: its driver can't be loaded in this environment.
     """
     found = {point.name: point for point in entry_points(group=group)}
     if kind not in found:
@@ -58,6 +59,9 @@ def connector(kind: str, group: str = "controlplane.connectors") -> Callable[...
     except ImportError as error:
         hint = f"pip install 'controlplane[{kind}]'"
         raise MissingDriver(f"the driver of {kind} is not installed: {error}", hint=hint) from None
+    except RuntimeError as error:  # Snowflake's driver looks for its user's home as it is imported
+        text = f"the driver of {kind} can't be loaded: {error}"
+        raise SettingsError(text, hint="set HOME to a folder of this user") from None
     return loaded
 
 
@@ -247,6 +251,19 @@ class Project:
             store = open_store(config)
         self._opened.callback(store.close)
         return store
+
+    def store_or_problem(self) -> tuple[OnlineStore | None, str]:
+        """The open online store, or why it can't be opened, for what is worth showing without it.
+
+        Raises:
+            SettingsError: its settings are wrong.
+        """
+        try:
+            return self.store, ""
+        except SettingsError:
+            raise
+        except PlaneError as error:  # the program of the embedded server is missing, for one
+            return None, f"the online store can't be looked at: {error.message}"
 
     def async_store(self) -> AsyncOnlineStore:
         """The online store for reads from the running event loop; whoever asks closes it.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from controlplane import private, settings, template
-from controlplane.errors import PlaneError
+from controlplane.errors import PlaneError, disk_remedy
 from controlplane.naming import is_name
 from controlplane.project import open_warehouse
 from controlplane.render.statements import split
@@ -51,6 +52,8 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         _write(toml, template.render("project/plane.toml.j2", context))
     except OSError as error:
         hint = "make it writable, or choose another folder"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = disk_remedy(str(error))
         raise PlaneError(f"the project can't be written to {directory}: {error.strerror}", hint=hint) from None
     return [toml, example, test, ignore]
 
@@ -59,7 +62,17 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise PlaneError(f"{path} exists already", hint="move it away, or choose another folder")
-    path.write_text(text, encoding="utf-8")
+    _replace(path, text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write the file whole or not at all: a full disk must leave neither half a file nor an emptied one."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_bytes(text.encode("utf-8", "surrogateescape"))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _load(warehouse: Path, sql: str) -> None:
@@ -72,6 +85,7 @@ def _load(warehouse: Path, sql: str) -> None:
 
 def _ignore(path: Path) -> None:
     """Have git ignore our folder, beside what it ignores already."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    # Other encodings' bytes stay as they are.
+    text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
     if _IGNORED not in text.splitlines(keepends=True):
-        path.write_text(text + ("\n" if text and not text.endswith("\n") else "") + _IGNORED, encoding="utf-8")
+        _replace(path, text + ("\n" if text and not text.endswith("\n") else "") + _IGNORED)

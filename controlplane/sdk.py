@@ -5,7 +5,6 @@ Everything is composed here from the rooms below; nothing is decided and nothing
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -257,9 +256,10 @@ class ControlPlane:
         return ViewRun(view.name, tuple(computed), synced)
 
     def status(self) -> list[ViewStatus]:
-        """How fresh every deployed view is."""
-        project = self.project
-        return status(self.deployed()[1], project.warehouse, project.store, project.now())
+        """How fresh every deployed view is, also where the online store can't be opened."""
+        project, manifest = self.project, self.deployed()[1]
+        store, problem = project.store_or_problem()
+        return status(manifest, project.warehouse, store, project.now(), online_problem=problem)
 
     def verify(
         self,
@@ -384,7 +384,7 @@ class ControlPlane:
             service=service,
             spine=spine,
             time=time,
-            created_by=getpass.getuser(),
+            created_by=deploying.user_name(),
             allow_gaps=allow_gaps,
             as_of=as_of,
             from_source=from_source,

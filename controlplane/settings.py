@@ -19,12 +19,14 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from controlplane.errors import Location, PlaneError, Problems, SettingsError
-from controlplane.naming import is_name
+from controlplane.naming import is_name, name_remedy
 from controlplane.types import parse_instant
 
 FILE = "plane.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SECRET = re.compile(r"(password|passphrase|token|secret|private_key|api_key)(?!\w*_(file|path|url)$)", re.IGNORECASE)
+# A URL's parser ends the host at the first /, ? or #, which a password may hold unescaped.
+_PASSWORD = re.compile(r"://[^:/?#@]*:[^@]+@")
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -150,7 +152,7 @@ class _Toml:
 
 def _text(root: Path) -> str:
     try:
-        return (root / FILE).read_text(encoding="utf-8")
+        return (root / FILE).read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
     except OSError as error:
         hint = "let your user read it"
         raise SettingsError(f"it can't be read: {error.strerror}", where=Location(FILE), hint=hint) from None
@@ -214,8 +216,7 @@ def _environment(
         ("schema", table.schema, toml.where(*path, "schema")),
     ):
         if not is_name(text):
-            hint = "use letters, digits and single underscores, beginning with a letter"
-            problems.append(SettingsError(f"{what} {text!r} is not a name", where=where, hint=hint))
+            problems.append(SettingsError(f"{what} {text!r} is not a name", where=where, hint=name_remedy(text)))
     now: datetime | None = None
     if table.now is not None:
         try:
@@ -287,6 +288,8 @@ def _filled(table: Mapping[str, Any], path: tuple[str, ...], toml: _Toml, proble
 
 
 def _url_secret(value: str) -> bool:
+    if _PASSWORD.search(value):
+        return True
     try:
         url = urlsplit(value)
         return bool(url.password) or any(_SECRET.search(name) for name, _ in parse_qsl(url.query))

@@ -7,11 +7,13 @@ Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. T
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from controlplane.errors import DefinitionError, Location
@@ -54,6 +56,8 @@ _OURS = jinja2.Environment(
 _OURS.globals.clear()  # no template of ours uses them, and each rendering would copy them
 _OURS.filters.update(py=_python, comment=_comment, json=json.dumps, names=_names, same=_same)
 _THEIRS = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
+_FAILURES = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+"""What a template's expressions raise: `{{ 1 + "a" }}` a TypeError, `{{ 1 / 0 }}` a ZeroDivisionError."""
 
 
 def render(name: str, context: Mapping[str, Any]) -> str:
@@ -74,18 +78,41 @@ def render_text(text: str, context: Mapping[str, Any], *, where: Location | None
     """
     try:
         return _parsed(text).render(context)
+    except _Alone as error:
+        place = Location(where.file, error.line) if where else None
+        hint = "write the text into this file, or let the view's function return SQL that Python puts together"
+        raise DefinitionError(f"the template reads another file: {error}", where=place, hint=hint) from None
     except jinja2.TemplateSyntaxError as error:
         place = Location(where.file, error.lineno or 0) if where else None
         raise DefinitionError(f"the template does not parse: {error.message}", where=place) from None
-    except (jinja2.UndefinedError, jinja2.exceptions.SecurityError) as error:
-        known = ", ".join(sorted(context))
-        raise DefinitionError(f"the template fails: {error}", where=where, hint=f"known names: {known}") from None
+    except _FAILURES as error:
+        place = Location(where.file, _line(error) or where.line) if where else None
+        hint = f"known names: {', '.join(sorted(context))}"
+        raise DefinitionError(f"the template fails: {error}", where=place, hint=hint) from None
 
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> jinja2.Template:
     # A run of many stretches fills the same few files for each.
+    for node in _THEIRS.parse(text).find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+        raise _Alone(node)
     return _THEIRS.from_string(text)
+
+
+class _Alone(Exception):
+    """A template that needs another one: there is no folder that they would come from."""
+
+    def __init__(self, node: nodes.Node) -> None:
+        word = "include" if isinstance(node, nodes.Include) else "import"
+        word = "extends" if isinstance(node, nodes.Extends) else word
+        super().__init__(f"{{% {word} %}} is not supported")
+        self.line = node.lineno
+
+
+def _line(error: Exception) -> int:
+    """The line of the template at which it failed; 0 if it is not known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0)
 
 
 def escape(text: str) -> str:

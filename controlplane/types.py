@@ -6,6 +6,7 @@ All intervals are half-open `[start, end)` and every grid is aligned to the Unix
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 _DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 LONGEST_DURATION = timedelta(days=36_500)
@@ -183,3 +185,11 @@ def is_decimal(name: str) -> bool:
 def decimal_scale(name: str) -> int:
     """Digits after the point of a canonical decimal type."""
     return int(name.removesuffix(")").split(",")[1])
+
+
+def ascii_json(text: str) -> str:
+    """Escape all but ASCII in JSON text, for an output whose encoding may lack characters.
+
+    Outside its strings JSON is ASCII; a character beyond 16 bits becomes two escapes.
+    """
+    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)

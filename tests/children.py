@@ -6,6 +6,9 @@ A process has one such server, and what it loads is said once, before its first 
 from __future__ import annotations
 
 import multiprocessing
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 CHILDREN = multiprocessing.get_context("forkserver")
 LOADED = (
@@ -19,3 +22,17 @@ LOADED = (
 )
 """What commands and runs load is loaded once for all children."""
 CHILDREN.set_forkserver_preload(list(LOADED))
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Start processes in this block whose Ctrl-C works, also where this one ignores SIGINT.
+
+    A shell starts its background jobs with SIGINT ignored, and an ignored signal stays ignored in
+    all children. A signal with a handler gets its default action in a new program.
+    """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, inherited)

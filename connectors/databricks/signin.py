@@ -66,6 +66,7 @@ def connect(
         raise SettingsError("it must be clear where the SQL warehouse is", hint=hint)
     host = (server_hostname or "").removeprefix("https://").rstrip("/")
     address = url or f"https://{host}/{(http_path or '').lstrip('/')}"
+    _check_address(address)
     host, http_path = host or str(parse.urlsplit(address).hostname), http_path or parse.urlsplit(address).path
     ways: dict[str, dict[str, Any]] = {}
     if access_token:
@@ -109,6 +110,26 @@ def connect(
         )
 
     return DatabricksWarehouse(open_session, host, tags)
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address that is not a plain URL, without repeating it: it may hold a token.
+
+    Raises:
+        SettingsError: it has a user, a password or options, or its host or port can't be read.
+    """
+    try:
+        parts = parse.urlsplit(address)
+        plain = parts.scheme in ("https", "http") and bool(parts.hostname) and "@" not in address
+        _ = parts.port  # it is read when it is asked for
+    except ValueError:
+        plain = False  # its text may hold a part of the address
+    if not plain:
+        raise SettingsError(
+            "the address of the SQL warehouse is not a plain https URL",
+            hint='write url = "https://host/sql/1.0/warehouses/...", or server_hostname and http_path;'
+            " credentials have settings of their own, such as access_token",
+        )
 
 
 def _reach(address: str) -> None:

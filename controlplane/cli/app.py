@@ -7,7 +7,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -32,7 +32,7 @@ from controlplane.cli import (
     stop,
     verify,
 )
-from controlplane.errors import PlaneError
+from controlplane.errors import PlaneError, of_disk
 
 app = typer.Typer(
     name="plane",
@@ -71,10 +71,17 @@ def main() -> None:
     """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
     # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
     gc.set_threshold(100_000, 50, 50)
+    present.escape_what_streams_cannot_encode()
     try:
         app()
     except PlaneError as error:
         present.error(error)
+        sys.exit(1)
+    except OSError as failed:
+        told = of_disk(failed)
+        if told is None:
+            _report(failed)
+        present.error(told)
         sys.exit(1)
     except SystemExit as ended:
         if ended.code != _INTERRUPTED:
@@ -82,7 +89,20 @@ def main() -> None:
         present.interrupted()
         sys.exit(1)
     except Exception as error:
-        with tempfile.NamedTemporaryFile("w", prefix="plane-bug-", suffix=".txt", delete=False) as report:
-            report.write("".join(traceback.format_exception(error)))
+        _report(error)
+
+
+def _report(error: Exception) -> NoReturn:
+    """Keep what a report of a bug needs, and end with exit code 3."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="plane-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as report:
+            report.write(text)
+    except OSError:
+        present.bug(error, None)
+        present.aside(text.rstrip())  # no folder for temporary files can be written
+    else:
         present.bug(error, Path(report.name))
-        sys.exit(3)
+    sys.exit(3)

@@ -43,10 +43,13 @@ def create(
     """Create a training set: each row of the spine with every feature as it was visible at the row's time."""
     if spine.endswith(".sql"):
         try:
-            spine = Path(spine).read_text(encoding="utf-8")
+            spine = Path(spine).read_text(encoding="utf-8-sig")
         except OSError as error:
             hint = "give the path of a file that is there, a table, or a query"
             raise PlaneError(f"--spine {spine} can't be read: {error.strerror}", hint=hint) from None
+        except UnicodeDecodeError:
+            text = f"--spine {spine} can't be read: it is not UTF-8 text"
+            raise PlaneError(text, hint="save it as UTF-8") from None
     with control_plane(directory, environment) as plane, present.working("creating the training set", quiet=json):
         created = plane.create_dataset(
             name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from controlplane.errors import PlaneError, Problems
-from controlplane.types import format_duration, format_instant
+from controlplane.types import ascii_json, format_duration, format_instant
 
 if TYPE_CHECKING:
     from controlplane.monitor.doctor import Finding
@@ -38,6 +39,15 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _SHOWN_STRETCHES = 3
 _GAP = 2
+# Terminals that are not UTF-8 lack the dots of the usual spinner.
+_SPINNER = "dots" if _err.encoding.lower().startswith("utf") else "line"
+
+
+def escape_what_streams_cannot_encode() -> None:
+    """Have text that a terminal's encoding lacks escaped instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where a process has no such stream
+            stream.reconfigure(errors="backslashreplace")
 
 
 def line(text: str) -> None:
@@ -51,8 +61,13 @@ def aside(text: str) -> None:
 
 
 def as_json(value: object) -> None:
-    """The value as indented JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode() + "\n")
+    """The value as indented JSON; what the output's encoding lacks is escaped as JSON does it."""
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = ascii_json(text)
+    sys.stdout.write(f"{text}\n")
 
 
 def error(problem: PlaneError) -> None:
@@ -72,10 +87,11 @@ def interrupted() -> None:
     _err.print(Text("interrupted: what was under way is undone or left to the next call; run the command again"))
 
 
-def bug(problem: Exception, report: Path) -> None:
-    """A failure that should not happen."""
+def bug(problem: Exception, report: Path | None) -> None:
+    """A failure that should not happen; `report` is the file that tells more, if one could be written."""
     _err.print(Text.assemble(("bug: ", "bold red"), f"{type(problem).__name__}: {problem}"))
-    _err.print(Text(f"  -> this is ours to mend: please report it with {report}"))
+    beside = report or "the lines below"
+    _err.print(Text(f"  -> this is a bug in controlplane; please report it with {beside}"))
 
 
 def confirm(question: str) -> bool:
@@ -89,7 +105,7 @@ def steps(what: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
     if quiet or not _err.is_terminal:
         yield lambda _: None
         return
-    status = _err.status(what)
+    status = _err.status(what, spinner=_SPINNER)
 
     def show(step: str) -> None:
         status.start()
@@ -119,7 +135,7 @@ def progress(*, quiet: bool, counted: str = "intervals") -> Iterator[Callable[[E
         yield _plain_progress(counted)
         return
     columns = (
-        SpinnerColumn(),
+        SpinnerColumn(_SPINNER),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),

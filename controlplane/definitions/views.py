@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from controlplane.definitions.entities import Entity
 from controlplane.definitions.expect import Expectation
@@ -36,7 +37,7 @@ class BatchFeatureView:
     event_time_bounds: tuple[str, str] | None
     tie_breaker: Sequence[str]
     expectations: Sequence[Expectation]
-    sql_file: str | None
+    sql_file: str | Path | None
     online: bool
     sync_shards: int
     owner: str
@@ -75,7 +76,7 @@ def batch_feature_view(
     event_time_bounds: tuple[str, str] | None = None,
     tie_breaker: Sequence[str] = (),
     expectations: Sequence[Expectation] = (),
-    sql_file: str | None = None,
+    sql_file: str | Path | None = None,
     online: bool = True,
     sync_shards: int = 1,
     tags: Mapping[str, str] | None = None,

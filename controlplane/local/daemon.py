@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from controlplane.errors import PlaneError
+from controlplane.errors import PlaneError, disk_remedy
 
 HOST = "127.0.0.1"
 _PROC = Path("/proc")
@@ -174,8 +174,8 @@ def exclusive(directory: Path) -> Iterator[TextIO]:
         # Path.open has no opener; the file is closed below.
         file = open(directory / "lock", "w+", encoding="utf-8", opener=private)  # noqa: SIM115
     except OSError as error:
-        text = f"the folder {directory} of an embedded server can't be written: {error.strerror}"
-        raise PlaneError(text, hint="make it writable for your user") from None
+        text = f"the embedded servers' folder {directory} can't be written: {error.strerror}"
+        raise PlaneError(text, hint=disk_remedy(str(error))) from None
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
@@ -298,4 +298,7 @@ def _pids() -> list[int]:
 
 def _ps(*arguments: str) -> str:
     environment = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(["ps", *arguments], capture_output=True, text=True, check=False, env=environment).stdout  # noqa: S607
+    command = ["ps", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False, env=environment
+    ).stdout

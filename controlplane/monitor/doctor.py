@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from controlplane import eviction
-from controlplane.errors import PlaneError, Problems
+from controlplane.errors import PlaneError, Problems, of_disk
 from controlplane.naming import POOL
 from controlplane.ports import OnlineStore, Rights, RightsProbe
 
@@ -47,6 +47,11 @@ def examine(checks: Sequence[Check]) -> list[Finding]:
             findings.extend(_failed(subject, problem) for problem in several.problems)
         except PlaneError as error:
             findings.append(_failed(subject, error))
+        except OSError as error:
+            told = of_disk(error)
+            if told is None:
+                raise
+            findings.append(_failed(subject, told))
     return findings
 
 

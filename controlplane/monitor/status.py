@@ -54,7 +54,14 @@ class ViewStatus(msgspec.Struct, frozen=True):
     online_problem: str = ""
 
 
-def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, now: datetime) -> list[ViewStatus]:
+def status(
+    manifest: Manifest,
+    warehouse: Warehouse,
+    store: OnlineStore | None,
+    now: datetime,
+    *,
+    online_problem: str = "",
+) -> list[ViewStatus]:
     """The status of every deployed view at `now`, in the manifest's order.
 
     Args:
@@ -62,6 +69,7 @@ def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, 
         warehouse: the ledger is read there.
         store: asked for the cursors; one that does not answer is told per view, and the rest is still shown.
         now: the environment's now.
+        online_problem: why there is no `store`, where there should be one; it is told per view.
     """
     if not manifest.views:
         return []
@@ -69,13 +77,15 @@ def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, 
     publications = ledger.entries(warehouse, programs[0].ledger)
     doors = ledger.doors(warehouse, programs[0].doors)
     found: list[ViewStatus] = []
-    away = ""
+    away = online_problem if store is None else ""
+    stored = store is not None or bool(online_problem)
     for program in programs:
         entries = publications.get((program.feature_view, program.fingerprint), [])
         shown = doors.get(program.feature_view) == program.fingerprint
-        synced = _Synced(problem=away) if away else _synced(program, entries, store)
+        unseen = away if program.online else ""
+        synced = _Synced(problem=unseen) if unseen else _synced(program, entries, store)
         away = synced.problem if synced.away else away
-        found.append(_view(program, entries, shown, synced, now, stored=store is not None))
+        found.append(_view(program, entries, shown, synced, now, stored=stored))
     return found
 
 

@@ -44,8 +44,7 @@ def compile_calculations(
         called = f"{what}, {'calculation' if isinstance(one, Calculation) else 'realtime feature'} {one.name!r}"
         before = len(collector.found)
         if not isinstance(one.name, str) or not naming.is_name(one.name):
-            hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
-            collector.add(f"{called}: that is not a name", one.location, hint)
+            collector.add(f"{called}: that is not a name", one.location, naming.name_remedy(one.name))
         elif one.name.lower() in taken:
             collector.add(f"{called} is named twice", one.location, "name it once")
         kind = collector.parsed(f"{called}, type", parse_type, one.type, one.location)

@@ -18,7 +18,7 @@ from controlplane.errors import PlaneError, Problems
 from controlplane.ports import Warehouse
 from controlplane.registry import chaining, graph, transformation
 from controlplane.registry.features import KEY_TYPES, RESERVED
-from controlplane.registry.loader import Definitions
+from controlplane.registry.loader import Definitions, keep_well_shaped
 from controlplane.registry.manifest import EntitySpec, Manifest, ViewSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.services import compile_service
@@ -58,7 +58,7 @@ def compile_manifest(
         Problems: all that is wrong.
     """
     collector = Collector(target.root)
-    for error in earlier:
+    for error in (*earlier, *keep_well_shaped(definitions)):
         collector.adopt(error)
     for kind, found in (
         ("entity", definitions.entities),
@@ -120,8 +120,8 @@ def _check_names(kind: str, found: Sequence[Named], collector: Collector) -> Non
     for definition in found:
         name = definition.name
         if not isinstance(name, str) or not naming.is_name(name):
-            hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
-            collector.add(f"{kind} {name!r}: that is not a name", definition.location, hint)
+            text = f"{kind} {name!r}: that is not a name"
+            collector.add(text, definition.location, naming.name_remedy(name))
         elif name.lower() in first:
             where = collector.place(first[name.lower()].location).location()
             collector.add(f"{kind} {name!r} is defined twice, first at {where}", definition.location, "rename one")
@@ -137,11 +137,17 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
         collector.add(f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}')
     for name, text in entity.keys.items():
         what = f"entity {entity.name!r}, key {name!r}"
-        if not naming.is_name(name) or name.lower() in RESERVED:
+        if not naming.is_name(name):
+            hint = f"{naming.name_remedy(name)}; let the view's SQL rename the column"
+            collector.add(f"{what}: that can't name a key", entity.location, hint)
+        elif name.lower() in RESERVED:
             hint = f"let the view's SQL rename the column; names of ours are: {listing(RESERVED)}"
             collector.add(f"{what}: that can't name a key", entity.location, hint)
-        canonical = collector.parsed(what, parse_type, text, entity.location)
-        if canonical is None:
+        try:
+            canonical = parse_type(text)
+        except ValueError:
+            # Not the parser's own remedy: it offers types that no key can have.
+            collector.add(f"{what}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}")
             continue
         if canonical not in KEY_TYPES:
             collector.add(f"{what}: a {canonical} can't be a key", entity.location, f"use {listing(KEY_TYPES)}")

@@ -101,7 +101,9 @@ def compile_features(
 
 def _check_name(name: str, what: str, feature: Attribute | Aggregate, taken: set[str], collector: Collector) -> None:
     if not naming.is_name(name):
-        hint = "use letters, digits and single underscores; give an aggregate a name="
+        hint = naming.name_remedy(name)
+        if isinstance(feature, Aggregate):
+            hint += "; name= replaces what stands before the window"
         collector.add(f"{what}: {name!r} can't be a feature's name", feature.location, hint)
     elif name.lower() in RESERVED:
         collector.add(f"{what}: {name!r} is a name of ours: {listing(RESERVED)}", feature.location, "choose another")

@@ -11,17 +11,22 @@ from pathlib import Path
 from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.errors import DefinitionError, Location, PlaneError
 from controlplane.registry.imports import SourceLoader, importable
+from controlplane.registry.shapes import Shapes
 from controlplane.registry.usercode import running
 
 
 @dataclass
 class Definitions:
-    """Everything the files define, each object once, in the order of files and of lines within one."""
+    """Everything the files define, each object once, in the order of files and of lines within one.
+
+    `well_shaped` is set when the types of all arguments were checked.
+    """
 
     entities: list[Entity] = field(default_factory=list)
     sources: list[BatchSource] = field(default_factory=list)
     views: list[BatchFeatureView] = field(default_factory=list)
     services: list[FeatureService] = field(default_factory=list)
+    well_shaped: bool = False
 
 
 def files(root: Path, entries: Sequence[str]) -> list[Path]:
@@ -71,11 +76,25 @@ def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneErr
                 _collect(_run(path), definitions, seen)
             except PlaneError as error:
                 problems.append(error)
+    problems += keep_well_shaped(definitions)
     definitions.entities.sort(key=_place)
     definitions.sources.sort(key=_place)
     definitions.views.sort(key=_place)
     definitions.services.sort(key=_place)
     return definitions, problems
+
+
+def keep_well_shaped(definitions: Definitions) -> list[PlaneError]:
+    """Leave out definitions whose arguments have a wrong type, and those built on them; returns what is wrong."""
+    if definitions.well_shaped:
+        return []
+    shapes = Shapes()
+    definitions.entities = list(filter(shapes.fit, definitions.entities))
+    definitions.sources = list(filter(shapes.fit, definitions.sources))
+    definitions.views = list(filter(shapes.fit, definitions.views))
+    definitions.services = list(filter(shapes.fit, definitions.services))
+    definitions.well_shaped = True
+    return list(shapes.problems)
 
 
 def _place(definition: Entity | BatchSource | BatchFeatureView | FeatureService) -> tuple[str, int]:

@@ -96,8 +96,7 @@ def _request(
         return []
     what = f"{service}, request {source.name!r}"
     if not isinstance(source.name, str) or not naming.is_name(source.name):
-        hint = "use letters, digits and single underscores, beginning with a letter, at most 63 characters"
-        collector.add(f"{what}: that is not a name", source.location, hint)
+        collector.add(f"{what}: that is not a name", source.location, naming.name_remedy(source.name))
     if not source.fields:
         collector.add(f"{what} has no fields", source.location, 'give fields={"field": "type"}')
     for name in source.nullable:
@@ -109,7 +108,7 @@ def _request(
     for name, kind in source.fields.items():
         one = f"{what}, field {name!r}"
         if not isinstance(name, str) or not naming.is_name(name) or name.lower() in RESERVED:
-            hint = f"use letters, digits and single underscores; names of ours are: {listing(RESERVED)}"
+            hint = f"{naming.name_remedy(name)}; names of ours are: {listing(RESERVED)}"
             collector.add(f"{one}: that can't name a field", source.location, hint)
         elif name.lower() in lower:
             text = f"{one} has the name of a key of feature view {lower[name.lower()]!r}"

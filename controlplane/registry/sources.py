@@ -17,6 +17,7 @@ from controlplane.registry.expectations import Relation, compile_expectations
 from controlplane.registry.manifest import Pruning, SourceSpec
 from controlplane.registry.problems import Collector, listing
 from controlplane.registry.quality import Expected
+from controlplane.registry.reserved import is_reserved
 from controlplane.registry.scalars import row_local
 
 SOURCE_TIME = "source_time"
@@ -50,6 +51,11 @@ def compile_source(
         collector: takes the problems.
     """
     what = f"source {source.name!r}"
+    if is_reserved(source.name, dialect):
+        text = f"{what}: {source.name.upper()} is a reserved word of {dialect}'s SQL"
+        hint = f"choose another name, such as {source.name}_rows; its table may keep the name it has"
+        collector.add(text, source.location, hint)
+        return None
     delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
     lookback = None  # unbounded
     if source.lookback != UNBOUNDED:

@@ -28,6 +28,11 @@ def is_table(text: str) -> bool:
     return _TABLE.fullmatch(text) is not None
 
 
+def sql_path(view: BatchFeatureView) -> Path:
+    """The file with the view's SQL, if it has one."""
+    return Path(view.location.file).parent / (view.sql_file or "")
+
+
 def text_of(view: BatchFeatureView) -> str:
     """The SQL that the view's function returns or its file holds, with its sources' names put in.
 
@@ -36,9 +41,10 @@ def text_of(view: BatchFeatureView) -> str:
     """
     names = {source.name: source.name for source in view.sources}
     if view.sql_file is not None:
-        path = Path(view.location.file).parent / view.sql_file
+        path = sql_path(view)
         try:
-            return template.render_text(path.read_text(encoding="utf-8"), names, where=Location(str(path)))
+            # Editors on Windows begin a file with a byte order mark.
+            return template.render_text(path.read_text(encoding="utf-8-sig"), names, where=Location(str(path), 1))
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise DefinitionError(

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
+from types import ModuleType
 
+from controlplane import definitions
 from controlplane.errors import DefinitionError, Location, PlaneError
+
+_CALLED = re.compile(r"(\w+)(?:\.__init__)?\(\)")
+_UNEXPECTED = re.compile(r".* unexpected keyword argument '(\w+)'")
+_NOT_THERE = re.compile(r"cannot import name '(\w+)'")
 
 
 @contextmanager
@@ -31,6 +41,8 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
         lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(file)]
         where = Location(file, lines[-1]) if lines else fallback or Location(file)
         text = str(error).strip().split("\n")[0]
+        if isinstance(error, ImportError):
+            text = text.partition(" (")[0]  # behind it stands where the module lies on this machine
         raise DefinitionError(
             f"{what} raised {type(error).__name__}: {text}", where=where, hint=_remedy(error)
         ) from None
@@ -38,7 +50,46 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, TypeError) and "argument" in str(error):
-        return "compare the arguments with the definition's signature: help(controlplane.batch_feature_view)"
+        return _arguments(str(error))
+    if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
+        return _imported(error)
     if isinstance(error, ImportError):
         return "install the package, or put the module into one of the project's `definitions` folders"
+    if isinstance(error, NameError | AttributeError) and (named := _similar(error)):
+        return named
     return "run the file with python to see where it fails"
+
+
+def _arguments(text: str) -> str:
+    """What to do about a call with other arguments than its function takes."""
+    called = _CALLED.match(text)
+    name = called[1] if called else ""
+    if called is None or name not in definitions.__all__:
+        return "compare the arguments with the signature of what is called"
+    if "missing" in text and "'owner'" in text:
+        return "give owner=, a person or a team"
+    known = inspect.signature(getattr(definitions, name)).parameters
+    unexpected = _UNEXPECTED.search(text)
+    if unexpected and (close := get_close_matches(unexpected[1], known, 1)):
+        return f"did you mean {close[0]}=?"
+    return f"its arguments are: {', '.join(known)}; see help(controlplane.{name})"
+
+
+def _imported(error: ImportError) -> str:
+    """What to do about a name that a module lacks."""
+    wanted = _NOT_THERE.match(str(error))
+    module = sys.modules.get(error.name or "")
+    close = get_close_matches(wanted[1], dir(module), 1) if wanted and module else []
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"correct the name, or define it in {error.name}"
+
+
+def _similar(error: NameError | AttributeError) -> str:
+    """A name like the one that is not there; empty if there is none."""
+    if isinstance(error, AttributeError):
+        known = dir(error.obj) if isinstance(error.obj, ModuleType) else []
+    else:
+        known = list(definitions.__all__)
+    close = get_close_matches(error.name or "", known, 1)
+    return f"did you mean {close[0]}?" if close else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ import msgspec
 from sqlglot import exp
 
 from controlplane.definitions import BatchFeatureView
-from controlplane.errors import PermanentError, PlaneError
+from controlplane.errors import Location, PermanentError, PlaneError
 from controlplane.ports import Warehouse
 from controlplane.registry import transformation
 from controlplane.registry.chaining import check_chain
@@ -31,6 +32,7 @@ from controlplane.registry.manifest import (
     ZoneSpec,
 )
 from controlplane.registry.problems import Collector, listing
+from controlplane.registry.reserved import is_reserved
 from controlplane.registry.rows import prove
 from controlplane.registry.schedule import span
 from controlplane.registry.usercode import running
@@ -41,6 +43,7 @@ TABLES = 3
 """The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
 
 _MOST_SHARDS = 64
+_LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all warehouses name a line
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,12 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     timestamp, delay = _timestamp(view, what, sources, collector)
     for name in context.upstream:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
-    columns = yield _query(view, what, sql, sources, context)
+    query = _query(view, what, sql, sources, context)
+    columns = yield query
     returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
     proved = prove(view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, collector)
     if isinstance(columns, PermanentError):
-        text = f"{what}: the warehouse refuses its SQL: {columns.message}"
-        collector.add(text, view.location, columns.hint)
+        _refused(view, what, columns, query.partition(sql)[0].count("\n"), collector)
         return None
     if proved.bounds is not None and proved.bounds.low < timedelta(0) and context.upstream:
         hint = "bound the event time in the feature view that it reads, or read that view's own sources"
@@ -247,6 +250,8 @@ def _sql(
     """The text of the SQL and what it parses to; None after a problem was noted."""
     if sorted(parameters) != sorted(source.name for source in view.sources):
         return None  # noted with the sources
+    if any(is_reserved(source.name, context.dialect) for source in view.sources):
+        return None  # noted with the source
     try:
         with running(f"{what}: its function", view.location.file, view.location):
             text = transformation.text_of(view)
@@ -256,8 +261,27 @@ def _sql(
     try:
         return text, transformation.query(text, context.dialect)
     except ValueError as error:
-        context.collector.add(f"{what}: {error}", view.location, "correct the SQL")
+        context.collector.add(f"{what}: {error}", _line(view, str(error)), "correct the SQL")
         return None
+
+
+def _line(view: BatchFeatureView, text: str) -> Location:
+    """Where an error about the view's SQL is: the line that it names of the SQL's own file, if it has one."""
+    if view.sql_file is None:
+        return view.location
+    named = _LINE.search(text)
+    return Location(str(transformation.sql_path(view)), int(named[2]) if named else 1)
+
+
+def _refused(view: BatchFeatureView, what: str, error: PermanentError, before: int, collector: Collector) -> None:
+    """Note what the warehouse says; `before` lines of ours precede the view's SQL in what it was asked."""
+
+    def own(named: re.Match[str]) -> str:
+        return f"{named[1]}{max(int(named[2]) - before, 1)}"
+
+    message, hint = (_LINE.sub(own, text) for text in (error.message, error.hint))
+    text = f"{what}: the warehouse refuses its SQL: {message}"
+    collector.add(text, _line(view, f"{message} {hint}"), hint)
 
 
 def _timestamp(

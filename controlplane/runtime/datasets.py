@@ -70,7 +70,7 @@ def create(
         PlaneError: the spine lacks a column, or the features are not computed as far as the spine needs.
     """
     if not naming.is_name(name):
-        raise PlaneError(f"{name!r} can't name a training set", hint="use letters, digits and single underscores")
+        raise PlaneError(f"{name!r} can't name a training set", hint=naming.name_remedy(name))
     if as_of not in training.AS_OF:
         raise PlaneError(f"a training set can't be as of {as_of!r}", hint=f"choose from: {', '.join(training.AS_OF)}")
     if as_of == "served" and manifest.now is not None:

@@ -72,7 +72,7 @@ class Keyring:
         where = Location(str(file))
         hint = "each key is a table [[key]] with name, id, digest and services, as `plane serve key` prints it"
         try:
-            found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8")), _File)
+            found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8-sig")), _File)
         except OSError as error:
             raise SettingsError(f"the file of API keys can't be read: {error.strerror}", where=where) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from controlplane.types import ascii_json
+
 LOGGER = logging.getLogger("controlplane.server")
 CONFIG: dict[str, Any] = {
     "version": 1,
@@ -44,4 +46,5 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = record.exc_info[0].__name__
             frames = traceback.extract_tb(record.exc_info[2])
             line["places"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-        return msgspec.json.encode(line, enc_hook=str).decode()
+        # Standard error may have any encoding, and its own way to escape is not JSON.
+        return ascii_json(msgspec.json.encode(line, enc_hook=str).decode())

@@ -6,6 +6,7 @@ step, and two processes that find an empty database don't both create its tables
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,12 +16,17 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, inspect, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from controlplane.errors import MissingDriver, PlaneError, SettingsError
+from controlplane.errors import MissingDriver, PlaneError, SettingsError, disk_remedy
 from controlplane.state import failures, tables
 
 # Any number will do, as long as all versions of this package use the same one.
 _ADVISORY_LOCK = 7_308_895_159_203_129
 _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
+_USERINFO = re.compile(r"[\w+]+://[^:/]*(:[^@]*)?@")  # as sqlalchemy's make_url reads it
+_ESCAPES = (
+    "in its user and password, write @ as %40, / as %2F, # as %23, ? as %3F and % as %25;"
+    " an @ in another part is written as %40 too"
+)
 _HINT = "write sqlite:///path/to/state.db or postgresql+psycopg://user:password@host:5432/database"
 
 
@@ -125,11 +131,12 @@ def _parse(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         # Its text may hold the password, so it must not stay attached.
-        raise SettingsError("The url of the state cannot be read", hint=_HINT) from None
-    if "@" in (url.host or ""):
-        # The parser takes the rest of a password for the host, which errors show.
-        raise SettingsError("The url of the state has an @ too many", hint="in the password, write each @ as %40")
+        raise SettingsError("The url of the state cannot be read", hint=f"{_HINT}; {_ESCAPES}") from None
     if url.drivername in _POSTGRESQL:
+        # The parser ends a password at the first @, and takes the rest of it for the host, the
+        # database or an option, which errors show.
+        if "@" in _USERINFO.sub("", text, count=1):
+            raise SettingsError("The url of the state has more than one @", hint=_ESCAPES)
         return url.set(drivername="postgresql+psycopg")
     if url.drivername != "sqlite":
         raise SettingsError(f"The state cannot be kept in {url.drivername!r}", hint=_HINT)
@@ -174,5 +181,5 @@ def _make_folder(file: Path) -> None:
     except OSError as error:
         raise PlaneError(
             f"The folder of the state, {file.parent}, cannot be created: {error.strerror}",
-            hint="let your user write there, or name another place in the state's url",
+            hint=disk_remedy(str(error)) or "name another place in the state's url",
         ) from error

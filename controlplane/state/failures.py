@@ -22,7 +22,12 @@ _SQLITE_HINTS = {
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_READONLY: "let your user write the file and its folder, or name another place in the state's url",
     sqlite3.SQLITE_CANTOPEN: "let your user write the file and its folder, or name another place in the state's url",
-    sqlite3.SQLITE_FULL: "free some space on that disk",
+    sqlite3.SQLITE_FULL: "no space left on device: free some on that disk",
+    sqlite3.SQLITE_IOERR: "check the disk: it may be full, damaged, or a share that is gone",
+}
+_SQLSTATE_HINTS = {
+    "42501": "let the url's user read and write the plane_* tables and create them",
+    "53100": "no space left on device: free some on the server's disk",
 }
 _CONNECT_HINTS = {
     "password": "check the user and the password in the state's url",
@@ -50,8 +55,7 @@ def explain(error: DBAPIError, place: str, secrets: list[str]) -> PlaneError:
         hints = (hint for sign, hint in _CONNECT_HINTS.items() if sign in text)
         hint = next(hints, "check that the server runs and that the state's url has its right host and port")
         return PlaneError(f"Cannot connect to the state in {place}: {text}", hint=hint)
-    hint = "let the url's user read and write the plane_* tables and create them" if sqlstate == "42501" else ""
-    return PlaneError(f"The state in {place} cannot be used: {text}", hint=hint)
+    return PlaneError(f"The state in {place} cannot be used: {text}", hint=_SQLSTATE_HINTS.get(sqlstate, ""))
 
 
 def _sqlite(cause: sqlite3.Error, message: str) -> PlaneError:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from controlplane import ledger
-from controlplane.errors import PlaneError, TransientError
+from controlplane.errors import PlaneError, SettingsError, TransientError
 from controlplane.oracle import Near, Row, RowFeature, WindowFeature, same
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.registry.manifest import Manifest, ViewSpec
@@ -87,8 +87,12 @@ def verify(
 def _opened(store: Callable[[], OnlineStore | None]) -> tuple[OnlineStore | None, str]:
     try:
         return store(), ""
+    except SettingsError:
+        raise
     except TransientError as error:
         return None, f"online: the store can't be reached, so it was not compared: {error.message}"
+    except PlaneError as error:  # its embedded server can't be started, for one
+        return None, f"online: the store can't be looked at, so it was not compared: {error.message}"
 
 
 class _View:

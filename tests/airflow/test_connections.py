@@ -10,8 +10,8 @@ from airflow.sdk import Connection
 
 from controlplane import project
 from controlplane.airflow.connections import options_of
-from controlplane.airflow.hooks import OnlineStoreHook
-from controlplane.errors import PermanentError, TransientError
+from controlplane.airflow.hooks import OnlineStoreHook, open_store
+from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.local import airflow
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
@@ -185,3 +185,26 @@ def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch)
     found = asked.connection_pool.connection_kwargs
     assert (found["username"], found["password"]) == ("watcher", f"{SECRET}-of-sentinels")
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("fields", "told", "remedy"),
+    [
+        ({"schema": "shop"}, "names a database that is not a number", "redis://host:6379/0"),
+        (
+            {"host": "h?decode_responses=True"},
+            "has the option 'decode_responses'",
+            "the settings of `online` are: url, ",
+        ),
+        ({"extra": {"decode_responses": True}}, "unexpected keyword argument 'decode_responses'", "url, username, "),
+        ({"extra": {"ssl": True, "ssl_cert_reqs": "none"}}, "keyword argument 'ssl_cert_reqs'", "url, username, "),
+    ],
+)
+def test_b1_an_online_connection_with_unknown_options_is_refused(monkeypatch, fields, told, remedy):
+    connection = {"conn_type": "plane_redis", "host": "127.0.0.1", "port": 1, "password": SECRET, **fields}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_ONLINE", json.dumps(connection))
+    with pytest.raises(SettingsError) as raised:
+        open_store("shop_online")
+    assert told in raised.value.message
+    assert remedy in raised.value.hint
+    assert SECRET not in str(raised.value)

@@ -159,6 +159,25 @@ def test_redis_is_down(shop):
     assert (run["computed"], run["synced"]["written"]) == ([], 3)
 
 
+@pytest.mark.parametrize("where", ["plane.toml", "environment"])
+def test_b1_a_url_of_redis_with_unknown_options_is_refused_before_anything_is_connected(shop, where):
+    shop.plane("deploy")
+    for end, told in (
+        ("/shop", "the URL of the online store names a database that is not a number"),
+        ("/0?decode_responses=True", "has the option 'decode_responses', which is not supported"),
+    ):
+        before = (shop.folder / "plane.toml").read_text()
+        url = f"redis://127.0.0.1:1{end}"
+        shop.extra["SHOP_REDIS"] = url
+        shop.resettle((shop.online, url if where == "plane.toml" else "${SHOP_REDIS}"))
+        for command in (["run"], ["status"], ["get", "shop", "-k", "user_id=1"], ["online", "versions"]):
+            [(error, hint)] = problems(shop.fails(*command))
+            assert error.startswith("plane.toml: ")
+            assert told in error
+            assert "redis://host:6379/0" in hint or "the settings of `online` are: url, " in hint
+        shop.settings(before)
+
+
 def test_options(shop):
     shop.ready()
     for arguments, told, remedy in (

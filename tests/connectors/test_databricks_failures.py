@@ -290,6 +290,24 @@ def test_it_must_be_clear_how_to_sign_in(ways):
     assert "dapi-secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"url": "https://token:dapi-secret@example.invalid/sql"},
+        {"url": "https://token:dapi-secret/x@example.invalid/sql"},
+        {"url": "jdbc:databricks://example.invalid:443;PWD=dapi-secret"},
+        {"url": "https://[dapi-secret@example.invalid/sql"},
+        {"server_hostname": "token:dapi-secret@example.invalid", "http_path": "/sql"},
+        {"server_hostname": "example.invalid:dapi-secret", "http_path": "/sql"},
+    ],
+)
+def test_c6_an_address_with_credentials_is_refused_and_not_repeated(address):
+    with pytest.raises(SettingsError) as raised:
+        connect(access_token="t", **address)
+    assert "secret" not in str(raised.value)
+    assert "access_token" in raised.value.hint
+
+
 def test_no_secret_is_shown(warehouse, endpoint):
     assert endpoint.token not in f"{warehouse!r} {vars(warehouse)} {warehouse.info()}"
 

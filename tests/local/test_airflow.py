@@ -27,6 +27,7 @@ from controlplane.errors import MissingDriver, PermanentError, PlaneError, Trans
 from controlplane.local import airflow
 from controlplane.local.airflow_client import AirflowClient
 from controlplane.local.daemon import Daemon, alive, members, read_state
+from tests.children import interruptible
 from tests.local.looking import daemons, listening, until
 from tests.local.stumbling import Stumbling
 
@@ -375,12 +376,13 @@ airflow.up(home, **{**arguments, "bundle_root": pathlib.Path(arguments["bundle_r
 """
     text = json.dumps({**arguments, "bundle_root": str(arguments["bundle_root"])})
     paths = os.pathsep.join(filter(None, sys.path))
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", code, str(home), text],
-        env={**os.environ, "PYTHONPATH": paths, **environment},
-        stderr=subprocess.DEVNULL,
-        cwd=cwd,
-    )
+    with interruptible():
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", code, str(home), text],
+            env={**os.environ, "PYTHONPATH": paths, **environment},
+            stderr=subprocess.DEVNULL,
+            cwd=cwd,
+        )
 
 
 def zombie(pid: int) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from controlplane.local import airflow
 from controlplane.local.daemon import write_state
+from tests.children import interruptible
 
 pytestmark = pytest.mark.airflow
 
@@ -72,12 +73,13 @@ def test_a_start_that_is_stopped_between_two_forks(folder, tmp_path, whom, how):
     write_state(home / "migrated.json", {"airflow": importlib.metadata.version("apache-airflow-core")})
     (tmp_path / "sitecustomize.py").write_text(SITE.format(whom=whom, how=how))
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    up = subprocess.Popen(
-        [sys.executable, "-P", "-c", UP, str(home)],
-        env={**os.environ, "PYTHONPATH": paths},
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-    )
+    with interruptible():
+        up = subprocess.Popen(
+            [sys.executable, "-P", "-c", UP, str(home)],
+            env={**os.environ, "PYTHONPATH": paths},
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+        )
     assert up.wait(timeout=60) != 0
     airflow.down(home)
     deadline = time.monotonic() + 5  # what has not begun yet sees by itself that its launcher has gone

@@ -113,6 +113,31 @@ def test_each_problem_is_told_with_its_line(tmp_path, pairs, told):
     assert all(any(line.startswith(start) for line in found) for start in told), found
 
 
+@pytest.mark.parametrize("mark", ["/", "#", "?", "@", "[", "%"])
+def test_c6_a_password_that_is_not_escaped_is_a_secret_too(tmp_path, mark):
+    for before, after, line in (
+        ("redis://", f"redis://:c4{mark}{CANARY}@", "7: environments.local.online.url"),
+        ("sqlite:///.plane", f"postgresql://me:c4{mark}{CANARY}@db", "8: environments.local.state"),
+    ):
+        changed(tmp_path, (before, after))
+        assert complaint(tmp_path, "local")[0].startswith(f"{line} holds a secret")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_b6_a_byte_order_mark_and_any_line_ends_are_read(tmp_path, mark, newline):
+    (tmp_path / "plane.toml").write_text(mark + GOOD, encoding="utf-8", newline=newline)
+    assert settings.load(tmp_path, "local").project == "shop"
+    wrong = GOOD.replace('"shop"', '"my shop"')
+    (tmp_path / "plane.toml").write_text(mark + wrong, encoding="utf-8", newline=newline)
+    assert complaint(tmp_path, "local")[0].startswith("2: project name 'my shop' is not a name")
+
+
+def test_b6_another_encoding_is_told(tmp_path):
+    (tmp_path / "plane.toml").write_text(GOOD, encoding="utf-16")
+    assert complaint(tmp_path, "local") == ["0: it is not UTF-8 text -> save it as UTF-8"]
+
+
 @pytest.mark.parametrize("key", ["private_key_file", "token_file_path", "oauth_token_request_url"])
 def test_where_a_secret_lies_is_none(tmp_path, key):
     changed(tmp_path, ('kind = "redis"', f'{key} = "somewhere"'))

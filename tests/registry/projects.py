@@ -59,6 +59,8 @@ def complaint(name: str) -> PlaneError:
         (root / "features").mkdir()
         shutil.copy(BROKEN / "good.py", root / "features")
         shutil.copy(path, root / "features" / f"{name}.py")
+        if (sql := path.with_suffix(".sql")).is_file():
+            shutil.copy(sql, root / "features")
         try:
             compiled(root, ["features"])
         except PlaneError as error:

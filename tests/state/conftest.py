@@ -18,6 +18,7 @@ import pytest
 import controlplane
 from controlplane.state import Deployment
 from controlplane.state.store import StateStore
+from tests.children import interruptible
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -93,7 +94,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def call(code: str, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-W", "error", "-c", code, *arguments]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+        with interruptible():
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
         started.append(process)
         return process
 

@@ -19,6 +19,7 @@ from controlplane.errors import MissingDriver, PlaneError, SettingsError, Transi
 from controlplane.state.store import StateStore
 
 SECRET = "hunter2-S3cret"
+BEGINNING = "c4n4ry"
 NOBODY = 65534
 
 
@@ -72,10 +73,30 @@ def test_a_url_that_is_neither_of_the_two(url, message):
 
 
 def test_a_password_that_the_parser_would_take_for_the_host():
-    with pytest.raises(SettingsError, match="an @ too many") as caught:
+    with pytest.raises(SettingsError, match="more than one @") as caught:
         StateStore(f"postgresql://u:1@{SECRET}@h/d", "shop")
     assert "%40" in caught.value.hint
     assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "mark", ["@", "@/", "@x/", "@?", "@:", "@x:1/", "/", "#", "?", ":", "%", "@#", "@[", "[", "?a=b@"]
+)
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgres", "mysql"])
+def test_c6_no_part_of_a_password_that_is_not_escaped_is_shown(scheme, mark):
+    url = f"{scheme}://me:{BEGINNING}{mark}{SECRET}@127.0.0.1:1/plane"
+    with pytest.raises(PlaneError) as caught:
+        StateStore(url, "shop").current("prod")
+    told = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in told
+    assert BEGINNING not in told
+    if isinstance(caught.value, SettingsError) and scheme != "mysql":
+        assert "%40" in caught.value.hint
+
+
+def test_c6_the_only_at_sign_of_a_url_may_be_the_last_of_a_user():
+    with pytest.raises(PlaneError, match=r"Cannot connect to the state in the PostgreSQL database d on 127.0.0.1:1"):
+        StateStore(f"postgresql://me@tenant:{SECRET}@127.0.0.1:1/d?application_name=a%40b", "shop").current("prod")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -40,7 +40,7 @@ checked = BatchSource(
         expect.rows(at_least=-1),
         expect.not_null("amt", severity="fatal"),
         expect.not_null("amt", may_fail=5, name=" "),
-        expect.one_of("word", "red"),
+        expect.one_of("word", []),
         expect.one_of("price", ["cheap", date(2024, 1, 1)]),
         expect.unique(),
         expect.unique("ts", "amt"),

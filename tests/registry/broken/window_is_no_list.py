@@ -1,4 +1,4 @@
-"""A window where a list of windows is wanted, and none."""
+"""No window at all."""
 
 from good import events, thing
 
@@ -8,7 +8,7 @@ from controlplane import Aggregate, batch_feature_view
 @batch_feature_view(
     entities=[thing],
     sources=[events],
-    features=[Aggregate("count", windows="24h"), Aggregate("count", windows=[])],
+    features=[Aggregate("count", windows=[])],
     schedule="1h",
     start="2024-01-01",
     owner="team@example.com",

@@ -1,0 +1,220 @@
+"""The shape of every argument of a definition, checked before anything reads it.
+
+The annotations of the definitions are the table of what is expected. A definition of another
+shape, and each one that is built on it, is left out of what is compiled: nothing below meets a
+text where it reads a list.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any
+
+from controlplane.definitions.expect import Value
+from controlplane.errors import DefinitionError, Location
+
+_CALLED = {
+    "BatchFeatureView": "feature view",
+    "BatchSource": "source",
+    "Entity": "entity",
+    "FeatureService": "feature service",
+    "RequestSource": "request",
+    "Calculation": "calculation",
+    "RealtimeFeature": "realtime feature",
+}
+_INNER = {"RequestSource", "Calculation", "RealtimeFeature"}
+_WORDS: Mapping[Any, tuple[str, str]] = {
+    str: ("text", "texts"),
+    bool: ("True or False", "True or False"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    Decimal: ("a decimal", "decimals"),
+    date: ("a date", "dates"),
+    Path: ("a path", "paths"),
+}
+_EXAMPLES = {
+    "columns": 'expect.unique("user_id", "paid_at")',
+    "entities": "entities=[user]",
+    "expectations": 'expectations=[expect.not_null("amount")]',
+    "features": 'features=[Attribute("country", "string"), Aggregate("count", windows=["1h"])]',
+    "fields": 'fields={"amount": "int64"}',
+    "keys": 'keys={"user_id": "int64"}',
+    "nullable": 'nullable=["amount"]',
+    "owner": 'owner="team@example.com"',
+    "request": 'request=RequestSource("basket", fields={"amount": "int64"})',
+    "sources": "sources=[payments]",
+    "tags": 'tags={"team": "retail"}',
+    "tie_breaker": 'tie_breaker=["payment_id"]',
+    "values": 'expect.one_of("country", ["DE", "FR"])',
+    "windows": 'windows=["1h", "1d"]',
+}
+_ITEMS_BELOW = {
+    ("BatchFeatureView", "features"),
+    ("BatchFeatureView", "expectations"),
+    ("BatchSource", "expectations"),
+    ("FeatureService", "features"),
+}
+"""Lists whose items the compiler tells apart by itself, so that it can tell what is wrong with the others."""
+_OF_SERVICES = "features=[spend, calculation(...)], with feature views, some features of one, or calculations"
+
+Test = Callable[[Any], bool]
+
+
+class Shapes:
+    """Checks definitions, each once. `problems` are those found so far."""
+
+    def __init__(self) -> None:
+        self.problems: list[DefinitionError] = []
+        self._fine: dict[int, bool] = {}
+
+    def fit(self, definition: object) -> bool:
+        """Whether a definition and all that it is built on have the right shape; what has not is noted."""
+        return self._checked(definition, "", Location(""))
+
+    def _checked(self, value: object, inside: str, where: Location) -> bool:
+        known = self._fine.get(id(value))
+        if known is not None:
+            return known
+        where = getattr(value, "location", where)
+        what, owner = _called(value, inside), type(value).__name__
+        fine = True
+        kind: type = type(value)
+        for name, hint in _hints(kind):
+            given = getattr(value, name)
+            if not (isinstance(given, list | tuple) if (owner, name) in _ITEMS_BELOW else _test(hint)(given)):
+                self._note(value, name, hint, what, where)
+                fine = False
+                continue
+            for part in given if isinstance(given, list | tuple) else (given,):
+                if dataclasses.is_dataclass(part) and not self._checked(part, what, where):
+                    fine = False
+        self._fine[id(value)] = fine
+        return fine
+
+    def _note(self, value: object, name: str, hint: Any, what: str, where: Location) -> None:  # noqa: ANN401
+        given = getattr(value, name)
+        found = f"not {_described(given)}"
+        item = _item(hint)
+        if isinstance(given, Mapping) and typing.get_origin(hint) is Mapping:
+            key, inner = map(_test, typing.get_args(hint))
+            found = "and one entry is {!r}: {!r}".format(
+                *next(kv for kv in given.items() if not (key(kv[0]) and inner(kv[1])))
+            )
+        elif item is not None and isinstance(given, list | tuple):
+            found = f"and one of them is {_described(next(i for i in given if not _test(item)(i)))}"
+        example = _EXAMPLES.get(name)
+        if name == "features" and type(value).__name__ == "FeatureService":
+            example = _OF_SERVICES
+        if name == "features" and type(value).__name__ == "Selection":
+            example = 'view.only("count_1h", "count_1d")'
+        remedy = f"write {example}" if example else _remedy(name, hint)
+        self.problems.append(
+            DefinitionError(f"{what}: {name} must be {_words(hint)}, {found}", where=where, hint=remedy)
+        )
+
+
+def _called(value: Any, inside: str) -> str:  # noqa: ANN401 - users' own
+    """A definition as messages call it."""
+    match type(value).__name__:
+        case kind if kind in _CALLED:
+            own = f"{_CALLED[kind]} {_described(value.name)}"
+            return f"{inside}, {own}" if kind in _INNER and inside else own
+        case "Aggregate":
+            if isinstance(value.function, str):
+                return f"{inside}, {value.function}({value.column if isinstance(value.column, str) else ''})"
+            return f"{inside}, Aggregate"
+        case "Attribute":
+            return f"{inside}, attribute {_described(value.name)}"
+        case kind:
+            return f"{inside}, {kind}"
+
+
+@lru_cache
+def _hints(kind: type) -> Sequence[tuple[str, Any]]:
+    """The arguments of a definition of this kind, and what each must be."""
+    if not dataclasses.is_dataclass(kind) or not kind.__module__.startswith("controlplane.definitions"):
+        return ()
+    hints = typing.get_type_hints(kind)
+    return [(field.name, hints[field.name]) for field in dataclasses.fields(kind) if field.name != "location"]
+
+
+@lru_cache
+def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
+    """What tells whether a value is as an annotation says."""
+    parts = typing.get_args(hint)
+    match typing.get_origin(hint):
+        case origin if origin in (typing.Union, UnionType):
+            tests = [_test(part) for part in parts]
+            return lambda value: any(test(value) for test in tests)
+        case origin if origin is Sequence:
+            item = _test(parts[0])
+            return lambda value: isinstance(value, list | tuple) and all(map(item, value))
+        case origin if origin is Mapping:
+            key, inner = map(_test, parts)
+            return lambda value: isinstance(value, Mapping) and all(key(k) and inner(v) for k, v in value.items())
+        case origin if origin is Callable:
+            return callable
+    if hint is float:
+        return lambda value: isinstance(value, float | int) and not isinstance(value, bool)
+    if hint is int:
+        return lambda value: isinstance(value, int) and not isinstance(value, bool)
+    return lambda value: isinstance(value, hint)
+
+
+def _item(hint: Any) -> Any:  # noqa: ANN401 - any annotation
+    """What the items of a list must be; None for what is not a list."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Sequence else None
+
+
+def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annotation
+    """What an annotation says, in words."""
+    parts = typing.get_args(hint)
+    match typing.get_origin(hint):
+        case origin if origin in (typing.Union, UnionType):
+            if set(typing.get_args(Value)) <= set(parts):
+                return "values of a column" if many else "a value of a column"
+            return " or ".join(dict.fromkeys(_words(part, many=many) for part in parts if part is not NoneType))
+        case origin if origin is Sequence:
+            return f"a list of {_words(parts[0], many=True)}"
+        case origin if origin is Mapping:
+            key, value = (_words(part, many=True) for part in parts)
+            return f"a dict of {key} to {value}"
+        case origin if origin is Callable:
+            return "a function"
+    if hint in _WORDS:
+        return _WORDS[hint][many]
+    name: str = hint.__name__
+    return name if many else f"{_article(name)} {name}"
+
+
+def _described(given: object) -> str:
+    """A value as a message shows it: never more than a line."""
+    if given is None or isinstance(given, str | int | float):
+        return f"{given!r:.60}"
+    if isinstance(given, type):
+        return f"the class {given.__name__}"
+    if callable(given) and hasattr(given, "__name__"):
+        return f"the function {given.__name__}"
+    return f"{_article(type(given).__name__)} {type(given).__name__}"
+
+
+def _article(name: str) -> str:
+    return "an" if name[0] in "AEIOaeio" else "a"
+
+
+def _remedy(name: str, hint: Any) -> str:  # noqa: ANN401 - any annotation
+    kinds = [part for part in typing.get_args(hint) or (hint,) if part is not NoneType]
+    if str in kinds:
+        return f'put it into quotes: {name}="..."'
+    if kinds == [bool]:
+        return f"write {name}=True or {name}=False"
+    if kinds in ([int], [float]):
+        return f"write a number without quotes, such as {name}=2"
+    return "look at what help() says of it"

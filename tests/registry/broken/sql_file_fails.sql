@@ -1,0 +1,2 @@
+SELECT k, ts
+FROM {{ 1 + events }}

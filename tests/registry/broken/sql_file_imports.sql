@@ -1,0 +1,2 @@
+{% from "macros.sql" import clean %}
+SELECT k, ts FROM {{ events }}

@@ -1,0 +1,2 @@
+SELECT k, ts FROM {{ events }}
+{% include "other.sql" %}

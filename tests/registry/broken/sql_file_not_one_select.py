@@ -1,0 +1,19 @@
+"""Case B6: a file of SQL that holds no query."""
+
+from good import events, thing
+
+from controlplane import Aggregate, batch_feature_view
+
+
+@batch_feature_view(
+    entities=[thing],
+    sources=[events],
+    features=[Aggregate("count", windows=["1h"])],
+    schedule="1h",
+    start="2024-01-01",
+    sql_file="sql_file_not_one_select.sql",
+    owner="team@example.com",
+)
+def subject(events):
+    """What is looked at."""
+    raise NotImplementedError(events)

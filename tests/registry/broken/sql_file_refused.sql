@@ -1,0 +1,4 @@
+﻿SELECT k,
+  ts,
+  nothing_of_this_name
+FROM {{ events }}

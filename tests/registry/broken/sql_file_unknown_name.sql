@@ -1,0 +1,3 @@
+SELECT k, ts
+FROM
+  {{ payments }}
