@@ -17,6 +17,7 @@ import msgspec
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.server import metrics, openapi
 from controlplane.server.deadlines import Deadlines
+from controlplane.server.hosts import Hosts
 from controlplane.server.keys import Key, Keyring
 from controlplane.server.logs import LOGGER, say
 from controlplane.server.refused import Refused
@@ -55,6 +56,7 @@ class Options:
         refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
         access_log: a line for each request.
         upload_seconds: how long the body of a request may take to come.
+        hosts: names that the server answers to where it has no keys, beside loopback's and its address.
     """
 
     directory: Path
@@ -66,6 +68,7 @@ class Options:
     refresh_seconds: float = 5.0
     access_log: bool = False
     upload_seconds: float = 10.0
+    hosts: tuple[str, ...] = ()
 
 
 def create(options: Options) -> App:
@@ -80,6 +83,7 @@ class App:
         self._options = options
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
         self._keyring = None if options.keys is None else Keyring(options.keys)
+        self._hosts = Hosts(options.hosts)
         self._deadlines = Deadlines()
         self._budget_seconds = options.budget_ms / 1000
         self._healthy = True
@@ -162,14 +166,25 @@ class App:
         return Refused(504, text, hint="ask again", headers=_RETRY)
 
     def _key(self, scope: Scope) -> Key | None:
-        """The key that a request bears, where keys are asked for."""
+        """The key that a request bears, where keys are asked for; else the request must know the server's name."""
         if self._keyring is None:
+            self._check_host(scope)
             return None
         for header, value in scope["headers"]:
             if header == b"authorization" and (key := self._keyring.find(value)) is not None:
                 return key
         hint = "send a key in the header `Authorization: Bearer ...`"
         raise Refused(401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),))
+
+    def _check_host(self, scope: Scope) -> None:
+        """Refuse a request for another name. One without a name is no browser's, and is answered."""
+        server = scope.get("server")
+        address = server[0] if server else ""
+        for header, value in scope["headers"]:
+            if header == b"host" and not self._hosts.serve(value, address):
+                text = "the server does not answer to the name in the header `Host`"
+                hint = "ask by its address, start it with --allow-host NAME, or have it ask for API keys (--keys)"
+                raise Refused(421, text, hint=hint)
 
     def _allowed(self, name: str, key: Key | None) -> Served:
         """The feature service of that name, if the key may read it."""
@@ -262,7 +277,8 @@ class App:
                 await self._ready()
                 body = b'{"status":"ready"}'
             elif path == "/metrics":
-                body, kind = metrics.text(), metrics.CONTENT_TYPE
+                key = self._key(scope)
+                body, kind = metrics.text(key.allows if key else None), metrics.CONTENT_TYPE
             elif path == "/v1/services":
                 body = msgspec.json.encode({"services": [one.name for one in self._readable(self._key(scope))]})
             elif path == "/openapi.json":

@@ -26,7 +26,7 @@ TECTON = "/api/v1/feature-service/get-features"
 BATCH = f"{TECTON}-batch"
 FEAST = "/get-online-features"
 BODY = b'{"entities":[{"user_id":1,"tag":"a","day":"2024-01-02"}]}'
-REQUEST = f"POST {OURS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+REQUEST = f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 GOOD = {"user_id": 1, "tag": "a", "day": "2024-01-02"}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -135,7 +135,7 @@ def test_a_long_body_is_refused_before_it_is_read(served):
     assert served.post(OURS, {"entities": [GOOD | {"more": "x" * 900_000}]}).status == 200
     host, port = urlsplit(served.url).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as raw:
-        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         for _ in range(11):
             raw.sendall(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
@@ -149,7 +149,7 @@ def test_bytes_that_are_no_request(served):
             raw.sendall(chance.randbytes(200) + b"\r\n\r\n")
             assert not raw.recv(1000).startswith(b"HTTP/1.1 5")
     with socket.create_connection((host, int(port)), timeout=30) as raw:  # gone in the middle of its body
-        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
     assert served.count() == 1
     assert "exception" not in served.log
 
