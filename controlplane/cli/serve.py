@@ -10,7 +10,7 @@ import typer
 
 from controlplane.cli import present
 from controlplane.cli.common import HERE, Directory, Environment, Json
-from controlplane.errors import MissingDriver, PlaneError, SettingsError
+from controlplane.errors import MissingDriver, SettingsError
 
 app = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
@@ -90,9 +90,7 @@ def serve(
         else:
             present.line(f"serving on {url}, documented on {url}/docs; Ctrl-C stops")
 
-    run.serve(
-        options, host=host, port=port, workers=workers, on_ready=on_ready, max_connections=max_connections
-    )
+    run.serve(options, host=host, port=port, workers=workers, on_ready=on_ready, max_connections=max_connections)
 
 
 @app.command(epilog="Example: plane serve key --name ranking --service late_arrival >> keys.toml")

@@ -59,7 +59,7 @@ def create(name: str, services: tuple[str, ...]) -> tuple[str, Key]:
     public = secrets.token_hex(4)
     secret = f"plane_{public}_{secrets.token_urlsafe(32)}"
     key = Key(name, public, _digest(secret), services)
-    if not _is_read_back(key):
+    if not (_is_read_back(key) and all(text.isprintable() for text in (name, *services))):
         text = "can't make the API key: a name holds a quote, a backslash, a line break or a control character"
         raise PlaneError(text, hint="leave these out")
     return secret, key

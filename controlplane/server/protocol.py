@@ -30,12 +30,12 @@ _FRAMING_SHARE = 8
 class Protocol(HttpToolsProtocol):
     """One connection. It is in one of the phases of `Connections`, and is closed when that takes too long."""
 
-    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
+    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(config, *arguments, **options)
         self._connections: Connections = config.connections
         self.phase: Queue | None = None
         self._held = memoryview(b"")  # received, not parsed yet
-        self._in_body = False
+        self._in_head = self._in_body = False
         self._head = self._framing = self._body = 0  # bytes of the message that is being received
         self._began = False  # whether a message began or ended in the piece that is being parsed
         self._spare: int | None = None  # bytes to throw away before reading stops; None: nothing is thrown away
@@ -140,7 +140,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """See `HttpToolsProtocol`."""
         super().on_message_begin()
-        self._began = True
+        self._in_head = self._began = True
         self._framing = self._body = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -150,11 +150,11 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """See `HttpToolsProtocol`."""
-        self._in_body = True
+        self._in_head, self._in_body = False, True
         if self._spare is not None:
             return
         self._connections.release(self._head)
-        if self._head + _PIECE > MAX_HEAD and self._head_size() > MAX_HEAD:
+        if self._head + 2 * _PIECE > MAX_HEAD and self._head_size() > MAX_HEAD:
             self._head_too_long()
         elif len(self.headers) > MAX_HEADERS:
             self._too_long("request's head", 431)
@@ -194,7 +194,8 @@ class Protocol(HttpToolsProtocol):
         if self._in_body:
             self._connections.enter(self, self._connections.draining)
         else:
-            self._connections.enter(self, self._connections.waiting if self._head else self._connections.idle)
+            half = self._in_head or self._head > 0
+            self._connections.enter(self, self._connections.waiting if half else self._connections.idle)
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol.pause_writing`."""
@@ -211,7 +212,7 @@ class Protocol(HttpToolsProtocol):
     @property
     def unread(self) -> bool:
         """Whether bytes of the client may be on their way, so that closing would reset the connection."""
-        return self._in_body or self._head > 0 or self._spare is not None
+        return self._in_head or self._in_body or self._head > 0 or self._spare is not None
 
     def lingers(self) -> None:
         """Note that the last answer is written."""
@@ -242,8 +243,10 @@ class Protocol(HttpToolsProtocol):
 
     def expire(self) -> None:
         """See `Connection.expire`."""
-        if self._head or self._began:
-            self._refuse(Refused(408, "the request's head did not come in time", hint="send it again", code="head_too_slow"))
+        if self._in_head or self._head:
+            self._refuse(
+                Refused(408, "the request's head did not come in time", hint="send it again", code="head_too_slow")
+            )
         else:
             self._connections.refused("silent")
             self.evict()

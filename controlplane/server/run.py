@@ -35,7 +35,7 @@ class Config(uvicorn.Config):
         max_connections: of a worker.
     """
 
-    def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:
+    def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(*arguments, **options)
         self._max_connections = max_connections
 
