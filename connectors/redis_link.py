@@ -21,7 +21,8 @@ _NOT_SERVING = ("NOAUTH", "LOADING", "MASTERDOWN")
 class Server:
     """One server over one connection, which is made again when it was lost. It raises the driver's errors.
 
-    A server that did not answer in time is silent: what is asked for fails at once, until it answers a PING.
+    A server that did not answer in time is silent: what is asked for fails within a tenth of a second, until it answers
+    a PING.
 
     Args:
         pool: the driver's, which makes connections.
@@ -32,7 +33,7 @@ class Server:
         self._pool, self._timeout = pool, timeout_seconds
         self._link: _Link | None = None
         self._opening: asyncio.Task[_Link] | None = None
-        self._failed_at = -float("inf")
+        self._opening_since = self._failed_at = -float("inf")
         self._failure: exceptions.RedisError = exceptions.ConnectionError()
         self._silent = False
 
@@ -105,11 +106,15 @@ class Server:
         if self._opening is None:
             if loop.time() - self._failed_at < _PAUSE:
                 raise self._failure.with_traceback(None)  # else it would grow with each raise
-            self._opening = loop.create_task(self._open())
+            self._opening, self._opening_since = loop.create_task(self._open()), loop.time()
             self._opening.add_done_callback(self._settled)
+        opening = self._opening
         if self._silent:
-            raise self._failure.with_traceback(None)
-        return await asyncio.shield(self._opening)
+            # It may have come back since, unnoticed because nobody asked.
+            await asyncio.wait({opening}, timeout=max(0.0, self._opening_since + _PAUSE - loop.time()))
+            if not opening.done():
+                raise self._failure.with_traceback(None)
+        return await asyncio.shield(opening)
 
     def _settled(self, opening: asyncio.Task[_Link]) -> None:
         self._opening = None

@@ -110,7 +110,9 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
         metrics = server.ask("GET", "/metrics").body.decode()
         assert 'plane_requests_total{api="plane",code="503",service="shop"}' in metrics
         assert 'plane_rows_total{service="shop",status="present"}' in metrics
-        assert [event["event"] for event in server.events].count("store_recovered") == 1
+        until(lambda: server.count() == 1 and "store_recovered" in server.log)
+        said = [event["event"] for event in server.events]
+        assert (said.count("store_failed"), said.count("store_recovered")) == (1, 1)
         valkey.stop(folder)
         late = serve(shop)  # started without its store
         assert late.post("/v1/services/shop", ASKED).status == 503
