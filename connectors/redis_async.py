@@ -1,4 +1,5 @@
-"""Redis and Valkey read from one event loop: a server, the master that sentinels name, or the masters of a cluster."""
+"""Redis and Valkey read from one event loop: a server, the master that sentinels name, or the
+masters of a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Redis Cluster read from one event loop: each master over its own connection, so that none waits for another."""
+"""Redis Cluster read from one event loop: each master over its own connection, so that none waits
+for another."""
 
 from __future__ import annotations
 
@@ -99,7 +100,8 @@ class AsyncRedisCluster:
             await server.close()
 
     async def _ask(self, commands: Mapping[int, _Command]) -> dict[int, Any]:
-        """The replies to one command for each slot. All go out before the first reply is waited for."""
+        """The replies to one command for each slot. All go out before the first reply is waited
+        for."""
         doing = str(next(iter(commands.values()))[0])
         try:
             if not self._owners:
@@ -119,7 +121,8 @@ class AsyncRedisCluster:
                     reply.exception()
 
     async def _reply(self, slot: int, command: _Command, sent: asyncio.Future[Any] | None) -> Any:  # noqa: ANN401
-        """The reply to a command that was sent, or else is sent now; also from where its slot has moved."""
+        """The reply to a command that was sent, or else is sent now; also from where its slot has
+        moved."""
         doing = str(command[0])
         owner, asking = self._owner(slot, doing), False
         for _ in range(_ATTEMPTS):
@@ -140,7 +143,8 @@ class AsyncRedisCluster:
                 owner, asking = self._owner(slot, doing), False
             except exceptions.ResponseError as error:
                 code, *details = str(error).split(" ")
-                if code == "TRYAGAIN" and len(command) > 2:  # some of the keys have moved, and some have not
+                # some of the keys have moved, and some have not
+                if code == "TRYAGAIN" and len(command) > 2:
                     return [(await self._reply(slot, (command[0], key), None))[0] for key in command[1:]]
                 if code not in ("MOVED", "ASK"):
                     raise self._translated(error, f"{doing} on {_name(owner)}") from None
@@ -220,7 +224,8 @@ class AsyncRedisCluster:
 
 
 def _address(text: str, teller: _Address) -> _Address:
-    """The address in a redirection, which leaves out the host if it is that of the node that sends it."""
+    """The address in a redirection, which leaves out the host if it is that of the node that sends
+    it."""
     host, _, port = text.rpartition(":")
     return host or teller[0], int(port)
 

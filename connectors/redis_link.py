@@ -1,4 +1,4 @@
-"""One Redis server read from one event loop: what is asked for in one turn of it goes out in one write.
+"""One Redis server read from one event loop: commands of one turn of it go out in one write.
 
 The driver makes the connection (TLS, users, sentinels); commands and replies then pass it by.
 """
@@ -19,10 +19,10 @@ _NOT_SERVING = ("NOAUTH", "LOADING", "MASTERDOWN")
 
 
 class Server:
-    """One server over one connection, which is made again when it was lost. It raises the driver's errors.
+    """One server over one connection, which is made again when it was lost.
 
-    A server that did not answer in time is silent: what is asked for fails within a tenth of a second, until it answers
-    a PING.
+    It raises the driver's errors. A server that did not answer in time is silent: what is asked for
+    fails within a tenth of a second, until it answers a PING.
 
     Args:
         pool: the driver's, which makes connections.
@@ -38,7 +38,8 @@ class Server:
         self._silent = False
 
     def send(self, *commands: tuple[str | bytes, ...]) -> asyncio.Future[Any] | None:
-        """Send commands over the connection that is open; the future has the reply to the last. None: none is open."""
+        """Send commands over the connection that is open; the future has the reply to the last.
+        None: none is open."""
         link = self._link
         if link is None or link.lost:
             return None
@@ -142,7 +143,8 @@ class Server:
 
 
 def _packed(command: tuple[str | bytes, ...]) -> bytes:
-    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # its hint says one argument
+    # its hint says one argument
+    packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed
 
 

@@ -15,7 +15,8 @@ from functools import lru_cache
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
-# Python also takes 20130101, 2013-W01-2, any letter before the time, and drops digits behind microseconds.
+# Python also takes 20130101, 2013-W01-2, any letter before the time, and drops digits behind
+# microseconds.
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _OFFSET = "Z|[+-][0-9]{2}:[0-9]{2}"
 _IS_DATE = re.compile(_DATE).fullmatch
@@ -63,8 +64,9 @@ def parse_instant(text: str) -> datetime:
     """The instant of an ISO 8601 text; without an offset it is UTC.
 
     Raises:
-        ValueError: `text` is not a date such as `2013-01-01`, or a date and a time such as `2013-01-01T06:00`,
-            with seconds, microseconds and `Z` or `+02:00` or without; or there is no such date or time.
+        ValueError: `text` is not a date such as `2013-01-01`, or a date and a time such as
+            `2013-01-01T06:00`, with seconds, microseconds and `Z` or `+02:00` or without; or there
+            is no such date or time.
     """
     try:
         if not _IS_INSTANT(text):

@@ -154,8 +154,8 @@ def parse_text(kind: str, text: str) -> Any:  # noqa: ANN401
     """The value of a type that keys may have.
 
     Raises:
-        ValueError: the text is not of the type: an integer is `-?[0-9]+`, a decimal has perhaps a point and more
-            digits, and neither has an exponent.
+        ValueError: the text is not of the type: an integer is `-?[0-9]+`, a decimal has perhaps a
+            point and more digits, and neither has an exponent.
     """
     if kind == "string":
         return text

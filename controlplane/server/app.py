@@ -40,7 +40,8 @@ SHAPES: dict[str, Shape] = {
 _JSON = (b"content-type", b"application/json")
 _CLOSE = ((b"connection", b"close"),)
 _RETRY = ((b"retry-after", b"1"),)
-_READY_SECONDS = 0.5  # for the store to answer; those who ask whether a server is ready often wait a second
+# for the store to answer; those who ask whether a server is ready often wait a second
+_READY_SECONDS = 0.5
 _TRANSIENT = "the online store can't be reached now"
 
 
@@ -58,7 +59,8 @@ class Options:
         refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
         access_log: a line for each request.
         upload_seconds: how long the body of a request may take to come.
-        hosts: names that the server answers to where it has no keys, beside loopback's and its address.
+        hosts: names that the server answers to where it has no keys, next to loopback's and its
+            address.
     """
 
     directory: Path
@@ -168,7 +170,8 @@ class App:
         return Refused(504, text, hint="ask again", headers=_RETRY)
 
     def _key(self, scope: Scope) -> Key | None:
-        """The key that a request bears, where keys are asked for; else the request must know the server's name."""
+        """The key that a request bears, where keys are asked for; else the request must know the
+        server's name."""
         if self._keyring is None:
             self._check_host(scope)
             return None
@@ -179,7 +182,8 @@ class App:
         raise Refused(401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),))
 
     def _check_host(self, scope: Scope) -> None:
-        """Refuse a request for another name. One without a name is no browser's, and is answered."""
+        """Refuse a request for another name. One without a name is no browser's, and is
+        answered."""
         server = scope.get("server")
         address = server[0] if server else ""
         for header, value in scope["headers"]:

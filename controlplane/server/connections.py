@@ -1,6 +1,8 @@
-"""The connections of one worker: how many there may be, how long each may take, and which are closed to make room.
+"""The connections of one worker: how many there may be, how long each may take, and which are
+closed to make room.
 
-A connection without an API key costs a file descriptor and memory, so each has limits before a request of it is known.
+A connection without an API key costs a file descriptor and memory, so each has limits before a
+request of it is known.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ MAX_HEAD = 65_536
 """Bytes of a request line with its headers, and of what frames a body (chunk sizes, trailers)."""
 MAX_HEADERS = 1000
 HEAD_SECONDS = 9.0
-"""From the first byte of a head (of a new connection: from its start) to the end of the head; the sweep adds half a
-second at most."""
+"""From the first byte of a head (of a new connection: from its start) to the end of the head; the
+sweep adds half a second at most."""
 DRAIN_SECONDS = 10.0
 """For the rest of a body that was answered before it was there."""
 LINGER_SECONDS = 1.0
-"""For a client to read a refusal. Closing at once would reset the connection, and the client may lose the answer."""
+"""For a client to read a refusal. Closing at once would reset the connection, and the client may
+lose the answer."""
 STALLED_SECONDS = 30.0
 """For a client to read enough of its answers that the next can be written."""
 
@@ -38,7 +41,8 @@ _MIN_RESERVE = 64  # files of the worker itself: logs, databases, connections to
 
 
 def backlog() -> int:
-    """How many connections may wait to be accepted. All of them may be accepted in one turn of the event loop."""
+    """How many connections may wait to be accepted. All of them may be accepted in one turn of the
+    event loop."""
     return min(_MAX_BACKLOG, _open_files() // 4)
 
 
@@ -74,7 +78,8 @@ class Connection(Protocol):
 
 
 Queue = dict[Connection, float]
-"""Connections in the order in which they came into a phase, with that time: the first is the oldest."""
+"""Connections in the order in which they came into a phase, with that time: the first is the
+oldest."""
 
 
 class Connections:
@@ -97,14 +102,16 @@ class Connections:
         self.ending: Queue = {}
         """The last answer is written; the client may read it."""
         self.stalled: Queue = {}
-        """Answers can't be written, because the client does not read; the phase stays what it was."""
+        """Answers can't be written, because the client does not read; the phase stays what it
+        was."""
         self._refused: Counter[str] = Counter()
         self._logged_at = -float("inf")
         self._sweeping = False
         self._loop = asyncio.get_running_loop()
 
     def admit(self) -> bool:
-        """Count a new connection; whether it may stay. A full worker closes another connection if one can go."""
+        """Count a new connection; whether it may stay. A full worker closes another connection if
+        one can go."""
         self.count += 1
         if not self._sweeping:
             self._sweeping = True
@@ -123,7 +130,8 @@ class Connections:
         self.stalled.pop(connection, None)
 
     def enter(self, connection: Connection, phase: Queue | None) -> None:
-        """Note that a connection is in a phase from now on; None: it has a request that is not answered yet."""
+        """Note that a connection is in a phase from now on; None: it has a request that is not
+        answered yet."""
         if connection.phase is not None:
             del connection.phase[connection]
         connection.phase = phase
@@ -140,7 +148,8 @@ class Connections:
         self.unfinished -= size
 
     def refused(self, reason: str) -> None:
-        """Count a refusal; log the counts once in a while, since an attack must not fill the log."""
+        """Count a refusal; log the counts once in a while, since an attack must not fill the
+        log."""
         metrics.refused_connection(reason)
         self._refused[reason] += 1
         if self._loop.time() - self._logged_at >= _LOG_SECONDS:

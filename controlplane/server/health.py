@@ -1,4 +1,5 @@
-"""Whether the online store answers, as the log tells it: when that changes, and not for each request."""
+"""Whether the online store answers, as the log tells it: when that changes, and not for each
+request."""
 
 from __future__ import annotations
 
@@ -8,13 +9,14 @@ from time import monotonic
 from controlplane.server.logs import say
 
 _QUIET_SECONDS = 5.0
-"""Without a failure until the store is said to have recovered. While one shard of a cluster is away, requests of the
-others succeed all the time."""
+"""Without a failure until the store is said to have recovered. While one shard of a cluster is
+away, requests of the others succeed all the time."""
 _REMINDER_SECONDS = 60.0
 
 
 class StoreHealth:
-    """What the log says of the store: `store_failed`, again each minute while it goes on, and `store_recovered`."""
+    """What the log says of the store: `store_failed`, again each minute while it goes on, and
+    `store_recovered`."""
 
     def __init__(self) -> None:
         self._failures = 0

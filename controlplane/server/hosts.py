@@ -1,7 +1,7 @@
 """Which names a server answers to where it asks for no API keys.
 
-A page of any website may have a browser resolve the page's own name to this server's address (DNS rebinding), and then
-read what the server answers. Such a request bears that name in its header `Host`.
+A page of any website may have a browser resolve the page's own name to this server's address (DNS
+rebinding), and then read what the server answers. Such a request has that name in its header `Host`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _MAX_KNOWN = 1000
 
 
 class Hosts:
-    """The names that are answered: those of loopback, the address that was connected to, and some more.
+    """The names that are answered: loopback's, the address that was connected to, and some more.
 
     Args:
         names: the others, without a port.
@@ -21,7 +21,8 @@ class Hosts:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = {"localhost", *(name.lower().rstrip(".") for name in names)}
-        self._known: set[tuple[bytes, str]] = set()  # to read an address costs as much as the rest of a head
+        # to read an address costs as much as the rest of a head
+        self._known: set[tuple[bytes, str]] = set()
 
     def serve(self, header: bytes, address: str) -> bool:
         """Whether a request is answered.

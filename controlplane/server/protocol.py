@@ -1,6 +1,5 @@
-"""HTTP as uvicorn speaks it, with limits of its own: uvicorn's parser takes a head of any size, as slowly as it comes.
-
-Also, what an answer consists of is sent together.
+"""HTTP as uvicorn speaks it, with limits of its own: uvicorn reads a head of any size, as slowly as
+it comes. Also, the parts of an answer are sent together.
 """
 
 from __future__ import annotations
@@ -17,18 +16,22 @@ if TYPE_CHECKING:
     from controlplane.server.run import Config
 
 _PIECE = 4096
-"""Bytes that are parsed at a time: the limits of a head are looked at, and pipelined requests counted, this often."""
+"""Bytes that are parsed at a time: the limits of a head are looked at, and pipelined requests
+counted, this often."""
 _BODY_PIECE = 65_536
 _MAX_SPARE = 262_144
-"""Bytes that are read and thrown away after a refusal; a client that sends more is no longer read from."""
+"""Bytes that are read and thrown away after a refusal; a client that sends more is no longer read
+from."""
 _MAX_DRAINED = 4 * 1024 * 1024
 """The same of a body whose request was answered early."""
 _FRAMING_SHARE = 8
-"""Bytes of framing for each byte of a body; the worst that a client may mean, chunks of one byte, has 5."""
+"""Bytes of framing for each byte of a body; the worst that a client may mean, chunks of one byte,
+has 5."""
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. It is in one of the phases of `Connections`, and is closed when that takes too long."""
+    """One connection. It is in one of the phases of `Connections`, and is closed when that takes
+    too long."""
 
     def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(config, *arguments, **options)
@@ -38,7 +41,8 @@ class Protocol(HttpToolsProtocol):
         self._in_head = self._in_body = False
         self._head = self._framing = self._body = 0  # bytes of the message that is being received
         self._began = False  # whether a message began or ended in the piece that is being parsed
-        self._spare: int | None = None  # bytes to throw away before reading stops; None: nothing is thrown away
+        # bytes to throw away before reading stops; None: nothing is thrown away
+        self._spare: int | None = None
         self._lost = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -69,7 +73,8 @@ class Protocol(HttpToolsProtocol):
         self.parse()
 
     def parse(self) -> None:
-        """Parse what was received, as long as the request that is being answered leaves room for more."""
+        """Parse what was received, as long as the request that is being answered leaves room for
+        more."""
         parsed = bool(self._held)
         while self._held and not self.flow.read_paused and not self.transport.is_closing():
             size = _BODY_PIECE if self._in_body else _PIECE
@@ -118,7 +123,8 @@ class Protocol(HttpToolsProtocol):
         self._spare, self._held = _MAX_SPARE, memoryview(b"")
         if self.cycle is not None and not self.cycle.response_complete:
             if self.pipeline or not self._in_body or self.cycle.response_started:
-                self.cycle.keep_alive = False  # the connection is closed when the requests before are answered
+                # the connection is closed when the requests before are answered
+                self.cycle.keep_alive = False
                 return
             self.cycle.disconnected = True  # its body will not come; whoever reads it is told that
             self.cycle.message_event.set()
@@ -144,7 +150,8 @@ class Protocol(HttpToolsProtocol):
         self._framing = self._body = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """See `HttpToolsProtocol`; trailers, which come after a body, are no headers of the request."""
+        """See `HttpToolsProtocol`; trailers, which come after a body, are no headers of the
+        request."""
         if not self._in_body:
             super().on_header(name, value)
 
@@ -183,7 +190,8 @@ class Protocol(HttpToolsProtocol):
     # What the answer tells
 
     def on_response_complete(self) -> None:
-        """See `HttpToolsProtocol`; uvicorn goes on reading while requests that were read still wait."""
+        """See `HttpToolsProtocol`; uvicorn goes on reading while requests that were read still
+        wait."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
@@ -211,7 +219,8 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def unread(self) -> bool:
-        """Whether bytes of the client may be on their way, so that closing would reset the connection."""
+        """Whether bytes of the client may be on their way, so that closing would reset the
+        connection."""
         return self._in_head or self._in_body or self._head > 0 or self._spare is not None
 
     def lingers(self) -> None:
@@ -261,8 +270,8 @@ class Protocol(HttpToolsProtocol):
 
 
 class _Joining:
-    """A transport that writes what it is given in one turn of the event loop at its end, and closes so that the client
-    can read the last answer; all else is as it was."""
+    """A transport that writes what it is given in one turn of the event loop at its end, and closes
+    so that the client can read the last answer; all else is as it was."""
 
     def __init__(self, transport: asyncio.Transport, protocol: Protocol) -> None:
         self._transport, self._protocol, self._loop = transport, protocol, protocol.loop
@@ -283,7 +292,8 @@ class _Joining:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """See `asyncio.ReadTransport.resume_reading`; what was received before is parsed before more is read."""
+        """See `asyncio.ReadTransport.resume_reading`; what was received before is parsed before
+        more is read."""
         if self._protocol.holds:
             self._loop.call_soon(self._protocol.parse)
         else:
@@ -302,7 +312,8 @@ class _Joining:
         self._parts.append(data)
 
     def close(self) -> None:
-        """See `asyncio.BaseTransport.close`; what the client sends until it has read the answer is thrown away."""
+        """See `asyncio.BaseTransport.close`; what the client sends until it has read the answer is
+        thrown away."""
         if self._closing:
             return
         if not self._protocol.unread or self._transport.is_closing():
@@ -318,7 +329,8 @@ class _Joining:
         self._flush()
         self._closing = True
         self._transport.close()
-        self._protocol.lingers()  # a client that does not read keeps a transport open that was closed
+        # a client that does not read keeps a transport open that was closed
+        self._protocol.lingers()
 
     def _flush(self) -> None:
         if self._parts and not self._transport.is_closing():  # whoever asked may have gone since

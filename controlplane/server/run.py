@@ -78,7 +78,7 @@ def serve(
         port: 0 for a free one.
         workers: processes.
         on_ready: told the URL when the port is open.
-        max_connections: of each worker; as many as the limit of open files has room for unless given.
+        max_connections: of each worker; None: as many as the limit of open files has room for.
 
     Raises:
         PlaneError: the port can't be opened, or the process may not open so many files.

@@ -1,7 +1,8 @@
 """Reads feature vectors: one round trip for all views and all entities of a request.
 
-Which version of a view is read is what the store's serving hash says, looked up once in `refresh_seconds`. In a cluster
-that hash is on one shard, whose silence must not stop reads from the others: they go on with the versions known.
+Which version of a view is read is what the store's serving hash says, looked up once in
+`refresh_seconds`. In a cluster that hash is on one shard, whose silence must not stop reads from
+the others: they go on with the versions known.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from controlplane.serving.vector import FeatureVector, FeatureVectors
 
 Store = TypeVar("Store")
 _PATIENCE_SECONDS = 0.1
-"""For the store to say which versions are served, before one read goes on with those known; then none waits for it."""
+"""For the store to say which versions are served, before one read goes on with those known; then
+none waits for it."""
 
 
 class _Reader(Generic[Store]):
@@ -148,7 +150,8 @@ class _Look(threading.Thread):
     """A look at the versions that are served, which may take as long as the store's time-out.
 
     Args:
-        find: what it does. That the store can't be reached is no error of it: the read that follows says so.
+        find: what it does. That the store can't be reached is no error of it: the read that
+            follows says so.
     """
 
     def __init__(self, find: Callable[[], None]) -> None:

@@ -1,4 +1,5 @@
-"""Case A11: values as text are read by one strict form each, and not by all that Python's own types understand."""
+"""Case A11: values as text are read by one strict form each, and not by all that Python's own types
+understand."""
 
 from __future__ import annotations
 

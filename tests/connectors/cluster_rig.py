@@ -47,7 +47,7 @@ class Nodes:
     Args:
         folder: of their files.
         undo: ends them.
-        alone: the three masters are all there is, and none of them is taken for dead within a minute.
+        alone: there are three masters and nothing else, and none is taken for dead in a minute.
     """
 
     def __init__(self, folder: Path, undo: ExitStack, *, alone: bool = False) -> None:

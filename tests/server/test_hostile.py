@@ -105,7 +105,8 @@ def test_a_wrong_body_is_told_without_its_values(served, path, body, status, fie
 
 @pytest.mark.parametrize("number", ["1_0", " 1", "1 ", "+1", "１", "1e0", "1.0", "", "0x1", "1\n", "--1", "-"])
 def test_a11_an_integer_is_its_digits_alone(served, number):
-    """Case A11: `1_0` answered user 10, and ` 1` and `+1` answered user 1. In every shape of requests."""
+    """Case A11: `1_0` answered user 10, and ` 1` and `+1` answered user 1. In every shape of
+    requests."""
     asked = [
         (OURS, {"entities": [GOOD | {"user_id": number}]}, "entities[0].user_id"),
         (TECTON, {"params": {"featureServiceName": "shop", "joinKeyMap": {"user_id": number}}}, "joinKeyMap.user_id"),

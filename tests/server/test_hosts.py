@@ -1,4 +1,5 @@
-"""Without API keys a server answers to its own names alone: a website's page may not read it through a browser."""
+"""Without API keys a server answers to its own names alone: a website's page may not read it
+through a browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Clients that send heads without an end, or half of one, or keep connections: the others are answered as before."""
+"""Clients that send heads without an end, or half of one, or keep connections: the others are
+answered as before."""
 
 from __future__ import annotations
 
@@ -116,7 +117,8 @@ def test_c1_one_endless_head_does_not_slow_other_clients(shop, serve, workers):
     for kind in ("header", "target", "headers"):
         with attacked(server, kind):
             found = asked(server, 2)
-        # Three times as long at most; but on a busy machine no less than this, when the quiet time was short.
+        # Three times as long at most; but on a busy machine no less than this, when the quiet time
+        # was short.
         assert found.percentile(0.99) < max(3 * quiet, 60), kind
         assert set(found.codes) == {200}
     assert memory(server) - before < 20
@@ -166,7 +168,8 @@ def test_c1_a_trailer_is_no_header(served):
 
 
 def test_c2_half_a_head_is_closed_in_ten_seconds(served):
-    """Case C2: connections with half a head stayed for ever. One byte now and then doesn't keep a connection open."""
+    """Case C2: connections with half a head stayed for ever. One byte now and then doesn't keep a
+    connection open."""
     with ExitStack() as undo:
         silent, half, slow, after, pipelined = (undo.enter_context(connect(served)) for _ in range(5))
         started = time.monotonic()
@@ -197,7 +200,8 @@ def few_files() -> None:
 
 
 def test_c2_many_halves_of_a_head_leave_room_for_a_client(shop, serve):
-    """Case C2: 290 connections with half a head and 300 file descriptors, and every client was reset."""
+    """Case C2: 290 connections with half a head and 300 file descriptors, and every client was
+    reset."""
     server = serve(shop.ready(), hook=few_files)
     with ExitStack() as undo:
         for _ in range(290):

@@ -1,4 +1,5 @@
-"""Case B10: a part of the online store hangs. The others answer as before, and the log stays short."""
+"""Case B10: a part of the online store hangs. The others answer as before, and the log stays
+short."""
 
 from __future__ import annotations
 
