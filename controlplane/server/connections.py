@@ -32,7 +32,8 @@ STALLED_SECONDS = 30.0
 
 _SWEEP_SECONDS = 0.5
 _LOG_SECONDS = 10.0
-_MAX_UNFINISHED = 8 * 1024 * 1024  # bytes of all heads that are not complete
+_MAX_UNFINISHED = 8 * 1024 * 1024
+"""Bytes of all heads that are not complete, and of pipelined requests that are not parsed yet."""
 _EVICTABLE_SECONDS = 0.5  # an honest client sends its head at once
 _MAX_REFUSING = 16  # connections above the limit that wait for their 503 to be read
 _MAX_CONNECTIONS = 4096
@@ -75,6 +76,10 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Drop the connection and what is not sent yet."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether some of its answers waits for the client to read."""
 
 
 Queue = dict[Connection, float]
@@ -139,12 +144,12 @@ class Connections:
             phase[connection] = self._loop.time()
 
     def hold(self, size: int) -> bool:
-        """Count bytes of a head that is not complete; whether there is memory for them."""
+        """Count bytes that wait for more, or for their turn; whether there is memory for them."""
         self.unfinished += size
         return self.unfinished <= _MAX_UNFINISHED
 
     def release(self, size: int) -> None:
-        """Count bytes of a head that is complete, or of a connection that is closed."""
+        """Count bytes that wait no longer, or whose connection is closed."""
         self.unfinished -= size
 
     def refused(self, reason: str) -> None:
@@ -174,9 +179,12 @@ class Connections:
         now = self._loop.time()
         for connection in _older(self.waiting, now - HEAD_SECONDS):
             connection.expire()
+        for connection in _older(self.ending, now - LINGER_SECONDS):
+            if not connection.unsent:
+                connection.abort()
         for queue, seconds in (
             (self.draining, DRAIN_SECONDS),
-            (self.ending, LINGER_SECONDS),
+            (self.ending, STALLED_SECONDS),
             (self.stalled, STALLED_SECONDS),
         ):
             for connection in _older(queue, now - seconds):

@@ -5,6 +5,7 @@ it comes. Also, the parts of an answer are sent together.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -15,6 +16,7 @@ from controlplane.server.refused import Refused, as_json
 if TYPE_CHECKING:
     from controlplane.server.run import Config
 
+_LOGGER = logging.getLogger("controlplane.server.http")
 _PIECE = 4096
 """Bytes that are parsed at a time: the limits of a head are looked at, and pipelined requests
 counted, this often."""
@@ -36,8 +38,10 @@ class Protocol(HttpToolsProtocol):
     def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
         super().__init__(config, *arguments, **options)
         self._connections: Connections = config.connections
+        self.logger = _LOGGER
         self.phase: Queue | None = None
         self._held = memoryview(b"")  # received, not parsed yet
+        self._pipelined = 0  # bytes of these that are counted, because no body is among them
         self._in_head = self._in_body = False
         self._head = self._framing = self._body = 0  # bytes of the message that is being received
         self._began = False  # whether a message began or ended in the piece that is being parsed
@@ -59,8 +63,8 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol.connection_lost`."""
         self._lost, self._held = True, memoryview(b"")
-        self._connections.release(self._head)
-        self._head = 0
+        self._connections.release(self._head + self._pipelined)
+        self._head = self._pipelined = 0
         self._connections.leave(self)
         super().connection_lost(exc)
 
@@ -69,8 +73,13 @@ class Protocol(HttpToolsProtocol):
         if self._spare is not None:
             self._throw_away(len(data))
             return
-        self._held = memoryview(bytes(self._held) + data) if self._held else memoryview(data)
-        self.parse()
+        if self._held or len(data) > _PIECE or self.flow.read_paused:
+            self._held = memoryview(bytes(self._held) + data)
+            self.parse()
+            return
+        self._parse(data)  # nearly always
+        if self.phase is self._connections.idle:
+            self._connections.enter(self, self._connections.waiting)
 
     def parse(self) -> None:
         """Parse what was received, as long as the request that is being answered leaves room for
@@ -82,13 +91,28 @@ class Protocol(HttpToolsProtocol):
             self._parse(piece)
         if not self._held and not self.flow.read_paused:
             self._joining.read_on()
+        self._count_pipelined()
         if parsed and self.phase is self._connections.idle:
             self._connections.enter(self, self._connections.waiting)
 
-    def _parse(self, piece: memoryview) -> None:
+    def _count_pipelined(self) -> None:
+        size = 0 if self._in_body else len(self._held)
+        if size == self._pipelined:
+            return
+        self._connections.release(self._pipelined)
+        self._pipelined = size
+        if not self._connections.hold(size):
+            self._refuse_for_memory()
+
+    def _refuse_for_memory(self) -> None:
+        text = "this worker holds too many requests that are not complete, or wait for others"
+        refused = Refused(503, text, hint="ask again in a second", code="too_many_connections")
+        self._refuse(refused)
+
+    def _parse(self, piece: bytes | memoryview) -> None:
         self._began, body = False, self._body
         super().data_received(cast("bytes", piece))
-        if self.transport.is_closing():  # it was no HTTP
+        if self.transport.is_closing():
             if self._spare is None:
                 self._spare = _MAX_SPARE
         elif self._in_body:
@@ -100,8 +124,7 @@ class Protocol(HttpToolsProtocol):
         elif not self._began:
             self._head += len(piece)
             if not self._connections.hold(len(piece)):
-                text = "this worker holds too many requests that are not complete"
-                self._refuse(Refused(503, text, hint="ask again in a second", code="too_many_connections"))
+                self._refuse_for_memory()
             elif self._head > MAX_HEAD or (self._head and len(self.headers or ()) > MAX_HEADERS):
                 self._head_too_long()
 
@@ -143,6 +166,11 @@ class Protocol(HttpToolsProtocol):
 
     # What the parser tells
 
+    def send_400_response(self, msg: str) -> None:
+        """See `HttpToolsProtocol`."""
+        self._connections.refused("not_http")
+        super().send_400_response(msg)
+
     def on_message_begin(self) -> None:
         """See `HttpToolsProtocol`."""
         super().on_message_begin()
@@ -157,10 +185,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """See `HttpToolsProtocol`."""
+        if self._spare is None:
+            self._connections.release(self._head)
+            self._head_complete()
+            self._head = 0
         self._in_head, self._in_body = False, True
-        if self._spare is not None:
-            return
-        self._connections.release(self._head)
+
+    def _head_complete(self) -> None:
         if self._head + 2 * _PIECE > MAX_HEAD and self._head_size() > MAX_HEAD:
             self._head_too_long()
         elif len(self.headers) > MAX_HEADERS:
@@ -168,7 +199,6 @@ class Protocol(HttpToolsProtocol):
         else:
             self._connections.enter(self, None)
             super().on_headers_complete()
-        self._head = 0
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -243,6 +273,11 @@ class Protocol(HttpToolsProtocol):
     def _joining(self) -> _Joining:
         return cast("_Joining", self.transport)
 
+    @property
+    def unsent(self) -> bool:
+        """See `Connection.unsent`."""
+        return self.transport.get_write_buffer_size() > 0
+
     def shutdown(self) -> None:
         """See `HttpToolsProtocol`."""
         if self.phase is None:
@@ -307,6 +342,8 @@ class _Joining:
 
     def write(self, data: bytes) -> None:
         """See `asyncio.WriteTransport.write`."""
+        if self._closing:
+            return
         if not self._parts:
             self._loop.call_soon(self._flush)
         self._parts.append(data)

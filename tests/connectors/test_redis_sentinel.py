@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -87,6 +89,38 @@ def test_a_failover_on_the_way_loses_no_record(watched):
             await reader.close()
 
     assert asyncio.run(read()) == [value(1, later[0])]
+
+
+def test_b10_a_master_that_hangs_is_left_for_its_replica(watched):
+    """Case B10: it still accepts connections, and answers nothing."""
+    sentinel, master, _ = watched
+    store = connect(url="redis://features/0", sentinels=[sentinel])
+    store.write([as_batch([Record(b"k", value(1, 1))])])
+    store.close()
+
+    async def read() -> float:
+        reader = redis_async.connect(url="redis://features/0", sentinels=[sentinel], timeout_seconds=1.0)
+        assert await reader.read([b"k"]) == [value(1, 1)]
+        assert await reader.answering(0.5) == {"features (Sentinel)/0": True}
+        master.send_signal(signal.SIGSTOP)
+        slowest, begun = 0.0, time.monotonic()
+        try:
+            assert await reader.answering(0.2) == {"features (Sentinel)/0": False}
+            async with asyncio.timeout(60):
+                while True:
+                    started = time.monotonic()
+                    try:
+                        assert await reader.read([b"k"]) == [value(1, 1)]
+                        return slowest
+                    except TransientError:
+                        if started - begun > 1.5:
+                            slowest = max(slowest, time.monotonic() - started)
+                        await asyncio.sleep(0.05)
+        finally:
+            master.send_signal(signal.SIGCONT)
+            await reader.close()
+
+    assert asyncio.run(read()) < 1  # once it is known to hang, nobody waits for it
 
 
 def test_a_sentinel_that_is_no_place_is_told():

@@ -197,6 +197,8 @@ def test_bytes_that_are_no_request(served):
         raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
     assert served.count() == 1
     assert "exception" not in served.log
+    assert "Invalid HTTP" not in served.log
+    assert b'plane_connections_refused_total{reason="not_http"}' in served.ask("GET", "/metrics").body
 
 
 def test_who_asks_may_go_without_a_word(served):
