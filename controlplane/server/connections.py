@@ -78,6 +78,10 @@ class Connection(Protocol):
         """Drop the connection and what is not sent yet."""
 
     @property
+    def busy(self) -> bool:
+        """Whether it has a request that is not answered yet."""
+
+    @property
     def unsent(self) -> bool:
         """Whether some of its answers waits for the client to read."""
 
@@ -100,8 +104,9 @@ class Connections:
         self.unfinished = 0
         self.waiting: Queue = {}
         """No request is known yet: the head is awaited, or half of it is there."""
-        self.idle: Queue = {}
-        """All that was asked is answered."""
+        self.known: Queue = {}
+        """A request was received and is being answered, or, if it is not `busy`, was answered: then
+        the time is that of the last answer."""
         self.draining: Queue = {}
         """A body still comes whose request was answered."""
         self.ending: Queue = {}
@@ -135,8 +140,7 @@ class Connections:
         self.stalled.pop(connection, None)
 
     def enter(self, connection: Connection, phase: Queue | None) -> None:
-        """Note that a connection is in a phase from now on; None: it has a request that is not
-        answered yet."""
+        """Note that a connection is in a phase from now on; None: it is closed."""
         if connection.phase is not None:
             del connection.phase[connection]
         connection.phase = phase
@@ -168,7 +172,7 @@ class Connections:
     def _make_room(self) -> bool:
         oldest = next(iter(self.waiting), None)
         if oldest is None or self._loop.time() - self.waiting[oldest] < _EVICTABLE_SECONDS:
-            oldest = next(iter(self.idle), None)
+            oldest = next((one for one in self.known if not one.busy), None)
         if oldest is None:
             return False
         self.refused("evicted")

@@ -31,6 +31,10 @@ _FRAMING_SHARE = 8
 has 5."""
 
 
+class _RefusedError(Exception):
+    """A request was answered while it was parsed."""
+
+
 class Protocol(HttpToolsProtocol):
     """One connection. It is in one of the phases of `Connections`, and is closed when that takes
     too long."""
@@ -78,13 +82,10 @@ class Protocol(HttpToolsProtocol):
             self.parse()
             return
         self._parse(data)  # nearly always
-        if self.phase is self._connections.idle:
-            self._connections.enter(self, self._connections.waiting)
 
     def parse(self) -> None:
         """Parse what was received, as long as the request that is being answered leaves room for
         more."""
-        parsed = bool(self._held)
         while self._held and not self.flow.read_paused and not self.transport.is_closing():
             size = _BODY_PIECE if self._in_body else _PIECE
             piece, self._held = self._held[:size], self._held[size:]
@@ -92,8 +93,6 @@ class Protocol(HttpToolsProtocol):
         if not self._held and not self.flow.read_paused:
             self._joining.read_on()
         self._count_pipelined()
-        if parsed and self.phase is self._connections.idle:
-            self._connections.enter(self, self._connections.waiting)
 
     def _count_pipelined(self) -> None:
         size = 0 if self._in_body else len(self._held)
@@ -101,7 +100,7 @@ class Protocol(HttpToolsProtocol):
             return
         self._connections.release(self._pipelined)
         self._pipelined = size
-        if not self._connections.hold(size):
+        if not self._connections.hold(size) and size:
             self._refuse_for_memory()
 
     def _refuse_for_memory(self) -> None:
@@ -112,20 +111,26 @@ class Protocol(HttpToolsProtocol):
     def _parse(self, piece: bytes | memoryview) -> None:
         self._began, body = False, self._body
         super().data_received(cast("bytes", piece))
-        if self.transport.is_closing():
-            if self._spare is None:
-                self._spare = _MAX_SPARE
-        elif self._in_body:
+        if self._began and not (self._in_head or self._in_body):
+            return  # nearly always: it was all of a request
+        if self._spare is not None or self.transport.is_closing():
+            return
+        if self._in_body:
             self._framing += len(piece) - (self._body - body)
             if self._framing > MAX_HEAD + _FRAMING_SHARE * self._body:
                 self._too_long("chunk sizes, chunk extensions and trailers", 431)
             elif self.phase is self._connections.draining and self._body > _MAX_DRAINED:
                 self.abort()
-        elif not self._began:
+            elif len(self.headers) > MAX_HEADERS:
+                self._too_long("trailer", 431)
+            return
+        if not self.busy and self.phase is self._connections.known:
+            self._connections.enter(self, self._connections.waiting)
+        if not self._began:
             self._head += len(piece)
             if not self._connections.hold(len(piece)):
                 self._refuse_for_memory()
-            elif self._head > MAX_HEAD or (self._head and len(self.headers or ()) > MAX_HEADERS):
+            elif self._head > MAX_HEAD or len(self.headers or ()) > MAX_HEADERS:
                 self._head_too_long()
 
     def _head_too_long(self) -> None:
@@ -144,7 +149,7 @@ class Protocol(HttpToolsProtocol):
         """Answer, if it is this request's turn, and close the connection."""
         self._connections.refused(refused.code)
         self._spare, self._held = _MAX_SPARE, memoryview(b"")
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.busy:
             if self.pipeline or not self._in_body or self.cycle.response_started:
                 # the connection is closed when the requests before are answered
                 self.cycle.keep_alive = False
@@ -168,6 +173,8 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """See `HttpToolsProtocol`."""
+        if self._spare is not None:
+            return  # it was refused, and parsing stopped by an exception
         self._connections.refused("not_http")
         super().send_400_response(msg)
 
@@ -177,28 +184,25 @@ class Protocol(HttpToolsProtocol):
         self._in_head = self._began = True
         self._framing = self._body = 0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """See `HttpToolsProtocol`; trailers, which come after a body, are no headers of the
-        request."""
-        if not self._in_body:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         """See `HttpToolsProtocol`."""
-        if self._spare is None:
-            self._connections.release(self._head)
-            self._head_complete()
-            self._head = 0
+        if self._head or len(self.headers) > MAX_HEADERS:
+            self._check_head()
+        if self.phase is not self._connections.known:
+            self._connections.enter(self, self._connections.known)
+        super().on_headers_complete()
         self._in_head, self._in_body = False, True
+        self.headers = []  # what comes now is a trailer, and no header of the request
 
-    def _head_complete(self) -> None:
+    def _check_head(self) -> None:
         if self._head + 2 * _PIECE > MAX_HEAD and self._head_size() > MAX_HEAD:
             self._head_too_long()
         elif len(self.headers) > MAX_HEADERS:
             self._too_long("request's head", 431)
-        else:
-            self._connections.enter(self, None)
-            super().on_headers_complete()
+        if self._spare is not None:
+            raise _RefusedError  # the rest of the piece is not parsed
+        self._connections.release(self._head)
+        self._head = 0
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -206,16 +210,14 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """See `HttpToolsProtocol`."""
         self._body += len(body)
-        if self._spare is None:
-            super().on_body(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """See `HttpToolsProtocol`."""
         self._in_body, self._began = False, True
-        if self._spare is None:
-            super().on_message_complete()
-            if self.phase is self._connections.draining:
-                self._connections.enter(self, self._connections.idle)
+        super().on_message_complete()
+        if self.phase is self._connections.draining:
+            self._connections.enter(self, self._connections.known)
 
     # What the answer tells
 
@@ -225,15 +227,15 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.busy:
             if self.pipeline:
                 self.flow.pause_reading()
-            return
-        if self._in_body:
+        elif self._in_body:
             self._connections.enter(self, self._connections.draining)
+        elif self._in_head or self._head:
+            self._connections.enter(self, self._connections.waiting)
         else:
-            half = self._in_head or self._head > 0
-            self._connections.enter(self, self._connections.waiting if half else self._connections.idle)
+            self._connections.enter(self, self._connections.known)
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol.pause_writing`."""
@@ -246,6 +248,11 @@ class Protocol(HttpToolsProtocol):
         self._connections.stalled.pop(self, None)
 
     # What the limits ask for
+
+    @property
+    def busy(self) -> bool:
+        """See `Connection.busy`."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     @property
     def unread(self) -> bool:
@@ -280,7 +287,7 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """See `HttpToolsProtocol`."""
-        if self.phase is None:
+        if self.busy:
             super().shutdown()
         else:
             self.evict()
@@ -312,13 +319,11 @@ class _Joining:
         self._transport, self._protocol, self._loop = transport, protocol, protocol.loop
         self._parts: list[bytes] = []
         self._closing = self._paused = False
+        # called several times for each request: no function of ours may stand between
+        self.is_closing = transport.is_closing
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it is the transport's
         return getattr(self._transport, name)
-
-    def is_closing(self) -> bool:
-        """See `asyncio.BaseTransport.is_closing`."""
-        return self._closing or self._transport.is_closing()
 
     def pause_reading(self) -> None:
         """See `asyncio.ReadTransport.pause_reading`."""
@@ -357,17 +362,20 @@ class _Joining:
             self.close_now()
             return
         self._flush()
-        self._closing = True
+        self._close()
         self._transport.write_eof()
         self._protocol.lingers()
 
     def close_now(self) -> None:
         """Close without waiting for the client; what was written is sent."""
         self._flush()
-        self._closing = True
+        self._close()
         self._transport.close()
         # a client that does not read keeps a transport open that was closed
         self._protocol.lingers()
+
+    def _close(self) -> None:
+        self._closing, self.is_closing = True, lambda: True
 
     def _flush(self) -> None:
         if self._parts and not self._transport.is_closing():  # whoever asked may have gone since
