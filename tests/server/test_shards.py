@@ -25,8 +25,9 @@ from tests.server.rig import Server
 from tests.shop import Shop, until
 
 PATH = "/v1/services/shop"
-LIMIT_MS = 60.0
-"""Below this, a busy machine may make more of a difference than what is tested."""
+LIMIT_MS = 150.0
+"""Below this, a busy machine may make more of a difference than what is tested. Whoever waits for the
+shard that hangs waits for the budget of 500 ms."""
 
 
 class Sharded(NamedTuple):
