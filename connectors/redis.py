@@ -296,6 +296,11 @@ class RedisStore:
         except exceptions.RedisError as error:
             raise self.translated(error, doing) from None
 
+    @property
+    def place(self) -> str:
+        """How errors call the store."""
+        return self._servers.place
+
     def translated(self, error: exceptions.RedisError, doing: str) -> PlaneError:
         """A driver's error as one of ours."""
         # A server that doesn't know a command repeats its arguments, and AUTH's is the password.

@@ -188,5 +188,12 @@ class AsyncOnlineStore(Protocol):
     async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """See `OnlineStore.get_fields`."""
 
+    async def answering(self, seconds: float) -> dict[str, bool]:
+        """Whether each server that has keys of its own answers within some seconds, by its address.
+
+        Raises:
+            PlaneError: it is not known which servers there are.
+        """
+
     async def close(self) -> None:
         """Close the connection."""

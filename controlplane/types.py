@@ -10,12 +10,18 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+# Python also takes 20130101, 2013-W01-2, any letter before the time, and drops digits behind
+# microseconds.
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_OFFSET = "Z|[+-][0-9]{2}:[0-9]{2}"
+_IS_DATE = re.compile(_DATE).fullmatch
+_IS_INSTANT = re.compile(rf"{_DATE}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?({_OFFSET})?)?").fullmatch
 _DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
@@ -60,12 +66,27 @@ def parse_instant(text: str) -> datetime:
     """The instant of an ISO 8601 text; without an offset it is UTC.
 
     Raises:
-        ValueError: `text` is not an ISO 8601 date or date and time.
+        ValueError: `text` is not a date such as `2013-01-01`, or a date and a time such as
+            `2013-01-01T06:00`, with seconds, microseconds and `Z` or `+02:00` or without; or there
+            is no such date or time.
     """
     try:
+        if not _IS_INSTANT(text):
+            raise ValueError
         return utc(datetime.fromisoformat(text))
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter: in UTC it is before the year 1, or after 9999
         raise ValueError(f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z") from None
+
+
+def parse_date(text: str) -> date:
+    """The date of a text such as `2013-01-31`.
+
+    Raises:
+        ValueError: `text` is none.
+    """
+    if not _IS_DATE(text):
+        raise ValueError(f"{text!r} is not a date: write 2013-01-31")
+    return date.fromisoformat(text)
 
 
 @lru_cache(maxsize=1000)

@@ -10,7 +10,7 @@ import typer
 
 from controlplane.cli import present
 from controlplane.cli.common import HERE, Directory, Environment, Json
-from controlplane.errors import MissingDriver, PlaneError, SettingsError
+from controlplane.errors import MissingDriver, SettingsError
 
 app = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
@@ -35,6 +35,14 @@ def serve(
         bool, typer.Option("--without-keys", help="Whoever reaches the server may read, beyond loopback too.")
     ] = False,
     budget_ms: Annotated[int, typer.Option(min=1, help="Milliseconds that the store may take to answer.")] = 1000,
+    max_connections: Annotated[
+        int | None,
+        typer.Option(min=1, help="Connections of each worker (default: what `ulimit -n` has room for, 4096 at most)."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Without keys: a name that clients may ask for; once for each. Loopback's always may."),
+    ] = None,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes that a request's body may have.")] = 1_000_000,
     max_entities: Annotated[int, typer.Option(min=1, help="Entities that one request may ask for.")] = 1000,
     refresh: Annotated[
@@ -72,6 +80,7 @@ def serve(
         max_entities=max_entities,
         refresh_seconds=refresh,
         access_log=access_log,
+        hosts=tuple(allow_host or ()),
     )
     run.check(options)
 
@@ -81,7 +90,7 @@ def serve(
         else:
             present.line(f"serving on {url}, documented on {url}/docs; Ctrl-C stops")
 
-    run.serve(options, host=host, port=port, workers=workers, on_ready=on_ready)
+    run.serve(options, host=host, port=port, workers=workers, on_ready=on_ready, max_connections=max_connections)
 
 
 @app.command(epilog="Example: plane serve key --name ranking --service late_arrival >> keys.toml")
@@ -94,8 +103,6 @@ def key(
     # lazy: as above
     from controlplane.server.keys import create
 
-    if any(character in text for text in (name, *service) for character in '"\\\n'):
-        raise PlaneError("a name holds a quote, a backslash or a line break", hint="leave these out")
     secret, entry = create(name, tuple(service))
     if json:
         present.as_json({"key": secret, "id": entry.id, "digest": entry.digest, "services": list(entry.services)})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, localcontext
@@ -13,6 +15,8 @@ import msgspec
 from controlplane.codec.keys import parse_text
 from controlplane.types import decimal_scale, is_decimal, utc
 
+# Python also takes spaces, underscores, a plus, and digits of other scripts.
+_FLOAT = re.compile(r"-?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|Infinity)|NaN").fullmatch
 _INT64 = range(-(2**63), 2**63)
 _DIGITS = 80  # more than a decimal has, so that nothing is rounded
 
@@ -57,7 +61,14 @@ def parse_given(kind: str, text: str) -> Any:  # noqa: ANN401 - of the type that
     """
     if kind.startswith("array<"):
         return checked(kind)(msgspec.json.decode(text))
-    return checked(kind)(float(text) if kind == "float64" else parse_text(kind, text))
+    if kind != "float64":
+        return checked(kind)(parse_text(kind, text))
+    if not _FLOAT(text):
+        raise ValueError
+    number = float(text)
+    if math.isinf(number) and not text.endswith("Infinity"):
+        raise ValueError
+    return number
 
 
 def _list(value: Any) -> list[Any] | tuple[Any, ...]:  # noqa: ANN401

@@ -17,10 +17,13 @@ from urllib.parse import quote
 
 from controlplane.codec.layout import Layout
 from controlplane.errors import PlaneError
-from controlplane.types import decimal_scale, is_decimal, micros, parse_instant
+from controlplane.types import decimal_scale, is_decimal, micros, parse_date, parse_instant
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+").fullmatch
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII).fullmatch
+# Python also takes spaces, underscores, a plus, exponents, and digits of other scripts.
+_INTEGER = re.compile(r"-?[0-9]+").fullmatch
+_DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?").fullmatch
+_HEXADECIMAL = re.compile(r"([0-9A-Fa-f]{2})*").fullmatch
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -148,20 +151,25 @@ def _parsed(name: str, kind: str, text: str) -> Any:  # noqa: ANN401
 
 
 def parse_text(kind: str, text: str) -> Any:  # noqa: ANN401
-    """The value of a type that keys may have; ValueError or InvalidOperation if the text is none."""
+    """The value of a type that keys may have.
+
+    Raises:
+        ValueError: the text is not of the type: an integer is `-?[0-9]+`, a decimal has perhaps a
+            point and more digits, and neither has an exponent.
+    """
     if kind == "string":
         return text
     if kind == "int64" and _INTEGER(text):
         return int(text)
     if kind == "bool" and text in ("true", "false"):
         return text == "true"
-    if kind == "binary":
+    if kind == "binary" and _HEXADECIMAL(text):
         return bytes.fromhex(text)
     if kind == "date":
-        return date.fromisoformat(text)
+        return parse_date(text)
     if kind == "timestamp":
         return parse_instant(text)
-    if is_decimal(kind):
+    if is_decimal(kind) and _DECIMAL(text):
         return Decimal(text)
     raise ValueError
 

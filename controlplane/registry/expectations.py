@@ -25,7 +25,7 @@ from controlplane.registry.quality import (
     TypedColumn,
     UniqueSpec,
 )
-from controlplane.types import decimal_scale, format_instant, is_decimal, parse_instant, parse_type
+from controlplane.types import decimal_scale, format_instant, is_decimal, parse_date, parse_instant, parse_type
 
 SEVERITIES = ("error", "warning")
 _FINEST = 9  # digits of a share
@@ -232,7 +232,7 @@ def _spelled(value: Any, kind: str) -> str | None:  # noqa: ANN401 - what a user
                 return value if isinstance(value, str) else None
             case "date":
                 is_date = isinstance(value, date) and not isinstance(value, datetime)
-                return (value if is_date else date.fromisoformat(value)).isoformat()
+                return (value if is_date else parse_date(value)).isoformat()
             case "timestamp":
                 return format_instant(value if isinstance(value, datetime) else parse_instant(value))
         # What is left is a decimal.

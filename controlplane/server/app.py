@@ -17,6 +17,8 @@ import msgspec
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError, SettingsError, TransientError
 from controlplane.server import metrics, openapi
 from controlplane.server.deadlines import Deadlines
+from controlplane.server.health import StoreHealth
+from controlplane.server.hosts import Hosts
 from controlplane.server.keys import Key, Keyring
 from controlplane.server.logs import LOGGER, say
 from controlplane.server.refused import Refused
@@ -38,6 +40,8 @@ SHAPES: dict[str, Shape] = {
 _JSON = (b"content-type", b"application/json")
 _CLOSE = ((b"connection", b"close"),)
 _RETRY = ((b"retry-after", b"1"),)
+# for the store to answer; those who ask whether a server is ready often wait a second
+_READY_SECONDS = 0.5
 _TRANSIENT = "the online store can't be reached now"
 
 
@@ -55,6 +59,8 @@ class Options:
         refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
         access_log: a line for each request.
         upload_seconds: how long the body of a request may take to come.
+        hosts: names that the server answers to where it has no keys, next to loopback's and its
+            address.
     """
 
     directory: Path
@@ -66,6 +72,7 @@ class Options:
     refresh_seconds: float = 5.0
     access_log: bool = False
     upload_seconds: float = 10.0
+    hosts: tuple[str, ...] = ()
 
 
 def create(options: Options) -> App:
@@ -80,9 +87,10 @@ class App:
         self._options = options
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
         self._keyring = None if options.keys is None else Keyring(options.keys)
+        self._hosts = Hosts(options.hosts)
         self._deadlines = Deadlines()
         self._budget_seconds = options.budget_ms / 1000
-        self._healthy = True
+        self._health = StoreHealth()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +140,7 @@ class App:
                 vectors = served.reader.vectors(question, answers)
                 body, status = shape.write(call, served, vectors), 200
                 metrics.rows(service, vectors)
-                self._is_healthy()
+                self._health.succeeded()
         except PlaneError as error:
             refused = self._refused(error)
             body, status = shape.refuse(refused), refused.status
@@ -162,14 +170,27 @@ class App:
         return Refused(504, text, hint="ask again", headers=_RETRY)
 
     def _key(self, scope: Scope) -> Key | None:
-        """The key that a request bears, where keys are asked for."""
+        """The key that a request bears, where keys are asked for; else the request must know the
+        server's name."""
         if self._keyring is None:
+            self._check_host(scope)
             return None
         for header, value in scope["headers"]:
             if header == b"authorization" and (key := self._keyring.find(value)) is not None:
                 return key
         hint = "send a key in the header `Authorization: Bearer ...`"
         raise Refused(401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),))
+
+    def _check_host(self, scope: Scope) -> None:
+        """Refuse a request for another name. One without a name is no browser's, and is
+        answered."""
+        server = scope.get("server")
+        address = server[0] if server else ""
+        for header, value in scope["headers"]:
+            if header == b"host" and not self._hosts.serve(value, address):
+                text = "the server does not answer to the name in the header `Host`"
+                hint = "ask by its address, start it with --allow-host NAME, or have it ask for API keys (--keys)"
+                raise Refused(421, text, hint=hint)
 
     def _allowed(self, name: str, key: Key | None) -> Served:
         """The feature service of that name, if the key may read it."""
@@ -226,25 +247,19 @@ class App:
         if isinstance(error, Refused):
             if error.status == 504:
                 metrics.store_error()
+                self._health.failed(error.message)
             return error
         if isinstance(error, CalculationFailed):
             say("calculation_failed", logging.WARNING)  # its text may hold values
             return Refused(422, "a calculation of the feature service fails for these values")
         if isinstance(error, TransientError | PermanentError):
             metrics.store_error()
-            if self._healthy:
-                self._healthy = False
-                say("store_failed", logging.ERROR, error=error.message)
+            self._health.failed(error.message)
             if isinstance(error, TransientError):
                 return Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
             text, hint = "the online store's answer is of no use", "the server's log says why"
             return Refused(503, text, hint=hint, headers=_RETRY)
         return Refused(400, error.message, hint=error.hint)
-
-    def _is_healthy(self) -> None:
-        if not self._healthy:
-            self._healthy = True
-            say("store_recovered")
 
     async def _beside(self, path: str, scope: Scope, send: Send) -> None:
         """Everything that is not a read."""
@@ -259,10 +274,10 @@ class App:
             if path == "/health/live":
                 body = b'{"status":"live"}'
             elif path == "/health/ready":
-                await self._ready()
-                body = b'{"status":"ready"}'
+                body = msgspec.json.encode(await self._ready())
             elif path == "/metrics":
-                body, kind = metrics.text(), metrics.CONTENT_TYPE
+                key = self._key(scope)
+                body, kind = metrics.text(key.allows if key else None), metrics.CONTENT_TYPE
             elif path == "/v1/services":
                 body = msgspec.json.encode({"services": [one.name for one in self._readable(self._key(scope))]})
             elif path == "/openapi.json":
@@ -279,17 +294,20 @@ class App:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _ready(self) -> None:
+    async def _ready(self) -> dict[str, Any]:
+        """What the store's servers say. Requests are answered as long as one of several does."""
         served = next(iter(self._services.served.values()), None)
         if served is None and self._services.current:
             raise Refused(503, "no feature service is online", hint="deploy one", headers=_RETRY)
         if served is None:
             raise Refused(503, _TRANSIENT, headers=_RETRY)
-        try:
-            async with asyncio.timeout(self._budget_seconds):
-                await self._services.store.get_fields(served.reader.serving)
-        except TimeoutError:
-            raise Refused(503, _TRANSIENT, headers=_RETRY) from None
+        seconds = min(self._budget_seconds, _READY_SECONDS)
+        answering = await self._services.store.answering(seconds)
+        silent = [place for place, answers in answering.items() if not answers]
+        if len(silent) == len(answering):
+            error = f"the online store does not answer within {seconds:g} s: {', '.join(silent)}"
+            raise Refused(503, error, hint="ask again in a second", headers=_RETRY)
+        return {"status": "ready", **({"not_answering": silent} if silent else {})}
 
     def _description(self, served: Served) -> bytes:
         return msgspec.json.encode(

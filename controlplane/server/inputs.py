@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from controlplane.codec.given import checked
+from controlplane.codec.keys import parse_text
 from controlplane.server.refused import Refused
 from controlplane.serving import ServiceReader
-from controlplane.types import is_decimal, parse_instant
+from controlplane.types import is_decimal, parse_date, parse_instant
 
 _LONGEST_NUMBER = 100  # characters; Python's own limit for int is far above
 _FORMS = {
@@ -21,7 +20,7 @@ _FORMS = {
     "string": "a string",
     "binary": "a string in base64",
     "date": "a string such as 2013-01-31",
-    "timestamp": "a string such as 2013-01-31T06:00:00Z",
+    "timestamp": "a string such as 2013-01-31T06:00:00Z, with at most six digits of a second",
 }
 
 
@@ -76,7 +75,7 @@ def form(kind: str) -> str:
     """What JSON a type takes, in words."""
     if kind.startswith("array<"):
         return f"an array, of nulls or {form(kind[6:-1])}"
-    return _FORMS.get(kind, f"a whole number, or the digits of a {kind} as a string")
+    return _FORMS.get(kind, f'a whole number, or the digits of a {kind} as a string such as "-1.50"')
 
 
 def _converter(kind: str) -> Callable[[Any], Any]:
@@ -85,10 +84,8 @@ def _converter(kind: str) -> Callable[[Any], Any]:
         item = _converter(kind[6:-1])
         return lambda value: [None if one is None else item(one) for one in _of(list, value)]
     check = checked(kind)
-    if is_decimal(kind):
-        return lambda value: check(_digits(value, Decimal))
-    if kind == "int64":
-        return lambda value: check(value if type(value) is int else _digits(value, int))
+    if is_decimal(kind) or kind == "int64":
+        return lambda value: check(value if type(value) is int else _digits(value, kind))
     if kind in _TEXTS:
         read = _TEXTS[kind]
         return lambda value: check(read(_of(str, value)))
@@ -97,7 +94,7 @@ def _converter(kind: str) -> Callable[[Any], Any]:
 
 _TEXTS: dict[str, Callable[[str], Any]] = {
     "binary": lambda text: b64decode(text, validate=True),
-    "date": date.fromisoformat,
+    "date": parse_date,
     "timestamp": parse_instant,
 }
 
@@ -108,7 +105,7 @@ def _of(kind: type, value: Any) -> Any:  # noqa: ANN401 - this is where types ar
     return value
 
 
-def _digits(value: Any, number: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-    if type(value) is str and (len(value) > _LONGEST_NUMBER or not value.isascii()):
+def _digits(value: Any, kind: str) -> Any:  # noqa: ANN401
+    if len(_of(str, value)) > _LONGEST_NUMBER:
         raise ValueError
-    return number(value if type(value) is int else _of(str, value))
+    return parse_text(kind, value)

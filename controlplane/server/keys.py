@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane.errors import Location, SettingsError
+from controlplane.errors import Location, PlaneError, SettingsError
 
 _KEY = re.compile(r"plane_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _SCHEMES = ("bearer", "tecton-key")
@@ -51,10 +51,30 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create(name: str, services: tuple[str, ...]) -> tuple[str, Key]:
-    """A new key, which is nowhere but here, and its entry."""
+    """Make a new key, which is nowhere but here, and its entry.
+
+    Raises:
+        PlaneError: the file of API keys can't hold the name, or that of a service.
+    """
     public = secrets.token_hex(4)
     secret = f"plane_{public}_{secrets.token_urlsafe(32)}"
-    return secret, Key(name, public, _digest(secret), services)
+    key = Key(name, public, _digest(secret), services)
+    if not (_is_read_back(key) and all(text.isprintable() for text in (name, *services))):
+        text = "can't make the API key: a name holds a quote, a backslash, a line break or a control character"
+        raise PlaneError(text, hint="leave these out")
+    return secret, key
+
+
+def _is_read_back(key: Key) -> bool:
+    """Whether a file with this entry means this key."""
+    try:
+        return _parsed(key.entry().encode()) == (key,)
+    except (tomllib.TOMLDecodeError, UnicodeError, msgspec.ValidationError):
+        return False
+
+
+def _parsed(file: bytes) -> tuple[Key, ...]:
+    return msgspec.convert(tomllib.loads(file.decode("utf-8-sig")), _File).key
 
 
 def _digest(secret: str) -> str:
@@ -72,15 +92,15 @@ class Keyring:
         where = Location(str(file))
         hint = "each key is a table [[key]] with name, id, digest and services, as `plane serve key` prints it"
         try:
-            found = msgspec.convert(tomllib.loads(file.read_text(encoding="utf-8-sig")), _File)
+            found = _parsed(file.read_bytes())
         except OSError as error:
             raise SettingsError(f"the file of API keys can't be read: {error.strerror}", where=where) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
             raise SettingsError("the file of API keys is not valid TOML", where=where, hint=hint) from None
         except msgspec.ValidationError as error:
             raise SettingsError(f"the file of API keys is wrong: {error}", where=where, hint=hint) from None
-        self._keys = {key.id: key for key in found.key}
-        if len(self._keys) < len(found.key):
+        self._keys = {key.id: key for key in found}
+        if len(self._keys) < len(found):
             raise SettingsError("the file of API keys has an id twice", where=where, hint="make a new key")
 
     def find(self, authorization: bytes) -> Key | None:

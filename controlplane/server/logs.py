@@ -19,6 +19,9 @@ CONFIG: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "loggers": {
         "controlplane.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        # Uvicorn's protocol logs each connection that isn't HTTP, and each request for an upgrade;
+        # nobody may fill the log in that way, so the server counts them.
+        "controlplane.server.http": {"level": "ERROR"},
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,11 +32,15 @@ _SECONDS = Histogram(
 _ROWS = Counted(
     "plane_rows", "Rows of feature views by how they were found.", ["service", "status"], registry=_REGISTRY
 )
+_REFUSED = Counted(
+    "plane_connections_refused", "Connections that were closed for a limit.", ["reason"], registry=_REGISTRY
+)
 _ERRORS = Counted("plane_store_errors", "Reads that the online store did not answer.", registry=_REGISTRY)
 _DEPLOYMENT = Gauge(
     "plane_deployment", "The deployment that is served.", registry=_REGISTRY, multiprocess_mode="livemostrecent"
 )
 
+_SERVICE = re.compile(rb'[{,]service="([^"]*)"')
 _MOST = 1000
 # What the library does not know yet: to tell it of each request would take a tenth of the request's time.
 _counted: Counter[tuple[str, str, int]] = Counter()
@@ -62,6 +68,11 @@ def store_error() -> None:
     _ERRORS.inc()
 
 
+def refused_connection(reason: str) -> None:
+    """A connection was closed before a request of it was known."""
+    _REFUSED.labels(reason).inc()
+
+
 def deployment(number: int) -> None:
     """Another deployment is served."""
     _DEPLOYMENT.set(number)
@@ -82,11 +93,23 @@ def flush() -> None:
         counted.clear()
 
 
-def text() -> bytes:
-    """All of it, of all workers; of others as far as they have told the library."""
+def text(allows: Callable[[str], bool] | None = None) -> bytes:
+    """All of it, of all workers; of others as far as they have told the library.
+
+    Args:
+        allows: whether the metrics of a feature service may be read; None: all may be.
+    """
     flush()
-    if WORKERS not in os.environ:
-        return generate_latest(_REGISTRY)
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    registry = _REGISTRY
+    if WORKERS in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    lines = generate_latest(registry)
+    if allows is None:
+        return lines
+    return b"".join(line for line in lines.splitlines(keepends=True) if _allowed(line, allows))
+
+
+def _allowed(line: bytes, allows: Callable[[str], bool]) -> bool:
+    found = _SERVICE.search(line)
+    return found is None or not found[1] or allows(found[1].decode())

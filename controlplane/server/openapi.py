@@ -9,7 +9,7 @@ from typing import Any
 import controlplane
 from controlplane.schemas.json_schema import Json, nullable, record, scalar_or_list
 from controlplane.server.inputs import form
-from controlplane.server.refused import CODES
+from controlplane.server.refused import CODES, OTHER_CODES
 from controlplane.server.services import Served
 from controlplane.serving import Status
 
@@ -21,7 +21,10 @@ _PROBLEMS = {
     404: "There is no such feature service online.",
     408: "The body does not come in time.",
     413: "The body is too long.",
+    414: "The request target is too long.",
+    421: "The server does not answer to the name in the header `Host`.",
     422: "A calculation of the feature service fails for these values.",
+    431: "The head of the request is too long.",
     503: "The online store is in trouble; ask again after `Retry-After` seconds.",
     504: "The latency budget is spent.",
 }
@@ -148,7 +151,7 @@ def _given(kind: str) -> Json:
 
 def _error() -> Json:
     texts = {name: {"type": "string"} for name in ("message", "field", "hint")}
-    return record({"error": record({"code": {"enum": list(CODES.values())}, **texts})})
+    return record({"error": record({"code": {"enum": [*CODES.values(), *OTHER_CODES]}, **texts})})
 
 
 _STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td{padding:0 1em 0 0}"

@@ -8,13 +8,15 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from controlplane.errors import PlaneError
 from controlplane.server.app import Options, create
+from controlplane.server.connections import Connections, backlog, default_limit, room
 from controlplane.server.keys import Keyring
 from controlplane.server.logs import CONFIG, say
 from controlplane.server.protocol import Protocol
@@ -23,8 +25,24 @@ from controlplane.server.services import Services
 _WORKERS = "PROMETHEUS_MULTIPROC_DIR"
 _GRACE = 10  # seconds for requests that are under way when the server stops
 _HUNG = 60  # seconds without a sign of life after which a worker is replaced; starting takes some on a busy machine
-_BACKLOG = 2048
 _KEEP_ALIVE = 75  # seconds; longer than what stands in front keeps its own connections
+
+
+class Config(uvicorn.Config):
+    """What uvicorn's workers are told, and the limit of each.
+
+    Args:
+        max_connections: of a worker.
+    """
+
+    def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(*arguments, **options)
+        self._max_connections = max_connections
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The connections of this worker."""
+        return Connections(self._max_connections)
 
 
 def check(options: Options) -> None:
@@ -43,7 +61,15 @@ def check(options: Options) -> None:
         services.shut()
 
 
-def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Callable[[str], None]) -> None:
+def serve(
+    options: Options,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    on_ready: Callable[[str], None],
+    max_connections: int | None = None,
+) -> None:
     """Serve until a signal comes; requests that are under way are then answered.
 
     Args:
@@ -52,21 +78,26 @@ def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Cal
         port: 0 for a free one.
         workers: processes.
         on_ready: told the URL when the port is open.
+        max_connections: of each worker; None: as many as the limit of open files has room for.
 
     Raises:
-        PlaneError: the port can't be opened.
+        PlaneError: the port can't be opened, or the process may not open so many files.
     """
+    if max_connections is not None and max_connections > room():
+        text = f"can't accept {max_connections} connections: the limit of open files has room for {room()}"
+        raise PlaneError(text, hint="raise the limit (`ulimit -n`), or lower --max-connections")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=backlog())
     except (OSError, OverflowError) as error:
         text = f"can't listen on {host} port {port}: {error}"
         raise PlaneError(text, hint="choose another --host or --port") from None
     # The supervisor ends as asked; then the signals that it kept are raised again, and mean nothing more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    config = uvicorn.Config(
+    config = Config(
         partial(create, options),
+        max_connections=max_connections or default_limit(),
         factory=True,
         workers=workers,
         interface="asgi3",
@@ -77,6 +108,7 @@ def serve(options: Options, *, host: str, port: int, workers: int, on_ready: Cal
         log_config=CONFIG,
         access_log=False,
         proxy_headers=False,
+        backlog=backlog(),
         server_header=False,
         date_header=False,
         timeout_keep_alive=_KEEP_ALIVE,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from controlplane.server.refused import CODES, Refused
+from controlplane.server.refused import Refused, as_json
 from controlplane.server.services import Served
 from controlplane.serving import FeatureVector, FeatureVectors, Names, Status
 from controlplane.types import format_instant, from_micros
@@ -136,16 +136,7 @@ class NamedMap:
 
     def refuse(self, refused: Refused) -> bytes:
         """See `Shape.refuse`."""
-        return _encode(
-            {
-                "error": {
-                    "code": CODES[refused.status],
-                    "message": refused.message,
-                    "field": refused.field,
-                    "hint": refused.hint,
-                }
-            }
-        )
+        return as_json(refused)
 
 
 _TECTON_STATUS = {
@@ -155,7 +146,7 @@ _TECTON_STATUS = {
     Status.EXPIRED: "MISSING_DATA",
 }
 _TECTON_TYPES = {"bool": "boolean", "binary": "string", "date": "string"}
-_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 422: 9, 503: 14, 504: 4}
+_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 421: 7, 422: 9, 503: 14, 504: 4}
 
 
 class _Options(msgspec.Struct, frozen=True, rename="camel"):

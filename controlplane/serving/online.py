@@ -1,15 +1,20 @@
 """Reads feature vectors: one round trip for all views and all entities of a request.
 
-Which version of a view is read is what the store's serving hash says, looked up once in `refresh_seconds`.
+Which version of a view is read is what the store's serving hash says, looked up once in
+`refresh_seconds`. In a cluster that hash is on one shard, whose silence must not stop reads from
+the others: they go on with the versions known.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
+from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore
 from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
@@ -17,6 +22,9 @@ from controlplane.serving.request import Given, RequestReader
 from controlplane.serving.vector import FeatureVector, FeatureVectors
 
 Store = TypeVar("Store")
+_PATIENCE_SECONDS = 0.1
+"""For the store to say which versions are served, before one read goes on with those known; then
+none waits for it."""
 
 
 class _Reader(Generic[Store]):
@@ -46,6 +54,7 @@ class _Reader(Generic[Store]):
         self._service = ServiceReader(service, clock, calculator=calculator)
         self._refresh_seconds = refresh_seconds
         self._refresh_at = -float("inf")
+        self._knows = False  # whether the store has ever said which versions are served
 
     @property
     def feature_names(self) -> list[str]:
@@ -80,10 +89,13 @@ class _Reader(Generic[Store]):
     def _serve(self, fields: Mapping[bytes, bytes]) -> None:
         self._service.serve(fields)
         self._refresh_at = time.monotonic() + self._refresh_seconds
+        self._knows = True
 
 
 class OnlineReader(_Reader[OnlineStore]):
     """Reads one feature service. Safe to share between threads."""
+
+    _look: _Look | None = None
 
     @overload
     def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
@@ -114,13 +126,53 @@ class OnlineReader(_Reader[OnlineStore]):
 
     def _read(self, entities: Sequence[Mapping[str, Any]], request: Given) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
-            self._serve(self._store.get_fields(self._service.serving))
+            self._refresh()
         question = self._service.ask(entities, request)
         return self._service.vectors(question, self._store.read(question.keys))
+
+    def _refresh(self) -> None:
+        if not self._knows:
+            self._find()
+            return
+        self._refresh_at = time.monotonic() + self._refresh_seconds
+        if self._look is None or not self._look.is_alive():
+            look = self._look = _Look(self._find)
+            look.start()
+            look.join(_PATIENCE_SECONDS)
+            if look.error is not None:
+                raise look.error
+
+    def _find(self) -> None:
+        self._serve(self._store.get_fields(self._service.serving))
+
+
+class _Look(threading.Thread):
+    """A look at the versions that are served, which may take as long as the store's time-out.
+
+    Args:
+        find: what it does. That the store can't be reached is no error of it: the read that
+            follows says so.
+    """
+
+    def __init__(self, find: Callable[[], None]) -> None:
+        super().__init__(name="plane-versions", daemon=True)
+        self._find = find
+        self.error: PlaneError | None = None
+
+    def run(self) -> None:
+        """See `threading.Thread.run`."""
+        try:
+            self._find()
+        except TransientError:
+            pass
+        except PlaneError as error:
+            self.error = error
 
 
 class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
     """Reads one feature service inside one event loop, where concurrent reads share round trips."""
+
+    _look: asyncio.Task[None] | None = None
 
     @overload
     async def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
@@ -140,6 +192,27 @@ class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
 
     async def _read(self, entities: Sequence[Mapping[str, Any]], request: Given) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
-            self._serve(await self._store.get_fields(self._service.serving))
+            await self._refresh()
         question = self._service.ask(entities, request)
         return self._service.vectors(question, await self._store.read(question.keys))
+
+    async def _refresh(self) -> None:
+        if not self._knows:
+            await self._find()
+            return
+        self._refresh_at = time.monotonic() + self._refresh_seconds
+        if self._look is None or self._look.done():
+            look = self._look = asyncio.get_running_loop().create_task(self._find())
+            look.add_done_callback(_seen)
+            await asyncio.wait({look}, timeout=_PATIENCE_SECONDS)
+            if look.done() and isinstance(error := look.exception(), PermanentError):
+                raise error
+
+    async def _find(self) -> None:
+        self._serve(await self._store.get_fields(self._service.serving))
+
+
+def _seen(look: asyncio.Task[None]) -> None:
+    """That the store can't be reached is no news: the read that follows says so."""
+    if not look.cancelled():
+        look.exception()

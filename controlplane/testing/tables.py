@@ -12,7 +12,7 @@ from typing import Any
 from controlplane.errors import PlaneError
 from controlplane.ports import Statement
 from controlplane.render.dialects import DUCKDB
-from controlplane.types import is_decimal, parse_instant, parse_type
+from controlplane.types import is_decimal, parse_date, parse_instant, parse_type
 
 Row = Mapping[str, Any]
 _TYPES: Mapping[type, str] = {
@@ -146,7 +146,7 @@ def literal(place: str, value: object, kind: str) -> str:
             case datetime():
                 pass  # it is a date, too, but it holds more than one
             case str() | date() if kind == "date":
-                return f"DATE '{value if isinstance(value, date) else date.fromisoformat(value)}'"
+                return f"DATE '{value if isinstance(value, date) else parse_date(value)}'"
             case int() | float() | Decimal() if not isinstance(value, bool) and _number_fits(value, kind):
                 return f"CAST('{value}' AS {d.type(kind)})"
     except ValueError:

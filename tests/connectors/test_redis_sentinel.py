@@ -4,6 +4,7 @@ asks."""
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
 import time
@@ -281,6 +282,38 @@ def test_b2_options_of_sentinels_without_sentinels_are_refused():
         for connecting in (connect, redis_async.connect):
             with pytest.raises(SettingsError, match=f"{next(iter(options))}.*no `sentinels`"):
                 connecting(url="redis://127.0.0.1", **options)
+
+
+def test_b10_a_master_that_hangs_is_left_for_its_replica(watched):
+    """Case B10: it still accepts connections, and answers nothing."""
+    sentinel, master, _ = watched
+    store = connect(url="redis://features/0", sentinels=[sentinel])
+    store.write([as_batch([Record(b"k", value(1, 1))])])
+    store.close()
+
+    async def read() -> float:
+        reader = redis_async.connect(url="redis://features/0", sentinels=[sentinel], timeout_seconds=1.0)
+        assert await reader.read([b"k"]) == [value(1, 1)]
+        assert await reader.answering(0.5) == {"features (Sentinel)/0": True}
+        master.send_signal(signal.SIGSTOP)
+        slowest, begun = 0.0, time.monotonic()
+        try:
+            assert await reader.answering(0.2) == {"features (Sentinel)/0": False}
+            async with asyncio.timeout(60):
+                while True:
+                    started = time.monotonic()
+                    try:
+                        assert await reader.read([b"k"]) == [value(1, 1)]
+                        return slowest
+                    except TransientError:
+                        if started - begun > 1.5:
+                            slowest = max(slowest, time.monotonic() - started)
+                        await asyncio.sleep(0.05)
+        finally:
+            master.send_signal(signal.SIGCONT)
+            await reader.close()
+
+    assert asyncio.run(read()) < 1  # once it is known to hang, nobody waits for it
 
 
 def test_a_sentinel_that_is_no_place_is_told():

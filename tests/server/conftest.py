@@ -11,7 +11,7 @@ import pytest
 
 from tests.server.rig import DEFINITIONS, FACTS, Server
 from tests.servers import valkey_url
-from tests.shop import Shop
+from tests.shop import Hook, Shop
 from tests.shop_projects import make, shop
 
 __all__ = ["make", "serve", "served", "shop", "valkey_url"]
@@ -23,8 +23,8 @@ def serve() -> Iterator[Callable[..., Server]]:
     """Starts servers of projects; what runs at the end is stopped."""
     started: list[Server] = []
 
-    def call(project: Shop, *options: str) -> Server:
-        started.append(Server(project, *options))
+    def call(project: Shop, *options: str, hook: Hook | None = None) -> Server:
+        started.append(Server(project, *options, hook=hook))
         return started[-1]
 
     yield call

@@ -7,7 +7,7 @@ import json
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tests.shop import Shop, until
+from tests.shop import Hook, Shop, until
 
 FACTS = """CREATE TABLE raw.facts AS SELECT * FROM (VALUES
     ('a b', DATE '2024-01-02', TIMESTAMP '2024-01-02 08:00', 12.50::DECIMAL(8, 2), TIMESTAMP '2024-01-01 00:00:00.5',
@@ -70,9 +70,9 @@ class Answer(NamedTuple):
 class Server:
     """`plane serve` of a project, on a free port."""
 
-    def __init__(self, project: Shop, *options: str) -> None:
+    def __init__(self, project: Shop, *options: str, hook: Hook | None = None) -> None:
         self.project = project
-        self.running = project.start("serve", "--port", "0", "--json", "--refresh", "0.1", *options)
+        self.running = project.start("serve", "--port", "0", "--json", "--refresh", "0.1", *options, hook=hook)
         until(lambda: self.running.process.exitcode is not None or self.running.out.read_text().endswith("}\n"))
         assert self.running.process.exitcode is None, self.log
         self.url: str = json.loads(self.running.out.read_text())["url"]

@@ -20,13 +20,16 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from controlplane import FeatureClient
+from controlplane.errors import PlaneError
+
 SECRET = "s3cr3t"
 OURS = "/v1/services/everything"
 TECTON = "/api/v1/feature-service/get-features"
 BATCH = f"{TECTON}-batch"
 FEAST = "/get-online-features"
 BODY = b'{"entities":[{"user_id":1,"tag":"a","day":"2024-01-02"}]}'
-REQUEST = f"POST {OURS} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+REQUEST = f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
 GOOD = {"user_id": 1, "tag": "a", "day": "2024-01-02"}
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
@@ -100,6 +103,48 @@ def test_a_wrong_body_is_told_without_its_values(served, path, body, status, fie
         assert answer.json["error"]["field"] == field
 
 
+@pytest.mark.parametrize("number", ["1_0", " 1", "1 ", "+1", "１", "1e0", "1.0", "", "0x1", "1\n", "--1", "-"])
+def test_a11_an_integer_is_its_digits_alone(served, number):
+    """Case A11: `1_0` answered user 10, and ` 1` and `+1` answered user 1. In every shape of
+    requests."""
+    asked = [
+        (OURS, {"entities": [GOOD | {"user_id": number}]}, "entities[0].user_id"),
+        (TECTON, {"params": {"featureServiceName": "shop", "joinKeyMap": {"user_id": number}}}, "joinKeyMap.user_id"),
+        (
+            BATCH,
+            {"params": {"featureServiceName": "shop", "requestData": [{"joinKeyMap": {"user_id": number}}]}},
+            "joinKeyMap.user_id",
+        ),
+        (FEAST, {"feature_service": "shop", "entities": {"user_id": [number]}}, "entities.user_id[0]"),
+    ]
+    for path, body, field in asked:
+        answer = served.post(path, body)
+        assert answer.status == 400, path
+        assert f"{field} is not of type int64" in answer.body.decode()
+    client = FeatureClient(served.project.folder)
+    with pytest.raises(PlaneError, match="int64"):
+        client.get("shop", {"user_id": number})
+    client.close()
+    assert "int64" in served.project.fails("get", "shop", "--key", f"user_id={number}")
+
+
+@pytest.mark.parametrize("price", [" 1_0.5 ", "1_0", "+1", "1e1", ".5", "1.", "NaN", "１", 1.5, "1.555"])
+def test_a11_a_decimal_is_its_digits_alone(served, price):
+    answer = served.post("/v1/services/priced", {"entities": [{"user_id": 1, "price": price}]})
+    assert answer.status == 400
+    assert answer.json["error"]["field"] == "entities[0].price"
+    assert "the digits of a decimal(8,2)" in answer.json["error"]["hint"]
+    options = ("--key", "user_id=1", "--request")
+    if isinstance(price, str):
+        assert "price" in served.project.fails("get", "priced", *options, f"price={price}")
+
+
+@pytest.mark.parametrize("day", ["20240102", "2024-W01-2", "2024-01-02T00:00", "2024-1-2", 1704153600])
+def test_a11_a_date_has_one_form(served, day):
+    answer = served.post(OURS, {"entities": [GOOD | {"day": day}]})
+    assert (answer.status, answer.json["error"]["field"]) == (400, "entities[0].day")
+
+
 def test_random_bodies_do_no_harm(served):
     chance = random.Random(7)
     good = json.dumps({"entities": [GOOD]}).encode()
@@ -135,7 +180,7 @@ def test_a_long_body_is_refused_before_it_is_read(served):
     assert served.post(OURS, {"entities": [GOOD | {"more": "x" * 900_000}]}).status == 200
     host, port = urlsplit(served.url).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as raw:
-        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         for _ in range(11):
             raw.sendall(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
@@ -149,9 +194,11 @@ def test_bytes_that_are_no_request(served):
             raw.sendall(chance.randbytes(200) + b"\r\n\r\n")
             assert not raw.recv(1000).startswith(b"HTTP/1.1 5")
     with socket.create_connection((host, int(port)), timeout=30) as raw:  # gone in the middle of its body
-        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
     assert served.count() == 1
     assert "exception" not in served.log
+    assert "Invalid HTTP" not in served.log
+    assert b'plane_connections_refused_total{reason="not_http"}' in served.ask("GET", "/metrics").body
 
 
 def test_who_asks_may_go_without_a_word(served):

@@ -13,6 +13,7 @@ import pytest
 
 from controlplane import FeatureClient
 from controlplane.server.app import App, Options, create
+from controlplane.server.keys import Keyring
 from tests.server.rig import Server
 from tests.servers import OpenServer
 from tests.shop import until
@@ -109,7 +110,9 @@ def test_a_store_that_goes_and_comes(make, serve, tmp_path):
         metrics = server.ask("GET", "/metrics").body.decode()
         assert 'plane_requests_total{api="plane",code="503",service="shop"}' in metrics
         assert 'plane_rows_total{service="shop",status="present"}' in metrics
-        assert [event["event"] for event in server.events].count("store_recovered") == 1
+        until(lambda: server.count() == 1 and "store_recovered" in server.log)
+        said = [event["event"] for event in server.events]
+        assert (said.count("store_failed"), said.count("store_recovered")) == (1, 1)
         store.stop()
         late = serve(shop)  # started without its store
         assert late.post("/v1/services/shop", ASKED).status == 503
@@ -156,7 +159,14 @@ def test_keys(shop, serve, tmp_path):
     assert body["properties"]["entities"]["maxItems"] == 7
     assert list(nothing["paths"]) == ["/health/live", "/health/ready"]
     assert b"/v1/services/shop" not in server.ask("GET", "/docs", key=other).body
-    assert server.ask("GET", "/health/live").status == server.ask("GET", "/metrics").status == 200
+    assert server.ask("GET", "/health/live").status == server.ask("GET", "/health/ready").status == 200
+    assert server.ask("GET", "/metrics").status == 401  # case C6: it tells the names of services
+    seen, partly, unseen = (server.ask("GET", "/metrics", key=key) for key in (both, one, other))
+    assert {seen.status, partly.status, unseen.status} == {200}
+    assert b'service="shop"' in seen.body
+    assert b'service="shop"' in partly.body
+    assert b"shop" not in unseen.body
+    assert b"plane_deployment" in unseen.body
     assert {event["key"] for event in server.events if event.get("code") == 200} == {"a", "c"}
     file.write_text("no TOML")
     until(lambda: "keys_failed" in server.log)
@@ -194,6 +204,28 @@ def test_a_key_and_its_entry_are_apart(shop):
     assert done.out.startswith('[[key]]\nname = "ranking"\nid = "')
     assert 'services = ["shop", "other"]' in done.out
     assert done.err.split()[-1] not in done.out
+
+
+@pytest.mark.parametrize(
+    "name", ["a\x01b", "a\x7f", 'a"', "a\\", "a\nb", "a\rb", "a\tb", "\udcff", 'a", services = ["*']
+)
+def test_c6_a_key_that_the_server_would_refuse_is_not_made(shop, name):
+    """Case C6: a name with a control character made a file that `serve` refused."""
+    for options in (("--name", name, "-s", "shop"), ("--name", "a", "-s", name)):
+        for more in ((), ("--json",)):
+            said = shop.fails("serve", "key", *options, *more)
+            assert "a control character" in said
+            assert "plane_" not in said
+
+
+@pytest.mark.parametrize("name", ["a b", "日本", "#", "'", "["])
+def test_a_key_that_is_made_is_read(shop, tmp_path, name):
+    file = tmp_path / "keys.toml"
+    made = shop.plane("serve", "key", "--name", name, "-s", "shop", "-s", name)
+    file.write_text(made.out, encoding="utf-8")
+    found = Keyring(file).find(f"Bearer {made.err.split()[-1]}".encode())
+    assert found is not None
+    assert (found.name, found.services) == (name, ("shop", name))
 
 
 def test_what_keeps_a_server_from_starting(shop, tmp_path):

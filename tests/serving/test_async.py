@@ -123,7 +123,7 @@ def test_what_is_sent_on_a_lost_connection_fails_at_once(valkey_url):
     async def work() -> None:
         store = connect(url=valkey_url, timeout_seconds=0.5)
         assert isinstance(store, AsyncRedisStore)
-        link = await store._opened()
+        link = await store._server._opened()
         link.close(redis.ConnectionError("lost"))
         await asyncio.sleep(0.05)
         with pytest.raises(redis.ConnectionError):
@@ -140,7 +140,7 @@ def test_an_error_that_is_told_again_does_not_grow():
         found = []
         for _ in range(4):
             try:
-                await store._opened()
+                await store._server._opened()
             except redis.ConnectionError as error:
                 found.append(len(traceback.extract_tb(error.__traceback__)))
         return found
