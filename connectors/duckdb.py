@@ -41,6 +41,7 @@ _CANONICAL = {
     "TIMESTAMP WITH TIME ZONE": "timestamp",
     "TIMESTAMP_S": "timestamp",
     "TIMESTAMP_MS": "timestamp",
+    "TIMESTAMP_NS": "timestamp",
 }
 
 

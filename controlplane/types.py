@@ -180,6 +180,11 @@ def is_decimal(name: str) -> bool:
     return name.startswith("decimal(")
 
 
+def decimal_precision(name: str) -> int:
+    """All digits of a canonical decimal type."""
+    return int(name.removeprefix("decimal(").partition(",")[0])
+
+
 def decimal_scale(name: str) -> int:
     """Digits after the point of a canonical decimal type."""
     return int(name.removesuffix(")").split(",")[1])

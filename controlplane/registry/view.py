@@ -34,7 +34,7 @@ from controlplane.registry.usercode import running
 from controlplane.registry.windows import trimmed, zone_spec
 from controlplane.types import parse_type
 
-TABLES = 3
+TABLES = 4
 """The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
 
 _MOST_SHARDS = 64

@@ -15,6 +15,7 @@ from controlplane.registry.schedule import timing
 from controlplane.registry.transformation import canonical, is_table
 from controlplane.render import training
 from controlplane.render.dialects import dialect
+from controlplane.runtime import ranges
 from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
 _SHOWN_GAPS = 3
@@ -105,7 +106,8 @@ def create(
     statements = training.render_dataset(manifest, dataset, columns)
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     warehouse.execute(training.prepare(manifest, dataset), tag=tag)
-    warehouse.execute(statements, tag=tag, atomic=True)
+    with ranges.explained(f"training set {name!r}"):
+        warehouse.execute(statements, tag=tag, atomic=True)
     return next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
 
 

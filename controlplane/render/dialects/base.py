@@ -37,6 +37,8 @@ class Dialect(ABC):
         has_handlers: whether the text of a function in Python is a program, of which one function is called; else it is
             the body of a function.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
+        wide_integers: whether an integer column holds numbers of more than 64 bits.
+        folds_case: whether names that differ in case alone are one name, quoted or not.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Dialect(ABC):
     python_runtime: str = ""
     has_handlers: bool = True
     apart: str = ""
+    wide_integers: bool = False
+    folds_case: bool = True
 
     def quote(self, identifier: str) -> str:
         """The identifier, safe as it stands."""
@@ -131,8 +135,31 @@ class Dialect(ABC):
         return self.utc(x) if canonical == "timestamp" else self.cast(x, canonical)
 
     @abstractmethod
+    def failing(self, message: str, canonical: str) -> str:
+        """An expression of this type that stops the statement with a message when it is evaluated.
+
+        `message` is SQL text that depends on a row: a constant might be evaluated before there is one.
+        """
+
+    def endless(self, ts: str) -> str:
+        """The condition that a timestamp is infinite; empty where there is none that is."""
+        return ""
+
+    @abstractmethod
+    def any_item(self, items: str, item: str, condition: str) -> str:
+        """Whether a condition holds for an item of a list; `item` is what the condition calls it."""
+
+    def exact_sum(self, x: str, canonical: str) -> str:
+        """Aggregate: the sum of integers or decimals, exact as far as 38 digits hold it; of doubles their sum."""
+        return f"sum({x})"
+
+    @abstractmethod
     def utc(self, ts: str) -> str:
         """A timestamp of any kind as ours are, in UTC, whatever the session's time zone is."""
+
+    def comparable(self, ts: str) -> str:
+        """A timestamp of any kind as something to compare with instants of ours."""
+        return self.utc(ts)
 
     def instant(self, value: datetime | str) -> str:
         """A literal for an instant, or for a template's text that becomes one."""
