@@ -26,7 +26,7 @@ from connectors.snowflake_driver import described, is_one_query, query_tag
 from connectors.snowflake_errors import MissingObject, login_failed, session_gone, translated
 from connectors.snowflake_types import canonical_type, described_type, normalised, plain_name
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Estimate, Statement
+from controlplane.ports import Estimate, Statement, check_names
 
 BATCH_ROWS = 65_536
 PARALLEL = 8
@@ -174,6 +174,7 @@ class SnowflakeWarehouse:
             raise PermanentError("it must be exactly one query", hint="write one SELECT, or a WITH that ends in one")
         with self._using(), self._translating():
             columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
+        check_names(plain_name(column.name) for column in columns)
         return {plain_name(column.name): described_type(column) for column in columns}
 
     def _columns_of(self, table: str) -> Mapping[str, str] | None:

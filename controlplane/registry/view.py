@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -74,6 +75,11 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     for name in context.upstream:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
     columns = yield _query(view, what, sql, sources, context)
+    if not isinstance(columns, PermanentError) and _may_be_renamed(columns):
+        [named] = context.warehouse.describe_all(
+            [transformation.unframed(sql, _relations(sources, context), context.dialect)]
+        )
+        columns = named if isinstance(named, PermanentError) else columns
     if isinstance(columns, PermanentError):
         text = f"{what}: the warehouse refuses its SQL: {columns.message}"
         collector.add(text, view.location, columns.hint)
@@ -220,7 +226,7 @@ def _sql(view: BatchFeatureView, what: str, parameters: Sequence[str], context: 
         return None  # noted with the sources
     try:
         with running(f"{what}: its function", view.location.file, view.location):
-            text = transformation.text_of(view)
+            text = transformation.one_statement(transformation.text_of(view), context.dialect)
     except PlaneError as error:
         context.collector.adopt(error)
         return None
@@ -259,14 +265,26 @@ def _query(view: BatchFeatureView, what: str, sql: str, sources: Sequence[Source
 
 
 def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
-    """The SQL over its sources' tables; a view that may not be deployed yet has a stand-in of its columns."""
+    """The SQL over its sources' tables."""
+    return transformation.framed(sql, _relations(sources, context))
+
+
+def _may_be_renamed(columns: Mapping[str, str]) -> bool:
+    """Whether a column may have another name than the user's, who gave two the same: `status_1` next to `Status`."""
+    known = {name.lower() for name in columns}
+    bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
+    return any(base is not None and base[1] in known for base in bases)
+
+
+def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str]:
+    """What is read of each source; a view that may not be deployed yet has a stand-in of its columns."""
     relations = {}
     for source in sources:
         exists = source.table.removeprefix(f"{context.schema}.") not in context.views
         relations[source.name] = (
             f"SELECT * FROM {source.table}" if exists else transformation.stand_in(source.columns, context.dialect)
         )
-    return transformation.framed(sql, relations)
+    return relations
 
 
 def _check_column(

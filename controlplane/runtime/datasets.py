@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +13,8 @@ from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.ports import Warehouse, described
 from controlplane.registry.manifest import Manifest
 from controlplane.registry.schedule import timing
-from controlplane.registry.transformation import canonical, is_table
+from controlplane.registry.transformation import canonical, is_table, one_statement
+from controlplane.render import spine as spine_sql
 from controlplane.render import training
 from controlplane.render.dialects import dialect
 from controlplane.runtime import ranges
@@ -24,8 +26,49 @@ _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC
 
 
 @dataclass(frozen=True)
+class ViewGaps:
+    """Rows of a training set for which one view has no values: a part of their key is null, the view has no row of
+    their key, or their time is before the view's start."""
+
+    null_keys: int
+    unknown_keys: int
+    early_times: int
+
+
+@dataclass(frozen=True)
+class WithoutValues:
+    """Rows of a training set whose features are null and counts 0: those of all views where the time is null or
+    infinite, and those of single views, by name."""
+
+    null_times: int
+    views: Mapping[str, ViewGaps]
+
+    def sentences(self) -> list[str]:
+        """What a user should know of them."""
+        found = []
+        if self.null_times:
+            found.append(f"{self.null_times:,} rows have no time, or an infinite one")
+        for name, gaps in self.views.items():
+            parts = [
+                f"{count:,} rows have {what}"
+                for count, what in (
+                    (gaps.null_keys, "a null key"),
+                    (gaps.unknown_keys, "a key that it has no rows of"),
+                    (gaps.early_times, "a time before its start"),
+                )
+                if count
+            ]
+            if parts:
+                found.append(f"feature view {name!r}: {', '.join(parts)}")
+        return [f"{text}: their features are null, counts 0" for text in found]
+
+
+@dataclass(frozen=True)
 class Created:
-    """A training set as the warehouse's list holds it; `table` is its quoted name."""
+    """A training set as the warehouse's list holds it; `table` is its quoted name.
+
+    `without_values` counts the rows that can have no values; it is None of one that was created earlier.
+    """
 
     name: str
     version: int
@@ -34,6 +77,7 @@ class Created:
     row_count: int
     created_by: str
     created_at: datetime
+    without_values: WithoutValues | None = None
 
 
 def create(
@@ -81,7 +125,7 @@ def create(
         )
     if as_of == "served" and from_source:
         raise PlaneError("what was served can't be computed from sources", hint="leave out --as-of or --from-source")
-    query = f"SELECT * FROM {spine.strip()}" if is_table(spine.strip()) else spine.strip().rstrip(";")
+    query = _query(spine, manifest.dialect)
     dataset = training.Dataset(name, 0, service, query, time, created_by, as_of)
     try:
         canonical(query, manifest.dialect)
@@ -108,7 +152,25 @@ def create(
     warehouse.execute(training.prepare(manifest, dataset), tag=tag)
     with ranges.explained(f"training set {name!r}"):
         warehouse.execute(statements, tag=tag, atomic=True)
-    return next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
+    created = next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
+    return dataclasses.replace(created, without_values=_without_values(manifest, warehouse, dataset, tag))
+
+
+def _query(spine: str, dialect_name: str) -> str:
+    """The query of a spine, which may be the name of a table or, quoted, of a file that DuckDB reads."""
+    text = one_statement(spine, dialect_name)
+    is_file = dialect_name == "duckdb" and re.fullmatch(r"'[^']+'", text) is not None
+    return f"SELECT * FROM {text}" if is_file or is_table(text) else text
+
+
+def _without_values(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset, tag: str) -> WithoutValues:
+    """Count the rows of a training set that can have no values."""
+    [row] = ledger.rows(warehouse, spine_sql.counts_query(manifest, dataset), tag=tag)
+    views = {
+        view.name: ViewGaps(row[f"null_keys_{place}"], row[f"unknown_keys_{place}"], row[f"early_times_{place}"])
+        for place, view in enumerate(training.views_of(manifest, manifest.service(dataset.service)))
+    }
+    return WithoutValues(row["null_times"], views)
 
 
 def existing(warehouse: Warehouse) -> list[Created]:
@@ -204,12 +266,7 @@ def _times(
 ) -> tuple[datetime | None, datetime | None]:
     """The first and the last time of the spine; None where it has none."""
     d = dialect(manifest.dialect)
-    at = d.utc(d.quote(dataset.time))
-    ends = ", ".join(
-        f"least(greatest({function}({at}), {d.instant(_FIRST)}), {d.instant(_LAST)}) AS {name}"
-        for function, name in (("min", "first_time"), ("max", "last_time"))
-    )
-    query = f"SELECT {ends} FROM ({dataset.spine}\n) AS spine WHERE {at} IS NOT NULL HAVING count(*) > 0"
+    query = spine_sql.times_query(manifest, dataset, d.instant(_FIRST), d.instant(_LAST))
     for row in ledger.rows(warehouse, query):
         return utc(row["first_time"]), utc(row["last_time"])
     return None, None
