@@ -63,6 +63,11 @@ def door(view: str, part: str = "") -> str:
     return f"{view}__{part}" if part else view
 
 
+def door_in(schema: str, table: str) -> str:
+    """The view that a source reads by its one right spelling, `schema.view`; empty of any other table."""
+    return table.removeprefix(f"{schema}.") if table.startswith(f"{schema}.") else ""
+
+
 def head(schema: str, view: str, fingerprint: str) -> str:
     """One-row table of one version of a view: its newest publication and its frontier; it serialises the writers."""
     return f"head__{schema}__{view}__{fingerprint}"

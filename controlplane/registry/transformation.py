@@ -19,7 +19,8 @@ from controlplane import naming, template
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import DefinitionError, Location
 
-_TABLE = re.compile(r'([A-Za-z_]\w*|"[^"]+"|`[^`]+`)(\.([A-Za-z_]\w*|"[^"]+"|`[^`]+`)){1,2}')
+_PART = re.compile(r'[A-Za-z_][\w$]*|"[^"]+"|`[^`]+`')
+_TABLE = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern})){{1,2}}")
 OUTPUT = "plane_rows"
 """Name of the CTE that holds what the user's SQL returns."""
 
@@ -27,6 +28,11 @@ OUTPUT = "plane_rows"
 def is_table(text: str) -> bool:
     """Whether `text` is `schema.table` or `catalog.schema.table`, quoted or not."""
     return _TABLE.fullmatch(text) is not None
+
+
+def table_parts(text: str) -> tuple[str, ...]:
+    """The names in a table's spelling, without their quotes; none where it is no table."""
+    return tuple(part.strip('"`') for part in _PART.findall(text)) if is_table(text) else ()
 
 
 def text_of(view: BatchFeatureView) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from controlplane import naming
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.ports import Warehouse
@@ -280,7 +281,7 @@ def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str
     """What is read of each source; a view that may not be deployed yet has a stand-in of its columns."""
     relations = {}
     for source in sources:
-        exists = source.table.removeprefix(f"{context.schema}.") not in context.views
+        exists = naming.door_in(context.schema, source.table) not in context.views
         relations[source.name] = (
             f"SELECT * FROM {source.table}" if exists else transformation.stand_in(source.columns, context.dialect)
         )

@@ -8,15 +8,13 @@ statement says is put into words by `runtime.ranges`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import msgspec
 
 from controlplane.registry.manifest import Column
 from controlplane.render.dialects import Dialect
+from controlplane.types import FIRST, LAST
 
-FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
-"""The instants between which readers know every time: those of Python's `datetime`."""
 INT64 = (-(2**63), 2**63 - 1)
 MARK = "value out of range"
 """Begins what a statement says that `checked` has stopped; `END` ends it."""

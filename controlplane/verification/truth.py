@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from controlplane import oracle
+from controlplane.codec.times import endless
 from controlplane.errors import CheckFailed
 from controlplane.oracle import Periods, Row, RowFeature, WindowFeature
 from controlplane.ports import Warehouse
@@ -32,7 +33,6 @@ from controlplane.registry.manifest import (
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.views import source_table
 from controlplane.types import MICROSECOND, micros
-from controlplane.verification.times import endless
 
 TIME = "event__time"
 NUMBER, AT, SINCE = "question__number", "question__at", "question__since"

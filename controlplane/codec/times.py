@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from controlplane.render.ranges import FIRST, LAST
-from controlplane.types import EPOCH, micros
+from controlplane.types import EPOCH, FIRST, LAST, micros
 
 
 def endless(column: pa.Array) -> int:
