@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
+from controlplane.codec.frames import rows_of
 from controlplane.errors import TransientError
 from controlplane.ports import AsyncOnlineStore
 from controlplane.sdk import ControlPlane
@@ -56,12 +57,14 @@ class FeatureClient:
 
         Args:
             service: the feature service.
-            keys: name -> value, for each entity.
+            keys: name -> value, for each entity; or a DataFrame (pandas, Polars, Arrow) with a row for each, whose
+                columns that are no keys are ignored.
             request: name -> value of the fields of the service's request, if it has one: for all entities, or for each.
         """
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
             reader = self._readers[service] = _renewed(reader, lambda: self._plane.reader(service))
+        keys = rows_of(keys)
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
         return reader.get(keys, request)
@@ -106,6 +109,7 @@ class AsyncFeatureClient:
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
             reader = self._readers[service] = _renewed(reader, lambda: self._made(service))
+        keys = rows_of(keys)
         if isinstance(keys, Mapping):
             return await reader.get(keys, request)
         return await reader.get(keys, request)

@@ -84,6 +84,11 @@ def dataset(name: str, version: int) -> str:
     return f"{name}__v{version}"
 
 
+def spine(token: str) -> str:
+    """Table that holds the rows of a DataFrame for as long as a training set is made of them."""
+    return f"spine__{token}"
+
+
 def function(feature: str, fingerprint: str) -> str:
     """Function of the warehouse that computes a realtime feature."""
     return f"{feature}__{fingerprint}"

@@ -318,7 +318,7 @@ def total(values: Sequence[Any]) -> Any:
     try:
         return math.fsum(values)
     except OverflowError:  # of a part of the sum, perhaps of that alone
-        exact = sum(Fraction(value) for value in values)
+        exact = sum((Fraction(value) for value in values), Fraction(0))
         if abs(exact) <= _LARGEST:
             return float(exact)
         return math.inf if exact > 0 else -math.inf

@@ -365,13 +365,16 @@ class ControlPlane:
         name: str,
         *,
         service: str,
-        spine: str,
+        spine: Any,  # noqa: ANN401 - a text, or a DataFrame of any library
         time: str,
         allow_gaps: bool = False,
         as_of: str = "scheduled",
         from_source: bool = False,
     ) -> datasets.Created:
         """Create the next version of a training set in the warehouse; see `runtime.datasets.create`.
+
+        `spine` is a table's name, a query or a DataFrame, as in
+        `create_dataset("late_2013", service="late_arrival", spine=frame, time="predict_at")`.
 
         From sources, the definitions are those of the files; otherwise what is deployed.
         """

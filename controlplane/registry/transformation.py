@@ -12,8 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import sqlglot
-from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot import TokenType, exp
 
 from controlplane import naming, template
 from controlplane.definitions import BatchFeatureView

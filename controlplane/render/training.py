@@ -27,7 +27,8 @@ _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 @dataclass(frozen=True)
 class Dataset:
     """What a training set is made of. `spine` is a query; its column `time` is when each prediction is made; `as_of`
-    is one of `AS_OF`. With `through`, the spine's last time, features are computed from the sources up to there."""
+    is one of `AS_OF`. With `through`, the spine's last time, features are computed from the sources up to there.
+    `noted` is what the list of training sets says of the spine; its query unless given."""
 
     name: str
     version: int
@@ -37,6 +38,7 @@ class Dataset:
     created_by: str
     as_of: str = "scheduled"
     through: datetime | None = None
+    noted: str = ""
 
 
 def table(dialect_name: str, name: str, version: int) -> str:
@@ -167,7 +169,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
             value = f"coalesce({value}, {fallback})"
         values.append((d.quote(naming.feature(view_name, feature_name)), value))
     definition = {
-        "spine": dataset.spine,
+        "spine": dataset.noted or dataset.spine,
         "time": dataset.time,
         "as_of": dataset.as_of,
         "from_source": dataset.through is not None,

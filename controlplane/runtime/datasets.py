@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from controlplane import ledger, naming
 from controlplane.errors import PermanentError, PlaneError, Problems
@@ -17,7 +19,7 @@ from controlplane.registry.transformation import canonical, is_table, one_statem
 from controlplane.render import spine as spine_sql
 from controlplane.render import training
 from controlplane.render.dialects import dialect
-from controlplane.runtime import ranges
+from controlplane.runtime import ranges, uploads
 from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
 _SHOWN_GAPS = 3
@@ -86,7 +88,7 @@ def create(
     *,
     name: str,
     service: str,
-    spine: str,
+    spine: Any,  # noqa: ANN401 - a text, or a DataFrame of any library
     time: str,
     created_by: str,
     allow_gaps: bool = False,
@@ -101,7 +103,8 @@ def create(
         warehouse: where it runs; nothing is pulled out.
         name: letters, digits and single underscores.
         service: the feature service whose features it gets.
-        spine: a table or a query with the keys and a time for each row, and any other columns.
+        spine: a table or a query with the keys and a time for each row, and any other columns; or a DataFrame (pandas,
+            Polars, Arrow) of them, of which at most 100,000 rows are sent to a warehouse that is not on this machine.
         time: the spine's column with the instant at which each prediction is made.
         created_by: who asks for it.
         allow_gaps: accept that values from before a gap are carried over it.
@@ -125,8 +128,27 @@ def create(
         )
     if as_of == "served" and from_source:
         raise PlaneError("what was served can't be computed from sources", hint="leave out --as-of or --from-source")
-    query = _query(spine, manifest.dialect)
-    dataset = training.Dataset(name, 0, service, query, time, created_by, as_of)
+    tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
+    with ExitStack() as stack:
+        if isinstance(spine, str):
+            query, noted = _query(spine, manifest.dialect), ""
+        else:
+            query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))
+        dataset = training.Dataset(name, 0, service, query, time, created_by, as_of, noted=noted)
+        return _create(manifest, warehouse, dataset, tag, allow_gaps=allow_gaps, from_source=from_source, now=now)
+
+
+def _create(
+    manifest: Manifest,
+    warehouse: Warehouse,
+    dataset: training.Dataset,
+    tag: str,
+    *,
+    allow_gaps: bool,
+    from_source: bool,
+    now: datetime | None,
+) -> Created:
+    name, query = dataset.name, dataset.spine
     try:
         canonical(query, manifest.dialect)
         columns = described(warehouse, query)
@@ -139,7 +161,7 @@ def create(
     check_nulls(manifest, warehouse, dataset)
     if from_source:
         _, last = _times(manifest, warehouse, dataset)
-        starts = [view.start for view in training.views_of(manifest, manifest.service(service))]
+        starts = [view.start for view in training.views_of(manifest, manifest.service(dataset.service))]
         dataset = dataclasses.replace(dataset, through=last or max(starts))
         if last is not None and now is not None:
             check_due(manifest, dataset, last, now)
@@ -148,7 +170,6 @@ def create(
     version = 1 + max((d.version for d in existing(warehouse) if d.name == name), default=0)
     dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
-    tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     warehouse.execute(training.prepare(manifest, dataset), tag=tag)
     with ranges.explained(f"training set {name!r}"):
         warehouse.execute(statements, tag=tag, atomic=True)

@@ -167,7 +167,8 @@ class Truth:
         Raises:
             CheckFailed: a time is infinite, or beyond the years that readers know: no run would publish it.
         """
-        named = {**self._names, **dict(zip(self._ties, self.spec.tie_breaker, strict=True))}
+        named: dict[str, str | None] = {**self._names}
+        named |= dict(zip(self._ties, self.spec.tie_breaker, strict=True))
         named |= dict(zip(self.keys, (name for name, _ in self.spec.keys), strict=True)) | {TIME: self.spec.timestamp}
         for batch in warehouse.fetch(query, tag=f"plane:{self.label}/verify"):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
