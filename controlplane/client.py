@@ -7,13 +7,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from controlplane.codec.frames import rows_of
 from controlplane.errors import TransientError
 from controlplane.ports import AsyncOnlineStore
 from controlplane.sdk import ControlPlane
 from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
 
 Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)
+
+
+def _rows(keys: Any) -> Any:  # noqa: ANN401 - mappings, or a DataFrame of any library
+    if isinstance(keys, (Mapping, list, tuple)):
+        return keys
+    # lazy: it imports Arrow
+    from controlplane.codec.frames import rows_of
+
+    return rows_of(keys)
 
 
 def _renewed(before: Reader | None, make: Callable[[], Reader]) -> Reader:
@@ -64,7 +72,7 @@ class FeatureClient:
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
             reader = self._readers[service] = _renewed(reader, lambda: self._plane.reader(service))
-        keys = rows_of(keys)
+        keys = _rows(keys)
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
         return reader.get(keys, request)
@@ -109,7 +117,7 @@ class AsyncFeatureClient:
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
             reader = self._readers[service] = _renewed(reader, lambda: self._made(service))
-        keys = rows_of(keys)
+        keys = _rows(keys)
         if isinstance(keys, Mapping):
             return await reader.get(keys, request)
         return await reader.get(keys, request)

@@ -373,9 +373,6 @@ class ControlPlane:
     ) -> datasets.Created:
         """Create the next version of a training set in the warehouse; see `runtime.datasets.create`.
 
-        `spine` is a table's name, a query or a DataFrame, as in
-        `create_dataset("late_2013", service="late_arrival", spine=frame, time="predict_at")`.
-
         From sources, the definitions are those of the files; otherwise what is deployed.
         """
         return datasets.create(

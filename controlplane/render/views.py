@@ -14,11 +14,13 @@ from functools import cached_property
 from controlplane import naming, template
 from controlplane.registry import schedule, transformation
 from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, ViewSpec
-from controlplane.render import expectations, ranges, rollups
+from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema, Windows
 from controlplane.render.dialects import dialect
 from controlplane.render.doors import Doors
+from controlplane.render.ranges import Owner
 from controlplane.render.seconds import Second
+from controlplane.render.staged_rows import StagedRows
 from controlplane.render.tables import Tables, qualified
 from controlplane.render.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
 from controlplane.types import MICROSECOND
@@ -87,8 +89,8 @@ class _Context(Tables):
         self._ties = {column: f"tie__{index}" for index, column in enumerate(view.tie_breaker)}
         names = Names({*keys, *features, *self._ties.values(), "event_time", "tile_start"})
         order = ["event_time", *(d.quote(name) for name in self._ties.values())]
-        self._owner = ranges.Owner(f"feature view '{view.name}'", view.keys)
-        self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, self._owner)
+        owner = Owner(f"feature view '{view.name}'", view.keys)
+        self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, owner)
         self.keys = [d.quote(name) for name in keys]
         by = dict.fromkeys(a.by for a in view.aggregates if a.by)
         self.seconds = [Second(view, place, column, names, order, d) for place, column in enumerate(by)]
@@ -169,61 +171,14 @@ class _Context(Tables):
         return f"{select} WHERE {ts} >= {self.read_start} AND {ts} < {self.read_end}"
 
     @cached_property
-    def untimed_rows(self) -> str:
-        """How many rows of the sources belong to no interval, since they have no event time."""
-        counts = [
-            f"(SELECT count(*) FROM {source.table} WHERE {self._d.quote(source.timestamp)} IS NULL)"
-            for source in self._sources
-            if source.timestamp is not None and self._manifest.read_view(source) is None
-        ]
-        return " + ".join(counts) or "0"
-
-    @cached_property
-    def endless_rows(self) -> str:
-        """How many rows of the sources have an infinite event time."""
-        counts = []
-        for source in self._sources:
-            if source.timestamp is not None and self._manifest.read_view(source) is None:
-                endless = self._d.endless(self._d.quote(source.timestamp))
-                counts += [f"(SELECT count(*) FROM {source.table} WHERE {endless})"] if endless else []
-        return " + ".join(counts) or "0"
-
-    @cached_property
-    def out_of_range(self) -> str:
-        """What of the stage lies outside its types, as a text; empty where nothing does."""
-        time = ranges.Staged(f"event time '{self._view.timestamp}'", "event_time", "timestamp")
-        columns = [*([] if self._view.static else [time]), *self._values.values()]
-        return template.escape(ranges.counted(columns, self._view.keys, self._d))
-
-    @cached_property
-    def _values(self) -> dict[str, ranges.Staged]:
-        """What the stage holds of the user's values, by the column's quoted name."""
-        d, view = self._d, self._view
-        found = [ranges.Staged(f"key '{name}'", d.quote(name), kind) for name, kind in view.keys]
-        found += [ranges.Staged(f"column '{a.column}'", d.quote(a.name), a.type) for a in view.attributes]
-        for tiles in (self._tiles, *(second.tiles for second in self.seconds)):
-            for one in tiles.staged.values():
-                if one.column is not None:
-                    found.append(ranges.Staged(f"column '{one.column}'", d.quote(one.name), one.type))
-        found += [ranges.Staged(second.label, second.staged, second.type) for second in self.seconds]
-        return {one.column: one for one in found}
-
-    @cached_property
     def event_time(self) -> str:
         return self._d.utc(self._d.quote(self._view.timestamp)) if self._view.timestamp else ""
 
     @cached_property
-    def inside(self) -> str:
-        """The condition that the event time lies in what is read."""
-        time = self._d.comparable(self._d.quote(self._view.timestamp)) if self._view.timestamp else self.read_start
-        return f"{time} >= {self.read_start} AND {time} < {self.read_end}"
-
-    @cached_property
-    def kept(self) -> str:
-        """The condition on the rows of a stage: those without an event time, or with an infinite one, are counted."""
-        name = self._d.quote(str(self._view.timestamp))
-        endless = self._d.endless(name)
-        return f"({self.inside}) OR {self._d.comparable(name)} IS NULL" + (f" OR {endless}" if endless else "")
+    def rows(self) -> StagedRows:
+        tables = [s for s in self._sources if s.timestamp is not None and self._manifest.read_view(s) is None]
+        read = (self.read_start, self.read_end)
+        return StagedRows(self._view, tables, self._tiles, self.seconds, read, self._d)
 
     @cached_property
     def staged_columns(self) -> list[tuple[str, str]]:
@@ -239,15 +194,7 @@ class _Context(Tables):
         if self._extent == Extent():
             columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
             return columns
-        return [(name, self._checked(name, sql)) for name, sql in columns]
-
-    def _checked(self, name: str, sql: str) -> str:
-        """A staged value that stops the statement where it lies outside its type: here no run looks at the stage."""
-        one = self._values.get(name)
-        wrong = ranges.outside(sql, one.type, self._d) if one else ""
-        if one is None or not wrong:
-            return sql
-        return ranges.checked(sql, one.type, f"{one.label} ({one.type})", self._owner, self._d, wrong)
+        return self.rows.checked(columns)
 
     @cached_property
     def this_run(self) -> str:

@@ -19,7 +19,7 @@ from controlplane.registry.transformation import canonical, is_table, one_statem
 from controlplane.render import spine as spine_sql
 from controlplane.render import training
 from controlplane.render.dialects import dialect
-from controlplane.runtime import ranges, uploads
+from controlplane.runtime import ranges
 from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
 _SHOWN_GAPS = 3
@@ -133,6 +133,9 @@ def create(
         if isinstance(spine, str):
             query, noted = _query(spine, manifest.dialect), ""
         else:
+            # lazy: it imports Arrow
+            from controlplane.runtime import uploads
+
             query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))
         dataset = training.Dataset(name, 0, service, query, time, created_by, as_of, noted=noted)
         return _create(manifest, warehouse, dataset, tag, allow_gaps=allow_gaps, from_source=from_source, now=now)

@@ -14,6 +14,7 @@ from controlplane.codec.frames import as_table, rows_of, types_of
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.ports import Warehouse
 from controlplane.runtime import uploads
+from tests.engine.parity import opened
 from tests.engine.rig import records
 from tests.engine.test_spines import create, filled, values, warehouse
 
@@ -96,8 +97,6 @@ def test_b16_what_cannot_be_sent_is_refused_with_the_remedy() -> None:
 
 
 def test_b16_a_long_data_frame_is_not_sent_far() -> None:
-    from tests.engine.parity import opened
-
     with opened("snowflake") as (found, _):
         rig = filled(found)
         long = pa.table({"number": range(uploads.MOST_ROWS + 1)})
