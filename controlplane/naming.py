@@ -24,8 +24,15 @@ def is_name(text: str) -> bool:
 
 
 def stored(name: str, dialect: str) -> str:
-    """A name as its warehouse stores it when it is written without quotes: Snowflake does so in capitals."""
+    """A name as its warehouse stores it: Snowflake does so in capitals unless it is written in quotes, as in `"ts"`."""
+    if is_quoted(name):
+        return name[1:-1]
     return name.upper() if dialect == "snowflake" and name.islower() else name
+
+
+def is_quoted(name: str) -> bool:
+    """Whether a column's name stands in double quotes, so that it means the very letters between them."""
+    return len(name) > 2 and name[0] == name[-1] == '"'
 
 
 def feature(view: str, name: str) -> str:

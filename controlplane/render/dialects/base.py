@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controlplane.naming import instant_literal
+from controlplane.naming import instant_literal, stored
 from controlplane.types import MICROSECOND, is_decimal
 
 NULLS_FIRST = " NULLS FIRST"
@@ -57,8 +57,8 @@ class Dialect(ABC):
     folds_case: bool = True
 
     def quote(self, identifier: str) -> str:
-        """The identifier, safe as it stands."""
-        mark = self.quote_mark
+        """The identifier, safe as it stands; see `naming.stored` for one that users gave in quotes."""
+        identifier, mark = stored(identifier, self.name), self.quote_mark
         return mark + identifier.replace(mark, mark * 2) + mark
 
     def function_name(self, schema: str, name: str) -> str:

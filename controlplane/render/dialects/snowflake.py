@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controlplane import naming
 from controlplane.render.dialects.base import Dialect
 from controlplane.types import MICROSECOND, is_decimal
 
@@ -33,10 +32,6 @@ class Snowflake(Dialect):
     python_runtime = "3.11"
     wide_integers = True
     folds_case = False
-
-    def quote(self, identifier: str) -> str:
-        """See `Dialect.quote`."""
-        return super().quote(naming.stored(identifier, self.name))
 
     def open_name(self, variable: str, suffix: str = "") -> str:
         """See `Dialect.open_name`."""
