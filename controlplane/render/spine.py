@@ -25,7 +25,8 @@ def counts_query(manifest: Manifest, dataset: Dataset) -> str:
     """A query that counts the rows of a training set for which no feature, or none of a view, has a value.
 
     Columns: `null_times` (also infinite ones), and for the view at each place of `views_of` `null_keys_<place>`,
-    `unknown_keys_<place>` (of which the view has no row) and `early_times_<place>` (before the view's start).
+    `unknown_keys_<place>` (of which the view has no row by the spine's last time) and `early_times_<place>` (before the
+    view's start).
     """
     d = dialect(manifest.dialect)
     views = views_of(manifest, manifest.service(dataset.service))
@@ -37,13 +38,15 @@ def counts_query(manifest: Manifest, dataset: Dataset) -> str:
         if not d.framed:
             tables += [f"{name}_asked AS (SELECT DISTINCT {', '.join(n)}, plane_at FROM spine)" for name, n in keys]
         tables += inline.common_tables(manifest, views, dataset.through, inline.Asked("spine", asked)).tables
+    tables.append("plane_last AS (SELECT max(plane_at) AS plane_at FROM spine)")
     counts = ["count(*) - count(plane_at) AS null_times"]
     for place, view in enumerate(views):
+        tables.append(f"plane_known_{place} AS ({_known(manifest, view, dataset, d)})")
         names = [d.quote(name) for name, _ in view.keys]
         missing = " OR ".join(f"{name} IS NULL" for name in names)
         present = " AND ".join(f"s.{name} IS NOT NULL" for name in names)
         same = " AND ".join(f"h.{name} = s.{name}" for name in names)
-        known = f"SELECT 1 FROM {_known(manifest, view, dataset, d)} AS h WHERE {same}"
+        known = f"SELECT 1 FROM plane_known_{place} AS h WHERE {same}"
         counts += [
             f"count(CASE WHEN {missing} THEN 1 END) AS null_keys_{place}",
             f"(SELECT count(*) FROM spine AS s WHERE {present} AND NOT EXISTS ({known})) AS unknown_keys_{place}",
@@ -54,7 +57,9 @@ def counts_query(manifest: Manifest, dataset: Dataset) -> str:
 
 
 def _known(manifest: Manifest, view: ViewSpec, dataset: Dataset, d: Dialect) -> str:
-    """A relation with all keys of a view."""
+    """A query for the keys of which a view has a row by the spine's last time."""
+    keys = ", ".join(f"h.{d.quote(name)}" for name, _ in view.keys)
     if dataset.through is not None:
-        return inline.rows(view)
-    return qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
+        return f"SELECT DISTINCT {keys} FROM {inline.rows(view)} AS h"
+    history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
+    return f"SELECT DISTINCT {keys} FROM {history} AS h CROSS JOIN plane_last AS p WHERE h.valid_from <= p.plane_at"
