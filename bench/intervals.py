@@ -14,7 +14,7 @@ from pathlib import Path
 from bench import projects
 from bench.rows import Row
 from controlplane import ControlPlane, ledger
-from controlplane.render.views import rows_sql
+from controlplane.render.rows import rows_sql
 
 HOUR = timedelta(hours=1)
 TARGET = 10

@@ -15,7 +15,7 @@ import duckdb
 
 from connectors.python_functions import RAISED, create_function
 from controlplane.errors import FileInUse, PermanentError, PlaneError, TransientError, disk_remedy
-from controlplane.ports import Estimate, Statement
+from controlplane.ports import Columns, Estimate, Statement, check_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,6 +42,7 @@ _CANONICAL = {
     "TIMESTAMP WITH TIME ZONE": "timestamp",
     "TIMESTAMP_S": "timestamp",
     "TIMESTAMP_MS": "timestamp",
+    "TIMESTAMP_NS": "timestamp",
 }
 
 
@@ -205,17 +206,18 @@ class DuckDBWarehouse:
         if len(self._connection.extract_statements(sql)) != 1:
             raise duckdb.ParserException("it must be exactly one query")
 
-    def _described(self, sql: str) -> dict[str, str]:
+    def _described(self, sql: str) -> Columns:
         self._check_one(sql)
         rows = self._connection.execute(f"DESCRIBE {sql}").fetchall()
-        return {name: canonical_type(kind) for name, kind, *_ in rows}
+        check_names(name for name, *_ in rows)
+        return Columns((name, canonical_type(kind)) for name, kind, *_ in rows)
 
 
 def _columns(record: duckdb.sqltypes.DuckDBPyType) -> Mapping[str, str] | None:
     """The columns of a record; None if one has a type that a query gives in other words."""
     if record.id != "struct":
         return None
-    columns = {name: canonical_type(str(kind)) for name, kind in record.children}
+    columns = Columns((name, canonical_type(str(kind))) for name, kind in record.children)
     plain = (*_CANONICAL.values(), "decimal(", "array<")
     return columns if all(kind.startswith(plain) for kind in columns.values()) else None
 

@@ -57,8 +57,14 @@ class Described(Protocol):
 
 
 def plain_name(name: str) -> str:
-    """A column's name for its readers: what Snowflake stores in capitals was written without quotes."""
+    """A column's name in rows: what Snowflake stores in capitals was written without quotes."""
     return name.lower() if name == name.upper() else name
+
+
+def column_name(name: str) -> str:
+    """A column's name as definitions spell it: one that is stored in small letters keeps its quotes, since without them
+    it would be another name."""
+    return f'"{name}"' if name == name.lower() != name.upper() else plain_name(name)
 
 
 def canonical_type(text: str) -> str:

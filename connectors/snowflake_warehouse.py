@@ -24,9 +24,9 @@ from snowflake.connector import errors
 
 from connectors.snowflake_driver import described, is_one_query, query_tag
 from connectors.snowflake_errors import MissingObject, login_failed, session_gone, translated
-from connectors.snowflake_types import canonical_type, described_type, normalised, plain_name
+from connectors.snowflake_types import canonical_type, column_name, described_type, normalised, plain_name
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Estimate, Statement
+from controlplane.ports import Estimate, Statement, check_names
 
 BATCH_ROWS = 65_536
 PARALLEL = 8
@@ -174,7 +174,8 @@ class SnowflakeWarehouse:
             raise PermanentError("it must be exactly one query", hint="write one SELECT, or a WITH that ends in one")
         with self._using(), self._translating():
             columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
-        return {plain_name(column.name): described_type(column) for column in columns}
+        check_names(column_name(column.name) for column in columns)
+        return {column_name(column.name): described_type(column) for column in columns}
 
     def _columns_of(self, table: str) -> Mapping[str, str] | None:
         try:
@@ -182,7 +183,7 @@ class SnowflakeWarehouse:
                 rows = self._answer(f"DESCRIBE TABLE {table}", f"reading the columns of {table}")
         except MissingObject:
             return None
-        return {plain_name(name): canonical_type(kind) for name, kind, what, *_ in rows if what == "COLUMN"}
+        return {column_name(name): canonical_type(kind) for name, kind, what, *_ in rows if what == "COLUMN"}
 
     def _rows(self, cursor: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - of either line
         columns = [(plain_name(column.name), described_type(column)) for column in described(cursor)]

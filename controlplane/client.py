@@ -15,6 +15,15 @@ from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVector
 Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)
 
 
+def _rows(keys: Any) -> Any:  # noqa: ANN401 - mappings, or a DataFrame of any library
+    if isinstance(keys, (Mapping, list, tuple)):
+        return keys
+    # lazy: it imports Arrow
+    from controlplane.codec.frames import rows_of
+
+    return rows_of(keys)
+
+
 def _renewed(before: Reader | None, make: Callable[[], Reader]) -> Reader:
     """A reader in the place of an outdated one; what it does not know either stays with what that one read."""
     try:
@@ -56,12 +65,14 @@ class FeatureClient:
 
         Args:
             service: the feature service.
-            keys: name -> value, for each entity.
+            keys: name -> value, for each entity; or a DataFrame (pandas, Polars, Arrow) with a row for each, whose
+                columns that are no keys are ignored.
             request: name -> value of the fields of the service's request, if it has one: for all entities, or for each.
         """
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
             reader = self._readers[service] = _renewed(reader, lambda: self._plane.reader(service))
+        keys = _rows(keys)
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
         return reader.get(keys, request)
@@ -106,6 +117,7 @@ class AsyncFeatureClient:
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
             reader = self._readers[service] = _renewed(reader, lambda: self._made(service))
+        keys = _rows(keys)
         if isinstance(keys, Mapping):
             return await reader.get(keys, request)
         return await reader.get(keys, request)

@@ -17,9 +17,9 @@ from controlplane.render.program import Program
 from controlplane.types import Interval, merge, utc
 
 
-def rows(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
+def rows(warehouse: Warehouse, sql: str, *, tag: str = "") -> list[dict[str, Any]]:
     """The few rows of a small query, as dictionaries."""
-    return [row for batch in warehouse.fetch(sql) for row in batch.to_pylist()]
+    return [row for batch in warehouse.fetch(sql, tag=tag) for row in batch.to_pylist()]
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,15 @@ def name_remedy(text: object) -> str:
 
 
 def stored(name: str, dialect: str) -> str:
-    """A name as its warehouse stores it when it is written without quotes: Snowflake does so in capitals."""
+    """A name as its warehouse stores it: Snowflake does so in capitals unless it is written in quotes, as in `"ts"`."""
+    if is_quoted(name):
+        return name[1:-1]
     return name.upper() if dialect == "snowflake" and name.islower() else name
+
+
+def is_quoted(name: str) -> bool:
+    """Whether a column's name stands in double quotes, so that it means the very letters between them."""
+    return len(name) > 2 and name[0] == name[-1] == '"'
 
 
 def feature(view: str, name: str) -> str:
@@ -72,6 +79,11 @@ def door(view: str, part: str = "") -> str:
     return f"{view}__{part}" if part else view
 
 
+def door_in(schema: str, table: str) -> str:
+    """The view that a source reads by its one right spelling, `schema.view`; empty of any other table."""
+    return table.removeprefix(f"{schema}.") if table.startswith(f"{schema}.") else ""
+
+
 def head(schema: str, view: str, fingerprint: str) -> str:
     """One-row table of one version of a view: its newest publication and its frontier; it serialises the writers."""
     return f"head__{schema}__{view}__{fingerprint}"
@@ -86,6 +98,11 @@ def stage(view: str, run_id: str, interval: Interval) -> str:
 def dataset(name: str, version: int) -> str:
     """Table of one immutable version of a training set."""
     return f"{name}__v{version}"
+
+
+def spine(token: str) -> str:
+    """Table that holds the rows of a DataFrame for as long as a training set is made of them."""
+    return f"spine__{token}"
 
 
 def function(feature: str, fingerprint: str) -> str:

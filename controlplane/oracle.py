@@ -7,15 +7,18 @@ durations are whole microseconds since the Unix epoch; a row is a dictionary. No
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+_DIGITS = 80  # more than a sum of decimals has, so that nothing is rounded
+_LARGEST = Fraction(sys.float_info.max)
 Row = Mapping[str, Any]
 Predicate = Callable[[Row], bool | None]
 """A condition as SQL has it: None where it can't be told."""
@@ -225,7 +228,7 @@ def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
         case "sum":
             return total(values)
         case "mean":
-            return float(total(values)) / len(values)
+            return mean(values)
         case "min":
             return min(values, key=sortable)
         case "max":
@@ -251,6 +254,13 @@ def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
         case "approx_percentile":
             return percentile_bounds(values, feature.q)
     raise ValueError(function)
+
+
+def mean(values: Sequence[Any]) -> float:
+    """The exact mean of integers and decimals, rounded once; of floats their sum by their number."""
+    if isinstance(values[0], float):
+        return float(total(values)) / len(values)
+    return float(Fraction(total(values)) / len(values))
 
 
 def variance(function: str, values: Sequence[float]) -> float | None:
@@ -296,13 +306,22 @@ def percentile_bounds(values: Sequence[Any], q: float) -> Near:
 
 
 def total(values: Sequence[Any]) -> Any:
-    """The exact sum of integers and decimals, the correctly rounded one of floats."""
+    """The exact sum of integers and decimals, the correctly rounded one of floats; infinite beyond their range."""
     if not isinstance(values[0], float):
-        return sum(values[1:], start=values[0])
+        with localcontext(prec=_DIGITS):
+            return sum(values[1:], start=values[0])
     infinite = {value for value in values if math.isinf(value)}
     if any(math.isnan(value) for value in values) or len(infinite) == 2:
         return math.nan
-    return infinite.pop() if infinite else math.fsum(values)
+    if infinite:
+        return infinite.pop()
+    try:
+        return math.fsum(values)
+    except OverflowError:  # of a part of the sum, perhaps of that alone
+        exact = sum((Fraction(value) for value in values), Fraction(0))
+        if abs(exact) <= _LARGEST:
+            return float(exact)
+        return math.inf if exact > 0 else -math.inf
 
 
 def sortable(value: Any) -> Any:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
+from controlplane.errors import PermanentError
+
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from controlplane.errors import PermanentError
 
 
 class Statement(NamedTuple):
@@ -29,6 +29,49 @@ class Estimate(NamedTuple):
 
     rows: int | None = None
     read_bytes: int | None = None
+
+
+class Columns(dict[str, str]):
+    """A query's or table's columns in order, and their types, where names that differ in case alone are one name.
+
+    Columns are looked up in any case, and listed as the warehouse spells them.
+    """
+
+    def __init__(self, columns: Iterable[tuple[str, str]]) -> None:
+        super().__init__(columns)
+        self._spelled = {_folded(name): name for name in self}
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a column, in any case."""
+        return isinstance(name, str) and _folded(name) in self._spelled
+
+    def __missing__(self, name: str) -> str:
+        """The type of a column that is asked for in another case."""
+        return self[self._spelled[_folded(name)]]
+
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as a dictionary's
+        """The type of a column, asked for in any case."""
+        return super().get(self._spelled.get(_folded(name), name), default)
+
+
+def _folded(name: str) -> str:
+    """A name in small letters and without the quotes that a user may give."""
+    return name.strip('"').lower()
+
+
+def check_names(columns: Iterable[str]) -> None:
+    """Check that no two columns of a query have the same name, or names that differ in case alone.
+
+    Raises:
+        PermanentError: two have; the message names them.
+    """
+    known: dict[str, str] = {}
+    for name in columns:
+        plain = _folded(name)
+        if plain in known:
+            text = f"two of its columns have one name: {known[plain]!r} and {name!r}"
+            raise PermanentError(text, hint=f"rename one of them in the query, as in: ... AS other_{plain}")
+        known[plain] = name
 
 
 class Warehouse(Protocol):
@@ -51,7 +94,7 @@ class Warehouse(Protocol):
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """Check queries without running them, in few round trips: for each its columns and their types, spelled as in
-        `columns`, or what is wrong with it."""
+        `columns`, or what is wrong with it; two columns of one name are (see `check_names`)."""
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
         """Have queries planned without running them: for each what it would read and give, or what is wrong with it."""

@@ -367,7 +367,7 @@ class ControlPlane:
         name: str,
         *,
         service: str,
-        spine: str,
+        spine: Any,  # noqa: ANN401 - a text, or a DataFrame of any library
         time: str,
         allow_gaps: bool = False,
         as_of: str = "scheduled",

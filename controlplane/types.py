@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The instants between which readers know every time: those of Python's `datetime`."""
 MICROSECOND = timedelta(microseconds=1)
 _UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 # Python also takes 20130101, 2013-W01-2, any letter before the time, and drops digits behind
@@ -201,6 +203,11 @@ def parse_type(text: str) -> str:
 def is_decimal(name: str) -> bool:
     """Whether a canonical type is a decimal."""
     return name.startswith("decimal(")
+
+
+def decimal_precision(name: str) -> int:
+    """All digits of a canonical decimal type."""
+    return int(name.removeprefix("decimal(").partition(",")[0])
 
 
 def decimal_scale(name: str) -> int:

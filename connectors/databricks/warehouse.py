@@ -27,7 +27,7 @@ from connectors.databricks.errors import (
 from connectors.databricks.plans import estimated
 from connectors.databricks.values import canonical_rows, canonical_type, check_last_part
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.ports import Estimate, Statement
+from controlplane.ports import Columns, Estimate, Statement, check_names
 
 BATCH_ROWS = 65_536
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -220,13 +220,16 @@ class DatabricksWarehouse:
         except PermanentError:
             return []
         found: list[Mapping[str, str] | PermanentError] = []
-        columns: dict[str, str] = {}
+        columns: list[tuple[str, str]] = []
         for row in rows:
-            if row["col_name"] == marks[len(found)]:
-                found.append(columns)
-                columns = {}
-            else:
-                columns[row["col_name"]] = canonical_type(row["data_type"])
+            if row["col_name"] != marks[len(found)]:
+                columns.append((row["col_name"], row["data_type"]))
+                continue
+            try:
+                found.append(_columns(columns))
+            except PermanentError as error:
+                found.append(error)
+            columns = []
         return found
 
     def _explained(self, query: str) -> Estimate:
@@ -241,9 +244,14 @@ class DatabricksWarehouse:
         try:
             with self._working("") as work:
                 rows = self._rows(work, f"DESCRIBE QUERY {query}")
+            return _columns([(row["col_name"], row["data_type"]) for row in rows])
         except PermanentError as error:
             return error
-        return {row["col_name"]: canonical_type(row["data_type"]) for row in rows}
+
+
+def _columns(described: Sequence[tuple[str, str]]) -> Columns:
+    check_names(name for name, _ in described)
+    return Columns((name, canonical_type(kind)) for name, kind in described)
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str | None]:

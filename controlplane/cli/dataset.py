@@ -64,6 +64,8 @@ def create(
         present.as_json(created)
     else:
         present.line(f"created {created.table} with {created.row_count:,} rows")
+        for sentence in created.without_values.sentences() if created.without_values else ():
+            present.line(sentence)
 
 
 @app.command("list", epilog="Example: plane dataset list --json")

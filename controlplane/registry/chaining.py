@@ -7,6 +7,7 @@ A reading view waits for every interval of the other that overlaps its own, so i
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
 from controlplane.definitions import BatchSource
@@ -14,6 +15,7 @@ from controlplane.errors import Location
 from controlplane.registry.grid import Grid
 from controlplane.registry.manifest import Column, ViewSpec
 from controlplane.registry.problems import Collector
+from controlplane.registry.transformation import table_parts
 from controlplane.types import format_duration
 
 TIMESTAMP = "valid_from"
@@ -24,14 +26,33 @@ def columns(view: ViewSpec) -> tuple[Column, ...]:
     return (*view.keys, (TIMESTAMP, "timestamp"), *((f.name, f.type) for f in view.features))
 
 
-def check_source(source: BatchSource, schema: str, views: Collection[str], collector: Collector) -> bool:
+@dataclass(frozen=True)
+class Own:
+    """Where the feature views of a project show: a schema, their names, and the session's catalogue, if it is known."""
+
+    schema: str
+    views: Collection[str]
+    catalog: str
+
+    def view(self, table: str) -> str | None:
+        """The feature view of which this is a table, in whatever spelling, or one behind it; None if it is no view's.
+
+        `spend`, `SPEND`, `"spend"`, `spend__latest` and `spend__history__ab12cd34` are the view `spend`'s, and the same
+        behind the name of the catalogue.
+        """
+        *outside, schema, name = (part.lower() for part in table_parts(table))
+        if schema != self.schema.lower() or outside not in ([], [self.catalog.lower()]):
+            return None
+        known = {view.lower(): view for view in self.views}
+        return known.get(name) or known.get(name.partition("__")[0])
+
+
+def check_source(source: BatchSource, own: Own, collector: Collector) -> bool:
     """Check a source whose table may be one of a view's own; whether it may be read."""
-    plain = source.table.replace('"', "").replace("`", "").lower()
-    inside, _, name = plain.rpartition(".")
-    owner = {view.lower(): view for view in views}.get(name.partition("__")[0])
-    if inside != schema.lower() or owner is None:
+    owner = own.view(source.table)
+    if owner is None:
         return True
-    door = f"{schema}.{owner}"
+    door = f"{own.schema}.{owner}"
     if source.table == door and source.timestamp == TIMESTAMP:
         return True
     if source.table == door:

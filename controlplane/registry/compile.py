@@ -160,7 +160,7 @@ def _upstream(views: Sequence[BatchFeatureView], schema: str) -> dict[str, tuple
     names = {view.name for view in views}
     found: dict[str, tuple[str, ...]] = {}
     for view in views:
-        read = [s.table.removeprefix(f"{schema}.") for s in view.sources if s.table.startswith(f"{schema}.")]
+        read = [naming.door_in(schema, s.table) for s in view.sources]
         found[view.name] = tuple(name for name in read if name in names)
     return found
 
@@ -215,16 +215,16 @@ def _tables(
 ) -> dict[str, Mapping[str, str] | None]:
     """Columns by source name. A view's own door is described from the view, and one within a cycle not at all."""
     asked: list[BatchSource] = []
-    doors = {f"{schema}.{view.name}" for view in definitions.views}
-    names = [view.name for view in definitions.views]
+    names = {view.name for view in definitions.views}
+    own = chaining.Own(schema, names, catalog_of(warehouse, [source.table for source in definitions.sources]))
     refused: set[str] = set()
     for source in definitions.sources:
         if not transformation.is_table(source.table):
             hint = "write schema.table, quoted where the warehouse needs it"
             collector.add(f"source {source.name!r}: {source.table!r} is not a table", source.location, hint)
-        elif not chaining.check_source(source, schema, names, collector):
+        elif not chaining.check_source(source, own, collector):
             refused.add(source.name)
-        elif source.table not in doors:
+        elif naming.door_in(schema, source.table) not in names:
             asked.append(source)
     found = warehouse.columns([source.table for source in asked])
     for source in asked:
@@ -234,5 +234,14 @@ def _tables(
     return {source.name: found.get(source.table) for source in asked} | {
         source.name: {}
         for source in definitions.sources
-        if source.table in doors and source.name not in refused and not cyclic
+        if naming.door_in(schema, source.table) in names and source.name not in refused and not cyclic
     }
+
+
+def catalog_of(warehouse: Warehouse, tables: Iterable[str]) -> str:
+    """The catalogue (Snowflake: database) of the session, which is asked for only where a table names one."""
+    if all(len(transformation.table_parts(table)) < 3 for table in tables):
+        return ""
+    function = "CURRENT_DATABASE()" if warehouse.dialect == "snowflake" else "current_catalog()"
+    [batch] = [batch for batch in warehouse.fetch(f"SELECT {function} AS name") if batch.num_rows]
+    return str(batch.to_pylist()[0]["name"])

@@ -296,8 +296,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     def read_view(self, source: SourceSpec) -> ViewSpec | None:
         """The view whose table the source reads; None if it is no view's."""
-        inside, _, name = source.table.partition(".")
-        return next((view for view in self.views if view.name == name), None) if inside == self.schema else None
+        name = naming.door_in(self.schema, source.table)
+        return next((view for view in self.views if view.name == name), None)
 
     def source(self, name: str) -> SourceSpec:
         """The source of that name; only names that the manifest itself holds are asked for."""

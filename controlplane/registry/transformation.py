@@ -12,13 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import sqlglot
-from sqlglot import exp
+from sqlglot import TokenType, exp
 
 from controlplane import naming, template
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import DefinitionError, Location
 
-_TABLE = re.compile(r'([A-Za-z_]\w*|"[^"]+"|`[^`]+`)(\.([A-Za-z_]\w*|"[^"]+"|`[^`]+`)){1,2}')
+_PART = re.compile(r'[A-Za-z_][\w$]*|"[^"]+"|`[^`]+`')
+_TABLE = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern})){{1,2}}")
 OUTPUT = "plane_rows"
 """Name of the CTE that holds what the user's SQL returns."""
 
@@ -31,6 +32,11 @@ def is_table(text: str) -> bool:
 def sql_path(view: BatchFeatureView) -> Path:
     """The file with the view's SQL, if it has one."""
     return Path(view.location.file).parent / (view.sql_file or "")
+
+
+def table_parts(text: str) -> tuple[str, ...]:
+    """The names in a table's spelling, without their quotes; none where it is no table."""
+    return tuple(part.strip('"`') for part in _PART.findall(text)) if is_table(text) else ()
 
 
 def text_of(view: BatchFeatureView) -> str:
@@ -59,7 +65,34 @@ def text_of(view: BatchFeatureView) -> str:
             where=view.location,
             hint="return one SELECT as text, or give sql_file=",
         )
-    return text.strip().rstrip(";").rstrip()
+    return text.strip()
+
+
+def one_statement(sql: str, dialect: str) -> str:
+    """A query as it was written, without the semicolons and comments at its end, so that it may stand in parentheses.
+
+    A text that does not parse, or holds several statements, is given back as it is: `canonical` says what is wrong.
+    """
+    try:
+        tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
+    except sqlglot.errors.SqlglotError:
+        return sql
+    last = len(tokens)
+    while last and tokens[last - 1].token_type is TokenType.SEMICOLON:
+        last -= 1
+    return sql[: tokens[last - 1].end + 1].strip() if 0 < last < len(tokens) else sql.strip()
+
+
+def unframed(sql: str, relations: Mapping[str, str], dialect: str) -> str:
+    """The user's SQL behind its sources, but as the query itself: DuckDB gives a second column of one name another name
+    where the query is a CTE."""
+    ctes = ",\n".join(f"{name} AS (\n  {select}\n)" for name, select in relations.items())
+    tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
+    own = 0
+    while tokens[own].token_type in (TokenType.WITH, TokenType.RECURSIVE):
+        own += 1
+    begin = "WITH RECURSIVE" if own > 1 else "WITH"
+    return f"{begin} {ctes},\n{sql[tokens[own].start :]}" if own else f"{begin} {ctes}\n{sql}"
 
 
 @lru_cache
@@ -74,7 +107,9 @@ def query(sql: str, dialect: str) -> exp.Query:
         ValueError: the text does not parse, or is not exactly one SELECT; the message says which.
     """
     try:
-        statements = [s for s in sqlglot.parse(sql, dialect=_dialect(dialect)) if s is not None]
+        parsed = sqlglot.parse(sql, dialect=_dialect(dialect))
+        # What stands behind the last semicolon is a comment.
+        statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     except sqlglot.errors.SqlglotError as error:
         raise ValueError(f"its SQL does not parse: {plain(error)}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):

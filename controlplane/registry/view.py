@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlglot import exp
 
+from controlplane import naming
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import Location, PermanentError, PlaneError
 from controlplane.ports import Warehouse
@@ -41,6 +42,8 @@ from controlplane.types import parse_type
 
 TABLES = 3
 """The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
+_WIDE_SUMS = 4
+"""The form of those that keep sums: parts of them may be larger than 64 bits."""
 
 _MOST_SHARDS = 64
 _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all warehouses name a line
@@ -82,6 +85,11 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         check_chain(what, view.location, grid, delay, context.views[name], collector)
     query = _query(view, what, sql, sources, context)
     columns = yield query
+    if not isinstance(columns, PermanentError) and _may_be_renamed(columns):
+        [named] = context.warehouse.describe_all(
+            [transformation.unframed(sql, _relations(sources, context), context.dialect)]
+        )
+        columns = named if isinstance(named, PermanentError) else columns
     returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
     proved = prove(view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, collector)
     if isinstance(columns, PermanentError):
@@ -163,8 +171,9 @@ def fingerprint(
 
     `upstream` are the fingerprints of the views that it reads.
     """
+    summed = any(isinstance(one, AggregateSpec) and one.function in {"sum", "mean"} for one in view.features)
     decides = (
-        TABLES,
+        _WIDE_SUMS if summed else TABLES,
         view.name,
         view.keys,
         canonical_sql,
@@ -254,7 +263,7 @@ def _sql(
         return None  # noted with the source
     try:
         with running(f"{what}: its function", view.location.file, view.location):
-            text = transformation.text_of(view)
+            text = transformation.one_statement(transformation.text_of(view), context.dialect)
     except PlaneError as error:
         context.collector.adopt(error)
         return None
@@ -311,17 +320,29 @@ def _query(view: BatchFeatureView, what: str, sql: str, sources: Sequence[Source
 
 
 def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
-    """The SQL over its sources' tables; a view that may not be deployed yet has a stand-in of its columns."""
+    """The SQL over its sources' tables."""
+    return transformation.framed(sql, _relations(sources, context))
+
+
+def _may_be_renamed(columns: Mapping[str, str]) -> bool:
+    """Whether a column may have another name than the user's, who gave two the same: `status_1` next to `Status`."""
+    known = {name.lower() for name in columns}
+    bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
+    return any(base is not None and base[1] in known for base in bases)
+
+
+def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str]:
+    """What is read of each source; a view that may not be deployed yet has a stand-in of its columns."""
     relations = {}
     for source in sources:
-        exists = source.table.removeprefix(f"{context.schema}.") not in context.views
+        exists = naming.door_in(context.schema, source.table) not in context.views
         time = f", ({source.time_sql}\n) AS {source.timestamp}" if source.time_sql else ""
         relations[source.name] = (
             f"SELECT *{time} FROM {source.table}"
             if exists
             else transformation.stand_in(source.columns, context.dialect)
         )
-    return transformation.framed(sql, relations)
+    return relations
 
 
 def _check_column(

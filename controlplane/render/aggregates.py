@@ -14,6 +14,7 @@ from controlplane.codec import Default
 from controlplane.registry.manifest import AggregateSpec, SeriesWindow
 from controlplane.render import states
 from controlplane.render.dialects import NULLS_FIRST, Dialect
+from controlplane.render.ranges import INT64, Owner, checked
 from controlplane.render.states import COUNT, Kind, Rows, needed
 from controlplane.render.windows import Frame, Frames, Window
 
@@ -22,10 +23,13 @@ Input = tuple[str | None, str | None]
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A column of the stage that aggregates read: the input, its name, and its SQL over the user's rows."""
+    """A column of the stage that aggregates read: its name, its SQL over the user's rows, and the type of the value;
+    `column` is the user's name of what is read, None for the row itself."""
 
     name: str
     sql: str
+    type: str
+    column: str | None
 
 
 class State(msgspec.Struct, frozen=True):
@@ -67,13 +71,20 @@ class Names:
 class TileSchema:
     """The stage's and the tiles' columns for some aggregates, and each aggregate as an expression over tiles.
 
-    `order` names the columns of the stage that put rows of a tile into order, before the value itself does.
+    `order` names the columns of the stage that put rows of a tile into order, before the value itself does; `owner` is
+    whom an error names.
     """
 
     def __init__(
-        self, aggregates: Sequence[AggregateSpec], names: Names, order: Sequence[str], dialect: Dialect
+        self,
+        aggregates: Sequence[AggregateSpec],
+        names: Names,
+        order: Sequence[str],
+        dialect: Dialect,
+        owner: Owner,
     ) -> None:
         self._dialect = dialect
+        self._owner = owner
         self._order = [f"{one}{NULLS_FIRST}" for one in order]
         self._names = names
         self._aggregates = aggregates
@@ -103,7 +114,15 @@ class TileSchema:
         kind = aggregate.type
         if aggregate.by:
             kind = kind.removeprefix("array<")[:-1]
+        if aggregate.function == "sum" and aggregate.column_type == "int64":
+            values = [self._fitting(value, aggregate) for value in values]
         return d.cast(d.array(values) if whole else values[0], kind)
+
+    def _fitting(self, total: str, aggregate: AggregateSpec) -> str:
+        """The sum of integers, which is of a wider type, as one of 64 bits; or else an error that names it."""
+        wrong = f"({total} < {INT64[0]} OR {total} > {INT64[1]})"
+        what = f"feature '{aggregate.name}' (int64)"
+        return checked(total, "int64", what, self._owner, self._dialect, wrong)
 
     def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
         """Whether the window holds any row of a second key's value."""
@@ -126,23 +145,23 @@ class TileSchema:
         return Window(self._dialect, columns, frame, merged)
 
     def _need(self, source: Input, aggregate: AggregateSpec | None, kind: Kind) -> None:
+        column, typed = (aggregate.column, aggregate.column_type) if aggregate else (None, None)
         if source not in self.staged:
-            self.staged[source] = self._stage(source)
+            self.staged[source] = self._stage(source, typed or "int64")
         if (source, kind.label) not in self.states:
-            column, typed = (aggregate.column, aggregate.column_type) if aggregate else (None, None)
             self.states[source, kind.label] = self._state(source, kind, column or "row", typed or "int64")
 
-    def _stage(self, source: Input) -> Staged:
+    def _stage(self, source: Input, type_: str) -> Staged:
         column, condition = source
         value = self._dialect.quote(column) if column else "1"
         sql = f"CASE WHEN ({condition}\n) THEN {value} END" if condition else value
-        return Staged(self._names.of(f"{column or 'row'}__input"), sql)
+        return Staged(self._names.of(f"{column or 'row'}__input"), sql, type_, column)
 
     def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
         d = self._dialect
         value = d.quote(self.staged[source].name)
         rows, type_ = Rows(value, column, (*self._order, f"{value}{NULLS_FIRST}")), kind.type(d, column)
-        rolled = (kind.wide or kind.type)(d, column) if kind.merged else None
+        rolled = type_ if kind.merged else None
         sql = f"CAST({kind.made(d, rows)} AS {type_})"
         return State(self._names.of(f"{name}__{kind.label}"), type_, sql, kind, rolled)
 
@@ -160,7 +179,8 @@ def _count(window: Window, _: AggregateSpec) -> str:
 
 def _mean(window: Window, _: AggregateSpec) -> str:
     d = window.dialect
-    total, count = (d.cast(window.merged("sum", label), "float64") for label in ("sum", "count"))
+    state = "sum" if "sum" in window.columns else "total"
+    total, count = (d.cast(window.merged("sum", label), "float64") for label in (state, "count"))
     return f"CASE WHEN {window.merged('sum', 'count')} > 0 THEN {total} / {count} END"
 
 

@@ -46,6 +46,11 @@ def history(view: ViewSpec) -> str:
     return f"plane_history_of_{view.name}"
 
 
+def rows(view: ViewSpec) -> str:
+    """The common table that holds the rows of a view's SQL."""
+    return f"plane_rows_of_{view.name}"
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked for: a relation with the keys, which have the views' own names, and the instants `plane_at`; and by
@@ -107,7 +112,7 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
     for view in manifest.views:
         if view.name in wanted | read:
             names = _Names(
-                rows=f"plane_rows_of_{view.name}",
+                rows=rows(view),
                 tiles=f"plane_tiles_of_{view.name}",
                 history=history(view),
                 asked="" if view.name in read else asked.spine,

@@ -14,8 +14,7 @@ from controlplane.registry.manifest import AggregateSpec, Manifest, Place, ViewS
 from controlplane.render.aggregates import default
 from controlplane.render.dialects import dialect
 from controlplane.render.rollups import Cover, cover
-from controlplane.render.rows import evaluated_together
-from controlplane.render.views import source_table
+from controlplane.render.rows import evaluated_together, source_table
 
 
 class Upstream(msgspec.Struct, frozen=True):

@@ -7,10 +7,11 @@ relation (`Dialect.laterals`) and the order of rows decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
+from controlplane import naming
 from controlplane.registry import transformation
 from controlplane.registry.manifest import (
     IntervalByInterval,
@@ -19,7 +20,8 @@ from controlplane.registry.manifest import (
     SourceSpec,
     ViewSpec,
 )
-from controlplane.render.dialects import Dialect
+from controlplane.render.dialects import Dialect, dialect
+from controlplane.render.tables import qualified
 from controlplane.types import EPOCH
 
 INTERVAL = "plane_interval"
@@ -55,6 +57,14 @@ class Spread(NamedTuple):
 
     name: str
     query: str
+
+
+class Step(NamedTuple):
+    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it keeps."""
+
+    start: str
+    end: str
+    since: str
 
 
 class RowsSql:
@@ -165,7 +175,7 @@ class RowsSql:
             if source.timestamp is None:
                 continue
             read = self.relation(source, *self._seen(source, start, end))
-            ts = d.quote(source.timestamp)
+            ts = d.utc(d.quote(source.timestamp))
             first = self._interval_of(d.plus(ts, self._low))
             back = self._high + (source.lookback or timedelta(0))
             if not back and not self._low:
@@ -256,10 +266,12 @@ class RowsSql:
 
     def kept(self, start: str, end: str, counted: bool = True) -> str:
         """Which returned rows belong to `[start, end)`; `counted` keeps those that are then counted and left out."""
-        event = self._event_time
+        name = self._d.quote(self._view.timestamp or "")
+        event, endless = self._d.comparable(name), self._d.endless(name)
         inside = f"{event} >= {start} AND {event} < {end}"
         if self._view.bounds is None:
-            return f"({inside}) OR {event} IS NULL" if counted else inside
+            never = f"{event} IS NULL" + (f" OR {endless}" if endless else "")
+            return f"({inside}) OR {never}" if counted else inside
         source = self._d.utc(self._d.quote(self._view.bounds.source_time))
         kept = f"{inside} AND NOT {self.outside}"
         left_out = f"({event} IS NULL OR {self.outside}) AND {source} >= {start} AND {source} < {end}"
@@ -278,3 +290,36 @@ class RowsSql:
             condition = f"{ts} IS NULL OR NOT ({near})" if near else f"{ts} IS NULL"
             counts.append(f"(SELECT count(*) FROM {rows} WHERE {condition})")
         return " + ".join(counts) or "0"
+
+
+def source_table(manifest: Manifest, source: SourceSpec) -> str:
+    """What is read of a source. Of another view it is the history of the very version that this one was made for."""
+    view = manifest.read_view(source)
+    if view is None:
+        return source.table
+    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
+
+
+def rows_sql(
+    manifest: Manifest,
+    view: ViewSpec,
+    doors: Mapping[str, str] | None = None,
+    literal: Callable[[str], str] = str,
+) -> RowsSql:
+    """The rows of a view.
+
+    Args:
+        manifest: what is declared.
+        view: one of its views.
+        doors: relations that stand for tables of these names.
+        literal: makes users' text safe in a release that is filled once more.
+    """
+    d = dialect(manifest.dialect)
+
+    def tables(source: SourceSpec) -> tuple[str, str]:
+        columns = "*"
+        if manifest.read_view(source) is not None:
+            columns = ", ".join(d.quote(name) for name, _ in source.columns)
+        return (doors or {}).get(source.table, source_table(manifest, source)), columns
+
+    return RowsSql(manifest, view, d, tables, literal)

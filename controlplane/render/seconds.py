@@ -8,6 +8,7 @@ from functools import cached_property
 from controlplane.registry.manifest import Column, ViewSpec
 from controlplane.render.aggregates import Names, TileSchema
 from controlplane.render.dialects import Dialect
+from controlplane.render.ranges import Owner
 from controlplane.render.windows import Frames, Pairs
 
 
@@ -17,13 +18,15 @@ class Second:
     def __init__(
         self, view: ViewSpec, place: int, column: Column, names: Names, order: Sequence[str], dialect: Dialect
     ) -> None:
+        owner = Owner(f"feature view '{view.name}'", view.keys)
         self._view = view
         self._d = d = dialect
         self._own = [a for a in view.aggregates if a.by == column]
         name, kind = column
-        self.tiles = TileSchema(self._own, names, order, d)
+        self.tiles = TileSchema(self._own, names, order, d, owner)
         self.type = kind
         self.source = d.quote(name)
+        self.label = f"column '{name}'"
         self.staged = d.quote(names.of(f"{name}__second"))
         self.column = d.quote(names.of(f"{name}__by"))
         self.name = f"second_{place}"

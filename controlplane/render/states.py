@@ -16,7 +16,10 @@ from controlplane.registry.functions import FUNCTIONS
 from controlplane.registry.manifest import AggregateSpec
 from controlplane.render.dialects import Dialect
 from controlplane.render.windows import Window
+from controlplane.types import decimal_precision, is_decimal
 
+DIGITS = 38
+"""Digits of the widest decimal of all warehouses, in which integers and decimals are summed."""
 KEPT_HASHES = 512
 """Smallest hashes that a distinct-count sketch keeps: exact below, else about 4.4 % (1 / sqrt(k - 2)) off."""
 RELATIVE_ERROR = 0.01
@@ -45,15 +48,13 @@ Merged = Callable[[Window, str], str]
 class Kind:
     """A kind of state: a part of its column's name, its SQL type for a column type, and the SQL that makes it.
 
-    `merged` is None where the state of many tiles would grow with their rows: rollups don't keep it. `wide` is the
-    type of what was merged, where that may be larger than any tile's.
+    `merged` is None where the state of many tiles would grow with their rows: rollups don't keep it.
     """
 
     label: str
     type: Callable[[Dialect, str], str]
     made: Made
     merged: Merged | None = None
-    wide: Callable[[Dialect, str], str] | None = None
 
 
 def _of(canonical: str) -> Callable[[Dialect, str], str]:
@@ -106,8 +107,16 @@ def _buckets(d: Dialect, rows: Rows) -> str:
 
 
 def _wide_sum(d: Dialect, column: str) -> str:
-    """Parts of a sum may be larger than the whole, which alone must fit."""
+    """Parts of a sum may be larger than the whole, which alone must fit; and a mean needs no sum that does."""
     return d.type("decimal(38,0)" if column == "int64" else FUNCTIONS["sum"].gives(column))
+
+
+def _sum(d: Dialect, rows: Rows) -> str:
+    return d.exact_sum(rows.value, rows.type)
+
+
+def _total(d: Dialect, rows: Rows) -> str:
+    return f"sum({d.cast(rows.value, 'float64')})"
 
 
 def _again(function: str) -> Merged:
@@ -140,7 +149,8 @@ def _smallest_hashes(window: Window, label: str) -> str:
 
 
 COUNT = Kind("count", _of("int64"), _plain("count"), _again("sum"))
-SUM = Kind("sum", _gives("sum"), _plain("sum"), _again("sum"), _wide_sum)
+SUM = Kind("sum", _wide_sum, _sum, _again("sum"))
+TOTAL = Kind("total", _of("float64"), _total, _again("sum"))
 MIN = Kind("min", _gives("min"), _plain("min"), _again("min"))
 MAX = Kind("max", _gives("max"), _plain("max"), _again("max"))
 MEAN = Kind("mean", _of("float64"), _mean, moment)
@@ -194,15 +204,20 @@ def bucket(d: Dialect, x: str) -> str:
 
 def needed(aggregate: AggregateSpec) -> tuple[Kind, ...]:
     """The states that a function needs."""
-    return _needed(aggregate.function, aggregate.n or 1)
+    return _needed(aggregate.function, aggregate.n or 1, sum_fits(aggregate.column_type or "int64"))
+
+
+def sum_fits(column: str) -> bool:
+    """Whether the exact sum of any number of such values fits into the type of its state: 10 digits are left."""
+    return not is_decimal(column) or decimal_precision(column) <= DIGITS - 10
 
 
 @lru_cache(maxsize=1000)
-def _needed(function: str, n: int) -> tuple[Kind, ...]:
+def _needed(function: str, n: int, exactly: bool) -> tuple[Kind, ...]:
     kinds: dict[str, tuple[Kind, ...]] = {
         "count": (COUNT,),
         "sum": (SUM,),
-        "mean": (SUM, COUNT),
+        "mean": (SUM if exactly else TOTAL, COUNT),
         "min": (MIN,),
         "max": (MAX,),
         "first": (first(1),),

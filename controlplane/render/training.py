@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,7 +27,8 @@ _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 @dataclass(frozen=True)
 class Dataset:
     """What a training set is made of. `spine` is a query; its column `time` is when each prediction is made; `as_of`
-    is one of `AS_OF`. With `through`, the spine's last time, features are computed from the sources up to there."""
+    is one of `AS_OF`. With `through`, the spine's last time, features are computed from the sources up to there.
+    `noted` is what the list of training sets says of the spine; its query unless given."""
 
     name: str
     version: int
@@ -37,6 +38,7 @@ class Dataset:
     created_by: str
     as_of: str = "scheduled"
     through: datetime | None = None
+    noted: str = ""
 
 
 def table(dialect_name: str, name: str, version: int) -> str:
@@ -47,6 +49,21 @@ def table(dialect_name: str, name: str, version: int) -> str:
 def list_table(dialect_name: str) -> str:
     """The quoted name of the table that lists all training sets."""
     return qualified(dialect(dialect_name), naming.CONTROL_SCHEMA, "datasets")
+
+
+def instant(d: Dialect, time: str) -> str:
+    """When the prediction of a spine's row is made: null where its column `time` is null or infinite."""
+    name = d.quote(time)
+    endless = d.endless(name)
+    return f"CASE WHEN NOT {endless} THEN {d.utc(name)} END" if endless else d.utc(name)
+
+
+def key_tables(views: Sequence[ViewSpec], d: Dialect) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
+    """The common tables of a spine's different keys, each with its columns; and which of them each view has."""
+    keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
+    names = {columns: f"plane_keys_{place}" for place, columns in enumerate(dict.fromkeys(keys.values()))}
+    tables = [(name, [d.quote(column) for column in columns]) for columns, name in names.items()]
+    return tables, {view: names[columns] for view, columns in keys.items()}
 
 
 def views_of(manifest: Manifest, service: ServiceSpec) -> list[ViewSpec]:
@@ -138,6 +155,8 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
     served = dataset.as_of == "served"
     requested = given(service)
+    folded = {name: name.lower() if d.folds_case else name for name in (*columns, *requested)}
+    fields = {folded[name]: kind for name, kind in requested.items()}
     values = []
     for view_name, feature_name in service.features:
         view, alias = manifest.view(view_name), aliases[view_name]
@@ -150,7 +169,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
             value = f"coalesce({value}, {fallback})"
         values.append((d.quote(naming.feature(view_name, feature_name)), value))
     definition = {
-        "spine": dataset.spine,
+        "spine": dataset.noted or dataset.spine,
         "time": dataset.time,
         "as_of": dataset.as_of,
         "from_source": dataset.through is not None,
@@ -159,9 +178,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "calculations": {c.name: c.expression or c.python for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in views},
     }
-    keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
-    key_tables = {names: f"plane_keys_{place}" for place, names in enumerate(dict.fromkeys(keys.values()))}
-    asked = {name: key_tables[names] for name, names in keys.items()}
+    keys, asked = key_tables(views, d)
     computed = inline.Computed([], {})
     if dataset.through is not None:
         computed = inline.common_tables(manifest, views, dataset.through, inline.Asked("spine", asked))
@@ -171,9 +188,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "table": table(manifest.dialect, dataset.name, dataset.version),
         "list": list_table(manifest.dialect),
         "spine": dataset.spine,
-        "at": d.utc(d.quote(dataset.time)),
+        "at": instant(d, dataset.time),
         "columns": [d.quote(name) for name in columns],
-        "spine_columns": [(d.quote(name), _spine_column(d, name, requested.get(name))) for name in columns],
+        "spine_columns": [(d.quote(name), _spine_column(d, name, fields.get(folded[name]))) for name in columns],
         "selected": values,
         "finished": added(d, manifest.schema, "finished", service.calculations, requested | kinds(manifest, service)),
         "names": [d.quote(name) for name in kinds(manifest, service)],
@@ -197,7 +214,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         ],
         "served": served,
         "calculated": bool(service.calculations),
-        "key_tables": [(table, [d.quote(name) for name in names]) for names, table in key_tables.items()],
+        "key_tables": keys,
         "inline": computed.tables,
         "never": d.instant(_NEVER),
         "dialect": d,

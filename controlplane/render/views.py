@@ -6,21 +6,22 @@ What a run decides stays open in the text, in Airflow's own delimiters: `plane.s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import NamedTuple
 
 from controlplane import naming, template
 from controlplane.registry import schedule, transformation
-from controlplane.registry.manifest import AggregateSpec, Manifest, SourceSpec, ViewSpec
+from controlplane.registry.manifest import AggregateSpec, Manifest, ViewSpec
 from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema, Windows
 from controlplane.render.dialects import dialect
 from controlplane.render.doors import Doors
-from controlplane.render.rows import OUTSIDE, RowsSql
+from controlplane.render.ranges import Owner
+from controlplane.render.rows import OUTSIDE, RowsSql, Step, rows_sql
 from controlplane.render.seconds import Second
+from controlplane.render.staged_rows import StagedRows
 from controlplane.render.tables import Tables, qualified
 from controlplane.render.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
 from controlplane.types import MICROSECOND
@@ -51,14 +52,6 @@ class Extent:
     read_start: str = "{{ plane.read_start }}"
 
 
-class Step(NamedTuple):
-    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it keeps."""
-
-    start: str
-    end: str
-    since: str
-
-
 def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> object:
     """What the templates may ask of a view; `doors` are relations that stand for tables of these names."""
     return _Context(manifest, view, extent, doors)
@@ -69,31 +62,6 @@ def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     context = {"v": _Context(manifest, view)}
     forms = {} if dialect(manifest.dialect).framed else {"publish": "merge"}
     return ViewSql(**{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES})
-
-
-def rows_sql(manifest: Manifest, view: ViewSpec) -> RowsSql:
-    """The rows of a view, for queries of others than its runs: nothing in them is left open."""
-    return _rows(manifest, view, {}, str)
-
-
-def _rows(manifest: Manifest, view: ViewSpec, doors: Mapping[str, str], literal: Callable[[str], str]) -> RowsSql:
-    d = dialect(manifest.dialect)
-
-    def tables(source: SourceSpec) -> tuple[str, str]:
-        columns = "*"
-        if manifest.read_view(source) is not None:
-            columns = ", ".join(d.quote(name) for name, _ in source.columns)
-        return doors.get(source.table, source_table(manifest, source)), columns
-
-    return RowsSql(manifest, view, d, tables, literal)
-
-
-def source_table(manifest: Manifest, source: SourceSpec) -> str:
-    """What is read of a source. Of another view it is the history of the very version that this one was made for."""
-    view = manifest.read_view(source)
-    if view is None:
-        return source.table
-    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
 
 
 class _Context(Tables):
@@ -114,7 +82,8 @@ class _Context(Tables):
         self._ties = {column: f"tie__{index}" for index, column in enumerate(view.tie_breaker)}
         names = Names({*keys, *features, *self._ties.values(), "event_time", "tile_start"})
         order = ["event_time", *(d.quote(name) for name in self._ties.values())]
-        self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d)
+        owner = Owner(f"feature view '{view.name}'", view.keys)
+        self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, owner)
         self.keys = [d.quote(name) for name in keys]
         by = dict.fromkeys(a.by for a in view.aggregates if a.by)
         self.seconds = [Second(view, place, column, names, order, d) for place, column in enumerate(by)]
@@ -182,7 +151,7 @@ class _Context(Tables):
     @cached_property
     def rows(self) -> RowsSql:
         """The rows that the view's SQL returns."""
-        return _rows(self._manifest, self._view, self._doors, self._literal)
+        return rows_sql(self._manifest, self._view, self._doors, self._literal)
 
     @cached_property
     def first_interval(self) -> str:
@@ -195,12 +164,14 @@ class _Context(Tables):
         return Step(*(self._d.instant(f"{{{{ step.{name} }}}}") for name in Step._fields))
 
     @cached_property
-    def untimed_rows(self) -> str:
-        return self.rows.untimed
-
-    @cached_property
     def event_time(self) -> str:
         return self._d.utc(self._d.quote(self._view.timestamp)) if self._view.timestamp else ""
+
+    @cached_property
+    def staged(self) -> StagedRows:
+        """What of the stage is looked at before anything is published."""
+        tables = [s for s in self._sources if s.timestamp is not None and self._manifest.read_view(s) is None]
+        return StagedRows(self._view, tables, self._tiles, self.seconds, self._d)
 
     @cached_property
     def staged_columns(self) -> list[tuple[str, str]]:
@@ -217,7 +188,8 @@ class _Context(Tables):
             columns.append((OUTSIDE, self.rows.outside))
         if self._extent == Extent():
             columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
-        return columns
+            return columns
+        return self.staged.checked(columns)
 
     @cached_property
     def this_run(self) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from controlplane import ledger, naming
 from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.ports import Warehouse, described
 from controlplane.registry.manifest import Manifest
 from controlplane.registry.schedule import timing
-from controlplane.registry.transformation import canonical, is_table
+from controlplane.registry.transformation import canonical, is_table, one_statement
 from controlplane.render import inline, training
+from controlplane.render import spine as spine_sql
 from controlplane.render.dialects import dialect
+from controlplane.runtime import ranges
 from controlplane.types import Interval, format_duration, format_instant, from_micros, subtract, utc
 
 _SHOWN_GAPS = 3
@@ -23,8 +28,49 @@ _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC
 
 
 @dataclass(frozen=True)
+class ViewGaps:
+    """Rows of a training set for which one view has no values: a part of their key is null, the view has no row of
+    their key, or their time is before the view's start."""
+
+    null_keys: int
+    unknown_keys: int
+    early_times: int
+
+
+@dataclass(frozen=True)
+class WithoutValues:
+    """Rows of a training set whose features are null and counts 0: those of all views where the time is null or
+    infinite, and those of single views, by name."""
+
+    null_times: int
+    views: Mapping[str, ViewGaps]
+
+    def sentences(self) -> list[str]:
+        """What a user should know of them."""
+        found = []
+        if self.null_times:
+            found.append(f"{self.null_times:,} rows have no time, or an infinite one")
+        for name, gaps in self.views.items():
+            parts = [
+                f"{count:,} rows have {what}"
+                for count, what in (
+                    (gaps.null_keys, "a null key"),
+                    (gaps.unknown_keys, "a key that it has no rows of"),
+                    (gaps.early_times, "a time before its start"),
+                )
+                if count
+            ]
+            if parts:
+                found.append(f"feature view {name!r}: {', '.join(parts)}")
+        return [f"{text}: their features are null, counts 0" for text in found]
+
+
+@dataclass(frozen=True)
 class Created:
-    """A training set as the warehouse's list holds it; `table` is its quoted name."""
+    """A training set as the warehouse's list holds it; `table` is its quoted name.
+
+    `without_values` counts the rows that can have no values; it is None of one that was created earlier.
+    """
 
     name: str
     version: int
@@ -33,6 +79,7 @@ class Created:
     row_count: int
     created_by: str
     created_at: datetime
+    without_values: WithoutValues | None = None
 
 
 def create(
@@ -41,7 +88,7 @@ def create(
     *,
     name: str,
     service: str,
-    spine: str,
+    spine: Any,  # noqa: ANN401 - a text, or a DataFrame of any library
     time: str,
     created_by: str,
     allow_gaps: bool = False,
@@ -56,7 +103,8 @@ def create(
         warehouse: where it runs; nothing is pulled out.
         name: letters, digits and single underscores.
         service: the feature service whose features it gets.
-        spine: a table or a query with the keys and a time for each row, and any other columns.
+        spine: a table or a query with the keys and a time for each row, and any other columns; or a DataFrame (pandas,
+            Polars, Arrow) of them, of which at most 100,000 rows are sent to a warehouse that is not on this machine.
         time: the spine's column with the instant at which each prediction is made.
         created_by: who asks for it.
         allow_gaps: accept that values from before a gap are carried over it.
@@ -80,8 +128,30 @@ def create(
         )
     if as_of == "served" and from_source:
         raise PlaneError("what was served can't be computed from sources", hint="leave out --as-of or --from-source")
-    query = f"SELECT * FROM {spine.strip()}" if is_table(spine.strip()) else spine.strip().rstrip(";")
-    dataset = training.Dataset(name, 0, service, query, time, created_by, as_of)
+    tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
+    with ExitStack() as stack:
+        if isinstance(spine, str):
+            query, noted = _query(spine, manifest.dialect), ""
+        else:
+            # lazy: it imports Arrow
+            from controlplane.runtime import uploads
+
+            query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))
+        dataset = training.Dataset(name, 0, service, query, time, created_by, as_of, noted=noted)
+        return _create(manifest, warehouse, dataset, tag, allow_gaps=allow_gaps, from_source=from_source, now=now)
+
+
+def _create(
+    manifest: Manifest,
+    warehouse: Warehouse,
+    dataset: training.Dataset,
+    tag: str,
+    *,
+    allow_gaps: bool,
+    from_source: bool,
+    now: datetime | None,
+) -> Created:
+    name, query = dataset.name, dataset.spine
     try:
         canonical(query, manifest.dialect)
         columns = described(warehouse, query)
@@ -93,9 +163,9 @@ def create(
     training.check_spine(manifest, dataset, columns)
     check_nulls(manifest, warehouse, dataset)
     if from_source:
-        inline.check_together(manifest, training.views_of(manifest, manifest.service(service)))
+        inline.check_together(manifest, training.views_of(manifest, manifest.service(dataset.service)))
         _, last = _times(manifest, warehouse, dataset)
-        starts = [view.start for view in training.views_of(manifest, manifest.service(service))]
+        starts = [view.start for view in training.views_of(manifest, manifest.service(dataset.service))]
         dataset = dataclasses.replace(dataset, through=last or max(starts))
         if last is not None and now is not None:
             check_due(manifest, dataset, last, now)
@@ -104,10 +174,28 @@ def create(
     version = 1 + max((d.version for d in existing(warehouse) if d.name == name), default=0)
     dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
-    tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     warehouse.execute(training.prepare(manifest, dataset), tag=tag)
-    warehouse.execute(statements, tag=tag, atomic=True)
-    return next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
+    with ranges.explained(f"training set {name!r}"):
+        warehouse.execute(statements, tag=tag, atomic=True)
+    created = next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
+    return dataclasses.replace(created, without_values=_without_values(manifest, warehouse, dataset, tag))
+
+
+def _query(spine: str, dialect_name: str) -> str:
+    """The query of a spine, which may be the name of a table or, quoted, of a file that DuckDB reads."""
+    text = one_statement(spine, dialect_name)
+    is_file = dialect_name == "duckdb" and re.fullmatch(r"'[^']+'", text) is not None
+    return f"SELECT * FROM {text}" if is_file or is_table(text) else text
+
+
+def _without_values(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset, tag: str) -> WithoutValues:
+    """Count the rows of a training set that can have no values."""
+    [row] = ledger.rows(warehouse, spine_sql.counts_query(manifest, dataset), tag=tag)
+    views = {
+        view.name: ViewGaps(row[f"null_keys_{place}"], row[f"unknown_keys_{place}"], row[f"early_times_{place}"])
+        for place, view in enumerate(training.views_of(manifest, manifest.service(dataset.service)))
+    }
+    return WithoutValues(row["null_times"], views)
 
 
 def existing(warehouse: Warehouse) -> list[Created]:
@@ -203,12 +291,7 @@ def _times(
 ) -> tuple[datetime | None, datetime | None]:
     """The first and the last time of the spine; None where it has none."""
     d = dialect(manifest.dialect)
-    at = d.utc(d.quote(dataset.time))
-    ends = ", ".join(
-        f"least(greatest({function}({at}), {d.instant(_FIRST)}), {d.instant(_LAST)}) AS {name}"
-        for function, name in (("min", "first_time"), ("max", "last_time"))
-    )
-    query = f"SELECT {ends} FROM ({dataset.spine}\n) AS spine WHERE {at} IS NOT NULL HAVING count(*) > 0"
+    query = spine_sql.times_query(manifest, dataset, d.instant(_FIRST), d.instant(_LAST))
     for row in ledger.rows(warehouse, query):
         return utc(row["first_time"]), utc(row["last_time"])
     return None, None

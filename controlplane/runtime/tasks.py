@@ -16,6 +16,7 @@ from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render.dialects import dialect
 from controlplane.render.program import Program
 from controlplane.render.statements import split
+from controlplane.runtime import ranges
 from controlplane.types import format_instant
 
 _SHOWN = 60  # characters of a value
@@ -28,7 +29,8 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
         PermanentError: a source's columns are not those of the deploy; nothing was written.
     """
     _check_sources(program, warehouse)
-    warehouse.execute(split(sql), tag=program.tag("stage"))
+    with ranges.explained(f"feature view {program.view!r}", program.place.location()):
+        warehouse.execute(split(sql), tag=program.tag("stage"))
 
 
 def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> None:
@@ -71,7 +73,8 @@ class StageCounts:
     """The rows of a stage, and those among them that are left out because they lack a key or an event time.
 
     `out_of_bounds` are rows whose event time is not within the view's bounds of the source's time; `untimed_rows` are
-    rows of the sources, whenever they came, that no run reads because they have no event time;
+    rows of the sources, whenever they came, that no run reads because they have no event time, and `endless_rows` those
+    whose event time is infinite; `out_of_range` says what lies outside its type, if anything does;
     `replaced_tiles` counts what was computed for the interval before.
     """
 
@@ -80,6 +83,8 @@ class StageCounts:
     null_times: int
     out_of_bounds: int
     untimed_rows: int
+    endless_rows: int
+    out_of_range: str
     dropped_count: int
     replaced_tiles: int
     expectations: Sequence[Checked] = ()
@@ -101,9 +106,10 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
     """Count the stage's rows and those that will be dropped, and check and record what is expected of them.
 
     Raises:
-        CheckFailed: an expectation of severity error is not met. Or all rows would be dropped, and they are the view's
-            first or would replace values: that is a mistake in the definition or in the source. Otherwise they are
-            dropped and counted, lest one bad row stop a quiet hour for good.
+        CheckFailed: a value lies outside its type, or an event time is infinite. Or an expectation of severity error
+            is not met. Or all rows would be dropped, and they are the view's first or would replace values: that is a
+            mistake in the definition or in the source. Otherwise they are dropped and counted, lest one bad row stop a
+            quiet hour for good.
     """
     count, *expectations = split(sql)
     found: list[Checked] = []
@@ -113,6 +119,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
         found = [Checked(**row) for row in ledger.rows(warehouse, read.sql)]
     [row] = ledger.rows(warehouse, count.sql)
     counts = StageCounts(**row, expectations=found)
+    _check_values(program, counts)
     all_bad = counts.row_count > 0 and counts.dropped_count == counts.row_count
     if all_bad and (counts.replaced_tiles or ledger.head(warehouse, program.head).version == 0):
         raise CheckFailed(
@@ -131,6 +138,18 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
     return counts
 
 
+def _check_values(program: Program, counts: StageCounts) -> None:
+    where, what = program.place.location(), f"feature view {program.view!r}"
+    if counts.out_of_range:
+        found = counts.out_of_range.removesuffix("; ")
+        text = f"{what}: values are out of range, so nothing was published: {found}"
+        raise CheckFailed(text, where=where, hint=ranges.HINT)
+    if counts.endless_rows:
+        text = f"{what}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an infinite event time"
+        hint = "filter them out in a view of the warehouse, and let the source read that"
+        raise CheckFailed(f"{text}, so nothing was published", where=where, hint=hint)
+
+
 def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> ledger.Head:
     """Replace the interval in tiles, history, newest rows and ledger, and return the new head.
 
@@ -140,7 +159,8 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
     Raises:
         TransientError: another run took the head meanwhile, so that not all of this one was written.
     """
-    warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
+    with ranges.explained(f"feature view {program.view!r}", program.place.location()):
+        warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
     head = ledger.head(warehouse, program.head)
     if not dialect(warehouse.dialect).transactional and head.run_id != run_id:
         raise TransientError(

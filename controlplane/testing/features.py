@@ -22,8 +22,9 @@ from controlplane.registry.manifest import AggregateSpec, Manifest, SlidingWindo
 from controlplane.registry.schedule import timing
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import build
+from controlplane.render.rows import rows_sql
 from controlplane.render.statements import split
-from controlplane.render.views import FILES, render_view, rows_sql
+from controlplane.render.views import FILES, render_view
 from controlplane.runtime.materialize import materialize, missing
 from controlplane.testing.tables import Row, Table, literal, table
 from controlplane.types import Interval, format_instant, parse_instant, utc

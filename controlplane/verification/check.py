@@ -302,7 +302,7 @@ def _agreement(feature: RowFeature | WindowFeature, rows: Sequence[Row]) -> Agre
         return same
     column = feature.column
     values = [row[column] for row in rows] if column is not None else []
-    scale = math.fsum(abs(value) for value in values if isinstance(value, float) and math.isfinite(value))
+    scale = sum(abs(value) for value in values if isinstance(value, float) and math.isfinite(value))
 
     def agrees(told: Any, expected: Any) -> bool:  # noqa: ANN401 - values of any type
         if isinstance(told, list) and isinstance(expected, list):

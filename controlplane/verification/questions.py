@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from controlplane.oracle import RowFeature, View, WindowFeature
 from controlplane.ports import Warehouse
 from controlplane.render.dialects import Dialect
-from controlplane.verification.truth import NUMBER, RAW, TIME, Key, Question, Truth, fetched
+from controlplane.verification.truth import NUMBER, RAW, TIME, Key, Question, Truth
 
 PER_KEY = 8
 """Instants asked about one entity, where there are enough entities."""
@@ -31,7 +31,7 @@ def sample(truth: Truth, warehouse: Warehouse, d: Dialect, history: str, count: 
         quoted = ", ".join(map(d.quote, columns))
         hashed = _hashed(d, f"{seed} {salt}", columns)
         query = f"{ctes}SELECT DISTINCT {quoted}, {hashed} AS place FROM {table} ORDER BY place LIMIT {share}"
-        for row in fetched(warehouse, query, truth.label):
+        for row in truth.fetched(warehouse, query):
             if len(found) < count:
                 found[tuple(row[name] for name in columns)] = None
     return list(found)
@@ -59,7 +59,7 @@ def events(
         f"SELECT {number}, {time} FROM plane_placed WHERE place <= {count} ORDER BY {number}, place"
     )
     found: dict[Key, list[int]] = {key: [] for key in keys}
-    for row in fetched(warehouse, query, truth.label):
+    for row in truth.fetched(warehouse, query):
         found[keys[row[NUMBER]]].append(row[TIME])
     return found
 
@@ -69,7 +69,7 @@ def too_many(truth: Truth, warehouse: Warehouse, d: Dialect, questions: Mapping[
     tables, clause = truth.joined(questions)
     number = f"s.{d.quote(NUMBER)}"
     query = f"{tables}\nSELECT {number} {clause} GROUP BY {number} HAVING count(*) > {MOST_ROWS}"
-    return {questions[row[NUMBER]].key for row in fetched(warehouse, query, truth.label)}
+    return {questions[row[NUMBER]].key for row in truth.fetched(warehouse, query)}
 
 
 def instants(view: View, times: Sequence[int], count: int, last: int, choice: random.Random) -> list[int]:

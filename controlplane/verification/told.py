@@ -20,7 +20,7 @@ from controlplane.render.tables import qualified
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
 from controlplane.types import from_micros
-from controlplane.verification.truth import AT, NUMBER, Question, Truth, fetched, plain
+from controlplane.verification.truth import AT, NUMBER, Question, Truth, plain
 
 Values = Mapping[str, Any]
 SERVICE = "plane_verify"
@@ -91,7 +91,7 @@ class Places:
         values: dict[int, Values | None] = dict.fromkeys(questions)
         seen: set[int] = set()
         doubled: set[int] = set()
-        for row in fetched(self._warehouse, query, self._truth.label):
+        for row in self._truth.fetched(self._warehouse, query):
             number = row[NUMBER]
             (doubled if number in seen else seen).add(number)
             expires_at = row.get("expires_at")
@@ -107,7 +107,7 @@ class Places:
         dataset = training.Dataset(SERVICE, 0, SERVICE, spine, AT, "plane verify")
         values: dict[int, Values | None] = dict.fromkeys(questions)
         doubled: set[int] = set()
-        for row in fetched(self._warehouse, training.query(manifest, dataset, columns), self._truth.label):
+        for row in self._truth.fetched(self._warehouse, training.query(manifest, dataset, columns)):
             if values[row[NUMBER]] is not None:
                 doubled.add(row[NUMBER])
             values[row[NUMBER]] = {name: row[naming.feature(view.name, name)] for name in self._features()}

@@ -14,6 +14,8 @@ from operator import itemgetter
 from typing import Any
 
 from controlplane import oracle
+from controlplane.codec.times import endless
+from controlplane.errors import CheckFailed
 from controlplane.oracle import Periods, Row, RowFeature, WindowFeature
 from controlplane.ports import Warehouse
 from controlplane.registry import transformation
@@ -29,7 +31,7 @@ from controlplane.registry.manifest import (
     ViewSpec,
 )
 from controlplane.render.dialects import Dialect, dialect
-from controlplane.render.views import source_table
+from controlplane.render.rows import source_table
 from controlplane.types import MICROSECOND, micros
 
 TIME = "event__time"
@@ -159,11 +161,30 @@ class Truth:
         tables = f"{self.raw()},\nplane_spine AS (\n{self.spine(questions, self.keys)}\n)"
         return tables, f"FROM {RAW} AS r JOIN plane_spine AS s ON {' AND '.join(same)}"
 
+    def fetched(self, warehouse: Warehouse, query: str) -> Iterator[dict[str, Any]]:
+        """A query's rows, batch after batch; timestamps as microseconds since the epoch.
+
+        Raises:
+            CheckFailed: a time is infinite, or beyond the years that readers know: no run would publish it.
+        """
+        named: dict[str, str | None] = {**self._names}
+        named |= dict(zip(self._ties, self.spec.tie_breaker, strict=True))
+        named |= dict(zip(self.keys, (name for name, _ in self.spec.keys), strict=True)) | {TIME: self.spec.timestamp}
+        for batch in warehouse.fetch(query, tag=f"plane:{self.label}/verify"):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                if count := endless(column):
+                    shown = named.get(name) or name
+                    text = f"feature view {self.spec.name!r}: {shown!r} is infinite or beyond year 9999 in {count} rows"
+                    hint = "no run publishes them: correct the rows, or cast or filter them in the view's SQL"
+                    raise CheckFailed(text, where=self.spec.place.location(), hint=hint)
+            for row in batch.to_pylist():
+                yield {name: plain(value) for name, value in row.items()}
+
     def rows(self, warehouse: Warehouse, questions: Mapping[int, Question]) -> Iterator[tuple[int, list[Row]]]:
         """The raw rows that each question could need, one question after the other; some may have none."""
         number = self._d.quote(NUMBER)
         tables, clause = self.joined(questions)
-        found = fetched(warehouse, f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}", self.label)
+        found = self.fetched(warehouse, f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}")
         for asked, rows in groupby(found, itemgetter(NUMBER)):
             yield asked, [{name: value for name, value in row.items() if name != NUMBER} for row in rows]
 
@@ -180,7 +201,7 @@ class Truth:
         tables, clause = self.joined(questions)
         number = d.quote(NUMBER)
         query = f"{tables}\nSELECT s.{number}, {', '.join(sizes)} {clause} GROUP BY s.{number}"
-        return {row[NUMBER]: row for row in fetched(warehouse, query, self.label)}
+        return {row[NUMBER]: row for row in self.fetched(warehouse, query)}
 
     def shown(self, row: Row, feature: RowFeature | WindowFeature | None) -> dict[str, Any]:
         """A raw row in the user's words: its time, and the columns that a feature reads."""
@@ -222,13 +243,6 @@ def _window(feature: AggregateSpec) -> dict[str, Any]:
 
 def _micros(duration: timedelta) -> int:
     return duration // MICROSECOND
-
-
-def fetched(warehouse: Warehouse, query: str, label: str) -> Iterator[dict[str, Any]]:
-    """A query's rows, batch after batch; timestamps as microseconds since the epoch."""
-    for batch in warehouse.fetch(query, tag=f"plane:{label}/verify"):
-        for row in batch.to_pylist():
-            yield {name: plain(value) for name, value in row.items()}
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - values are of any type

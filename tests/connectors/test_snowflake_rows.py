@@ -92,7 +92,7 @@ def test_columns_of_tables(warehouse):
     found = warehouse.columns(names)
     assert list(found) == names
     of_t = "bool int64 decimal(12,2) float64 string binary date timestamp VARIANT array<float64> timestamp int64 int64"
-    assert found["s.t"] == dict(zip([f"c{n}" for n in range(11)] + ["asIs", "low"], of_t.split(), strict=True))
+    assert found["s.t"] == dict(zip([f"c{n}" for n in range(11)] + ["asIs", '"low"'], of_t.split(), strict=True))
     assert found['"S"."T"'] == found["s.t"]
     assert found["PLANE.s.v"] == {"c0": "bool", "quarter": "decimal(38,8)"}
     assert (found["s.nothing"], found["nowhere.t"]) == (None, None)

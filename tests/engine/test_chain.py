@@ -17,13 +17,15 @@ from controlplane.oracle import RowFeature, View, WindowFeature, same
 from controlplane.ports import Statement
 from controlplane.registry.manifest import Manifest
 from controlplane.render import program as programs
+from controlplane.render.dialects import dialect
 from controlplane.render.statements import split
 from controlplane.render.views import FILES, render_view
 from controlplane.runtime import datasets
 from controlplane.runtime.materialize import materialize
 from controlplane.types import format_duration
 from tests.engine.cases import DAY, HOUR, MINUTE, text
-from tests.engine.engines import raw
+from tests.engine.engines import empty, make, raw, run
+from tests.engine.parity import opened
 from tests.engine.rig import Reader, compiled, interval, micros, naive, records
 
 START = micros("2024-01-04")
@@ -216,3 +218,47 @@ def test_what_could_leak_or_be_missing_is_refused(lower: BatchFeatureView, told:
     assert len(raised.value.problems) == 1
     [problem] = raised.value.problems
     assert re.search(told, f"{problem.message} {problem.hint}"), problem
+
+
+SPELLINGS = (
+    "{catalog}.features.upper",
+    "{catalog}.features.upper__latest",
+    "{catalog}.FEATURES.{quote}upper{quote}",
+    "{quote}{catalog}{quote}.features.Upper",
+    "features.upper__history__ab12cd34",
+    "Features.UPPER",
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a4_every_spelling_of_a_view_of_ours_is_refused_with_the_right_one(spelling: str) -> None:
+    table = spelling.format(catalog="memory", quote='"')
+    with pytest.raises(Problems) as raised:
+        Chain([upper_of(HOUR, 30 * MINUTE), lower_of(DAY, DAY, "n_2h", table=table)], [])
+    [problem] = raised.value.problems
+    assert problem.message == f"source 'uppers' reads {table}, a table of feature view 'upper'"
+    assert problem.hint == "give table='features.upper', timestamp='valid_from'"
+
+
+@pytest.mark.parametrize("engine", ["snowflake", "databricks"])
+def test_a4_a_catalogue_is_known_on_every_warehouse(engine: str, request: pytest.FixtureRequest) -> None:
+    endpoint = request.getfixturevalue("databricks") if engine == "databricks" else None
+    with opened(engine, endpoint) as (warehouse, _):
+        try:
+            run(warehouse, "CREATE SCHEMA raw")
+            make(warehouse, "raw.events", {"k": "VARCHAR", "ts": "TIMESTAMP", "s": "VARCHAR"})
+            catalog = {"snowflake": "current_database()", "databricks": "current_catalog()"}[engine]
+            [name] = [row["name"] for row in records(warehouse, f"SELECT {catalog} AS name")]
+            quote = dialect(engine).quote_mark
+            tables = [spelling.format(catalog=name, quote=quote) for spelling in SPELLINGS]
+            for table in [*tables, tables[0].lower()]:
+                views = [upper_of(HOUR, 30 * MINUTE), lower_of(DAY, DAY, "n_2h", table=table)]
+                with pytest.raises(Problems, match="a table of feature view 'upper'"):
+                    compiled(views, warehouse)
+        finally:
+            empty(warehouse)
+
+
+def test_a4_a_table_of_another_catalogue_is_a_raw_table() -> None:
+    with pytest.raises(Problems, match=r"there is no table other\.features\.upper"):
+        Chain([upper_of(HOUR, 30 * MINUTE), lower_of(DAY, DAY, "n_2h", table="other.features.upper")], [])

@@ -8,7 +8,7 @@ SELECT * FROM events -- all of them
 )
 SELECT
   CAST("k" AS VARCHAR) AS "k",
-  make_timestamp(epoch_us("ts")) AS event_time,
+  CASE WHEN typeof("ts") = 'TIMESTAMP_NS' AND isfinite("ts") THEN make_timestamp(epoch_ns("ts") // 1000 - CAST(epoch_ns("ts") % 1000 < 0 AS BIGINT)) ELSE CAST("ts" AS TIMESTAMP) END AS event_time,
   "amt" AS "tie__0",
   CAST("word" AS VARCHAR) AS "last_word",
   1 AS "row__input",
@@ -18,7 +18,7 @@ SELECT
   CASE WHEN "k" IS NULL THEN '' END AS "plane__expectation__0",
   CASE WHEN NOT (CAST("price" AS DOUBLE) >= CAST(0.0 AS DOUBLE) AND CAST("price" AS DOUBLE) <= CAST(1000.0 AS DOUBLE)) THEN CAST(CAST("price" AS DOUBLE) AS VARCHAR) END AS "plane__expectation__1",
   CAST("k" AS VARCHAR) AS "plane__expectation__2__0",
-  make_timestamp(epoch_us("ts")) AS "plane__expectation__2__1",
+  CASE WHEN typeof("ts") = 'TIMESTAMP_NS' AND isfinite("ts") THEN make_timestamp(epoch_ns("ts") // 1000 - CAST(epoch_ns("ts") % 1000 < 0 AS BIGINT)) ELSE CAST("ts" AS TIMESTAMP) END AS "plane__expectation__2__1",
   CASE WHEN NOT (amt * price < 1e9
 ) THEN '' END AS "plane__expectation__3"
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controlplane.naming import instant_literal
+from controlplane.naming import instant_literal, stored
 from controlplane.types import MICROSECOND, is_decimal
 
 NULLS_FIRST = " NULLS FIRST"
@@ -39,6 +39,8 @@ class Dialect(ABC):
         laterals: whether a query may be evaluated once for each row of a relation beside it (LATERAL), whatever it
             holds: then one statement evaluates many intervals of a view that is computed interval by interval.
         apart: follows a table's columns where several views write into it, so that they don't wait for each other.
+        wide_integers: whether an integer column holds numbers of more than 64 bits.
+        folds_case: whether names that differ in case alone are one name, quoted or not.
     """
 
     name: str
@@ -54,10 +56,12 @@ class Dialect(ABC):
     has_handlers: bool = True
     laterals: bool = False
     apart: str = ""
+    wide_integers: bool = False
+    folds_case: bool = True
 
     def quote(self, identifier: str) -> str:
-        """The identifier, safe as it stands."""
-        mark = self.quote_mark
+        """The identifier, safe as it stands; see `naming.stored` for one that users gave in quotes."""
+        identifier, mark = stored(identifier, self.name), self.quote_mark
         return mark + identifier.replace(mark, mark * 2) + mark
 
     def function_name(self, schema: str, name: str) -> str:
@@ -134,8 +138,31 @@ class Dialect(ABC):
         return self.utc(x) if canonical == "timestamp" else self.cast(x, canonical)
 
     @abstractmethod
+    def failing(self, message: str, canonical: str) -> str:
+        """An expression of this type that stops the statement with a message when it is evaluated.
+
+        `message` is SQL text that depends on a row: a constant might be evaluated before there is one.
+        """
+
+    def endless(self, ts: str) -> str:
+        """The condition that a timestamp is infinite; empty where there is none that is."""
+        return ""
+
+    @abstractmethod
+    def any_item(self, items: str, item: str, condition: str) -> str:
+        """Whether a condition holds for an item of a list; `item` is what the condition calls it."""
+
+    def exact_sum(self, x: str, canonical: str) -> str:
+        """Aggregate: the sum of integers or decimals, exact as far as 38 digits hold it; of doubles their sum."""
+        return f"sum({x})"
+
+    @abstractmethod
     def utc(self, ts: str) -> str:
         """A timestamp of any kind as ours are, in UTC, whatever the session's time zone is."""
+
+    def comparable(self, ts: str) -> str:
+        """A timestamp of any kind as something to compare with instants of ours."""
+        return self.utc(ts)
 
     def instant(self, value: datetime | str) -> str:
         """A literal for an instant, or for a template's text that becomes one."""

@@ -70,6 +70,18 @@ class Databricks(Dialect):
         """See `Dialect.bytes`."""
         return f"X'{value.hex()}'"
 
+    def failing(self, message: str, canonical: str) -> str:
+        """See `Dialect.failing`."""
+        return f"raise_error({message})"
+
+    def any_item(self, items: str, item: str, condition: str) -> str:
+        """See `Dialect.any_item`."""
+        return f"exists({items}, {item} -> {condition})"
+
+    def exact_sum(self, x: str, canonical: str) -> str:
+        """See `Dialect.exact_sum`: a sum of BIGINT overflows at 64 bits."""
+        return f"sum(CAST({x} AS DECIMAL(19,0)))" if canonical == "int64" else f"sum({x})"
+
     def utc(self, ts: str) -> str:
         """See `Dialect.utc`."""
         return f"CAST({ts} AS TIMESTAMP)"

@@ -39,9 +39,31 @@ class DuckDB(Dialect):
         """See `Dialect.bytes`."""
         return f"unhex({self.text(value.hex())})"
 
+    def failing(self, message: str, canonical: str) -> str:
+        """See `Dialect.failing`."""
+        return f"error({message})"
+
+    def endless(self, ts: str) -> str:
+        """See `Dialect.endless`."""
+        return f"isinf({ts})"
+
+    def any_item(self, items: str, item: str, condition: str) -> str:
+        """See `Dialect.any_item`."""
+        return f"len(list_filter({items}, lambda {item}: {condition})) > 0"
+
     def utc(self, ts: str) -> str:
-        """See `Dialect.utc`."""
-        return f"make_timestamp(epoch_us({ts}))"
+        """See `Dialect.utc`: nanoseconds are cut off.
+
+        A cast would round them, and with them the last moment of a day into the next day. What a column's type makes
+        needless is gone once the statement is planned.
+        """
+        micros = f"epoch_ns({ts}) // 1000 - CAST(epoch_ns({ts}) % 1000 < 0 AS BIGINT)"
+        has_nanos = f"typeof({ts}) = 'TIMESTAMP_NS' AND isfinite({ts})"
+        return f"CASE WHEN {has_nanos} THEN make_timestamp({micros}) ELSE CAST({ts} AS TIMESTAMP) END"
+
+    def comparable(self, ts: str) -> str:
+        """See `Dialect.comparable`."""
+        return ts
 
     def from_micros(self, x: str) -> str:
         """See `Dialect.from_micros`."""
@@ -203,7 +225,7 @@ class DuckDB(Dialect):
 
     def clock(self) -> str:
         """See `Dialect.clock`."""
-        return self.utc("now()")
+        return "make_timestamp(epoch_us(now()))"
 
     def clock_micros(self) -> str:
         """See `Dialect.clock_micros`."""

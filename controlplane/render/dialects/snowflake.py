@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from controlplane import naming
 from controlplane.render.dialects.base import Dialect
 from controlplane.types import MICROSECOND, is_decimal
 
@@ -31,10 +30,8 @@ class Snowflake(Dialect):
     passing = "TRANSIENT "
     kept_grants = " COPY GRANTS"
     python_runtime = "3.11"
-
-    def quote(self, identifier: str) -> str:
-        """See `Dialect.quote`."""
-        return super().quote(naming.stored(identifier, self.name))
+    wide_integers = True
+    folds_case = False
 
     def open_name(self, variable: str, suffix: str = "") -> str:
         """See `Dialect.open_name`."""
@@ -55,6 +52,14 @@ class Snowflake(Dialect):
     def type(self, canonical: str) -> str:
         """See `Dialect.type`."""
         return canonical.upper().replace("DECIMAL", "NUMBER") if is_decimal(canonical) else super().type(canonical)
+
+    def failing(self, message: str, canonical: str) -> str:
+        """See `Dialect.failing`: Snowflake raises nothing in a query but for a text that is no such value."""
+        return self.cast(message, canonical)
+
+    def any_item(self, items: str, item: str, condition: str) -> str:
+        """See `Dialect.any_item`."""
+        return f"ARRAY_SIZE(FILTER({items}, {item} -> {condition})) > 0"
 
     def utc(self, ts: str) -> str:
         """See `Dialect.utc`."""

@@ -1,0 +1,111 @@
+"""DataFrames of any library, as rows and columns of canonical types: pandas, Polars, Arrow.
+
+What has the Arrow PyCapsule interface (`__arrow_c_stream__`) is taken as it is, so that no library is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from controlplane.codec.arrow import arrow_type
+from controlplane.errors import PlaneError
+from controlplane.ports import check_names
+
+_INDEX = "__index_level_"  # how pandas hands on an index that is no plain count
+_PLAIN = (
+    (pa.types.is_boolean, "bool"),
+    (pa.types.is_integer, "int64"),
+    (pa.types.is_floating, "float64"),
+    (pa.types.is_string, "string"),
+    (pa.types.is_large_string, "string"),
+    (pa.types.is_null, "string"),
+    (pa.types.is_binary, "binary"),
+    (pa.types.is_large_binary, "binary"),
+    (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "timestamp"),
+)
+
+
+def is_frame(value: object) -> bool:
+    """Whether a value is a DataFrame or a table of Arrow, of whatever library."""
+    return hasattr(value, "__arrow_c_stream__") or (hasattr(value, "to_dict") and hasattr(value, "columns"))
+
+
+def as_table(frame: Any) -> pa.Table:  # noqa: ANN401 - of any library
+    """A DataFrame as an Arrow table of canonical types; timestamps are in UTC, and what is finer than a microsecond is
+    cut off. A pandas index with a name stays as a column, any other is left out.
+
+    Raises:
+        PlaneError: it is no DataFrame, or a column has a type that is none of ours.
+    """
+    if not is_frame(frame):
+        hint = "give a query or a table's name, or a DataFrame of pandas, Polars or Arrow"
+        raise PlaneError(f"rows can't be read from a {type(frame).__name__}", hint=hint)
+    try:
+        table = pa.table(frame if hasattr(frame, "__arrow_c_stream__") else frame.to_dict("list"))
+    except (pa.ArrowException, TypeError) as error:
+        hint = "give each column one type, and each name as a text"
+        raise PlaneError(f"the DataFrame can't be read as Arrow: {error}", hint=hint) from None
+    table = table.select([name for name in table.column_names if not name.startswith(_INDEX)])
+    check_names(table.column_names)
+    columns = [_column(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+    return pa.table(columns, names=table.column_names)
+
+
+def types_of(table: pa.Table) -> dict[str, str]:
+    """The canonical type of each column of `as_table`."""
+    return {field.name: _kind(field.name, field.type) for field in table.schema}
+
+
+def rows_of(keys: Any) -> Any:  # noqa: ANN401 - of any library
+    """The rows of a DataFrame as mappings, in order; any other value as it is."""
+    return as_table(keys).to_pylist() if is_frame(keys) else keys
+
+
+def values_of(table: pa.Table, most: int) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """The rows of `as_table`, at most so many at once; timestamps in microseconds since the epoch."""
+    fields = [pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in table.schema]
+    columns = [column.cast(kind) for column, kind in zip(table.columns, fields, strict=True)]
+    for batch in pa.table(columns, names=table.column_names).to_batches(max_chunksize=most):
+        yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def write_file(table: pa.Table, path: Path) -> None:
+    """Write the rows of `as_table` as Parquet."""
+    # lazy: few read or write files, and it takes long to import
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(table, path)
+
+
+def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = arrow_type(_kind(name, column.type))
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = pc.floor_temporal(column, unit="microsecond")
+    if pa.types.is_timestamp(column.type):
+        zone = "UTC" if column.type.tz else None
+        return column.cast(pa.timestamp("us", zone), safe=False).cast(kind)
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise PlaneError(f"the DataFrame's column {name!r}: {error}", hint="convert the column first") from None
+
+
+def _kind(name: str, arrow: pa.DataType) -> str:
+    """The canonical type of an Arrow type."""
+    if pa.types.is_decimal(arrow) and arrow.precision <= 38 and 0 <= arrow.scale <= arrow.precision:
+        return f"decimal({arrow.precision},{arrow.scale})"
+    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
+        return f"array<{_kind(name, arrow.value_type)}>"
+    for is_one, kind in _PLAIN:
+        if is_one(arrow):
+            return kind
+    hint = "convert it to numbers, texts, bytes, dates, timestamps or lists of them"
+    raise PlaneError(f"the DataFrame's column {name!r} has the type {arrow}, which is none of ours", hint=hint)

@@ -1,0 +1,30 @@
+"""Times that Python's dates can't hold, in columns of Arrow: of one, `to_pylist` would make an error without a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controlplane.types import EPOCH, FIRST, LAST, micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def endless(column: pa.Array) -> int:
+    """How many times of a column, or in its lists, are infinite or outside the years 1 to 9999."""
+    # lazy: whoever plans or runs needs no Arrow before a connector is opened
+    import pyarrow as pa
+
+    # lazy: as above
+    import pyarrow.compute as pc
+
+    if pa.types.is_list(column.type):
+        return endless(column.flatten())
+    if pa.types.is_timestamp(column.type):
+        numbers, bounds = column.cast(pa.timestamp("us")).cast(pa.int64()), (micros(FIRST), micros(LAST))
+    elif pa.types.is_date32(column.type):
+        numbers, bounds = column.cast(pa.int32()), ((FIRST - EPOCH).days, (LAST - EPOCH).days)
+    else:
+        return 0
+    outside = pc.or_(pc.less(numbers, bounds[0]), pc.greater(numbers, bounds[1]))
+    return pc.sum(outside).as_py() or 0

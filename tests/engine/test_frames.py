@@ -1,0 +1,113 @@
+"""DataFrames as spines, on every warehouse, and as keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from controlplane.codec.frames import as_table, rows_of, types_of
+from controlplane.errors import PermanentError, PlaneError
+from controlplane.ports import Warehouse
+from controlplane.runtime import uploads
+from tests.engine.parity import opened
+from tests.engine.rig import records
+from tests.engine.test_spines import create, filled, values, warehouse
+
+__all__ = ["warehouse"]
+
+AT = datetime(2024, 1, 2, 5)  # noqa: DTZ001 - without a zone it is UTC
+ROWS = {
+    "number": [0, 1, 2],
+    "k": ["a", None, "it's \\ b"],
+    "t": [AT, AT, None],
+    "price": [Decimal("1.50"), None, Decimal("-2.25")],
+    "share": [0.5, float("nan"), None],
+    "day": [date(2024, 1, 2), None, None],
+    "ok": [True, False, None],
+    "raw": [b"\x00'", None, b""],
+}
+
+
+class Capsule:
+    """What any library may give: the Arrow PyCapsule interface, and nothing else."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize("kind", ["pandas", "arrow", "capsule"])
+def test_b16_a_data_frame_is_a_spine(warehouse: Warehouse, kind: str) -> None:
+    rig = filled(warehouse)
+    arrow = pa.table(ROWS)
+    frame: Any = {"pandas": pd.DataFrame(ROWS), "arrow": arrow, "capsule": Capsule(arrow)}[kind]
+    made = create(rig, frame)
+    assert values(rig, made) == {0: (1, 7), 1: (0, None), 2: (0, None)}
+    [first, _, last] = sorted(records(warehouse, f"SELECT * FROM {made.table}"), key=lambda row: row["number"])
+    assert (first["price"], first["raw"], first["day"], first["ok"]) == (
+        Decimal("1.50"),
+        b"\x00'",
+        date(2024, 1, 2),
+        True,
+    )
+    assert last["k"] == "it's \\ b"
+    [noted] = records(warehouse, "SELECT definition FROM _plane.datasets")
+    assert '"spine":"DataFrame of 3 rows, sha256 ' in noted["definition"]
+    if rig.d.name == "duckdb":
+        tables = records(warehouse, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'datasets'")
+        assert [one["table_name"] for one in tables] == ["looks__v1"]
+        assert create(rig, frame, from_source=True).row_count == 3
+
+
+def test_b16_what_lies_in_pandas_is_read_as_it_is_meant() -> None:
+    frame = pd.DataFrame(
+        {
+            "zoned": pd.to_datetime(["2024-01-01 01:00:00.123456789"]).tz_localize("Europe/Berlin"),
+            "old": pd.to_datetime(["1969-12-31 23:59:59.999999999"]),
+            "kind": pd.Categorical(["x"]),
+            "many": [[1, 2]],
+        },
+        index=[7],
+    )
+    table = as_table(frame)
+    assert types_of(table) == {"zoned": "timestamp", "old": "timestamp", "kind": "string", "many": "array<int64>"}
+    [row] = rows_of(frame)
+    assert row["zoned"] == datetime(2024, 1, 1, 0, 0, 0, 123456)  # noqa: DTZ001
+    assert row["old"] == datetime(1969, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001
+    assert (row["kind"], row["many"]) == ("x", [1, 2])
+
+
+def test_b16_what_cannot_be_sent_is_refused_with_the_remedy() -> None:
+    with pytest.raises(PlaneError, match="rows can't be read from a list") as caught:
+        as_table([1, 2])
+    assert "give a query or a table's name" in caught.value.hint
+    with pytest.raises(PlaneError, match="column 'x' has the type duration"):
+        as_table(pa.table({"x": pa.array([1], pa.duration("s"))}))
+    with pytest.raises(PermanentError, match="two of its columns have one name: 'x' and 'X'"):
+        as_table(pa.table([[1], [2]], names=["x", "X"]))
+    with pytest.raises(PlaneError, match="can't be read as Arrow"):
+        as_table(pd.DataFrame({"x": [1, "a"]}))
+
+
+def test_b16_a_long_data_frame_is_not_sent_far() -> None:
+    with opened("snowflake") as (found, _):
+        rig = filled(found)
+        long = pa.table({"number": range(uploads.MOST_ROWS + 1)})
+        with pytest.raises(PlaneError, match="a DataFrame of 100,001 rows is too long: at most 100,000"):
+            create(rig, long)
+
+
+UTC_AT = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def test_b16_other_keys_than_frames_stay_as_they_are() -> None:
+    keys = {"k": "a", "at": UTC_AT}
+    assert rows_of(keys) is keys
+    assert rows_of(pd.DataFrame({"k": ["a"]})) == [{"k": "a"}]

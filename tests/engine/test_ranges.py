@@ -1,0 +1,183 @@
+"""Values that their types don't hold, and sums that no type holds: the same words on every warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connectors.duckdb import connect
+from controlplane import Aggregate, Attribute
+from controlplane.errors import CheckFailed
+from controlplane.ports import Warehouse
+from controlplane.project import open_calculator
+from controlplane.verification import verify
+from tests.engine.engines import empty
+from tests.engine.parity import opened
+from tests.engine.rig import NOW, Rig, micros
+from tests.engine.test_edges import subject_of
+
+DAY = 86_400_000_000
+START = micros("2024-01-01")
+LARGEST = 2**63 - 1
+COLUMNS = {"k": "VARCHAR", "ts": "TIMESTAMP", "amt": "BIGINT"}
+
+
+@pytest.fixture(params=["duckdb", "snowflake", "databricks"])
+def warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
+    """Each of the warehouses, empty."""
+    if request.param == "duckdb":
+        embedded = connect(path=":memory:")
+        yield embedded
+        embedded.close()
+        return
+    endpoint = request.getfixturevalue("databricks") if request.param == "databricks" else None
+    with opened(request.param, endpoint) as (found, _):
+        try:
+            yield found
+        finally:
+            empty(found)
+
+
+def row(hour: int, k: str = "a", **values: Any) -> dict[str, Any]:
+    return {"k": k, "ts": datetime(2024, 1, 1, hour), **values}  # noqa: DTZ001 - as the embedded warehouse has them
+
+
+def test_a6_a_sum_beyond_int64_is_an_error_that_names_view_feature_and_key(warehouse):
+    rows = [row(1, amt=LARGEST), row(2, amt=LARGEST), row(3, "b", amt=1)]
+    view = subject_of(Aggregate("sum", "amt", windows=["1d", "2d"]))
+    rig = Rig(view, COLUMNS, warehouse=warehouse, rows=rows)
+    named = r"feature view 'subject', feature 'amt_sum_1d' \(int64\): 18446744073709551614 for k = a is out of range"
+    with pytest.raises(CheckFailed, match=named) as caught:
+        rig.materialize(START, START + DAY)
+    assert "2**63" in caught.value.hint
+    assert rig.table("history") == rig.table("latest") == []
+    with pytest.raises(CheckFailed, match=named):
+        rig.training_set([(["a"], START + DAY)], from_source=True)
+    # The interval is healed by correct rows.
+    rig.replace([row(1, amt=LARGEST), row(3, "b", amt=1)])
+    rig.materialize(START, START + DAY)
+    assert {one["k"]: one["amt_sum_1d"] for one in rig.table("latest")} == {"a": LARGEST, "b": 1}
+
+
+def test_a6_parts_of_a_sum_may_lie_outside_int64(warehouse):
+    rows = [row(1, amt=LARGEST), row(2, amt=LARGEST), row(3, amt=-LARGEST)]
+    rig = Rig(subject_of(Aggregate("sum", "amt", windows=["1d"])), COLUMNS, warehouse=warehouse, rows=rows)
+    rig.materialize(START, START + DAY)
+    [found] = rig.training_set([(["a"], START + DAY)])
+    [direct] = rig.training_set([(["a"], START + DAY)], from_source=True)
+    assert found["amt_sum_1d"] == direct["amt_sum_1d"] == LARGEST
+
+
+@pytest.mark.parametrize("part", ["key", "attribute", "input"])
+def test_a6_wider_integers_of_snowflake_are_found_in_the_run(part):
+    """Rows of 20 digits as a key, as a row feature and as what is aggregated."""
+    columns = {"k": "BIGINT", "ts": "TIMESTAMP", "amt": "BIGINT"}
+    rows = [row(1, amt=5) | {"k": 1}, row(2, amt=6) | {"k": 2}]
+    rows[1]["k" if part == "key" else "amt"] = 10**19
+    feature = Attribute("amt", "int64") if part == "attribute" else Aggregate("max", "amt", windows=["1d"])
+    label = r"key 'k'" if part == "key" else r"column 'amt'"
+    with opened("snowflake") as (found, _):
+        rig = Rig(subject_of(feature, keys={"k": "int64"}), columns, warehouse=found, rows=rows)
+        message = rf"feature view 'subject'.*{label} \(int64\) in 1 rows, such as 1{'0' * 19} for k = "
+        with pytest.raises(CheckFailed, match=message):
+            rig.materialize(START, START + DAY)
+        assert rig.head().version == 0
+        assert rig.table("latest") == []
+        with pytest.raises(CheckFailed, match=rf"feature view 'subject', {label} \(int64\): 1{'0' * 19} for k = "):
+            rig.training_set([([1], START + DAY)], from_source=True)
+
+
+def test_a7_a_mean_is_there_where_no_sum_is(warehouse):
+    rows = [row(hour, amt=1_704_067_200_000_000_000 + hour, big=Decimal(9 * 10**36)) for hour in range(6)]
+    view = subject_of(Aggregate("mean", "amt", windows=["1d"]), Aggregate("mean", "big", windows=["1d", "2d"]))
+    columns = {**COLUMNS, "big": "DECIMAL(38,1)"}
+    rig = Rig(view, columns, warehouse=warehouse, rows=rows)
+    rig.materialize(START, START + DAY)
+    [found] = rig.training_set([(["a"], START + DAY)])
+    [direct] = rig.training_set([(["a"], START + DAY)], from_source=True)
+    for one in (found, direct):
+        assert one["amt_mean_1d"] == pytest.approx(1_704_067_200_000_000_002.5, rel=1e-15)
+        assert one["big_mean_1d"] == one["big_mean_2d"] == pytest.approx(9e36, rel=1e-15)
+
+
+def test_a7_a_mean_of_large_numbers_of_both_signs_is_exact(warehouse):
+    rows = [row(1, amt=LARGEST), row(2, amt=LARGEST), row(3, amt=-LARGEST), row(4, amt=-LARGEST), row(5, amt=4)]
+    view = subject_of(Aggregate("mean", "amt", windows=["1d"]))
+    rig = Rig(view, COLUMNS, warehouse=warehouse, rows=rows)
+    rig.materialize(START, START + DAY)
+    [found] = rig.training_set([(["a"], START + DAY)])
+    assert found["amt_mean_1d"] == 0.8
+
+
+ENDLESS = ("infinity", "-infinity", "10000-01-01")
+
+
+@pytest.mark.parametrize("value", ENDLESS)
+@pytest.mark.parametrize("kind", ["timestamp", "date"])
+@pytest.mark.parametrize("part", ["key", "attribute", "input"])
+def test_a8_infinite_times_are_refused_by_the_run(kind, part, value):
+    view = subject_of(
+        Aggregate("max", "x", windows=["1d"]) if part == "input" else Attribute("x", kind),
+        keys={"k": kind if part == "key" else "string"},
+        sql="SELECT CAST(k AS " + (kind if part == "key" else "VARCHAR") + ") AS k, ts, x FROM {events}",
+    )
+    with Rig(view, {"k": "VARCHAR", "ts": "TIMESTAMP", "x": kind.upper()}) as rig:
+        k, x = (value, "2024-01-01") if part == "key" else ("2024-01-01", value)
+        rig.run(f"INSERT INTO raw.events VALUES ('2024-02-02', TIMESTAMP '2024-01-01 01:00', {kind} '2024-01-01')")
+        rig.run(f"INSERT INTO raw.events VALUES ('{k}', TIMESTAMP '2024-01-01 02:00', {kind} '{x}')")
+        label = "key 'k'" if part == "key" else "column 'x'"
+        with pytest.raises(CheckFailed, match=rf"feature view 'subject'.*{label} \({kind}\) in 1 rows") as caught:
+            rig.materialize(START, START + DAY)
+        assert "9999" in caught.value.hint
+        assert rig.head().version == 0
+        if part != "key":
+            with pytest.raises(
+                CheckFailed, match=rf"feature view 'subject', {label} \({kind}\): .* for k = 2024-01-01"
+            ):
+                rig.training_set([(["2024-01-01"], START + DAY)], from_source=True)
+            rig.training_set([(["2024-02-02"], START + DAY)], from_source=True)  # its rows are right
+
+
+def test_a8_infinite_event_times_are_refused_by_the_run():
+    with Rig(subject_of(Aggregate("count", windows=["1d"])), COLUMNS, rows=[row(1, amt=1)]) as rig:
+        rig.run("INSERT INTO raw.events VALUES ('b', TIMESTAMP 'infinity', 1), ('c', TIMESTAMP '-infinity', 1)")
+        with pytest.raises(CheckFailed, match=r"feature view 'subject': 2 rows of raw.events have an infinite event"):
+            rig.materialize(START, START + DAY)
+    view = subject_of(Aggregate("count", windows=["1d"]), sql="SELECT k, until AS ts FROM {events}", timestamp="ts")
+    with Rig(view, {**COLUMNS, "until": "TIMESTAMP"}, rows=[row(1, until=datetime(2024, 1, 1))]) as rig:  # noqa: DTZ001
+        rig.run("INSERT INTO raw.events VALUES ('b', TIMESTAMP '2024-01-01 01:00', 1, TIMESTAMP 'infinity')")
+        with pytest.raises(CheckFailed, match=r"event time 'ts' \(timestamp\) in 1 rows, such as infinity for k = b"):
+            rig.materialize(START, START + DAY)
+
+
+def test_a8_infinite_values_that_a_view_does_not_read_do_not_matter():
+    with Rig(subject_of(Aggregate("count", windows=["1d"])), {**COLUMNS, "until": "TIMESTAMP"}) as rig:
+        rig.run("INSERT INTO raw.events VALUES ('b', TIMESTAMP '2024-01-01 01:00', 1, TIMESTAMP 'infinity')")
+        rig.materialize(START, START + DAY)
+        assert [one["count_1d"] for one in rig.table("latest")] == [1]
+
+
+@pytest.mark.parametrize(("kind", "label"), [("timestamp", "x"), ("date", "x"), ("event time", "ts")])
+def test_a8_verify_names_infinite_values(kind, label):
+    x = "DATE" if kind == "date" else "TIMESTAMP"
+    view = subject_of(Attribute("x", x.lower()), Aggregate("max", "x", windows=["1d"]))
+    with Rig(view, {"k": "VARCHAR", "ts": "TIMESTAMP", "x": x}) as rig:
+        rig.run("INSERT INTO raw.events VALUES ('a', TIMESTAMP '2024-01-01 01:00', '2024-01-01')")
+        rig.materialize(START, START + DAY)
+        ts, value = ("infinity", "2024-01-01") if kind == "event time" else ("2024-01-01 02:00", "infinity")
+        rig.run(f"INSERT INTO raw.events VALUES ('a', '{ts}', '{value}')")
+        with pytest.raises(CheckFailed, match=f"feature view 'subject': '{label}' is infinite or beyond year 9999 in"):
+            verify(rig.manifest, rig.warehouse, lambda: None, open_calculator, now=lambda: NOW, cases=20, seed=1)
+
+
+def test_a7_verify_agrees_on_sums_and_means_that_are_beyond_a_type():
+    view = subject_of(Aggregate("mean", "amt", windows=["1d"]), Aggregate("mean", "x", windows=["1d"]))
+    rows = [row(hour, amt=LARGEST - hour, x=1.7e308) for hour in range(6)]
+    with Rig(view, {**COLUMNS, "x": "DOUBLE"}, rows=rows) as rig:
+        rig.materialize(START, START + DAY)
+        found = verify(rig.manifest, rig.warehouse, lambda: None, open_calculator, now=lambda: NOW, cases=20, seed=1)
+        assert [one.mismatches for one in found.views] == [[]]
