@@ -150,18 +150,13 @@ def _bounds(
 
 
 def _declared(view: BatchFeatureView, what: str, collector: Collector) -> tuple[timedelta | None, timedelta | None]:
-    bounds: object = view.event_time_bounds
-    if not isinstance(bounds, tuple | list) or len(bounds) != 2:
-        hint = 'give the least and the greatest difference, such as ("-6h", "0s")'
-        collector.add(f"{what}: event_time_bounds is {bounds!r}, not a pair of durations", view.location, hint)
-        return None, None
-    found = []
-    for text in bounds:
-        negative = isinstance(text, str) and text.strip().startswith("-")
-        length = collector.duration(
-            f"{what}, event_time_bounds",
-            text.strip().removeprefix("-") if isinstance(text, str) else text,
-            view.location,
-        )
-        found.append(-length if negative and length is not None else length)
-    return found[0], found[1]
+    bounds = view.event_time_bounds or ()
+    low, high = (_signed(bound, f"{what}, event_time_bounds", view, collector) for bound in bounds)
+    return low, high
+
+
+def _signed(bound: str, what: str, view: BatchFeatureView, collector: Collector) -> timedelta | None:
+    """A duration that may be negative; None after a problem was noted."""
+    text = bound.strip()
+    length = collector.duration(what, text.removeprefix("-"), view.location)
+    return -length if length is not None and text.startswith("-") else length

@@ -42,6 +42,7 @@ _WORDS: Mapping[Any, tuple[str, str]] = {
 _EXAMPLES = {
     "columns": 'expect.unique("user_id", "paid_at")',
     "entities": "entities=[user]",
+    "event_time_bounds": 'event_time_bounds=("-6h", "0s")',
     "expectations": 'expectations=[expect.not_null("amount")]',
     "features": 'features=[Attribute("country", "string"), Aggregate("count", windows=["1h"])]',
     "fields": 'fields={"amount": "int64"}',
@@ -156,6 +157,13 @@ def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
         case origin if origin is Sequence:
             item = _test(parts[0])
             return lambda value: isinstance(value, list | tuple) and all(map(item, value))
+        case origin if origin is tuple:
+            each = [_test(part) for part in parts]
+            return lambda value: (
+                isinstance(value, list | tuple)
+                and len(value) == len(each)
+                and all(test(item) for test, item in zip(each, value, strict=True))
+            )
         case origin if origin is Mapping:
             key, inner = map(_test, parts)
             return lambda value: isinstance(value, Mapping) and all(key(k) and inner(v) for k, v in value.items())
@@ -183,6 +191,8 @@ def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annot
             return " or ".join(dict.fromkeys(_words(part, many=many) for part in parts if part is not NoneType))
         case origin if origin is Sequence:
             return f"a list of {_words(parts[0], many=True)}"
+        case origin if origin is tuple:
+            return f"{len(parts)} {_words(parts[0], many=True)}"
         case origin if origin is Mapping:
             key, value = (_words(part, many=True) for part in parts)
             return f"a dict of {key} to {value}"

@@ -7,7 +7,7 @@ relation (`Dialect.laterals`) and the order of rows decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -281,15 +281,29 @@ class RowsSql:
     def untimed(self) -> str:
         """How many rows of the sources belong to no interval, since they have no event time."""
         counts = []
-        for source in self._sources:
-            if source.timestamp is None or self._reads_view[source.name]:
-                continue
-            ts, (table, _) = self._d.quote(source.timestamp), self._tables(source)
-            rows = f"({self._timed(source)}) AS plane_timed" if source.time_sql else table
+        for source, ts, rows in self._tables_with_time():
             near = self._near(source).removeprefix(" AND ")
             condition = f"{ts} IS NULL OR NOT ({near})" if near else f"{ts} IS NULL"
             counts.append(f"(SELECT count(*) FROM {rows} WHERE {condition})")
         return " + ".join(counts) or "0"
+
+    @property
+    def endless(self) -> str:
+        """How many rows of the sources have an infinite event time."""
+        counts = [
+            f"(SELECT count(*) FROM {rows} WHERE {condition})"
+            for _, ts, rows in self._tables_with_time()
+            if (condition := self._d.endless(ts))
+        ]
+        return " + ".join(counts) or "0"
+
+    def _tables_with_time(self) -> Iterator[tuple[SourceSpec, str, str]]:
+        """The raw tables that have a time: the source, its time, and a relation with both."""
+        for source in self._sources:
+            if source.timestamp is not None and not self._reads_view[source.name]:
+                table, _ = self._tables(source)
+                rows = f"({self._timed(source)}) AS plane_timed" if source.time_sql else table
+                yield source, self._d.quote(source.timestamp), rows
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:

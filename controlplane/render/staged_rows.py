@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from controlplane import template
-from controlplane.registry.manifest import SourceSpec, ViewSpec
+from controlplane.registry.manifest import ViewSpec
 from controlplane.render import ranges
 from controlplane.render.aggregates import TileSchema
 from controlplane.render.dialects import Dialect
@@ -18,7 +18,6 @@ class StagedRows:
 
     Args:
         view: the view.
-        tables: its timed sources that are no views.
         tiles: what aggregates read.
         seconds: its second keys.
         d: the dialect.
@@ -27,23 +26,14 @@ class StagedRows:
     def __init__(
         self,
         view: ViewSpec,
-        tables: Sequence[SourceSpec],
         tiles: TileSchema,
         seconds: Sequence[Second],
         d: Dialect,
     ) -> None:
         self._view = view
-        self._tables = tables
         self._schemas = (tiles, *(second.tiles for second in seconds))
         self._seconds = seconds
         self._d = d
-
-    @cached_property
-    def endless(self) -> str:
-        """How many rows of the sources have an infinite event time."""
-        conditions = {one.table: self._d.endless(self._d.quote(str(one.timestamp))) for one in self._tables}
-        counts = [f"(SELECT count(*) FROM {table} WHERE {found})" for table, found in conditions.items() if found]
-        return " + ".join(counts) or "0"
 
     @cached_property
     def out_of_range(self) -> str:

@@ -170,8 +170,7 @@ class _Context(Tables):
     @cached_property
     def staged(self) -> StagedRows:
         """What of the stage is looked at before anything is published."""
-        tables = [s for s in self._sources if s.timestamp is not None and self._manifest.read_view(s) is None]
-        return StagedRows(self._view, tables, self._tiles, self.seconds, self._d)
+        return StagedRows(self._view, self._tiles, self.seconds, self._d)
 
     @cached_property
     def staged_columns(self) -> list[tuple[str, str]]:

@@ -33,6 +33,7 @@ def subject_of(
     tie_breaker: Sequence[str] = (),
     schedule: str = "1d",
     start: str = "2024-01-01",
+    event_time_bounds: tuple[str, str] | None = None,
 ) -> BatchFeatureView:
     events = BatchSource("events", table="raw.events", timestamp="ts")
 
@@ -43,6 +44,7 @@ def subject_of(
         schedule=schedule,
         start=start,
         timestamp=timestamp,
+        event_time_bounds=event_time_bounds,
         tie_breaker=tie_breaker,
         owner="team",
     )

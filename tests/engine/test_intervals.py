@@ -270,7 +270,7 @@ def test_events_count_when_they_happened_and_show_when_they_are_loaded() -> None
     [
         (loaded_source("5h"), {}, r"up to 6h after their event time, and its settling delay is 5h"),
         (loaded_source(), {"event_time_bounds": ("0s", "-1h")}, "end before they begin"),
-        (loaded_source(), {"event_time_bounds": "-6h"}, "not a pair of durations"),
+        (loaded_source(), {"event_time_bounds": ("6", "7h")}, "event_time_bounds: '6' is not a duration"),
         (loaded_source(), {"timestamp": "loaded_at"}, "nothing to bound"),
     ],
 )

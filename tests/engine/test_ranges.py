@@ -147,7 +147,8 @@ def test_a8_infinite_event_times_are_refused_by_the_run():
         rig.run("INSERT INTO raw.events VALUES ('b', TIMESTAMP 'infinity', 1), ('c', TIMESTAMP '-infinity', 1)")
         with pytest.raises(CheckFailed, match=r"feature view 'subject': 2 rows of raw.events have an infinite event"):
             rig.materialize(START, START + DAY)
-    view = subject_of(Aggregate("count", windows=["1d"]), sql="SELECT k, until AS ts FROM {events}", timestamp="ts")
+    sql, bounds = "SELECT k, ts AS seen_at, until AS ts FROM {events}", ("0s", "1d")
+    view = subject_of(Aggregate("count", windows=["1d"]), sql=sql, timestamp="ts", event_time_bounds=bounds)
     with Rig(view, {**COLUMNS, "until": "TIMESTAMP"}, rows=[row(1, until=datetime(2024, 1, 1))]) as rig:  # noqa: DTZ001
         rig.run("INSERT INTO raw.events VALUES ('b', TIMESTAMP '2024-01-01 01:00', 1, TIMESTAMP 'infinity')")
         with pytest.raises(CheckFailed, match=r"event time 'ts' \(timestamp\) in 1 rows, such as infinity for k = b"):

@@ -23,6 +23,6 @@ SELECT
 ) THEN '' END AS "plane__expectation__3"
 
 FROM plane_rows
-WHERE (make_timestamp(epoch_us("ts")) >= TIMESTAMP '{{ plane.read_start }}' AND make_timestamp(epoch_us("ts")) < TIMESTAMP '{{ plane.end }}') OR make_timestamp(epoch_us("ts")) IS NULL
+WHERE ("ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}') OR "ts" IS NULL OR isinf("ts")
 
 ;
