@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from controlplane import deploy as deploying
-from controlplane import naming
+from controlplane import ledger, naming
+from controlplane.control import claims, drift, identity, served
 from controlplane.definitions import RealtimeFeature
+from controlplane.errors import PlaneError
 from controlplane.local import airflow
 from controlplane.local.airflow_client import AirflowClient
 from controlplane.monitor import doctor, warehouse
@@ -12,10 +16,15 @@ from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
 from controlplane.registry.loader import load
+from controlplane.registry.manifest import Manifest
+from controlplane.state import Deployment
+
+Conflict = Callable[[Manifest, Deployment | None, Manifest | None], tuple[str, str]]
+"""See `changes.Changes.conflict`."""
 
 
-def findings(project: Project) -> list[Finding]:
-    """Check everything that a project stands on."""
+def findings(project: Project, conflict: Conflict) -> list[Finding]:
+    """Check everything that a project stands on; `conflict` says who else deployed to its schema."""
 
     def connected() -> list[Finding]:
         schema = project.environment.schema
@@ -27,6 +36,37 @@ def findings(project: Project) -> list[Finding]:
     def compiled() -> list[Finding]:
         manifest = project.compile()
         return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
+
+    def deployed() -> list[Finding]:
+        try:
+            current, warehouse = project.deployed(), project.warehouse
+        except PlaneError:
+            return []  # the checks of the warehouse and of the release tell it
+        if current is None:
+            return []
+        manifest = manifests.from_json(current.manifest)
+        text, remedy = conflict(manifest, current, manifest)
+        if text:
+            return [Finding("deployment", doctor.ERROR, text, remedy)]
+        entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+        found = drift.find(warehouse, manifest, manifest.views, entries, project.now())
+        return doctor.drift_findings(found, len(manifest.views))
+
+    def synced() -> list[Finding]:
+        try:
+            current, warehouse, store = project.deployed(), project.warehouse, project.store
+        except PlaneError:
+            return []  # other checks tell it
+        if store is None or current is None:
+            return []
+        manifest = manifests.from_json(current.manifest)
+        claim = claims.read(store, manifest.namespace)
+        if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
+            return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
+        doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+        lost = served.lost_pointers(store, manifest, doors).values()
+        hint = "run `plane deploy` or `plane run`: both set it again"
+        return [Finding("online store", doctor.ERROR, f"it {text}", hint) for text in lost]
 
     def released() -> list[Finding]:
         current = project.deployed()
@@ -52,7 +92,9 @@ def findings(project: Project) -> list[Finding]:
             ("warehouse", connected),
             ("definitions", compiled),
             ("release", released),
+            ("deployment", deployed),
             ("online store", lambda: doctor.store_findings(project.store)),
+            ("online values", synced),
             ("airflow", orchestrated),
         ]
     )

@@ -11,12 +11,15 @@ import getpass
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controlplane import ledger, naming
+from controlplane.control import identity, owners
+from controlplane.control.drift import MISSING, Drift
+from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.plan.actions import DropView, UpdateView
 from controlplane.plan.plan import Plan
@@ -55,8 +58,10 @@ def deploy(
     clock: Callable[[], datetime],
     on_step: Callable[[str], None] = lambda _: None,
     at_once: Callable[[], None] | None = None,
+    drifts: Sequence[Drift] = (),
+    adopt: bool = False,
 ) -> Deployment:
-    """Make the plan true.
+    """Make the plan true, and return the deployment: the current one where it was only repaired.
 
     Args:
         plan: what was shown.
@@ -69,9 +74,12 @@ def deploy(
         clock: the wall clock.
         on_step: told each step before it begins.
         at_once: show every version of which something is computed, also while it lags behind, and then call this.
+        drifts: what is missing or altered in the warehouse, and is made again.
+        adopt: take the schema over from whoever deployed to it.
 
     Raises:
-        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder can't be written.
+        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder can't be written, or
+            the schema belongs to another environment.
     """
     with state.lock(manifest.environment, holder=holder(), purpose="deploy", now=clock):
         current = state.current(manifest.environment)
@@ -79,6 +87,14 @@ def deploy(
             hint = "run `plane plan` again and look at what changed"
             raise PlaneError("the plan is stale: somebody has deployed since it was made", hint=hint)
         check_folder(root, manifest)
+        on_step("owner")
+        _take_schema(manifest, release, warehouse, clock(), adopt=adopt)
+        missing = {d.name for drift in drifts for d in drift.damages if d.problem == MISSING}
+        for drift in drifts:
+            if drift.view:
+                on_step(f"repair of {drift.view}")
+                statements = _prepare_repair(manifest, drift, missing)
+                warehouse.execute(statements, tag=_tag(manifest, drift.view))
         for view in manifest.views:
             on_step(f"tables of {view.name}")
             warehouse.execute(split(release.files[f"sql/{view.name}.setup.sql"]), tag=_tag(manifest, view.name))
@@ -89,6 +105,7 @@ def deploy(
         updated = {action.view for action in plan.actions if isinstance(action, UpdateView)}
         if current and manifests.from_json(current.manifest).reader_role != manifest.reader_role:
             updated = {view.name for view in manifest.views}
+        reopened = {drift.view for drift in drifts if drift.reopened}
         for view in manifest.views:
             built = program.build(manifest, view)
             showing = ledger.shown(warehouse, built)
@@ -96,7 +113,7 @@ def deploy(
             through = due.end if due else view.start
             if at_once:
                 through = min(through, view.start + view.schedule)
-            renewed = showing == view.fingerprint and view.name in updated
+            renewed = view.name in reopened or (showing == view.fingerprint and view.name in updated)
             if renewed or (showing != view.fingerprint and ledger.ready(warehouse, built, showing, through)):
                 on_step(f"users' view of {view.name}")
                 statements = split(release.files[f"sql/{view.name}.doors.sql"])
@@ -107,8 +124,11 @@ def deploy(
                 _close_doors(manifest, action.view, warehouse)
         if at_once:
             at_once()
+        if current and plan.repairs_alone:
+            settle(warehouse, manifest, current)
+            return current
         on_step("record")
-        return state.record(
+        deployment = state.record(
             environment=manifest.environment,
             release=release.digest,
             manifest=manifests.to_json(manifest),
@@ -117,6 +137,78 @@ def deploy(
             expected=plan.base,
             now=clock(),
         )
+        # After the state, which is the record that counts: what is lost here, the next deploy writes.
+        settle(warehouse, manifest, deployment)
+        return deployment
+
+
+def settle(warehouse: Warehouse, manifest: Manifest, deployment: Deployment) -> None:
+    """Record a deployment in the warehouse, unless it is recorded there.
+
+    The first deploy after an update of controlplane makes the control tables that it lacks here.
+    """
+    identity.ensure(warehouse, made_by=deployment.deployed_by, now=deployment.deployed_at)
+    owner = owners.check(warehouse, manifest.schema, manifest.project, manifest.environment)
+    now = Owner(
+        manifest.schema,
+        manifest.project,
+        manifest.environment,
+        deployment.id,
+        deployment.release,
+        deployment.deployed_by,
+        deployment.deployed_at,
+    )
+    if owner != now:
+        d = dialect(manifest.dialect)
+        warehouse.execute([*owners.prepare(d), owners.record(d, now)], tag=_tag(manifest, ""))
+
+
+def _take_schema(manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime, *, adopt: bool) -> None:
+    """Become the owner of the schema, unless somebody else is.
+
+    Raises:
+        PermanentError: another environment or project owns it.
+    """
+    d = dialect(manifest.dialect)
+    names = (manifest.schema, manifest.project, manifest.environment)
+    by = holder().rpartition(":")[0]
+    first = Owner(*names, 0, release.digest, by, now)
+    if adopt:
+        warehouse.execute([*owners.prepare(d), owners.record(d, first)], tag=_tag(manifest, ""))
+    elif owners.check(warehouse, *names) is None:
+        warehouse.execute([*owners.prepare(d), owners.claim(d, first)], tag=_tag(manifest, ""))
+        # Another first deploy may have claimed it at the same moment.
+        owners.check(warehouse, *names)
+    identity.ensure(warehouse, made_by=by, now=now)
+
+
+def _prepare_repair(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[Statement]:
+    """Statements that leave nothing behind which claims more than there is; the setup makes the rest.
+
+    The tables go last: a repair that was stopped before is found and repeated by the next deploy.
+    """
+    d = dialect(manifest.dialect)
+    view = manifest.view(drift.view)
+    found = []
+    if drift.recomputed and f"{naming.CONTROL_SCHEMA}.ledger" not in missing:
+        where = (
+            f"feature_view = {d.text(f'{manifest.schema}.{view.name}')} AND fingerprint = {d.text(view.fingerprint)}"
+        )
+        sql = f"DELETE FROM {ledger.full_name(d.name)} WHERE {where}"
+        found.append(Statement("clear the ledger", sql))
+    head = naming.head(manifest.schema, view.name, view.fingerprint)
+    quoted = qualified(d, naming.CONTROL_SCHEMA, head)
+    there = f"{naming.CONTROL_SCHEMA}.{head}" not in missing and quoted not in drift.dropped
+    if drift.computed_through and there:
+        through = d.instant(drift.computed_through)
+        # A new version, so that a publication under way gives up.
+        sql = (
+            f"UPDATE {quoted} SET version = greatest(version + 1, {d.clock_micros()}), "
+            f"frontier = {through}, earlier_frontier = {through}, run_id = {d.text('repair')}"
+        )
+        found.append(Statement("take the frontier back", sql))
+    found += [Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped]
+    return found
 
 
 def earlier(state: StateStore, environment: str, number: int | None) -> Deployment:

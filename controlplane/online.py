@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane import deploy, ledger, naming
+from controlplane.control.claims import Claim
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore
 from controlplane.project import Project
@@ -16,6 +17,7 @@ from controlplane.render.views import render_view
 from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import Progress
 from controlplane.runtime.reconcile import Reconciled, reconcile
+from controlplane.runtime.takeover import TakenOver, take_over
 from controlplane.types import utc
 
 
@@ -24,6 +26,18 @@ class Verified:
     """What `verify` found of each version; `unhealed` keys are still not as they should be."""
 
     versions: Sequence[Reconciled]
+    unhealed: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What `take_over` wrote of each version, and whose values there were before (None: nobody's).
+
+    `unhealed` keys are still not as they should be: they were written meanwhile.
+    """
+
+    before: Claim | None
+    versions: Sequence[TakenOver]
     unhealed: int
 
 
@@ -155,6 +169,34 @@ class Online:
             and _synced(store, program.namespace, program.view, program.fingerprint)
         }
         store.set_fields(naming.serving_hash(manifest.namespace), flipped)
+
+    def take_over(self, *, on_progress: Callable[[Progress], None] = lambda _: None) -> Taken:
+        """Make all online values those of this warehouse; see `runtime.takeover`.
+
+        Args:
+            on_progress: told how far it is, in versions.
+
+        Raises:
+            PlaneError: nothing is deployed, or a run or an erasure is under way.
+        """
+        project, store = self._project, self.store()
+        manifest = project.current()[1]
+        known = [(of, view) for _, of, view in project.versions()]
+        with project.state.lock(
+            f"{project.environment.name}/run",
+            holder=deploy.holder(),
+            purpose="take-over",
+            now=project.clock,
+        ):
+            before, versions = take_over(
+                known,
+                manifest,
+                project.warehouse,
+                store,
+                clock=project.clock,
+                on_progress=on_progress,
+            )
+        return Taken(before, versions, sum(version.unhealed for version in versions))
 
     def clean(
         self,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from controlplane import eviction
+from controlplane.control.drift import Drift
 from controlplane.errors import PlaneError, Problems
 from controlplane.naming import POOL
 from controlplane.ports import OnlineStore
@@ -115,6 +116,13 @@ def release_findings(digest: str | None, damage: str) -> list[Finding]:
     if damage:
         return [Finding("release", ERROR, damage, "run `plane deploy` again: it writes the release anew")]
     return [Finding("release", OK, digest)]
+
+
+def drift_findings(found: Sequence[Drift], views: int) -> list[Finding]:
+    """Whether all that was deployed is in the warehouse, as it was made; `views` is their number."""
+    hint = "run `plane deploy`: it makes it again, and `plane run` computes what is missing"
+    lost = [Finding("deployment", ERROR, str(damage), hint) for drift in found for damage in drift.damages]
+    return lost or [Finding("deployment", OK, f"tables and public views of {views} feature views")]
 
 
 def airflow_findings(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import msgspec
 
 from controlplane import ledger, naming
+from controlplane.control import claims, drift, identity, served
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.registry.manifest import Manifest
@@ -14,11 +17,16 @@ from controlplane.render.program import Program, build
 from controlplane.types import subtract
 
 UP_TO_DATE, BEHIND, NOT_COMPUTED, NOT_DUE = "up to date", "behind", "not computed", "not due yet"
+DAMAGED, REPLACED = "damaged", "replaced"
 
 
 class ViewStatus(msgspec.Struct, frozen=True):
     """One view. `freshness` is how old, at now, the newest instant is that its values cover (None: not computed);
-    `sync_lag` is how long after the last sync's data the newest publication came (None: never synced or no store)."""
+    `sync_lag` is how long after the last sync's data the newest publication came (None: never synced or no store).
+
+    `problems` name what is missing or altered in the warehouse or in the online store, and who else deployed or wrote
+    there: then the state is `damaged` or `replaced`.
+    """
 
     view: str
     fingerprint: str
@@ -37,9 +45,17 @@ class ViewStatus(msgspec.Struct, frozen=True):
     sync_lag: timedelta | None
     synced_at: datetime | None
     online_problem: str = ""
+    problems: tuple[str, ...] = ()
 
 
-def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, now: datetime) -> list[ViewStatus]:
+def status(
+    manifest: Manifest,
+    warehouse: Warehouse,
+    store: OnlineStore | None,
+    now: datetime,
+    *,
+    conflict: str = "",
+) -> list[ViewStatus]:
     """The status of every deployed view at `now`, in the manifest's order.
 
     Args:
@@ -47,18 +63,65 @@ def status(manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, 
         warehouse: the ledger is read there.
         store: asked for the cursors; one that does not answer is told per view, and the rest is still shown.
         now: the environment's now.
+        conflict: who else deployed to the schema, in words; empty if nobody did.
     """
     if not manifest.views:
         return []
     programs = [build(manifest, view) for view in manifest.views]
     publications = ledger.entries(warehouse, programs[0].ledger)
     doors = ledger.doors(warehouse, programs[0].doors)
+    problems = _Problems(manifest, warehouse, store, conflict)
+    if not conflict:
+        problems.compare_warehouse(publications, now)
+    problems.compare_store(doors)
     found = []
     for program in programs:
         entries = publications.get((program.feature_view, program.fingerprint), [])
         shown = doors.get(program.feature_view) == program.fingerprint
-        found.append(_view(program, entries, shown, store, now))
+        view = _view(program, entries, shown, store, now)
+        found.append(problems.added_to(view))
     return found
+
+
+class _Problems:
+    """What is wrong in the warehouse and in the online store: of all views, and of each."""
+
+    def __init__(self, manifest: Manifest, warehouse: Warehouse, store: OnlineStore | None, conflict: str) -> None:
+        self._manifest, self._warehouse, self._store = manifest, warehouse, store
+        self._state = REPLACED if conflict else DAMAGED
+        self._shared = [conflict] if conflict else []
+        self._by_view: dict[str, list[str]] = {}
+
+    def compare_warehouse(self, entries: drift.Entries, now: datetime) -> None:
+        """Compare the tables and public views with what was deployed."""
+        views = self._manifest.views
+        for found in drift.find(self._warehouse, self._manifest, views, entries, now):
+            told = [str(damage) for damage in found.damages]
+            if found.view:
+                self._by_view.setdefault(found.view, []).extend(told)
+            else:
+                self._shared += told
+
+    def compare_store(self, doors: Mapping[str, str]) -> None:
+        """Compare whose values the online store holds, and its pointers."""
+        store, manifest = self._store, self._manifest
+        if store is None:
+            return
+        with suppress(PlaneError):  # a store that does not answer is told per view
+            found = claims.read(store, manifest.namespace)
+            ours = identity.read(self._warehouse)
+            if text := claims.conflict(found, ours, manifest.schema):
+                self._shared.append(text)
+                return
+            for view, problem in served.lost_pointers(store, manifest, doors).items():
+                self._by_view.setdefault(view, []).append(f"Redis {problem}")
+
+    def added_to(self, view: ViewStatus) -> ViewStatus:
+        """The view's status with its problems."""
+        problems = (*self._shared, *self._by_view.get(view.view, ()))
+        if not problems:
+            return view
+        return msgspec.structs.replace(view, state=self._state, problems=problems)
 
 
 def _view(
