@@ -64,9 +64,9 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
         if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
             return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
         doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
-        lost = served.lost_pointers(store, manifest, doors).values()
-        hint = "run `plane deploy` or `plane run`: both set it again"
-        return [Finding("online store", doctor.ERROR, f"it {text}", hint) for text in lost]
+        lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
+        hint = "run `plane run`: it writes and points to what is missing"
+        return [Finding("online store", doctor.ERROR, f"Redis {problem}", hint) for problem in lost.values()]
 
     def released() -> list[Finding]:
         current = project.deployed()

@@ -6,7 +6,7 @@ warehouse's catalogue; all of them are asked for in one call of `Warehouse.colum
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -139,7 +139,8 @@ class _ViewCheck:
                 lost = lost or table.derived
                 if columns is not None:
                     dropped.append(table.quoted)
-        opened = self._public_damages(catalogue)
+        damaged = {table.part for table in self.tables if table.plain in {d.name for d in damages}}
+        opened = self._public_damages(catalogue, damaged)
         if not damages and not opened:
             return None
         return Drift(
@@ -149,7 +150,7 @@ class _ViewCheck:
             tuple(dropped),
             recomputed=lost,
             computed_through=view.start if lost else None,
-            reopened=bool(opened or dropped),
+            reopened=bool(opened) or self._shown == view.fingerprint,
         )
 
     def _altered(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> str:
@@ -165,7 +166,8 @@ class _ViewCheck:
         problems += [f"has another column, {name}" for name in columns if name not in expected]
         return ", ".join(problems) or "has its columns in another order"
 
-    def _public_damages(self, catalogue: Catalogue) -> list[Damage]:
+    def _public_damages(self, catalogue: Catalogue, damaged: Collection[str]) -> list[Damage]:
+        """What is wrong with the public views; those over damaged tables are made again anyway."""
         if self._shown is None:
             name = f"{naming.CONTROL_SCHEMA}.doors"
             return [Damage(name, f"does not list feature view {self._view.name}")]
@@ -176,6 +178,8 @@ class _ViewCheck:
         ]
         for view in self._public:
             columns = catalogue[view.quoted]
+            if self._shown == self._view.fingerprint and view.shows in damaged:
+                continue
             if columns is None:
                 damages.append(Damage(view.plain, MISSING))
             elif self._shown == self._view.fingerprint:

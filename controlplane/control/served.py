@@ -33,3 +33,22 @@ def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, st
                 f"points readers of {view.name} to {instead} instead of {fingerprint}, which is synced and shown"
             )
     return found
+
+
+def lost_cursors(store: OnlineStore, manifest: Manifest) -> dict[str, str]:
+    """Return the views whose readers are served a version that has no sync cursor any more.
+
+    The cursor lies beside the values and is lost with them; the next sync writes all keys.
+    """
+    serving = store.get_fields(naming.serving_hash(manifest.namespace))
+    found = {}
+    for view in manifest.views:
+        pointer = serving.get(view.name.encode(), b"").decode()
+        if not view.online or pointer != view.fingerprint:
+            continue
+        if not store.get_fields(naming.cursor_hash(manifest.namespace, view.name, pointer)):
+            found[view.name] = (
+                f"has no sync cursor of {view.name} {pointer}, which readers are served: its "
+                "values may be lost too, and `plane run` writes them again"
+            )
+    return found

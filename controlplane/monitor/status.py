@@ -113,7 +113,9 @@ class _Problems:
             if text := claims.conflict(found, ours, manifest.schema):
                 self._shared.append(text)
                 return
-            for view, problem in served.lost_pointers(store, manifest, doors).items():
+            lost = served.lost_pointers(store, manifest, doors)
+            lost |= served.lost_cursors(store, manifest)
+            for view, problem in lost.items():
                 self._by_view.setdefault(view, []).append(f"Redis {problem}")
 
     def added_to(self, view: ViewStatus) -> ViewStatus:

@@ -43,11 +43,12 @@ class DataTable:
 
 @dataclass(frozen=True)
 class PublicView:
-    """A view that SQL users read: its names, and its columns in order."""
+    """A view that SQL users read: its names, its columns in order, and the part that it shows."""
 
     plain: str
     quoted: str
     columns: tuple[str, ...]
+    shows: str
 
 
 def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
@@ -100,7 +101,7 @@ def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) 
         name = naming.door(view.name, part)
         quoted = qualified(d, manifest.schema, name)
         shown = columns.get(part) or by_part[part]
-        found.append(PublicView(f"{manifest.schema}.{name}", quoted, shown))
+        found.append(PublicView(f"{manifest.schema}.{name}", quoted, shown, part or "history"))
     return found
 
 
