@@ -20,7 +20,7 @@ from controlplane.plan.plan import Plan, make_plan
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest
-from controlplane.render.release import Release
+from controlplane.render.release import Release, render_release
 from controlplane.runtime import preview
 from controlplane.state import Deployment
 
@@ -52,16 +52,20 @@ class Changes:
         warehouse = project.warehouse
         conflict, remedy = self.conflict(manifest, current, before)
         entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
-        drifts = self._drifts(manifest, before, entries) if before and not conflict else []
+        release = render_release(manifest)
+        drifts: Sequence[Drift] = ()
+        if before and not conflict:
+            drifts = self._drifts(manifest, before, entries, release)
         kept = drift.without_lost(entries, drifts, manifest.schema)
         covered = {key: ledger.covered(publications) for key, publications in kept.items()}
-        plan, release = make_plan(
+        plan, _ = make_plan(
             manifest,
             (current.id, current.manifest, current.release) if current else None,
             covered_by(covered, manifest.schema),
             project.now(),
+            release=release,
             drifts=drifts,
-            damaged_release=self._damaged_release(current),
+            damaged_release=self._damaged_release(current, release),
         )
         plan = preview.explain(plan, manifest, release, warehouse, project.now())
         plan = preview.from_runs(plan, manifest, entries)
@@ -171,18 +175,20 @@ class Changes:
             found = self._project.state.history(name, limit=1, before=owner.deployment + 1)
         return (owner.deployment, owner.deployed_at) in [(d.id, d.deployed_at) for d in found]
 
-    def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries) -> list[Drift]:
+    def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release) -> list[Drift]:
         """What is missing or altered of the versions that stay deployed."""
         if before.schema != manifest.schema or before.dialect != manifest.dialect:
             return []
         stay = {(view.name, view.fingerprint) for view in manifest.views}
         views = [view for view in before.views if (view.name, view.fingerprint) in stay]
-        return drift.find(self._project.warehouse, before, views, entries, self._project.now())
+        setups = {view.name: release.files[f"sql/{view.name}.setup.sql"] for view in views}
+        project = self._project
+        return drift.find(project.warehouse, before, views, entries, project.now(), setups)
 
-    def _damaged_release(self, current: Deployment | None) -> str:
-        if current is None:
+    def _damaged_release(self, current: Deployment | None, release: Release) -> str:
+        if current is None or current.release != release.digest:
             return ""
-        return deploying.release_damage(self._project.environment.releases, current.release)
+        return deploying.missing_files(self._project.environment.releases, release)
 
     def _online_drift(self, before: Manifest) -> tuple[list[str], list[Repair]]:
         """What the online store says: whose values it holds, and pointers that went missing.

@@ -18,8 +18,8 @@ from controlplane.ports import Warehouse, described
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.registry.schedule import timing
 from controlplane.render import objects
-from controlplane.render.dialects import dialect
-from controlplane.render.objects import DataTable
+from controlplane.render.dialects import Dialect, dialect
+from controlplane.render.objects import DataTable, PublicView
 from controlplane.render.tables import qualified
 from controlplane.types import Interval, utc
 
@@ -68,6 +68,7 @@ def find(
     views: Sequence[ViewSpec],
     entries: Entries,
     now: datetime,
+    setups: Mapping[str, str] | None = None,
 ) -> list[Drift]:
     """Compare what was deployed with what the warehouse has.
 
@@ -77,9 +78,13 @@ def find(
         views: those of its views that are looked at.
         entries: the ledger's, see `ledger.entries`.
         now: the environment's now.
+        setups: view -> its rendered setup, where that is at hand.
     """
     if not views:
         return []
+    d = dialect(manifest.dialect)
+    if setups is None:
+        setups = {view.name: objects.setup(manifest, view) for view in views}
     control = _control_tables(manifest)
     there = warehouse.columns(control)
     shared = [Damage(name, MISSING) for name in control if there[name] is None]
@@ -88,10 +93,18 @@ def find(
         shared = [damage for damage in shared if damage.name not in (IDENTITY.plain, OWNERS.plain)]
     shared += _unlisted(manifest, views, ledger.deployed_versions(warehouse))
     doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
-    checks = [_ViewCheck(manifest, view, doors) for view in views]
-    catalogue = _columns(warehouse, [name for check in checks for name in check.names])
-    types = _types(warehouse, manifest, [table for check in checks for table in check.tables])
-    found = [drift for check in checks if (drift := check.compare(catalogue, types))]
+    checks = [_ViewCheck(manifest, view, setups[view.name], doors) for view in views]
+    right = objects.unaltered(
+        d,
+        (made for check in checks for made in check.objects),
+        _definitions(warehouse, manifest.schema),
+    )
+    doubtful = [check for check in checks if not right.issuperset(check.names)]
+    found = []
+    if doubtful:
+        catalogue = _columns(warehouse, [name for check in doubtful for name in check.names])
+        types = _types(warehouse, d, [table for check in doubtful for table in check.tables])
+        found = [drift for check in doubtful if (drift := check.compare(catalogue, types))]
     damaged = {drift.view for drift in found}
     whole = [view for view in views if view.name not in damaged]
     found += _lost_publications(warehouse, manifest, whole, entries, now)
@@ -107,17 +120,24 @@ def without_lost(entries: Entries, drifts: Iterable[Drift], schema: str) -> Entr
 class _ViewCheck:
     """One deployed version of a view: what it should have in the warehouse."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, doors: Mapping[str, str]) -> None:
+    def __init__(self, manifest: Manifest, view: ViewSpec, setup: str, doors: Mapping[str, str]) -> None:
         self._manifest, self._view = manifest, view
-        self.tables = objects.tables(manifest, view)
+        self.tables = objects.tables(manifest, view, setup)
         self._public = objects.public_views(manifest, view, self.tables)
         self._shown = doors.get(f"{manifest.schema}.{view.name}")
-        d = dialect(manifest.dialect)
         self._shown_tables: dict[str, str] = {}
-        if self._shown not in (None, view.fingerprint):
+        if self._shown is not None and self._shown != view.fingerprint:
+            d = dialect(manifest.dialect)
             for part in naming.PARTS:
                 name = getattr(naming, part)(view.name, self._shown)
                 self._shown_tables[f"{manifest.schema}.{name}"] = qualified(d, manifest.schema, name)
+
+    @property
+    def objects(self) -> Iterable[DataTable | PublicView]:
+        """What can be told by its definition."""
+        if self._shown == self._view.fingerprint:
+            return (*self.tables, *self._public)
+        return self.tables
 
     @property
     def names(self) -> list[str]:
@@ -178,7 +198,7 @@ class _ViewCheck:
         ]
         for view in self._public:
             columns = catalogue[view.quoted]
-            if self._shown == self._view.fingerprint and view.shows in damaged:
+            if self._shown == self._view.fingerprint and view.table.part in damaged:
                 continue
             if columns is None:
                 damages.append(Damage(view.plain, MISSING))
@@ -226,9 +246,15 @@ def _columns(warehouse: Warehouse, names: Sequence[str]) -> Catalogue:
         return {name: {} if isinstance(said, PermanentError) else said for name, said in pairs}
 
 
-def _types(warehouse: Warehouse, manifest: Manifest, tables: Iterable[DataTable]) -> dict[str, str]:
+def _definitions(warehouse: Warehouse, schema: str) -> dict[str, objects.Definition]:
+    """What the catalogue says of our schemas, where it keeps the statements that made them."""
+    query = dialect(warehouse.dialect).definitions([schema, naming.CONTROL_SCHEMA])
+    rows = ledger.rows(warehouse, query) if query else []
+    return {row["name"]: objects.Definition(row["definition"], row["column_count"]) for row in rows}
+
+
+def _types(warehouse: Warehouse, d: Dialect, tables: Iterable[DataTable]) -> dict[str, str]:
     """Types in the warehouse's SQL -> as its catalogue tells them: the warehouse itself says so."""
-    d = dialect(manifest.dialect)
     kinds = sorted({kind for table in tables for kind in table.columns.values()})
     nulls = ", ".join(f"CAST(NULL AS {kind}) AS {d.quote(f't{i}')}" for i, kind in enumerate(kinds))
     return dict(zip(kinds, described(warehouse, f"SELECT {nulls}").values(), strict=True))

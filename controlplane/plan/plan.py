@@ -59,6 +59,7 @@ def make_plan(
     covered: Covered,
     now: datetime,
     *,
+    release: Release | None = None,
     drifts: Sequence[Drift] = (),
     damaged_release: str = "",
 ) -> tuple[Plan, Release]:
@@ -69,10 +70,11 @@ def make_plan(
         deployed: id, manifest JSON and release digest of the current deployment; None before the first.
         covered: what is computed already.
         now: the environment's now.
+        release: the files, where they are rendered already.
         drifts: what went missing or was altered of versions that stay deployed.
         damaged_release: what is wrong with the files of the deployed release.
     """
-    release = render_release(manifest)
+    release = release or render_release(manifest)
     base, before, earlier = deployed or (None, None, "")
     actions = diff(manifests.from_json(before) if before else None, manifest, earlier, release.digest)
     actions += _repairs(drifts)

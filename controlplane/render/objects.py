@@ -1,22 +1,26 @@
 """What one version of a view has in the warehouse: its tables and public views, with their columns.
 
-The columns are those that `sql/setup.sql.j2` and `sql/doors.sql.j2` make.
+Tables are those that the rendered `sql/setup.sql.j2` makes, public views those of `doors.sql.j2`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-from controlplane import naming
+from controlplane import naming, template
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.tables import qualified
 from controlplane.render.views import Extent, context
 
-DERIVED = ("tiles", "rollups", "history", "latest", "head")
-"""Tables that a run fills from the sources. What healing replaced can't be computed again."""
+_PARTS = ("tiles", "rollups", "history", "history_replaced", "latest")
+KEPT_PARTS = ("history_replaced",)
+"""What healing replaced can't be computed again; a run fills every other table from the sources."""
+_CREATE = "CREATE TABLE IF NOT EXISTS "
+_COLUMN = re.compile(r'^  (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+) (?P<type>.+?)(?: NOT NULL)?,?$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -27,92 +31,127 @@ class DataTable:
         part: what it is, such as `history`.
         plain: `schema.table`, for people.
         quoted: the same in SQL text.
-        columns: plain name -> type in the warehouse's SQL, in order.
+        body: the definitions of its columns, one a line, as the setup has them.
+        quote_mark: stands around names in them.
     """
 
     part: str
     plain: str
     quoted: str
-    columns: Mapping[str, str]
+    body: str
+    quote_mark: str
 
     @property
     def derived(self) -> bool:
         """Whether a run can fill it again."""
-        return self.part in DERIVED
+        return self.part not in KEPT_PARTS
+
+    @cached_property
+    def columns(self) -> Mapping[str, str]:
+        """Its columns in order: name as stored -> type in the warehouse's SQL."""
+        mark = self.quote_mark
+        found = {}
+        for column in _COLUMN.finditer(self.body):
+            name = column["name"]
+            found[name[1:-1].replace(mark * 2, mark) if name[0] == mark else name] = column["type"]
+        return found
+
+    def is_made_by(self, text: str, known: Definition) -> bool:
+        """Whether a definition without quotes is that of the setup."""
+        columns = self.body.replace(self.quote_mark, "").replace("\n  ", " ").strip()
+        return text.endswith(f"({columns});")
 
 
 @dataclass(frozen=True)
 class PublicView:
-    """A view that SQL users read: its names, its columns in order, and the part that it shows."""
+    """A view that SQL users read.
+
+    Attributes:
+        plain: `schema.view`, for people.
+        quoted: the same in SQL text.
+        part: what it shows: one of `naming.PARTS`, or the history with its ends (empty).
+        view: its feature view.
+        table: the table that it shows.
+    """
 
     plain: str
     quoted: str
-    columns: tuple[str, ...]
-    shows: str
+    part: str
+    view: ViewSpec
+    table: DataTable
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its columns' names, in order."""
+        second = {"": "valid_to", "latest": "expires_at"}.get(self.part)
+        if second is None:
+            return tuple(self.table.columns)
+        keys = (name for name, _ in self.view.keys)
+        return (*keys, "valid_from", second, *(feature.name for feature in self.view.features))
+
+    def is_made_by(self, text: str, known: Definition) -> bool:
+        """Whether a definition without quotes reads the table, and gives as many columns."""
+        count = len(self.view.keys) + 2 + len(self.view.features)
+        if self.part not in ("", "latest"):
+            count = self.table.body.count("\n") + 1
+        return known.column_count == count and self.table.plain in text
 
 
-def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
-    """Return the tables of one version of a view."""
+def setup(manifest: Manifest, view: ViewSpec) -> str:
+    """Return the statements that make the tables of a view, as a release has them."""
+    return template.render("sql/setup.sql.j2", {"v": context(manifest, view, Extent(), {})})
+
+
+def tables(manifest: Manifest, view: ViewSpec, statements: str) -> list[DataTable]:
+    """Return the tables of one version of a view; `statements` are its setup."""
     d = dialect(manifest.dialect)
-    # The templates' context has attributes of text, which only they know by name.
-    texts: Any = context(manifest, view, Extent(), {})
-    keys = {name: d.type(kind) for name, kind in view.keys}
-    features = {feature.name: d.type(feature.type) for feature in view.features}
-    timestamp, int64, bool_ = d.type("timestamp"), d.type("int64"), d.type("bool")
-    since = {"valid_from": timestamp, "expires_at": timestamp}
-    row = {**keys, **since, **features}
-    parts: dict[str, dict[str, str]] = {
-        "tiles": {**keys, "tile_start": timestamp, **_plain(d, texts.tile_columns)},
-        "history": {**row, "version": int64, "recorded_from": timestamp},
-        "history_replaced": {**row, "recorded_from": timestamp, "recorded_to": timestamp},
-        "latest": {**row, "version": int64, "is_deleted": bool_},
-    }
-    if texts.rollups:
-        rolled = {"tile_start": timestamp, "tile_end": timestamp}
-        parts["rollups"] = {**keys, **rolled, **_plain(d, texts.rollups.columns)}
-    names = {part: getattr(naming, part)(view.name, view.fingerprint) for part in parts}
-    found = [
-        DataTable(part, f"{manifest.schema}.{name}", qualified(d, manifest.schema, name), parts[part])
-        for part, name in names.items()
-    ]
-    head = naming.head(manifest.schema, view.name, view.fingerprint)
-    columns = {
-        "version": int64,
-        "frontier": timestamp,
-        "earlier_frontier": timestamp,
-        "run_id": d.type("string"),
-    }
-    control = naming.CONTROL_SCHEMA
-    return [*found, DataTable("head", f"{control}.{head}", qualified(d, control, head), columns)]
+    parts = {part: getattr(naming, part)(view.name, view.fingerprint) for part in _PARTS}
+    named = {qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}") for part, name in parts.items()}
+    control, head = naming.CONTROL_SCHEMA, naming.head(manifest.schema, view.name, view.fingerprint)
+    named[qualified(d, control, head)] = ("head", f"{control}.{head}")
+    found = []
+    for text in statements.split(_CREATE)[1:]:
+        quoted, _, rest = text.partition(" (\n")
+        if quoted in named:
+            part, plain = named[quoted]
+            found.append(DataTable(part, plain, quoted, rest.partition("\n)")[0], d.quote_mark))
+    return found
 
 
 def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) -> list[PublicView]:
     """Return the public views that show one version of a view; `made` are its tables."""
     d = dialect(manifest.dialect)
-    by_part = {table.part: tuple(table.columns) for table in made}
-    keys = tuple(name for name, _ in view.keys)
-    features = tuple(feature.name for feature in view.features)
-    columns = {
-        "": (*keys, "valid_from", "valid_to", *features),
-        "latest": (*keys, "valid_from", "expires_at", *features),
-    }
+    by_part = {table.part: table for table in made}
     found = []
     for part in ("", *naming.PARTS):
         name = naming.door(view.name, part)
-        quoted = qualified(d, manifest.schema, name)
-        shown = columns.get(part) or by_part[part]
-        found.append(PublicView(f"{manifest.schema}.{name}", quoted, shown, part or "history"))
+        plain, quoted = f"{manifest.schema}.{name}", qualified(d, manifest.schema, name)
+        found.append(PublicView(plain, quoted, part, view, by_part[part or "history"]))
     return found
 
 
-def _plain(d: Dialect, columns: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Columns by their plain names; the templates have them quoted."""
-    mark = d.quote_mark
-    plain = {}
-    for name, kind in columns:
-        quoted = name.startswith(mark)
-        text = name[1:-1].replace(mark * 2, mark) if quoted else name
-        # Snowflake's quoting writes small letters as capitals; its connector reads them back small.
-        stored = d.name == "snowflake" and text == text.upper()
-        plain[text.lower() if stored else text] = kind
-    return plain
+@dataclass(frozen=True)
+class Definition:
+    """What the catalogue says of a table or view: the text that made it, and its columns' number."""
+
+    text: str
+    column_count: int
+
+
+def unaltered(d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]) -> set[str]:
+    """Return the quoted names of tables and public views that are as they were made.
+
+    Comparing texts costs a hundredth of comparing columns. What differs may still be right: the
+    warehouse may spell a type in its own way.
+
+    Args:
+        d: the dialect.
+        made: tables and public views.
+        catalogue: `schema.table` -> what the catalogue says, see `Dialect.definitions`.
+    """
+    found = set()
+    for one in made:
+        known = catalogue.get(one.plain)
+        if known is not None and one.is_made_by(known.text.replace(d.quote_mark, ""), known):
+            found.add(one.quoted)
+    return found

@@ -27,7 +27,8 @@ def values(shop: Shop) -> list[list[tuple[Any, ...]]]:
 
 def repairs(shop: Shop) -> list[dict[str, Any]]:
     """What a deploy would make again, as `plane plan` tells it; it ends with 2."""
-    found = shop.plane("plan", "--json", "--detailed-exitcode", code=2).json["actions"]
+    planned = shop.plane("plan", "--json", "--detailed-exitcode", code=2).json
+    found: list[dict[str, Any]] = planned["actions"]
     assert {action["kind"] for action in found} == {"repair"}
     return found
 
@@ -206,7 +207,12 @@ def test_a13_files_of_the_release_that_are_missing(shop):
     [repair] = repairs(shop)
     [damage] = repair["damages"]
     assert damage["name"] == "release"
-    assert "are missing or changed" in damage["problem"]
+    assert damage["problem"].endswith("is missing")
+    shop.plane("deploy")
+    assert "No changes" in shop.plane("plan").out
+    file = next(releases.rglob("spend.publish.sql"))
+    file.write_text("SELECT 1")
+    assert "spend.publish.sql" in repairs(shop)[0]["damages"][0]["problem"]
     shop.plane("deploy")
     assert "No changes" in shop.plane("plan").out
 
