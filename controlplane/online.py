@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane import deploy, ledger, naming
+from controlplane.control import claims, identity
 from controlplane.control.claims import Claim
-from controlplane.errors import PlaneError
+from controlplane.errors import PermanentError, PlaneError
 from controlplane.ports import OnlineStore
 from controlplane.project import Project
 from controlplane.registry.manifest import Manifest
@@ -160,6 +161,8 @@ class Online:
         store, warehouse = self._project.store, self._project.warehouse
         if store is None:
             return
+        if self._conflict(store, manifest):
+            return  # its readers are another warehouse's; the plan warned of it
         programs = [build(manifest, view) for view in manifest.views if view.online]
         shown = ledger.doors(warehouse, programs[0].doors) if programs else {}
         flipped = {
@@ -215,9 +218,13 @@ class Online:
             on_progress: told how far it is, in versions.
 
         Raises:
-            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again.
+            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or the
+                values are another warehouse's.
         """
-        store, namespace = self.store(), self._project.current()[1].namespace
+        store, manifest = self.store(), self._project.current()[1]
+        namespace = manifest.namespace
+        if text := self._conflict(store, manifest):
+            raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)
         with self._project.state.lock(
             self._project.environment.name, holder=deploy.holder(), purpose="clean", now=self._project.clock
         ):
@@ -236,6 +243,11 @@ class Online:
                 keys = remove_version(store, namespace, version.view, version.fingerprint, keys_per_second)
                 found.append(Cleaned(version, keys))
             return found
+
+    def _conflict(self, store: OnlineStore, manifest: Manifest) -> str:
+        """Whose the values are, if they are another warehouse's."""
+        found = claims.read(store, manifest.namespace)
+        return claims.conflict(found, identity.read(self._project.warehouse), manifest.schema)
 
     def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
         """Each version that is served, should be, or was synced."""

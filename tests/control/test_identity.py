@@ -52,6 +52,8 @@ def test_a9_another_warehouse_writes_the_same_keys(two):
     assert mine in theirs.fails("run", "--resync")
     assert mine in theirs.fails("online", "verify")
     assert mine in theirs.fails("online", "verify", "--heal")
+    assert mine in theirs.fails("forget", "--key", "user_id=1", "--yes")
+    assert mine in theirs.fails("online", "clean")
     assert ours.stored() == before
     [status] = theirs.plane("status", "--json").json
     assert status["state"] == "damaged"
