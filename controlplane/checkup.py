@@ -55,12 +55,12 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
     def synced() -> list[Finding]:
         try:
             current, warehouse, store = project.deployed(), project.warehouse, project.store
+            if store is None or current is None:
+                return []
+            manifest = manifests.from_json(current.manifest)
+            claim = claims.read(store, manifest.namespace)
         except PlaneError:
-            return []  # other checks tell it
-        if store is None or current is None:
-            return []
-        manifest = manifests.from_json(current.manifest)
-        claim = claims.read(store, manifest.namespace)
+            return []  # the checks of the warehouse, the release and the store tell it
         if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
             return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
         doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
