@@ -1,7 +1,7 @@
 """What went missing or was altered in the warehouse since it was deployed.
 
 Every table, public view and control table of the deployed versions is compared with the
-warehouse's catalogue; all of them are asked for in one call of `Warehouse.columns`.
+warehouse's catalogue: by the text that made it where the catalogue keeps that, else by its columns.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def find(
     doubtful = [check for check in checks if not right.issuperset(check.names)]
     found = []
     if doubtful:
-        catalogue = _columns(warehouse, [name for check in doubtful for name in check.names])
+        catalogue = {
+            **warehouse.columns([name for check in doubtful for name in check.table_names]),
+            **_view_columns(warehouse, [name for check in doubtful for name in check.view_names]),
+        }
         types = _types(warehouse, d, [table for check in doubtful for table in check.tables])
         found = [drift for check in doubtful if (drift := check.compare(catalogue, types))]
     damaged = {drift.view for drift in found}
@@ -142,8 +145,17 @@ class _ViewCheck:
     @property
     def names(self) -> list[str]:
         """Quoted names of all that is asked for."""
-        public = [view.quoted for view in self._public]
-        return [*(table.quoted for table in self.tables), *public, *self._shown_tables.values()]
+        return [*self.table_names, *self.view_names]
+
+    @property
+    def table_names(self) -> list[str]:
+        """Quoted names of the tables."""
+        return [*(table.quoted for table in self.tables), *self._shown_tables.values()]
+
+    @property
+    def view_names(self) -> list[str]:
+        """Quoted names of the public views."""
+        return [view.quoted for view in self._public]
 
     def compare(self, catalogue: Catalogue, types: Mapping[str, str]) -> Drift | None:
         """What is wrong; None if nothing is."""
@@ -236,14 +248,22 @@ def _unlisted(
     ]
 
 
-def _columns(warehouse: Warehouse, names: Sequence[str]) -> Catalogue:
+def _view_columns(warehouse: Warehouse, names: Sequence[str]) -> Catalogue:
+    """The columns of public views; none where a view can't be read.
+
+    A view whose table has lost a column is an error on DuckDB and on Databricks. Then each view is
+    asked for alone, since one such answer hides all others.
+    """
     try:
         return warehouse.columns(names)
     except PermanentError:
-        # On Databricks a view has no columns once a table below it has lost one of them.
-        answers = warehouse.describe_all([f"SELECT * FROM {name}" for name in names])
-        pairs = zip(names, answers, strict=True)
-        return {name: {} if isinstance(said, PermanentError) else said for name, said in pairs}
+        found: dict[str, Mapping[str, str] | None] = {}
+        for name in names:
+            try:
+                found[name] = warehouse.columns([name])[name]
+            except PermanentError:
+                found[name] = {}
+        return found
 
 
 def _definitions(warehouse: Warehouse, schema: str) -> dict[str, objects.Definition]:
