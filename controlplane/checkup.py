@@ -6,22 +6,28 @@ import time
 from collections.abc import Callable
 
 from controlplane import deploy as deploying
-from controlplane import naming
+from controlplane import ledger, naming
+from controlplane.control import claims, drift, identity, served
 from controlplane.definitions import RealtimeFeature
-from controlplane.errors import FileInUse
+from controlplane.errors import FileInUse, PlaneError
 from controlplane.local import airflow, airflow_health
 from controlplane.monitor import doctor, machine, warehouse
 from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
 from controlplane.registry import manifest as manifests
 from controlplane.registry.loader import load
+from controlplane.registry.manifest import Manifest
+from controlplane.state import Deployment
+
+Conflict = Callable[[Manifest, Deployment | None, Manifest | None], tuple[str, str]]
+"""See `changes.Changes.conflict`."""
 
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 
 
-def findings(project: Project) -> list[Finding]:
-    """Check everything that a project stands on."""
+def findings(project: Project, conflict: Conflict) -> list[Finding]:
+    """Check everything that a project stands on; `conflict` says who else deployed to its schema."""
 
     def connected() -> list[Finding]:
         schema = project.environment.schema
@@ -33,6 +39,37 @@ def findings(project: Project) -> list[Finding]:
     def compiled() -> list[Finding]:
         manifest = project.compile()
         return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
+
+    def deployed() -> list[Finding]:
+        try:
+            current, warehouse = project.deployed(), project.warehouse
+        except PlaneError:
+            return []  # the checks of the warehouse and of the release tell it
+        if current is None:
+            return []
+        manifest = manifests.from_json(current.manifest)
+        text, remedy = conflict(manifest, current, manifest)
+        if text:
+            return [Finding("deployment", doctor.ERROR, text, remedy)]
+        entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+        found = drift.find(warehouse, manifest, manifest.views, entries, project.now())
+        return doctor.drift_findings(found, len(manifest.views))
+
+    def synced() -> list[Finding]:
+        try:
+            current, warehouse, store = project.deployed(), project.warehouse, project.store
+            if store is None or current is None:
+                return []
+            manifest = manifests.from_json(current.manifest)
+            claim = claims.read(store, manifest.namespace)
+        except PlaneError:
+            return []  # the checks of the warehouse, the release and the store tell it
+        if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
+            return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
+        doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+        lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
+        hint = "run `plane run`: it writes and points to what is missing"
+        return [Finding("online store", doctor.ERROR, f"Redis {problem}", hint) for problem in lost.values()]
 
     def released() -> list[Finding]:
         current = project.deployed()
@@ -66,7 +103,9 @@ def findings(project: Project) -> list[Finding]:
             ("warehouse", lambda: _beside_airflow(project, "warehouse", connected)),
             ("definitions", lambda: _beside_airflow(project, "definitions", compiled)),
             ("release", released),
+            ("deployment", lambda: _beside_airflow(project, "deployment", deployed)),
             ("online store", stored),
+            ("online values", lambda: _beside_airflow(project, "online values", synced)),
             ("airflow", orchestrated),
         ]
     )

@@ -52,10 +52,11 @@ class Entry:
 
 def full_name(dialect_name: str) -> str:
     """The ledger's quoted name."""
-    return _control(dialect_name, "ledger")
+    return control_name(dialect_name, "ledger")
 
 
-def _control(dialect_name: str, name: str) -> str:
+def control_name(dialect_name: str, name: str) -> str:
+    """The quoted name of a table of the control schema."""
     d = dialect(dialect_name)
     return f"{d.quote(CONTROL_SCHEMA)}.{d.quote(name)}"
 
@@ -100,11 +101,17 @@ def shown(warehouse: Warehouse, program: Program) -> str | None:
 
 def deployed(warehouse: Warehouse, program: Program) -> bool:
     """Whether this version is the deployed one: not one of an earlier release, nor of a view that was dropped."""
+    return (program.feature_view, program.fingerprint) in (deployed_versions(warehouse) or ())
+
+
+def deployed_versions(warehouse: Warehouse) -> list[tuple[str, str]] | None:
+    """Return (`schema.view`, fingerprint) of every deployed view; None before the first deploy."""
     name = f"{CONTROL_SCHEMA}.deployed"
     if warehouse.columns([name])[name] is None:
-        return False
-    found = rows(warehouse, f"SELECT feature_view, fingerprint FROM {_control(warehouse.dialect, 'deployed')}")
-    return (program.feature_view, program.fingerprint) in [(row["feature_view"], row["fingerprint"]) for row in found]
+        return None
+    table = control_name(warehouse.dialect, "deployed")
+    listed = rows(warehouse, f"SELECT feature_view, fingerprint FROM {table}")
+    return [(row["feature_view"], row["fingerprint"]) for row in listed]
 
 
 def ready(warehouse: Warehouse, program: Program, showing: str | None, through: datetime) -> bool:

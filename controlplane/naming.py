@@ -145,6 +145,11 @@ def serving_hash(namespace: str) -> bytes:
     return f"{namespace}:serving".encode()
 
 
+def claim_hash(namespace: str) -> bytes:
+    """Hash that names the warehouse whose values lie under a namespace's keys."""
+    return f"{namespace}:warehouse".encode()
+
+
 def cursor_hash(namespace: str, view: str, fingerprint: str) -> bytes:
     """Hash that says how far the sync of one version of a view has come."""
     return f"{namespace}:sync:{view}:{fingerprint}".encode()

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from controlplane import deploy, ledger, naming
-from controlplane.errors import PlaneError
+from controlplane.control import claims, identity
+from controlplane.control.claims import Claim
+from controlplane.errors import PermanentError, PlaneError
 from controlplane.ports import OnlineStore
 from controlplane.project import Project
 from controlplane.registry.manifest import Manifest
@@ -16,6 +18,7 @@ from controlplane.render.views import render_view
 from controlplane.runtime.cleanup import remove_version
 from controlplane.runtime.materialize import Progress
 from controlplane.runtime.reconcile import Reconciled, reconcile
+from controlplane.runtime.takeover import TakenOver, take_over
 from controlplane.types import utc
 
 
@@ -24,6 +27,18 @@ class Verified:
     """What `verify` found of each version; `unhealed` keys are still not as they should be."""
 
     versions: Sequence[Reconciled]
+    unhealed: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What `take_over` wrote of each version, and whose values there were before (None: nobody's).
+
+    `unhealed` keys are still not as they should be: they were written meanwhile.
+    """
+
+    before: Claim | None
+    versions: Sequence[TakenOver]
     unhealed: int
 
 
@@ -146,6 +161,8 @@ class Online:
         store, warehouse = self._project.store, self._project.warehouse
         if store is None:
             return
+        if self._conflict(store, manifest):
+            return  # its readers are another warehouse's; the plan warned of it
         programs = [build(manifest, view) for view in manifest.views if view.online]
         shown = ledger.doors(warehouse, programs[0].doors) if programs else {}
         flipped = {
@@ -155,6 +172,34 @@ class Online:
             and _synced(store, program.namespace, program.view, program.fingerprint)
         }
         store.set_fields(naming.serving_hash(manifest.namespace), flipped)
+
+    def take_over(self, *, on_progress: Callable[[Progress], None] = lambda _: None) -> Taken:
+        """Make all online values those of this warehouse; see `runtime.takeover`.
+
+        Args:
+            on_progress: told how far it is, in versions.
+
+        Raises:
+            PlaneError: nothing is deployed, or a run or an erasure is under way.
+        """
+        project, store = self._project, self.store()
+        manifest = project.current()[1]
+        known = [(of, view) for _, of, view in project.versions()]
+        with project.state.lock(
+            f"{project.environment.name}/run",
+            holder=deploy.holder(),
+            purpose="take-over",
+            now=project.clock,
+        ):
+            before, versions = take_over(
+                known,
+                manifest,
+                project.warehouse,
+                store,
+                clock=project.clock,
+                on_progress=on_progress,
+            )
+        return Taken(before, versions, sum(version.unhealed for version in versions))
 
     def clean(
         self,
@@ -173,9 +218,13 @@ class Online:
             on_progress: told how far it is, in versions.
 
         Raises:
-            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again.
+            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or the
+                values are another warehouse's.
         """
-        store, namespace = self.store(), self._project.current()[1].namespace
+        store, manifest = self.store(), self._project.current()[1]
+        namespace = manifest.namespace
+        if text := self._conflict(store, manifest):
+            raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)
         with self._project.state.lock(
             self._project.environment.name, holder=deploy.holder(), purpose="clean", now=self._project.clock
         ):
@@ -194,6 +243,11 @@ class Online:
                 keys = remove_version(store, namespace, version.view, version.fingerprint, keys_per_second)
                 found.append(Cleaned(version, keys))
             return found
+
+    def _conflict(self, store: OnlineStore, manifest: Manifest) -> str:
+        """Whose the values are, if they are another warehouse's."""
+        found = claims.read(store, manifest.namespace)
+        return claims.conflict(found, identity.read(self._project.warehouse), manifest.schema)
 
     def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
         """Each version that is served, should be, or was synced."""

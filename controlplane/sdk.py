@@ -14,21 +14,21 @@ import msgspec
 
 from controlplane import checkup, ledger, schemas, verification
 from controlplane import deploy as deploying
+from controlplane.changes import Changes
 from controlplane.codec import Field, Layout, parse_key_text
+from controlplane.control import owners
 from controlplane.errors import PlaneError, Problems
 from controlplane.local import valkey
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
 from controlplane.online import Online
-from controlplane.plan.forecast import covered_by
-from controlplane.plan.plan import Plan, make_plan
+from controlplane.plan.plan import Plan
 from controlplane.project import Project, open_calculator
 from controlplane.registry import manifest as manifests
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.program import build
-from controlplane.render.release import Release
 from controlplane.render.views import render_view
-from controlplane.runtime import datasets, preview
+from controlplane.runtime import datasets
 from controlplane.runtime import forget as erasing
 from controlplane.runtime.materialize import Progress, ViewRun, bring_online, check_range, materialize, missing
 from controlplane.scheduler import EmbeddedAirflow
@@ -53,6 +53,7 @@ class ControlPlane:
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
         self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).options)
         self.online = Online(self.project)
+        self.changes = Changes(self.project, self.online)
         self.airflow = EmbeddedAirflow(self.project)
         self._beside: ControlPlane | None = None
 
@@ -83,21 +84,27 @@ class ControlPlane:
 
     def plan(self) -> Plan:
         """What a deploy would change, and what would then be computed."""
-        return self._planned(self.project.compile())[0]
+        return self.changes.plan(self.project.compile()).plan
 
     def deploy(
-        self, on_step: Callable[[str], None] = lambda _: None, *, approve: Callable[[Plan], bool] = lambda _: True
+        self,
+        on_step: Callable[[str], None] = lambda _: None,
+        *,
+        approve: Callable[[Plan], bool] = lambda _: True,
+        adopt: bool = False,
     ) -> tuple[Plan, Deployment | None]:
         """Plan, and make the plan true; an empty plan deploys nothing. Returns the plan, and the new deployment.
 
         Args:
             on_step: told each step before it begins.
             approve: shown the plan; what it does not approve is not deployed.
+            adopt: take the schema over from another environment, project or state database.
 
         Raises:
             PlaneError: the plan was not approved, or can't be made true.
         """
-        return self._deploy(*self._planned(self.project.compile()), on_step, approve)
+        planned = self.changes.plan(self.project.compile())
+        return self.changes.deploy(planned, on_step, approve, adopt=adopt)
 
     def rollback(
         self,
@@ -119,60 +126,13 @@ class ControlPlane:
         """
         earlier = deploying.earlier(self.project.state, self.name, number)
         then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=self.project.environment.now)
-        plan, manifest, release = self._planned(then)
+        planned = self.changes.plan(then)
 
         def serve() -> None:
             on_step("online values")
-            self.online.serve(manifest)
+            self.online.serve(then)
 
-        return self._deploy(plan, manifest, release, on_step, approve, at_once=serve)
-
-    def _deploy(
-        self,
-        plan: Plan,
-        manifest: Manifest,
-        release: Release,
-        on_step: Callable[[str], None],
-        approve: Callable[[Plan], bool],
-        *,
-        at_once: Callable[[], None] | None = None,
-    ) -> tuple[Plan, Deployment | None]:
-        if not approve(plan):
-            dropped = f": it drops {', '.join(plan.dropped)}" if plan.dropped else ""
-            hint = "deploy with --yes, or restore what is dropped"
-            raise PlaneError(f"the plan was not approved{dropped}; nothing was deployed", hint=hint)
-        if plan.empty:
-            deploying.check_release(self.project.environment.releases, manifest, release)
-            self.project.close_releases()
-            if at_once:
-                at_once()
-            return plan, None
-        project = self.project
-        deployment = deploying.deploy(
-            plan,
-            manifest,
-            release,
-            warehouse=project.warehouse,
-            state=project.state,
-            root=project.environment.releases,
-            now=project.now(),
-            clock=project.clock,
-            on_step=on_step,
-            at_once=at_once,
-        )
-        self.project.close_releases()
-        return plan, deployment
-
-    def _planned(self, manifest: Manifest) -> tuple[Plan, Manifest, Release]:
-        project = self.project
-        current = project.deployed()
-        deployed = (current.id, current.manifest, current.release) if current else None
-        entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
-        covered = covered_by({key: ledger.covered(found) for key, found in entries.items()}, manifest.schema)
-        plan, release = make_plan(manifest, deployed, covered, project.now())
-        plan = preview.explain(plan, manifest, release, project.warehouse, project.now())
-        plan = preview.from_runs(plan, manifest, entries)
-        return plan, manifest, release
+        return self.changes.deploy(planned, on_step, approve, at_once=serve)
 
     def run(
         self,
@@ -197,6 +157,7 @@ class ControlPlane:
         """
         project = self.project
         manifest = self.deployed()[1]
+        owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
         chosen = [manifest.view(name) for name in views] or list(manifest.views)
         if within is not None:
             check_range([build(manifest, view) for view in chosen], within, project.now())
@@ -257,9 +218,11 @@ class ControlPlane:
 
     def status(self) -> list[ViewStatus]:
         """How fresh every deployed view is, also where the online store can't be opened."""
-        project, manifest = self.project, self.deployed()[1]
+        project = self.project
+        deployment, manifest = self.deployed()
+        conflict, _ = self.changes.conflict(manifest, deployment, manifest)
         store, problem = project.store_or_problem()
-        return status(manifest, project.warehouse, store, project.now(), online_problem=problem)
+        return status(manifest, project.warehouse, store, project.now(), online_problem=problem, conflict=conflict)
 
     def verify(
         self,
@@ -397,4 +360,4 @@ class ControlPlane:
 
     def doctor(self) -> list[Finding]:
         """Check everything that the project stands on."""
-        return checkup.findings(self.project)
+        return checkup.findings(self.project, self.changes.conflict)

@@ -20,6 +20,7 @@ from controlplane.airflow.window import (
     partition_keys,
     waits_until,
 )
+from controlplane.control import owners
 from controlplane.errors import PermanentError
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render import program as programs
@@ -73,7 +74,13 @@ class Run:
         return [] if self._partitioned else partition_keys(self.program, self.interval)
 
     def stage(self, warehouse: Warehouse, sql: str) -> None:
-        """See `runtime.tasks.check_upstream` and `stage`."""
+        """See `runtime.tasks.check_upstream` and `stage`.
+
+        Raises:
+            PermanentError: another environment has taken over the schema; nothing was written.
+        """
+        program = self.program
+        owners.check(warehouse, program.schema, program.project, program.environment)
         tasks.check_upstream(self.program, warehouse, self.interval.end)
         tasks.stage(self.program, warehouse, sql)
 

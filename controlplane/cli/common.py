@@ -85,13 +85,17 @@ def scaffold(directory: Path, name: str | None) -> list[Path]:
 
 
 def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:
-    """Shows a plan, and asks before feature views are dropped; where nobody can be asked, they are not."""
+    """Shows a plan, and asks before feature views or altered tables are dropped.
+
+    Where nobody can be asked, they are not.
+    """
 
     def approve(plan: Plan) -> bool:
         if not json:
             present.plan(plan)
-        ask = f"This drops {', '.join(plan.dropped)}. {verb}?"
-        return yes or not plan.dropped or (not json and present.confirm(ask))
+        dropped = [*plan.dropped, *plan.altered]
+        ask = f"This drops {', '.join(dropped)}. {verb}?"
+        return yes or not dropped or (not json and present.confirm(ask))
 
     return approve
 

@@ -17,6 +17,13 @@ def command(
     directory: Directory = HERE,
     json: Json = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Take the schema over from another environment, project or state database.",
+        ),
+    ] = False,
 ) -> None:
     """Make the plan true.
 
@@ -24,8 +31,10 @@ def command(
     """
     approve = approving("Deploy", json=json, yes=yes)
     with control_plane(directory, environment) as plane, present.steps("deploy", quiet=json) as on_step:
-        plan, deployment = plane.deploy(on_step, approve=approve)
+        plan, deployment = plane.deploy(on_step, approve=approve, adopt=adopt)
     if json:
         present.as_json({"plan": plan, "deployment": None if deployment is None else deployment.id})
     elif deployment is not None:
         present.deployed(deployment)
+    elif plan.actions:
+        present.line("Made again what was missing or altered; the deployment is the same.")

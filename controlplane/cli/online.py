@@ -8,6 +8,7 @@ import typer
 
 from controlplane.cli import present, verdicts
 from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.errors import PlaneError
 
 app = typer.Typer(
     help="The values in the online store, against the warehouse.",
@@ -54,6 +55,34 @@ def versions(environment: Environment = None, directory: Directory = HERE, json:
         present.as_json(found)
     else:
         verdicts.online_versions(found)
+
+
+@app.command(epilog="Example: plane online take-over --env production")
+def take_over(
+    environment: Environment = None,
+    directory: Directory = HERE,
+    json: Json = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Make all online values those of this warehouse, whoever wrote them before.
+
+    For a warehouse that was made anew, or in place of another one with the same project and
+    environment: its syncs are refused from then on. Exits with 1 if a key was not written.
+    """
+    with (
+        control_plane(directory, environment) as plane,
+        present.progress(quiet=json, counted="versions") as on_progress,
+    ):
+        ask = f"This replaces all online values of environment {plane.name}. Take over?"
+        if not yes and (json or not present.confirm(ask)):
+            raise PlaneError("the take-over was not approved; nothing was written", hint="pass --yes")
+        found = plane.online.take_over(on_progress=on_progress)
+    if json:
+        present.as_json(found)
+    else:
+        verdicts.taken_over(found)
+    if found.unhealed:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Example: plane online clean --keep 0 --dry-run")

@@ -166,6 +166,9 @@ def _plain_progress(counted: str) -> Callable[[Event], None]:
 def plan(found: Plan) -> None:
     """What changes, and what will be computed."""
     _warn(found.warnings)
+    if found.conflict:
+        out.print(Text.assemble(("conflict: ", "bold red"), found.conflict))
+        line(f"  -> {found.remedy}")
     if found.empty:
         line(f"No changes: environment {found.environment} is as declared.")
     _lines(text for action in found.actions for text in _action(action))
@@ -177,7 +180,13 @@ def _warn(warnings: Iterable[str]) -> None:
         _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
 
 
-_SIGNS = {"create": ("+", "green"), "redefine": ("~", "yellow"), "update": ("~", "cyan"), "drop": ("-", "red")}
+_SIGNS = {
+    "create": ("+", "green"),
+    "redefine": ("~", "yellow"),
+    "update": ("~", "cyan"),
+    "drop": ("-", "red"),
+    "repair": ("!", "red"),
+}
 
 
 def _action(action: Action) -> Iterator[Text]:
@@ -186,9 +195,13 @@ def _action(action: Action) -> Iterator[Text]:
     sign, colour = _SIGNS.get(verb, ("~", "cyan"))
     name = getattr(action, "view", "") or getattr(action, "service", "")
     title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(kind, "release")
+    if verb == "repair":
+        title = f"feature view {name}" if name else "control tables and release"
     yield Text.assemble((f"{sign} {title}", colour), f"  {_consequence(tag, action)}")
     for feature in getattr(action, "features", ()):
         yield Text(f"    + {feature}")
+    for damage in getattr(action, "damages", ()):
+        yield Text(f"    {damage}")
     for change in getattr(action, "changes", ()):
         yield Text(f"    {_change(change)}")
 
@@ -202,6 +215,8 @@ def _consequence(tag: str, action: Action) -> str:
         "create_service": "new",
         "update_service": "",
         "drop_service": "goes",
+        "repair": "missing or altered: made again"
+        + (", and its intervals are computed again" if getattr(action, "recomputed", False) else ""),
         "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
     }[tag]
 
@@ -280,7 +295,7 @@ def status(found: Sequence[ViewStatus]) -> None:
     """How fresh every view is."""
     columns = ("feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner")
     rows = []
-    colours = {"up to date": "green", "behind": "yellow", "not computed": "red"}
+    colours = {"up to date": "green", "behind": "yellow", "not computed": "red", "damaged": "red", "replaced": "red"}
     for view in found:
         rows_in = f" in {view.last_intervals:,} intervals" if (view.last_intervals or 0) > 1 else ""
         row = (
@@ -297,6 +312,8 @@ def status(found: Sequence[ViewStatus]) -> None:
     table(columns, rows)
     for problem in dict.fromkeys(view.online_problem for view in found if view.online_problem):
         line(problem)
+    for problem in dict.fromkeys(problem for view in found for problem in view.problems):
+        out.print(Text.assemble(("problem: ", "bold red"), problem))
 
 
 def _sync_lag(view: ViewStatus) -> str:

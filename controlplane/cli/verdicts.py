@@ -11,7 +11,7 @@ from controlplane.cli.present import line, out, table, written
 from controlplane.types import format_instant
 
 if TYPE_CHECKING:
-    from controlplane.online import Cleaned, Verified, Version
+    from controlplane.online import Cleaned, Taken, Verified, Version
     from controlplane.runtime.forget import Erasure
     from controlplane.verification import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
@@ -142,6 +142,16 @@ def online_versions(found: Sequence[Version]) -> None:
         table(("feature view", "version", "deployment", "is", "in step since"), rows)
     else:
         line("The online store holds no version.")
+
+
+def taken_over(found: Taken) -> None:
+    """What a take-over wrote of each version."""
+    line(f"The values were those of {found.before}." if found.before else "The values were nobody's.")
+    rows = [(one.view, one.fingerprint, f"{one.written:,}", f"{one.unhealed:,}") for one in found.versions]
+    if rows:
+        table(("feature view", "version", "keys written", "not as they should be"), rows)
+    if found.unhealed:
+        line(f"{found.unhealed:,} keys were written by another sync meanwhile: run it again.")
 
 
 def cleaned(found: Sequence[Cleaned]) -> None:

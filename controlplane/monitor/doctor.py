@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from controlplane import eviction
+from controlplane.control.drift import Drift
 from controlplane.errors import PlaneError, Problems, of_disk
 from controlplane.naming import POOL
 from controlplane.ports import OnlineStore, Rights, RightsProbe
@@ -170,6 +171,13 @@ def ailing_findings(ended: Sequence[str], silent: Sequence[str], home: Path) -> 
         hint = f"run `plane doctor` again in a minute, then see {home}/{silent[0]}.log"
         found.append(Finding("airflow", WARNING, text, hint))
     return found
+
+
+def drift_findings(found: Sequence[Drift], views: int) -> list[Finding]:
+    """Whether all that was deployed is in the warehouse, as it was made; `views` is their number."""
+    hint = "run `plane deploy`: it makes it again, and `plane run` computes what is missing"
+    lost = [Finding("deployment", ERROR, str(damage), hint) for drift in found for damage in drift.damages]
+    return lost or [Finding("deployment", OK, f"tables and public views of {views} feature views")]
 
 
 def airflow_findings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -9,12 +10,14 @@ import msgspec
 
 from controlplane import ledger, naming
 from controlplane.errors import PlaneError, TransientError
+from controlplane.monitor.problems import ViewProblems
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.types import subtract
 
 UP_TO_DATE, BEHIND, NOT_COMPUTED, NOT_DUE = "up to date", "behind", "not computed", "not due yet"
+DAMAGED, REPLACED = "damaged", "replaced"
 
 
 class ViewStatus(msgspec.Struct, frozen=True):
@@ -32,6 +35,8 @@ class ViewStatus(msgspec.Struct, frozen=True):
         online: whether the view is kept online; None where the environment has no online store.
         sync_lag: how long after the last sync's data the newest publication came; None: never
             synced, or no store.
+        problems: what is missing or altered in the warehouse or in the online store, and who else
+            deployed or wrote there: then the state is `damaged` or `replaced`.
     """
 
     view: str
@@ -52,6 +57,7 @@ class ViewStatus(msgspec.Struct, frozen=True):
     sync_lag: timedelta | None
     synced_at: datetime | None
     online_problem: str = ""
+    problems: tuple[str, ...] = ()
 
 
 def status(
@@ -61,6 +67,7 @@ def status(
     now: datetime,
     *,
     online_problem: str = "",
+    conflict: str = "",
 ) -> list[ViewStatus]:
     """The status of every deployed view at `now`, in the manifest's order.
 
@@ -70,6 +77,7 @@ def status(
         store: asked for the cursors; one that does not answer is told per view, and the rest is still shown.
         now: the environment's now.
         online_problem: why there is no `store`, where there should be one; it is told per view.
+        conflict: who else deployed to the schema, in words; empty if nobody did.
     """
     if not manifest.views:
         return []
@@ -86,7 +94,20 @@ def status(
         synced = _Synced(problem=unseen) if unseen else _synced(program, entries, store)
         away = synced.problem if synced.away else away
         found.append(_view(program, entries, shown, synced, now, stored=stored))
-    return found
+    problems = ViewProblems(manifest, warehouse)
+    if not conflict:
+        problems.compare_warehouse(publications, now)
+    if store is not None and not away:
+        problems.compare_store(store, doors)
+    return [_with_problems(view, conflict, problems.of(view.view)) for view in found]
+
+
+def _with_problems(view: ViewStatus, conflict: str, problems: Sequence[str]) -> ViewStatus:
+    """The view's status with what is wrong with it."""
+    told = (*([conflict] if conflict else []), *problems)
+    if not told:
+        return view
+    return msgspec.structs.replace(view, state=REPLACED if conflict else DAMAGED, problems=told)
 
 
 class _Synced(NamedTuple):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from controlplane.control.drift import Damage
+
 
 class Change(msgspec.Struct, frozen=True):
     """One changed property, in words: its name, and what it was and becomes."""
@@ -72,4 +74,20 @@ class Rerender(msgspec.Struct, frozen=True, tag_field="kind", tag="rerender"):
     after: str
 
 
-Action = CreateView | RedefineView | UpdateView | DropView | CreateService | UpdateService | DropService | Rerender
+class Repair(msgspec.Struct, frozen=True, tag_field="kind", tag="repair"):
+    """Objects that were deployed are missing or altered: they are made again.
+
+    `view` is empty for what all views share. `dropped` are altered tables, which are dropped first;
+    with `recomputed` the version's intervals are computed again by the next run.
+    """
+
+    view: str
+    fingerprint: str
+    damages: tuple[Damage, ...]
+    dropped: tuple[str, ...] = ()
+    recomputed: bool = False
+
+
+Action = (
+    CreateView | RedefineView | UpdateView | DropView | CreateService | UpdateService | DropService | Rerender | Repair
+)

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from controlplane import codec, ledger, naming
+from controlplane.control import claims, identity
 from controlplane.errors import PlaneError
 from controlplane.ports import OnlineStore, Statement, Warehouse
 from controlplane.registry.features import KEY_TYPES
@@ -97,10 +98,14 @@ def forget(
         on_step: told each step before it begins.
 
     Raises:
-        PlaneError: no view has such keys, or a value is not of its type.
+        PlaneError: no view has such keys, or a value is not of its type, or the store holds the values
+            of another warehouse.
     """
     d = dialect(warehouse.dialect)
     versions = _versions(known, d, keys)
+    if store is not None:
+        first = versions[0].program
+        claims.check(store, first.namespace, identity.read(warehouse), first.schema)
     on_step("count")
     trained = {f"{naming.DATASETS}.{naming.dataset(c.name, c.version)}": c.table for c in datasets.existing(warehouse)}
     named = {plain: quoted for one in versions for plain, quoted in one.tables.items()} | trained

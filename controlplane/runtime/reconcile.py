@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from controlplane import ledger, naming
+from controlplane.control import claims, identity
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.render.program import Program
 from controlplane.types import EPOCH
@@ -82,7 +83,11 @@ def reconcile(
         clock: the wall clock.
         heal: write what is missing or wrong again, and put tombstones under extra keys.
         on_rows: told how many rows are compared, of how many.
+
+    Raises:
+        PermanentError: the store holds the values of another warehouse.
     """
+    claims.check(store, program.namespace, identity.read(warehouse), program.schema)
     # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
     from controlplane.codec.batch import encode_batch
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from controlplane import eviction, ledger, naming
+from controlplane.control import claims, identity
 from controlplane.errors import PermanentError, TransientError
 from controlplane.ports import OnlineStore, StoreInfo, Warehouse
 from controlplane.render.dialects import dialect
@@ -53,7 +54,10 @@ class Begun:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What one shard did: rows read, written, and kept out by newer values; it read all that `version` published."""
+    """What one shard did: rows read, written, and kept out by newer values; it read all that `version` published.
+
+    `warehouse` is the id of the warehouse that it read; empty where that has none yet.
+    """
 
     mark: str
     shard: int
@@ -61,6 +65,7 @@ class ShardReport:
     written: int
     kept_newer: int
     version: int
+    warehouse: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,8 +149,10 @@ def write_shard(
     """Write the keys of one shard, from 0 on, that were published behind the cursor; see `sync`.
 
     Raises:
-        PermanentError: the store did not answer for every row.
+        PermanentError: the store holds the values of another warehouse, and nothing was written; or
+            it did not answer for every row.
     """
+    warehouse_id = _claim(program, warehouse, store, begun.wall)
     # Read before the rows: every publication up to this one is among them, also one that left no key changed.
     version = max(begun.cursor, ledger.head(warehouse, program.head).version)
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
@@ -172,7 +179,7 @@ def write_shard(
             f"{count.written + count.kept_newer}",
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
-    return ShardReport(begun.mark, shard, rows, count.written, count.kept_newer, version)
+    return ShardReport(begun.mark, shard, rows, count.written, count.kept_newer, version, warehouse_id)
 
 
 def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequence[ShardReport]) -> SyncReport:
@@ -195,6 +202,9 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
     # A publication that came between two shards is only in the later one's rows.
     version = min(report.version for report in own.values())
     texts = {b"version": str(version), b"rows": str(rows), b"synced_at": begun.wall.isoformat(), b"epoch": begun.epoch}
+    warehouse_ids = {report.warehouse for report in own.values()} - {""}
+    if warehouse_ids:
+        texts[claims.CURSOR_FIELD] = min(warehouse_ids)
     moved = {name: text.encode() for name, text in texts.items()}
     cursor_name = _cursor(program)
     while True:
@@ -225,6 +235,18 @@ def preflight(info: StoreInfo) -> list[str]:
             raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
         warnings.append(f"the online store: {concern.message}; {concern.hint}")
     return warnings
+
+
+def _claim(program: Program, warehouse: Warehouse, store: OnlineStore, now: datetime) -> str:
+    """Check that the values are this warehouse's, or still nobody's; return the warehouse's id."""
+    known = identity.read(warehouse)
+    if known is None:
+        # Deployed by an earlier version; the next deploy makes an identity.
+        claims.check(store, program.namespace, None, program.schema)
+        return ""
+    claims.claim(store, program.namespace, warehouse, known, program.schema, now)
+    claims.check_cursor(store.get_fields(_cursor(program)), program.namespace, known)
+    return known.id
 
 
 def _rows_of(program: Program, warehouse: Warehouse, sql: str, begun: Begun, shard: int) -> str:

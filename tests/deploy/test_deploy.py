@@ -193,13 +193,13 @@ def test_a_stale_plan_is_refused(shop):
     shop.plane("deploy")
     shop.redefine(WIDER)
     with ControlPlane(shop.folder) as plane:
-        plan, manifest, release = plane._planned(plane.project.compile())
+        planned = plane.changes.plan(plane.project.compile())
         plane.deploy()
         with pytest.raises(PlaneError) as raised:
             deploying.deploy(
-                plan,
-                manifest,
-                release,
+                planned.plan,
+                planned.manifest,
+                planned.release,
                 warehouse=plane.project.warehouse,
                 state=plane.project.state,
                 root=plane.project.environment.releases,

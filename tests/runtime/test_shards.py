@@ -206,6 +206,9 @@ class Failing:
             self._store.write([batch.slice(0, 2)])
         raise TransientError("the connection broke")
 
+    def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        return self._store.get_fields(name)
+
 
 def test_a_shard_that_has_failed_leaves_the_cursor_and_is_written_again(online):
     online.sync()

@@ -362,6 +362,11 @@ class Dialect(ABC):
         The warehouse's own hash: it is the same in all sessions, and scatters keys evenly.
         """
 
+    def definitions(self, schemas: Sequence[str]) -> str:
+        """A query for all tables and views of some schemas: `name` (`schema.table`), `definition` (the statement that
+        made it) and `column_count`; empty where the catalogue keeps no such statements."""
+        return ""
+
     @abstractmethod
     def clock(self) -> str:
         """The warehouse's clock as a timestamp of ours."""

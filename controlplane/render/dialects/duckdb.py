@@ -230,3 +230,13 @@ class DuckDB(Dialect):
     def clock_micros(self) -> str:
         """See `Dialect.clock_micros`."""
         return "epoch_us(now())"
+
+    def definitions(self, schemas: Sequence[str]) -> str:
+        """See `Dialect.definitions`."""
+        listed = ", ".join(self.text(schema) for schema in schemas)
+        return "\nUNION ALL ".join(
+            f"SELECT schema_name || '.' || {kind}_name AS name, sql AS definition, column_count "
+            f"FROM duckdb_{kind}s() WHERE NOT internal AND database_name = current_database() "
+            f"AND schema_name IN ({listed})"
+            for kind in ("table", "view")
+        )

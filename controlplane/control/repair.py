@@ -1,0 +1,47 @@
+"""Takes back what a damaged version claims to have, so that a run computes what it lost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from controlplane import ledger, naming
+from controlplane.control.drift import Drift
+from controlplane.ports import Statement
+from controlplane.registry.manifest import Manifest
+from controlplane.render.dialects import dialect
+from controlplane.render.tables import qualified
+
+
+def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[Statement]:
+    """Statements that come before the setup, which makes again what is missing.
+
+    Afterwards nothing claims more than there is. The tables go last: a repair that was stopped
+    before is found and repeated by the next deploy.
+
+    Args:
+        manifest: the one that is deployed.
+        drift: of one of its views.
+        missing: `schema.table` of everything that is missing, whatever view it is of.
+    """
+    d = dialect(manifest.dialect)
+    view = manifest.view(drift.view)
+    found = []
+    if drift.recomputed and f"{naming.CONTROL_SCHEMA}.ledger" not in missing:
+        where = (
+            f"feature_view = {d.text(f'{manifest.schema}.{view.name}')} AND fingerprint = {d.text(view.fingerprint)}"
+        )
+        sql = f"DELETE FROM {ledger.full_name(d.name)} WHERE {where}"
+        found.append(Statement("clear the ledger", sql))
+    head = naming.head(manifest.schema, view.name, view.fingerprint)
+    quoted = qualified(d, naming.CONTROL_SCHEMA, head)
+    there = f"{naming.CONTROL_SCHEMA}.{head}" not in missing and quoted not in drift.dropped
+    if drift.computed_through and there:
+        through = d.instant(drift.computed_through)
+        # A new version, so that a publication under way gives up.
+        sql = (
+            f"UPDATE {quoted} SET version = greatest(version + 1, {d.clock_micros()}), "
+            f"frontier = {through}, earlier_frontier = {through}, run_id = {d.text('repair')}"
+        )
+        found.append(Statement("take the frontier back", sql))
+    found += [Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped]
+    return found
