@@ -158,16 +158,9 @@ def settle(warehouse: Warehouse, manifest: Manifest, deployment: Deployment) -> 
     The first deploy after an update of controlplane makes the control tables that it lacks here.
     """
     identity.ensure(warehouse, made_by=deployment.deployed_by, now=deployment.deployed_at)
-    owner = owners.check(warehouse, manifest.schema, manifest.project, manifest.environment)
-    now = Owner(
-        manifest.schema,
-        manifest.project,
-        manifest.environment,
-        deployment.id,
-        deployment.release,
-        deployment.deployed_by,
-        deployment.deployed_at,
-    )
+    names = (manifest.schema, manifest.project, manifest.environment)
+    by, at = deployment.deployed_by, deployment.deployed_at
+    owner, now = owners.check(warehouse, *names), Owner(*names, deployment.id, deployment.release, by, at)
     if owner != now:
         d = dialect(manifest.dialect)
         warehouse.execute([*owners.prepare(d), owners.record(d, now)], tag=_tag(manifest, ""))

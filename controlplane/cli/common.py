@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controlplane.cli import present
+from controlplane.cli import plans, present
 from controlplane.cli.interrupt import cancelling
 from controlplane.errors import PlaneError
 from controlplane.types import EPOCH, Interval, parse_instant
@@ -92,7 +92,7 @@ def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:
 
     def approve(plan: Plan) -> bool:
         if not json:
-            present.plan(plan)
+            plans.show(plan)
         dropped = [*plan.dropped, *plan.altered]
         ask = f"This drops {', '.join(dropped)}. {verb}?"
         return yes or not dropped or (not json and present.confirm(ask))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from controlplane.cli import present
+from controlplane.cli import plans, present
 from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
 
 EXAMPLE = "Example: plane plan --env local"
@@ -29,6 +29,6 @@ def command(
     if json:
         present.as_json(plan)
     else:
-        present.plan(plan)
+        plans.show(plan)
     if detailed_exitcode and not plan.empty:
         raise typer.Exit(2)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from rich import filesize
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -24,9 +23,6 @@ from controlplane.types import ascii_json, format_duration, format_instant
 if TYPE_CHECKING:
     from controlplane.monitor.doctor import Finding
     from controlplane.monitor.status import ViewStatus
-    from controlplane.plan.actions import Action, Change
-    from controlplane.plan.forecast import Cost, Forecast
-    from controlplane.plan.plan import Plan
     from controlplane.runtime.datasets import Created
     from controlplane.runtime.materialize import Progress as Event
     from controlplane.runtime.materialize import ViewRun
@@ -37,7 +33,6 @@ if TYPE_CHECKING:
 # Where nobody watches, a table may be as wide as it needs: a log wraps no words.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
-_SHOWN_STRETCHES = 3
 _GAP = 2
 # Terminals that are not UTF-8 lack the dots of the usual spinner.
 _SPINNER = "dots" if _err.encoding.lower().startswith("utf") else "line"
@@ -163,111 +158,9 @@ def _plain_progress(counted: str) -> Callable[[Event], None]:
     return show
 
 
-def plan(found: Plan) -> None:
-    """What changes, and what will be computed."""
-    _warn(found.warnings)
-    if found.conflict:
-        out.print(Text.assemble(("conflict: ", "bold red"), found.conflict))
-        line(f"  -> {found.remedy}")
-    if found.empty:
-        line(f"No changes: environment {found.environment} is as declared.")
-    _lines(text for action in found.actions for text in _action(action))
-    _forecasts(found.forecasts)
-
-
-def _warn(warnings: Iterable[str]) -> None:
+def warn(warnings: Iterable[str]) -> None:
     for warning in dict.fromkeys(warnings):
         _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
-
-
-_SIGNS = {
-    "create": ("+", "green"),
-    "redefine": ("~", "yellow"),
-    "update": ("~", "cyan"),
-    "drop": ("-", "red"),
-    "repair": ("!", "red"),
-}
-
-
-def _action(action: Action) -> Iterator[Text]:
-    tag = str(action.__struct_config__.tag)
-    verb, _, kind = tag.partition("_")
-    sign, colour = _SIGNS.get(verb, ("~", "cyan"))
-    name = getattr(action, "view", "") or getattr(action, "service", "")
-    title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(kind, "release")
-    if verb == "repair":
-        title = f"feature view {name}" if name else "control tables and release"
-    yield Text.assemble((f"{sign} {title}", colour), f"  {_consequence(tag, action)}")
-    for feature in getattr(action, "features", ()):
-        yield Text(f"    + {feature}")
-    for damage in getattr(action, "damages", ()):
-        yield Text(f"    {damage}")
-    for change in getattr(action, "changes", ()):
-        yield Text(f"    {_change(change)}")
-
-
-def _consequence(tag: str, action: Action) -> str:
-    return {
-        "create_view": "new: its tables are created",
-        "redefine_view": "its values change: a new version is computed, the old one shows until it is complete",
-        "update_view": "its values stay",
-        "drop_view": "its DAG and users' views go; its tables stay",
-        "create_service": "new",
-        "update_service": "",
-        "drop_service": "goes",
-        "repair": "missing or altered: made again"
-        + (", and its intervals are computed again" if getattr(action, "recomputed", False) else ""),
-        "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
-    }[tag]
-
-
-def _change(change: Change) -> str:
-    if not change.before:
-        return f"+ {change.name}: {change.after}"
-    return (
-        f"- {change.name}: {change.before}" if not change.after else f"{change.name}: {change.before} -> {change.after}"
-    )
-
-
-def _forecasts(found: Sequence[Forecast]) -> None:
-    if not found:
-        return
-    rows = []
-    for forecast in found:
-        stretches = [f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing]
-        more = len(stretches) - _SHOWN_STRETCHES
-        shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
-        text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
-        times = (format_instant(forecast.event), format_instant(forecast.visible_at))
-        rows.append((forecast.view, text, *times, ", ".join(map(_cost, forecast.costs))))
-    columns = ["feature view", "to compute", "an event at", "is visible at", "a run"]
-    # Nothing is known of the first runs of an embedded warehouse.
-    known = len(columns) if any(forecast.costs for forecast in found) else -1
-    table(columns[:known], [row[:known] for row in rows])
-    _computations(found)
-
-
-def _computations(found: Sequence[Forecast]) -> None:
-    """How each view's SQL is computed, and what decides that."""
-    rows = []
-    for forecast in found:
-        if (how := forecast.computation) is not None:
-            because = f"{how.construct} ({how.place})" if how.construct else ""
-            rows.append((forecast.view, how.way, f"{how.statements:,}", because))
-    line("")
-    columns = ["feature view", "its SQL is computed", "statements"]
-    columns += ["because of"] if any(row[-1] for row in rows) else []
-    table(columns, [row[: len(columns)] for row in rows])
-
-
-def _cost(cost: Cost) -> str:
-    """`10 to 14 rows before`, `about 400 rows`, `about 2.1 MB read`."""
-    if cost.unit == "bytes":
-        return f"about {filesize.decimal(cost.high)} read"
-    if cost.basis == "estimate":
-        return f"about {cost.high:,} rows"
-    span = f"{cost.low:,}" if cost.low == cost.high else f"{cost.low:,} to {cost.high:,}"
-    return f"{span} rows before"
 
 
 def deployed(deployment: Deployment) -> None:
@@ -280,7 +173,7 @@ def runs(found: Sequence[ViewRun]) -> None:
     said = [warning for run in found for warning in run.synced.warnings]
     for run in found:
         said += [f"{run.view} over {done.interval}: {warning}" for done in run.computed for warning in done.warnings]
-    _warn(said)
+    warn(said)
     if not any(run.computed or run.synced.rows for run in found):
         line("Everything is computed and in sync: nothing to do.")
         return
@@ -372,11 +265,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     ]
     if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
         header = [Text(column, "bold") for column in columns]
-        _lines(_aligned(row, widths) for row in [header, *cells])
+        lines(_aligned(row, widths) for row in [header, *cells])
         return
     width = max(map(len, columns))
     for row in cells:
-        _lines(
+        lines(
             Text.assemble((f"{column:{width}}", "bold"), "  ", cell) for column, cell in zip(columns, row, strict=True)
         )
         line("")
@@ -389,7 +282,7 @@ def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     )
 
 
-def _lines(texts: Iterable[Text]) -> None:
+def lines(texts: Iterable[Text]) -> None:
     """Lines as they are, all at once: each call of rich takes longer than making the line does."""
     lines = list(texts)
     if lines and out.is_terminal:

@@ -1,0 +1,121 @@
+"""What a plan says, as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich import filesize
+from rich.text import Text
+
+from controlplane.cli.present import line, lines, out, table, warn
+from controlplane.types import format_instant
+
+if TYPE_CHECKING:
+    from controlplane.plan.actions import Action, Change
+    from controlplane.plan.forecast import Cost, Forecast
+    from controlplane.plan.plan import Plan
+
+_SHOWN_STRETCHES = 3
+
+
+def show(found: Plan) -> None:
+    """What changes, and what will be computed."""
+    warn(found.warnings)
+    if found.conflict:
+        out.print(Text.assemble(("conflict: ", "bold red"), found.conflict))
+        line(f"  -> {found.remedy}")
+    if found.empty:
+        line(f"No changes: environment {found.environment} is as declared.")
+    lines(text for action in found.actions for text in _action(action))
+    _forecasts(found.forecasts)
+
+
+_SIGNS = {
+    "create": ("+", "green"),
+    "redefine": ("~", "yellow"),
+    "update": ("~", "cyan"),
+    "drop": ("-", "red"),
+    "repair": ("!", "red"),
+}
+
+
+def _action(action: Action) -> Iterator[Text]:
+    tag = str(action.__struct_config__.tag)
+    verb, _, kind = tag.partition("_")
+    sign, colour = _SIGNS.get(verb, ("~", "cyan"))
+    name = getattr(action, "view", "") or getattr(action, "service", "")
+    title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(kind, "release")
+    if verb == "repair":
+        title = f"feature view {name}" if name else "control tables and release"
+    yield Text.assemble((f"{sign} {title}", colour), f"  {_consequence(tag, action)}")
+    for feature in getattr(action, "features", ()):
+        yield Text(f"    + {feature}")
+    for damage in getattr(action, "damages", ()):
+        yield Text(f"    {damage}")
+    for change in getattr(action, "changes", ()):
+        yield Text(f"    {_change(change)}")
+
+
+def _consequence(tag: str, action: Action) -> str:
+    return {
+        "create_view": "new: its tables are created",
+        "redefine_view": "its values change: a new version is computed, the old one shows until it is complete",
+        "update_view": "its values stay",
+        "drop_view": "its DAG and users' views go; its tables stay",
+        "create_service": "new",
+        "update_service": "",
+        "drop_service": "goes",
+        "repair": "missing or altered: made again"
+        + (", and its intervals are computed again" if getattr(action, "recomputed", False) else ""),
+        "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
+    }[tag]
+
+
+def _change(change: Change) -> str:
+    if not change.before:
+        return f"+ {change.name}: {change.after}"
+    return (
+        f"- {change.name}: {change.before}" if not change.after else f"{change.name}: {change.before} -> {change.after}"
+    )
+
+
+def _forecasts(found: Sequence[Forecast]) -> None:
+    if not found:
+        return
+    rows = []
+    for forecast in found:
+        stretches = [f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing]
+        more = len(stretches) - _SHOWN_STRETCHES
+        shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
+        text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
+        times = (format_instant(forecast.event), format_instant(forecast.visible_at))
+        rows.append((forecast.view, text, *times, ", ".join(map(_cost, forecast.costs))))
+    columns = ["feature view", "to compute", "an event at", "is visible at", "a run"]
+    # Nothing is known of the first runs of an embedded warehouse.
+    known = len(columns) if any(forecast.costs for forecast in found) else -1
+    table(columns[:known], [row[:known] for row in rows])
+    _computations(found)
+
+
+def _computations(found: Sequence[Forecast]) -> None:
+    """How each view's SQL is computed, and what decides that."""
+    rows = []
+    for forecast in found:
+        if (how := forecast.computation) is not None:
+            because = f"{how.construct} ({how.place})" if how.construct else ""
+            rows.append((forecast.view, how.way, f"{how.statements:,}", because))
+    line("")
+    columns = ["feature view", "its SQL is computed", "statements"]
+    columns += ["because of"] if any(row[-1] for row in rows) else []
+    table(columns, [row[: len(columns)] for row in rows])
+
+
+def _cost(cost: Cost) -> str:
+    """`10 to 14 rows before`, `about 400 rows`, `about 2.1 MB read`."""
+    if cost.unit == "bytes":
+        return f"about {filesize.decimal(cost.high)} read"
+    if cost.basis == "estimate":
+        return f"about {cost.high:,} rows"
+    span = f"{cost.low:,}" if cost.low == cost.high else f"{cost.low:,} to {cost.high:,}"
+    return f"{span} rows before"
