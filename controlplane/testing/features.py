@@ -20,6 +20,7 @@ from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import Definitions
 from controlplane.registry.manifest import AggregateSpec, Manifest, SlidingWindow, ViewSpec
 from controlplane.registry.schedule import timing
+from controlplane.registry.sources import is_column
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import build
 from controlplane.render.statements import split
@@ -92,7 +93,8 @@ def _tables(
             problems.append(PlaneError(text, hint="give its rows once"))
         elif source is not None:
             try:
-                found[source.table] = table(name, source.table, rows[name], columns.get(name, {}), source.timestamp)
+                readers = [one for one in sources.values() if one.table == source.table]
+                found[source.table] = _table(source, readers, list(rows[name]), columns.get(name, {}))
             except PlaneError as error:
                 problems.append(error)
     for name, source in sources.items():
@@ -103,6 +105,17 @@ def _tables(
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
     return list(found.values())
+
+
+def _table(
+    source: BatchSource, readers: Sequence[BatchSource], rows: Sequence[Row], columns: Mapping[str, str]
+) -> Table:
+    """The table of a source. `readers` are all sources over it: the event times of each may be text."""
+    known = {column for row in rows for column in row} | set(columns)
+    times = [one.timestamp for one in readers if one.timestamp is not None and is_column(one.timestamp, known)]
+    typed = dict.fromkeys(times, "timestamp") | dict(columns)
+    raw_times = {one.prune_by for one in readers if one.prune_by is not None}
+    return table(source.name, source.table, rows, typed, raw_times)
 
 
 class Features:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -61,7 +61,9 @@ class Table:
         return f"source {self.source!r}, column {column!r}"
 
 
-def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str], timestamp: str | None) -> Table:
+def table(
+    source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str], times: Collection[str] = ()
+) -> Table:
     """The table that holds the rows.
 
     Args:
@@ -69,15 +71,13 @@ def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str
         name: its table.
         rows: dictionaries; a column that a row lacks is null.
         columns: types that were told; the others follow from the values.
-        timestamp: the source's column with the event time, whose values may be text.
+        times: columns that are timestamps where their values are text.
 
     Raises:
         PlaneError: a column's type can't be told from its values, or was told wrongly.
     """
     rows = list(rows)
     names = list(dict.fromkeys([*(name for row in rows for name in row), *columns]))
-    if timestamp is not None and timestamp not in names:
-        names.insert(0, timestamp)
     types: dict[str, str] = {}
     for column in names:
         place = f"source {source!r}, column {column!r}"
@@ -86,7 +86,7 @@ def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str
                 types[column] = parse_type(columns[column])
             except ValueError as error:
                 raise PlaneError(f"{place}: {error}") from None
-        elif column == timestamp:
+        elif column in times and any(isinstance(row.get(column), str) for row in rows):
             types[column] = "timestamp"
         else:
             types[column] = _inferred(place, source, column, [row.get(column) for row in rows])

@@ -211,6 +211,51 @@ def test_what_is_wrong_is_told(rows, columns, message) -> None:
     assert message in str(raised.value)
 
 
+def test_times_of_a_source_whose_timestamp_is_an_expression() -> None:
+    """The raw column that it prunes by may be text, as a time column may; a number stays one."""
+    clocks = {"local": ("at_local AT TIME ZONE 'Asia/Tokyo'", "2013-01-01 10:10"), "seconds": ("to_timestamp(n)", 4200)}
+    for name, (expression, raw_value) in clocks.items():
+        column = "at_local" if name == "local" else "n"
+        events = BatchSource("events", table="raw.events", timestamp=expression, prune_by=column)
+
+        @batch_feature_view(
+            entities=[Entity("thing", keys={"k": "string"}, owner="ops")],
+            sources=[events],
+            features=[Aggregate("count", windows=["1h"])],
+            schedule="1h",
+            start="1970-01-01",
+            owner="ops",
+        )
+        def subject(events):
+            return f"SELECT k, source_time FROM {events}"
+
+        at = "2013-01-01 02:00" if name == "local" else "1970-01-01 02:00"
+        with given(subject, events=[{"k": "a", column: raw_value}]) as features:
+            assert features.at(at, k="a") == {"count_1h": 1}
+
+
+def test_times_of_every_source_over_a_table() -> None:
+    begins, ends = (BatchSource(name, table="raw.spans", timestamp=name) for name in ("begins", "ends"))
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={"k": "string"}, owner="ops")],
+        sources=[begins, ends],
+        features=[Attribute("last", "string")],
+        schedule="1h",
+        start="2013-01-01",
+        owner="ops",
+    )
+    def subject(begins, ends):
+        return f"SELECT k, begins, 'began' AS last FROM {begins} UNION ALL SELECT k, ends, 'ended' FROM {ends}"
+
+    with given(subject, ends=[{"k": "a", "begins": "2013-01-01 00:10", "ends": "2013-01-01 03:10"}]) as features:
+        assert [features.at(f"2013-01-01 0{hour}:00", k="a")["last"] for hour in (1, 3, 4)] == [
+            "began",
+            "began",
+            "ended",
+        ]
+
+
 def test_what_is_asked_wrongly_is_told() -> None:
     with given(airport_delays, departures=ROWS) as features:
         with pytest.raises(PlaneError, match="has the keys origin, not carrier"):
