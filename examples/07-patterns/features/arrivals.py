@@ -1,4 +1,4 @@
-"""Events that are loaded after they happened: they count when they happened, and show when they are there."""
+"""Events that are loaded after they happened: they count when they happened."""
 
 from joins import OWNER, user
 

@@ -6,9 +6,18 @@ OWNER = "shop@example.com"
 
 store = Entity("store", keys={"store": "string"}, owner=OWNER)
 visits = BatchSource(
-    "visits", table="raw.visits", timestamp="local_ts AT TIME ZONE zone", prune_by="local_ts", settling_delay="10m"
+    "visits",
+    table="raw.visits",
+    timestamp="local_ts AT TIME ZONE zone",
+    prune_by="local_ts",
+    settling_delay="10m",
 )
-openings = BatchSource("openings", table="raw.openings", timestamp="to_timestamp(opened_at)", prune_by="opened_at")
+openings = BatchSource(
+    "openings",
+    table="raw.openings",
+    timestamp="to_timestamp(opened_at)",
+    prune_by="opened_at",
+)
 
 
 @batch_feature_view(

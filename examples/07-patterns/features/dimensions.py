@@ -1,4 +1,4 @@
-"""Rows that are valid from an instant to another: where one begins is an event, and where it ends is one, too."""
+"""Rows that are valid from an instant to another: a begin is an event, and so is an end."""
 
 from controlplane import Attribute, BatchSource, Entity, FeatureService, batch_feature_view
 

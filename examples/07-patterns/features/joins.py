@@ -6,7 +6,13 @@ OWNER = "shop@example.com"
 
 user = Entity("user", keys={"user_id": "int64"}, owner=OWNER)
 payments = BatchSource("payments", table="raw.payments", timestamp="paid_at", settling_delay="10m")
-orders = BatchSource("orders", table="raw.orders", timestamp="ordered_at", lookback="7d", settling_delay="10m")
+orders = BatchSource(
+    "orders",
+    table="raw.orders",
+    timestamp="ordered_at",
+    lookback="7d",
+    settling_delay="10m",
+)
 
 
 @batch_feature_view(

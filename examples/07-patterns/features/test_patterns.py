@@ -65,10 +65,14 @@ def test_an_order_alone_does_not_find_what_is_paid_later():
         assert features.at("2013-03-10 12:00", user_id=7)["amount_sum_24h"] == 10
 
 
+def price(product, price, valid_from, valid_to):
+    return {"product": product, "price": price, "valid_from": valid_from, "valid_to": valid_to}
+
+
 PRICES = [
-    {"product": "book", "price": 12, "valid_from": "2013-03-09 00:00", "valid_to": "2013-03-10 12:00"},
-    {"product": "book", "price": 15, "valid_from": "2013-03-10 12:00", "valid_to": None},
-    {"product": "lamp", "price": 80, "valid_from": "2013-03-09 06:00", "valid_to": "2013-03-11 18:00"},
+    price("book", 12, "2013-03-09 00:00", "2013-03-10 12:00"),
+    price("book", 15, "2013-03-10 12:00", None),
+    price("lamp", 80, "2013-03-09 06:00", "2013-03-11 18:00"),
 ]
 
 
@@ -116,34 +120,42 @@ def test_an_end_is_no_event_of_a_source_that_is_timed_by_its_begin():
         given(product_price, prices=PRICES, columns={"prices": {"valid_to": "timestamp"}})
 
 
-TOKYO, NEW_YORK = {"store": "ginza", "zone": "Asia/Tokyo"}, {"store": "soho", "zone": "America/New_York"}
+def visit(store, zone, local_ts):
+    return {"store": store, "zone": zone, "local_ts": local_ts}
+
+
+def in_new_york(*times):
+    return [visit("soho", "America/New_York", time) for time in times]
+
+
+def utc_times(visits):
+    with given(store_visits, visits=visits) as features:
+        return [row["source_time"].strftime("%H:%M") for row in features.rows(store="soho")]
 
 
 def test_visits_by_the_clock_of_each_store():
-    visits = [{**TOKYO, "local_ts": "2013-03-10 10:10"}, {**NEW_YORK, "local_ts": "2013-03-09 20:10"}]
+    tokyo = visit("ginza", "Asia/Tokyo", "2013-03-10 10:10")
+    visits = [tokyo, *in_new_york("2013-03-09 20:10")]
+    hours = [("2013-03-10 02:09", 0), ("2013-03-10 02:10", 1), ("2013-03-10 03:10", 0)]
     with given(store_visits, visits=visits) as features:
         features.expect(
             [
                 {"store": store, "at": at, "count_1h": count}
                 for store in ("ginza", "soho")  # both are 01:10 in UTC
-                for at, count in [("2013-03-10 02:09", 0), ("2013-03-10 02:10", 1), ("2013-03-10 03:10", 0)]
+                for at, count in hours
             ]
         )
 
 
 def test_a_day_of_23_hours():
     # At 02:00 the clocks of New York went to 03:00: half an hour lies between these two visits.
-    visits = [{**NEW_YORK, "local_ts": "2013-03-10 01:45"}, {**NEW_YORK, "local_ts": "2013-03-10 03:15"}]
-    with given(store_visits, visits=visits) as features:
-        assert [row["source_time"].strftime("%H:%M") for row in features.rows(store="soho")] == ["06:45", "07:15"]
+    assert utc_times(in_new_york("2013-03-10 01:45", "2013-03-10 03:15")) == ["06:45", "07:15"]
 
 
 def test_a_day_of_25_hours():
-    # At 02:00 the clocks of New York went back to 01:00. DuckDB takes an hour that comes twice for the later one.
-    times = ["2013-11-03 00:45", "2013-11-03 01:15", "2013-11-03 02:15"]
-    with given(store_visits, visits=[{**NEW_YORK, "local_ts": time} for time in times]) as features:
-        found = [row["source_time"].strftime("%H:%M") for row in features.rows(store="soho")]
-    assert found == ["04:45", "06:15", "07:15"]
+    # At 02:00 the clocks of New York went back to 01:00, so 01:15 came twice: DuckDB takes the later.
+    visits = in_new_york("2013-11-03 00:45", "2013-11-03 01:15", "2013-11-03 02:15")
+    assert utc_times(visits) == ["04:45", "06:15", "07:15"]
 
 
 def test_seconds_since_1970():
@@ -172,7 +184,8 @@ def test_a_clock_is_not_converted_in_the_sql():
 
 
 def click(happened_at, loaded_at):
-    return {"user_id": 7, "happened_at": datetime.fromisoformat(happened_at), "loaded_at": loaded_at}
+    at = datetime.fromisoformat(happened_at)
+    return {"user_id": 7, "happened_at": at, "loaded_at": loaded_at}
 
 
 CLICKS = [
@@ -207,7 +220,12 @@ def test_a_click_that_comes_later_than_the_bounds_is_left_out():
     ],
 )
 def test_bounds_must_be_told_and_waited_for(settling_delay, bounds, complaint):
-    clicks = BatchSource("clicks", table="raw.clicks", timestamp="loaded_at", settling_delay=settling_delay)
+    clicks = BatchSource(
+        "clicks",
+        table="raw.clicks",
+        timestamp="loaded_at",
+        settling_delay=settling_delay,
+    )
 
     @batch_feature_view(
         entities=[user],
