@@ -20,13 +20,12 @@ from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import Definitions
 from controlplane.registry.manifest import AggregateSpec, Manifest, SlidingWindow, ViewSpec
 from controlplane.registry.schedule import timing
-from controlplane.registry.sources import is_column
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import build
 from controlplane.render.statements import split
 from controlplane.render.views import FILES, render_view, rows_sql
 from controlplane.runtime.materialize import materialize, missing
-from controlplane.testing.tables import Row, Table, literal, table
+from controlplane.testing.tables import Row, Table, literal, table_of
 from controlplane.types import Interval, format_instant, parse_instant, utc
 
 _CLOSE = 1e-9
@@ -94,7 +93,7 @@ def _tables(
         elif source is not None:
             try:
                 readers = [one for one in sources.values() if one.table == source.table]
-                found[source.table] = _table(source, readers, list(rows[name]), columns.get(name, {}))
+                found[source.table] = table_of(source, readers, list(rows[name]), columns.get(name, {}))
             except PlaneError as error:
                 problems.append(error)
     for name, source in sources.items():
@@ -105,17 +104,6 @@ def _tables(
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
     return list(found.values())
-
-
-def _table(
-    source: BatchSource, readers: Sequence[BatchSource], rows: Sequence[Row], columns: Mapping[str, str]
-) -> Table:
-    """The table of a source. `readers` are all sources over it: the event times of each may be text."""
-    known = {column for row in rows for column in row} | set(columns)
-    times = [one.timestamp for one in readers if one.timestamp is not None and is_column(one.timestamp, known)]
-    typed = dict.fromkeys(times, "timestamp") | dict(columns)
-    raw_times = {one.prune_by for one in readers if one.prune_by is not None}
-    return table(source.name, source.table, rows, typed, raw_times)
 
 
 class Features:

@@ -9,8 +9,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from controlplane.definitions import BatchSource
 from controlplane.errors import PlaneError
 from controlplane.ports import Statement
+from controlplane.registry.sources import is_column
 from controlplane.render.dialects import DUCKDB
 from controlplane.types import is_decimal, parse_instant, parse_type
 
@@ -94,6 +96,27 @@ def table(
         hint = f'tell them: columns={{"{source}": {{"amount": "float64", ...}}}}'
         raise PlaneError(f"source {source!r} was given no rows, so its columns are not known", hint=hint)
     return Table(source, name, types, rows)
+
+
+def table_of(
+    source: BatchSource, readers: Sequence[BatchSource], rows: Sequence[Row], columns: Mapping[str, str]
+) -> Table:
+    """The table of a source.
+
+    Args:
+        source: the one whose rows were given.
+        readers: all sources over its table: the event times of each may be text.
+        rows: as in `table`.
+        columns: as in `table`.
+
+    Raises:
+        PlaneError: as in `table`.
+    """
+    known = {column for row in rows for column in row} | set(columns)
+    times = [one.timestamp for one in readers if one.timestamp is not None and is_column(one.timestamp, known)]
+    typed = dict.fromkeys(times, "timestamp") | dict(columns)
+    raw_times = {one.prune_by for one in readers if one.prune_by is not None}
+    return table(source.name, source.table, rows, typed, raw_times)
 
 
 def _inferred(place: str, source: str, column: str, values: Sequence[object]) -> str:

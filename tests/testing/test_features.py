@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view, expect
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchSource,
+    Entity,
+    FeatureService,
+    batch_feature_view,
+    calculation,
+    expect,
+)
 from controlplane.errors import CheckFailed, PlaneError, Problems
-from controlplane.testing import given
+from controlplane.testing import expect_parity, given
 
 airport = Entity("airport", keys={"origin": "string"}, owner="ops")
 departures = BatchSource(
@@ -254,6 +263,26 @@ def test_times_of_every_source_over_a_table() -> None:
             "began",
             "ended",
         ]
+
+
+def test_parity_over_a_table_of_two_sources_and_a_time_that_is_an_expression() -> None:
+    begins = BatchSource("begins", table="raw.spans", timestamp="begins")
+    ends = BatchSource("ends", table="raw.spans", timestamp="to_timestamp(ends)", prune_by="ends")
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={"k": "string"}, owner="ops")],
+        sources=[begins, ends],
+        features=[Attribute("amount", "int64")],
+        schedule="1h",
+        start="2013-01-01",
+        owner="ops",
+    )
+    def subject(begins, ends):
+        return f"SELECT k, begins, amount FROM {begins} UNION ALL SELECT k, source_time, 0 FROM {ends}"
+
+    twice = calculation("twice", "float64", "subject__amount * 2.0e0")
+    service = FeatureService("all", features=[subject, twice], owner="ops")
+    expect_parity(service, columns={"ends": {"k": "string", "amount": "int64", "ends": "int64"}}, cases=20)
 
 
 def test_what_is_asked_wrongly_is_told() -> None:
