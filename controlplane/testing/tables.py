@@ -113,7 +113,8 @@ def table_of(
         PlaneError: as in `table`.
     """
     known = {column for row in rows for column in row} | set(columns)
-    times = [one.timestamp for one in readers if one.timestamp is not None and is_column(one.timestamp, known)]
+    named = [one.timestamp for one in readers if one.timestamp is not None]
+    times = [timestamp for timestamp in named if is_column(timestamp, known)]
     typed = dict.fromkeys(times, "timestamp") | dict(columns)
     raw_times = {one.prune_by for one in readers if one.prune_by is not None}
     return table(source.name, source.table, rows, typed, raw_times)

@@ -9,5 +9,5 @@ HERE = Path(__file__).resolve().parent
 (HERE / ".plane").mkdir(exist_ok=True)
 with duckdb.connect(str(HERE / ".plane" / "warehouse.duckdb")) as connection:
     connection.execute((HERE / "load.sql").read_text(encoding="utf-8"))
-    tables = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()]
-print(f"loaded {', '.join(tables)}")
+    tables = connection.execute("SELECT table_name FROM duckdb_tables() ORDER BY 1").fetchall()
+print(f"loaded {', '.join(name for (name,) in tables)}")

@@ -20,7 +20,7 @@ EXPRESSIONS: Mapping[str, tuple[str, str]] = {
         "timestamp_seconds(seconds)",
     ),
 }
-"""By warehouse: the UTC time of a local clock, and of a number of seconds; docs/patterns.md lists them."""
+"""By warehouse: the UTC time of a local clock, and of a number of seconds."""
 COLUMNS = {"k": "VARCHAR", "local_ts": "TIMESTAMP", "seconds": "BIGINT"}
 LOCAL = {
     "2013-03-10 01:45": "2013-03-10 06:45",
@@ -28,15 +28,15 @@ LOCAL = {
     "2013-03-10 03:15": "2013-03-10 07:15",
     "2013-03-10 23:59": "2013-03-11 03:59",
 }
-"""Times by the clocks of New York on the day on which they went forward, and what they are in UTC."""
+"""Times by the clocks of New York on the day they went forward, and what they are in UTC."""
 CHANGES = [("10T07:00", 1), ("10T08:00", 2), ("10T09:00", 0), ("11T04:00", 1), ("11T05:00", 0)]
-"""When the count of the last hour changes in March 2013, and to what: an event shows at its hour's end."""
+"""When the count of the last hour changes, and to what: an event shows at its hour's end."""
 START, END = micros("2013-03-10T05:00"), micros("2013-03-11T05:00")
 THING = Entity("thing", keys={"k": "string"}, owner="team")
 
 
 def compare(warehouse: Warehouse) -> None:
-    """Compute the count of the last hour by both clocks, in one run, and compare it with `CHANGES`."""
+    """Compute the count of the last hour by both clocks and compare it with `CHANGES`."""
     rows = [
         {
             "k": "a",

@@ -31,12 +31,12 @@ RAW = {
     **dict.fromkeys(("orders", "payments", "prices", "clicks"), "TRUE"),
 }
 LEFT_OUT = ("test_*.py", "__pycache__", "clocks.py")
-"""Files of examples that are not computed elsewhere: a local clock is converted in each warehouse's own SQL."""
+"""Files of examples that are not computed elsewhere: `clocks.py` is in DuckDB's own SQL."""
 ROWS_AT_ONCE = 1000
 
 
 def raw_tables(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A database with all raw tables that the examples read: those of flights and those of the patterns."""
+    """A database with all raw tables that the examples read: of flights and of patterns."""
     connection = duckdb.connect(str(folder / "examples.duckdb"))
     for name in ("01-flights", "07-patterns"):
         script = (REPOSITORY / "examples" / name / "load.sql").read_text(encoding="utf-8")

@@ -222,7 +222,10 @@ def test_what_is_wrong_is_told(rows, columns, message) -> None:
 
 def test_times_of_a_source_whose_timestamp_is_an_expression() -> None:
     """The raw column that it prunes by may be text, as a time column may; a number stays one."""
-    clocks = {"local": ("at_local AT TIME ZONE 'Asia/Tokyo'", "2013-01-01 10:10"), "seconds": ("to_timestamp(n)", 4200)}
+    clocks = {
+        "local": ("at_local AT TIME ZONE 'Asia/Tokyo'", "2013-01-01 10:10"),
+        "seconds": ("to_timestamp(n)", 4200),
+    }
     for name, (expression, raw_value) in clocks.items():
         column = "at_local" if name == "local" else "n"
         events = BatchSource("events", table="raw.events", timestamp=expression, prune_by=column)
@@ -255,9 +258,13 @@ def test_times_of_every_source_over_a_table() -> None:
         owner="ops",
     )
     def subject(begins, ends):
-        return f"SELECT k, begins, 'began' AS last FROM {begins} UNION ALL SELECT k, ends, 'ended' FROM {ends}"
+        return f"""
+            SELECT k, begins, 'began' AS last FROM {begins}
+            UNION ALL SELECT k, ends, 'ended' FROM {ends}
+        """
 
-    with given(subject, ends=[{"k": "a", "begins": "2013-01-01 00:10", "ends": "2013-01-01 03:10"}]) as features:
+    span = {"k": "a", "begins": "2013-01-01 00:10", "ends": "2013-01-01 03:10"}
+    with given(subject, ends=[span]) as features:
         assert [features.at(f"2013-01-01 0{hour}:00", k="a")["last"] for hour in (1, 3, 4)] == [
             "began",
             "began",
@@ -278,11 +285,15 @@ def test_parity_over_a_table_of_two_sources_and_a_time_that_is_an_expression() -
         owner="ops",
     )
     def subject(begins, ends):
-        return f"SELECT k, begins, amount FROM {begins} UNION ALL SELECT k, source_time, 0 FROM {ends}"
+        return f"""
+            SELECT k, begins, amount FROM {begins}
+            UNION ALL SELECT k, source_time, 0 FROM {ends}
+        """
 
     twice = calculation("twice", "float64", "subject__amount * 2.0e0")
     service = FeatureService("all", features=[subject, twice], owner="ops")
-    expect_parity(service, columns={"ends": {"k": "string", "amount": "int64", "ends": "int64"}}, cases=20)
+    columns = {"ends": {"k": "string", "amount": "int64", "ends": "int64"}}
+    expect_parity(service, columns=columns, cases=20)
 
 
 def test_what_is_asked_wrongly_is_told() -> None:

@@ -153,7 +153,7 @@ def test_a_day_of_23_hours():
 
 
 def test_a_day_of_25_hours():
-    # At 02:00 the clocks of New York went back to 01:00, so 01:15 came twice: DuckDB takes the later.
+    # At 02:00 clocks went back to 01:00, so 01:15 came twice: DuckDB takes the later one.
     visits = in_new_york("2013-11-03 00:45", "2013-11-03 01:15", "2013-11-03 02:15")
     assert utc_times(visits) == ["04:45", "06:15", "07:15"]
 
