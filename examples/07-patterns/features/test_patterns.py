@@ -219,7 +219,7 @@ def test_a_click_that_comes_later_than_the_bounds_is_left_out():
         ("10m", ("-6h", "0s"), "up to 6h after their event time, and its settling delay is 10m"),
     ],
 )
-def test_bounds_must_be_told_and_waited_for(settling_delay, bounds, complaint):
+def test_bounds_must_be_declared_and_waited_for(settling_delay, bounds, complaint):
     clicks = BatchSource(
         "clicks",
         table="raw.clicks",
