@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import timedelta
 
 import sqlglot
@@ -66,7 +66,7 @@ def compile_source(
         return None
     time_sql, pruning = "", None
     if columns and source.timestamp is not None:
-        if _NAME.fullmatch(source.timestamp) or source.timestamp in columns:
+        if is_column(source.timestamp, columns):
             if not _check_time_column(source, what, columns, collector):
                 return None
         else:
@@ -104,6 +104,11 @@ def compile_source(
         time_sql=time_sql,
         pruning=pruning,
     )
+
+
+def is_column(timestamp: str, columns: Container[str]) -> bool:
+    """Tell whether a source's `timestamp` names a column; otherwise it is an expression."""
+    return _NAME.fullmatch(timestamp) is not None or timestamp in columns
 
 
 def _check_time_column(source: BatchSource, what: str, columns: Mapping[str, str], collector: Collector) -> bool:
@@ -204,7 +209,7 @@ def _pruning(
         f"{what}: it can't be pruned by {source.prune_by!r}, which is {kind}",
         source.location,
         "name a date or timestamp column within two days of the event time, or the number of seconds that the "
-        "timestamp converts, as in timestamp='to_timestamp(at)', prune_by='at'; or leave prune_by out",
+        "timestamp converts, as in timestamp='to_timestamp(seconds)', prune_by='seconds'; or leave prune_by out",
     )
     return None
 

@@ -26,7 +26,7 @@ from controlplane.render.rows import rows_sql
 from controlplane.render.statements import split
 from controlplane.render.views import FILES, render_view
 from controlplane.runtime.materialize import materialize, missing
-from controlplane.testing.tables import Row, Table, literal, table
+from controlplane.testing.tables import Row, Table, literal, table_of
 from controlplane.types import Interval, format_instant, parse_instant, utc
 
 _CLOSE = 1e-9
@@ -93,7 +93,8 @@ def _tables(
             problems.append(PlaneError(text, hint="give its rows once"))
         elif source is not None:
             try:
-                found[source.table] = table(name, source.table, rows[name], columns.get(name, {}), source.timestamp)
+                readers = [one for one in sources.values() if one.table == source.table]
+                found[source.table] = table_of(source, readers, list(rows[name]), columns.get(name, {}))
             except PlaneError as error:
                 problems.append(error)
     for name, source in sources.items():

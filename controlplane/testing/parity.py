@@ -10,7 +10,7 @@ from controlplane.errors import PlaneError
 from controlplane.project import open_calculator, open_warehouse
 from controlplane.registry.compile import Target, compile_manifest
 from controlplane.registry.loader import Definitions
-from controlplane.testing.tables import table
+from controlplane.testing.tables import table_of
 from controlplane.verification import ServiceMismatch, compare_service
 
 _SHOWN = 10
@@ -42,10 +42,13 @@ def expect_parity(
     warehouse = open_warehouse("duckdb", {"path": ":memory:"})
     try:
         for name, source in sources.items():
-            if name not in columns:
+            readers = [one for one in sources.values() if one.table == source.table]
+            described = [one for one in readers if one.name in columns]
+            if not described:
                 hint = f"give columns={{{name!r}: {{...}}}}"
                 raise PlaneError(f"the columns of source {name!r} are not given", hint=hint)
-            warehouse.execute(table(name, source.table, [], columns[name], source.timestamp).statements())
+            if source is described[0]:
+                warehouse.execute(table_of(source, readers, [], columns[name]).statements())
         definitions = Definitions(list(entities.values()), list(sources.values()), list(views.values()), [service])
         target = Target("test", "test", "duckdb", "features", None, Path(service.location.file).parent)
         manifest = compile_manifest(definitions, target, warehouse)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from controlplane.definitions import BatchSource
 from controlplane.errors import PlaneError
 from controlplane.ports import Statement
+from controlplane.registry.sources import is_column
 from controlplane.render.dialects import DUCKDB
 from controlplane.types import is_decimal, parse_date, parse_instant, parse_type
 
@@ -61,7 +63,9 @@ class Table:
         return f"source {self.source!r}, column {column!r}"
 
 
-def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str], timestamp: str | None) -> Table:
+def table(
+    source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str], times: Collection[str] = ()
+) -> Table:
     """The table that holds the rows.
 
     Args:
@@ -69,15 +73,13 @@ def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str
         name: its table.
         rows: dictionaries; a column that a row lacks is null.
         columns: types that were told; the others follow from the values.
-        timestamp: the source's column with the event time, whose values may be text.
+        times: columns that are timestamps where their values are text.
 
     Raises:
         PlaneError: a column's type can't be told from its values, or was told wrongly.
     """
     rows = list(rows)
     names = list(dict.fromkeys([*(name for row in rows for name in row), *columns]))
-    if timestamp is not None and timestamp not in names:
-        names.insert(0, timestamp)
     types: dict[str, str] = {}
     for column in names:
         place = f"source {source!r}, column {column!r}"
@@ -86,7 +88,7 @@ def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str
                 types[column] = parse_type(columns[column])
             except ValueError as error:
                 raise PlaneError(f"{place}: {error}") from None
-        elif column == timestamp:
+        elif column in times and any(isinstance(row.get(column), str) for row in rows):
             types[column] = "timestamp"
         else:
             types[column] = _inferred(place, source, column, [row.get(column) for row in rows])
@@ -94,6 +96,28 @@ def table(source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str
         hint = f'tell them: columns={{"{source}": {{"amount": "float64", ...}}}}'
         raise PlaneError(f"source {source!r} was given no rows, so its columns are not known", hint=hint)
     return Table(source, name, types, rows)
+
+
+def table_of(
+    source: BatchSource, readers: Sequence[BatchSource], rows: Sequence[Row], columns: Mapping[str, str]
+) -> Table:
+    """The table of a source.
+
+    Args:
+        source: the one whose rows were given.
+        readers: all sources over its table: the event times of each may be text.
+        rows: as in `table`.
+        columns: as in `table`.
+
+    Raises:
+        PlaneError: as in `table`.
+    """
+    known = {column for row in rows for column in row} | set(columns)
+    named = [one.timestamp for one in readers if one.timestamp is not None]
+    times = [timestamp for timestamp in named if is_column(timestamp, known)]
+    typed = dict.fromkeys(times, "timestamp") | dict(columns)
+    raw_times = {one.prune_by for one in readers if one.prune_by is not None}
+    return table(source.name, source.table, rows, typed, raw_times)
 
 
 def _inferred(place: str, source: str, column: str, values: Sequence[object]) -> str:

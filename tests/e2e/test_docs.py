@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,33 @@ def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
         for settings in folder.rglob("plane.toml"):
             with ControlPlane(settings.parent) as project:
                 project.stop_servers()
+
+
+PATTERNS = REPOSITORY / "examples" / "07-patterns" / "features"
+
+
+def lines_of(text: str) -> str:
+    """The lines of a text without what is around them, each after a line break."""
+    return "".join(f"\n{line.strip()}" for line in text.splitlines() if line.strip())
+
+
+def test_the_code_of_the_patterns_is_tested_by_their_example() -> None:
+    page = (REPOSITORY / "docs" / "patterns.md").read_text(encoding="utf-8")
+    code = [lines_of(file.read_text(encoding="utf-8")) for file in sorted(PATTERNS.glob("*.py"))]
+    python = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(python) == 11
+    assert [block for block in python if not any(lines_of(block) in text for text in code)] == []
+
+
+def test_the_refusals_of_the_patterns_are_tested_by_their_example() -> None:
+    page = (REPOSITORY / "docs" / "patterns.md").read_text(encoding="utf-8")
+    refusals = re.findall(r"^feature view '\w+': .*$", page, re.MULTILINE)
+    tests = ast.parse((PATTERNS / "test_patterns.py").read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tests) if isinstance(node, ast.Constant)]
+    # The words that a test expects of an error; shorter texts are names and times.
+    complaints = [text for text in texts if isinstance(text, str) and len(text) > 40]
+    assert len(refusals) == 4
+    assert [one for one in refusals if not any(text in one for text in complaints)] == []
 
 
 PAGE = """

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view, expect
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchSource,
+    Entity,
+    FeatureService,
+    batch_feature_view,
+    calculation,
+    expect,
+)
 from controlplane.errors import CheckFailed, PlaneError, Problems
-from controlplane.testing import given
+from controlplane.testing import expect_parity, given
 
 airport = Entity("airport", keys={"origin": "string"}, owner="ops")
 departures = BatchSource(
@@ -209,6 +218,82 @@ def test_what_is_wrong_is_told(rows, columns, message) -> None:
     with pytest.raises(PlaneError) as raised:
         given(airport_delays, columns=columns, **rows)
     assert message in str(raised.value)
+
+
+def test_times_of_a_source_whose_timestamp_is_an_expression() -> None:
+    """The raw column that it prunes by may be text, as a time column may; a number stays one."""
+    clocks = {
+        "local": ("at_local AT TIME ZONE 'Asia/Tokyo'", "2013-01-01 10:10"),
+        "seconds": ("to_timestamp(n)", 4200),
+    }
+    for name, (expression, raw_value) in clocks.items():
+        column = "at_local" if name == "local" else "n"
+        events = BatchSource("events", table="raw.events", timestamp=expression, prune_by=column)
+
+        @batch_feature_view(
+            entities=[Entity("thing", keys={"k": "string"}, owner="ops")],
+            sources=[events],
+            features=[Aggregate("count", windows=["1h"])],
+            schedule="1h",
+            start="1970-01-01",
+            owner="ops",
+        )
+        def subject(events):
+            return f"SELECT k, source_time FROM {events}"
+
+        at = "2013-01-01 02:00" if name == "local" else "1970-01-01 02:00"
+        with given(subject, events=[{"k": "a", column: raw_value}]) as features:
+            assert features.at(at, k="a") == {"count_1h": 1}
+
+
+def test_times_of_every_source_over_a_table() -> None:
+    begins, ends = (BatchSource(name, table="raw.spans", timestamp=name) for name in ("begins", "ends"))
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={"k": "string"}, owner="ops")],
+        sources=[begins, ends],
+        features=[Attribute("last", "string")],
+        schedule="1h",
+        start="2013-01-01",
+        owner="ops",
+    )
+    def subject(begins, ends):
+        return f"""
+            SELECT k, begins, 'began' AS last FROM {begins}
+            UNION ALL SELECT k, ends, 'ended' FROM {ends}
+        """
+
+    span = {"k": "a", "begins": "2013-01-01 00:10", "ends": "2013-01-01 03:10"}
+    with given(subject, ends=[span]) as features:
+        assert [features.at(f"2013-01-01 0{hour}:00", k="a")["last"] for hour in (1, 3, 4)] == [
+            "began",
+            "began",
+            "ended",
+        ]
+
+
+def test_parity_over_a_table_of_two_sources_and_a_time_that_is_an_expression() -> None:
+    begins = BatchSource("begins", table="raw.spans", timestamp="begins")
+    ends = BatchSource("ends", table="raw.spans", timestamp="to_timestamp(ends)", prune_by="ends")
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={"k": "string"}, owner="ops")],
+        sources=[begins, ends],
+        features=[Attribute("amount", "int64")],
+        schedule="1h",
+        start="2013-01-01",
+        owner="ops",
+    )
+    def subject(begins, ends):
+        return f"""
+            SELECT k, begins, amount FROM {begins}
+            UNION ALL SELECT k, source_time, 0 FROM {ends}
+        """
+
+    twice = calculation("twice", "float64", "subject__amount * 2.0e0")
+    service = FeatureService("all", features=[subject, twice], owner="ops")
+    columns = {"ends": {"k": "string", "amount": "int64", "ends": "int64"}}
+    expect_parity(service, columns=columns, cases=20)
 
 
 def test_what_is_asked_wrongly_is_told() -> None:

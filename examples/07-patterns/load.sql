@@ -1,0 +1,51 @@
+-- The raw tables of a shop in March 2013, made by hand. Times are UTC unless a name says otherwise.
+CREATE SCHEMA IF NOT EXISTS raw;
+
+-- Payments match orders late: that of order 2 comes eight hours after it, that of order 3 a day.
+CREATE OR REPLACE TABLE raw.orders AS
+FROM (VALUES
+  (1::BIGINT, 7::BIGINT, 'book', TIMESTAMP '2013-03-10 00:10'),
+  (2, 7, 'lamp', '2013-03-10 00:58'),
+  (3, 8, 'book', '2013-03-10 05:30')
+) AS t(order_id, user_id, category, ordered_at);
+CREATE OR REPLACE TABLE raw.payments AS
+FROM (VALUES
+  (1::BIGINT, TIMESTAMP '2013-03-10 00:12', 10::BIGINT),
+  (2, '2013-03-10 09:02', 20),
+  (3, '2013-03-11 06:00', 40)
+) AS t(order_id, paid_at, amount);
+
+-- A price has an end where it is no longer the current one; the lamp is not sold after it.
+CREATE OR REPLACE TABLE raw.prices AS
+FROM (VALUES
+  ('book', 12::BIGINT, TIMESTAMP '2013-03-09 00:00', TIMESTAMP '2013-03-10 12:00'),
+  ('book', 15, '2013-03-10 12:00', NULL),
+  ('lamp', 80, '2013-03-09 06:00', '2013-03-11 18:00')
+) AS t(product, price, valid_from, valid_to);
+
+-- Tills note their own clock. In New York it went from 02:00 to 03:00 on 10 March.
+CREATE OR REPLACE TABLE raw.visits AS
+FROM (VALUES
+  ('ginza', 'Asia/Tokyo', TIMESTAMP '2013-03-10 10:10'),
+  ('ginza', 'Asia/Tokyo', '2013-03-10 10:50'),
+  ('soho', 'America/New_York', '2013-03-10 01:30'),
+  ('soho', 'America/New_York', '2013-03-10 03:30')
+) AS t(store, zone, local_ts);
+
+-- Doors count the seconds since 1970.
+CREATE OR REPLACE TABLE raw.openings AS
+SELECT store, epoch(opened)::BIGINT AS opened_at
+FROM (VALUES
+  ('ginza', TIMESTAMP '2013-03-10 01:05'),
+  ('soho', '2013-03-10 06:20'),
+  ('soho', '2013-03-10 07:20')
+) AS t(store, opened);
+
+-- Phones send their clicks when they have a network.
+CREATE OR REPLACE TABLE raw.clicks AS
+FROM (VALUES
+  (7::BIGINT, TIMESTAMP '2013-03-10 01:10', TIMESTAMP '2013-03-10 01:20'),
+  (7, '2013-03-10 01:50', '2013-03-10 07:50'),
+  (7, '2013-03-10 02:00', '2013-03-10 02:00'),
+  (8, '2013-03-10 01:30', '2013-03-10 19:30')
+) AS t(user_id, happened_at, loaded_at);
