@@ -12,6 +12,7 @@ from controlplane.oracle import RowFeature, View, WindowFeature
 from controlplane.ports import Statement
 from tests.engine import cases
 from tests.engine.differential import SEEDS, Altered, Lab
+from tests.engine.shapes import Form
 
 Replacement = str | Callable[[re.Match[str]], str]
 
@@ -26,6 +27,7 @@ class Mutant:
         replacement: what stands there instead.
         statement: a part of the name of the statements that it is made in.
         shows: whether a view could show it at all.
+        of: whether a view with this kind of SQL could.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Mutant:
     replacement: Replacement
     statement: str = ""
     shows: Callable[[View], bool] = lambda _: True
+    of: Callable[[Form], object] = lambda _: True
 
     def alter(self, statement: Statement) -> str:
         """The statement with the mistake in it."""
@@ -247,7 +250,8 @@ MUTANTS = (
 def telling(mutant: Mutant, seed: int) -> Iterator[int]:
     """The numbers of cases whose views could show the mistake."""
     for number in count(seed * SEEDS):
-        if mutant.shows(cases.definition_of(random.Random(number))[1]):
+        _, view, form = cases.definition_of(random.Random(number), number)
+        if mutant.shows(view) and mutant.of(form):
             yield number
 
 
