@@ -150,7 +150,7 @@ def evaluation(rig: Rig) -> str:
     return TOGETHER if evaluated_together(rig.manifest, rig.view, rig.d) else APART
 
 
-def opened(case: Case, warehouse: Warehouse) -> Rig:
+def rig_of(case: Case, warehouse: Warehouse) -> Rig:
     """The view of a case in a warehouse, without rows.
 
     Raises:
@@ -195,7 +195,7 @@ class Lab:
         outcome = Outcome(number)
         try:
             with _emptied(self.warehouse):
-                rig = opened(case, self.warehouse)
+                rig = rig_of(case, self.warehouse)
                 compute(rig, case, random.Random(f"runs of {number}"))
                 compare(rig, case, random.Random(f"reads of {number}"), outcome)
         except (CheckFailed, Problems) as error:
