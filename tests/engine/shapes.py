@@ -144,7 +144,7 @@ _JOINED = ", ".join(f"{'o' if name in {'i', 's'} else 'e'}.{name} AS {name}" for
 _RUNNING = ", ".join(f"o.{name} AS {name}" for name in _NAMES if name != "i")
 _JOIN = "FROM {{events}} AS e LEFT JOIN {{others}} AS o ON e.tie = o.tie AND o.{time} < e.{time} AND o.b"
 _EXISTS = "EXISTS (SELECT 1 FROM {others} AS o WHERE o.tie = e.tie AND o.ts < e.ts)"
-_RANKED = "(SELECT *, rank() OVER (ORDER BY ts DESC) AS place FROM {events}) AS e WHERE place <= 3"
+_RANKED = "(SELECT *, rank() OVER (ORDER BY ts DESC) AS place FROM {{events}}) AS e WHERE place <= {most}"
 _HAPPENED = (
     "CASE WHEN e.tie = 1 THEN e.ts - INTERVAL '30 minutes' WHEN e.tie = 2 THEN e.ts + INTERVAL '10 minutes' "
     "WHEN e.tie = 3 THEN e.ts - INTERVAL '31 minutes' ELSE e.ts + INTERVAL '11 minutes' END AS happened"
@@ -167,7 +167,7 @@ SHAPES = (
         f"SELECT {_RUNNING}, min(o.i) OVER (PARTITION BY o.tie ORDER BY o.ts) AS i FROM {{others}} AS o",
         _running,
     ),
-    Shape("rank", f"SELECT * FROM {_RANKED}", _newest(3)),
+    Shape("rank", f"SELECT * FROM {_RANKED.format(most=3)}", _newest(3)),
     Shape("DISTINCT", "SELECT DISTINCT * FROM {events}", lambda events, _: _different(events)),
     # Rows of equal time are all kept: which of them come first is not decided.
     Shape("LIMIT", f"SELECT * FROM {{events}} WHERE ts >= {_THIRD}", _newest(3)),
@@ -190,7 +190,12 @@ SHAPES = (
         by_interval=False,
         bounded=True,
     ),
-    Shape("rank, bounds", f"SELECT e.*, {_HAPPENED} FROM {_RANKED}", _happened(_newest(3)), bounded=True),
+    Shape(
+        "rank, bounds",  # of the rows that an interval sees, many happened in the next one
+        f"SELECT e.*, {_HAPPENED} FROM {_RANKED.format(most=9)}",
+        _happened(_newest(9)),
+        bounded=True,
+    ),
     Shape(
         "EXISTS, bounds",
         f"SELECT e.*, {_HAPPENED} FROM {{events}} AS e WHERE {_EXISTS}",
