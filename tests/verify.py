@@ -32,7 +32,7 @@ from rich.progress import (
 from rich.table import Table
 
 from tests.engine import cases
-from tests.engine.differential import INTERVALS, MODES, SEEDS, Lab, Mismatch, Outcome, relevant
+from tests.engine.differential import INTERVALS, MODES, REFUSED, SEEDS, Lab, Mismatch, Outcome, relevant
 from tests.engine.mutants import MUTANTS, Caught, Mutant, hunt
 from tests.engine.mutants_elsewhere import reason
 
@@ -41,6 +41,7 @@ _CHUNK = 4
 _lab: list[Lab] = []  # of this process
 
 Counts = Counter[tuple[str, str, str, bool]]
+Shapes = Counter[tuple[str, str, str, str]]
 T = TypeVar("T")
 
 
@@ -70,6 +71,7 @@ def outcomes(seed: int, jobs: int, lab: Lab | None = None) -> Iterator[Outcome]:
 def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None = None) -> bool:
     """Look at this many cases, and say what was found; whether all was right."""
     counts: Counts = Counter()
+    shapes: Shapes = Counter()
     wrong: list[Outcome] = []
     refused = done = 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -82,6 +84,7 @@ def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None 
                 refused += 1
                 continue
             counts.update(outcome.counts)
+            shapes.update(outcome.shapes)
             if outcome.wrong:
                 wrong.append(outcome)
                 what = outcome.broken or _told(outcome.mismatches[0])
@@ -92,6 +95,7 @@ def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None 
                 break
         found.close()  # type: ignore[attr-defined]
     console.print(coverage(counts))
+    console.print(coverage_of_shapes(shapes))
     nulls = sum(count for (*_, null), count in counts.items() if null)
     share = 100 * (1 - nulls / max(counts.total(), 1))
     mismatches = sum(len(outcome.mismatches) for outcome in wrong)
@@ -120,10 +124,27 @@ def coverage(counts: Counts) -> Table:
     return table
 
 
+def coverage_of_shapes(shapes: Shapes) -> Table:
+    """How often each kind of SQL was compared in each mode, by its lookback and by how its rows were computed."""
+    title = "compared values that are not null, by the view's SQL"
+    table = Table("SQL", "lookback", "computed", *MODES, REFUSED, title=title, title_justify="left")
+    for column in table.columns[3:]:
+        column.justify = "right"
+    for shape, reach, computed in sorted({which[:3] for which in shapes}):
+        cells = [f"{shapes[shape, reach, computed, mode]:,}" for mode in (*MODES, REFUSED)]
+        table.add_row(shape, reach or "-", computed, *cells)
+    return table
+
+
 def replay(number: int, console: Console) -> bool:
     """Show one case with everything that explains it; whether all was right."""
     case, outcome = cases.case_of(number, 1.0, INTERVALS), Lab().play(number)
     console.print(f"case {number}: {case.intervals} intervals, {len(case.rows)} rows", markup=False)
+    form = case.form
+    console.print(
+        f"lookback {form.lookback} us, {'apart, ' if form.apart else ''}{form.shape.name}: {form.shape.sql}",
+        markup=False,
+    )
     console.print(case.view)
     console.print(f"{outcome.counts.total()} comparisons, {len(outcome.mismatches)} mismatches")
     for text in filter(None, (outcome.refused, outcome.broken)):

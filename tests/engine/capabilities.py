@@ -18,9 +18,11 @@ from controlplane.errors import CheckFailed
 from controlplane.oracle import RowFeature, View
 from controlplane.ports import Warehouse
 from tests.engine import cases
+from tests.engine.cases import Case
 from tests.engine.differential import labels
 from tests.engine.engines import empty
 from tests.engine.rig import Reader, Rig, records
+from tests.engine.shapes import SHAPES, Form, Shape
 from tests.engine.test_kill import AFTER, BEFORE, COLUMNS, DAY, START, subject
 from tests.verification.functions import differing
 
@@ -42,6 +44,18 @@ OF_VIEWS: Mapping[str, Callable[[View], object]] = {
     "phase": lambda view: view.phase,
     "table without a time": lambda view: view.time is None,
 }
+
+
+def _is(shape: Shape) -> Callable[[Form], object]:
+    return lambda form: form.shape is shape
+
+
+OF_FORMS: Mapping[str, Callable[[Form], object]] = {
+    **{f"SQL: {shape.name}": _is(shape) for shape in SHAPES},
+    "lookback": lambda form: form.reach == "some",
+    "unbounded lookback": lambda form: form.reach == "unbounded",
+    "interval by interval": lambda form: form.shape.by_interval,
+}
 COUNTED = (
     *cases.FUNCTIONS,
     "row feature",
@@ -49,6 +63,7 @@ COUNTED = (
     "second key",
     "condition",
     *OF_VIEWS,
+    *OF_FORMS,
     *PLACES.values(),
 )
 """What random cases are counted for."""
@@ -71,13 +86,14 @@ class Refused:
     shown: str = "refused"
 
 
-def counted(view: View, place: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
+def counted(case: Case, place: str, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, int]]:
     """What some compared rows of a place count for."""
     yield PLACES[place], len(rows)
     if place == "ledger":
         return
-    yield from ((name, len(rows)) for name, true in OF_VIEWS.items() if true(view))
-    for feature in view.features:
+    yield from ((name, len(rows)) for name, true in OF_VIEWS.items() if true(case.view))
+    yield from ((name, len(rows)) for name, true in OF_FORMS.items() if true(case.form))
+    for feature in case.view.features:
         there = sum(row[feature.name] is not None for row in rows)
         if isinstance(feature, RowFeature):
             yield "row feature", there

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from hypothesis import strategies as st
@@ -22,8 +24,10 @@ from controlplane import (
     Series,
     batch_feature_view,
 )
+from controlplane.definitions.views import Transformation
 from controlplane.oracle import Periods, Predicate, Row, RowFeature, View, WindowFeature
 from tests.engine.rig import micros, naive
+from tests.engine.shapes import DEEPEST, PLAIN, Form, Shape, form_of
 
 SECOND = 1_000_000
 MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
@@ -108,17 +112,31 @@ ORIGINS = (  # Thursdays, where weekly grids begin; some where clocks are change
 
 @dataclass(frozen=True)
 class Case:
-    """One view, written twice, and the number of its intervals that are computed; `rows` are the oracle's."""
+    """One view, written twice, its raw rows, the number of intervals that are computed, and what its SQL is like."""
 
     definition: BatchFeatureView
     view: View
     rows: list[dict[str, Any]]
     intervals: int
+    form: Form = field(default_factory=Form)
 
     @property
     def end(self) -> int:
         """Where the last interval ends."""
         return self.view.start + self.intervals * self.view.schedule
+
+    @cached_property
+    def returned(self) -> list[dict[str, Any]]:
+        """The oracle's rows: what the view's SQL returns of the raw ones."""
+        return self.form.returned(self.rows, self.view)
+
+    def touched(self, row: Row) -> range:
+        """The numbers of the intervals whose values a raw row may change."""
+        if self.view.time is None:
+            return range(self.intervals)
+        if row["ts"] is None:
+            return range(0)
+        return self.form.touched(row["ts"], self.view, self.intervals)
 
 
 def loaded(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -198,8 +216,36 @@ def shortest(duration: int) -> str:
     return found
 
 
-def definition_of(choice: random.Random) -> tuple[BatchFeatureView, View]:
-    """A view, written twice."""
+def transformation_of(shape: Shape) -> Transformation:
+    """The function of a view called `subject`, whose parameters are the sources that a kind of SQL reads."""
+
+    def subject(**relations: str) -> str:
+        return shape.sql.format(**relations)
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in shape.sources]
+    subject.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return subject
+
+
+def sources_of(form: Form, static: bool, delay: int) -> list[BatchSource]:
+    """The sources that a view reads, all over one table."""
+    time = f"ts - INTERVAL '{form.shape.shift // MINUTE} minutes'" if form.shape.shift else "ts"
+    lookbacks = {"events": "0s", "others": "unbounded" if form.lookback is None else text(form.lookback)}
+    return [
+        BatchSource(
+            name,
+            table="raw.events",
+            timestamp=None if static else time,
+            prune_by="ts" if form.shape.shift else None,
+            settling_delay=text(delay),
+            lookback=lookbacks[name],
+        )
+        for name in form.shape.sources
+    ]
+
+
+def definition_of(choice: random.Random, number: int, shaped: bool = True) -> tuple[BatchFeatureView, View, Form]:
+    """A view, written twice; its SQL is not that of a plain one only if it is to be `shaped`."""
     schedule, tiles = choice.choice(GRIDS)
     tile = choice.choice(tiles)
     static = choice.randint(0, 9) == 0
@@ -213,11 +259,17 @@ def definition_of(choice: random.Random) -> tuple[BatchFeatureView, View]:
     if any(isinstance(f, WindowFeature) and f.periods is not None for f in by_hand):
         phase = 0
     start = choice.choice(ORIGINS) + choice.randint(0, 3) * schedule + phase
-    events = BatchSource("events", table="raw.events", timestamp=None if static else "ts", settling_delay=text(delay))
-
-    @batch_feature_view(
+    view = View(keys, "ts", by_hand, schedule, start, delay, ttl, tie_breaker, phase)
+    form = Form()
+    if shaped and not static:
+        form = form_of(number, schedule, depth(view) > DEEPEST * schedule)
+        view = replace(view, time=form.shape.event_time, delay=max(delay, -form.shape.low))
+    elif static:
+        view = replace(view, time=None)
+    bounds = (text(form.shape.low), text(form.shape.high)) if form.shape.bounded else None
+    declare = batch_feature_view(
         entities=[Entity("thing", keys={key: KEY_TYPES[key] for key in keys}, owner="team")],
-        sources=[events],
+        sources=sources_of(form, static, view.delay),
         features=declared,
         schedule=text(schedule),
         start=naive(start).isoformat(),
@@ -225,12 +277,11 @@ def definition_of(choice: random.Random) -> tuple[BatchFeatureView, View]:
         aggregation_interval=text(tile),
         phase=text(phase),
         tie_breaker=tie_breaker,
+        timestamp=None if static else form.shape.event_time,
+        event_time_bounds=bounds,
         owner="team",
     )
-    def subject(events):
-        return f"SELECT * FROM {events}"
-
-    return subject, View(keys, None if static else "ts", by_hand, schedule, start, delay, ttl, tie_breaker, phase)
+    return declare(transformation_of(form.shape)), view, form
 
 
 def depth(view: View) -> int:
@@ -255,7 +306,7 @@ def event_time(choice: random.Random, view: View, intervals: int) -> int:
     return view.start + steps * step + choice.choice([0, 0, -1, 1])
 
 
-def row_of(seed: int, number: int, view: View, intervals: int) -> dict[str, Any]:
+def row_of(seed: int, number: int, view: View, intervals: int, shape: Shape = PLAIN) -> dict[str, Any]:
     """A raw row: few keys, so that they meet; equal times, and nulls everywhere, keys and times included."""
     choice = random.Random(f"{seed} {number}")
     moments = [event_time(random.Random(seed + n), view, intervals) for n in range(3)]
@@ -265,16 +316,19 @@ def row_of(seed: int, number: int, view: View, intervals: int) -> dict[str, Any]
         row["f"] = choice.choice([0.5, 1.5, -2.25, 0.03, 1e12])
     if choice.random() < 0.4:
         row[choice.choice(list(COLUMNS))] = None
-    return row
+    return shape.placed(row)
 
 
-def case_of(number: int, share: float, sizes: Sequence[int]) -> Case:
-    """The case of a number: a view, and rows for it, duplicates among them; `share` of the rows are left."""
+def case_of(number: int, share: float, sizes: Sequence[int], shaped: bool = True) -> Case:
+    """The case of a number: a view, and rows for it, duplicates among them; `share` of the rows are left.
+
+    Its SQL is not that of a plain view only if it is to be `shaped`.
+    """
     choice = random.Random(number)
-    definition, view = definition_of(choice)
+    definition, view, form = definition_of(choice, number, shaped)
     intervals, count = choice.choice(sizes), choice.choice([5, 30, 60, 90, 120, 120])
-    rows = [row_of(number, one, view, intervals) for one in range(count) if choice.random() <= share]
-    return Case(definition, view, rows + rows[: len(rows) // 10], intervals)
+    rows = [row_of(number, one, view, intervals, form.shape) for one in range(count) if choice.random() <= share]
+    return Case(definition, view, rows + rows[: len(rows) // 10], intervals, form)
 
 
 def cases(*sizes: int) -> st.SearchStrategy[Case]:

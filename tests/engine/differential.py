@@ -18,6 +18,8 @@ from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.errors import CheckFailed, PlaneError, Problems
 from controlplane.oracle import Row, RowFeature, View, WindowFeature, same
 from controlplane.ports import Statement, Warehouse
+from controlplane.registry.manifest import IntervalByInterval
+from controlplane.render.rows import evaluated_together
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.engines import empty, raw, run
@@ -57,17 +59,34 @@ def _training_set(rig: Rig, _: Case, looks: Sequence[Look]) -> Sequence[Values |
 
 
 def _from_source(rig: Rig, _: Case, looks: Sequence[Look]) -> Sequence[Values | None]:
+    if evaluation(rig) == APART:
+        check_refused(rig, looks)
+        return [None] * len(looks)
     return rig.training_set(looks, from_source=True)
 
 
+def check_refused(rig: Rig, looks: Sequence[Look]) -> None:
+    """Check that training from sources is refused with the reason where each interval has a statement of its own."""
+    assert isinstance(rig.view.evaluation, IntervalByInterval)
+    try:
+        rig.training_set(looks, from_source=True)
+    except Problems as error:
+        reason = f"is computed interval by interval ({rig.view.evaluation.construct})"
+        if reason not in str(error):
+            raise AssertionError(f"from source, it is refused for another reason: {error}") from None
+    else:
+        raise AssertionError("a training set from sources is not refused")
+
+
+FROM_SOURCE = "from source"
 MODES: dict[str, Mode] = {
     "table": _table,
     "history": _history,
     "latest": _latest,
     "training set": _training_set,
-    "from source": _from_source,
+    FROM_SOURCE: _from_source,
 }
-SELDOM = {"from source": 3}
+SELDOM = {FROM_SOURCE: 3}
 """Ways of reading that take as long as all others together: one in so many cases is read so."""
 
 
@@ -87,11 +106,14 @@ class Mismatch:
 class Outcome:
     """What a case gave: comparisons by (function, window, mode, whether the value was null), and what was wrong.
 
-    `refused` says why there is nothing to compare; `broken` is an error of the engine.
+    `shapes` are the values that are not null by (kind of SQL, lookback, evaluation, mode), and under
+    the mode `REFUSED` the cases whose training from sources was refused as it must be. `refused`
+    says why there is nothing to compare; `broken` is an error of the engine.
     """
 
     number: int
     counts: Counter[tuple[str, str, str, bool]] = field(default_factory=Counter)
+    shapes: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
     mismatches: list[Mismatch] = field(default_factory=list)
     refused: str = ""
     broken: str = ""
@@ -115,6 +137,31 @@ def labels(feature: RowFeature | WindowFeature) -> tuple[str, str]:
     }
     kind = next(kind for kind, true in kinds.items() if true)
     return feature.function, f"{kind} by" if feature.by else kind
+
+
+ROW_BY_ROW, TOGETHER, APART = "row by row", "together", "apart"
+REFUSED = "from source, refused"
+
+
+def evaluation(rig: Rig) -> str:
+    """How the rows of a view are computed: over any range, or its intervals in one statement or in one each."""
+    if not isinstance(rig.view.evaluation, IntervalByInterval):
+        return ROW_BY_ROW
+    return TOGETHER if evaluated_together(rig.manifest, rig.view, rig.d) else APART
+
+
+def rig_of(case: Case, warehouse: Warehouse) -> Rig:
+    """The view of a case in a warehouse, without rows.
+
+    Raises:
+        AssertionError: the product takes a view for row by row that is not, or the other way round.
+    """
+    rig = Rig(case.definition, cases.COLUMNS, warehouse=warehouse)
+    if (evaluation(rig) != ROW_BY_ROW) != case.form.shape.by_interval:
+        raise AssertionError(f"a view is computed {evaluation(rig)}: {case.form.shape.sql}")
+    if case.form.apart:
+        rig.take_apart()
+    return rig
 
 
 class Altered(DuckDBWarehouse):
@@ -148,7 +195,7 @@ class Lab:
         outcome = Outcome(number)
         try:
             with _emptied(self.warehouse):
-                rig = Rig(case.definition, cases.COLUMNS, warehouse=self.warehouse)
+                rig = rig_of(case, self.warehouse)
                 compute(rig, case, random.Random(f"runs of {number}"))
                 compare(rig, case, random.Random(f"reads of {number}"), outcome)
         except (CheckFailed, Problems) as error:
@@ -197,32 +244,31 @@ def compute(rig: Rig, case: Case, choice: random.Random) -> None:
 
 
 def _again(rig: Rig, case: Case, rows: Sequence[Row]) -> None:
-    """Compute the intervals again that read these rows, and what lies between them."""
+    """Compute the intervals again that see these rows, and what lies between them."""
     view = case.view
-    times = [row["ts"] for row in rows if row["ts"] is not None]
-    if rows and (view.time is None or times):
-        # A row before the start is read by the first interval, one after the end by none.
-        touched = [0 if view.time is None else max((at - view.start) // view.schedule, 0) for at in times or [0]]
-        first, last = min(touched), min(max(touched) + 1, case.intervals)
-        if first < last:
-            rig.materialize(view.start + first * view.schedule, view.start + last * view.schedule)
+    if touched := {number for row in rows for number in case.touched(row)}:
+        first, last = min(touched), max(touched) + 1
+        rig.materialize(view.start + first * view.schedule, view.start + last * view.schedule)
 
 
 def compare(rig: Rig, case: Case, choice: random.Random, outcome: Outcome) -> None:
     """Look in every mode, at every key and some instants."""
-    view = case.view
-    tolerance = {feature.name: cases.scale(view, case.rows, feature) for feature in view.features}
+    view, computed = case.view, evaluation(rig)
+    tolerance = {feature.name: cases.scale(view, case.returned, feature) for feature in view.features}
     told = {feature.name: labels(feature) for feature in view.features}
     looks = list(_looks(case, choice))
-    expected = [view.value(case.rows, key, at) for key, at in looks]
+    expected = [view.value(case.returned, key, at) for key, at in looks]
     for mode, read in MODES.items():
         if outcome.number % SELDOM.get(mode, 1):
             continue
+        if mode == FROM_SOURCE and computed == APART:
+            outcome.shapes[case.form.shape.name, case.form.reach, computed, REFUSED] += 1
         for (key, at), values, found in zip(looks, expected, read(rig, case, looks), strict=True):
             if found is None:
                 continue
             for name, value in values.items():
                 outcome.counts[*told[name], mode, value is None] += 1
+                outcome.shapes[case.form.shape.name, case.form.reach, computed, mode] += value is not None
                 if not same(found[name], value, tolerance[name]):
                     outcome.mismatches.append(Mismatch(mode, key, at, name, found[name], value))
 

@@ -12,6 +12,7 @@ from controlplane.oracle import RowFeature, View, WindowFeature
 from controlplane.ports import Statement
 from tests.engine import cases
 from tests.engine.differential import SEEDS, Altered, Lab
+from tests.engine.shapes import Form, Shape
 
 Replacement = str | Callable[[re.Match[str]], str]
 
@@ -26,6 +27,7 @@ class Mutant:
         replacement: what stands there instead.
         statement: a part of the name of the statements that it is made in.
         shows: whether a view could show it at all.
+        of: whether a view with this kind of SQL could.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Mutant:
     replacement: Replacement
     statement: str = ""
     shows: Callable[[View], bool] = lambda _: True
+    of: Callable[[Form], object] = lambda _: True
 
     def alter(self, statement: Statement) -> str:
         """The statement with the mistake in it."""
@@ -71,6 +74,24 @@ def _rolled(view: View) -> bool:
     return not any(w.by or w.periods for w in windows) and any((w.window or 0) > 4 * view.schedule for w in windows)
 
 
+def _looking_back(form: Form) -> bool:
+    """Whether it looks back over a column of its sources, and not also beyond bounds."""
+    return form.reach == "some" and form.shape.by_interval and not (form.shape.shift or form.shape.bounded)
+
+
+def _with(true: Callable[[Shape], object]) -> Callable[[Form], object]:
+    return lambda form: true(form.shape)
+
+
+def _together(form: Form) -> bool:
+    return form.shape.by_interval and not form.apart and form.lookback is not None
+
+
+def _one_shorter(match: re.Match[str]) -> str:
+    return f"{match[1]} + to_microseconds({int(match[2]) - 1})"
+
+
+STAGE = "stage"
 HISTORY, TILES, TRAINING = "insert the changed history", "insert the interval's tiles", "create the training set"
 
 MUTANTS = (
@@ -241,13 +262,78 @@ MUTANTS = (
         TRAINING,
         lambda view: view.ttl is not None,
     ),
+    Mutant(
+        "an interval sees all rows of the run",
+        r" WHERE plane_interval = plane_each\.plane_interval",
+        "",
+        STAGE,
+        of=_together,
+    ),
+    Mutant(
+        "from source, an interval sees all rows",
+        r" WHERE plane_interval = plane_each\.plane_interval",
+        "",
+        TRAINING,
+        of=_together,
+    ),
+    Mutant(
+        "an interval with a statement of its own sees what comes after it",
+        r"""(events AS \(\n  SELECT \* FROM raw\.events WHERE "ts" >= TIMESTAMP '[^']*')"""
+        r""" AND "ts" < TIMESTAMP '[^']*'""",
+        r"\1",
+        STAGE,
+        of=lambda form: form.apart and form.shape.name in {"rank", "LIMIT"},
+    ),
+    Mutant(
+        "a lookback is forgotten",
+        r'(least\(time_bucket\(to_microseconds\(\d+\), "\w+") \+ to_microseconds\(\d+\)',
+        r"\1",
+        STAGE,
+        of=lambda form: _together(form) and _looking_back(form),
+    ),
+    Mutant(
+        "a lookback loses its first instant",
+        r'(least\(time_bucket\(to_microseconds\(\d+\), "\w+") \+ to_microseconds\((\d+)\)',
+        _one_shorter,
+        STAGE,
+        of=lambda form: _together(form) and _looking_back(form),
+    ),
+    Mutant(
+        "what is beyond the bounds is kept",
+        r'(\("happened"\)\)) IS NOT NULL AND',
+        r"\1 IS NULL AND",
+        STAGE,
+        of=_with(lambda shape: shape.bounded),
+    ),
+    Mutant(
+        "a row at a bound is beyond it",
+        r'(\("happened"\)\)) < (make_timestamp\(epoch_us\("ts"\)\) - )',
+        r"\1 <= \2",
+        STAGE,
+        of=_with(lambda shape: shape.bounded),
+    ),
+    Mutant(
+        "a run reads no wider than its intervals",
+        r"(TIMESTAMP '[^']*') - to_microseconds\(600000000\)",
+        r"\1",
+        STAGE,
+        of=_with(lambda shape: shape.bounded and not shape.by_interval),
+    ),
+    Mutant(
+        "a source is pruned to the interval",
+        r"""("ts" <= TIMESTAMP '[^']*') \+ to_microseconds\(\d+\)""",
+        r"\1",
+        STAGE,
+        of=_with(lambda shape: shape.shift),
+    ),
 )
 
 
 def telling(mutant: Mutant, seed: int) -> Iterator[int]:
     """The numbers of cases whose views could show the mistake."""
     for number in count(seed * SEEDS):
-        if mutant.shows(cases.definition_of(random.Random(number))[1]):
+        _, view, form = cases.definition_of(random.Random(number), number)
+        if mutant.shows(view) and mutant.of(form):
             yield number
 
 

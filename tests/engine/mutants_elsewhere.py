@@ -15,6 +15,7 @@ from tests.engine.mutants import HISTORY, MUTANTS, TILES, TRAINING, Caught, Muta
 
 CHANGES = "find what changes in the history"
 NO_ROLLUPS = "no rollups are kept there"
+APART = "each interval has a statement of its own there"
 NO_LOOK_UP = "rows are not looked up there: views without windows have tiles, too"
 NAMED: Mapping[str, Mapping[str, str]] = {
     "snowflake": {HISTORY: CHANGES},
@@ -57,6 +58,12 @@ def _between(mean: str, n: str) -> str:
     return re.escape(f" + {apart} * {apart} * {both}")
 
 
+_S_AT, _D_AT = r"CAST\('[^']*' AS TIMESTAMP_NTZ\(6\)\)", r"TIMESTAMP '[^']*'"
+_S_BACK = rf'(others AS \(\n  SELECT \* FROM raw\.events WHERE "TS" >=) DATEADD\(MICROSECOND, -(\d+), ({_S_AT})\)'
+_D_BACK = (
+    r"(others AS \(\n  SELECT \* FROM raw\.events WHERE `ts` >=) "
+    rf"timestamp_micros\(unix_micros\(({_D_AT})\) \+ -(\d+)\)"
+)
 _S_SINCE = r"DATEADD\(MICROSECOND, -\d+, p(?:\.moment|lane__at)\)"
 _D_SINCE = r"timestamp_micros\(unix_micros\(p(?:\.moment|lane__at)\) \+ -\d+\)"
 ELSEWHERE: Mapping[str, Mapping[str, Edit | str]] = {
@@ -96,6 +103,21 @@ ELSEWHERE: Mapping[str, Mapping[str, Edit | str]] = {
             r"DATEADD\(MICROSECOND, \d+, (DATEADD\(MICROSECOND, -MOD\([^\n]*)\) AS plane__block", r"\1 AS plane__block"
         ),
         "from source, a row is seen in its interval": NO_LOOK_UP,
+        "an interval sees all rows of the run": APART,
+        "from source, an interval sees all rows": "it is refused there",
+        "an interval with a statement of its own sees what comes after it": Edit(
+            rf'(events AS \(\n  SELECT \* FROM raw\.events WHERE "TS" >= {_S_AT}) AND "TS" < {_S_AT}', r"\1"
+        ),
+        "a lookback is forgotten": Edit(_S_BACK, r"\1 \3"),
+        "a lookback loses its first instant": Edit(_S_BACK, r"\1 DATEADD(MICROSECOND, 1 - \2, \3)"),
+        "what is beyond the bounds is kept": Edit(
+            r"""('UTC', "HAPPENED"\) AS TIMESTAMP_NTZ\(6\)\)) IS NOT NULL AND""", r"\1 IS NULL AND"
+        ),
+        "a row at a bound is beyond it": Edit(
+            r"""('UTC', "HAPPENED"\) AS TIMESTAMP_NTZ\(6\)\)) < (DATEADD\(MICROSECOND, -)""", r"\1 <= \2"
+        ),
+        "a run reads no wider than its intervals": Edit(rf"DATEADD\(MICROSECOND, -600000000, ({_S_AT})\)", r"\1"),
+        "a source is pruned to the interval": Edit(rf'("TS" <=) DATEADD\(MICROSECOND, \d+, ({_S_AT})\)', r"\1 \2"),
     },
     "databricks": {
         "a window holds the tile that begins at its end": Edit(r"t\.moment < p\.moment", "t.moment <= p.moment"),
@@ -142,6 +164,25 @@ ELSEWHERE: Mapping[str, Mapping[str, Edit | str]] = {
             r"\1 AS plane__block",
         ),
         "from source, a row is seen in its interval": NO_LOOK_UP,
+        "an interval sees all rows of the run": APART,
+        "from source, an interval sees all rows": "it is refused there",
+        "an interval with a statement of its own sees what comes after it": Edit(
+            rf"(events AS \(\n  SELECT \* FROM raw\.events WHERE `ts` >= {_D_AT}) AND `ts` < {_D_AT}", r"\1"
+        ),
+        "a lookback is forgotten": Edit(_D_BACK, r"\1 \2"),
+        "a lookback loses its first instant": Edit(_D_BACK, r"\1 timestamp_micros(unix_micros(\2) + 1 - \3)"),
+        "what is beyond the bounds is kept": Edit(
+            r"(CAST\(`happened` AS TIMESTAMP\)) IS NOT NULL AND", r"\1 IS NULL AND"
+        ),
+        "a row at a bound is beyond it": Edit(
+            r"(CAST\(`happened` AS TIMESTAMP\)) < (timestamp_micros\(unix_micros\(CAST\(`ts`)", r"\1 <= \2"
+        ),
+        "a run reads no wider than its intervals": Edit(
+            rf"timestamp_micros\(unix_micros\(({_D_AT})\) \+ -600000000\)", r"\1"
+        ),
+        "a source is pruned to the interval": Edit(
+            rf"(`ts` <=) timestamp_micros\(unix_micros\(({_D_AT})\) \+ \d+\)", r"\1 \2"
+        ),
     },
 }
 

@@ -8,6 +8,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from connectors.duckdb import connect
@@ -112,6 +113,14 @@ class Rig:
         self.sql = {name: str(getattr(rendered, name)) for name in FILES}
         built = programs.build(read_back, read_back.views[0])
         self.program: Program = programs.from_json(programs.to_json(built))
+
+    def take_apart(self) -> None:
+        """Give each interval a statement of its own, as where the order of rows may decide something."""
+        assert isinstance(self.view.evaluation, manifests.IntervalByInterval)
+        evaluation = msgspec.structs.replace(self.view.evaluation, steady=False)
+        self.view = msgspec.structs.replace(self.view, evaluation=evaluation)
+        self.manifest = msgspec.structs.replace(self.manifest, views=(self.view,))
+        self.use(self.manifest)
 
     def close(self) -> None:
         """Close the warehouse."""

@@ -40,10 +40,10 @@ def test_it_holds_on_snowflake_and_here(name):
 def test_some_hundred_cases_have_it_all():
     counts: Counter[str] = Counter()
     for number in range(SEEDS, SEEDS + 200):
-        view = cases.case_of(number, 1.0, [1]).view
-        row = {feature.name: 1 for feature in view.features}
+        case = cases.case_of(number, 1.0, [1])
+        row = {feature.name: 1 for feature in case.view.features}
         for place in ("view", "history", "latest", "ledger", "training set", "from source"):
-            counts.update(Counter(dict(counted(view, place, [row]))))
+            counts.update(Counter(dict(counted(case, place, [row]))))
     assert missing(counts) == []
     assert set(counts) == set(COUNTED)
     assert missing(Counter()) == list(COUNTED)

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from controlplane.errors import CheckFailed
-from controlplane.oracle import View
 from controlplane.render.rollups import levels
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.rig import Rig, naive
+from tests.engine.shapes import PLAIN
 
 CASES = int(os.environ.get("CASES", "8"))
 Span = tuple[int, int]
@@ -50,7 +50,10 @@ def planned(choice: random.Random, intervals: int, versions: int) -> list[Step]:
 def changed(choice: random.Random, case: Case) -> list[dict[str, Any]]:
     """The rows after some came late, some were corrected and some deleted; now and then a whole key is gone."""
     seed, intervals = choice.randrange(2**32), case.intervals
-    late = [cases.row_of(seed, number, case.view, intervals) for number in range(choice.choice([0, 1, 3, 6]))]
+    late = [
+        cases.row_of(seed, number, case.view, intervals, case.form.shape)
+        for number in range(choice.choice([0, 1, 3, 6]))
+    ]
     kept = [row for row in case.rows if choice.random() < choice.choice([0.7, 0.95, 1.0])]
     if choice.random() < 0.4:
         key = case.view.keys[0]
@@ -60,27 +63,23 @@ def changed(choice: random.Random, case: Case) -> list[dict[str, Any]]:
     return corrected + late
 
 
-def reads(view: View, intervals: int, row: Mapping[str, Any]) -> set[int]:
-    """The numbers of the intervals whose runs read the row."""
-    if view.time is None:
-        return set(range(intervals))
-    if row["ts"] is None:
+def reads(case: Case, row: Mapping[str, Any]) -> set[int]:
+    """The numbers of the intervals whose runs read the row, or a superset if others see it than its own."""
+    view = case.view
+    plain = view.time is not None and row["ts"] is not None and case.form.shape is PLAIN
+    if plain and row["ts"] < view.start and row["ts"] < view.start + view.schedule - cases.depth(view):
         return set()
-    deepest = cases.depth(view)
-    number = (row["ts"] - view.start) // view.schedule
-    if number < 0:
-        return {0} if row["ts"] >= view.start + view.schedule - deepest else set()
-    return {number} & set(range(intervals))
+    return set(case.touched(row))
 
 
-def differing(view: View, intervals: int, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> set[int]:
+def differing(case: Case, old: list[dict[str, Any]], new: list[dict[str, Any]]) -> set[int]:
     """The intervals that must be computed again when `old` rows became `new` ones."""
     found: set[int] = set()
     one, other = [sorted(map(repr, rows)) for rows in (old, new)]
     for rows, others in ((old, other), (new, one)):
         for row in rows:
             if others.count(repr(row)) != [*map(repr, rows)].count(repr(row)):
-                found |= reads(view, intervals, row)
+                found |= reads(case, row)
     return found
 
 
@@ -154,7 +153,7 @@ def follow(case: Case, later: list[list[dict[str, Any]]], plan: list[Step], choi
 
         for step in plan:
             if step.version != version:
-                stale |= differing(view, case.intervals, versions[version], versions[step.version]) & computed
+                stale |= differing(case, versions[version], versions[step.version]) & computed
                 version = step.version
                 rig.replace(cases.loaded(versions[version]))
             run(*step.span)

@@ -9,14 +9,17 @@ from connectors.redis import connect
 from controlplane.errors import PermanentError, TransientError
 from controlplane.ports import Statement
 from controlplane.render.dialects import DIALECTS
-from tests.engine import examples
+from tests.engine import examples, staged
 from tests.engine.engines import empty, run
 from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened
 from tests.engine.rig import Rig, records
+from tests.engine.shapes import SHAPES, Form
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
 from tests.runtime.test_shards import Online, same_as_one
 from tests.verification.functions import differing
+
+SQL = {shape.name: shape for shape in SHAPES}
 
 
 def test_an_example_on_databricks(databricks, tmp_path):
@@ -41,6 +44,18 @@ def test_an_account_that_is_in_use_is_left_alone(databricks, monkeypatch):
             run(warehouse, "CREATE SCHEMA features")
         finally:
             empty(warehouse)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [Form(SQL["join, time expression"], DAY), Form(SQL["window function"], None), Form(SQL["EXISTS, bounds"], DAY)],
+    ids=lambda form: form.shape.name,
+)
+def test_databricks_stages_the_rows_of_brute_force(databricks, form):
+    """Cases A1 and A2 and their kind: an interval sees what it would see alone."""
+    case = staged.case_of(form, 3)
+    with opened("databricks", databricks) as (warehouse, _):
+        assert staged.staged(case, warehouse) == staged.by_brute_force(case)
 
 
 def test_python_functions_on_databricks(databricks):
