@@ -9,7 +9,6 @@ from rich.text import Text
 
 from controlplane.cli.present import line, out, table, written
 from controlplane.types import format_instant
-from controlplane.verification.report import WAYS
 
 if TYPE_CHECKING:
     from controlplane.online import Cleaned, Verified, Version
@@ -63,7 +62,7 @@ def _differs(found: ServiceMismatch) -> None:
 
 def _mismatch(found: Mismatch) -> None:
     keys = ", ".join(f"{name}={written(value)}" for name, value in found.keys.items())
-    if found.kind == WAYS:
+    if found.of_ways:
         _ways(found, keys)
         return
     what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"

@@ -1,4 +1,4 @@
-"""Which values the evaluated rows decide, where these are not all that count (see `evaluated.MOST_APART`)."""
+"""Which values the evaluated rows decide, where these are not all rows (`evaluated.MOST_APART`)."""
 
 from __future__ import annotations
 
@@ -25,14 +25,20 @@ class Coverage:
 
     @property
     def first(self) -> int:
-        """The first instant at which any feature is decided; instants are in microseconds since the epoch."""
+        """The first instant at which any feature is decided, in microseconds since the epoch."""
         if self._evaluated.complete:
             return self._view.start
         known = [at for feature in self._view.features if (at := self._begins(feature)) is not None]
         return max(self._view.start, min(known, default=self._view.start))
 
     def decides(self, feature: RowFeature | WindowFeature, at: int, rows: Sequence[Row]) -> bool:
-        """Whether a feature's value at an instant depends on the evaluated rows alone; `rows` are the entity's."""
+        """Whether a feature's value at an instant depends on the evaluated rows alone.
+
+        Args:
+            feature: one of the view's.
+            at: the instant, in microseconds since the epoch.
+            rows: the evaluated rows of the entity.
+        """
         if self._evaluated.complete:
             return True
         view, begins = self._view, self._begins(feature)

@@ -1,8 +1,9 @@
-"""The rows that a view's SQL returns, as queries: evaluated the way its runs evaluate them, and each interval alone.
+"""Queries for the rows that a view's SQL returns, evaluated as its runs do, and each interval alone.
 
-An interval's rows are a function of that interval alone. What a run may do in one statement is done in one here: all
-rows of a view that is row by row, and many intervals together where the warehouse can evaluate a query once for each.
-Elsewhere one statement holds a query for each interval, so it holds the newest intervals only.
+An interval's rows are a function of that interval alone. What a run may do in one statement is done
+in one here: all rows of a view that is row by row, and many intervals together where the warehouse
+can evaluate a query once for each. Elsewhere one statement holds a query for each interval, so it
+holds the newest intervals only.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ length (1 MB on Snowflake).
 
 
 class Evaluated:
-    """What one view's SQL returns over all that is computed, or as much of it as one statement can evaluate.
+    """What one view's SQL returns over all that is computed, as far as one statement can evaluate it.
 
     Args:
         manifest: what is deployed.
@@ -36,7 +37,8 @@ class Evaluated:
         start: rows from here on are evaluated.
         complete: whether these are all rows that can count.
         apart: whether each interval is a query of its own.
-        reach: how far from its interval a source's row may change other intervals; None: anything that follows.
+        reach: how long before an interval a row may lie that changes it, beyond those of the interval
+            itself; None if there is no limit.
     """
 
     def __init__(self, manifest: Manifest, view: ViewSpec, frontier: datetime) -> None:
@@ -64,11 +66,16 @@ class Evaluated:
 
     @property
     def _first(self) -> datetime:
-        """Where the first interval begins that is evaluated; of a view's first one, only a part may count."""
+        """Where the first interval begins that is evaluated; only a part of its rows may count."""
         return floor(self.start, self._view.schedule, self._view.phase)
 
     def all_rows(self, columns: str, time: str) -> str:
-        """A query for all rows; `time` is the event time's column among `columns`, empty for a static view."""
+        """A query for all rows.
+
+        Args:
+            columns: a SELECT's list, over what the SQL returns.
+            time: the event time's name in it; empty for a static view.
+        """
         if self._view.static:
             return self._selected(self._rows.whole(), columns, "")
         d, start, end = self._d, self._d.instant(self.start), self._d.instant(self._frontier)
@@ -85,7 +92,7 @@ class Evaluated:
         return list(Interval(self._first, self._frontier).split(self._view.schedule))
 
     def as_one(self, columns: str) -> str:
-        """A query for all rows as if the intervals were one: other rows than those that count, but as many."""
+        """A query for all rows as if the intervals were one: not those that count, but alike in size."""
         whole = floor(schedule.read_start(self._view), self._view.schedule, self._view.phase)
         return self.alone(Interval(whole, self._frontier), columns)
 

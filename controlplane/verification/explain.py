@@ -32,7 +32,7 @@ def behind(truth: Truth, feature: RowFeature | WindowFeature, question: Question
 
 
 def _window(view: View, feature: RowFeature | WindowFeature, question: Question) -> tuple[int, int]:
-    """Between which event times the rows lie that may count; of a row feature, since the view's start."""
+    """Between which event times the rows lie that may count."""
     computed = (question.at - view.delay - view.phase) // view.schedule * view.schedule + view.phase
     if isinstance(feature, RowFeature):
         return view.start, computed
@@ -123,11 +123,17 @@ def hint(
 
 
 def _changed(truth: Truth, start: int, end: int) -> str:
-    """The command that computes all intervals again that a row changed which changed those of `[start, end)`."""
+    """The command that computes all intervals again that a change of the rows in a range can reach.
+
+    Args:
+        truth: the view.
+        start: where the changed rows begin that are known, in microseconds since the epoch.
+        end: where they end.
+    """
     spec, reach = truth.spec, truth.evaluated.reach
     if reach is None:
         return _again(spec.name)  # whatever follows may look back at it
-    # An interval looks back at rows up to `reach` before it, and these are seen by intervals that long after them.
+    # An interval sees rows up to `reach` before it, and a row is seen by intervals that long after it.
     first = floor(from_micros(start), spec.schedule, spec.phase) - reach
     first = floor(max(first, spec.start), spec.schedule, spec.phase)
     last = ceil(from_micros(end), spec.schedule, spec.phase) + reach

@@ -76,7 +76,16 @@ def too_many(truth: Truth, warehouse: Warehouse, d: Dialect, questions: Mapping[
 
 
 def instants(view: View, times: Sequence[int], count: int, first: int, last: int, choice: random.Random) -> list[int]:
-    """When to ask about an entity that has rows at these times, from `first` up to `last`: see the module."""
+    """When to ask about an entity that has rows at these times: see the module.
+
+    Args:
+        view: as the oracle has it.
+        times: event times, in microseconds since the epoch.
+        count: how many instants.
+        first: where they begin.
+        last: the last one that may be asked about.
+        choice: chooses.
+    """
     points = sorted({point for time in times for point in changes(view, time) if first <= point <= last})
     found = []
     for number in range(count):

@@ -13,19 +13,22 @@ VALUE, WAYS = "value", "ways of computing"
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value that is not what the raw rows say, or rows that two ways of computing don't have in common.
+    """One value that is not what the raw rows say, or rows that depend on the way of computing.
 
     Args:
         view: the feature view.
-        place: what says it: `table`, `history`, `latest`, `training set` or `online`; `ways of computing` if the view's
-            SQL returns other rows of an interval when it is evaluated alone than with other intervals.
+        place: what says it: `table`, `history`, `latest`, `training set` or `online`;
+            `ways of computing` if the view's SQL returns other rows of an interval when the interval is
+            evaluated alone than when it is evaluated with others.
         keys: the entity.
         at: the instant that was asked about; of ways of computing, where the interval begins.
         feature: the feature; `*` where the row itself is wrong.
-        told: the value that was found; of ways of computing, the first rows that the interval has among others only.
-        expected: the value by brute force; of ways of computing, the first rows that the interval has alone only.
+        told: the value that was found; of ways of computing, the first rows that the interval has only
+            among others.
+        expected: the value by brute force; of ways of computing, the first rows that the interval has
+            only alone.
         rows: the raw rows that the expected value comes from, the newest ones where there are many.
-        row_count: how many such rows there are; of ways of computing, how many rows one way alone returns.
+        row_count: how many such rows there are; of ways of computing, how many rows differ.
         hint: what probably happened, and what to do.
         kind: `value` or `ways of computing`.
     """
@@ -41,6 +44,11 @@ class Mismatch:
     row_count: int
     hint: str
     kind: str = VALUE
+
+    @property
+    def of_ways(self) -> bool:
+        """Whether two ways of computing differ."""
+        return self.kind == WAYS
 
 
 @dataclass

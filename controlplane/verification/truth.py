@@ -1,4 +1,4 @@
-"""A definition as the oracle has it, and the raw rows behind it: what the user's own SQL returns (see `evaluated`).
+"""A definition as the oracle has it, and the raw rows behind it, which the user's own SQL returns.
 
 Conditions are evaluated by the warehouse, each as one more column, so that no SQL is evaluated here. Columns have names
 that no user's can have, but for row features, which the oracle knows by their own.

@@ -1,22 +1,25 @@
 """Values of a query's rows as Python has them, those that its own dates and times can't hold too.
 
-Timestamps become whole microseconds since the epoch, which have no end; a date beyond Python's calendar becomes the
-nearest one that it knows.
+Timestamps become whole microseconds since the epoch, which have no end. A date beyond Python's
+calendar becomes the nearest one that it knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from controlplane.ports import Warehouse
 from controlplane.types import from_micros, micros
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 INFINITY = 2**63 - 1
 """What an infinite timestamp is in microseconds; the one before all others has the other sign."""
+_UNITS = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
+"""By what a number of an Arrow timestamp's unit is multiplied and divided for microseconds."""
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FIRST, _LAST = date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY
 _FIRST_MICROS = micros(datetime.min)  # noqa: DTZ901 - naive is UTC here
@@ -43,16 +46,17 @@ def columns(batch: pa.RecordBatch) -> list[list[Any]]:
 
 
 def _values(column: pa.Array) -> list[Any]:
-    kind = column.type
-    if pa.types.is_timestamp(kind):
+    name = str(column.type)
+    if name.startswith("timestamp["):
         # Not by way of datetimes, which end with the year 9999.
-        return list(column.cast(pa.timestamp("us", tz=kind.tz), safe=False).cast(pa.int64()).to_pylist())
-    if pa.types.is_date32(kind):
-        return [None if day is None else _date(day) for day in column.cast(pa.int32()).to_pylist()]
-    if pa.types.is_list(kind) and (pa.types.is_timestamp(kind.value_type) or pa.types.is_date32(kind.value_type)):
-        lists = iter(_values(column.flatten()))
+        up, down = _UNITS[name.removeprefix("timestamp[").partition(",")[0].rstrip("]")]
+        return [None if n is None else n * up // down for n in column.cast("int64").to_pylist()]
+    if name.startswith("date32"):
+        return [None if day is None else _date(day) for day in column.cast("int32").to_pylist()]
+    if name.startswith(("list<", "large_list<")):
+        items = iter(_values(column.flatten()))
         lengths = column.value_lengths().to_pylist()
-        return [None if length is None else [next(lists) for _ in range(length)] for length in lengths]
+        return [None if length is None else [next(items) for _ in range(length)] for length in lengths]
     return list(column.to_pylist())
 
 
@@ -68,7 +72,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - values are of any type
 
 
 def instant(count: int) -> datetime | str:
-    """A number of microseconds as the user knows it: an instant, or words for one that Python can't hold."""
+    """A number of microseconds as the user knows it; words for an instant that Python can't hold."""
     if representable(count):
         return from_micros(count)
     if abs(count) == INFINITY:

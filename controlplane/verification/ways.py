@@ -1,7 +1,8 @@
-"""Compares the ways of computing a view: an interval evaluated alone, and by a run over many intervals.
+"""Compares the ways of computing a view: an interval evaluated alone, and together with others.
 
-Both must give the same rows. They don't where the order of rows decides something: rows tie in an ORDER BY, and the
-warehouse takes another one first. That is no late data, and computing the interval again does not settle it.
+Both must give the same rows. They don't where the order of rows decides something: rows tie in an
+ORDER BY, and the warehouse takes another one first. That is no late data, and computing the
+interval again does not settle it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ KEPT = 25
 """Differences of a view that are reported; the others are counted."""
 _CLOSE = 1e-9
 _NOISE = 1e-12
-"""What floats may be off, as a share of the largest value of their column: sums depend on their order."""
+"""What floats may be off, as a share of their column's largest: sums depend on their order."""
 _SIDE, _PLACE, _START = "plane__side", "plane__place", "plane__start"
 
 
