@@ -109,6 +109,7 @@ def _checked(
         on_progress(Progress(view.name, "compare", 0, cases))
         return ViewReport(view.name, notes=["nothing is computed yet; run `plane run`"])
     checked = _View(manifest, view, warehouse, seed, head.frontier)
+    on_progress(Progress(view.name, "evaluate", 0, cases))
     checked.look_at_intervals()
     checked.look(cases, store, now, on_progress)
     return checked.report

@@ -11,12 +11,14 @@ import pytest
 
 from controlplane import Aggregate, Attribute, BatchSource, ControlPlane
 from controlplane.project import open_calculator
-from controlplane.verification import Mismatch, Report, ViewReport
+from controlplane.verification import Mismatch, Report, Side, ViewReport, compare
 from controlplane.verification import verify as verify_views
+from controlplane.verification.ways import SAMPLED
 from tests.engine.engines import run
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, naive
-from tests.engine.test_intervals import COLUMNS, EVENTS, EVER, HOUR, START, rows_of, view_of
+from tests.engine.test_intervals import BOUNDED, COLUMNS, EVENTS, EVER, HOUR, START, loaded_source, rows_of, view_of
+from tests.engine.test_intervals import LOADED as LOADED_COLUMNS
 from tests.shop import Shop
 
 HEAD = """
@@ -331,6 +333,39 @@ def test_few_intervals_are_compared_as_a_whole() -> None:
         rig.materialize(START, START + 8 * HOUR)
         found = looked_at(rig)
         assert found.mismatch_count == 0, found.mismatches
+
+
+def test_row_by_row_views_verify_on_snowflake() -> None:
+    """Case A1 with `loaded_at`, on another warehouse: some intervals are evaluated in both ways."""
+    with opened("snowflake") as (warehouse, _):
+        rows = [
+            {"k": "a", "happened_at": naive(START + at), "loaded_at": naive(START + at + late), "amt": at // HOUR}
+            for at in range(HOUR // 2, 6 * HOUR, HOUR)
+            for late in (-HOUR, HOUR, 7 * HOUR)
+        ]
+        view = view_of("SELECT * FROM {events}", loaded_source(), **BOUNDED)
+        rig = Rig(view, LOADED_COLUMNS, rows=rows, warehouse=warehouse)
+        rig.materialize(START, START + 12 * HOUR)
+        found = looked_at(rig)
+        assert found.mismatch_count == 0, found.mismatches
+        assert found.intervals == SAMPLED
+        assert found.nulls < sum(found.compared.values())
+        run(warehouse, "DELETE FROM raw.events")
+        assert looked_at(rig).mismatch_count > 0
+
+
+def test_environments_are_compared_where_intervals_are_evaluated_one_by_one() -> None:
+    """How far floats may be off is known there too."""
+    sql = JOIN.replace("l.amt", "CAST(l.amt AS DOUBLE) / 3 AS amt")
+    view = view_of(sql, EVENTS, EVER, features=FEATURES[:1])
+    with Rig(view, COLUMNS, rows=rows_of(60)) as one, Rig(view, COLUMNS, rows=rows_of(60)) as other:
+        sides = [Side(name, rig.manifest, rig.warehouse) for name, rig in (("one", one), ("other", other))]
+        for rig in (one, other):
+            rig.materialize(START, START + 8 * HOUR)
+        table = f"features.subject__history__{other.view.fingerprint}"
+        for factor, equal in ((1 + 1e-12, True), (1 + 1e-6, False)):
+            other.run(f"UPDATE {table} SET amt_sum_3h = amt_sum_3h * {factor!r}")
+            assert compare(*sides).equal is equal
 
 
 PERIODS = """
