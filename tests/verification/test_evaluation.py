@@ -258,7 +258,7 @@ def test_rows_that_tie_are_told_as_ways_of_computing(make: Callable[..., Shop]) 
 
 
 FLOATS = TIED.replace('"int64"', '"float64"').replace(
-    "row_number() OVER (PARTITION BY uid ORDER BY day)", "sum(1e9 / (eid + 1)) OVER (PARTITION BY uid)"
+    "row_number() OVER (PARTITION BY uid ORDER BY day)", "sum(1e9 / (eid + 1)) OVER (PARTITION BY uid ORDER BY day)"
 )
 
 
