@@ -62,6 +62,9 @@ def _differs(found: ServiceMismatch) -> None:
 
 def _mismatch(found: Mismatch) -> None:
     keys = ", ".join(f"{name}={written(value)}" for name, value in found.keys.items())
+    if found.of_ways:
+        _ways(found, keys)
+        return
     what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"
     told = f": {written(found.told)} in the {found.place}, should be {written(found.expected)}"
     out.print(Text.assemble(("mismatch: ", "bold red"), what, told))
@@ -70,6 +73,17 @@ def _mismatch(found: Mismatch) -> None:
     line(f"  from {count}{shown}{':' if found.rows else ''}")
     for row in found.rows:
         line(f"    {', '.join(f'{name}={written(value)}' for name, value in row.items())}")
+    out.print(Text.assemble(("  -> ", "bold"), found.hint))
+
+
+def _ways(found: Mismatch, keys: str) -> None:
+    """An interval whose rows depend on what else is computed with it."""
+    what = f"ways of computing {found.view}: {keys} in the interval from {format_instant(found.at)}"
+    out.print(Text.assemble(("mismatch: ", "bold red"), f"{what}: {found.row_count:,} rows differ"))
+    for words, rows in (("alone", found.expected), ("with other intervals", found.told)):
+        line(f"  the interval {words} has{':' if rows else ' none of them'}")
+        for row in rows[:_SHOWN]:
+            line(f"    {', '.join(f'{name}={written(value)}' for name, value in row.items())}")
     out.print(Text.assemble(("  -> ", "bold"), found.hint))
 
 

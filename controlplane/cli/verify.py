@@ -30,8 +30,9 @@ def command(
 ) -> None:
     """Compare what is computed with brute force over the raw rows.
 
-    Tables, training sets and online values at random entities and instants; or with --against all rows of the tables
-    with those of another environment. Exits with 1 if a value differs. It reads only.
+    Tables, training sets and online values at random entities and instants, and the rows of some
+    intervals evaluated alone and with others; or with --against all rows of the tables with those of
+    another environment. Exits with 1 if anything differs. It reads only.
     """
     if against is not None:
         if (cases, seed) != (None, None):

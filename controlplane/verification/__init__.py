@@ -1,9 +1,11 @@
 """Compares what is computed with an independent brute-force evaluation of the raw rows: `plane verify`.
 
-`truth` makes the oracle's view of a definition and fetches the raw rows, `questions` chooses keys and instants, `told`
-reads what tables, training sets and the online store say, `explain` finds the rows behind a difference, `check` puts
-them together. `realtime` compares what readers calculate with the warehouse, `against` the tables of two environments.
-Nothing is written anywhere.
+`evaluated` says how a view's SQL is evaluated, `truth` makes the oracle's view of a definition and
+fetches the raw rows, `coverage` says which values they decide, and `values` reads them. `questions`
+chooses keys and instants, `told` reads what tables, training sets and the online store say, `ways`
+compares an interval evaluated alone and with others, `explain` finds the rows behind a difference,
+`check` puts them together. `realtime` compares what readers calculate with the warehouse, `against`
+the tables of two environments. Nothing is written anywhere.
 """
 
 from controlplane.verification.against import Comparison, RowDifference, Side, TableComparison, ViewComparison, compare

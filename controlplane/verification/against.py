@@ -19,9 +19,12 @@ from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.render.tables import qualified
 from controlplane.runtime.materialize import Progress
-from controlplane.types import format_instant, micros, utc
+from controlplane.types import format_instant, from_micros
 from controlplane.verification import questions
-from controlplane.verification.truth import Question, Truth, plain
+from controlplane.verification.evaluated import Evaluated
+from controlplane.verification.truth import Question, Truth
+from controlplane.verification.values import columns as values_of
+from controlplane.verification.values import shown
 
 KEPT = 50
 """Differences of a table that are kept; the others are counted."""
@@ -141,7 +144,7 @@ class _View:
         self._sides = (ours, theirs)
         self._view = view
         self._on_progress = on_progress
-        self._truth = Truth(ours.manifest, view)
+        self._truth: Truth | None = None
         self._keys = [name for name, _ in view.keys]
         self._features = [feature.name for feature in view.features]
         aggregates = [f for f in view.aggregates if f.column_type == "float64" and "float64" in f.type]
@@ -162,6 +165,8 @@ class _View:
                 return found
         frontier = min(head.frontier for head in heads)
         found.through = frontier
+        manifest = self._sides[0].manifest
+        self._truth = Truth(manifest, view, Evaluated(manifest, view, frontier), roughly=True)
         found.tables.append(self._table("history", frontier))
         if heads[0].frontier == heads[1].frontier:
             found.tables.append(self._table("latest", frontier))
@@ -253,7 +258,7 @@ class _View:
         last: Row = ()
         label = naming.query_tag(side.manifest.project, side.name, view.name, view.owner, "verify")
         for batch in side.warehouse.fetch(query, tag=label):
-            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            for row in zip(*values_of(batch), strict=True):
                 if row[:identity] < last:
                     text = f"the rows of {part} of {view.name} in {side.name} do not come in the order of their keys"
                     raise PermanentError(text, hint="this is ours to mend: please report it")
@@ -284,27 +289,24 @@ class _View:
                 self._keep(found, left, "", values)
 
     def _scales(self, rows: Sequence[Row]) -> Mapping[int, Mapping[str, float | None]]:
-        if not rows or not self._summed:
+        if not rows or not self._summed or self._truth is None:
             return {}
         asked, side = {}, self._sides[0]
         for number, row in enumerate(rows):
-            at = micros(row[len(self._keys)])
-            key = tuple(plain(part) for part in row[: len(self._keys)])
-            asked[number] = Question(key, at, questions.since(self._truth.view, at))
+            at = row[len(self._keys)]
+            asked[number] = Question(row[: len(self._keys)], at, questions.since(self._truth.view, at))
         return self._truth.scales(side.warehouse, asked, self._summed)
 
     def _keep(self, found: TableComparison, row: Row, only_in: str, values: Mapping[str, tuple[Any, Any]]) -> None:
         if len(found.differences) < KEPT:
-            keys = {name: _told(part) for name, part in zip(self._keys, row, strict=False)}
-            told = {name: (_told(one), _told(other)) for name, (one, other) in values.items()}
-            found.differences.append(RowDifference(keys, utc(row[len(self._keys)]), only_in, told))
-
-
-def _told(value: Any) -> Any:  # noqa: ANN401 - a value of any type
-    """The value as a user knows it: timestamps in UTC."""
-    if isinstance(value, list):
-        return [_told(item) for item in value]
-    return utc(value) if isinstance(value, datetime) else value
+            types = dict(self._view.keys)
+            types |= {feature.name: feature.type for feature in self._view.features}
+            keys = {name: shown(part, types[name]) for name, part in zip(self._keys, row, strict=False)}
+            told = {
+                name: (shown(one, types.get(name, "timestamp")), shown(other, types.get(name, "timestamp")))
+                for name, (one, other) in values.items()
+            }
+            found.differences.append(RowDifference(keys, from_micros(row[len(self._keys)]), only_in, told))
 
 
 def _side_by_side(one: Iterator[Row], other: Iterator[Row], identity: int) -> Iterator[tuple[Row | None, Row | None]]:

@@ -16,15 +16,19 @@ from controlplane.oracle import Near, Row, RowFeature, WindowFeature, same
 from controlplane.ports import OnlineStore, Warehouse
 from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import dialect
+from controlplane.render.program import build
 from controlplane.runtime.materialize import Progress
 from controlplane.types import from_micros, micros
-from controlplane.verification import explain, questions
+from controlplane.verification import explain, questions, ways
+from controlplane.verification.coverage import Coverage
+from controlplane.verification.evaluated import Evaluated
 from controlplane.verification.explain import Difference
 from controlplane.verification.questions import PER_KEY
 from controlplane.verification.realtime import Open, compare_service
-from controlplane.verification.report import Mismatch, Report, ViewReport, summed
+from controlplane.verification.report import VALUE, WAYS, Mismatch, Report, ViewReport, summed
 from controlplane.verification.told import Places, Told, Values, named
 from controlplane.verification.truth import TIME, Key, Question, Truth
+from controlplane.verification.values import instant
 
 CHUNK = 50
 """Entities that are asked about at once."""
@@ -74,11 +78,10 @@ def verify(
     opened, problem = _opened(store)
     found = []
     for view in chosen:
-        checked = _View(manifest, view, warehouse, seed)
-        checked.look(cases, opened if view.online else None, now, on_progress)
+        checked = _checked(manifest, view, warehouse, seed, cases, opened if view.online else None, now, on_progress)
         if problem and view.online:
-            checked.report.notes.append(problem)
-        found.append(checked.report)
+            checked.notes.append(problem)
+        found.append(checked)
     calculated = [service for service in manifest.services if service.calculations and not views]
     services = [compare_service(manifest, s, warehouse, calculator, cases=cases, seed=seed) for s in calculated]
     return summed(seed, found, services)
@@ -95,20 +98,68 @@ def _opened(store: Callable[[], OnlineStore | None]) -> tuple[OnlineStore | None
         return None, f"online: the store can't be looked at, so it was not compared: {error.message}"
 
 
+def _checked(
+    manifest: Manifest,
+    view: ViewSpec,
+    warehouse: Warehouse,
+    seed: int,
+    cases: int,
+    store: OnlineStore | None,
+    now: Callable[[], datetime],
+    on_progress: OnProgress,
+) -> ViewReport:
+    head = ledger.head(warehouse, build(manifest, view).head)
+    if head.frontier <= view.start:
+        on_progress(Progress(view.name, "compare", 0, cases))
+        return ViewReport(view.name, notes=["nothing is computed yet; run `plane run`"])
+    checked = _View(manifest, view, warehouse, seed, head.frontier)
+    on_progress(Progress(view.name, "evaluate", 0, cases))
+    checked.look_at_intervals()
+    checked.look(cases, store, now, on_progress)
+    return checked.report
+
+
 class _View:
     """One view that is looked at; what is found is in `report`."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, warehouse: Warehouse, seed: int) -> None:
+    def __init__(self, manifest: Manifest, view: ViewSpec, warehouse: Warehouse, seed: int, frontier: datetime) -> None:
         self.report = ViewReport(view.name)
         self._spec = view
         self._seed = seed
         self._warehouse = warehouse
         self._d = dialect(manifest.dialect)
-        self._truth = Truth(manifest, view)
+        self._frontier = micros(frontier)
+        evaluated = Evaluated(manifest, view, frontier)
+        self._truth = Truth(manifest, view, evaluated)
+        self._coverage = Coverage(self._truth.view, evaluated)
         self._places = Places(manifest, view, self._truth, warehouse)
         self._fixed_now = manifest.now is not None
         self._features = {feature.name: feature for feature in self._truth.view.features}
         self._known: tuple[Question, Mapping[str, Agreement]] | None = None
+        self._ways_differ = False
+        self._timed = {view.timestamp}
+        self._timed |= {one.name for one in view.attributes if one.type == "timestamp"}
+        self._timed |= {one.column for one in view.aggregates if one.column_type == "timestamp"}
+
+    def look_at_intervals(self) -> None:
+        """Evaluate some intervals alone and among others, where there are these two ways."""
+        if self._spec.static or self._truth.evaluated.apart:
+            return
+        intervals = ways.sampled(self._truth, self._warehouse, self._d, self._seed)
+        differing = ways.differing(self._truth, self._warehouse, self._d, intervals)
+        self.report.intervals = len(intervals)
+        self.report.mismatch_count += len(differing)
+        self._ways_differ = bool(differing)
+        for one in differing[: ways.KEPT]:
+            self._note_ways(one)
+
+    def _note_ways(self, one: ways.Differing) -> None:
+        at_once, alone = (
+            [self._shown(row, None) for row in rows[: explain.SHOWN]] for rows in (one.at_once, one.alone)
+        )
+        question = Question(one.key, micros(one.interval.start), None)
+        count = len(one.at_once) + len(one.alone)
+        self._report(WAYS, question, "*", (at_once, alone), [], count, ways.hint(self._spec), WAYS)
 
     def look(self, cases: int, store: OnlineStore | None, now: Callable[[], datetime], on_progress: OnProgress) -> None:
         """Ask about this many cases."""
@@ -121,37 +172,40 @@ class _View:
                 on_progress(Progress(self._spec.name, "compare", self.report.cases, cases))
 
         on_case()
-        head = ledger.head(self._warehouse, self._places.program.head)
-        frontier = micros(head.frontier)
-        if head.frontier <= self._spec.start:
-            self.report.notes.append("nothing is computed yet; run `plane run`")
-            return
         if not self._places.shown:
             self.report.notes.append("users' views and models still read an earlier version: these were not compared")
             store = None
+        last = self._last
+        self.report.notes += self._coverage.notes(last)
+        if len(self._coverage.undecided(last)) == len(self._features):
+            return
         count = math.ceil(cases / PER_KEY)
         keys = questions.sample(self._truth, self._warehouse, self._d, self._places.history, count, self._seed)
         if not keys:
             self.report.notes.append("there is no entity, neither in the raw rows nor in the history")
         left, each = cases, max(PER_KEY, math.ceil(cases / max(len(keys), 1)))
         for place in range(0, len(keys), CHUNK):
-            asked = self._questions(keys[place : place + CHUNK], each, frontier)
+            asked = self._questions(keys[place : place + CHUNK], each)
             asked = dict(list(asked.items())[:left])
             left -= len(asked)
-            self._chunk(asked, frontier, store, now, on_case)
+            self._chunk(asked, store, now, on_case)
         on_progress(Progress(self._spec.name, "done", self.report.cases, self.report.cases))
 
-    def _questions(self, keys: Sequence[Key], each: int, frontier: int) -> dict[int, Question]:
+    @property
+    def _last(self) -> int:
+        """The last instant that is asked about: then the first interval that is not computed would be seen."""
+        view = self._truth.view
+        return self._frontier + view.delay + view.schedule - 1
+
+    def _questions(self, keys: Sequence[Key], each: int) -> dict[int, Question]:
         """What to ask about some entities: the newest values, and values at `each` - 1 other instants."""
         view = self._truth.view
         choice = random.Random(f"{self._seed} {self._spec.name} {keys}")  # noqa: S311 - a seed asks the same questions
-        # What is known ends where the first interval that is not computed would be seen.
-        newest = frontier + view.delay
-        last = newest + view.schedule - 1
+        newest, first, last = self._frontier + view.delay, self._coverage.first, self._last
         times = questions.events(self._truth, self._warehouse, self._d, keys, each, self._seed)
         found: list[Question] = []
         for key in keys:
-            instants = questions.instants(view, times[key], each - 1, last, choice)
+            instants = questions.instants(view, times[key], each - 1, first, last, choice)
             found.append(Question(key, newest, questions.since(view, newest), newest=True))
             found += [Question(key, at, questions.since(view, at)) for at in instants]
         numbered = dict(enumerate(found))
@@ -164,7 +218,6 @@ class _View:
     def _chunk(
         self,
         asked: Mapping[int, Question],
-        frontier: int,
         store: OnlineStore | None,
         now: Callable[[], datetime],
         on_case: Callable[[], None],
@@ -189,8 +242,7 @@ class _View:
             expected = self._truth.view.value(rows, question.key, question.at)
             for one in told:
                 if number in one.values and one.place == "online":
-                    newest_now = self._online(question, rows, one.values[number], frontier, micros(moment))
-                    differences += newest_now
+                    differences += self._online(question, rows, one.values[number], micros(moment))
                 elif number in one.values:
                     differences += self._compare(one.place, question, rows, expected, one.values[number])
                 if number in one.doubled:
@@ -210,16 +262,14 @@ class _View:
             else:
                 yield expected, []
 
-    def _online(
-        self, question: Question, rows: Sequence[Row], told: Values | None, frontier: int, now: int
-    ) -> list[Difference]:
+    def _online(self, question: Question, rows: Sequence[Row], told: Values | None, now: int) -> list[Difference]:
         """Online are the values as of what is computed, and what has expired by now is gone."""
         view = self._truth.view
         if view.ttl is not None:
             if told is None and self._fixed_now:
                 return []  # while the environment's now stands still, what was synced expires by the wall clock
             question = replace(question, at=max(now, question.at))
-            rows = [row for row in rows if view.time is None or row[TIME] < frontier]
+            rows = [row for row in rows if view.time is None or row[TIME] < self._frontier]
         return self._compare("online", question, rows, view.value(rows, question.key, question.at), told)
 
     def _compare(
@@ -238,7 +288,12 @@ class _View:
 
     def _agreements(self, question: Question, rows: Sequence[Row]) -> Mapping[str, Agreement]:
         if self._known is None or self._known[0] is not question:
-            self._known = question, {name: _agreement(feature, rows) for name, feature in self._features.items()}
+            decided = {
+                name: feature
+                for name, feature in self._features.items()
+                if self._coverage.decides(feature, question.at, rows)
+            }
+            self._known = question, {name: _agreement(feature, rows) for name, feature in decided.items()}
         return self._known[1]
 
     def _explain(self, differences: Sequence[Difference]) -> None:
@@ -249,7 +304,9 @@ class _View:
         for one in kept:
             name, question = one.feature.name, one.question
             found = explain.behind(self._truth, one.feature, question, one.rows)
-            text = explain.hint(self._truth, question, found, culprits)
+            text = explain.hint(self._truth, one.feature, question, found, culprits)
+            if self._ways_differ:
+                text = f"the ways of computing this view differ, which may explain it: see that first; else {text}"
             if one.place == "online":
                 text = f"{text}; if the tables are right, plane run {self._spec.name} --resync"
             shown = [self._shown(row, one.feature) for row in found[-explain.SHOWN :]]
@@ -257,9 +314,9 @@ class _View:
             values = (_as_told(one.told[name], timed), _as_told(one.expected[name], timed))
             self._report(one.place, question, name, values, shown, len(found), text)
 
-    def _shown(self, row: Row, feature: RowFeature | WindowFeature) -> dict[str, Any]:
+    def _shown(self, row: Row, feature: RowFeature | WindowFeature | None) -> dict[str, Any]:
         shown = self._truth.shown(row, feature)
-        return {name: _as_told(value, name == self._spec.timestamp) for name, value in shown.items()}
+        return {name: _as_told(value, name in self._timed) for name, value in shown.items()}
 
     def _doubled(self, place: str, question: Question) -> None:
         self.report.mismatch_count += 1
@@ -276,9 +333,10 @@ class _View:
         rows: Sequence[Mapping[str, Any]],
         count: int,
         text: str,
+        kind: str = VALUE,
     ) -> None:
         keys, at = named(self._spec, question), from_micros(question.at)
-        found = Mismatch(self._spec.name, place, keys, at, feature, *values, rows=rows, row_count=count, hint=text)
+        found = Mismatch(self._spec.name, place, keys, at, feature, *values, rows, count, text, kind)
         self.report.mismatches.append(found)
 
 
@@ -292,7 +350,7 @@ def _as_told(value: Any, timed: bool) -> Any:  # noqa: ANN401 - a value of any t
         return value.value
     if isinstance(value, list):
         return [_as_told(item, timed) for item in value]
-    return from_micros(value) if timed and isinstance(value, int) else value
+    return instant(value) if timed and isinstance(value, int) else value
 
 
 def _agreement(feature: RowFeature | WindowFeature, rows: Sequence[Row]) -> Agreement:

@@ -29,15 +29,16 @@ def sample(truth: Truth, warehouse: Warehouse, d: Dialect, history: str, count: 
         )
     ):
         quoted = ", ".join(map(d.quote, columns))
-        hashed = _hashed(d, f"{seed} {salt}", columns)
-        query = f"{ctes}SELECT DISTINCT {quoted}, {hashed} AS place FROM {table} ORDER BY place LIMIT {share}"
+        place = hashed(d, f"{seed} {salt}", columns)
+        query = f"{ctes}SELECT DISTINCT {quoted}, {place} AS place FROM {table} ORDER BY place LIMIT {share}"
         for row in truth.fetched(warehouse, query):
             if len(found) < count:
                 found[tuple(row[name] for name in columns)] = None
     return list(found)
 
 
-def _hashed(d: Dialect, salt: str, columns: Sequence[str]) -> str:
+def hashed(d: Dialect, salt: str, columns: Sequence[str]) -> str:
+    """An expression by which rows come in an order that looks random, and is the same again."""
     parts = [d.text(salt), *(d.cast(d.quote(name), "string") for name in columns)]
     return d.hash64(" || '|' || ".join(parts), "string")
 
@@ -54,7 +55,7 @@ def events(
     query = (
         f"{truth.raw()},\nplane_spine AS (\n{truth.spine(numbered, truth.keys)}\n),\n"
         f"plane_placed AS (\nSELECT s.{number}, r.{time}, row_number() OVER ("
-        f"PARTITION BY s.{number} ORDER BY {_hashed(d, str(seed), [TIME])}, r.{time}) AS place\n"
+        f"PARTITION BY s.{number} ORDER BY {hashed(d, str(seed), [TIME])}, r.{time}) AS place\n"
         f"FROM {RAW} AS r JOIN plane_spine AS s ON {same}\n)\n"
         f"SELECT {number}, {time} FROM plane_placed WHERE place <= {count} ORDER BY {number}, place"
     )
@@ -72,12 +73,21 @@ def too_many(truth: Truth, warehouse: Warehouse, d: Dialect, questions: Mapping[
     return {questions[row[NUMBER]].key for row in truth.fetched(warehouse, query)}
 
 
-def instants(view: View, times: Sequence[int], count: int, last: int, choice: random.Random) -> list[int]:
-    """When to ask about an entity that has rows at these times, up to `last`: see the module."""
-    points = sorted({point for time in times for point in changes(view, time) if view.start <= point <= last})
+def instants(view: View, times: Sequence[int], count: int, first: int, last: int, choice: random.Random) -> list[int]:
+    """When to ask about an entity that has rows at these times: see the module.
+
+    Args:
+        view: as the oracle has it.
+        times: event times, in microseconds since the epoch.
+        count: how many instants.
+        first: where they begin.
+        last: the last one that may be asked about.
+        choice: chooses.
+    """
+    points = sorted({point for time in times for point in changes(view, time) if first <= point <= last})
     found = []
     for number in range(count):
-        point = choice.choice(points) if points and number % 2 == 0 else choice.randint(view.start, last)
+        point = choice.choice(points) if points and number % 2 == 0 else choice.randint(min(first, last), last)
         found.append(min(point + choice.choice((0, 0, -1, 1)), last))
     return found
 
@@ -110,14 +120,15 @@ def since(view: View, at: int) -> int | None:
     """Before every row that may count at an instant, with room to spare; None where any may."""
     farthest = 0
     for feature in view.features:
-        length = _length(feature) if isinstance(feature, WindowFeature) else view.ttl
+        length = longest(feature) if isinstance(feature, WindowFeature) else view.ttl
         if length is None:
             return None
         farthest = max(farthest, length)
     return at - farthest - 2 * view.schedule - view.delay - _DAY
 
 
-def _length(feature: WindowFeature) -> int | None:
+def longest(feature: WindowFeature) -> int | None:
+    """How far before the end of an interval a window may begin, at most; None for a lifetime."""
     if feature.periods is not None:
         return (feature.periods.ago + feature.periods.count + 1) * _LONGEST[feature.periods.unit]
     if feature.window is None:

@@ -22,7 +22,7 @@ from controlplane.render.calculations import added, functions, given, in_memory,
 from controlplane.render.dialects import DUCKDB, Dialect, dialect
 from controlplane.types import decimal_scale, is_decimal, micros
 from controlplane.verification.report import ServiceMismatch, ServiceReport
-from controlplane.verification.truth import plain
+from controlplane.verification.values import plain
 
 T = TypeVar("T")
 Row = Mapping[str, Any]

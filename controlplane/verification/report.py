@@ -7,22 +7,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+VALUE, WAYS = "value", "ways of computing"
+"""The kinds of mismatches."""
+
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value that is not what the raw rows say.
+    """One value that is not what the raw rows say, or rows that depend on the way of computing.
 
     Args:
         view: the feature view.
-        place: what says it: `table`, `history`, `latest`, `training set` or `online`.
+        place: what says it: `table`, `history`, `latest`, `training set` or `online`;
+            `ways of computing` if the view's SQL returns other rows of an interval when the interval is
+            evaluated alone than when it is evaluated with others.
         keys: the entity.
-        at: the instant that was asked about.
+        at: the instant that was asked about; of ways of computing, where the interval begins.
         feature: the feature; `*` where the row itself is wrong.
-        told: the value that was found.
-        expected: the value by brute force.
+        told: the value that was found; of ways of computing, the first rows that the interval has only
+            among others.
+        expected: the value by brute force; of ways of computing, the first rows that the interval has
+            only alone.
         rows: the raw rows that the expected value comes from, the newest ones where there are many.
-        row_count: how many such rows there are.
+        row_count: how many such rows there are; of ways of computing, how many rows differ.
         hint: what probably happened, and what to do.
+        kind: `value` or `ways of computing`.
     """
 
     view: str
@@ -35,17 +43,25 @@ class Mismatch:
     rows: Sequence[Mapping[str, Any]]
     row_count: int
     hint: str
+    kind: str = VALUE
+
+    @property
+    def of_ways(self) -> bool:
+        """Whether two ways of computing differ."""
+        return self.kind == WAYS
 
 
 @dataclass
 class ViewReport:
-    """One view: the cases (an entity and an instant each), the values compared by place, nulls among them, what was
-    left out and why, and what is wrong: all of it is counted, the first differences are kept."""
+    """One view: the cases (an entity and an instant each), the values compared by place, nulls among
+    them, the intervals that were evaluated in both ways, what was left out and why, and what is
+    wrong: all of it is counted, the first differences are kept."""
 
     view: str
     cases: int = 0
     compared: dict[str, int] = field(default_factory=dict)
     nulls: int = 0
+    intervals: int = 0
     notes: list[str] = field(default_factory=list)
     mismatch_count: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)

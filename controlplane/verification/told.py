@@ -20,7 +20,8 @@ from controlplane.render.tables import qualified
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
 from controlplane.types import from_micros
-from controlplane.verification.truth import AT, NUMBER, Question, Truth, plain
+from controlplane.verification.truth import AT, NUMBER, Question, Truth
+from controlplane.verification.values import plain
 
 Values = Mapping[str, Any]
 SERVICE = "plane_verify"

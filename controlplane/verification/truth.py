@@ -1,4 +1,4 @@
-"""A definition as the oracle has it, and the raw rows behind it: what the user's own SQL returns over whole sources.
+"""A definition as the oracle has it, and the raw rows behind it, which the user's own SQL returns.
 
 Conditions are evaluated by the warehouse, each as one more column, so that no SQL is evaluated here. Columns have names
 that no user's can have, but for row features, which the oracle knows by their own.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -18,7 +18,6 @@ from controlplane.codec.times import endless
 from controlplane.errors import CheckFailed
 from controlplane.oracle import Periods, Row, RowFeature, WindowFeature
 from controlplane.ports import Warehouse
-from controlplane.registry import transformation
 from controlplane.registry.manifest import (
     AggregateSpec,
     AttributeSpec,
@@ -27,12 +26,12 @@ from controlplane.registry.manifest import (
     Manifest,
     SeriesWindow,
     SlidingWindow,
-    SourceSpec,
     ViewSpec,
 )
 from controlplane.render.dialects import Dialect, dialect
-from controlplane.render.rows import source_table
-from controlplane.types import MICROSECOND, micros
+from controlplane.types import MICROSECOND, Interval, micros
+from controlplane.verification.evaluated import Evaluated
+from controlplane.verification.values import plain
 
 TIME = "event__time"
 NUMBER, AT, SINCE = "question__number", "question__at", "question__since"
@@ -56,10 +55,15 @@ class Truth:
     Args:
         manifest: what is deployed.
         view: one of its views.
+        evaluated: the rows that its SQL returns.
+        roughly: whether it is enough to know how large values are: then a view of which one statement
+            can't evaluate all intervals is evaluated as if all of them were one.
     """
 
-    def __init__(self, manifest: Manifest, view: ViewSpec) -> None:
+    def __init__(self, manifest: Manifest, view: ViewSpec, evaluated: Evaluated, *, roughly: bool = False) -> None:
         self.spec = view
+        self.evaluated = evaluated
+        self._roughly = roughly and not evaluated.complete
         self._d: Dialect = dialect(manifest.dialect)
         self._columns: dict[tuple[str, str], str] = {}
         self._names: dict[str, str] = {}
@@ -76,15 +80,7 @@ class Truth:
             tie_breaker=self._ties,
             phase=_micros(view.phase),
         )
-        relations = {name: self._whole(manifest, manifest.source(name)) for name in view.sources}
-        self._framed = transformation.framed(view.sql, relations)
         self.label = f"{manifest.project}/{manifest.environment}/{view.name}"
-
-    def _whole(self, manifest: Manifest, source: SourceSpec) -> str:
-        if manifest.read_view(source) is None:
-            return f"SELECT * FROM {source.table}"
-        columns = ", ".join(self._d.quote(name) for name, _ in source.columns)
-        return f"SELECT {columns} FROM {source_table(manifest, source)}"
 
     def _feature(self, feature: AttributeSpec | AggregateSpec) -> RowFeature | WindowFeature:
         d = self._d
@@ -120,8 +116,8 @@ class Truth:
             self._names[found] = name
         return found
 
-    def raw(self) -> str:
-        """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a time."""
+    def _selected(self) -> str:
+        """The columns of the raw rows, as a SELECT makes them of what the user's SQL returns."""
         d, view = self._d, self.spec
         columns = [
             f"{d.given(d.quote(n), kind)} AS {d.quote(a)}" for (n, kind), a in zip(view.keys, self.keys, strict=True)
@@ -132,10 +128,42 @@ class Truth:
         for (kind, name), column in self._columns.items():
             sql, alias = (column, name) if kind == "attribute" else (name, column)
             columns.append(f"{sql} AS {d.quote(alias)}")
-        selected = f"SELECT {', '.join(columns)} FROM {transformation.OUTPUT}"
-        known = [*self.keys, *([] if view.static else [TIME])]
-        given = " AND ".join(f"{d.quote(name)} IS NOT NULL" for name in known)
-        return f"{self._framed},\nplane_any AS (\n{selected}\n),\n{RAW} AS (SELECT * FROM plane_any WHERE {given})"
+        return ", ".join(columns)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the raw rows' columns."""
+        time = [] if self.spec.static else [TIME]
+        return [*self.keys, *time, *self._ties, *self._names]
+
+    def _known(self) -> str:
+        """The condition that a raw row has a key and a time."""
+        known = [*self.keys, *([] if self.spec.static else [TIME])]
+        return " AND ".join(f"{self._d.quote(name)} IS NOT NULL" for name in known)
+
+    def raw(self) -> str:
+        """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a time."""
+        time = "" if self.spec.static else self._d.quote(TIME)
+        rows = (
+            self.evaluated.as_one(self._selected())
+            if self._roughly
+            else self.evaluated.all_rows(self._selected(), time)
+        )
+        return f"WITH plane_any AS (\n{rows}\n),\n{RAW} AS (SELECT * FROM plane_any WHERE {self._known()})"
+
+    def alone(self, interval: Interval) -> str:
+        """A query for the raw rows of one interval, evaluated as if it were the only one."""
+        return self._with_key(self.evaluated.alone(interval, self._selected()))
+
+    def at_once(self, intervals: Sequence[Interval]) -> str:
+        """A query for the rows of some intervals as one run over all intervals has them."""
+        d, time = self._d, self._d.quote(TIME)
+        rows = self._with_key(self.evaluated.at_once(self._selected()))
+        inside = (f"({time} >= {d.instant(one.start)} AND {time} < {d.instant(one.end)})" for one in intervals)
+        return f"{rows} AND ({' OR '.join(inside)})"
+
+    def _with_key(self, query: str) -> str:
+        return f"SELECT * FROM (\n{query}\n) AS plane_some WHERE {self._known()}"
 
     def spine(self, questions: Mapping[int, Question], names: Sequence[str]) -> str:
         """A query for the questions: their numbers, instants, and keys under these names."""
@@ -204,8 +232,8 @@ class Truth:
         return {row[NUMBER]: row for row in self.fetched(warehouse, query)}
 
     def shown(self, row: Row, feature: RowFeature | WindowFeature | None) -> dict[str, Any]:
-        """A raw row in the user's words: its time, and the columns that a feature reads."""
-        wanted = list(self._names)
+        """A raw row in the user's words: its time, and the columns that a feature reads, or all of them."""
+        wanted = [*self._ties, *self._names]
         if isinstance(feature, RowFeature):
             wanted = [feature.name, *self._ties]
         elif feature is not None:
@@ -243,10 +271,3 @@ def _window(feature: AggregateSpec) -> dict[str, Any]:
 
 def _micros(duration: timedelta) -> int:
     return duration // MICROSECOND
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - values are of any type
-    """Timestamps as microseconds since the epoch, in lists too; everything else as it is."""
-    if isinstance(value, datetime):
-        return micros(value)
-    return [plain(item) for item in value] if isinstance(value, list) else value

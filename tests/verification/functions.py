@@ -13,7 +13,7 @@ from controlplane.render.calculations import functions, in_memory
 from controlplane.render.dialects import DUCKDB
 from controlplane.runtime import datasets
 from controlplane.verification import compare_service
-from controlplane.verification.truth import plain
+from controlplane.verification.values import plain
 from tests.engine import cases
 from tests.engine.engines import insert, make, run
 from tests.engine.rig import compiled, naive
