@@ -16,7 +16,7 @@ from tests.engine.differential import MODES, SEEDS, SELDOM, Altered, Lab
 from tests.engine.mutants import MUTANTS, Mutant, hunt, telling
 
 CASES = 60
-MOST = 60  # cases that may pass before a mistake is noticed
+MOST = 200  # cases that may pass before a mistake is noticed: many kinds of SQL can't show one
 
 
 def test_every_value_is_the_oracle_s() -> None:
