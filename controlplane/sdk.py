@@ -157,7 +157,6 @@ class ControlPlane:
         """
         project = self.project
         manifest = self.deployed()[1]
-        owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
         chosen = [manifest.view(name) for name in views] or list(manifest.views)
         if within is not None:
             check_range([build(manifest, view) for view in chosen], within, project.now())
@@ -165,6 +164,7 @@ class ControlPlane:
         problems: list[PlaneError] = []
         failed: set[str] = set()
         with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
+            owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
             entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
             for view in chosen:
                 if failed.intersection(view.upstream):

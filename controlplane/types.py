@@ -76,7 +76,9 @@ def parse_instant(text: str) -> datetime:
         if not _IS_INSTANT(text):
             raise ValueError
         return utc(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):  # the latter: in UTC it is before the year 1, or after 9999
+    except OverflowError:
+        raise ValueError(f"{text!r} is out of range: write a time between 0001-01-01 and 9999-12-31 in UTC") from None
+    except ValueError:
         raise ValueError(f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z") from None
 
 

@@ -93,7 +93,7 @@ def test_b4_a_folder_that_cannot_be_written_is_told_with_a_remedy(shop, way, dep
         assert "write the file and its folder" in hint
     doctor = json.loads(shop.start("doctor", "--json", hook=hook).wait().out)
     refused = {one["subject"] for one in doctor if one["level"] == "error"}
-    assert refused == {"warehouse", "definitions", "online store"}
+    assert refused == {".plane", "warehouse", "definitions", "online store"}
     assert all(one["hint"] for one in doctor if one["level"] != "ok")
     for command in (["stop"], ["airflow", "down"], *([["schema", "shop"]] if deployed else [])):
         shop.plane(*command, hook=hook)  # these need not write

@@ -26,7 +26,7 @@ def test_b1_an_option_in_the_url_is_refused_with_the_settings_that_exist(url):
         connect(url=url)
     assert raised.value.message == f"the URL of the online store has the option {name!r}, which is not supported"
     assert raised.value.hint.startswith(remedy) or remedy in raised.value.hint
-    assert "url, username, password, sentinels, cluster, ca_certificate" in raised.value.hint
+    assert "url, username, password, sentinels, sentinel_username" in raised.value.hint
     assert "secret" not in str(raised.value)
 
 
