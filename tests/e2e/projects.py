@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def insert(folder: Path, table: str, rows: Iterable[Sequence[Any]]) -> None:
 
 TINY = """
 [project]
-name = "tiny"
+name = "{name}"
 
 [environments.local]
 now = "{now}"
@@ -74,7 +75,9 @@ def tiny(folder: Path, definitions: str, *statements: str, now: str, online: str
     """A project with one file of definitions and the raw tables that the statements make; nothing is deployed yet."""
     (folder / "features").mkdir(parents=True)
     (folder / ".plane").mkdir()
-    (folder / "plane.toml").write_text(TINY.format(now=now, online=online))
+    # Tests share a server, where each warehouse has names of its own.
+    name = f"tiny{zlib.crc32(str(folder).encode()):08x}"
+    (folder / "plane.toml").write_text(TINY.format(name=name, now=now, online=online))
     (folder / "features" / "tiny.py").write_text(definitions)
     sql(folder, *statements)
     return folder

@@ -287,7 +287,7 @@ def test_nanoseconds_are_refused_with_a_remedy_that_works(project: Make, tmp_pat
     folder = project(DAILY, "CREATE SCHEMA raw", make, now="2024-01-02T02:00:00Z")
     said = plane(folder, "deploy", exits=1).stderr
     assert "source 'events': column 'ts' is TIMESTAMPTZ_NS, not a timestamp" in said
-    assert "read a view over the table that casts it" in said
+    assert "give a SQL expression that converts it" in said
     cast = "* REPLACE (CAST(ts AS TIMESTAMP WITH TIME ZONE) AS ts)"
     sql(folder, view.format(columns=cast, file=tmp_path / "events.parquet"))
     compute(folder)
