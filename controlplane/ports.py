@@ -39,23 +39,23 @@ class Columns(dict[str, str]):
 
     def __init__(self, columns: Iterable[tuple[str, str]]) -> None:
         super().__init__(columns)
-        self._spelled = {_folded(name): name for name in self}
+        self._spelled = {folded(name): name for name in self}
 
     def __contains__(self, name: object) -> bool:
         """Whether there is such a column, in any case."""
-        return isinstance(name, str) and _folded(name) in self._spelled
+        return isinstance(name, str) and folded(name) in self._spelled
 
     def __missing__(self, name: str) -> str:
         """The type of a column that is asked for in another case."""
-        return self[self._spelled[_folded(name)]]
+        return self[self._spelled[folded(name)]]
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as a dictionary's
         """The type of a column, asked for in any case."""
-        return super().get(self._spelled.get(_folded(name), name), default)
+        return super().get(self._spelled.get(folded(name), name), default)
 
 
-def _folded(name: str) -> str:
-    """A name in small letters and without the quotes that a user may give."""
+def folded(name: str) -> str:
+    """Return a name in small letters and without the quotes that a user may give."""
     return name.strip('"').lower()
 
 
@@ -67,7 +67,7 @@ def check_names(columns: Iterable[str]) -> None:
     """
     known: dict[str, str] = {}
     for name in columns:
-        plain = _folded(name)
+        plain = folded(name)
         if plain in known:
             text = f"two of its columns have one name: {known[plain]!r} and {name!r}"
             raise PermanentError(text, hint=f"rename one of them in the query, as in: ... AS other_{plain}")

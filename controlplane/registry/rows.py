@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 from sqlglot import exp
 
 from controlplane.definitions import BatchFeatureView
+from controlplane.ports import folded
 from controlplane.registry.changeable import changeable
 from controlplane.registry.evaluation import Analysis, analyse
 from controlplane.registry.lineage import Source, own_time
@@ -90,10 +92,15 @@ def prove(
 
 
 def _known(source: SourceSpec, dialect: str) -> Source:
-    columns = [name for name, _ in source.columns]
-    if source.time_sql and source.timestamp:
-        return Source([*columns, source.timestamp], source.timestamp, parsed(source.time_sql, dialect))
-    return Source(columns, source.timestamp)
+    columns = Counter(folded(name) for name, _ in source.columns)
+    # Of two columns whose names differ in quotes alone, the text does not say enough.
+    names = [name for name, count in columns.items() if count == 1]
+    if source.timestamp is None:
+        return Source(names)
+    time = folded(source.timestamp)
+    if source.time_sql:
+        return Source([*names, time], time, parsed(source.time_sql, dialect))
+    return Source(names, time)
 
 
 def _bounds(
@@ -106,7 +113,7 @@ def _bounds(
     collector: Collector,
 ) -> EventTimeBounds | None:
     """The bounds, which must be declared where the event time is not that of a source, and nowhere else."""
-    own = own_time(analysis.columns.get(timestamp.lower(), frozenset()), sources)
+    own = own_time(analysis.columns.get(folded(timestamp), frozenset()), sources)
     timed = {name: source.time for name, source in sources.items() if source.time is not None}
     if view.event_time_bounds is None:
         if not own:
@@ -139,7 +146,7 @@ def _bounds(
         )
         return None
     for name, origins in analysis.columns.items():
-        if name != timestamp.lower() and own_time(origins, sources):
+        if name != folded(timestamp) and own_time(origins, sources):
             return EventTimeBounds(low, high, name)
     collector.add(
         f"{what}: its event time is bounded by its sources' time, which its SQL does not return",

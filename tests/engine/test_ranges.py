@@ -162,16 +162,15 @@ def test_a8_infinite_values_that_a_view_does_not_read_do_not_matter():
         assert [one["count_1d"] for one in rig.table("latest")] == [1]
 
 
-@pytest.mark.parametrize(("kind", "label"), [("timestamp", "x"), ("date", "x"), ("event time", "ts")])
-def test_a8_verify_names_infinite_values(kind, label):
-    x = "DATE" if kind == "date" else "TIMESTAMP"
+@pytest.mark.parametrize("kind", ["timestamp", "date"])
+def test_a8_verify_names_infinite_values(kind):
+    x = kind.upper()
     view = subject_of(Attribute("x", x.lower()), Aggregate("max", "x", windows=["1d"]))
     with Rig(view, {"k": "VARCHAR", "ts": "TIMESTAMP", "x": x}) as rig:
         rig.run("INSERT INTO raw.events VALUES ('a', TIMESTAMP '2024-01-01 01:00', '2024-01-01')")
         rig.materialize(START, START + DAY)
-        ts, value = ("infinity", "2024-01-01") if kind == "event time" else ("2024-01-01 02:00", "infinity")
-        rig.run(f"INSERT INTO raw.events VALUES ('a', '{ts}', '{value}')")
-        with pytest.raises(CheckFailed, match=f"feature view 'subject': '{label}' is infinite or beyond year 9999 in"):
+        rig.run("INSERT INTO raw.events VALUES ('a', '2024-01-01 02:00', 'infinity')")
+        with pytest.raises(CheckFailed, match="feature view 'subject': 'x' is infinite or beyond year 9999 in"):
             verify(rig.manifest, rig.warehouse, lambda: None, open_calculator, now=lambda: NOW, cases=20, seed=1)
 
 
