@@ -159,6 +159,7 @@ def _plain_progress(counted: str) -> Callable[[Event], None]:
 
 
 def warn(warnings: Iterable[str]) -> None:
+    """Each warning once, on standard error."""
     for warning in dict.fromkeys(warnings):
         _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
 

@@ -17,11 +17,11 @@ from redis.crc import key_slot
 
 from controlplane import AsyncFeatureClient, FeatureClient
 from controlplane.errors import TransientError
-from controlplane.local import valkey
 from controlplane.naming import namespace, serving_hash
 from controlplane.server.load import Measured, measure
 from tests.connectors.cluster_rig import Nodes
 from tests.server.rig import Server
+from tests.servers import OpenServer
 from tests.shop import Shop, until
 
 PATH = "/v1/services/shop"
@@ -197,11 +197,9 @@ def test_b10_a_client_in_an_event_loop_reads_the_other_shards(sharded):
 
 
 def test_b10_a_single_server_that_hangs_is_told_once(make, serve, tmp_path):
-    folder = tmp_path / "store"
-    folder.mkdir()
+    store = OpenServer(tmp_path / "store")
     try:
-        store = valkey.start(folder)
-        shop = make(online=store.url)
+        shop = make(online=store.start())
         shop.resettle(("patience_seconds = 1", "patience_seconds = 1, timeout_seconds = 1"))
         server = serve(shop.ready(), "--budget-ms", "300")
         with shop.client() as client:
@@ -221,4 +219,4 @@ def test_b10_a_single_server_that_hangs_is_told_once(make, serve, tmp_path):
         until(lambda: server.post(PATH, {"entities": [{"user_id": 1}]}).status == 200)
         assert server.ask("GET", "/health/ready").json == {"status": "ready"}
     finally:
-        valkey.stop(folder)
+        store.stop()
