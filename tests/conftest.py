@@ -43,6 +43,9 @@ TOGETHER = {
     "e2e/test_no_leak.py": "flights",
 }
 
+ON_DATABRICKS = {"airflow", "control", "engine", "render", "runtime", "verification"}
+"""Folders with tests that run on every warehouse: those on Databricks share its schemas, so one process runs them."""
+
 
 class Files(LoadFileScheduling):
     """Sends a file's tests to one process, and those of files that go `TOGETHER`.
@@ -51,8 +54,11 @@ class Files(LoadFileScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.split("::", maxsplit=1)[0]
-        return TOGETHER.get(file.removeprefix("tests/"), file)
+        file, _, test = nodeid.partition("::")
+        name = file.removeprefix("tests/")
+        if "databricks" in test and name.partition("/")[0] in ON_DATABRICKS:
+            return "databricks"
+        return TOGETHER.get(name, file)
 
 
 @pytest.hookimpl(optionalhook=True)
