@@ -95,6 +95,8 @@ def row_local(node: exp.Expr) -> bool:
     """Whether this node, its arguments aside, gives one value of one row."""
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in NAMED
+    if isinstance(node, exp.Any | exp.All):
+        return False  # Spark has aggregates of these names
     return type(node) in ROW_LOCAL or (
         isinstance(node, exp.Binary | exp.Unary | exp.Predicate) and not isinstance(node, exp.Func)
     )
