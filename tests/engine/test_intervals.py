@@ -12,10 +12,7 @@ import pytest
 from connectors.duckdb import connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import PlaneError, Problems
-from controlplane.registry.evaluation import analyse
-from controlplane.registry.lineage import Source
 from controlplane.registry.manifest import IntervalByInterval, RowByRow
-from controlplane.registry.transformation import query
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, compiled, micros, naive
 
@@ -400,10 +397,3 @@ def test_snowflake_evaluates_each_interval_in_a_statement(name: str) -> None:
         assert there.training_set(looks) == here.training_set(looks)
         with pytest.raises(PlaneError, match=r"interval by interval .*from its sources"):
             there.training_set(looks, from_source=True)
-
-
-@pytest.mark.parametrize("function", ["any", "some", "every", "bool_or", "collect_list", "max_by", "first", "mean"])
-def test_no_aggregate_of_spark_is_taken_for_a_function_of_a_row(function: str) -> None:
-    arguments = "b, ts" if function == "max_by" else "b"
-    tree = query(f"SELECT k, ts, {function}({arguments}) AS x FROM events", "databricks")
-    assert analyse(tree, "databricks", {"events": Source(["k", "ts", "b"], "ts")}).construct is not None
