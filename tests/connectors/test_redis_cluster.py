@@ -93,7 +93,7 @@ def test_what_a_user_lacks_on_one_master_is_told(nodes):
     assert limited.rights(b"k:") == Rights("plane", (), ())
     assert limited.rights(b"other:") == Rights("plane", ("~other:*",), ())
     for node in nodes.masters[:2]:
-        node.client.acl_setuser("plane", commands=["-evalsha", "-unlink"])
+        node.client.acl_setuser("plane", enabled=True, commands=["-evalsha", "-unlink"])
     assert limited.rights(b"k:") == Rights("plane", ("+evalsha", "+unlink"), ())
     limited.close()
 
