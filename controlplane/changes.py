@@ -13,13 +13,13 @@ from controlplane import ledger
 from controlplane.control import claims, drift, identity, owners, served
 from controlplane.control.drift import Damage, Drift
 from controlplane.errors import PlaneError
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
 from controlplane.online import Online
 from controlplane.plan.actions import Repair
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
 from controlplane.project import Project
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import Manifest
 from controlplane.render.release import Release, render_release
 from controlplane.runtime import preview
 from controlplane.state import Deployment

@@ -7,16 +7,16 @@ from collections.abc import Callable
 
 from controlplane import deploy as deploying
 from controlplane import ledger, naming
+from controlplane.compile.loader import load
 from controlplane.control import claims, drift, identity, served
 from controlplane.definitions import RealtimeFeature
 from controlplane.errors import FileInUse, PlaneError
 from controlplane.local import airflow, airflow_health
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
 from controlplane.monitor import doctor, machine, warehouse
 from controlplane.monitor.doctor import Finding
 from controlplane.project import Project
-from controlplane.registry import manifest as manifests
-from controlplane.registry.loader import load
-from controlplane.registry.manifest import Manifest
 from controlplane.state import Deployment
 
 Conflict = Callable[[Manifest, Deployment | None, Manifest | None], tuple[str, str]]

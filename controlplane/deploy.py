@@ -23,11 +23,11 @@ from controlplane.control import identity, owners, repair
 from controlplane.control.drift import MISSING, Drift
 from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError, PlaneError, disk_remedy
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
 from controlplane.plan.actions import DropView, UpdateView
 from controlplane.plan.plan import Plan
 from controlplane.ports import Statement, Warehouse
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import Manifest
 from controlplane.render import program
 from controlplane.render.dialects import dialect
 from controlplane.render.release import Release, digest_of

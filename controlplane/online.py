@@ -10,9 +10,9 @@ from controlplane import deploy, ledger, naming
 from controlplane.control import claims, identity
 from controlplane.control.claims import Claim
 from controlplane.errors import PermanentError, PlaneError
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import OnlineStore
 from controlplane.project import Project
-from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
 from controlplane.runtime.cleanup import remove_version

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from controlplane import private, settings
+from controlplane.compile.loader import load
+from controlplane.compile.project import Target, compile_manifest
 from controlplane.errors import (
     DefinitionError,
     Location,
@@ -25,11 +27,9 @@ from controlplane.errors import (
     Problems,
     SettingsError,
 )
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
-from controlplane.registry import manifest as manifests
-from controlplane.registry.compile import Target, compile_manifest
-from controlplane.registry.loader import load
-from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.calculations import functions, in_memory
 from controlplane.render.dialects import DUCKDB
 from controlplane.state import Deployment, absent, glance
@@ -143,7 +143,7 @@ def check_calculations(manifest: Manifest) -> None:
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
                 hint = "use functions of the warehouse itself; those that users defined in it are not there"
-                found.append(DefinitionError(text, where=service.place.location(), hint=hint))
+                found.append(DefinitionError(text, where=service.location, hint=hint))
     if found:
         raise Problems(found)
 

@@ -8,8 +8,8 @@ from controlplane import naming
 from controlplane.errors import PlaneError
 from controlplane.local import airflow, airflow_health
 from controlplane.local.partitions import partition_keys, run_partitions
+from controlplane.manifest.timing import timing
 from controlplane.project import Project
-from controlplane.registry.schedule import timing
 from controlplane.render import dags
 from controlplane.runtime.materialize import Progress
 from controlplane.types import Interval

@@ -19,13 +19,13 @@ from controlplane.codec import Field, Layout, parse_key_text
 from controlplane.control import owners
 from controlplane.errors import PlaneError, Problems
 from controlplane.local import valkey
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.monitor.doctor import Finding
 from controlplane.monitor.status import ViewStatus, status
 from controlplane.online import Online
 from controlplane.plan.plan import Plan
 from controlplane.project import Project, open_calculator
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.program import build
 from controlplane.render.views import render_view
 from controlplane.runtime import datasets

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.registry.golden import FOLDER, texts
-from tests.registry.projects import BROKEN, broken_names, complaint
+from tests.compile.golden import FOLDER, texts
+from tests.compile.projects import BROKEN, broken_names, complaint
 from tests.schemas.contracts import GENERATED
 from tests.schemas.contracts import texts as schema_texts
 

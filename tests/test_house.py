@@ -21,7 +21,7 @@ PACKAGES = ("controlplane", "connectors", "dag_templates")
 # The two doors where anything may be raised, and one handler in each turns it into words.
 LAST_RESORTS = {
     "controlplane/cli/app.py": "a bug becomes exit code 3 and a report",
-    "controlplane/registry/usercode.py": "users' own code becomes an error with their file and line",
+    "controlplane/compile/usercode.py": "users' own code becomes an error with their file and line",
 }
 LONGEST_MODULE = 400  # lines
 LIGHT = 0.3  # CPU seconds of a whole process

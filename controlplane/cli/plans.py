@@ -66,7 +66,7 @@ def _consequence(tag: str, action: Action) -> str:
         "create_service": "new",
         "update_service": "",
         "drop_service": "goes",
-        "repair": "missing or altered: made again"
+        "repair": "missing, altered or of an earlier version: the deploy repairs it"
         + (", and its intervals are computed again" if getattr(action, "recomputed", False) else ""),
         "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
     }[tag]

@@ -14,9 +14,9 @@ import msgspec
 from controlplane import ledger, naming
 from controlplane.control.tables import IDENTITY, OWNERS
 from controlplane.errors import PermanentError
+from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.timing import timing
 from controlplane.ports import Warehouse, described
-from controlplane.registry.manifest import Manifest, ViewSpec
-from controlplane.registry.schedule import timing
 from controlplane.render import objects
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.objects import DataTable, PublicView
@@ -42,6 +42,22 @@ class Damage(msgspec.Struct, frozen=True):
         return f"{self.name} {self.problem}"
 
 
+class Widening(msgspec.Struct, frozen=True):
+    """A column whose type a deploy makes wider; its values stay.
+
+    Attributes:
+        table: the table's quoted name.
+        column: the column's.
+        type: the type it gets.
+        members: of a list of structs, those that change.
+    """
+
+    table: str
+    column: str
+    type: str
+    members: tuple[str, ...] = ()
+
+
 class Drift(msgspec.Struct, frozen=True):
     """What is wrong with one version of a view, or (`view` empty) with what all views share.
 
@@ -53,6 +69,7 @@ class Drift(msgspec.Struct, frozen=True):
         recomputed: whether a deploy clears the version's ledger, so that a run computes all of it.
         computed_through: what a deploy sets the head's frontier to; None: it stays.
         reopened: whether a deploy makes the public views again.
+        widened: columns of an earlier version's tables that hold too little.
     """
 
     view: str
@@ -62,6 +79,7 @@ class Drift(msgspec.Struct, frozen=True):
     recomputed: bool = False
     computed_through: datetime | None = None
     reopened: bool = False
+    widened: tuple[Widening, ...] = ()
 
 
 def find(
@@ -164,11 +182,18 @@ class _ViewCheck:
         view = self._view
         damages: list[Damage] = []
         dropped: list[str] = []
+        widened: list[Widening] = []
         lost = False
         for table in self.tables:
             columns = catalogue[table.quoted]
-            problem = MISSING if columns is None else self._altered(table, columns, types)
-            if problem:
+            narrow = {} if columns is None else self._narrow(table, columns, types)
+            seen = {**(columns or {}), **{name: types[table.columns[name]] for name in narrow}}
+            problem = MISSING if columns is None else self._altered(table, seen, types)
+            if narrow and not problem:
+                kept = ", ".join(narrow)
+                damages.append(Damage(table.plain, f"is of an earlier version, with sums of 64 bits: {kept}"))
+                widened += narrow.values()
+            elif problem:
                 damages.append(Damage(table.plain, problem))
                 lost = lost or table.derived
                 if columns is not None:
@@ -185,7 +210,19 @@ class _ViewCheck:
             recomputed=lost,
             computed_through=view.start if lost else None,
             reopened=bool(opened) or self._shown == view.fingerprint,
+            widened=tuple(widened),
         )
+
+    def _narrow(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, Widening]:
+        """Sums as tables had them before parts of a sum could be larger than 64 bits."""
+        d = dialect(self._manifest.dialect)
+        found = {}
+        for name, kind in table.columns.items():
+            earlier = _of_64_bits(d, kind)
+            if earlier != kind and columns.get(name) == types[earlier] != types[kind]:
+                members = objects.wide_sums(self._manifest, self._view)[d.quote(name)]
+                found[name] = Widening(table.quoted, d.quote(name), kind, members)
+        return found
 
     def _altered(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> str:
         expected = {self._stored(name): types[kind] for name, kind in table.columns.items()}
@@ -277,9 +314,14 @@ def _definitions(warehouse: Warehouse, schema: str) -> dict[str, objects.Definit
 
 def _types(warehouse: Warehouse, d: Dialect, tables: Iterable[DataTable]) -> dict[str, str]:
     """Types in the warehouse's SQL -> as its catalogue tells them: the warehouse itself says so."""
-    kinds = sorted({kind for table in tables for kind in table.columns.values()})
+    today = {kind for table in tables for kind in table.columns.values()}
+    kinds = sorted({*today, *(_of_64_bits(d, kind) for kind in today)})
     nulls = ", ".join(f"CAST(NULL AS {kind}) AS {d.quote(f't{i}')}" for i, kind in enumerate(kinds))
     return dict(zip(kinds, described(warehouse, f"SELECT {nulls}").values(), strict=True))
+
+
+def _of_64_bits(d: Dialect, kind: str) -> str:
+    return kind.replace(d.wide_integer, d.type("int64"))
 
 
 def _lost_publications(

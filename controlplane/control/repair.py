@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 from controlplane import ledger, naming
 from controlplane.control.drift import Drift
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import Statement
-from controlplane.registry.manifest import Manifest
 from controlplane.render.dialects import dialect
 from controlplane.render.tables import qualified
 
@@ -43,5 +43,8 @@ def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[
             f"frontier = {through}, earlier_frontier = {through}, run_id = {d.text('repair')}"
         )
         found.append(Statement("take the frontier back", sql))
+    for wide in drift.widened:
+        statements = d.widen(wide.table, wide.column, wide.type, wide.members)
+        found += [Statement(f"widen {wide.column} of {wide.table}", sql) for sql in statements]
     found += [Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped]
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controlplane import naming
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import OnlineStore
-from controlplane.registry.manifest import Manifest
 
 
 def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]) -> dict[str, str]:

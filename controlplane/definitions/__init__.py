@@ -1,6 +1,6 @@
 """What users write: entities, sources, feature views and feature services, as frozen dataclasses.
 
-Nothing is checked here: a definition remembers what was written and where, and `registry` reports all that is wrong
+Nothing is checked here: a definition remembers what was written and where, and `compile` reports all that is wrong
 with it at once. No I/O is done here.
 """
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from controlplane import naming
 from controlplane.errors import TransientError
 from controlplane.local.airflow_client import AirflowClient
-from controlplane.registry.schedule import Timing
+from controlplane.manifest.timing import Timing
 from controlplane.types import Interval
 
 _FINISHED = ("success", "failed")

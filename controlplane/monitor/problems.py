@@ -8,8 +8,8 @@ from datetime import datetime
 
 from controlplane.control import claims, drift, identity, served
 from controlplane.errors import PlaneError
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import OnlineStore, Warehouse
-from controlplane.registry.manifest import Manifest
 
 
 class ViewProblems:

@@ -10,9 +10,9 @@ import msgspec
 
 from controlplane import ledger, naming
 from controlplane.errors import PlaneError, TransientError
+from controlplane.manifest.specs import Manifest
 from controlplane.monitor.problems import ViewProblems
 from controlplane.ports import OnlineStore, Warehouse
-from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.types import subtract
 

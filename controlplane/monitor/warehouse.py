@@ -8,10 +8,10 @@ from contextlib import suppress
 from functools import partial
 
 from controlplane import naming
-from controlplane.errors import PermanentError
+from controlplane.errors import Location, PermanentError
+from controlplane.manifest.specs import CalculationSpec
 from controlplane.monitor.doctor import ERROR, OK, Check, Finding, examine
 from controlplane.ports import Statement, Warehouse
-from controlplane.registry.manifest import CalculationSpec, Place
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.functions import called, create
 from controlplane.render.tables import qualified
@@ -86,7 +86,7 @@ def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
 
 def _functions(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
     source, types = "def plane__doctor(x):\n    return x", {"x": "int64"}
-    spec = CalculationSpec("plane__doctor", "int64", "", ("x",), "", Place("", 0), source)
+    spec = CalculationSpec("plane__doctor", "int64", "", ("x",), "", Location("", 0), source)
     warehouse.execute([create(d, schema, spec, types)])
     one = d.constants([{"x": d.cast("1", "int64")}])
     query = f"SELECT {called(d, schema, spec, types)} AS y FROM ({one}) AS one"

@@ -10,6 +10,19 @@ from typing import assert_never
 import msgspec
 
 from controlplane import naming
+from controlplane.manifest import windows
+from controlplane.manifest.expectations import Expected
+from controlplane.manifest.specs import (
+    AggregateSpec,
+    CalculationSpec,
+    Feature,
+    IntervalByInterval,
+    Manifest,
+    RowByRow,
+    ServiceSpec,
+    SourceSpec,
+    ViewSpec,
+)
 from controlplane.plan.actions import (
     Action,
     Change,
@@ -22,19 +35,6 @@ from controlplane.plan.actions import (
     UpdateService,
     UpdateView,
 )
-from controlplane.registry import windows
-from controlplane.registry.manifest import (
-    AggregateSpec,
-    CalculationSpec,
-    Feature,
-    IntervalByInterval,
-    Manifest,
-    RowByRow,
-    ServiceSpec,
-    SourceSpec,
-    ViewSpec,
-)
-from controlplane.registry.quality import Expected
 from controlplane.types import format_duration, format_instant
 
 _NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations", "evaluation", "bounds")

@@ -8,8 +8,8 @@ from typing import assert_never
 
 import msgspec
 
-from controlplane.registry.manifest import IntervalByInterval, Manifest, RowByRow, ViewSpec
-from controlplane.registry.schedule import timing
+from controlplane.manifest.specs import IntervalByInterval, Manifest, RowByRow, ViewSpec
+from controlplane.manifest.timing import timing
 from controlplane.render.dialects import dialect
 from controlplane.render.rows import evaluated_together
 from controlplane.types import Interval, subtract
@@ -98,8 +98,8 @@ def computation(manifest: Manifest, view: ViewSpec, missing: Sequence[Interval])
     match view.evaluation:
         case RowByRow():
             return Computation("row by row", "", "", statements)
-        case IntervalByInterval(construct, place):
-            return Computation("interval by interval", construct, str(place.location()), statements)
+        case IntervalByInterval(construct, location):
+            return Computation("interval by interval", construct, str(location), statements)
         case _ as never:
             assert_never(never)
 

@@ -8,11 +8,11 @@ from datetime import datetime
 import msgspec
 
 from controlplane.control.drift import Damage, Drift
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
 from controlplane.plan.actions import Action, DropView, Repair
 from controlplane.plan.diff import diff
 from controlplane.plan.forecast import Covered, Forecast, forecast
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import Manifest
 from controlplane.render.release import Release, render_release
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from controlplane.codec import Default
-from controlplane.registry.manifest import AggregateSpec, SeriesWindow
+from controlplane.manifest.specs import AggregateSpec
+from controlplane.manifest.windows import SeriesWindow
 from controlplane.render import states
 from controlplane.render.dialects import NULLS_FIRST, Dialect
 from controlplane.render.ranges import INT64, Owner, checked

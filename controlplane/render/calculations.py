@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controlplane import naming
+from controlplane.manifest.specs import CalculationSpec, Manifest, ServiceSpec
 from controlplane.ports import Statement
-from controlplane.registry.manifest import CalculationSpec, Manifest, ServiceSpec
 from controlplane.render.dialects import DUCKDB, Dialect
 from controlplane.render.functions import called, create
 

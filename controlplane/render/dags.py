@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import cached_property
 
 from controlplane import naming, template
-from controlplane.registry.manifest import AggregateSpec, AttributeSpec, Feature, Manifest, ViewSpec
-from controlplane.registry.schedule import timing
-from controlplane.registry.windows import words
+from controlplane.manifest.specs import AggregateSpec, AttributeSpec, Feature, Manifest, ViewSpec
+from controlplane.manifest.timing import timing
+from controlplane.manifest.windows import words
 from controlplane.render.views import FILES
 from controlplane.types import format_duration, format_instant, utc
 
@@ -46,7 +46,7 @@ class _Context:
 
     @property
     def place(self) -> str:
-        return " ".join(str(self._view.place.location()).split())
+        return " ".join(str(self._view.location).split())
 
     @property
     def sdk(self) -> list[str]:
@@ -161,7 +161,7 @@ class _Context:
             ("Sources", ", ".join(self._manifest.source(name).table for name in view.sources)),
             ("Schedule", f"every {format_duration(view.schedule)}{due}, from {format_instant(view.start)}{until}"),
             ("Owner", view.owner),
-            ("Defined at", str(view.place.location())),
+            ("Defined at", str(view.location)),
             ("Version", view.fingerprint),
             ("Tables", f"`{schema}.{view.name}`, `{schema}.{naming.door(view.name, 'latest')}`"),
             ("Online", f"yes, written in {self.shards} shards" if self.shards else "yes" if view.online else "no"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controlplane import naming
-from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.render.dialects import dialect
 from controlplane.render.tables import qualified
 
@@ -21,7 +21,7 @@ class Doors:
         self._d, self._view = d, view
         tags = ", ".join(f"{name}={value}" for name, value in view.tags.items())
         said = [view.description or view.name, f"owner: {view.owner}", *([f"tags: {tags}"] if tags else [])]
-        self.comment = self._text(" | ".join([*said, f"defined at {view.place.file}:{view.place.line}"]))
+        self.comment = self._text(" | ".join([*said, f"defined at {view.location}"]))
         self.readable: list[tuple[str, str]] = []
         if role := manifest.reader_role:
             doors = [qualified(d, manifest.schema, naming.door(view.name, part)) for part in ("", *naming.PARTS)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from controlplane import template
-from controlplane.registry.quality import (
+from controlplane.manifest.expectations import (
     BetweenSpec,
     Expected,
     NotNullSpec,

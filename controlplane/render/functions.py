@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Mapping
 
 from controlplane import naming, template
+from controlplane.manifest.specs import CalculationSpec
 from controlplane.ports import Statement
-from controlplane.registry.manifest import CalculationSpec
 from controlplane.render.dialects import Dialect
 from controlplane.render.statements import split
 

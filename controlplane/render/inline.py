@@ -11,8 +11,8 @@ from datetime import datetime
 
 from controlplane import naming, template
 from controlplane.errors import PlaneError, Problems
-from controlplane.registry import schedule
-from controlplane.registry.manifest import IntervalByInterval, Manifest, ViewSpec
+from controlplane.manifest.specs import IntervalByInterval, Manifest, ViewSpec
+from controlplane.manifest.timing import read_start, timing
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.rows import evaluated_together
 from controlplane.render.views import Extent, context
@@ -86,7 +86,7 @@ def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
             PlaneError(
                 f"feature view {view.name!r} is computed interval by interval ({construct}), each in a statement of "
                 "its own: a training set from its sources is one statement",
-                where=view.place.location(),
+                where=view.location,
                 hint="deploy and run it, and create the training set from its tables (without --from-source)",
             )
         )
@@ -138,7 +138,7 @@ def _one(manifest: Manifest, view: ViewSpec, through: datetime, names: _Names, d
     extent = Extent(
         start=naming.instant_literal(view.start),
         end=naming.instant_literal(_end(view, through)),
-        read_start=naming.instant_literal(schedule.read_start(view)),
+        read_start=naming.instant_literal(read_start(view)),
     )
     found = {
         "v": context(manifest, view, extent, doors),
@@ -153,7 +153,7 @@ def _visible(view: ViewSpec, at: str, d: Dialect) -> str:
 
 def _end(view: ViewSpec, through: datetime) -> datetime:
     """Where the values end that are visible at `through`."""
-    times = schedule.timing(view)
+    times = timing(view)
     end = times.computed_through(through)
     if times.last is not None:
         end = min(end, times.last)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from controlplane import naming, template
-from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.tables import qualified
 from controlplane.render.views import Extent, context
@@ -100,6 +100,19 @@ class PublicView:
 def setup(manifest: Manifest, view: ViewSpec) -> str:
     """Return the statements that make the tables of a view, as a release has them."""
     return template.render("sql/setup.sql.j2", {"v": context(manifest, view, Extent(), {})})
+
+
+def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
+    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted members.
+
+    There are members where the column is a list of structs, one for each value of a secondary key.
+    """
+    v = context(manifest, view, Extent(), {})
+    wide = v.d.wide_integer
+    found: dict[str, tuple[str, ...]] = {name: () for name, kind in v.tile_columns if kind == wide}
+    for second in v.seconds:
+        found[second.column] = tuple(v.d.quote(name) for name, kind in second.types.items() if kind == wide)
+    return found
 
 
 def tables(manifest: Manifest, view: ViewSpec, statements: str) -> list[DataTable]:

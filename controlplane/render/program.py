@@ -8,9 +8,9 @@ import msgspec
 
 from controlplane import naming
 from controlplane.codec import Field, Layout
-from controlplane.errors import PlaneError
-from controlplane.registry import schedule
-from controlplane.registry.manifest import AggregateSpec, Manifest, Place, ViewSpec
+from controlplane.errors import Location, PlaneError
+from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.timing import Timing, read_start, timing
 from controlplane.render.aggregates import default
 from controlplane.render.dialects import dialect
 from controlplane.render.rollups import Cover, cover
@@ -22,7 +22,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
     view: str
     head: str
-    timing: schedule.Timing
+    timing: Timing
     static: bool
 
     def needed(self, end: datetime) -> datetime:
@@ -47,7 +47,7 @@ class Program(msgspec.Struct, frozen=True):
     owner: str
     static: bool
     online: bool
-    timing: schedule.Timing
+    timing: Timing
     lateness: timedelta
     now: datetime | None
     read_start: datetime
@@ -56,7 +56,7 @@ class Program(msgspec.Struct, frozen=True):
     head: str
     doors: str
     layout: Layout
-    place: Place
+    location: Location = msgspec.field(name="place")  # releases of earlier versions run on after an upgrade
     upstream: tuple[Upstream, ...] = ()
     cover: Cover | None = None
     steps: bool = False
@@ -89,10 +89,10 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         owner=view.owner,
         static=view.static,
         online=view.online,
-        timing=schedule.timing(view),
+        timing=timing(view),
         lateness=view.lateness,
         now=manifest.now,
-        read_start=schedule.read_start(view),
+        read_start=read_start(view),
         sources={
             source_table(manifest, source): dict(source.columns)
             for source in (manifest.source(name) for name in view.sources)
@@ -101,7 +101,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
             Upstream(
                 view=name,
                 head=f"{control}.{d.quote(naming.head(manifest.schema, name, manifest.view(name).fingerprint))}",
-                timing=schedule.timing(manifest.view(name)),
+                timing=timing(manifest.view(name)),
                 static=manifest.view(name).static,
             )
             for name in view.upstream
@@ -110,7 +110,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         head=f"{control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}",
         doors=f"{control}.{d.quote('doors')}",
         layout=layout(view),
-        place=view.place,
+        location=view.location,
         cover=cover(view) if d.framed else None,
         steps=not evaluated_together(manifest, view, d),
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from controlplane.registry.manifest import Column
+from controlplane.manifest.specs import Column
 from controlplane.render.dialects import Dialect
 from controlplane.types import FIRST, LAST
 

@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import Manifest
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
 from controlplane.render import dags, program
 from controlplane.render.views import FILES, render_view
 

@@ -13,7 +13,8 @@ from functools import cached_property
 
 import msgspec
 
-from controlplane.registry.manifest import AggregateSpec, CalendarWindow, SeriesWindow, SlidingWindow, ViewSpec
+from controlplane.manifest.specs import AggregateSpec, ViewSpec
+from controlplane.manifest.windows import CalendarWindow, SeriesWindow, SlidingWindow
 from controlplane.render.aggregates import TileSchema, Windows
 from controlplane.render.dialects import Dialect
 from controlplane.render.states import needed

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from controlplane import naming
-from controlplane.registry import transformation
-from controlplane.registry.manifest import (
+from controlplane.compile import transformation
+from controlplane.manifest.specs import (
     IntervalByInterval,
     Manifest,
     Pruning,

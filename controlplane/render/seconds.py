@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from controlplane.registry.manifest import Column, ViewSpec
+from controlplane.manifest.specs import Column, ViewSpec
 from controlplane.render.aggregates import Names, TileSchema
 from controlplane.render.dialects import Dialect
 from controlplane.render.ranges import Owner

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from controlplane import template
-from controlplane.registry.manifest import ViewSpec
+from controlplane.manifest.specs import ViewSpec
 from controlplane.render import ranges
 from controlplane.render.aggregates import TileSchema
 from controlplane.render.dialects import Dialect

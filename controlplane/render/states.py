@@ -12,14 +12,11 @@ from functools import lru_cache
 
 import msgspec
 
-from controlplane.registry.functions import FUNCTIONS
-from controlplane.registry.manifest import AggregateSpec
+from controlplane.manifest.functions import FUNCTIONS, sum_fits
+from controlplane.manifest.specs import AggregateSpec
 from controlplane.render.dialects import Dialect
 from controlplane.render.windows import Window
-from controlplane.types import decimal_precision, is_decimal
 
-DIGITS = 38
-"""Digits of the widest decimal of all warehouses, in which integers and decimals are summed."""
 KEPT_HASHES = 512
 """Smallest hashes that a distinct-count sketch keeps: exact below, else about 4.4 % (1 / sqrt(k - 2)) off."""
 RELATIVE_ERROR = 0.01
@@ -108,7 +105,7 @@ def _buckets(d: Dialect, rows: Rows) -> str:
 
 def _wide_sum(d: Dialect, column: str) -> str:
     """Parts of a sum may be larger than the whole, which alone must fit; and a mean needs no sum that does."""
-    return d.type("decimal(38,0)" if column == "int64" else FUNCTIONS["sum"].gives(column))
+    return d.wide_integer if column == "int64" else d.type(FUNCTIONS["sum"].gives(column))
 
 
 def _sum(d: Dialect, rows: Rows) -> str:
@@ -205,11 +202,6 @@ def bucket(d: Dialect, x: str) -> str:
 def needed(aggregate: AggregateSpec) -> tuple[Kind, ...]:
     """The states that a function needs."""
     return _needed(aggregate.function, aggregate.n or 1, sum_fits(aggregate.column_type or "int64"))
-
-
-def sum_fits(column: str) -> bool:
-    """Whether the exact sum of any number of such values fits into the type of its state: 10 digits are left."""
-    return not is_decimal(column) or decimal_precision(column) <= DIGITS - 10
 
 
 @lru_cache(maxsize=1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controlplane import naming
-from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
 
 

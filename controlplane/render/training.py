@@ -10,8 +10,8 @@ import msgspec
 
 from controlplane import naming, template
 from controlplane.errors import PlaneError, Problems
+from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
 from controlplane.ports import Statement
-from controlplane.registry.manifest import Manifest, ServiceSpec, ViewSpec
 from controlplane.render import inline
 from controlplane.render.aggregates import default_sql
 from controlplane.render.calculations import added, functions, given, kinds

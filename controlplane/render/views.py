@@ -12,8 +12,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from controlplane import naming, template
-from controlplane.registry import schedule, transformation
-from controlplane.registry.manifest import AggregateSpec, Manifest, ViewSpec
+from controlplane.compile import transformation
+from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.timing import depth, endless, reach, read_start
 from controlplane.render import expectations, rollups
 from controlplane.render.aggregates import Names, TileSchema, Windows
 from controlplane.render.dialects import dialect
@@ -134,9 +135,9 @@ class _Context(Tables):
 
     @cached_property
     def points_through(self) -> str:
-        if schedule.endless(self._view):
+        if endless(self._view):
             return self._d.instant(_NEVER)
-        return self._d.plus(self.read_end, schedule.reach(self._view))
+        return self._d.plus(self.read_end, reach(self._view))
 
     @cached_property
     def changes_after(self) -> str:
@@ -144,7 +145,7 @@ class _Context(Tables):
 
     @cached_property
     def changes_through(self) -> str:
-        if schedule.endless(self._view):
+        if endless(self._view):
             return self.points_through
         return self._d.plus(self.points_through, self._view.delay)
 
@@ -310,7 +311,7 @@ class _Context(Tables):
 
     def calendars(self, until: str) -> list[str]:
         """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
-        longest = schedule.depth(self._view) + self._view.schedule + timedelta(days=62)
+        longest = depth(self._view) + self._view.schedule + timedelta(days=62)
         since = self._d.plus(self.points_after, -longest)
         return [calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods]
 
@@ -336,9 +337,9 @@ class _Context(Tables):
 
     @cached_property
     def farthest_of_all(self) -> str:
-        if schedule.endless(self._view):
-            return self._d.instant(schedule.read_start(self._view))
-        return self._d.plus(self.points_after, -schedule.depth(self._view))
+        if endless(self._view):
+            return self._d.instant(read_start(self._view))
+        return self._d.plus(self.points_after, -depth(self._view))
 
     @cached_property
     def point_shifts(self) -> list[dict[str, str]]:
@@ -361,11 +362,11 @@ class _Context(Tables):
         view, d = self._view, self._d
         moment = d.ceil(instant, view.schedule, view.phase)
         after = d.plus(self.points_after, -longest - view.schedule)
-        if (read_start := schedule.read_start(view)) < view.start:
+        if (earliest := read_start(view)) < view.start:
             # Tiles before the start are there for the first windows: they change nothing earlier, however old.
             first = d.instant(view.start + view.schedule)
             moment = f"CASE WHEN t.tile_start < {self.start} THEN greatest({moment}, {first}) ELSE {moment} END"
-            oldest = d.instant(read_start - view.tile)
+            oldest = d.instant(earliest - view.tile)
             after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
         return {"moment": moment, "after": after, "join": join}
 
@@ -389,5 +390,5 @@ class _Context(Tables):
         view = self._view
         if view.static:
             return self.read_start
-        oldest = self._d.plus(self.points_after, -schedule.depth(view) - view.schedule - view.tile)
+        oldest = self._d.plus(self.points_after, -depth(view) - view.schedule - view.tile)
         return f"greatest({oldest}, {self.start})"

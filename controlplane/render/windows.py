@@ -12,16 +12,9 @@ from datetime import date, datetime, timedelta
 
 import msgspec
 
-from controlplane.registry.manifest import (
-    AggregateSpec,
-    CalendarWindow,
-    LifetimeWindow,
-    SeriesWindow,
-    SlidingWindow,
-    ViewSpec,
-)
-from controlplane.registry.schedule import depth, endless, read_start
-from controlplane.registry.windows import LAST_YEAR
+from controlplane.manifest.specs import AggregateSpec, ViewSpec
+from controlplane.manifest.timing import depth, endless, read_start
+from controlplane.manifest.windows import LAST_YEAR, CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
 from controlplane.render.dialects import Dialect
 from controlplane.types import MICROSECOND
 

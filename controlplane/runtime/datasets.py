@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane import ledger, naming
+from controlplane.compile.transformation import canonical, is_table, one_statement
 from controlplane.errors import PermanentError, PlaneError, Problems
+from controlplane.manifest.specs import Manifest
+from controlplane.manifest.timing import timing
 from controlplane.ports import Warehouse, described
-from controlplane.registry.manifest import Manifest
-from controlplane.registry.schedule import timing
-from controlplane.registry.transformation import canonical, is_table, one_statement
 from controlplane.render import inline, training
 from controlplane.render import spine as spine_sql
 from controlplane.render.dialects import dialect

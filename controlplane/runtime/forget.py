@@ -14,11 +14,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from controlplane import codec, ledger, naming
+from controlplane.compile.features import KEY_TYPES
 from controlplane.control import claims, identity
 from controlplane.errors import PlaneError
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.ports import OnlineStore, Statement, Warehouse
-from controlplane.registry.features import KEY_TYPES
-from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.program import Program, build
 from controlplane.render.tables import qualified

@@ -9,12 +9,12 @@ import msgspec
 
 from controlplane.errors import DefinitionError, PermanentError, PlaneError, Problems
 from controlplane.ledger import Entry
+from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.timing import timing
 from controlplane.plan.actions import CreateView, RedefineView
 from controlplane.plan.forecast import Cost
 from controlplane.plan.plan import Plan
 from controlplane.ports import Estimate, Statement, Warehouse
-from controlplane.registry.manifest import Manifest, ViewSpec
-from controlplane.registry.schedule import timing
 from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.render.rehearsal import rehearsed
@@ -51,7 +51,7 @@ def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehou
     for view, answer in zip(views, answers, strict=True):
         if isinstance(answer, PermanentError):
             text = f"feature view {view.name!r}: the warehouse refuses what a run would stage: {answer.message}"
-            problems.append(DefinitionError(text, where=view.place.location(), hint=answer.hint))
+            problems.append(DefinitionError(text, where=view.location, hint=answer.hint))
         else:
             costs[view.name] = _estimated(answer)
     if problems:

@@ -16,8 +16,8 @@ from controlplane import ledger, naming
 from controlplane.control import claims, identity
 from controlplane.control.claims import Claim
 from controlplane.errors import PlaneError
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.ports import OnlineStore, Statement, Warehouse
-from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import dialect
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view

@@ -29,7 +29,7 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
         PermanentError: a source's columns are not those of the deploy; nothing was written.
     """
     _check_sources(program, warehouse)
-    with ranges.explained(f"feature view {program.view!r}", program.place.location()):
+    with ranges.explained(f"feature view {program.view!r}", program.location):
         warehouse.execute(split(sql), tag=program.tag("stage"))
 
 
@@ -132,14 +132,14 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
         number = "an expectation is" if len(failed) == 1 else f"{len(failed)} expectations are"
         raise CheckFailed(
             f"feature view {program.view!r}: {number} not met, so nothing was published: {'; '.join(failed)}",
-            where=program.place.location(),
+            where=program.location,
             hint=f"mend the rows of {', '.join(program.sources)} or change what is expected, and run it again",
         )
     return counts
 
 
 def _check_values(program: Program, counts: StageCounts) -> None:
-    where, what = program.place.location(), f"feature view {program.view!r}"
+    where, what = program.location, f"feature view {program.view!r}"
     if counts.out_of_range:
         found = counts.out_of_range.removesuffix("; ")
         text = f"{what}: values are out of range, so nothing was published: {found}"
@@ -159,7 +159,7 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
     Raises:
         TransientError: another run took the head meanwhile, so that not all of this one was written.
     """
-    with ranges.explained(f"feature view {program.view!r}", program.place.location()):
+    with ranges.explained(f"feature view {program.view!r}", program.location):
         warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
     head = ledger.head(warehouse, program.head)
     if not dialect(warehouse.dialect).transactional and head.run_id != run_id:

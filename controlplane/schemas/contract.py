@@ -9,7 +9,7 @@ import msgspec
 
 from controlplane import naming
 from controlplane.codec.arrow_schema import Column
-from controlplane.registry.manifest import Manifest, RequestField
+from controlplane.manifest.specs import Manifest, RequestField
 from controlplane.render.training import views_of
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controlplane.errors import PlaneError, TransientError
+from controlplane.manifest.specs import ServiceSpec
 from controlplane.ports import AsyncOnlineStore
-from controlplane.registry.manifest import ServiceSpec
 from controlplane.sdk import ControlPlane
 from controlplane.server.inputs import Inputs
 from controlplane.server.logs import say

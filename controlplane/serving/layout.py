@@ -6,7 +6,7 @@ import msgspec
 
 from controlplane import naming
 from controlplane.codec import Layout
-from controlplane.registry.manifest import RequestField
+from controlplane.manifest.specs import RequestField
 
 
 class ViewLayout(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from controlplane.codec.given import checked, expected, parse_given
 from controlplane.errors import PlaneError
-from controlplane.registry.manifest import RequestField
+from controlplane.manifest.specs import RequestField
 
 Request = Mapping[str, Any]
 Given = Request | Sequence[Request] | None

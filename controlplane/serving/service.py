@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controlplane.errors import PlaneError
-from controlplane.registry.manifest import Manifest, ServiceSpec
+from controlplane.manifest.specs import Manifest, ServiceSpec
 from controlplane.render.calculations import functions, in_memory
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import layout

@@ -12,14 +12,15 @@ from types import TracebackType
 from typing import Any
 
 from controlplane import ledger
+from controlplane.compile import transformation
+from controlplane.compile.loader import Definitions
+from controlplane.compile.project import Target, compile_manifest
 from controlplane.definitions import BatchFeatureView, BatchSource
 from controlplane.errors import PlaneError, Problems
+from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.timing import timing
+from controlplane.manifest.windows import SlidingWindow
 from controlplane.project import open_warehouse
-from controlplane.registry import transformation
-from controlplane.registry.compile import Target, compile_manifest
-from controlplane.registry.loader import Definitions
-from controlplane.registry.manifest import AggregateSpec, Manifest, SlidingWindow, ViewSpec
-from controlplane.registry.schedule import timing
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.program import build
 from controlplane.render.rows import rows_sql

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from controlplane.compile.loader import Definitions
+from controlplane.compile.project import Target, compile_manifest
 from controlplane.definitions import BatchFeatureView, BatchSource, FeatureService, Selection
 from controlplane.errors import PlaneError
 from controlplane.project import open_calculator, open_warehouse
-from controlplane.registry.compile import Target, compile_manifest
-from controlplane.registry.loader import Definitions
 from controlplane.testing.tables import table_of
 from controlplane.verification import ServiceMismatch, compare_service
 

@@ -9,10 +9,10 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from controlplane.compile.sources import is_column
 from controlplane.definitions import BatchSource
 from controlplane.errors import PlaneError
 from controlplane.ports import Statement
-from controlplane.registry.sources import is_column
 from controlplane.render.dialects import DUCKDB
 from controlplane.types import is_decimal, parse_date, parse_instant, parse_type
 

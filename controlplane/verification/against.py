@@ -12,9 +12,9 @@ from typing import Any
 
 from controlplane import ledger, naming
 from controlplane.errors import PermanentError, PlaneError
+from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
 from controlplane.oracle import same
 from controlplane.ports import Warehouse
-from controlplane.registry.manifest import AggregateSpec, Manifest, ViewSpec
 from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.render.tables import qualified

@@ -12,9 +12,9 @@ from typing import Any
 
 from controlplane import ledger
 from controlplane.errors import PlaneError, SettingsError, TransientError
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.oracle import Near, Row, RowFeature, WindowFeature, same
 from controlplane.ports import OnlineStore, Warehouse
-from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.runtime.materialize import Progress

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from controlplane.registry import schedule, transformation
-from controlplane.registry.manifest import Manifest, ViewSpec
+from controlplane.compile import transformation
+from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.timing import read_start
 from controlplane.render.dialects import dialect
 from controlplane.render.rows import rows_sql
 from controlplane.types import Interval, floor
@@ -46,10 +47,11 @@ class Evaluated:
         self._d = dialect(manifest.dialect)
         self._rows = rows_sql(manifest, view)
         self.apart = self._rows.apart and not view.static
-        self.start = read_start = schedule.read_start(view)
+        earliest = read_start(view)
+        self.start = earliest
         if self.apart:
-            self.start = max(read_start, frontier - MOST_APART * view.schedule)
-        self.complete = self.start == read_start
+            self.start = max(earliest, frontier - MOST_APART * view.schedule)
+        self.complete = self.start == earliest
         self.reach = self._reach(manifest)
 
     def _reach(self, manifest: Manifest) -> timedelta | None:
@@ -93,7 +95,7 @@ class Evaluated:
 
     def as_one(self, columns: str) -> str:
         """A query for all rows as if the intervals were one: not those that count, but alike in size."""
-        whole = floor(schedule.read_start(self._view), self._view.schedule, self._view.phase)
+        whole = floor(read_start(self._view), self._view.schedule, self._view.phase)
         return self.alone(Interval(whole, self._frontier), columns)
 
     def alone(self, interval: Interval, columns: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from controlplane.manifest.specs import IntervalByInterval, ViewSpec
 from controlplane.oracle import Row, RowFeature, View, WindowFeature, bounds
-from controlplane.registry.manifest import IntervalByInterval, ViewSpec
 from controlplane.types import MICROSECOND, ceil, floor, format_instant, from_micros
 from controlplane.verification.truth import TIME, Question, Truth
 
@@ -149,7 +149,7 @@ def _unsteady(spec: ViewSpec) -> str:
     """What else may explain a difference where the order of rows decides what the SQL returns."""
     if not isinstance(spec.evaluation, IntervalByInterval) or spec.evaluation.steady:
         return ""
-    place = spec.evaluation.place
+    place = spec.evaluation.location
     return (
         f"; if it is not gone then, its SQL depends on the order of rows (see {spec.evaluation.construct} at "
         f"{place.file}:{place.line}): order by a unique column wherever it limits or ranks rows"

@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from controlplane import ledger
 from controlplane.errors import PermanentError
+from controlplane.manifest.specs import Manifest, ServiceSpec
 from controlplane.oracle import same
 from controlplane.ports import Calculator, Warehouse
-from controlplane.registry.manifest import Manifest, ServiceSpec
 from controlplane.render.calculations import added, functions, given, in_memory, kinds
 from controlplane.render.dialects import DUCKDB, Dialect, dialect
 from controlplane.types import decimal_scale, is_decimal, micros

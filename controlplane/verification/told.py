@@ -11,8 +11,8 @@ import msgspec
 
 from controlplane import ledger, naming
 from controlplane.errors import TransientError
+from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
 from controlplane.ports import OnlineStore, Warehouse
-from controlplane.registry.manifest import Manifest, ServiceSpec, ViewSpec
 from controlplane.render import training
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.render.program import build
@@ -116,7 +116,7 @@ class Places:
 
     def _service(self) -> Manifest:
         features = tuple((self._view.name, name) for name in self._features())
-        service = ServiceSpec(SERVICE, features, self._view.owner, "", self._view.place)
+        service = ServiceSpec(SERVICE, features, self._view.owner, "", self._view.location)
         return msgspec.structs.replace(self._manifest, services=(service,))
 
     def online(

@@ -16,18 +16,10 @@ from typing import Any
 from controlplane import oracle
 from controlplane.codec.times import endless
 from controlplane.errors import CheckFailed
+from controlplane.manifest.specs import AggregateSpec, AttributeSpec, Manifest, ViewSpec
+from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
 from controlplane.oracle import Periods, Row, RowFeature, WindowFeature
 from controlplane.ports import Warehouse
-from controlplane.registry.manifest import (
-    AggregateSpec,
-    AttributeSpec,
-    CalendarWindow,
-    LifetimeWindow,
-    Manifest,
-    SeriesWindow,
-    SlidingWindow,
-    ViewSpec,
-)
 from controlplane.render.dialects import Dialect, dialect
 from controlplane.types import MICROSECOND, Interval, micros
 from controlplane.verification.evaluated import Evaluated
@@ -204,7 +196,7 @@ class Truth:
                     shown = named.get(name) or name
                     text = f"feature view {self.spec.name!r}: {shown!r} is infinite or beyond year 9999 in {count} rows"
                     hint = "no run publishes them: correct the rows, or cast or filter them in the view's SQL"
-                    raise CheckFailed(text, where=self.spec.place.location(), hint=hint)
+                    raise CheckFailed(text, where=self.spec.location, hint=hint)
             for row in batch.to_pylist():
                 yield {name: plain(value) for name, value in row.items()}
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from controlplane.manifest.specs import IntervalByInterval, ViewSpec
 from controlplane.oracle import Row, same
 from controlplane.ports import Warehouse
-from controlplane.registry.manifest import IntervalByInterval, ViewSpec
 from controlplane.render.dialects import Dialect
 from controlplane.types import Interval, from_micros, micros
 from controlplane.verification.questions import hashed
@@ -134,9 +134,9 @@ def hint(view: ViewSpec) -> str:
     if not isinstance(view.evaluation, IntervalByInterval):
         return (
             "each row of this view was proved to come from one row of one source, so this is a bug in controlplane: "
-            f"please report it with the SQL of {view.name} ({view.place.file}:{view.place.line})"
+            f"please report it with the SQL of {view.name} ({view.location})"
         )
-    construct, place = view.evaluation.construct, view.evaluation.place
+    construct, place = view.evaluation.construct, view.evaluation.location
     return (
         f"{construct} ({place.file}:{place.line}): rows tie in an ORDER BY there, or the SQL depends on the order of "
         "rows in another way. Add columns to each ORDER BY until no two rows tie, such as a unique id, and deploy. "

@@ -21,12 +21,12 @@ import pytest
 
 from controlplane import naming, project
 from controlplane.codec import Decoded, decode, online_key
+from controlplane.compile.loader import load
+from controlplane.compile.project import Target, compile_manifest
 from controlplane.deploy import write_release
 from controlplane.errors import TransientError
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import OnlineStore, Statement, Warehouse
-from controlplane.registry.compile import Target, compile_manifest
-from controlplane.registry.loader import load
-from controlplane.registry.manifest import Manifest
 from controlplane.render import release
 from controlplane.render.program import layout
 from controlplane.render.statements import split

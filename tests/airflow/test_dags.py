@@ -19,6 +19,7 @@ from airflow.timetables.base import TimeRestriction
 
 from controlplane.airflow.mappers import FanOut, RollUp
 from controlplane.airflow.timetable import IntervalTimetable
+from controlplane.errors import Location
 from controlplane.render.dags import render_dag
 from controlplane.render.release import render_release
 from tests.airflow.conftest import NOW, WAREHOUSE, compiled
@@ -125,7 +126,7 @@ def test_what_every_dag_says_of_itself(dags, deployed):
     for text in (
         'How late departures are.\n\nSays """so""" itself.',
         "| Owner | ops@example.com |",
-        f"| Defined at | features.py:{view.place.line} |",
+        f"| Defined at | features.py:{view.location.line} |",
         f"| Version | {view.fingerprint} |",
         "| count_1d | int64 | count of rows over 1d |",
         "| delay_sum_2h | int64 | sum of `delay` over 2h, where `delay > 0`. What \\ it \\| costs |",
@@ -241,8 +242,8 @@ def test_no_text_of_a_definition_becomes_code(deployed):
     manifest = deployed.manifest
     view = manifest.view("airport_delays")
     features = tuple(msgspec.structs.replace(f, description=evil) for f in view.features)
-    place = msgspec.structs.replace(view.place, file="a.py\nraise SystemExit('no')")
-    changes = {"description": evil, "owner": evil, "tags": {evil: evil}, "features": features, "place": place}
+    location = Location("a.py\nraise SystemExit('no')", view.location.line)
+    changes = {"description": evil, "owner": evil, "tags": {evil: evil}, "features": features, "location": location}
     tree = ast.parse(render_dag(manifest, msgspec.structs.replace(view, **changes)))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
 

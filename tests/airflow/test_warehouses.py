@@ -23,11 +23,11 @@ from airflow.utils.db import initdb
 from controlplane import project
 from controlplane.airflow import hooks
 from controlplane.airflow.operators import Unstage
+from controlplane.compile.loader import load
+from controlplane.compile.project import Target, compile_manifest
 from controlplane.deploy import write_release
 from controlplane.errors import TransientError
 from controlplane.ports import Statement, Warehouse
-from controlplane.registry.compile import Target, compile_manifest
-from controlplane.registry.loader import load
 from controlplane.render import release
 from controlplane.render.statements import split
 from tests.airflow.conftest import BUNDLES

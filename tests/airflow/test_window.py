@@ -8,9 +8,8 @@ import pytest
 
 from controlplane.airflow.window import Request, check_configuration, interval_of, partition_keys, waits_until
 from controlplane.codec import Field, Layout
-from controlplane.errors import PermanentError
-from controlplane.registry.manifest import Place
-from controlplane.registry.schedule import Timing
+from controlplane.errors import Location, PermanentError
+from controlplane.manifest.timing import Timing
 from controlplane.render.program import Program
 from controlplane.types import Interval
 
@@ -42,7 +41,7 @@ def program(*, now: datetime | None = None, end: datetime | None = None) -> Prog
         head="",
         doors="",
         layout=Layout(keys=(("origin", "string"),), fields=(Field("count", "int64"),)),
-        place=Place("features/delays.py", 1),
+        location=Location("features/delays.py", 1),
     )
 
 

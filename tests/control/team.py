@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from controlplane import ControlPlane
+from controlplane.manifest.specs import Manifest
 from controlplane.naming import stored
 from controlplane.ports import Statement, Warehouse
-from controlplane.registry.manifest import Manifest
 from controlplane.render.dialects import Dialect, dialect
 from tests.shop import DEFINITIONS, replaced
 

@@ -11,7 +11,7 @@ import pytest
 from controlplane import ControlPlane
 from controlplane import deploy as deploying
 from controlplane.errors import PlaneError
-from controlplane.registry import manifest as manifests
+from controlplane.manifest import stored as manifests
 from controlplane.render.program import build
 from controlplane.render.views import render_view
 from controlplane.runtime.tasks import activate

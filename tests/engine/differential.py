@@ -16,9 +16,9 @@ from typing import Any
 
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane.errors import CheckFailed, PlaneError, Problems
+from controlplane.manifest.specs import IntervalByInterval
 from controlplane.oracle import Row, RowFeature, View, WindowFeature, same
 from controlplane.ports import Statement, Warehouse
-from controlplane.registry.manifest import IntervalByInterval
 from controlplane.render.rows import evaluated_together
 from tests.engine import cases
 from tests.engine.cases import Case

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from connectors.duckdb import connect
 from controlplane import ledger
+from controlplane.compile.loader import Definitions
+from controlplane.compile.project import Target, compile_manifest
 from controlplane.definitions import (
     BatchFeatureView,
     BatchSource,
@@ -22,11 +24,9 @@ from controlplane.definitions import (
     RealtimeFeature,
     RequestSource,
 )
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import IntervalByInterval, Manifest, ViewSpec
 from controlplane.ports import Warehouse
-from controlplane.registry import manifest as manifests
-from controlplane.registry.compile import Target, compile_manifest
-from controlplane.registry.loader import Definitions
-from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render import program as programs
 from controlplane.render.dialects import DUCKDB, dialect
 from controlplane.render.program import Program
@@ -116,7 +116,7 @@ class Rig:
 
     def take_apart(self) -> None:
         """Give each interval a statement of its own, as where the order of rows may decide something."""
-        assert isinstance(self.view.evaluation, manifests.IntervalByInterval)
+        assert isinstance(self.view.evaluation, IntervalByInterval)
         evaluation = msgspec.structs.replace(self.view.evaluation, steady=False)
         self.view = msgspec.structs.replace(self.view, evaluation=evaluation)
         self.manifest = msgspec.structs.replace(self.manifest, views=(self.view,))

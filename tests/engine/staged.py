@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from controlplane import Attribute, Entity, batch_feature_view, naming
+from controlplane.manifest.specs import Manifest
 from controlplane.oracle import RowFeature, View
 from controlplane.ports import Warehouse
-from controlplane.registry.manifest import Manifest
 from controlplane.render import program as programs
 from controlplane.render.dialects import dialect
 from controlplane.render.statements import split

@@ -13,9 +13,9 @@ import pytest
 from connectors.duckdb import DuckDBWarehouse, connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import Problems, TransientError
+from controlplane.manifest.specs import Manifest
 from controlplane.oracle import RowFeature, View, WindowFeature, same
 from controlplane.ports import Statement
-from controlplane.registry.manifest import Manifest
 from controlplane.render import program as programs
 from controlplane.render.dialects import dialect
 from controlplane.render.statements import split

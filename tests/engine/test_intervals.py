@@ -12,7 +12,7 @@ import pytest
 from connectors.duckdb import connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import PlaneError, Problems
-from controlplane.registry.manifest import IntervalByInterval, RowByRow
+from controlplane.manifest.specs import IntervalByInterval, RowByRow
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, compiled, micros, naive
 
@@ -217,7 +217,7 @@ def test_the_plan_names_the_construct_and_its_line() -> None:
         assert isinstance(rig.view.evaluation, IntervalByInterval)
         assert rig.view.evaluation.construct == "window function sum()"
         line = subject.transformation.__code__.co_firstlineno + 6
-        assert rig.view.evaluation.place.line == line
+        assert rig.view.evaluation.location.line == line
         with open(__file__, encoding="utf-8") as file:  # noqa: PTH123 - its lines are what is tested
             assert "sum(amt) OVER (PARTITION BY" in file.read().split("\n")[line - 1]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from connectors.duckdb import connect
+from controlplane.manifest.specs import IntervalByInterval
 from controlplane.ports import Warehouse
-from controlplane.registry.manifest import IntervalByInterval
 from tests.engine import cases, engines, staged
 from tests.engine.differential import TOGETHER, Lab, check_refused, evaluation, rig_of
 from tests.engine.engines import empty

@@ -11,13 +11,14 @@ import pytest
 
 from connectors.duckdb import connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.errors import Location
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import CalculationSpec, Manifest
 from controlplane.plan.actions import Change, Rerender
 from controlplane.plan.diff import describe, diff, text
 from controlplane.plan.forecast import Stretch, covered_by, forecast
 from controlplane.plan.plan import Plan, make_plan
 from controlplane.ports import Statement
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import CalculationSpec, Manifest
 from controlplane.types import Interval
 from tests.engine.rig import compiled
 
@@ -136,7 +137,7 @@ def test_views_come_and_go(manifest):
 
 def test_calculations_of_a_service(manifest):
     before, after = manifest(spend()), manifest(spend())
-    half = CalculationSpec("half", "float64", "spend__count_1d / 2", ("spend__count_1d",), "", before.views[0].place)
+    half = CalculationSpec("half", "float64", "spend__count_1d / 2", ("spend__count_1d",), "", before.views[0].location)
     third = msgspec.structs.replace(half, name="third", expression="half / 1.5", inputs=("half",), description="Less.")
 
     def given(*calculations):
@@ -150,7 +151,7 @@ def test_calculations_of_a_service(manifest):
         Change("calculation half", "spend__count_1d / 2: float64", "1.5: float64"),
         Change("calculation third", "half / 1.5: float64 (Less.)", ""),
     ]
-    moved = msgspec.structs.replace(half, place=msgspec.structs.replace(half.place, line=99))
+    moved = msgspec.structs.replace(half, location=Location(half.location.file, 99))
     assert actions(given(half), given(moved)) == []
 
 

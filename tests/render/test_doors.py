@@ -11,14 +11,14 @@ from connectors.databricks import connect as connect_databricks
 from connectors.duckdb import connect
 from connectors.snowflake import connect as connect_snowflake
 from controlplane import ledger
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import Warehouse
-from controlplane.registry.manifest import Manifest
 from controlplane.render.statements import split
 from controlplane.render.views import render_view
+from tests.compile.golden import FOLDER
+from tests.compile.projects import compiled
 from tests.endpoints.databricks.client import DatabricksEndpoint, own_schema
 from tests.endpoints.snowflake import SnowflakeEndpoint
-from tests.registry.golden import FOLDER
-from tests.registry.projects import compiled
 
 SAID = 'it\'s a "word" \\ of {{ plane.start }}\n-- @statement: no\n{% x %} 100%'
 TOLD = 'it\'s a "word" \\ of { { plane.start }} -- @statement: no { % x %} 100%'

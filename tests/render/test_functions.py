@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane.registry.manifest import CalculationSpec, Place
+from controlplane.errors import Location
+from controlplane.manifest.specs import CalculationSpec
 from controlplane.render.dialects import dialect
 from controlplane.render.functions import body, called, create
 
 TYPES = {"at": "timestamp", "plane_dates": "array<decimal(9,2)>"}
 SPEC = CalculationSpec(
-    "soon", "timestamp", "", tuple(TYPES), "", Place("f.py", 1), "def soon(at, plane_dates):\n    return at"
+    "soon", "timestamp", "", tuple(TYPES), "", Location("f.py", 1), "def soon(at, plane_dates):\n    return at"
 )
 
 

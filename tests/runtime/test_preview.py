@@ -13,10 +13,10 @@ from connectors.snowflake import connect as connect_snowflake
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import Problems
 from controlplane.ledger import Entry
+from controlplane.manifest import stored as manifests
 from controlplane.plan.forecast import Cost
 from controlplane.plan.plan import make_plan
 from controlplane.ports import Statement
-from controlplane.registry import manifest as manifests
 from controlplane.runtime import preview
 from controlplane.types import Interval
 from tests.endpoints.snowflake import SnowflakeEndpoint
@@ -62,7 +62,7 @@ def test_what_would_be_staged_is_explained_for_new_views_alone(warehouse):
         preview.explain(plan, manifest, release, warehouse, NOW)
     [problem] = raised.value.problems
     assert problem.message.startswith("feature view 'spend': the warehouse refuses what a run would stage: Table with")
-    assert problem.where == manifest.views[0].place.location()
+    assert problem.where == manifest.views[0].location
     assert problem.where is not None
     assert problem.where.line > 1
 

@@ -14,8 +14,8 @@ import pytest
 
 from controlplane import ControlPlane, codec, ledger, naming
 from controlplane.errors import TransientError
+from controlplane.manifest.specs import Manifest
 from controlplane.ports import OnlineStore, Statement, StoreInfo, WriteCount
-from controlplane.registry.manifest import Manifest
 from controlplane.render.program import Program, build
 from controlplane.render.views import render_view
 from controlplane.runtime import syncing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from controlplane import schemas
-from controlplane.registry.manifest import Manifest
+from controlplane.manifest.specs import Manifest
 from tests.engine import cases
 from tests.engine.rig import Rig, compiled
 from tests.serving.test_realtime import CALCULATED

@@ -15,11 +15,11 @@ import redis
 from connectors.calculator import prepare
 from connectors.redis import RedisStore, Single
 from controlplane import Aggregate, Attribute, Calculation, Entity, batch_feature_view, calculation
+from controlplane.compile.changeable import CHANGEABLE
 from controlplane.errors import PermanentError, PlaneError, Problems
+from controlplane.manifest.specs import Manifest
 from controlplane.oracle import same
 from controlplane.project import check_calculations
-from controlplane.registry.changeable import CHANGEABLE
-from controlplane.registry.manifest import Manifest
 from controlplane.render.calculations import in_memory
 from controlplane.runtime import syncing
 from controlplane.serving import OnlineReader, Status

@@ -14,14 +14,14 @@ import pytest
 from connectors.calculator import prepare
 from connectors.redis import connect as open_store
 from controlplane import Calculation, RealtimeFeature, calculation, realtime_feature
-from controlplane.errors import PermanentError
+from controlplane.errors import Location, PermanentError
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import CalculationSpec, Manifest
 from controlplane.oracle import same
 from controlplane.plan.actions import UpdateService
 from controlplane.plan.diff import diff
 from controlplane.ports import Statement
 from controlplane.project import check_calculations
-from controlplane.registry import manifest as manifests
-from controlplane.registry.manifest import CalculationSpec, Manifest, Place
 from controlplane.render.dialects import DUCKDB
 from controlplane.render.functions import called, create
 from controlplane.runtime import syncing
@@ -142,7 +142,7 @@ SCHEMA = "features"
 
 def computed(kind: str, python: str, value: Any, given: str = "float64") -> Any:
     """What a function gives for one value, in this process and in the warehouse, which must be the same."""
-    spec = CalculationSpec("one", kind, "", ("x",), "", Place("f.py", 1), python=python)
+    spec = CalculationSpec("one", kind, "", ("x",), "", Location("f.py", 1), python=python)
     made = create(DUCKDB, SCHEMA, spec, {"x": given})
     lists = f"SELECT unnest(CAST($1 AS {DUCKDB.type(given)}[])) AS x"
     calculator = prepare(
@@ -197,7 +197,9 @@ def test_every_value_passes(kind: str, value: Any) -> None:
 
 
 def test_the_warehouse_tells_the_same(rig: Rig) -> None:
-    spec = CalculationSpec("one", "float64", "", ("x",), "", Place("f.py", 1), python="def one(x):\n    return 1 / x")
+    spec = CalculationSpec(
+        "one", "float64", "", ("x",), "", Location("f.py", 1), python="def one(x):\n    return 1 / x"
+    )
     rig.warehouse.execute([create(DUCKDB, SCHEMA, spec, {"x": "float64"})] * 2)
     query = f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': 'float64'})} FROM (SELECT 0.0::DOUBLE AS x)"
     with pytest.raises(

@@ -17,8 +17,8 @@ from connectors.redis import connect
 from controlplane import Attribute, Entity, RequestSource, batch_feature_view, calculation
 from controlplane.codec.given import parse_given
 from controlplane.errors import PlaneError
+from controlplane.manifest.specs import RequestField
 from controlplane.oracle import same
-from controlplane.registry.manifest import RequestField
 from controlplane.render.dialects import DUCKDB
 from controlplane.runtime import syncing
 from controlplane.runtime.datasets import create

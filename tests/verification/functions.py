@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controlplane import Calculation, RealtimeFeature, RequestSource, calculation, ledger, realtime_feature
+from controlplane.compile.python import WITHOUT_LISTS
 from controlplane.oracle import same
 from controlplane.ports import Warehouse
 from controlplane.project import open_calculator
-from controlplane.registry.python import WITHOUT_LISTS
 from controlplane.render.calculations import functions, in_memory
 from controlplane.render.dialects import DUCKDB
 from controlplane.runtime import datasets

@@ -10,11 +10,11 @@ import pytest
 from connectors.duckdb import connect as embedded
 from connectors.snowflake import connect
 from controlplane import realtime_feature
-from controlplane.errors import PermanentError
+from controlplane.compile.calculations import compile_calculations
+from controlplane.compile.problems import Collector
+from controlplane.errors import Location, PermanentError
+from controlplane.manifest.specs import CalculationSpec
 from controlplane.ports import Statement, Warehouse
-from controlplane.registry.calculations import compile_calculations
-from controlplane.registry.manifest import CalculationSpec, Place
-from controlplane.registry.problems import Collector
 from controlplane.render.dialects import dialect
 from controlplane.render.functions import called, create
 from tests.endpoints.snowflake import SnowflakeEndpoint
@@ -31,7 +31,9 @@ def warehouse() -> Iterator[Warehouse]:
 def test_what_a_function_does_wrong_is_told(warehouse: Warehouse) -> None:
     d = dialect("snowflake")
     warehouse.execute([Statement("make it", "CREATE SCHEMA IF NOT EXISTS features")])
-    spec = CalculationSpec("one", "float64", "", ("x",), "", Place("f.py", 1), python="def one(x):\n    return 1 / x")
+    spec = CalculationSpec(
+        "one", "float64", "", ("x",), "", Location("f.py", 1), python="def one(x):\n    return 1 / x"
+    )
     warehouse.execute([create(d, "features", spec, {"x": "float64"})])
     call = called(d, "features", spec, {"x": "float64"})
     query = f"SELECT {call} AS y FROM (SELECT CAST(41.5 - 41.5 AS FLOAT) AS x) AS one"

@@ -124,6 +124,22 @@ class Dialect(ABC):
             return self.type_list(self.type(canonical[6:-1]))
         return canonical.upper() if is_decimal(canonical) else self.types[canonical]
 
+    @property
+    def wide_integer(self) -> str:
+        """The type of sums of integers: parts of a sum may be larger than the whole, which must fit into 64 bits."""
+        return self.type("decimal(38,0)")
+
+    def widen(self, table: str, column: str, kind: str, members: Sequence[str] = ()) -> list[str]:
+        """Statements that give sums of integers the type `wide_integer`; they may be run again.
+
+        Args:
+            table: its quoted name.
+            column: its quoted name.
+            kind: the column's type afterwards, in the warehouse's SQL.
+            members: quoted names of the sums, where the column is a list of structs.
+        """
+        return [f"ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {kind}"]
+
     def cast(self, x: str, canonical: str) -> str:
         """`x`, an expression of ours, in exactly this type."""
         return f"CAST({x} AS {self.type(canonical)})"

@@ -82,6 +82,14 @@ class Databricks(Dialect):
         """See `Dialect.exact_sum`: a sum of BIGINT overflows at 64 bits."""
         return f"sum(CAST({x} AS DECIMAL(19,0)))" if canonical == "int64" else f"sum({x})"
 
+    def widen(self, table: str, column: str, kind: str, members: Sequence[str] = ()) -> list[str]:
+        """See `Dialect.widen`: Delta keeps the files as they are and reads them in the wider type."""
+        paths = [f"{column}.element.{member}" for member in members] or [column]
+        return [
+            f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
+            *(f"ALTER TABLE {table} ALTER COLUMN {path} TYPE {self.wide_integer}" for path in paths),
+        ]
+
     def utc(self, ts: str) -> str:
         """See `Dialect.utc`."""
         return f"CAST({ts} AS TIMESTAMP)"

@@ -1,0 +1,247 @@
+"""Definitions -> Manifest: every rule checked, every name and type resolved, all problems reported at once.
+
+The warehouse is asked for the columns of the sources and of what each view's SQL returns, and for nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from controlplane import naming
+from controlplane.compile import chaining, graph, transformation
+from controlplane.compile.features import KEY_TYPES, RESERVED
+from controlplane.compile.loader import Definitions, keep_well_shaped
+from controlplane.compile.problems import Collector, listing
+from controlplane.compile.services import compile_service
+from controlplane.compile.sources import compile_source
+from controlplane.compile.view import Context, Question, compile_view
+from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
+from controlplane.errors import PlaneError, Problems
+from controlplane.manifest.specs import EntitySpec, Manifest, ViewSpec
+from controlplane.ports import Warehouse
+from controlplane.types import parse_type
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a manifest is made for: one environment of one project. `now` is set where time stands still.
+
+    `reader_role` is who may read users' views, if it is said.
+    """
+
+    project: str
+    environment: str
+    dialect: str
+    schema: str
+    now: datetime | None
+    root: Path
+    reader_role: str = ""
+
+
+def compile_manifest(
+    definitions: Definitions, target: Target, warehouse: Warehouse, earlier: Iterable[PlaneError] = ()
+) -> Manifest:
+    """Check everything and freeze it.
+
+    Args:
+        definitions: what the loader collected.
+        target: the project and the environment.
+        warehouse: asked for columns only.
+        earlier: problems that loading found, reported together with those found here.
+
+    Raises:
+        Problems: all that is wrong.
+    """
+    collector = Collector(target.root)
+    for error in (*earlier, *keep_well_shaped(definitions)):
+        collector.adopt(error)
+    for kind, found in (
+        ("entity", definitions.entities),
+        ("source", definitions.sources),
+        ("feature view", definitions.views),
+        ("feature service", definitions.services),
+    ):
+        _check_names(kind, found, collector)
+    entities = [_entity(e, collector) for e in definitions.entities]
+    upstream = _upstream(definitions.views, target.schema)
+    ordered, cyclic = _ordered(definitions.views, upstream, collector)
+    tables = _tables(definitions, warehouse, cyclic, target.schema, collector)
+    sources = {
+        s.name: compile_source(s, tables.get(s.name), target.dialect, warehouse, collector) for s in definitions.sources
+    }
+    readers: dict[str, list[str]] = {}
+    for one in definitions.sources:
+        readers.setdefault(one.table, []).append(one.name)
+    views: dict[str, ViewSpec] = {}
+    found_in = {view.name: Collector(target.root) for view in ordered}
+    for wave in _waves(ordered, upstream):
+        begun = []
+        for view in wave:
+            own = found_in[view.name]
+            context = Context(target.dialect, target.schema, warehouse, sources, views, upstream[view.name], own)
+            begun.append((view.name, compile_view(view, context)))
+        for name, spec in _answered(begun, warehouse).items():
+            views[name] = spec
+            for reader in readers.get(f"{target.schema}.{name}", ()):
+                if (source := sources[reader]) is not None:
+                    sources[reader] = msgspec.structs.replace(source, columns=chaining.columns(spec))
+    views = {view.name: views[view.name] for view in ordered if view.name in views}
+    for view in ordered:
+        collector.found += found_in[view.name].found
+    services = [
+        compile_service(s, definitions.views, views, warehouse, target.dialect, collector) for s in definitions.services
+    ]
+    if collector.found:
+        raise Problems(collector.found)
+    return Manifest(
+        project=target.project,
+        environment=target.environment,
+        dialect=target.dialect,
+        schema=target.schema,
+        now=target.now,
+        entities=tuple(e for e in entities if e is not None),
+        sources=tuple(s for s in sources.values() if s is not None),
+        views=tuple(views.values()),
+        services=tuple(services),
+        reader_role=target.reader_role,
+    )
+
+
+Named = Entity | BatchSource | BatchFeatureView | FeatureService
+
+
+def _check_names(kind: str, found: Sequence[Named], collector: Collector) -> None:
+    first: dict[str, Named] = {}
+    for definition in found:
+        name = definition.name
+        if not isinstance(name, str) or not naming.is_name(name):
+            text = f"{kind} {name!r}: that is not a name"
+            collector.add(text, definition.location, naming.name_remedy(name))
+        elif name.lower() in first:
+            where = collector.located(first[name.lower()].location)
+            collector.add(f"{kind} {name!r} is defined twice, first at {where}", definition.location, "rename one")
+        else:
+            first[name.lower()] = definition
+        if not isinstance(definition, BatchSource) and not definition.owner:
+            collector.add(f"{kind} {name!r} has no owner", definition.location, "give owner=, a person or a team")
+
+
+def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
+    keys: list[tuple[str, str]] = []
+    if not entity.keys:
+        collector.add(f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}')
+    for name, text in entity.keys.items():
+        what = f"entity {entity.name!r}, key {name!r}"
+        if not naming.is_name(name):
+            hint = f"{naming.name_remedy(name)}; let the view's SQL rename the column"
+            collector.add(f"{what}: that can't name a key", entity.location, hint)
+        elif name.lower() in RESERVED:
+            hint = f"let the view's SQL rename the column; names of ours are: {listing(RESERVED)}"
+            collector.add(f"{what}: that can't name a key", entity.location, hint)
+        try:
+            canonical = parse_type(text)
+        except ValueError:
+            # Not the parser's own remedy: it offers types that no key can have.
+            collector.add(f"{what}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}")
+            continue
+        if canonical not in KEY_TYPES:
+            collector.add(f"{what}: a {canonical} can't be a key", entity.location, f"use {listing(KEY_TYPES)}")
+        keys.append((name, canonical))
+    place = collector.located(entity.location)
+    return EntitySpec(entity.name, tuple(keys), entity.owner, entity.description, place)
+
+
+def _upstream(views: Sequence[BatchFeatureView], schema: str) -> dict[str, tuple[str, ...]]:
+    names = {view.name for view in views}
+    found: dict[str, tuple[str, ...]] = {}
+    for view in views:
+        read = [naming.door_in(schema, s.table) for s in view.sources]
+        found[view.name] = tuple(name for name in read if name in names)
+    return found
+
+
+def _ordered(
+    views: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]], collector: Collector
+) -> tuple[list[BatchFeatureView], set[str]]:
+    by_name = {view.name: view for view in views}
+    try:
+        return [by_name[name] for name in graph.order(upstream)], set()
+    except graph.CycleError as error:
+        cycle: list[str] = error.args[1]
+        collector.add(
+            f"feature views read each other in a cycle: {' -> '.join(reversed(cycle))}",
+            by_name[cycle[0]].location,
+            "let one of them read its raw table instead",
+        )
+        return [view for view in by_name.values() if view.name not in cycle], set(cycle)
+
+
+def _waves(ordered: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]]) -> list[list[BatchFeatureView]]:
+    """The views that can be compiled together: each after those that it reads."""
+    depths: dict[str, int] = {}
+    waves: dict[int, list[BatchFeatureView]] = {}
+    for view in ordered:
+        depth = max((depths.get(name, -1) + 1 for name in upstream[view.name]), default=0)
+        depths[view.name] = depth
+        waves.setdefault(depth, []).append(view)
+    return [waves[depth] for depth in sorted(waves)]
+
+
+def _answered(begun: Iterable[tuple[str, Question]], warehouse: Warehouse) -> dict[str, ViewSpec]:
+    """The views that are right, after the warehouse answered all their questions at once."""
+    asked: list[tuple[str, Question, str]] = []
+    found: dict[str, ViewSpec] = {}
+    for name, question in begun:
+        try:
+            asked.append((name, question, next(question)))
+        except StopIteration:
+            continue  # its problems were noted
+    for (name, question, _), answer in zip(asked, warehouse.describe_all([q for *_, q in asked]), strict=True):
+        try:
+            question.send(answer)
+        except StopIteration as ended:
+            if ended.value is not None:
+                found[name] = ended.value
+    return found
+
+
+def _tables(
+    definitions: Definitions, warehouse: Warehouse, cyclic: set[str], schema: str, collector: Collector
+) -> dict[str, Mapping[str, str] | None]:
+    """Columns by source name. A view's own door is described from the view, and one within a cycle not at all."""
+    asked: list[BatchSource] = []
+    names = {view.name for view in definitions.views}
+    own = chaining.Own(schema, names, catalog_of(warehouse, [source.table for source in definitions.sources]))
+    refused: set[str] = set()
+    for source in definitions.sources:
+        if not transformation.is_table(source.table):
+            hint = "write schema.table, quoted where the warehouse needs it"
+            collector.add(f"source {source.name!r}: {source.table!r} is not a table", source.location, hint)
+        elif not chaining.check_source(source, own, collector):
+            refused.add(source.name)
+        elif naming.door_in(schema, source.table) not in names:
+            asked.append(source)
+    found = warehouse.columns([source.table for source in asked])
+    for source in asked:
+        if found.get(source.table) is None:
+            hint = "load it, or correct `table`; a source must exist before views that read it are planned"
+            collector.add(f"source {source.name!r}: there is no table {source.table}", source.location, hint)
+    return {source.name: found.get(source.table) for source in asked} | {
+        source.name: {}
+        for source in definitions.sources
+        if naming.door_in(schema, source.table) in names and source.name not in refused and not cyclic
+    }
+
+
+def catalog_of(warehouse: Warehouse, tables: Iterable[str]) -> str:
+    """The catalogue (Snowflake: database) of the session, which is asked for only where a table names one."""
+    if all(len(transformation.table_parts(table)) < 3 for table in tables):
+        return ""
+    function = "CURRENT_DATABASE()" if warehouse.dialect == "snowflake" else "current_catalog()"
+    [batch] = [batch for batch in warehouse.fetch(f"SELECT {function} AS name") if batch.num_rows]
+    return str(batch.to_pylist()[0]["name"])

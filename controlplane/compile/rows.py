@@ -1,0 +1,169 @@
+"""The rows that a view's SQL may return: whether it is row by row, and what its event time is proved to be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlglot import exp
+
+from controlplane.compile.changeable import changeable
+from controlplane.compile.evaluation import Analysis, analyse
+from controlplane.compile.lineage import Source, own_time
+from controlplane.compile.positions import position
+from controlplane.compile.problems import Collector, listing
+from controlplane.compile.sources import parsed
+from controlplane.definitions import BatchFeatureView
+from controlplane.manifest.specs import (
+    Evaluation,
+    EventTimeBounds,
+    IntervalByInterval,
+    RowByRow,
+    SourceSpec,
+)
+from controlplane.ports import folded
+from controlplane.types import format_duration
+
+
+@dataclass(frozen=True)
+class Proved:
+    """How a view's SQL is computed, and the bounds of its event time where that is not its sources'."""
+
+    evaluation: Evaluation
+    bounds: EventTimeBounds | None
+
+
+def prove(
+    view: BatchFeatureView,
+    what: str,
+    sql: str,
+    tree: exp.Query,
+    sources: Sequence[SourceSpec],
+    timestamp: str | None,
+    delay: timedelta,
+    returned: bool,
+    dialect: str,
+    collector: Collector,
+) -> Proved:
+    """Prove what can be proved of a view's SQL; what no SQL of a view may do is noted.
+
+    Args:
+        view: the definition.
+        what: how messages call it.
+        sql: its text.
+        tree: what that parses to; it is not changed.
+        sources: its sources.
+        timestamp: the event time's column in the result; None for a static view.
+        delay: the view's settling delay.
+        returned: whether the warehouse says that the SQL returns that column: otherwise it is noted elsewhere.
+        dialect: of the text.
+        collector: takes the problems.
+    """
+    for one in changeable(sql, dialect):
+        collector.add(
+            f"{what}: the value of {one.name} in its SQL depends on more than the rows: on the time, on chance or on "
+            "the session",
+            position(view, sql, one.line),
+            "a second run of an interval would give other rows: compute it from the sources' columns",
+        )
+    known = {source.name: _known(source, dialect) for source in sources}
+    analysis = analyse(tree, dialect, known)
+    for words, line in analysis.refused:
+        collector.add(
+            f"{what}: its SQL reads {words}",
+            position(view, sql, line),
+            "declare every table as a source and read it by the source's name: an interval sees of a source what "
+            "belongs to it, of anything else also the future",
+        )
+    evaluation: Evaluation = RowByRow()
+    if timestamp is not None and analysis.construct is not None:
+        words, line = analysis.construct
+        place = collector.located(position(view, sql, line))
+        evaluation = IntervalByInterval(words, place, analysis.steady)
+    bounds = None
+    if timestamp is not None and returned and not analysis.refused:
+        bounds = _bounds(view, what, timestamp, analysis, known, delay, collector)
+    elif view.event_time_bounds is not None and timestamp is None:
+        text = f"{what}: a view without an event time can't have event_time_bounds"
+        collector.add(text, view.location, "remove them, or give a source its timestamp")
+    return Proved(evaluation, bounds)
+
+
+def _known(source: SourceSpec, dialect: str) -> Source:
+    columns = Counter(folded(name) for name, _ in source.columns)
+    # Of two columns whose names differ in quotes alone, the text does not say enough.
+    names = [name for name, count in columns.items() if count == 1]
+    if source.timestamp is None:
+        return Source(names)
+    time = folded(source.timestamp)
+    if source.time_sql:
+        return Source([*names, time], time, parsed(source.time_sql, dialect))
+    return Source(names, time)
+
+
+def _bounds(
+    view: BatchFeatureView,
+    what: str,
+    timestamp: str,
+    analysis: Analysis,
+    sources: Mapping[str, Source],
+    delay: timedelta,
+    collector: Collector,
+) -> EventTimeBounds | None:
+    """The bounds, which must be declared where the event time is not that of a source, and nowhere else."""
+    own = own_time(analysis.columns.get(folded(timestamp), frozenset()), sources)
+    timed = {name: source.time for name, source in sources.items() if source.time is not None}
+    if view.event_time_bounds is None:
+        if not own:
+            named = listing(f"{name}.{time}" for name, time in timed.items())
+            collector.add(
+                f"{what}: its event time {timestamp!r} is not provably the time of a source ({named})",
+                view.location,
+                "return that column unchanged; or, if the source's clock is another one, give the source the "
+                "expression as its timestamp; or declare event_time_bounds=(earliest, latest) of event time minus "
+                "source time",
+            )
+        return None
+    if own:
+        text = f"{what}: its event time {timestamp!r} is a source's own time, so there is nothing to bound"
+        collector.add(text, view.location, "remove event_time_bounds")
+        return None
+    low, high = _declared(view, what, collector)
+    if low is None or high is None:
+        return None
+    if low > high:
+        text = f"{what}: event_time_bounds end before they begin"
+        collector.add(text, view.location, "give the least difference first")
+        return None
+    if -low > delay:
+        collector.add(
+            f"{what}: rows come up to {format_duration(-low)} after their event time, and its settling delay is "
+            f"{format_duration(delay)}: values would be visible before their rows are there",
+            view.location,
+            f"give a source settling_delay={format_duration(-low)!r}, or more",
+        )
+        return None
+    for name, origins in analysis.columns.items():
+        if name != folded(timestamp) and own_time(origins, sources):
+            return EventTimeBounds(low, high, name)
+    collector.add(
+        f"{what}: its event time is bounded by its sources' time, which its SQL does not return",
+        view.location,
+        f"return one of these columns unchanged: {listing(dict.fromkeys(str(time) for time in timed.values()))}",
+    )
+    return None
+
+
+def _declared(view: BatchFeatureView, what: str, collector: Collector) -> tuple[timedelta | None, timedelta | None]:
+    bounds = view.event_time_bounds or ()
+    low, high = (_signed(bound, f"{what}, event_time_bounds", view, collector) for bound in bounds)
+    return low, high
+
+
+def _signed(bound: str, what: str, view: BatchFeatureView, collector: Collector) -> timedelta | None:
+    """A duration that may be negative; None after a problem was noted."""
+    text = bound.strip()
+    length = collector.duration(what, text.removeprefix("-"), view.location)
+    return -length if length is not None and text.startswith("-") else length

@@ -1,0 +1,229 @@
+"""One source: its time, which may be an expression, how far views look back, and its expectations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping
+from datetime import timedelta
+
+import sqlglot
+from sqlglot import exp
+
+from controlplane.compile.changeable import changeable
+from controlplane.compile.expectations import Relation, compile_expectations
+from controlplane.compile.problems import Collector, listing
+from controlplane.compile.reserved import is_reserved
+from controlplane.compile.scalars import row_local
+from controlplane.definitions import BatchSource
+from controlplane.errors import PermanentError
+from controlplane.manifest.expectations import Expected
+from controlplane.manifest.specs import Pruning, SourceSpec
+from controlplane.ports import Warehouse, described
+
+SOURCE_TIME = "source_time"
+"""The column in which views see the value of a source's time expression."""
+UNBOUNDED = "unbounded"
+_NAME = re.compile(r"\w+")
+_NUMBERS = ("int64", "float64", "decimal")
+_SCALES = {
+    "make_timestamp_ms": 3,
+    "make_timestamp_ns": 9,
+    "timestamp_seconds": 0,
+    "timestamp_millis": 3,
+    "timestamp_micros": 6,
+}
+
+
+def compile_source(
+    source: BatchSource,
+    columns: Mapping[str, str] | None,
+    dialect: str,
+    warehouse: Warehouse,
+    collector: Collector,
+) -> SourceSpec | None:
+    """The checked source, or None after its problems were noted.
+
+    Args:
+        source: the definition.
+        columns: of its table; None where there is no such table, empty where a feature view of the project makes it.
+        dialect: the warehouse's.
+        warehouse: asked for the types of expressions.
+        collector: takes the problems.
+    """
+    what = f"source {source.name!r}"
+    if is_reserved(source.name, dialect):
+        text = f"{what}: {source.name.upper()} is a reserved word of {dialect}'s SQL"
+        hint = f"choose another name, such as {source.name}_rows; its table may keep the name it has"
+        collector.add(text, source.location, hint)
+        return None
+    delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
+    lookback = None  # unbounded
+    if source.lookback != UNBOUNDED:
+        lookback = collector.duration(f"{what}, lookback", source.lookback, source.location)
+        if lookback is None:
+            return None
+    if columns is None or delay is None:
+        return None
+    time_sql, pruning = "", None
+    if columns and source.timestamp is not None:
+        if is_column(source.timestamp, columns):
+            if not _check_time_column(source, what, columns, collector):
+                return None
+        else:
+            time_sql = source.timestamp
+            if not _check_expression(source, what, columns, dialect, warehouse, collector):
+                return None
+            pruning = _pruning(source, what, columns, dialect, collector)
+    if source.prune_by is not None and not time_sql:
+        text = f"{what}: prune_by has a meaning only where the timestamp is an expression"
+        collector.add(text, source.location, "remove it: the warehouse finds rows by the timestamp itself")
+    if source.timestamp is None and (delay or lookback != timedelta(0)):
+        knob = "settling_delay" if delay else "lookback"
+        text = f"{what}: a table without a timestamp can't have a {knob}"
+        collector.add(text, source.location, "remove it")
+    expectations: tuple[Expected, ...] = ()
+    if columns:
+        rows = Relation(columns, "", source.table)
+        expectations = compile_expectations(
+            source.expectations, what, source.location, rows, dialect, warehouse, collector
+        )
+    elif source.expectations:
+        text = f"{what} is a feature view of this project, so its expectations have their place there"
+        collector.add(text, source.location, "give them to the feature view, or to the source that it reads")
+    return SourceSpec(
+        name=source.name,
+        table=source.table,
+        timestamp=SOURCE_TIME if time_sql else source.timestamp,
+        settling_delay=delay or timedelta(0),
+        columns=tuple(columns.items()),
+        owner=source.owner,
+        description=source.description,
+        location=collector.located(source.location),
+        expectations=expectations,
+        lookback=lookback,
+        time_sql=time_sql,
+        pruning=pruning,
+    )
+
+
+def is_column(timestamp: str, columns: Container[str]) -> bool:
+    """Tell whether a source's `timestamp` names a column; otherwise it is an expression."""
+    return _NAME.fullmatch(timestamp) is not None or timestamp in columns
+
+
+def _check_time_column(source: BatchSource, what: str, columns: Mapping[str, str], collector: Collector) -> bool:
+    kind = columns.get(str(source.timestamp))
+    if kind == "timestamp":
+        return True
+    if kind is None:
+        text = f"{what}: {source.table} has no column {source.timestamp!r}"
+        collector.add(text, source.location, f"its columns are: {listing(columns)}")
+    else:
+        text = f"{what}: column {source.timestamp!r} is {kind}, not a timestamp"
+        hint = "name a column of a timestamp type, or give a SQL expression that converts it"
+        collector.add(text, source.location, hint)
+    return False
+
+
+def _check_expression(
+    source: BatchSource,
+    what: str,
+    columns: Mapping[str, str],
+    dialect: str,
+    warehouse: Warehouse,
+    collector: Collector,
+) -> bool:
+    """Check that a time expression gives a timestamp, from its own row alone."""
+    text = str(source.timestamp)
+    try:
+        tree = parsed(text, dialect)
+    except ValueError:
+        collector.add(
+            f"{what}: its timestamp {text!r} is neither a column nor a SQL expression",
+            source.location,
+            f"its columns are: {listing(columns)}",
+        )
+        return False
+    if found := changeable(text, dialect):
+        names = listing(one.name for one in found)
+        said = f"{what}: the value of {names} in its timestamp depends on more than the row"
+        collector.add(said, source.location, "give an expression over the table's columns alone")
+        return False
+    if strange := next((node for node in tree.walk() if not row_local(node)), None):
+        said = f"{what}: {strange.sql(dialect=dialect)!r} in its timestamp is not known to be a function of the row"
+        collector.add(said, source.location, "give an expression over the table's columns alone")
+        return False
+    if SOURCE_TIME in (name.lower() for name in columns):
+        said = f"{what}: its timestamp is an expression, and {source.table} has a column {SOURCE_TIME!r} already"
+        collector.add(said, source.location, "read a view over the table that names the column differently")
+        return False
+    try:
+        query = f"SELECT ({text}\n) AS {SOURCE_TIME} FROM {source.table}"
+        [kind] = described(warehouse, query).values()
+    except PermanentError as error:
+        said = f"{what}: the warehouse refuses its timestamp {text!r}: {error.message}"
+        collector.add(said, source.location, error.hint or f"its columns are: {listing(columns)}")
+        return False
+    if kind != "timestamp":
+        said = f"{what}: its timestamp {text!r} is {kind}, not a timestamp"
+        collector.add(said, source.location, "convert it within the expression")
+        return False
+    return True
+
+
+def parsed(expression: str, dialect: str) -> exp.Expr:
+    """The tree of one expression over the columns of a row.
+
+    Raises:
+        ValueError: it does not parse, or is something else.
+    """
+    try:
+        tree = sqlglot.parse_one(f"SELECT ({expression}\n)", dialect=dialect)
+    except sqlglot.errors.SqlglotError as error:
+        raise ValueError(str(error)) from None
+    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.args.get("from_"):
+        raise ValueError("it is not one expression")
+    [found] = tree.expressions
+    if not found.find(exp.Column) or found.find(exp.Query):
+        raise ValueError("it reads no column of the row")
+    inner: exp.Expr = found.this if isinstance(found, exp.Paren) else found
+    return inner
+
+
+def _pruning(
+    source: BatchSource, what: str, columns: Mapping[str, str], dialect: str, collector: Collector
+) -> Pruning | None:
+    if source.prune_by is None:
+        return None
+    kind = columns.get(source.prune_by)
+    if kind is None:
+        text = f"{what}: {source.table} has no column {source.prune_by!r} to prune by"
+        collector.add(text, source.location, f"its columns are: {listing(columns)}")
+        return None
+    if kind in {"date", "timestamp"}:
+        return Pruning(source.prune_by, None)
+    scale = _scale(parsed(str(source.timestamp), dialect), source.prune_by)
+    if kind.startswith(_NUMBERS) and scale is not None:
+        return Pruning(source.prune_by, scale)
+    collector.add(
+        f"{what}: it can't be pruned by {source.prune_by!r}, which is {kind}",
+        source.location,
+        "name a date or timestamp column within two days of the event time, or the number of seconds that the "
+        "timestamp converts, as in timestamp='to_timestamp(seconds)', prune_by='seconds'; or leave prune_by out",
+    )
+    return None
+
+
+def _scale(tree: exp.Expr, column: str) -> int | None:
+    """The parts of a second that a conversion from a number takes, as a power of ten; None if it is something else."""
+    if isinstance(tree, exp.UnixToTime):
+        scale = tree.args.get("scale")
+        number = 0 if scale is None else int(scale.name) if scale.name.isdigit() else None
+        argument = tree.this
+    elif isinstance(tree, exp.Anonymous) and len(tree.expressions) == 1:
+        number = _SCALES.get(tree.name.lower())
+        argument = tree.expressions[0]
+    else:
+        return None
+    named = isinstance(argument, exp.Column) and argument.name.lower() == column.lower()
+    return number if named and number in {0, 3, 6, 9} else None

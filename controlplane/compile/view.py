@@ -1,0 +1,359 @@
+"""One feature view: its time rules, its SQL, its columns, its features, its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlglot import exp
+
+from controlplane import naming
+from controlplane.compile import transformation
+from controlplane.compile.chaining import check_chain
+from controlplane.compile.expectations import Relation, compile_expectations
+from controlplane.compile.features import compile_features, conditions
+from controlplane.compile.grid import check_grid
+from controlplane.compile.problems import Collector, listing
+from controlplane.compile.reserved import is_reserved
+from controlplane.compile.rows import prove
+from controlplane.compile.usercode import running
+from controlplane.compile.windows import trimmed, zone_spec
+from controlplane.definitions import BatchFeatureView
+from controlplane.errors import Location, PermanentError, PlaneError
+from controlplane.manifest.functions import sum_fits
+from controlplane.manifest.specs import (
+    AggregateSpec,
+    AttributeSpec,
+    Column,
+    Feature,
+    IntervalByInterval,
+    SourceSpec,
+    ViewSpec,
+)
+from controlplane.manifest.timing import span
+from controlplane.manifest.windows import CalendarWindow, ZoneSpec
+from controlplane.ports import Warehouse
+from controlplane.types import parse_type
+
+TABLES = 3
+"""The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
+_TOTALS = 4
+"""The form of those that keep float sums for means of decimals whose exact sum fits into no type."""
+
+_MOST_SHARDS = 64
+_LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all warehouses name a line
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a view is compiled against: `sources` is None where a source is itself wrong."""
+
+    dialect: str
+    schema: str
+    warehouse: Warehouse
+    sources: Mapping[str, SourceSpec | None]
+    views: Mapping[str, ViewSpec]
+    upstream: Sequence[str]
+    collector: Collector
+
+
+Question = Generator[str, Mapping[str, str] | PermanentError, ViewSpec | None]
+"""Yields one query, wants its columns or what is wrong with it, and returns a view or None."""
+
+
+def compile_view(view: BatchFeatureView, context: Context) -> Question:
+    """The checked view, or None after its problems were noted; asks for the columns of its SQL on the way."""
+    collector = context.collector
+    what = f"feature view {view.name!r}"
+    before = len(collector.found)
+    keys = _keys(view, what, collector)
+    parameters = list(inspect.signature(view.transformation).parameters)
+    sources = _sources(view, what, parameters, context)
+    grid = check_grid(view, what, collector)
+    written = _sql(view, what, parameters, context)
+    if sources is None or written is None or grid is None:
+        return None
+    sql, tree = written
+    _check_shards(view, what, collector)
+    timestamp, delay = _timestamp(view, what, sources, collector)
+    for name in context.upstream:
+        check_chain(what, view.location, grid, delay, context.views[name], collector)
+    query = _query(view, what, sql, sources, context)
+    columns = yield query
+    if not isinstance(columns, PermanentError) and _may_be_renamed(columns):
+        [named] = context.warehouse.describe_all(
+            [transformation.unframed(sql, _relations(sources, context), context.dialect)]
+        )
+        columns = named if isinstance(named, PermanentError) else columns
+    returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
+    proved = prove(view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, collector)
+    if isinstance(columns, PermanentError):
+        _refused(view, what, columns, query.partition(sql)[0].count("\n"), collector)
+        return None
+    if proved.bounds is not None and proved.bounds.low < timedelta(0) and context.upstream:
+        hint = "bound the event time in the feature view that it reads, or read that view's own sources"
+        text = f"{what}: it reads a feature view, so its event time can't be before the time of what it reads"
+        collector.add(text, view.location, hint)
+    for name, kind in keys:
+        _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
+    if timestamp is not None:
+        _check_column(f"{what}: event time {timestamp!r}", timestamp, "timestamp", columns, view, collector)
+    for name in view.tie_breaker:
+        _check_column(f"{what}: tie_breaker {name!r}", name, None, columns, view, collector)
+    taken = {name for name, _ in keys}
+    features = compile_features(view, what, grid, columns, taken, context.dialect, collector)
+    if timestamp is None and any(isinstance(feature, AggregateSpec) for feature in features):
+        hint = "give a source its timestamp, or aggregate in the SQL"
+        collector.add(f"{what}: without an event time there are no windows to aggregate over", view.location, hint)
+    rows = Relation(
+        {name: kind for name, kind in columns.items() if not name.startswith("plane_where_")},
+        _framed(sql, sources, context),
+        transformation.OUTPUT,
+    )
+    expectations = compile_expectations(
+        view.expectations, what, view.location, rows, context.dialect, context.warehouse, collector
+    )
+    if len(collector.found) > before:
+        return None
+    spec = ViewSpec(
+        name=view.name,
+        fingerprint="",
+        owner=view.owner,
+        description=view.description,
+        tags=dict(sorted(view.tags.items())),
+        location=collector.located(view.location),
+        entities=tuple(e.name for e in view.entities),
+        keys=tuple(keys),
+        sources=tuple(s.name for s in sources),
+        upstream=tuple(context.upstream),
+        sql=sql,
+        timestamp=timestamp,
+        tie_breaker=tuple(view.tie_breaker),
+        features=tuple(features),
+        schedule=grid.schedule,
+        tile=grid.tile,
+        delay=delay,
+        start=grid.start,
+        end=grid.end,
+        ttl=grid.ttl,
+        lateness=grid.lateness,
+        online=view.online,
+        phase=grid.phase,
+        zones=_zones(features, grid.start),
+        expectations=expectations,
+        sync_shards=view.sync_shards,
+        evaluation=proved.evaluation,
+        bounds=proved.bounds,
+    )
+    upstream = [context.views[name].fingerprint for name in context.upstream]
+    canonical = transformation.spelled(tree, context.dialect)
+    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect))
+
+
+def _zones(features: Sequence[Feature], start: datetime) -> tuple[ZoneSpec, ...]:
+    windows = [feature.window for feature in features if isinstance(feature, AggregateSpec)]
+    names = sorted({window.zone for window in windows if isinstance(window, CalendarWindow)})
+    if not names:
+        return ()
+    longest = max((span(f) for f in features if isinstance(f, AggregateSpec)), default=timedelta(0))
+    return tuple(trimmed(zone_spec(name), start - longest - timedelta(days=62)) for name in names)
+
+
+def fingerprint(
+    view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], upstream: Sequence[str], dialect: str
+) -> str:
+    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone.
+
+    `upstream` are the fingerprints of the views that it reads.
+    """
+    total = any(
+        isinstance(one, AggregateSpec) and one.function == "mean" and not sum_fits(one.column_type or "int64")
+        for one in view.features
+    )
+    decides = (
+        _TOTALS if total else TABLES,
+        view.name,
+        view.keys,
+        canonical_sql,
+        view.timestamp,
+        view.tie_breaker,
+        [_decisive(feature, dialect) for feature in view.features],
+        view.schedule,
+        view.tile,
+        view.phase,
+        view.delay,
+        view.start,
+        view.ttl,
+        [(s.name, s.table, s.timestamp) for s in sources],
+        *([upstream] if upstream else []),
+        *_later(view, sources),
+    )
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
+
+
+def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
+    """What decides values and came after the first deployments: it is left out where it is as it was then.
+
+    Views that are computed interval by interval had other values before they were.
+    """
+    if isinstance(view.evaluation, IntervalByInterval):
+        yield "interval by interval", [source.lookback for source in sources]
+    if view.bounds is not None:
+        yield view.bounds
+    if times := [(source.name, source.time_sql, source.pruning) for source in sources if source.time_sql]:
+        yield times
+
+
+def _decisive(feature: Feature, dialect: str) -> Feature:
+    if isinstance(feature, AttributeSpec) or feature.where is None:
+        return msgspec.structs.replace(feature, description="")
+    where = transformation.canonical_condition(feature.where, dialect)
+    return msgspec.structs.replace(feature, description="", where=where)
+
+
+def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Column]:
+    if not view.entities:
+        collector.add(f"{what} has no entities", view.location, "give entities=[...]")
+    keys: dict[str, str] = {}
+    for entity in view.entities:
+        for name, text in entity.keys.items():
+            if name.lower() in {other.lower() for other in keys}:
+                collector.add(f"{what}: two of its entities have the key {name!r}", view.location, "rename one key")
+            try:
+                keys[name] = parse_type(text)
+            except ValueError:
+                continue  # noted with the entity
+    return list(keys.items())
+
+
+def _sources(view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context) -> list[SourceSpec] | None:
+    """The sources' specs; None if any of them is wrong, which was noted with it."""
+    collector = context.collector
+    names = [source.name for source in view.sources]
+    if not names:
+        collector.add(f"{what} has no sources", view.location, "give sources=[...]")
+        return None
+    if sorted(parameters) != sorted(names):
+        text = f"{what}: its function takes ({listing(parameters)}), its sources are ({listing(names)})"
+        collector.add(text, view.location, "name each parameter after a source")
+    found: list[SourceSpec] = []
+    for source in view.sources:
+        if source.name not in context.sources:
+            hint = "define it at the top of a definition file"
+            collector.add(f"{what}: source {source.name!r} is not defined in this project", view.location, hint)
+            return None
+        spec = context.sources[source.name]
+        if spec is None:
+            return None
+        if not spec.columns:
+            return None
+        found.append(spec)
+    return found
+
+
+def _sql(
+    view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context
+) -> tuple[str, exp.Query] | None:
+    """The text of the SQL and what it parses to; None after a problem was noted."""
+    if sorted(parameters) != sorted(source.name for source in view.sources):
+        return None  # noted with the sources
+    if any(is_reserved(source.name, context.dialect) for source in view.sources):
+        return None  # noted with the source
+    try:
+        with running(f"{what}: its function", view.location.file, view.location):
+            text = transformation.one_statement(transformation.text_of(view), context.dialect)
+    except PlaneError as error:
+        context.collector.adopt(error)
+        return None
+    try:
+        return text, transformation.query(text, context.dialect)
+    except ValueError as error:
+        context.collector.add(f"{what}: {error}", _line(view, str(error)), "correct the SQL")
+        return None
+
+
+def _line(view: BatchFeatureView, text: str) -> Location:
+    """Where an error about the view's SQL is: the line that it names of the SQL's own file, if it has one."""
+    if view.sql_file is None:
+        return view.location
+    named = _LINE.search(text)
+    return Location(str(transformation.sql_path(view)), int(named[2]) if named else 1)
+
+
+def _refused(view: BatchFeatureView, what: str, error: PermanentError, before: int, collector: Collector) -> None:
+    """Note what the warehouse says; `before` lines of ours precede the view's SQL in what it was asked."""
+
+    def own(named: re.Match[str]) -> str:
+        return f"{named[1]}{max(int(named[2]) - before, 1)}"
+
+    message, hint = (_LINE.sub(own, text) for text in (error.message, error.hint))
+    text = f"{what}: the warehouse refuses its SQL: {message}"
+    collector.add(text, _line(view, f"{message} {hint}"), hint)
+
+
+def _timestamp(
+    view: BatchFeatureView, what: str, sources: Sequence[SourceSpec], collector: Collector
+) -> tuple[str | None, timedelta]:
+    timed = [source for source in sources if source.timestamp is not None]
+    timestamp = view.timestamp or (timed[0].timestamp if timed else None)
+    if not timed and timestamp is not None:
+        hint = "give a source its timestamp, or remove timestamp="
+        collector.add(f"{what} names a timestamp, but none of its sources has one", view.location, hint)
+    return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
+
+
+def _check_shards(view: BatchFeatureView, what: str, collector: Collector) -> None:
+    shards = view.sync_shards
+    if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= _MOST_SHARDS:
+        text = f"{what}: sync_shards is {shards!r}, not a whole number from 1 to {_MOST_SHARDS}"
+        collector.add(text, view.location, "use the number of tasks that may write online side by side, such as 8")
+    elif shards > 1 and not view.online:
+        collector.add(f"{what} has sync_shards, but is not online", view.location, "remove one of the two")
+
+
+def _query(view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
+    """What the SQL returns, with a boolean column for each condition."""
+    extra = "".join(f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items())
+    return f"{_framed(sql, sources, context)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
+
+
+def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
+    """The SQL over its sources' tables."""
+    return transformation.framed(sql, _relations(sources, context))
+
+
+def _may_be_renamed(columns: Mapping[str, str]) -> bool:
+    """Whether a column may have another name than the user's, who gave two the same: `status_1` next to `Status`."""
+    known = {name.lower() for name in columns}
+    bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
+    return any(base is not None and base[1] in known for base in bases)
+
+
+def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str]:
+    """What is read of each source; a view that may not be deployed yet has a stand-in of its columns."""
+    relations = {}
+    for source in sources:
+        exists = naming.door_in(context.schema, source.table) not in context.views
+        time = f", ({source.time_sql}\n) AS {source.timestamp}" if source.time_sql else ""
+        relations[source.name] = (
+            f"SELECT *{time} FROM {source.table}"
+            if exists
+            else transformation.stand_in(source.columns, context.dialect)
+        )
+    return relations
+
+
+def _check_column(
+    what: str, name: str, kind: str | None, columns: Mapping[str, str], view: BatchFeatureView, collector: Collector
+) -> None:
+    if name not in columns:
+        hint = f"it returns: {listing(columns)}"
+        collector.add(f"{what} is not returned by the view's SQL", view.location, hint)
+    elif kind is not None and columns[name] != kind:
+        hint = f"cast it in the SQL, or declare {columns[name]!r}"
+        collector.add(f"{what} is {columns[name]}, declared {kind}", view.location, hint)

@@ -1,0 +1,68 @@
+"""A manifest's JSON, as deployments and releases keep it; those of earlier versions are migrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from controlplane.errors import PlaneError
+from controlplane.manifest.specs import FORMAT, Manifest
+
+
+class _Head(msgspec.Struct):
+    format: int = 1
+
+
+def to_json(manifest: Manifest) -> str:
+    """Write the manifest's one JSON text: equal manifests give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2).decode()
+
+
+def from_json(text: str) -> Manifest:
+    """Read what `to_json` wrote, now or in an earlier version.
+
+    Raises:
+        PlaneError: the text is not a manifest, or a later version wrote it.
+    """
+    try:
+        form = msgspec.json.decode(text, type=_Head).format
+        if form == FORMAT:
+            return msgspec.json.decode(text, type=Manifest)
+        if form > FORMAT:
+            raise PlaneError(
+                f"the recorded manifest has format {form}; this version of controlplane reads up to {FORMAT}",
+                hint="a later version deployed this project: install that version",
+            )
+        tree = msgspec.json.decode(text)
+        for each in range(form, FORMAT):
+            tree = _MIGRATIONS[each](tree)
+        return msgspec.convert(tree, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise PlaneError(
+            f"the recorded manifest can't be read: {error}",
+            hint="the state store is damaged: restore it from a backup",
+        ) from None
+
+
+def _name_locations(manifest: Any) -> Any:  # noqa: ANN401 - JSON
+    """Format 1 called a file and a line `place`."""
+
+    def named(tree: Any) -> Any:  # noqa: ANN401 - JSON
+        match tree:
+            case {"place": {"file": _, "line": _} as location, **others}:
+                return {"location": location, **{key: named(value) for key, value in others.items()}}
+            case dict():
+                return {key: named(value) for key, value in tree.items()}
+            case list():
+                return [named(value) for value in tree]
+            case _:
+                return tree
+
+    return {**named(manifest), "format": 2}
+
+
+_MIGRATIONS: Mapping[int, Callable[[Any], Any]] = MappingProxyType({1: _name_locations})
+"""From each earlier format to the next one."""
