@@ -53,7 +53,7 @@ class Extent:
     read_start: str = "{{ plane.read_start }}"
 
 
-def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> object:
+def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> _Context:
     """What the templates may ask of a view; `doors` are relations that stand for tables of these names."""
     return _Context(manifest, view, extent, doors)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import zipfile
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +22,7 @@ SUMS = ('Aggregate("count", windows=["1d"]),', f'Aggregate("count", windows=["1d
 
 
 @pytest.fixture(params=VERSIONS)
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A project as that version left it, with its definitions."""
     with zipfile.ZipFile(HERE / f"{request.param}.zip") as archive:
         archive.extractall(tmp_path)
