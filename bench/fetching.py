@@ -23,10 +23,12 @@ from redis import Redis
 
 from bench.rows import Row
 from bench.server import started
-from connectors import databricks, redis, snowflake
+from connectors import databricks
+from connectors.redis import store as redis
+from connectors.snowflake import signin as snowflake
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
-from controlplane.ports import Statement, Warehouse
 from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 
 ROWS, LIMIT = 1_000_000, 300_000

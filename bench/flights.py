@@ -13,7 +13,7 @@ import redis
 
 from bench.rows import Row, seconds
 from controlplane import ControlPlane
-from controlplane.types import Interval
+from controlplane.base.types import Interval
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "01-flights"
 LAST = datetime(2014, 1, 1, 4, tzinfo=UTC)

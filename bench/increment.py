@@ -20,11 +20,11 @@ import duckdb
 from bench import projects
 from bench.rows import Row
 from controlplane import ControlPlane
-from controlplane.ports import Statement
-from controlplane.render.program import build
-from controlplane.render.views import FILES, render_view
-from controlplane.runtime.materialize import materialize
-from controlplane.types import Interval
+from controlplane.base.ports import Statement
+from controlplane.base.types import Interval
+from controlplane.materialize.run import materialize
+from controlplane.release.program import build
+from controlplane.sql.views import FILES, render_view
 
 KEYS = 1000
 HOURS = 8  # measured: an hour that completes a day's rollup reads more than others

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bench import projects
 from bench.rows import Row
-from controlplane import ControlPlane, ledger
-from controlplane.render.rows import rows_sql
+from controlplane import ControlPlane
+from controlplane.control import ledger
+from controlplane.sql.rows import rows_sql
 
 HOUR = timedelta(hours=1)
 TARGET = 10

@@ -25,11 +25,11 @@ import redis
 
 from bench.rows import Row
 from bench.server import started
-from connectors.redis import connect
-from connectors.redis_writer import COMPARE, REPLACE
+from connectors.redis.store import connect
+from connectors.redis.writer import COMPARE, REPLACE
 from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
-from controlplane.local import valkey
+from controlplane.embedded import valkey
 
 ROWS, BATCH, REPEAT = 1_000_000, 65_536, 5
 KINDS = {f"amount_{n}": "float64" for n in range(3)} | {f"count_{n}": "int64" for n in range(3)}

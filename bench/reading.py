@@ -17,8 +17,8 @@ import redis
 from bench import feast, online
 from bench.rows import Row, by_turns
 from bench.server import started
-from connectors.redis import connect
-from controlplane import naming
+from connectors.redis.store import connect
+from controlplane.base import naming
 from controlplane.codec.batch import encode_batch
 from controlplane.serving import OnlineReader, ServiceLayout, ViewLayout
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import redis
 
-from controlplane.local import valkey
+from controlplane.embedded import valkey
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from controlplane.definitions import (
 )
 
 if TYPE_CHECKING:
+    from controlplane.api.facade import ControlPlane
     from controlplane.client import AsyncFeatureClient, FeatureClient
-    from controlplane.sdk import ControlPlane
 
 __all__ = [
     "Aggregate",
@@ -53,7 +53,7 @@ __all__ = [
 __version__ = "0.1.0"
 _LATER = {
     "AsyncFeatureClient": "controlplane.client",
-    "ControlPlane": "controlplane.sdk",
+    "ControlPlane": "controlplane.api.facade",
     "FeatureClient": "controlplane.client",
 }
 

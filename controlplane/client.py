@@ -7,9 +7,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
+from controlplane.api.facade import ControlPlane
+from controlplane.base.ports import AsyncOnlineStore
 from controlplane.errors import TransientError
-from controlplane.ports import AsyncOnlineStore
-from controlplane.sdk import ControlPlane
 from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
 
 Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)

@@ -12,13 +12,19 @@ from contextlib import contextmanager
 
 CHILDREN = multiprocessing.get_context("forkserver")
 LOADED = (
-    *("__main__", "controlplane.sdk", "controlplane.scaffold", "connectors.duckdb", "connectors.redis_writer"),
+    *(
+        "__main__",
+        "controlplane.api.facade",
+        "controlplane.workspace.scaffold",
+        "connectors.duckdb.warehouse",
+        "connectors.redis.writer",
+    ),
     *("controlplane.state.store", "controlplane.codec.batch", "sqlalchemy.dialects.sqlite", "alembic.command"),
     *("pyarrow.compute", "sqlglot.dialects.duckdb", "typer._adapters", "rich.progress", "rich.table"),
     *("tests.warm", "tests.shop"),
     # What children are told to do: unless it is there, each of them imports pytest.
     *("tests.connectors.test_duckdb", "tests.connectors.test_redis_kill", "tests.deploy.test_kill"),
-    *("tests.engine.victim", "tests.runtime.test_sync"),
+    *("tests.engine.victim", "tests.materialize.test_sync"),
 )
 """What commands and runs load is loaded once for all children."""
 CHILDREN.set_forkserver_preload(list(LOADED))

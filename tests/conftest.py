@@ -20,7 +20,7 @@ LONG = (
     "airflow/test_scheduler.py",
     "e2e/test_docs.py",
     "e2e/test_demo.py",
-    "local/test_airflow.py",
+    "embedded/test_airflow.py",
     "engine/test_differential.py",
     "e2e/test_flights.py",
     "e2e/test_no_leak.py",
@@ -28,7 +28,7 @@ LONG = (
     "test_packaging.py",
     "engine/test_parity.py",
     "engine/test_order.py",
-    "runtime/test_sync.py",
+    "materialize/test_sync.py",
     "deploy/test_kill.py",
     "engine/test_kill.py",
     "cli/test_bad_input.py",
@@ -43,7 +43,7 @@ TOGETHER = {
     "e2e/test_no_leak.py": "flights",
 }
 
-ON_DATABRICKS = {"airflow", "control", "engine", "render", "runtime", "verification"}
+ON_DATABRICKS = {"airflow", "control", "engine", "materialize", "sql", "upgrade", "verification"}
 """Folders with tests that run on every warehouse: those on Databricks share its schemas, so one process runs them."""
 
 

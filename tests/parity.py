@@ -30,7 +30,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from controlplane.ports import Warehouse
+from controlplane.base.ports import Warehouse
 from tests import verify
 from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 from tests.engine import capabilities, examples

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.compile.golden import FOLDER, texts
 from tests.compile.projects import BROKEN, broken_names, complaint
-from tests.schemas.contracts import GENERATED
-from tests.schemas.contracts import texts as schema_texts
+from tests.contracts.contracts import GENERATED
+from tests.contracts.contracts import texts as schema_texts
 
 
 def main() -> None:

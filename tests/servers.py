@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from controlplane.local import valkey
-from controlplane.local.daemon import HOST, choose_port
+from controlplane.embedded import valkey
+from controlplane.embedded.daemon import HOST, choose_port
 
 
 class OpenServer:

@@ -21,8 +21,8 @@ from typing import Any
 import duckdb
 import redis
 
+from controlplane.base.naming import namespace
 from controlplane.cli import app
-from controlplane.naming import namespace
 from tests.children import CHILDREN
 
 NOW = "2024-01-05T00:00:00Z"

@@ -24,7 +24,7 @@ PACKAGES = ("controlplane", "connectors", "dag_templates")
 # What only the extras' rooms need; all other modules are imported by a plain install.
 EXTRAS = (
     "controlplane/airflow/",
-    "controlplane/local/",
+    "controlplane/embedded/",
     "controlplane/server/",
     "connectors/snowflake",
     "connectors/databricks",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from controlplane.template import _template
+from controlplane.base.template import _template
 
 for room in ("sql", "airflow", "project"):
     for text in files("dag_templates").joinpath(room).iterdir():

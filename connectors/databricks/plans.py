@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from controlplane.ports import Estimate
+from controlplane.base.ports import Estimate
 
 _STATISTICS = re.compile(r"Statistics\(sizeInBytes=([\d.E+]+) ([KMGTPE]?)i?B(?:, rowCount=([\d.E+]+))?")
 _TABLE = re.compile(r"\bRelation(V2)?\b")

@@ -6,8 +6,8 @@ import pyarrow as pa
 from databricks.sql.client import Cursor
 from databricks.sql.utils import ArrowQueue, ThriftCloudFetchQueue
 
+from controlplane.base.types import parse_type
 from controlplane.errors import TransientError
-from controlplane.types import parse_type
 
 _CANONICAL = {
     "boolean": "bool",
@@ -26,7 +26,7 @@ _CANONICAL = {
 
 
 def canonical_type(name: str) -> str:
-    """Databricks' name of a type in the spelling of `controlplane.types`; one without such a spelling as it is."""
+    """Databricks' name of a type in the spelling of `controlplane.base.types`; one without such a spelling as it is."""
     if name.startswith("array<"):
         item = canonical_type(name[6:-1])
         return f"array<{item}>" if _is_canonical(item) else name

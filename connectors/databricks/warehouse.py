@@ -26,8 +26,8 @@ from connectors.databricks.errors import (
 )
 from connectors.databricks.plans import estimated
 from connectors.databricks.values import canonical_rows, canonical_type, check_last_part
+from controlplane.base.ports import Columns, Estimate, Statement, check_names
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.ports import Columns, Estimate, Statement, check_names
 
 BATCH_ROWS = 65_536
 BUFFER_BYTES = 32 * 1024 * 1024
@@ -49,7 +49,7 @@ class _Work:
 
 
 class DatabricksWarehouse:
-    """Implements `controlplane.ports.Warehouse` over one session, which is opened anew where it has expired."""
+    """Implements `controlplane.base.ports.Warehouse` over one session, which is opened anew where it has expired."""
 
     dialect = "databricks"
 

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook, Connection
 
-from controlplane import project
 from controlplane.airflow.connections import options_of
+from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.errors import PermanentError, PlaneError, TransientError
-from controlplane.ports import OnlineStore, Warehouse
+from controlplane.workspace import project
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for a locked DuckDB file, unless the connection says otherwise in `lock_timeout`."""

@@ -25,7 +25,7 @@ from airflow.migrations import db_types  # noqa: F401
 from airflow.providers_manager import ProvidersManager
 from setproctitle import setproctitle
 
-from controlplane.local.daemon import known, read_state, tail, write_state
+from controlplane.embedded.daemon import known, read_state, tail, write_state
 
 
 def main(file: Path) -> None:

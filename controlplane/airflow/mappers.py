@@ -12,8 +12,8 @@ from typing import Any
 from airflow.partition_mappers.base import PartitionMapper
 from airflow.partition_mappers.wait_policy import WaitForAll
 
-from controlplane.naming import partition_key
-from controlplane.types import floor, format_duration, format_instant, parse_duration, parse_instant
+from controlplane.base.naming import partition_key
+from controlplane.base.types import floor, format_duration, format_instant, parse_duration, parse_instant
 
 
 class RollUp(PartitionMapper):

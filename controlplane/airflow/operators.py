@@ -1,4 +1,4 @@
-"""The tasks of a view's DAG, thin over `controlplane.runtime.tasks`.
+"""The tasks of a view's DAG, thin over `controlplane.materialize.tasks`.
 
 A DAG file imports this at every parse, so that nothing heavy may be imported here: see `work`. Each task's SQL is a
 template field, and what it leaves open (`plane.start`, `plane.stage`, ...) is filled from the DAG run, so that
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from controlplane.airflow.work import Run
-    from controlplane.ports import Warehouse
+    from controlplane.base.ports import Warehouse
 
 _STOP_AGAIN = 0.5  # seconds
 
@@ -126,7 +126,7 @@ class Stage(ViewOperator):
         return self.execute(context)
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> None:
-        """See `runtime.tasks.stage`."""
+        """See `materialize.tasks.stage`."""
         run.stage(warehouse, self.sql)
 
 
@@ -134,7 +134,7 @@ class Check(ViewOperator):
     """Look at the staged rows; where they fail, nothing is published."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `runtime.tasks.check`; what is not met and blocks nothing is told in the log."""
+        """See `materialize.tasks.check`; what is not met and blocks nothing is told in the log."""
         checked, warnings = run.check(warehouse, self.sql)
         for warning in warnings:
             self.log.warning("feature view %s: %s", run.program.view, warning)
@@ -145,7 +145,7 @@ class Publish(ViewOperator):
     """Replace the interval in the view's tables, all at once, and announce it."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `runtime.tasks.publish`."""
+        """See `materialize.tasks.publish`."""
         published = run.publish(warehouse, self.sql)
         self._announce(run, context)
         return published
@@ -155,7 +155,7 @@ class Unstage(ViewOperator):
     """Drop the stage, whatever happened."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> None:
-        """See `runtime.tasks.unstage`."""
+        """See `materialize.tasks.unstage`."""
         run.unstage(warehouse, self.sql)
 
 
@@ -172,7 +172,7 @@ class Sync(ViewOperator):
         self.online_conn_id = online_conn_id
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `runtime.syncing.sync`."""
+        """See `online.syncing.sync`."""
         return run.sync(warehouse, self.online_conn_id, self.sql)
 
 
@@ -191,7 +191,7 @@ class BeginSync(ViewOperator):
         self.online_conn_id = online_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """See `runtime.syncing.begin_sync`; what the store's owner should know is told in the log."""
+        """See `online.syncing.begin_sync`; what the store's owner should know is told in the log."""
         run = self._run(context)
         begun, warnings = run.begin_sync(self.online_conn_id, self.shards)
         for warning in warnings:
@@ -216,7 +216,7 @@ class SyncShard(Sync):
         self.begun = begun
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `runtime.syncing.write_shard`."""
+        """See `online.syncing.write_shard`."""
         return run.write_shard(warehouse, self.online_conn_id, self.sql, self.begun, self.shard)
 
 
@@ -233,7 +233,7 @@ class Announce(ViewOperator):
         self.online_conn_id = online_conn_id
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> bool:
-        """See `runtime.tasks.activate`."""
+        """See `materialize.tasks.activate`."""
         shows = run.activate(warehouse, self.online_conn_id, self.sql)
         self._announce(run, context)
         return shows
@@ -259,7 +259,7 @@ class EndSync(Announce):
         self.reports = reports
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> bool:
-        """See `runtime.syncing.end_sync` and `runtime.tasks.activate`."""
+        """See `online.syncing.end_sync` and `materialize.tasks.activate`."""
         online_conn_id: Any = self.online_conn_id
         synced, lost = run.end_sync(warehouse, online_conn_id, self.sync_sql, self.begun, self.reports)
         if lost:

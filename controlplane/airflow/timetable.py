@@ -14,8 +14,8 @@ from airflow.exceptions import InvalidPartitionKeyError
 from airflow.sdk.timezone import coerce_datetime
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
-from controlplane import naming
-from controlplane.types import ceil, floor, format_duration, format_instant, parse_duration, parse_instant, utc
+from controlplane.base import naming
+from controlplane.base.types import ceil, floor, format_duration, format_instant, parse_duration, parse_instant, utc
 
 if TYPE_CHECKING:
     from airflow.utils.types import DagRunType

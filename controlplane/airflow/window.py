@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.types import Interval, format_instant, parse_instant
 from controlplane.errors import PermanentError
-from controlplane.render.program import Program
-from controlplane.types import Interval, format_instant, parse_instant
+from controlplane.release.program import Program
 
 KEYS = ("start", "end")
 _EXAMPLE = 'Write {"start": "2013-01-01", "end": "2013-02-01"}; the end itself is not computed'

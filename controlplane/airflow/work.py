@@ -20,13 +20,14 @@ from controlplane.airflow.window import (
     partition_keys,
     waits_until,
 )
+from controlplane.base.ports import OnlineStore, Warehouse
+from controlplane.base.types import Interval, parse_instant
 from controlplane.control import owners
 from controlplane.errors import PermanentError
-from controlplane.ports import OnlineStore, Warehouse
-from controlplane.render import program as programs
-from controlplane.runtime import syncing, tasks
-from controlplane.runtime.variables import RunVariables, run_variables
-from controlplane.types import Interval, parse_instant
+from controlplane.materialize import tasks
+from controlplane.online import syncing
+from controlplane.release import program as programs
+from controlplane.release.variables import RunVariables, run_variables
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -74,7 +75,7 @@ class Run:
         return [] if self._partitioned else partition_keys(self.program, self.interval)
 
     def stage(self, warehouse: Warehouse, sql: str) -> None:
-        """See `runtime.tasks.check_upstream` and `stage`.
+        """See `materialize.tasks.check_upstream` and `stage`.
 
         Raises:
             PermanentError: another environment has taken over the schema; nothing was written.
@@ -85,26 +86,26 @@ class Run:
         tasks.stage(self.program, warehouse, sql)
 
     def check(self, warehouse: Warehouse, sql: str) -> tuple[dict[str, Any], list[str]]:
-        """See `runtime.tasks.check`; the counts as plain data, and what should be told."""
+        """See `materialize.tasks.check`; the counts as plain data, and what should be told."""
         counts = tasks.check(self.program, warehouse, sql)
         return asdict(counts), counts.warnings
 
     def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
-        """See `runtime.tasks.publish`; the publication's version and the new frontier as plain data."""
+        """See `materialize.tasks.publish`; the publication's version and the new frontier as plain data."""
         head = tasks.publish(self.program, warehouse, sql, self._run_id)
         return {"version": head.version, "frontier": head.frontier.isoformat()}
 
     def unstage(self, warehouse: Warehouse, sql: str) -> None:
-        """See `runtime.tasks.unstage`."""
+        """See `materialize.tasks.unstage`."""
         tasks.unstage(self.program, warehouse, sql)
 
     def sync(self, warehouse: Warehouse, online_conn_id: str, sql: str) -> dict[str, Any]:
-        """See `runtime.syncing.sync`; the report as plain data."""
+        """See `online.syncing.sync`; the report as plain data."""
         with _opened(online_conn_id) as store:
             return asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock))
 
     def begin_sync(self, online_conn_id: str, shards: int) -> tuple[dict[str, Any], list[str]]:
-        """See `runtime.syncing.begin_sync`; what began as plain data, and what should be told."""
+        """See `online.syncing.begin_sync`; what began as plain data, and what should be told."""
         with _opened(online_conn_id) as store:
             begun = syncing.begin_sync(self.program, store, clock=clock, shards=shards)
         return msgspec.to_builtins(begun), list(begun.warnings)
@@ -112,7 +113,7 @@ class Run:
     def write_shard(
         self, warehouse: Warehouse, online_conn_id: str, sql: str, begun: object, shard: int
     ) -> dict[str, Any]:
-        """See `runtime.syncing.write_shard`; the report as plain data."""
+        """See `online.syncing.write_shard`; the report as plain data."""
         told = _told(begun, syncing.Begun, "begin_sync")
         with _opened(online_conn_id) as store:
             return asdict(syncing.write_shard(self.program, warehouse, store, sql, told, shard, clock=clock))
@@ -120,7 +121,7 @@ class Run:
     def end_sync(
         self, warehouse: Warehouse, online_conn_id: str, sql: str, begun: object, reports: Iterable[object]
     ) -> tuple[dict[str, Any], str]:
-        """See `runtime.syncing.end_sync`; the report as plain data, and what was lost meanwhile, if anything was.
+        """See `online.syncing.end_sync`; the report as plain data, and what was lost meanwhile, if anything was.
 
         The shards' tasks can't be asked to begin anew: where the store has lost values, all are written here.
         """
@@ -133,7 +134,7 @@ class Run:
                 return asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock)), error.message
 
     def activate(self, warehouse: Warehouse, online_conn_id: str | None, sql: str) -> bool:
-        """See `runtime.tasks.activate`: complete is what holds all that is due by now."""
+        """See `materialize.tasks.activate`: complete is what holds all that is due by now."""
         now = self.program.now or clock()
         due = self.program.timing.due(now)
         through = due.end if due else self.program.timing.start

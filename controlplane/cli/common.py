@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from controlplane.base.types import EPOCH, Interval, parse_instant
 from controlplane.cli import plans, present
 from controlplane.cli.interrupt import cancelling
 from controlplane.errors import PlaneError
-from controlplane.types import EPOCH, Interval, parse_instant
 
 if TYPE_CHECKING:
+    from controlplane.api.facade import ControlPlane
     from controlplane.plan.plan import Plan
-    from controlplane.sdk import ControlPlane
 
 HERE = Path()
 _FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ End = Annotated[str | None, typer.Option(help="First instant that is left out.")
 def control_plane(directory: Path, environment: str | None) -> Iterator[ControlPlane]:
     """The project and its environment, ready to be asked; Ctrl-C stops what the warehouse does."""
     # lazy: the SDK takes a second to import, and `plane --help` does not need it
-    from controlplane.sdk import ControlPlane
+    from controlplane.api.facade import ControlPlane
 
     with ControlPlane(directory, environment) as plane, cancelling(plane.cancel):
         yield plane
@@ -77,9 +77,9 @@ def interval(start: str | None, end: str | None) -> Interval | None:
 
 
 def scaffold(directory: Path, name: str | None) -> list[Path]:
-    """Make a new project; see `controlplane.scaffold`."""
+    """Make a new project; see `controlplane.workspace.scaffold`."""
     # lazy: as above
-    from controlplane.scaffold import scaffold as make
+    from controlplane.workspace.scaffold import scaffold as make
 
     return make(directory, name)
 

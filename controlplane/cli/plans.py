@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich import filesize
 from rich.text import Text
 
+from controlplane.base.types import format_instant
 from controlplane.cli.present import line, lines, out, table, warn
-from controlplane.types import format_instant
 
 if TYPE_CHECKING:
     from controlplane.plan.actions import Action, Change

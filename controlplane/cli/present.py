@@ -17,18 +17,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.prompt import Confirm
 from rich.text import Text
 
+from controlplane.base.types import ascii_json, format_duration, format_instant
 from controlplane.errors import PlaneError, Problems
-from controlplane.types import ascii_json, format_duration, format_instant
 
 if TYPE_CHECKING:
-    from controlplane.monitor.doctor import Finding
+    from controlplane.base.progress import Progress as Event
+    from controlplane.materialize.run import ViewRun
+    from controlplane.monitor.doctor.findings import Finding
     from controlplane.monitor.status import ViewStatus
-    from controlplane.runtime.datasets import Created
-    from controlplane.runtime.materialize import Progress as Event
-    from controlplane.runtime.materialize import ViewRun
     from controlplane.server.load import Measured
     from controlplane.serving import FeatureVector
     from controlplane.state import Deployment
+    from controlplane.training.datasets import Created
 
 # Where nobody watches, a table may be as wide as it needs: a log wraps no words.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)

@@ -32,9 +32,9 @@ def command(
     with control_plane(directory, environment) as plane:
         contract = plane.schema(service)
     # lazy: as the SDK
-    from controlplane import schemas
+    from controlplane.serving import contracts
 
-    text, content = schemas.text(contract, language), schemas.content(contract, language)
+    text, content = contracts.text(contract, language), contracts.content(contract, language)
     if output is not None:
         try:
             output.write_bytes(content)

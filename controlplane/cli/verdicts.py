@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from controlplane.base.types import format_instant
 from controlplane.cli.present import line, out, table, written
-from controlplane.types import format_instant
 
 if TYPE_CHECKING:
-    from controlplane.online import Cleaned, Taken, Verified, Version
-    from controlplane.runtime.forget import Erasure
-    from controlplane.verification import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
+    from controlplane.api.forget import Erasure
+    from controlplane.api.online import Cleaned, Taken, Verified, Version
+    from controlplane.verify import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
 _SHOWN = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from controlplane.types import decimal_scale, is_decimal
+from controlplane.base.types import decimal_scale, is_decimal
 
 _PLAIN = {
     "bool": pa.bool_(),

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from controlplane.base.types import EPOCH, MICROSECOND
 from controlplane.codec.arrow import arrow_type
 from controlplane.codec.columns import Part, escaped, joined, packed, spelled, stamps, whole
 from controlplane.codec.keys import key_text
 from controlplane.codec.layout import Layout
 from controlplane.codec.values import value_head
 from controlplane.errors import PermanentError
-from controlplane.types import EPOCH, MICROSECOND
 
 TOMBSTONE = timedelta(days=7)
 """How long a tombstone stays: longer than any writer may lag behind."""

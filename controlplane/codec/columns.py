@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from controlplane.types import decimal_scale, is_decimal
+from controlplane.base.types import decimal_scale, is_decimal
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]

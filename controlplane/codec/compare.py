@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from controlplane.base.types import MICROSECOND
 from controlplane.codec.batch import RECORDS, TOMBSTONE
 from controlplane.codec.values import tombstone
-from controlplane.types import MICROSECOND
 
 _VERSION = 8  # bytes of a write version
 _SHORT, _LONG = 1, 3  # bytes of an array's header

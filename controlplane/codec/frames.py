@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from controlplane.base.ports import check_names
 from controlplane.codec.arrow import arrow_type
 from controlplane.errors import PlaneError
-from controlplane.ports import check_names
 
 _INDEX = "__index_level_"  # how pandas hands on an index that is no plain count
 _PLAIN = (

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from controlplane.base.types import decimal_scale, is_decimal, utc
 from controlplane.codec.keys import parse_text
-from controlplane.types import decimal_scale, is_decimal, utc
 
 # Python also takes spaces, underscores, a plus, and digits of other scripts.
 _FLOAT = re.compile(r"-?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|Infinity)|NaN").fullmatch

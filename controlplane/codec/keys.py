@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
+from controlplane.base.types import decimal_scale, is_decimal, micros, parse_date, parse_instant
 from controlplane.codec.layout import Layout
 from controlplane.errors import PlaneError
-from controlplane.types import decimal_scale, is_decimal, micros, parse_date, parse_instant
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.~-]+").fullmatch
 # Python also takes spaces, underscores, a plus, exponents, and digits of other scripts.

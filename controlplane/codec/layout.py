@@ -17,7 +17,7 @@ class Field(msgspec.Struct, frozen=True):
 
     Args:
         name: its name inside the view.
-        type: canonical, see `controlplane.types.parse_type`.
+        type: canonical, see `controlplane.base.types.parse_type`.
         default: what is read where there is no value; a tuple is read as a list.
     """
 

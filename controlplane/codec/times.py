@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controlplane.types import EPOCH, FIRST, LAST, micros
+from controlplane.base.types import EPOCH, FIRST, LAST, micros
 
 if TYPE_CHECKING:
     import pyarrow as pa

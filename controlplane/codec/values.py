@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from controlplane.base.types import from_micros, is_decimal
 from controlplane.codec.layout import Layout
 from controlplane.errors import PermanentError
-from controlplane.types import from_micros, is_decimal
 
 _INT64 = b"\xd3"
 _EPOCH_DAY = date(1970, 1, 1)

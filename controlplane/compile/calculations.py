@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import sqlglot
 from sqlglot import exp
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.ports import Warehouse, described
+from controlplane.base.types import parse_type
 from controlplane.compile import transformation
 from controlplane.compile.changeable import changeable
 from controlplane.compile.problems import Collector, listing
@@ -16,8 +18,6 @@ from controlplane.compile.python import WITHOUT_LISTS, source_of
 from controlplane.definitions import Calculation, RealtimeFeature
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import CalculationSpec
-from controlplane.ports import Warehouse, described
-from controlplane.types import parse_type
 
 
 def compile_calculations(

@@ -10,13 +10,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
+from controlplane.base.types import format_duration
 from controlplane.compile.grid import Grid
 from controlplane.compile.problems import Collector
 from controlplane.compile.transformation import table_parts
 from controlplane.definitions import BatchSource
 from controlplane.errors import Location
 from controlplane.manifest.specs import Column, ViewSpec
-from controlplane.types import format_duration
 
 TIMESTAMP = "valid_from"
 

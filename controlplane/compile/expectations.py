@@ -9,6 +9,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from controlplane.base.ports import Warehouse, described
+from controlplane.base.types import decimal_scale, format_instant, is_decimal, parse_date, parse_instant, parse_type
 from controlplane.compile import transformation
 from controlplane.compile.problems import Collector, listing
 from controlplane.definitions import expect
@@ -24,8 +26,6 @@ from controlplane.manifest.expectations import (
     TypedColumn,
     UniqueSpec,
 )
-from controlplane.ports import Warehouse, described
-from controlplane.types import decimal_scale, format_instant, is_decimal, parse_date, parse_instant, parse_type
 
 SEVERITIES = ("error", "warning")
 _FINEST = 9  # digits of a share

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import msgspec
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.types import format_duration, parse_type
 from controlplane.compile import transformation
 from controlplane.compile.changeable import changeable
 from controlplane.compile.grid import Grid
@@ -17,7 +18,6 @@ from controlplane.definitions import Aggregate, Attribute, BatchFeatureView
 from controlplane.manifest.functions import FUNCTIONS, LONGEST_LIST, Function
 from controlplane.manifest.specs import AggregateSpec, AttributeSpec, Column, Feature
 from controlplane.manifest.windows import SeriesWindow
-from controlplane.types import format_duration, parse_type
 
 KEY_TYPES = ("string", "int64", "bool", "date", "timestamp", "binary")
 """Types that identify something."""

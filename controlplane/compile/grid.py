@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from controlplane.base.types import EPOCH, ceil, floor, format_duration, format_instant
 from controlplane.compile.problems import Collector
 from controlplane.definitions import Aggregate, BatchFeatureView
-from controlplane.types import EPOCH, ceil, floor, format_duration, format_instant
 
 DAY = timedelta(days=1)
 _COMMON = "1m, 5m, 10m, 15m, 30m, 1h, 2h, 3h, 4h, 6h, 8h, 12h, 1d or 7d"

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+from controlplane.base.types import parse_duration, parse_instant
 from controlplane.errors import DefinitionError, Location, PlaneError
-from controlplane.types import parse_duration, parse_instant
 
 T = TypeVar("T")
 

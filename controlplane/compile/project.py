@@ -12,7 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.ports import Warehouse
+from controlplane.base.types import parse_type
 from controlplane.compile import chaining, graph, transformation
 from controlplane.compile.features import KEY_TYPES, RESERVED
 from controlplane.compile.loader import Definitions, keep_well_shaped
@@ -23,8 +25,6 @@ from controlplane.compile.view import Context, Question, compile_view
 from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.errors import PlaneError, Problems
 from controlplane.manifest.specs import EntitySpec, Manifest, ViewSpec
-from controlplane.ports import Warehouse
-from controlplane.types import parse_type
 
 
 @dataclass(frozen=True)

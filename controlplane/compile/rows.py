@@ -9,6 +9,8 @@ from datetime import timedelta
 
 from sqlglot import exp
 
+from controlplane.base.ports import folded
+from controlplane.base.types import format_duration
 from controlplane.compile.changeable import changeable
 from controlplane.compile.evaluation import Analysis, analyse
 from controlplane.compile.lineage import Source, own_time
@@ -23,8 +25,6 @@ from controlplane.manifest.specs import (
     RowByRow,
     SourceSpec,
 )
-from controlplane.ports import folded
-from controlplane.types import format_duration
 
 
 @dataclass(frozen=True)

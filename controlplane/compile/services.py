@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.ports import Warehouse
+from controlplane.base.types import parse_type
 from controlplane.compile.calculations import compile_calculations
 from controlplane.compile.features import RESERVED
 from controlplane.compile.problems import Collector, listing
@@ -18,8 +20,6 @@ from controlplane.definitions import (
 )
 from controlplane.errors import Location
 from controlplane.manifest.specs import CalculationSpec, Feature, RequestField, ServiceSpec, ViewSpec
-from controlplane.ports import Warehouse
-from controlplane.types import parse_type
 
 
 def compile_service(

@@ -9,6 +9,7 @@ from datetime import timedelta
 import sqlglot
 from sqlglot import exp
 
+from controlplane.base.ports import Warehouse, described
 from controlplane.compile.changeable import changeable
 from controlplane.compile.expectations import Relation, compile_expectations
 from controlplane.compile.problems import Collector, listing
@@ -18,7 +19,6 @@ from controlplane.definitions import BatchSource
 from controlplane.errors import PermanentError
 from controlplane.manifest.expectations import Expected
 from controlplane.manifest.specs import Pruning, SourceSpec
-from controlplane.ports import Warehouse, described
 
 SOURCE_TIME = "source_time"
 """The column in which views see the value of a source's time expression."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import sqlglot
 from sqlglot import TokenType, exp
 
-from controlplane import naming, template
+from controlplane.base import naming, template
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import DefinitionError, Location
 

@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 import msgspec
 from sqlglot import exp
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.ports import Warehouse
+from controlplane.base.types import parse_type
 from controlplane.compile import transformation
 from controlplane.compile.chaining import check_chain
 from controlplane.compile.expectations import Relation, compile_expectations
@@ -37,8 +39,6 @@ from controlplane.manifest.specs import (
 )
 from controlplane.manifest.timing import span
 from controlplane.manifest.windows import CalendarWindow, ZoneSpec
-from controlplane.ports import Warehouse
-from controlplane.types import parse_type
 
 TABLES = 3
 """The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""

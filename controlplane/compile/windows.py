@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from controlplane.base.types import EPOCH, LONGEST_DURATION, floor, format_duration, parse_duration
 from controlplane.compile.grid import Grid, ceil_duration
 from controlplane.compile.problems import Collector, listing
 from controlplane.definitions import Aggregate, Calendar, Series
@@ -21,7 +22,6 @@ from controlplane.manifest.windows import (
     Window,
     ZoneSpec,
 )
-from controlplane.types import EPOCH, LONGEST_DURATION, floor, format_duration, parse_duration
 
 MOST_STEPS = 366
 """The most windows of a series."""

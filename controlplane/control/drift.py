@@ -11,17 +11,18 @@ from datetime import datetime
 
 import msgspec
 
-from controlplane import ledger, naming
+from controlplane.base import naming
+from controlplane.base.ports import Warehouse, described
+from controlplane.base.types import Interval, utc
+from controlplane.control import ledger
 from controlplane.control.tables import IDENTITY, OWNERS
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.manifest.timing import timing
-from controlplane.ports import Warehouse, described
-from controlplane.render import objects
-from controlplane.render.dialects import Dialect, dialect
-from controlplane.render.objects import DataTable, PublicView
-from controlplane.render.tables import qualified
-from controlplane.types import Interval, utc
+from controlplane.sql import objects
+from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.objects import DataTable, PublicView
+from controlplane.sql.tables import qualified
 
 Catalogue = Mapping[str, Mapping[str, str] | None]
 Entries = Mapping[tuple[str, str], Sequence[ledger.Entry]]
@@ -96,7 +97,7 @@ def find(
         warehouse: only read.
         manifest: the deployed one.
         views: those of its views that are looked at.
-        entries: the ledger's, see `ledger.entries`.
+        entries: the ledger's, see `control.ledger.entries`.
         now: the environment's now.
         setups: view -> its rendered setup, where that is at hand.
     """

@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane import ledger
+from controlplane.base.ports import Statement, Warehouse
+from controlplane.base.types import utc
+from controlplane.control import ledger
 from controlplane.control.tables import IDENTITY, create_schema
 from controlplane.errors import TransientError
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.dialects import dialect
-from controlplane.types import utc
+from controlplane.sql.dialects import dialect
 
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.1

@@ -12,12 +12,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane import ledger
+from controlplane.base.ports import Statement, Warehouse
+from controlplane.base.types import format_instant, utc
+from controlplane.control import ledger
 from controlplane.control.tables import OWNERS, create_schema
 from controlplane.errors import PermanentError
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.dialects import Dialect, dialect
-from controlplane.types import format_instant, utc
+from controlplane.sql.dialects import Dialect, dialect
 
 OTHER_SCHEMA = (
     "give this environment a schema of its own (`schema = ...` in plane.toml), or, if the owner no "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from controlplane import ledger, naming
+from controlplane.base import naming
+from controlplane.base.ports import Statement
+from controlplane.control import ledger
 from controlplane.control.drift import Drift
 from controlplane.manifest.specs import Manifest
-from controlplane.ports import Statement
-from controlplane.render.dialects import dialect
-from controlplane.render.tables import qualified
+from controlplane.sql.dialects import dialect
+from controlplane.sql.tables import qualified
 
 
 def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[Statement]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from controlplane import naming
-from controlplane.ports import Statement
-from controlplane.render.dialects import Dialect
-from controlplane.render.tables import qualified
+from controlplane.base import naming
+from controlplane.base.ports import Statement
+from controlplane.sql.dialects import Dialect
+from controlplane.sql.tables import qualified
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def calculation(name: str, type: str, expression: str, *, description: str = "")
 
     Args:
         name: the feature's name: letters, digits and single underscores.
-        type: its type (see `controlplane.types`), which must be the expression's own.
+        type: its type (see `controlplane.base.types`), which must be the expression's own.
         expression: SQL on one row, in the warehouse's dialect, over features of the service by their full names
             `view__feature`, over fields of its request, and over calculations that stand before it in the service.
         description: one sentence for those who did not write it.

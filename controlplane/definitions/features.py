@@ -16,7 +16,7 @@ class Attribute:
 
     Args:
         name: the feature's name.
-        type: its type (see `controlplane.types`); the column is cast to it where the warehouse loses nothing.
+        type: its type (see `controlplane.base.types`); the column is cast to it where the warehouse loses nothing.
         column: the column of the view's SQL that holds it, if it is named differently.
         description: one sentence for those who did not write it.
     """

@@ -34,7 +34,7 @@ def realtime_feature(type: str) -> Callable[[Callable[..., Any]], RealtimeFeatur
     datetimes in UTC, decimals `Decimal`.
 
     Args:
-        type: what the function returns, or None (see `controlplane.types`).
+        type: what the function returns, or None (see `controlplane.base.types`).
     """
     where = caller()
 

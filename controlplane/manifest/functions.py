@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controlplane.types import decimal_precision, decimal_scale, is_decimal
+from controlplane.base.types import decimal_precision, decimal_scale, is_decimal
 
 DIGITS = 38
 """Digits of the widest decimal of all warehouses, in which integers and decimals are summed."""

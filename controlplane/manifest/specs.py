@@ -7,7 +7,7 @@ from functools import cached_property
 
 import msgspec
 
-from controlplane import naming
+from controlplane.base import naming
 from controlplane.errors import Location, PlaneError
 from controlplane.manifest.expectations import Expected
 from controlplane.manifest.windows import Window, ZoneSpec

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from controlplane.base.types import Interval, ceil, floor
 from controlplane.manifest.specs import AggregateSpec, ViewSpec
 from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
-from controlplane.types import Interval, ceil, floor
 
 LONGEST_PERIOD = {"day": timedelta(days=2), "week": timedelta(days=8), "month": timedelta(days=32)}
 """What no period of a calendar exceeds, whatever the clocks of its zone do."""

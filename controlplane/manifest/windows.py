@@ -7,7 +7,7 @@ from typing import assert_never
 
 import msgspec
 
-from controlplane.types import format_duration
+from controlplane.base.types import format_duration
 
 LAST_YEAR = 2100
 """Calendars are known until it begins."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
-from controlplane.control import claims, drift, identity, served
+from controlplane.base.ports import OnlineStore, Warehouse
+from controlplane.control import drift, identity
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest
-from controlplane.ports import OnlineStore, Warehouse
+from controlplane.online import claims, served
 
 
 class ViewProblems:

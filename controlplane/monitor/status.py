@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from controlplane import ledger, naming
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore, Warehouse
+from controlplane.base.types import subtract
+from controlplane.control import ledger
 from controlplane.errors import PlaneError, TransientError
 from controlplane.manifest.specs import Manifest
 from controlplane.monitor.problems import ViewProblems
-from controlplane.ports import OnlineStore, Warehouse
-from controlplane.render.program import Program, build
-from controlplane.types import subtract
+from controlplane.release.program import Program, build
 
 UP_TO_DATE, BEHIND, NOT_COMPUTED, NOT_DUE = "up to date", "behind", "not computed", "not due yet"
 DAMAGED, REPLACED = "damaged", "replaced"

@@ -9,7 +9,8 @@ from typing import assert_never
 
 import msgspec
 
-from controlplane import naming
+from controlplane.base import naming
+from controlplane.base.types import format_duration, format_instant
 from controlplane.manifest import windows
 from controlplane.manifest.expectations import Expected
 from controlplane.manifest.specs import (
@@ -35,7 +36,6 @@ from controlplane.plan.actions import (
     UpdateService,
     UpdateView,
 )
-from controlplane.types import format_duration, format_instant
 
 _NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations", "evaluation", "bounds")
 

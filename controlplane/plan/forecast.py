@@ -8,11 +8,11 @@ from typing import assert_never
 
 import msgspec
 
+from controlplane.base.types import Interval, subtract
 from controlplane.manifest.specs import IntervalByInterval, Manifest, RowByRow, ViewSpec
 from controlplane.manifest.timing import timing
-from controlplane.render.dialects import dialect
-from controlplane.render.rows import evaluated_together
-from controlplane.types import Interval, subtract
+from controlplane.sql.dialects import dialect
+from controlplane.sql.rows import evaluated_together
 
 
 class Stretch(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from controlplane.manifest.specs import Manifest
 from controlplane.plan.actions import Action, DropView, Repair
 from controlplane.plan.diff import diff
 from controlplane.plan.forecast import Covered, Forecast, forecast
-from controlplane.render.release import Release, render_release
+from controlplane.release.release import Release, render_release
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -6,11 +6,11 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from controlplane.base.types import is_decimal, parse_date, parse_instant
 from controlplane.codec.given import checked
 from controlplane.codec.keys import parse_text
 from controlplane.server.refused import Refused
 from controlplane.serving import ServiceReader
-from controlplane.types import is_decimal, parse_date, parse_instant
 
 _LONGEST_NUMBER = 100  # characters; Python's own limit for int is far above
 _FORMS = {

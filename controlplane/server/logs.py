@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.types import ascii_json
+from controlplane.base.types import ascii_json
 
 LOGGER = logging.getLogger("controlplane.server")
 CONFIG: dict[str, Any] = {

@@ -7,11 +7,11 @@ from html import escape
 from typing import Any
 
 import controlplane
-from controlplane.schemas.json_schema import Json, nullable, record, scalar_or_list
 from controlplane.server.inputs import form
 from controlplane.server.refused import CODES, OTHER_CODES
 from controlplane.server.services import Served
 from controlplane.serving import Status
+from controlplane.serving.contracts.json_schema import Json, nullable, record, scalar_or_list
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _PROBLEMS = {

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from controlplane.api.facade import ControlPlane
+from controlplane.base.ports import AsyncOnlineStore
 from controlplane.errors import PlaneError, TransientError
 from controlplane.manifest.specs import ServiceSpec
-from controlplane.ports import AsyncOnlineStore
-from controlplane.sdk import ControlPlane
 from controlplane.server.inputs import Inputs
 from controlplane.server.logs import say
 from controlplane.serving import ServiceReader

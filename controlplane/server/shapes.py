@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from controlplane.base.types import format_instant, from_micros
 from controlplane.server.refused import Refused, as_json
 from controlplane.server.services import Served
 from controlplane.serving import FeatureVector, FeatureVectors, Names, Status
-from controlplane.types import format_instant, from_micros
 
 _encode = msgspec.json.Encoder().encode
 _instant = lru_cache(maxsize=10_000)(lambda count: format_instant(from_micros(count)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from controlplane import naming
+from controlplane.base import naming
 from controlplane.codec import Layout
 from controlplane.manifest.specs import RequestField
 

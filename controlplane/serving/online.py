@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
+from controlplane.base.ports import AsyncOnlineStore, Calculator, OnlineStore
 from controlplane.errors import PermanentError, PlaneError, TransientError
-from controlplane.ports import AsyncOnlineStore, Calculator, OnlineStore
 from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
 from controlplane.serving.request import Given, RequestReader

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from controlplane import codec, naming
+from controlplane import codec
+from controlplane.base import naming
+from controlplane.base.ports import Calculator
+from controlplane.base.types import MICROSECOND, micros
 from controlplane.codec import Field
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError
-from controlplane.ports import Calculator
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.request import Given, RequestReader
 from controlplane.serving.vector import FeatureVector, FeatureVectors, Names, Row, Status
-from controlplane.types import MICROSECOND, micros
 
 _MISSING: Row = (Status.MISSING, None)
 _PRESENT = Status.PRESENT

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest, ServiceSpec
-from controlplane.render.calculations import functions, in_memory
-from controlplane.render.dialects import DUCKDB
-from controlplane.render.program import layout
-from controlplane.render.training import views_of
+from controlplane.release.program import layout
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
+from controlplane.sql.calculations import functions, in_memory
+from controlplane.sql.dialects import DUCKDB
+from controlplane.sql.training import views_of
 
 
 def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:

@@ -9,8 +9,8 @@ from itertools import repeat
 from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from controlplane.base.types import from_micros
 from controlplane.errors import MissingDriver
-from controlplane.types import from_micros
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 from sqlalchemy import Connection, delete, insert, select
 
+from controlplane.base.types import format_instant, utc
 from controlplane.errors import PlaneError
 from controlplane.state.tables import locks
-from controlplane.types import format_instant, utc
 
 LEASE = timedelta(minutes=15)
 # The kernel's idea of when it booted, which start times count from, moves a little as the clock is kept right.

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, insert, select
 
+from controlplane.base.types import format_instant, utc
 from controlplane.errors import PlaneError
 from controlplane.state import locks
 from controlplane.state.database import Database
 from controlplane.state.deployment import Deployment
 from controlplane.state.tables import deployments
-from controlplane.types import format_instant, utc
 
 _log = logging.getLogger(__name__)
 

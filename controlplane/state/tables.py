@@ -10,8 +10,8 @@ from datetime import datetime
 from sqlalchemy import Column, DateTime, Dialect, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
 from sqlalchemy.types import TypeDecorator
 
+from controlplane.base.types import utc
 from controlplane.state import deployment
-from controlplane.types import utc
 
 VERSION_TABLE = "plane_state_version"
 REVISION = deployment.REVISION

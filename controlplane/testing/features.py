@@ -11,24 +11,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controlplane import ledger
+from controlplane.base.types import Interval, format_instant, parse_instant, utc
 from controlplane.compile import transformation
 from controlplane.compile.loader import Definitions
 from controlplane.compile.project import Target, compile_manifest
+from controlplane.control import ledger
 from controlplane.definitions import BatchFeatureView, BatchSource
 from controlplane.errors import PlaneError, Problems
 from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.manifest.windows import SlidingWindow
-from controlplane.project import open_warehouse
-from controlplane.render.dialects import DUCKDB
-from controlplane.render.program import build
-from controlplane.render.rows import rows_sql
-from controlplane.render.statements import split
-from controlplane.render.views import FILES, render_view
-from controlplane.runtime.materialize import materialize, missing
+from controlplane.materialize.run import materialize, missing
+from controlplane.release.program import build
+from controlplane.sql.dialects import DUCKDB
+from controlplane.sql.rows import rows_sql
+from controlplane.sql.statements import split
+from controlplane.sql.views import FILES, render_view
 from controlplane.testing.tables import Row, Table, literal, table_of
-from controlplane.types import Interval, format_instant, parse_instant, utc
+from controlplane.workspace.project import open_warehouse
 
 _CLOSE = 1e-9
 _SHOWN_ROWS = 20

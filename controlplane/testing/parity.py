@@ -9,9 +9,9 @@ from controlplane.compile.loader import Definitions
 from controlplane.compile.project import Target, compile_manifest
 from controlplane.definitions import BatchFeatureView, BatchSource, FeatureService, Selection
 from controlplane.errors import PlaneError
-from controlplane.project import open_calculator, open_warehouse
 from controlplane.testing.tables import table_of
-from controlplane.verification import ServiceMismatch, compare_service
+from controlplane.verify import ServiceMismatch, compare_service
+from controlplane.workspace.project import open_calculator, open_warehouse
 
 _SHOWN = 10
 

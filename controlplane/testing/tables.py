@@ -9,12 +9,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from controlplane.base.ports import Statement
+from controlplane.base.types import is_decimal, parse_date, parse_instant, parse_type
 from controlplane.compile.sources import is_column
 from controlplane.definitions import BatchSource
 from controlplane.errors import PlaneError
-from controlplane.ports import Statement
-from controlplane.render.dialects import DUCKDB
-from controlplane.types import is_decimal, parse_date, parse_instant, parse_type
+from controlplane.sql.dialects import DUCKDB
 
 Row = Mapping[str, Any]
 _TYPES: Mapping[type, str] = {

@@ -17,7 +17,7 @@ import duckdb
 
 import controlplane
 from controlplane import ControlPlane
-from controlplane.ports import Statement
+from controlplane.base.ports import Statement
 
 HERE = Path(__file__).resolve().parent
 PLANE = Path(sys.executable).with_name("plane")

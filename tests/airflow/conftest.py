@@ -19,17 +19,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from controlplane import naming, project
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.codec import Decoded, decode, online_key
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
-from controlplane.deploy import write_release
+from controlplane.deploy.executor import write_release
 from controlplane.errors import TransientError
 from controlplane.manifest.specs import Manifest
-from controlplane.ports import OnlineStore, Statement, Warehouse
-from controlplane.render import release
-from controlplane.render.program import layout
-from controlplane.render.statements import split
+from controlplane.release import release
+from controlplane.release.program import layout
+from controlplane.sql.statements import split
+from controlplane.workspace import project
 from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
 
@@ -103,7 +104,7 @@ def query(sql: str, path: Path = WAREHOUSE) -> list[tuple[Any, ...]]:
 
 HOLD = """
 import sys
-from controlplane import project
+from controlplane.workspace import project
 warehouse = project.open_warehouse("duckdb", {"path": sys.argv[1]})
 print("open", flush=True)
 sys.stdin.read()

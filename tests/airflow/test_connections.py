@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from airflow.sdk import Connection
 
-from controlplane import project
 from controlplane.airflow.connections import options_of
 from controlplane.airflow.hooks import OnlineStoreHook, open_store
+from controlplane.embedded import airflow
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.local import airflow
+from controlplane.workspace import project
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
 SECRET = "s3cret-of-the-team"

@@ -20,8 +20,8 @@ from airflow.timetables.base import TimeRestriction
 from controlplane.airflow.mappers import FanOut, RollUp
 from controlplane.airflow.timetable import IntervalTimetable
 from controlplane.errors import Location
-from controlplane.render.dags import render_dag
-from controlplane.render.release import render_release
+from controlplane.release.dags import render_dag
+from controlplane.release.release import render_release
 from tests.airflow.conftest import NOW, WAREHOUSE, compiled
 
 PREFIX = "flights.local."
@@ -263,5 +263,10 @@ def test_a_parse_brings_no_drivers(deployed):
     loaded = set(done.stdout.split())
     assert "controlplane.airflow.operators" in loaded
     heavy = {name for name in loaded if name.split(".")[0] != "controlplane"}
-    heavy |= loaded & {"controlplane.codec", "controlplane.project", "controlplane.runtime", "controlplane.render"}
+    heavy |= loaded & {
+        "controlplane.codec",
+        "controlplane.workspace.project",
+        "controlplane.materialize",
+        "controlplane.sql",
+    }
     assert heavy == set()

@@ -38,8 +38,8 @@ executor.end()
 """
 NEEDED = {
     "airflow.sdk.execution_time.task_runner",
-    "connectors.duckdb",
-    "connectors.redis",
+    "connectors.duckdb.warehouse",
+    "connectors.redis.store",
     "controlplane.airflow.work",
 }
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from controlplane import project
 from controlplane.airflow.work import Run
-from controlplane.control import claims, identity, owners
-from controlplane.control.claims import Claim
+from controlplane.base.naming import claim_hash
+from controlplane.control import identity, owners
 from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError
-from controlplane.naming import claim_hash
-from controlplane.render.dialects import DUCKDB
-from controlplane.runtime.variables import fill
+from controlplane.online import claims
+from controlplane.online.claims import Claim
+from controlplane.release.variables import fill
+from controlplane.sql.dialects import DUCKDB
+from controlplane.workspace import project
 from tests.airflow.conftest import execute, open_warehouse, query
 
 pytestmark = [

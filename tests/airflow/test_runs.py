@@ -21,14 +21,15 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 
-from controlplane import naming, project
 from controlplane.airflow import hooks
 from controlplane.airflow.operators import Stage, Unstage
 from controlplane.airflow.work import Run
+from controlplane.base import naming
+from controlplane.base.naming import partition_key
+from controlplane.base.types import floor
 from controlplane.errors import PermanentError, TransientError
-from controlplane.naming import partition_key
-from controlplane.render import program as programs
-from controlplane.types import floor
+from controlplane.release import program as programs
+from controlplane.workspace import project
 from tests.airflow.conftest import (
     AIRPORTS,
     BUNDLES,

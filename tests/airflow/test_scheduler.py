@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from controlplane import project
 from controlplane.airflow.bundle import ReleaseBundle
+from controlplane.base.naming import POOL, partition_key
+from controlplane.base.ports import OnlineStore
+from controlplane.base.types import floor
+from controlplane.embedded import airflow
+from controlplane.embedded.airflow_client import AirflowClient
 from controlplane.errors import PermanentError
-from controlplane.local import airflow
-from controlplane.local.airflow_client import AirflowClient
-from controlplane.naming import POOL, partition_key
-from controlplane.ports import OnlineStore
-from controlplane.types import floor
+from controlplane.workspace import project
 from tests.airflow.conftest import (
     LIVE_DELAY,
     Deployed,

@@ -13,7 +13,7 @@ from airflow.timetables.base import DagRunInfo, TimeRestriction
 
 from controlplane.airflow.mappers import FanOut, RollUp
 from controlplane.airflow.timetable import IntervalTimetable, plain
-from controlplane.types import EPOCH, floor, parse_duration
+from controlplane.base.types import EPOCH, floor, parse_duration
 
 START = pendulum.datetime(2013, 1, 1)
 FROM_START = TimeRestriction(START, None, catchup=False)

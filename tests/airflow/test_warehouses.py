@@ -20,16 +20,16 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DagRunState
 from airflow.utils.db import initdb
 
-from controlplane import project
 from controlplane.airflow import hooks
 from controlplane.airflow.operators import Unstage
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
-from controlplane.deploy import write_release
+from controlplane.deploy.executor import write_release
 from controlplane.errors import TransientError
-from controlplane.ports import Statement, Warehouse
-from controlplane.render import release
-from controlplane.render.statements import split
+from controlplane.release import release
+from controlplane.sql.statements import split
+from controlplane.workspace import project
 from tests.airflow.conftest import BUNDLES
 from tests.e2e.test_warehouses import DEFINITIONS, RIGHT, load_orders
 from tests.endpoints.databricks.client import DatabricksEndpoint

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from controlplane.airflow.window import Request, check_configuration, interval_of, partition_keys, waits_until
+from controlplane.base.types import Interval
 from controlplane.codec import Field, Layout
 from controlplane.errors import Location, PermanentError
 from controlplane.manifest.timing import Timing
-from controlplane.render.program import Program
-from controlplane.types import Interval
+from controlplane.release.program import Program
 
 HOUR, DELAY = timedelta(hours=1), timedelta(minutes=30)
 START = datetime(2013, 1, 1, tzinfo=UTC)

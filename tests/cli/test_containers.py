@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.deploy import release_damage, write_release
+from controlplane.deploy.executor import release_damage, write_release
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.render.release import Release, digest_of
-from controlplane.scaffold import scaffold
+from controlplane.release.release import Release, digest_of
+from controlplane.workspace.scaffold import scaffold
 from tests import sandbox
 from tests.children import CHILDREN
 from tests.cli.test_bad_input import problems

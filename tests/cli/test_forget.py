@@ -6,9 +6,9 @@ import duckdb
 import pytest
 
 from controlplane import ControlPlane
-from controlplane.render.program import build
-from controlplane.render.views import render_view
-from controlplane.runtime import syncing
+from controlplane.online import syncing
+from controlplane.release.program import build
+from controlplane.sql.views import render_view
 from tests.cli.test_rollback import WIDER
 from tests.shop import DEFINITIONS
 

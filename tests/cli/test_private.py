@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.local import valkey
-from controlplane.local.daemon import write_state
+from controlplane.embedded import valkey
+from controlplane.embedded.daemon import write_state
 from tests.children import CHILDREN
 from tests.shop import Shop
 

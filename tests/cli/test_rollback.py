@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from controlplane import ControlPlane, naming
+from controlplane import ControlPlane
+from controlplane.base import naming
 
 WIDER = ('windows=["2d"]', 'windows=["3d"]')
 OLD = {"count_1d": 1, "amount_sum_2d": 30, "country": "NO"}

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import msgspec
 import pyarrow as pa
 
+from controlplane.base.types import MICROSECOND, micros
 from controlplane.codec import Layout, online_key
 from controlplane.codec.batch import RECORDS, TOMBSTONE
 from controlplane.codec.values import stamp, tombstone, value_head
-from controlplane.types import MICROSECOND, micros
 
 EPOCH_DAY = date(1970, 1, 1)
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from controlplane import naming
+from controlplane.base import naming
 from controlplane.codec import Field, Layout, entity_key, online_key, parse_key_text
 from controlplane.errors import PlaneError
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from controlplane.base.types import parse_instant
 from controlplane.codec.given import parse_given
 from controlplane.codec.keys import parse_text
-from controlplane.types import parse_instant
 
 NOT_A_NUMBER = ["", " 1", "1 ", "1_0", "+1", "--1", "1e3", "１", "٣", "0x10", "1\n", "NaN", "Infinity", "1.", ".5", "-"]
 RIGHT: list[tuple[str, str, Any]] = [

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.base.types import EPOCH, MICROSECOND, micros
 from controlplane.codec import Field, Layout, decode, online_key, tombstone, write_version_of
 from controlplane.codec.batch import TOMBSTONE, encode_batch
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.types import EPOCH, MICROSECOND, micros
 from tests.codec.rows import Record, as_records
 
 NOW = datetime(2013, 3, 1, tzinfo=UTC)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from controlplane.manifest import stored as manifests
-from controlplane.render import program
-from controlplane.render.views import FILES, render_view
+from controlplane.release import program
+from controlplane.sql.views import FILES, render_view
 from tests.compile.projects import compiled
 
 FOLDER = Path(__file__).parent.parent / "golden"

@@ -7,12 +7,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
+from controlplane.base.ports import Statement
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest
-from controlplane.ports import Statement
 
 HERE = Path(__file__).parent
 BROKEN = HERE / "broken"

@@ -14,8 +14,8 @@ import pytest
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import FORMAT, Manifest
 from controlplane.manifest.stored import from_json, to_json
-from controlplane.render.statements import split
-from controlplane.runtime.variables import RunVariables, fill
+from controlplane.release.variables import RunVariables, fill
+from controlplane.sql.statements import split
 from tests.compile.golden import FOLDER, texts
 from tests.compile.projects import TABLES, compiled
 

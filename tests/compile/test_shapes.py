@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from controlplane import (
     Aggregate,
     Attribute,
@@ -25,10 +25,10 @@ from controlplane import (
     expect,
     realtime_feature,
 )
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.compile.loader import Definitions
 from controlplane.compile.project import Target, compile_manifest
 from controlplane.errors import Problems
-from controlplane.ports import Statement, Warehouse
 from tests.compile.projects import TABLES
 
 OWNER = "team@example.com"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from controlplane.local import valkey
+from controlplane.embedded import valkey
 
 
 def free_port() -> int:

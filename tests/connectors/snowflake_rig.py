@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.snowflake import connect
-from connectors.snowflake_warehouse import SnowflakeWarehouse
-from controlplane.ports import Statement
+from connectors.snowflake.signin import connect
+from connectors.snowflake.warehouse import SnowflakeWarehouse
+from controlplane.base.ports import Statement
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
 __all__ = ["MANY", "do", "endpoint", "rows", "warehouse"]

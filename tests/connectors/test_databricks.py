@@ -14,8 +14,8 @@ import pytest
 from connectors.databricks import connect
 from connectors.databricks.plans import estimated
 from connectors.databricks.warehouse import DatabricksWarehouse
+from controlplane.base.ports import Estimate, Statement, described
 from controlplane.errors import PermanentError
-from controlplane.ports import Estimate, Statement, described
 from tests.connectors.databricks_rig import endpoint, opened, warehouse
 from tests.endpoints.databricks.client import DatabricksEndpoint, own_schema
 

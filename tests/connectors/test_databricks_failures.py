@@ -11,8 +11,8 @@ import pytest
 
 from connectors.databricks import connect
 from connectors.databricks.warehouse import DatabricksWarehouse
+from controlplane.base.ports import Statement
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
-from controlplane.ports import Statement
 from tests.connectors.databricks_rig import endpoint, opened, warehouse
 from tests.endpoints.databricks.client import CLIENT_ID, CLIENT_SECRET, DatabricksEndpoint, own_schema
 

@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection
 import pyarrow as pa
 import pytest
 
-from connectors.duckdb import DuckDBWarehouse, connect
+from connectors.duckdb.warehouse import DuckDBWarehouse, connect
+from controlplane.base.ports import Estimate, Statement, described
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Estimate, Statement, described
 from tests.children import CHILDREN
 
 ENDLESS = "SELECT sum(hash(i)) AS total FROM range(1_000_000_000_000) AS numbers(i)"

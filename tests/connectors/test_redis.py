@@ -14,10 +14,11 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.redis import RedisStore, connect
-from controlplane import codec, naming
+from connectors.redis.store import RedisStore, connect
+from controlplane import codec
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore, WriteCount
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.ports import OnlineStore, WriteCount
 from tests.codec.rows import Record, as_batch, value
 from tests.servers import OpenServer
 

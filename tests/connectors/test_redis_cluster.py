@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
-from connectors import redis_async
-from connectors.redis import connect
-from connectors.redis_cluster import slots
+from connectors.redis import async_store as redis_async
+from connectors.redis.cluster import slots
+from connectors.redis.store import connect
+from controlplane.base.ports import OnlineStore, Rights, RightsProbe, WriteCount
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.ports import OnlineStore, Rights, RightsProbe, WriteCount
 from tests.codec.rows import Record, as_batch, value
 from tests.connectors.cluster_rig import Node, Nodes
 from tests.connectors.processes import free_port, until

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.redis import connect
+from connectors.redis.store import connect
+from controlplane.base.ports import OnlineStore
+from controlplane.embedded import valkey
+from controlplane.embedded.daemon import choose_port, port_is_free
 from controlplane.errors import TransientError
-from controlplane.local import valkey
-from controlplane.local.daemon import choose_port, port_is_free
-from controlplane.ports import OnlineStore
 from tests import sandbox
 from tests.children import CHILDREN
 from tests.codec.rows import Record, as_batch, value

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors.redis import connect
+from connectors.redis.store import connect
 from controlplane.errors import PermanentError
 from tests.codec.rows import Record, as_batch, value
 from tests.connectors.processes import answers, free_port, spawn, until

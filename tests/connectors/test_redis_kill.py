@@ -9,7 +9,7 @@ import time
 import pytest
 import redis
 
-from connectors.redis import connect
+from connectors.redis.store import connect
 from controlplane import codec
 from tests.children import CHILDREN
 from tests.codec.rows import Record, as_batch, value

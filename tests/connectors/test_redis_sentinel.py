@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors import redis_async
-from connectors.redis import connect
+from connectors.redis import async_store as redis_async
+from connectors.redis.store import connect
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from tests.codec.rows import Record, as_batch, value
 from tests.connectors.processes import answers, free_port, spawn, until

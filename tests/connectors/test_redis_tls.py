@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from connectors import redis_async
-from connectors.redis import connect
+from connectors.redis import async_store as redis_async
+from connectors.redis.store import connect
 from controlplane.errors import PermanentError, PlaneError, SettingsError
 from tests.codec.rows import Record, as_batch, value
 from tests.connectors.tls import Authority, authority, issued, secured

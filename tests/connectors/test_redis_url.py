@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.redis import connect
+from connectors.redis.store import connect
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 
 REFUSED_OPTIONS = {

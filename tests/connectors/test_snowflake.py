@@ -13,10 +13,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.snowflake import connect
-from connectors.snowflake_warehouse import SnowflakeWarehouse
+from connectors.snowflake.signin import connect
+from connectors.snowflake.warehouse import SnowflakeWarehouse
+from controlplane.base.ports import Estimate, described
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
-from controlplane.ports import Estimate, described
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 
 __all__ = ["endpoint", "warehouse"]

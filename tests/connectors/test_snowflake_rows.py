@@ -10,10 +10,10 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from connectors.snowflake_driver import is_one_query
-from connectors.snowflake_types import canonical_type, normalised
+from connectors.snowflake.driver import is_one_query
+from connectors.snowflake.types import canonical_type, normalised
+from controlplane.base.ports import described
 from controlplane.errors import PermanentError
-from controlplane.ports import described
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 
 __all__ = ["endpoint", "warehouse"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from connectors.databricks import connect as connect_databricks
-from connectors.duckdb import connect as connect_duckdb
-from connectors.snowflake import connect as connect_snowflake
+from connectors.duckdb.warehouse import connect as connect_duckdb
+from connectors.snowflake.signin import connect as connect_snowflake
 from tests.control.team import Team
 from tests.endpoints.databricks.client import DatabricksEndpoint
 from tests.endpoints.databricks.fixture import databricks

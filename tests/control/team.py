@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from controlplane import ControlPlane
+from controlplane.base.naming import stored
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.manifest.specs import Manifest
-from controlplane.naming import stored
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.dialects import Dialect, dialect
+from controlplane.sql.dialects import Dialect, dialect
 from tests.shop import DEFINITIONS, replaced
 
 SETTINGS = """[project]

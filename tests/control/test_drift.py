@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controlplane import ControlPlane
-from controlplane.naming import cursor_hash, head, serving_hash
+from controlplane.base.naming import cursor_hash, head, serving_hash
 from controlplane.plan.actions import Repair
 from tests.control.team import Team, ready, version
 from tests.shop import Shop

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from controlplane import ControlPlane
-from controlplane.control import claims, identity
+from controlplane.base.naming import claim_hash, cursor_hash
+from controlplane.base.ports import Statement
+from controlplane.control import identity
 from controlplane.control.identity import Identity
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.naming import claim_hash, cursor_hash
-from controlplane.ports import Statement
+from controlplane.online import claims
 from tests.control.team import Team, features, ready
 from tests.shop import Shop
 

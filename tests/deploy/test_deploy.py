@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from controlplane import ControlPlane
-from controlplane import deploy as deploying
+from controlplane.deploy import executor as deploying
 from controlplane.errors import PlaneError
 from controlplane.manifest import stored as manifests
-from controlplane.render.program import build
-from controlplane.render.views import render_view
-from controlplane.runtime.tasks import activate
+from controlplane.materialize.tasks import activate
+from controlplane.release.program import build
+from controlplane.sql.views import render_view
 from tests.shop import Shop
 
 WIDER = ('windows=["2d"]', 'windows=["3d"]')

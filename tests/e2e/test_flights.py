@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from controlplane import ControlPlane, FeatureClient
-from controlplane.ports import OnlineStore
+from controlplane.base.ports import OnlineStore
 from controlplane.serving import OnlineReader, Status
 from tests.e2e import pairs as asked
 from tests.e2e.conftest import Flights

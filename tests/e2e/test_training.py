@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.base.types import Interval
 from controlplane.serving import Status
-from controlplane.types import Interval
 from tests.e2e.conftest import Make
 from tests.e2e.projects import insert, plane, sql
 

@@ -14,10 +14,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from connectors.snowflake import connect as connect_snowflake
+from connectors.snowflake.signin import connect as connect_snowflake
 from controlplane import ControlPlane
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.plan.actions import Rerender
-from controlplane.ports import Statement, Warehouse
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
 DEFINITIONS = """

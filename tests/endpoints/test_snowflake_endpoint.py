@@ -9,10 +9,10 @@ from decimal import Decimal
 
 import pytest
 
-from connectors.snowflake import connect
-from connectors.snowflake_warehouse import SnowflakeWarehouse
+from connectors.snowflake.signin import connect
+from connectors.snowflake.warehouse import SnowflakeWarehouse
+from controlplane.base.ports import Statement, described
 from controlplane.errors import PermanentError
-from controlplane.ports import Statement, described
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
 SEED = """

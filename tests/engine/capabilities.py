@@ -14,9 +14,9 @@ from typing import Any
 from rich.table import Table
 
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view, expect
+from controlplane.base.ports import Warehouse
 from controlplane.errors import CheckFailed
-from controlplane.oracle import RowFeature, View
-from controlplane.ports import Warehouse
+from controlplane.verify.oracle import RowFeature, View
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.differential import labels
@@ -179,11 +179,11 @@ CHECKS: Mapping[str, Callable[[Warehouse], bool]] = {
 }
 """What a small check of any warehouse proves."""
 
-_DOORS = {name: Proof(f"tests/render/test_doors.py::test_{name}") for name in WAREHOUSES}
+_DOORS = {name: Proof(f"tests/sql/test_public_views.py::test_{name}") for name in WAREHOUSES}
 NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
     "comments, with owner and tags": _DOORS,
     "tags as objects of the warehouse": dict.fromkeys(
-        WAREHOUSES, Refused("TAG", "tests/render/test_doors.py::test_tags_are_said_in_comments_alone", "not made")
+        WAREHOUSES, Refused("TAG", "tests/sql/test_public_views.py::test_tags_are_said_in_comments_alone", "not made")
     ),
     "grants to a role of readers": {
         **_DOORS,

@@ -25,7 +25,7 @@ from controlplane import (
     batch_feature_view,
 )
 from controlplane.definitions.views import Transformation
-from controlplane.oracle import Periods, Predicate, Row, RowFeature, View, WindowFeature
+from controlplane.verify.oracle import Periods, Predicate, Row, RowFeature, View, WindowFeature
 from tests.engine.rig import micros, naive
 from tests.engine.shapes import DEEPEST, PLAIN, Form, Shape, form_of
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
-from controlplane.ports import Warehouse
+from controlplane.base.ports import Warehouse
 from tests.engine.rig import Rig, micros
 
 EXPRESSIONS: Mapping[str, tuple[str, str]] = {

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from connectors.duckdb import DuckDBWarehouse, connect
+from connectors.duckdb.warehouse import DuckDBWarehouse, connect
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.errors import CheckFailed, PlaneError, Problems
 from controlplane.manifest.specs import IntervalByInterval
-from controlplane.oracle import Row, RowFeature, View, WindowFeature, same
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.rows import evaluated_together
+from controlplane.sql.rows import evaluated_together
+from controlplane.verify.oracle import Row, RowFeature, View, WindowFeature, same
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.engines import empty, raw, run

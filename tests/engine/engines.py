@@ -9,9 +9,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from connectors.duckdb import DuckDBWarehouse, canonical_type
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.dialects import dialect
+from connectors.duckdb.warehouse import DuckDBWarehouse, canonical_type
+from controlplane.base.ports import Statement, Warehouse
+from controlplane.sql.dialects import dialect
 
 ARROW = {
     "VARCHAR": pa.string(),

@@ -12,11 +12,11 @@ from typing import Any
 
 import duckdb
 
-from connectors.duckdb import canonical_type
+from connectors.duckdb.warehouse import canonical_type
 from controlplane import ControlPlane
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.dialects import dialect
-from controlplane.verification import Comparison
+from controlplane.base.ports import Statement, Warehouse
+from controlplane.sql.dialects import dialect
+from controlplane.verify import Comparison
 from tests.engine.engines import empty
 
 REPOSITORY = Path(__file__).resolve().parents[2]

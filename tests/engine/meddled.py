@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.errors import TransientError
-from controlplane.ports import Statement, Warehouse
 
 
 class Meddled:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from controlplane.oracle import RowFeature, View, WindowFeature
-from controlplane.ports import Statement
+from controlplane.base.ports import Statement
+from controlplane.verify.oracle import RowFeature, View, WindowFeature
 from tests.engine import cases
 from tests.engine.differential import SEEDS, Altered, Lab
 from tests.engine.shapes import Form, Shape

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from controlplane.ports import Statement, Warehouse
+from controlplane.base.ports import Statement, Warehouse
 from tests.engine import mutants, parity
 from tests.engine.differential import INTERVALS
 from tests.engine.mutants import HISTORY, MUTANTS, TILES, TRAINING, Caught, Mutant, Replacement

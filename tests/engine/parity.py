@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.databricks import connect as connect_databricks
-from connectors.duckdb import connect
-from connectors.snowflake import connect as connect_snowflake
+from connectors.duckdb.warehouse import connect
+from connectors.snowflake.signin import connect as connect_snowflake
+from controlplane.base.ports import Warehouse
 from controlplane.errors import CheckFailed, PlaneError, Problems, TransientError
-from controlplane.oracle import same
-from controlplane.ports import Warehouse
-from controlplane.runtime import tasks
-from controlplane.runtime.variables import fill, run_variables
+from controlplane.materialize import tasks
+from controlplane.release.variables import fill, run_variables
+from controlplane.verify.oracle import same
 from tests.endpoints.databricks.client import DatabricksEndpoint
 from tests.endpoints.snowflake import SnowflakeEndpoint
 from tests.engine import cases

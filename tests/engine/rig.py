@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from connectors.duckdb import connect
-from controlplane import ledger
+from connectors.duckdb.warehouse import connect
+from controlplane.base.ports import Warehouse
+from controlplane.base.types import Interval
 from controlplane.compile.loader import Definitions
 from controlplane.compile.project import Target, compile_manifest
+from controlplane.control import ledger
 from controlplane.definitions import (
     BatchFeatureView,
     BatchSource,
@@ -26,15 +28,13 @@ from controlplane.definitions import (
 )
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import IntervalByInterval, Manifest, ViewSpec
-from controlplane.ports import Warehouse
-from controlplane.render import program as programs
-from controlplane.render.dialects import DUCKDB, dialect
-from controlplane.render.program import Program
-from controlplane.render.statements import split
-from controlplane.render.views import FILES, render_view
-from controlplane.runtime import datasets
-from controlplane.runtime.materialize import Materialized, materialize
-from controlplane.types import Interval
+from controlplane.materialize.run import Materialized, materialize
+from controlplane.release import program as programs
+from controlplane.release.program import Program
+from controlplane.sql.dialects import DUCKDB, dialect
+from controlplane.sql.statements import split
+from controlplane.sql.views import FILES, render_view
+from controlplane.training import datasets
 from tests.engine import engines
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - DuckDB gives naive timestamps in UTC

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controlplane.oracle import Row, View
+from controlplane.verify.oracle import Row, View
 
 MINUTE = 60 * 1_000_000
 SHIFT = 7 * MINUTE

@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 
-from controlplane import Attribute, Entity, batch_feature_view, naming
+from controlplane import Attribute, Entity, batch_feature_view
+from controlplane.base import naming
+from controlplane.base.ports import Warehouse
 from controlplane.manifest.specs import Manifest
-from controlplane.oracle import RowFeature, View
-from controlplane.ports import Warehouse
-from controlplane.render import program as programs
-from controlplane.render.dialects import dialect
-from controlplane.render.statements import split
-from controlplane.render.views import render_view
-from controlplane.runtime.variables import fill, run_variables
+from controlplane.release import program as programs
+from controlplane.release.variables import fill, run_variables
+from controlplane.sql.dialects import dialect
+from controlplane.sql.statements import split
+from controlplane.sql.views import render_view
+from controlplane.verify.oracle import RowFeature, View
 from tests.engine import cases, engines
 from tests.engine.cases import HOUR, Case
 from tests.engine.rig import compiled, interval, micros, naive, records

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from tests.engine import cases
 from tests.engine.capabilities import (
     CHECKS,

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from connectors.duckdb import DuckDBWarehouse, connect
+from connectors.duckdb.warehouse import DuckDBWarehouse, connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.base.ports import Statement
+from controlplane.base.types import format_duration
 from controlplane.errors import Problems, TransientError
 from controlplane.manifest.specs import Manifest
-from controlplane.oracle import RowFeature, View, WindowFeature, same
-from controlplane.ports import Statement
-from controlplane.render import program as programs
-from controlplane.render.dialects import dialect
-from controlplane.render.statements import split
-from controlplane.render.views import FILES, render_view
-from controlplane.runtime import datasets
-from controlplane.runtime.materialize import materialize
-from controlplane.types import format_duration
+from controlplane.materialize.run import materialize
+from controlplane.release import program as programs
+from controlplane.sql.dialects import dialect
+from controlplane.sql.statements import split
+from controlplane.sql.views import FILES, render_view
+from controlplane.training import datasets
+from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
 from tests.engine.cases import DAY, HOUR, MINUTE, text
 from tests.engine.engines import empty, make, raw, run
 from tests.engine.parity import opened

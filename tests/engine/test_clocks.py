@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from tests.engine import examples
 from tests.engine.clocks import EXPRESSIONS, LOCAL, compare
 from tests.engine.parity import opened

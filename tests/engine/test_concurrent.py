@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.duckdb import DuckDBWarehouse
+from connectors.duckdb.warehouse import DuckDBWarehouse
+from controlplane.base.ports import Statement
+from controlplane.base.types import Interval
 from controlplane.errors import TransientError
-from controlplane.ports import Statement
-from controlplane.render.statements import split
-from controlplane.runtime import tasks
-from controlplane.runtime.variables import fill, run_variables
-from controlplane.types import Interval
+from controlplane.materialize import tasks
+from controlplane.release.variables import fill, run_variables
+from controlplane.sql.statements import split
 from tests.engine.engines import raw
 from tests.engine.rig import Rig, interval
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, fresh, subject

@@ -10,7 +10,7 @@ from collections import Counter
 
 import pytest
 
-from controlplane.render import inline
+from controlplane.sql import inline
 from tests import verify
 from tests.engine.differential import MODES, SEEDS, SELDOM, Altered, Lab
 from tests.engine.mutants import MUTANTS, Mutant, hunt, telling

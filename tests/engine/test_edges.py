@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.base.ports import described
+from controlplane.base.types import Interval, floor, parse_duration
 from controlplane.errors import CheckFailed, PermanentError, PlaneError, Problems
-from controlplane.ports import described
-from controlplane.runtime import datasets
-from controlplane.runtime.materialize import missing
-from controlplane.types import Interval, floor, parse_duration
+from controlplane.materialize.run import missing
+from controlplane.training import datasets
 from tests.engine.rig import Rig, interval, micros
 
 DAY = 86_400_000_000

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from controlplane.base.ports import Warehouse
 from controlplane.codec.frames import as_table, rows_of, types_of
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.ports import Warehouse
-from controlplane.runtime import uploads
+from controlplane.training import uploads
 from tests.engine.parity import opened
 from tests.engine.rig import records
 from tests.engine.test_spines import create, filled, values, warehouse

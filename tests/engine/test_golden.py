@@ -10,7 +10,7 @@ import pytest
 
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import Problems
-from controlplane.oracle import RowFeature, View, WindowFeature, same
+from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
 from tests.engine.rig import Reader, Rig, micros
 
 HOUR = 3_600_000_000

@@ -16,14 +16,14 @@ import redis
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from connectors.redis import RedisStore, connect
-from controlplane import naming
+from connectors.redis.store import RedisStore, connect
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore, StoreInfo, WriteCount
 from controlplane.codec import online_key, write_version_of
 from controlplane.errors import CheckFailed
-from controlplane.ports import OnlineStore, StoreInfo, WriteCount
-from controlplane.render.program import Program
-from controlplane.runtime import syncing
-from controlplane.runtime.reconcile import reconcile
+from controlplane.online import syncing
+from controlplane.online.reconcile import reconcile
+from controlplane.release.program import Program
 from tests.codec.rows import Record, encode_rows
 from tests.engine import cases
 from tests.engine.cases import Case

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import PlaneError, Problems
 from controlplane.manifest.specs import IntervalByInterval, RowByRow

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view
-from controlplane.naming import PARTS
-from controlplane.render.program import to_json
+from controlplane.base.naming import PARTS
+from controlplane.release.program import to_json
 from tests.children import CHILDREN
 from tests.engine import victim
 from tests.engine.rig import Rig, interval, micros

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from controlplane.base.ports import Warehouse
 from controlplane.errors import TransientError
-from controlplane.ports import Warehouse
 from tests.engine.engines import empty
 from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened

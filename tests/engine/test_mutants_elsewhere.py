@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.errors import Problems
-from controlplane.ports import Statement, Warehouse
-from controlplane.render import training
-from controlplane.render.dialects import DIALECTS
-from controlplane.render.rows import evaluated_together
-from controlplane.render.statements import split
-from controlplane.render.views import render_view
+from controlplane.sql import training
+from controlplane.sql.dialects import DIALECTS
+from controlplane.sql.rows import evaluated_together
+from controlplane.sql.statements import split
+from controlplane.sql.views import render_view
 from tests.engine import cases, engines, mutants_elsewhere
 from tests.engine.mutants import MUTANTS, Mutant, telling
 from tests.engine.rig import compiled

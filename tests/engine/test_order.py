@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from controlplane.errors import CheckFailed
-from controlplane.render.rollups import levels
+from controlplane.sql.rollups import levels
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.rig import Rig, naive

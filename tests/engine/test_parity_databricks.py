@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import redis
 
-from connectors.redis import connect
+from connectors.redis.store import connect
+from controlplane.base.ports import Statement
 from controlplane.errors import PermanentError, TransientError
-from controlplane.ports import Statement
-from controlplane.render.dialects import DIALECTS
+from controlplane.sql.dialects import DIALECTS
 from tests.engine import examples, staged
 from tests.engine.engines import empty, run
 from tests.engine.meddled import Meddled
@@ -16,7 +16,7 @@ from tests.engine.parity import content, opened
 from tests.engine.rig import Rig, records
 from tests.engine.shapes import SHAPES, Form
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, subject
-from tests.runtime.test_shards import Online, same_as_one
+from tests.materialize.test_shards import Online, same_as_one
 from tests.verification.functions import differing
 
 SQL = {shape.name: shape for shape in SHAPES}

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from controlplane import Aggregate, Attribute
+from controlplane.base.ports import Warehouse
 from controlplane.errors import CheckFailed
-from controlplane.ports import Warehouse
-from controlplane.project import open_calculator
-from controlplane.verification import verify
+from controlplane.verify import verify
+from controlplane.workspace.project import open_calculator
 from tests.engine.engines import empty
 from tests.engine.parity import opened
 from tests.engine.rig import NOW, Rig, micros

@@ -14,9 +14,9 @@ import pytest
 
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
 from controlplane.errors import PermanentError, Problems
-from controlplane.oracle import View, WindowFeature, same
-from controlplane.runtime import datasets
-from controlplane.runtime.materialize import missing
+from controlplane.materialize.run import missing
+from controlplane.training import datasets
+from controlplane.verify.oracle import View, WindowFeature, same
 from tests.engine.rig import Rig, micros, records
 
 MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane import Aggregate, BatchSource, Entity, batch_feature_view
-from controlplane.render.rollups import Cover, Span, levels
-from controlplane.runtime.variables import run_variables
+from controlplane.release.variables import run_variables
+from controlplane.sql.rollups import Cover, Span, levels
 from tests.engine.rig import Rig, interval, micros, naive
 
 TILE = timedelta(minutes=7)

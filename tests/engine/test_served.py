@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view
 from controlplane.errors import CheckFailed, PlaneError, Problems
-from controlplane.oracle import RowFeature, View, WindowFeature, same
+from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
 from tests.engine import cases
 from tests.engine.cases import Case
 from tests.engine.rig import NOW, Reader, Rig, naive

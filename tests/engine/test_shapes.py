@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
+from controlplane.base.ports import Warehouse
 from controlplane.manifest.specs import IntervalByInterval
-from controlplane.ports import Warehouse
 from tests.engine import cases, engines, staged
 from tests.engine.differential import TOGETHER, Lab, check_refused, evaluation, rig_of
 from tests.engine.engines import empty

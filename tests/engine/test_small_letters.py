@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.base.ports import Warehouse
 from controlplane.errors import PlaneError
-from controlplane.ports import Warehouse
 from tests.engine.engines import run
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, micros, records

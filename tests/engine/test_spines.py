@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from controlplane import Aggregate, Attribute
+from controlplane.base.ports import Warehouse
 from controlplane.errors import PlaneError, Problems
-from controlplane.ports import Warehouse
-from controlplane.runtime import datasets
-from controlplane.runtime.datasets import ViewGaps, WithoutValues
+from controlplane.training import datasets
+from controlplane.training.datasets import ViewGaps, WithoutValues
 from tests.engine.engines import empty
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, micros, records

@@ -13,10 +13,10 @@ from typing import Any
 
 import duckdb
 
-from connectors.duckdb import DuckDBWarehouse, connect
-from controlplane.render.program import from_json
-from controlplane.runtime.materialize import materialize
-from controlplane.types import Interval
+from connectors.duckdb.warehouse import DuckDBWarehouse, connect
+from controlplane.base.types import Interval
+from controlplane.materialize.run import materialize
+from controlplane.release.program import from_json
 from tests.engine.engines import raw
 from tests.engine.rig import records
 

@@ -9,19 +9,19 @@ SELECT
   CASE WHEN count(1) FILTER (WHERE (event_time < TIMESTAMP '0001-01-01 00:00:00.000000' OR event_time > TIMESTAMP '9999-12-31 23:59:59.999999')) > 0 THEN 'event time ''ts'' (timestamp) in ' || CAST(count(1) FILTER (WHERE (event_time < TIMESTAMP '0001-01-01 00:00:00.000000' OR event_time > TIMESTAMP '9999-12-31 23:59:59.999999')) AS VARCHAR) || ' rows, such as ' || min(coalesce(CAST(event_time AS VARCHAR), 'null') || ' for ' || 'k = ' || coalesce(CAST("k" AS VARCHAR), 'null')) FILTER (WHERE (event_time < TIMESTAMP '0001-01-01 00:00:00.000000' OR event_time > TIMESTAMP '9999-12-31 23:59:59.999999')) || '; ' ELSE '' END AS out_of_range,
   count(CASE WHEN NOT ("k" IS NOT NULL AND event_time IS NOT NULL) THEN 1 END) AS dropped_count,
   (
-    SELECT count(*) FROM "features"."purchases__tiles__4fa7740f" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
+    SELECT count(*) FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
   ) AS replaced_tiles
 FROM "_plane"."{{ plane.stage }}";
 -- @statement: forget what this run found before
 DELETE FROM "_plane"."metrics"
-WHERE feature_view = 'features.purchases' AND fingerprint = '4fa7740f' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}';
+WHERE feature_view = 'features.purchases' AND fingerprint = 'ed35778c' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}';
 -- @statement: check the expectations
 INSERT INTO "_plane"."metrics"
 WITH source__0 AS (
   SELECT CASE WHEN NOT (CAST("word" AS VARCHAR) IN (CAST('yes' AS VARCHAR), CAST('no' AS VARCHAR))) THEN CAST(CAST("word" AS VARCHAR) AS VARCHAR) END AS "plane__expectation__1", CASE WHEN typeof("ts") = 'TIMESTAMP_NS' AND isfinite("ts") THEN make_timestamp(epoch_ns("ts") // 1000 - CAST(epoch_ns("ts") % 1000 < 0 AS BIGINT)) ELSE CAST("ts" AS TIMESTAMP) END AS event_time FROM (SELECT * FROM raw.events WHERE "ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}') AS rows_read
 )
 SELECT
-  'features.purchases', '4fa7740f', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', '{{ plane.run_id }}',
+  'features.purchases', 'ed35778c', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', '{{ plane.run_id }}',
   source, name, severity, CAST(row_count AS BIGINT), CAST(failed_count AS BIGINT), failed_count <= may_fail * row_count,
   observed, make_timestamp(epoch_us(now()))
 FROM (
@@ -46,5 +46,5 @@ FROM source__0
 -- @statement: read what was found
 SELECT source, name, severity, row_count, failed_count, passed, observed
 FROM "_plane"."metrics"
-WHERE feature_view = 'features.purchases' AND fingerprint = '4fa7740f' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}'
+WHERE feature_view = 'features.purchases' AND fingerprint = 'ed35778c' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}'
 ORDER BY severity, source, name;

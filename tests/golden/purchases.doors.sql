@@ -9,19 +9,19 @@ SELECT
   "cost_sum_1d",
   "price_mean_1d_offset_1d",
   "last_word"
-FROM "features"."purchases__history__4fa7740f";
+FROM "features"."purchases__history__ed35778c";
 -- @statement: point the history to this version
-CREATE OR REPLACE VIEW "features"."purchases__history" AS SELECT * FROM "features"."purchases__history__4fa7740f";
+CREATE OR REPLACE VIEW "features"."purchases__history" AS SELECT * FROM "features"."purchases__history__ed35778c";
 -- @statement: point the replaced history to this version
-CREATE OR REPLACE VIEW "features"."purchases__history_replaced" AS SELECT * FROM "features"."purchases__history_replaced__4fa7740f";
+CREATE OR REPLACE VIEW "features"."purchases__history_replaced" AS SELECT * FROM "features"."purchases__history_replaced__ed35778c";
 -- @statement: point the newest rows to this version
 CREATE OR REPLACE VIEW "features"."purchases__latest" AS
 SELECT
   "k",
   valid_from, expires_at, "count_1h", "count_1d", "cost_sum_1d", "price_mean_1d_offset_1d", "last_word"
-FROM "features"."purchases__latest__4fa7740f" WHERE NOT is_deleted;
+FROM "features"."purchases__latest__ed35778c" WHERE NOT is_deleted;
 -- @statement: point the tiles to this version
-CREATE OR REPLACE VIEW "features"."purchases__tiles" AS SELECT * FROM "features"."purchases__tiles__4fa7740f";
+CREATE OR REPLACE VIEW "features"."purchases__tiles" AS SELECT * FROM "features"."purchases__tiles__ed35778c";
 -- @statement: comment 1
 COMMENT ON VIEW "features"."purchases" IS 'What a customer bought lately. | owner: shop@example.com | tags: domain=shop | defined at shop.py:15';
 -- @statement: comment 1.1
@@ -33,4 +33,4 @@ COMMENT ON COLUMN "features"."purchases__latest"."last_word" IS 'What was said l
 -- @statement: forget the earlier version
 DELETE FROM "_plane"."doors" WHERE feature_view = 'features.purchases';
 -- @statement: note this version
-INSERT INTO "_plane"."doors" VALUES ('features.purchases', '4fa7740f');
+INSERT INTO "_plane"."doors" VALUES ('features.purchases', 'ed35778c');

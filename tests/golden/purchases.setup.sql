@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS "_plane"."metrics" (
   checked_at TIMESTAMP NOT NULL
 );
 -- @statement: create the tiles
-CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__4fa7740f" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__ed35778c" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
   "last_word" VARCHAR,
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__4fa7740f" (
   "price__count" BIGINT
 );
 -- @statement: create the rollups
-CREATE TABLE IF NOT EXISTS "features"."purchases__rollups__4fa7740f" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__rollups__ed35778c" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
   tile_end TIMESTAMP NOT NULL,
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__rollups__4fa7740f" (
   "price__count" BIGINT
 );
 -- @statement: create the history
-CREATE TABLE IF NOT EXISTS "features"."purchases__history__4fa7740f" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__history__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -64,7 +64,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history__4fa7740f" (
   recorded_from TIMESTAMP NOT NULL
 );
 -- @statement: create the history that was replaced
-CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__4fa7740f" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__4fa7740f" (
   recorded_to TIMESTAMP NOT NULL
 );
 -- @statement: create the newest rows
-CREATE TABLE IF NOT EXISTS "features"."purchases__latest__4fa7740f" (
+CREATE TABLE IF NOT EXISTS "features"."purchases__latest__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
   expires_at TIMESTAMP,
@@ -90,16 +90,16 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__latest__4fa7740f" (
   is_deleted BOOLEAN NOT NULL
 );
 -- @statement: create the head
-CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__4fa7740f" (
+CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__ed35778c" (
   version BIGINT NOT NULL,
   frontier TIMESTAMP NOT NULL,
   earlier_frontier TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL
 );
 -- @statement: fill the head
-INSERT INTO "_plane"."head__features__purchases__4fa7740f"
+INSERT INTO "_plane"."head__features__purchases__ed35778c"
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', '' FROM (SELECT 1 AS one) AS single
-WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__4fa7740f");
+WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__ed35778c");
 -- @statement: create the table of doors
 CREATE TABLE IF NOT EXISTS "_plane"."doors" (
   feature_view VARCHAR NOT NULL,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.local.airflow_health import COMPONENTS
-from controlplane.local.daemon import Daemon, alive, choose_port, spawn, stop, write_state
+from controlplane.embedded.airflow_health import COMPONENTS
+from controlplane.embedded.daemon import Daemon, alive, choose_port, spawn, stop, write_state
 from tests.shop import Shop, until
 
 # As a task does: it has the file open, for as long as it works.

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.monitor import machine
-from controlplane.monitor.doctor import ERROR, OK, WARNING, Finding
+from controlplane.monitor.doctor import machine
+from controlplane.monitor.doctor.findings import ERROR, OK, WARNING, Finding
 from tests.children import CHILDREN
 
 NOBODY = 2**31 - 5

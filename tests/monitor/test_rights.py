@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from connectors.redis import connect
+from connectors.redis.store import connect
+from controlplane.base.ports import RightsProbe
 from controlplane.errors import PermanentError
-from controlplane.ports import RightsProbe
 from tests.codec.rows import Record, as_batch, value
 from tests.servers import OpenServer
 from tests.shop import Shop

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from connectors.redis import connect
+from connectors.redis.store import connect
 from controlplane.errors import TransientError
 from tests.shop import DEFINITIONS, Shop
 

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from connectors.databricks import connect as connect_databricks
-from connectors.snowflake import connect
-from controlplane.monitor import doctor, warehouse
-from controlplane.ports import Statement, Warehouse
+from connectors.snowflake.signin import connect
+from controlplane.base.ports import Statement, Warehouse
+from controlplane.monitor.doctor import findings as doctor
+from controlplane.monitor.doctor import warehouse
 from tests.endpoints.databricks.client import DatabricksEndpoint, own_schema
 from tests.endpoints.databricks.fixture import databricks
 from tests.endpoints.snowflake import SnowflakeEndpoint

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from connectors.duckdb import connect
+from connectors.duckdb.warehouse import connect
 from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.base.ports import Statement
+from controlplane.base.types import Interval
 from controlplane.errors import Location
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import CalculationSpec, Manifest
@@ -18,8 +20,6 @@ from controlplane.plan.actions import Change, Rerender
 from controlplane.plan.diff import describe, diff, text
 from controlplane.plan.forecast import Stretch, covered_by, forecast
 from controlplane.plan.plan import Plan, make_plan
-from controlplane.ports import Statement
-from controlplane.types import Interval
 from tests.engine.rig import compiled
 
 DAY = timedelta(days=1)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from controlplane import settings
 from controlplane.errors import PlaneError, Problems
-from controlplane.project import Project
+from controlplane.workspace import settings
+from controlplane.workspace.project import Project
 
 CANARY = "c4n4ry-p4ssw0rd"
 GOOD = """[project]

@@ -16,8 +16,8 @@ import pytest
 from redis.crc import key_slot
 
 from controlplane import AsyncFeatureClient, FeatureClient
+from controlplane.base.naming import namespace, serving_hash
 from controlplane.errors import TransientError
-from controlplane.naming import namespace, serving_hash
 from controlplane.server.load import Measured, measure
 from tests.connectors.cluster_rig import Nodes
 from tests.server.rig import Server

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors.redis import RedisStore, Single
-from connectors.redis_async import AsyncRedisStore, connect
-from controlplane import naming
+from connectors.redis.async_store import AsyncRedisStore, connect
+from connectors.redis.store import RedisStore, Single
+from controlplane.base import naming
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.serving import AsyncOnlineReader, FeatureVectors, OnlineReader, ServiceLayout
 from tests.serving.test_reader import (

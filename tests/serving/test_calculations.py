@@ -12,18 +12,18 @@ import duckdb
 import pytest
 import redis
 
-from connectors.calculator import prepare
-from connectors.redis import RedisStore, Single
+from connectors.duckdb.calculator import prepare
+from connectors.redis.store import RedisStore, Single
 from controlplane import Aggregate, Attribute, Calculation, Entity, batch_feature_view, calculation
 from controlplane.compile.changeable import CHANGEABLE
 from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.manifest.specs import Manifest
-from controlplane.oracle import same
-from controlplane.project import check_calculations
-from controlplane.render.calculations import in_memory
-from controlplane.runtime import syncing
+from controlplane.online import syncing
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
+from controlplane.sql.calculations import in_memory
+from controlplane.verify.oracle import same
+from controlplane.workspace.project import check_calculations
 from tests.engine import cases
 from tests.engine.rig import SUBJECT, Rig, compiled, micros, naive, plain
 

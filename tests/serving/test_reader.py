@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors.redis import RedisStore, Single, connect
-from controlplane import naming
+from connectors.redis.store import RedisStore, Single, connect
+from controlplane.base import naming
+from controlplane.base.types import MICROSECOND
 from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
 from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, Status, ViewLayout
-from controlplane.types import MICROSECOND
 from tests.codec.rows import Record, as_batch
 
 NAMESPACE = "shop.prod"

@@ -11,23 +11,23 @@ from typing import Any
 
 import pytest
 
-from connectors.calculator import prepare
-from connectors.redis import connect as open_store
+from connectors.duckdb.calculator import prepare
+from connectors.redis.store import connect as open_store
 from controlplane import Calculation, RealtimeFeature, calculation, realtime_feature
+from controlplane.base.ports import Statement
+from controlplane.base.types import from_micros
 from controlplane.errors import Location, PermanentError
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import CalculationSpec, Manifest
-from controlplane.oracle import same
+from controlplane.online import syncing
 from controlplane.plan.actions import UpdateService
 from controlplane.plan.diff import diff
-from controlplane.ports import Statement
-from controlplane.project import check_calculations
-from controlplane.render.dialects import DUCKDB
-from controlplane.render.functions import called, create
-from controlplane.runtime import syncing
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
-from controlplane.types import from_micros
+from controlplane.sql.dialects import DUCKDB
+from controlplane.sql.functions import called, create
+from controlplane.verify.oracle import same
+from controlplane.workspace.project import check_calculations
 from tests.engine import cases
 from tests.engine.rig import Rig, compiled, plain
 from tests.serving.test_requests import AT, EVERY_TYPE, START, requests, rows, subject

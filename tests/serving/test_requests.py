@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from connectors.calculator import prepare
-from connectors.redis import connect
+from connectors.duckdb.calculator import prepare
+from connectors.redis.store import connect
 from controlplane import Attribute, Entity, RequestSource, batch_feature_view, calculation
+from controlplane.base.types import from_micros
 from controlplane.codec.given import parse_given
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import RequestField
-from controlplane.oracle import same
-from controlplane.render.dialects import DUCKDB
-from controlplane.runtime import syncing
-from controlplane.runtime.datasets import create
+from controlplane.online import syncing
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.request import RequestReader
 from controlplane.serving.service import service_layout
-from controlplane.types import from_micros
+from controlplane.sql.dialects import DUCKDB
+from controlplane.training.datasets import create
+from controlplane.verify.oracle import same
 from tests.engine import cases
 from tests.engine.rig import SUBJECT, Rig, micros, naive, plain
 

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 import redis
 
-from connectors.redis import RedisStore, connect
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view, naming
-from controlplane.runtime.materialize import bring_online
+from connectors.redis.store import RedisStore, connect
+from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.base import naming
+from controlplane.materialize.run import bring_online
 from controlplane.serving import FeatureVector, OnlineReader
 from controlplane.serving.service import service_layout
 from tests.engine.rig import Rig, micros

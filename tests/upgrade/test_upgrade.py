@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.base.types import Interval
 from controlplane.plan.actions import Repair, Rerender
-from controlplane.render.objects import setup, tables
-from controlplane.types import Interval
+from controlplane.sql.objects import setup, tables
 from tests.control.team import Team, ready
 
 HERE = Path(__file__).parent

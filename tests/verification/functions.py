@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from controlplane import Calculation, RealtimeFeature, RequestSource, calculation, ledger, realtime_feature
+from controlplane import Calculation, RealtimeFeature, RequestSource, calculation, realtime_feature
+from controlplane.base.ports import Warehouse
 from controlplane.compile.python import WITHOUT_LISTS
-from controlplane.oracle import same
-from controlplane.ports import Warehouse
-from controlplane.project import open_calculator
-from controlplane.render.calculations import functions, in_memory
-from controlplane.render.dialects import DUCKDB
-from controlplane.runtime import datasets
-from controlplane.verification import compare_service
-from controlplane.verification.values import plain
+from controlplane.control import ledger
+from controlplane.sql.calculations import functions, in_memory
+from controlplane.sql.dialects import DUCKDB
+from controlplane.training import datasets
+from controlplane.verify import compare_service
+from controlplane.verify.oracle import same
+from controlplane.verify.values import plain
+from controlplane.workspace.project import open_calculator
 from tests.engine import cases
 from tests.engine.engines import insert, make, run
 from tests.engine.rig import compiled, naive

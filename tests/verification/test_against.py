@@ -13,10 +13,10 @@ import duckdb
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.base.types import Interval, parse_instant
 from controlplane.errors import PlaneError
-from controlplane.types import Interval, parse_instant
-from controlplane.verification import Comparison, TableComparison
-from controlplane.verification.against import KEPT
+from controlplane.verify import Comparison, TableComparison
+from controlplane.verify.against import KEPT
 from tests.e2e.projects import plane
 from tests.shop import replaced
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from controlplane import ControlPlane
-from controlplane.verification import Mismatch, Report
+from controlplane.verify import Mismatch, Report
 from tests.shop import Shop
 
 HEAD = """

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from controlplane import Aggregate, Attribute, BatchSource
-from controlplane.project import open_calculator
-from controlplane.verification import Side, ViewReport, compare
-from controlplane.verification import verify as verify_views
-from controlplane.verification.ways import SAMPLED
+from controlplane.verify import Side, ViewReport, compare
+from controlplane.verify import verify as verify_views
+from controlplane.verify.ways import SAMPLED
+from controlplane.workspace.project import open_calculator
 from tests.engine.engines import run
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, naive

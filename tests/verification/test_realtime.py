@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from connectors.calculator import DuckDBCalculator, prepare
+from connectors.duckdb.calculator import DuckDBCalculator, prepare
 from controlplane import FeatureService, RealtimeFeature, RequestSource, realtime_feature
 from controlplane.errors import PlaneError
 from controlplane.testing import expect_parity
-from controlplane.verification import ServiceReport, compare_service
+from controlplane.verify import ServiceReport, compare_service
 from tests.engine import cases
 from tests.engine.rig import Rig, compiled
 from tests.serving.test_realtime import CALCULATED

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from connectors.duckdb import connect as embedded
-from connectors.snowflake import connect
+from connectors.duckdb.warehouse import connect as embedded
+from connectors.snowflake.signin import connect
 from controlplane import realtime_feature
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.compile.calculations import compile_calculations
 from controlplane.compile.problems import Collector
 from controlplane.errors import Location, PermanentError
 from controlplane.manifest.specs import CalculationSpec
-from controlplane.ports import Statement, Warehouse
-from controlplane.render.dialects import dialect
-from controlplane.render.functions import called, create
+from controlplane.sql.dialects import dialect
+from controlplane.sql.functions import called, create
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
 

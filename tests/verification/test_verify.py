@@ -12,15 +12,13 @@ from typing import Any
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.base.types import Interval
 from controlplane.errors import PlaneError
-from controlplane.types import Interval
-from controlplane.verification import Report
+from controlplane.verify import Report
 from tests.shop import Shop
 
 DEFINITIONS = """
-from controlplane import (
-    Aggregate, Attribute, BatchSource, Calendar, Entity, FeatureService, Series, batch_feature_view
-)
+from controlplane import Aggregate, Attribute, BatchSource, Calendar, Entity, FeatureService, Series, batch_feature_view
 
 OWNER = "team@example.com"
 

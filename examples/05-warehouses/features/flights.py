@@ -1,15 +1,6 @@
 """What is known of an airport and of an aircraft; the SQL is plain enough for each of the three warehouses."""
 
-from controlplane import (
-    Aggregate,
-    Attribute,
-    BatchSource,
-    Calendar,
-    Entity,
-    FeatureService,
-    batch_feature_view,
-    expect,
-)
+from controlplane import Aggregate, Attribute, BatchSource, Calendar, Entity, FeatureService, batch_feature_view, expect
 
 OWNER = "flight-data@example.com"
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib import request
 from urllib.parse import urlsplit
 
-from controlplane.ports import Statement, Warehouse
+from controlplane.base.ports import Statement, Warehouse
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 JARS = Path(sys.prefix) / "delta-jars"

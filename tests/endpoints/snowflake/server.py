@@ -82,7 +82,7 @@ class SnowflakeEndpoint:
         return [(query.text, query.tag) for query in self.account.history]
 
     def options(self) -> dict[str, Any]:
-        """What `connectors.snowflake.connect` takes to log in here."""
+        """What `connectors.snowflake.signin.connect` takes to log in here."""
         where = {"host": "127.0.0.1", "port": self.port, "protocol": "http", "account": "local"}
         who = {"user": "PLANE", "token": "a-token", "role": "PLANE_ROLE"}
         return {**where, **who, "warehouse": "COMPUTE", "database": self.account.database}

@@ -1,0 +1,264 @@
+"""DuckDB: the embedded warehouse, one file that one process at a time may open.
+
+Knows statements and rows; timestamps are `TIMESTAMP` in UTC with microseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from connectors.duckdb.python_functions import RAISED, create_function
+from controlplane.base.ports import Columns, Estimate, Statement, check_names
+from controlplane.errors import FileInUse, PermanentError, PlaneError, TransientError, disk_remedy
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+_OF_THE_DISK = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException, OSError)
+DESCRIBED_TOGETHER = 20
+"""Queries in one; more take as long each, and all are asked alone where one is wrong."""
+_CANONICAL = {
+    "BOOLEAN": "bool",
+    "TINYINT": "int64",
+    "SMALLINT": "int64",
+    "INTEGER": "int64",
+    "BIGINT": "int64",
+    "UTINYINT": "int64",
+    "USMALLINT": "int64",
+    "UINTEGER": "int64",
+    "FLOAT": "float64",
+    "DOUBLE": "float64",
+    "VARCHAR": "string",
+    "BLOB": "binary",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+    "TIMESTAMP_S": "timestamp",
+    "TIMESTAMP_MS": "timestamp",
+    "TIMESTAMP_NS": "timestamp",
+}
+
+
+def canonical_type(name: str) -> str:
+    """DuckDB's name of a type in the spelling of `controlplane.base.types`; one without such a spelling as it is."""
+    if name.endswith("[]"):
+        item = canonical_type(name[:-2])
+        return name if item == name[:-2] else f"array<{item}>"
+    if name.startswith("DECIMAL("):
+        return name.lower().replace(" ", "")
+    return _CANONICAL.get(name, name)
+
+
+def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
+    """Open the warehouse file, making it and its folder where there is none.
+
+    Args:
+        path: the file, or `:memory:`.
+        memory_limit: what it may use before it writes to disk, such as `2GB`; most of the machine's unless given.
+
+    Raises:
+        TransientError: another process has the file open.
+        PermanentError: it can't be opened.
+    """
+    try:
+        if path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        connection = duckdb.connect(path, config={"memory_limit": memory_limit} if memory_limit else {})
+        # The machine's zone must not decide what a comparison of TIMESTAMPTZ with TIMESTAMP means.
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        # A table that is not there is an error, also where a variable of this process has its name.
+        connection.execute("SET GLOBAL python_enable_replacements = false")
+        # Its estimate of rows is far off after joins: an as-of join by nested loops then takes minutes for seconds.
+        connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
+    except (duckdb.Error, OSError) as error:
+        raise _translated(error, f"opening the warehouse {path}") from None
+    return DuckDBWarehouse(connection, path)
+
+
+class DuckDBWarehouse:
+    """Implements `controlplane.base.ports.Warehouse` over one DuckDB connection."""
+
+    dialect = "duckdb"
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
+        self._connection = connection
+        self._path = path
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
+
+    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+        """See `Warehouse.execute`; DuckDB has no query log, so `tag` is not used."""
+        counts: list[int] = []
+        if atomic:
+            self._connection.execute("BEGIN TRANSACTION")
+        try:
+            for statement in statements:
+                counts.append(self._run(statement))
+            if atomic:
+                with _translating("committing"):
+                    self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back(atomic)
+            raise
+        return counts
+
+    def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
+        """See `Warehouse.fetch`."""
+        cursor = self._connection.cursor()
+        self._cursors.add(cursor)
+        try:
+            with _translating("reading"):
+                yield from cursor.sql(sql).to_arrow_reader(BATCH_ROWS)
+        finally:
+            self._cursors.discard(cursor)
+            cursor.close()
+
+    def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
+        """See `Warehouse.columns`."""
+        found: dict[str, Mapping[str, str] | None] = {}
+        for table in tables:
+            try:
+                found[table] = self._described(f"FROM {table}")
+            except duckdb.CatalogException:
+                found[table] = None
+            except duckdb.Error as error:
+                raise _translated(error, f"reading the columns of {table}") from None
+        return found
+
+    def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
+        """See `Warehouse.describe_all`."""
+        found: list[Mapping[str, str] | PermanentError] = []
+        for start in range(0, len(queries), DESCRIBED_TOGETHER):
+            some = queries[start : start + DESCRIBED_TOGETHER]
+            for query, columns in zip(some, self._described_together(some), strict=True):
+                found.append(self._described_alone(query) if columns is None else columns)
+        return found
+
+    def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
+        """See `Warehouse.explain`: no numbers, since DuckDB takes any filter for one that keeps a fifth of the rows."""
+        return [self._explained(query) for query in queries]
+
+    def info(self) -> Mapping[str, str]:
+        """See `Warehouse.info`."""
+        version = self._connection.execute("SELECT version()").fetchall()[0][0]
+        return {"product": f"DuckDB {version}", "place": self._path}
+
+    def cancel(self) -> None:
+        """See `Warehouse.cancel`."""
+        for connection in (self._connection, *self._cursors):
+            connection.interrupt()
+
+    def close(self) -> None:
+        """See `Warehouse.close`."""
+        self._connection.close()
+
+    def _run(self, statement: Statement) -> int:
+        with _translating(statement.name):
+            if create_function(self._connection, statement.sql):
+                return -1
+            rows = self._connection.execute(statement.sql).fetchall()
+        return rows[0][0] if len(rows) == 1 and rows[0] and isinstance(rows[0][0], int) else -1
+
+    def _roll_back(self, atomic: bool) -> None:
+        if not atomic:
+            return
+        try:
+            self._connection.execute("ROLLBACK")
+        except duckdb.Error:
+            pass  # the transaction is already gone; the first error is the one to tell
+
+    def _described_together(self, queries: Sequence[str]) -> Sequence[Mapping[str, str] | None]:
+        """The columns of each query, asked for as one record of one query; None for what must be asked alone."""
+        if len(queries) == 1:
+            return [None]  # it may be anybody's text, which might close a parenthesis of ours
+        name = "plane__record"
+        records = [f"(SELECT {name} FROM ({query}\n) AS {name}) AS query_{i}" for i, query in enumerate(queries)]
+        try:
+            kinds = self._connection.sql(f"SELECT {', '.join(records)}").types
+        except duckdb.Error:
+            return [None] * len(queries)
+        return [_columns(kind) for kind in kinds]
+
+    def _explained(self, sql: str) -> Estimate | PermanentError:
+        try:
+            with _translating():
+                self._check_one(sql)
+                self._connection.execute(f"EXPLAIN {sql}")
+        except PermanentError as error:
+            return error
+        return Estimate()
+
+    def _described_alone(self, sql: str) -> Mapping[str, str] | PermanentError:
+        try:
+            with _translating():
+                return self._described(sql)
+        except PermanentError as error:
+            return error
+
+    def _check_one(self, sql: str) -> None:
+        # What stands behind a semicolon would run.
+        if len(self._connection.extract_statements(sql)) != 1:
+            raise duckdb.ParserException("it must be exactly one query")
+
+    def _described(self, sql: str) -> Columns:
+        self._check_one(sql)
+        rows = self._connection.execute(f"DESCRIBE {sql}").fetchall()
+        check_names(name for name, *_ in rows)
+        return Columns((name, canonical_type(kind)) for name, kind, *_ in rows)
+
+
+def _columns(record: duckdb.sqltypes.DuckDBPyType) -> Mapping[str, str] | None:
+    """The columns of a record; None if one has a type that a query gives in other words."""
+    if record.id != "struct":
+        return None
+    columns = Columns((name, canonical_type(str(kind))) for name, kind in record.children)
+    plain = (*_CANONICAL.values(), "decimal(", "array<")
+    return columns if all(kind.startswith(plain) for kind in columns.values()) else None
+
+
+@contextmanager
+def _translating(doing: str = "") -> Iterator[None]:
+    """Raise a driver's error as one of ours; `doing` says what failed."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:  # an error in the middle of a stream comes through Arrow, as OSError
+        raise _translated(error, doing) from None
+    except RuntimeError as error:
+        if "interrupted" not in str(error):
+            raise
+        # The driver's word for Ctrl-C.
+        raise KeyboardInterrupt from None
+
+
+def _translated(error: Exception, doing: str = "") -> PlaneError:
+    """A driver's error as one of ours; `doing` says what failed."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    text = re.sub(r"^[A-Z]\w*( \w+){0,2} Error: ", "", lines[0] if lines else type(error).__name__)
+    text = text.removeprefix(RAISED)
+    extra = [line for line in lines[1:] if line.startswith(("Candidate", "Did you mean", "LINE"))]
+    message = f"{doing}: {text}" if doing else text
+    hint = "; ".join(extra)
+    if isinstance(error, duckdb.IOException) and "lock" in text.lower():
+        holder = re.search(r"PID (\d+)", str(error))
+        by = f" by process {holder[1]}" if holder else " by another process"
+        hint = "close it there, or wait: DuckDB lets one process at a time open a file"
+        pid = int(holder[1]) if holder else None
+        return FileInUse(f"{doing}: the file is open{by}", pid=pid, hint=hint)
+    if isinstance(error, duckdb.IOException) and "not a valid DuckDB database" in text:
+        return PermanentError(message, hint="give the path of a DuckDB file, or of one that is not there yet")
+    # A commit that can't write is a TransactionException too.
+    if isinstance(error, _OF_THE_DISK) and (remedy := disk_remedy(text)):
+        return PermanentError(message, hint=remedy)
+    if isinstance(error, duckdb.TransactionException):
+        return TransientError(message, hint=hint or "another writer was at work: try again")
+    if isinstance(error, duckdb.InterruptException):
+        return PermanentError(f"{doing}: cancelled" if doing else "cancelled")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return PermanentError(message, hint="give the process more memory, or compute shorter intervals")
+    return PermanentError(message, hint=hint)

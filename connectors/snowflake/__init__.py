@@ -1,0 +1,5 @@
+"""Snowflake, over the lines 4 and 5 of its driver."""
+
+from connectors.snowflake.signin import connect
+
+__all__ = ["connect"]

@@ -1,0 +1,134 @@
+"""What `plane doctor` looks at in an open project: each check is independent of the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from controlplane.base import naming
+from controlplane.compile.loader import load
+from controlplane.control import drift, identity, ledger
+from controlplane.definitions import RealtimeFeature
+from controlplane.deploy import executor as deploying
+from controlplane.embedded import airflow, airflow_health
+from controlplane.errors import FileInUse, PlaneError
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
+from controlplane.monitor.doctor import findings as doctor
+from controlplane.monitor.doctor import machine, warehouse
+from controlplane.monitor.doctor.findings import Finding
+from controlplane.online import claims, served
+from controlplane.state import Deployment
+from controlplane.workspace.project import Project
+
+Conflict = Callable[[Manifest, Deployment | None, Manifest | None], tuple[str, str]]
+"""See `api.changes.Changes.conflict`."""
+
+_PATIENCE_SECONDS = 5.0
+_PAUSE_SECONDS = 0.1
+
+
+def findings(project: Project, conflict: Conflict) -> list[Finding]:
+    """Check everything that a project stands on; `conflict` says who else deployed to its schema."""
+
+    def connected() -> list[Finding]:
+        schema = project.environment.schema
+        defined = load(project.root, project.environment.definitions)[0]
+        tables = sorted({one.table for one in defined.sources if not one.table.startswith(f"{schema}.")})
+        python = any(isinstance(one, RealtimeFeature) for service in defined.services for one in service.features)
+        return warehouse.findings(project.warehouse, schema, tables, python=python)
+
+    def compiled() -> list[Finding]:
+        manifest = project.compile()
+        return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
+
+    def deployed() -> list[Finding]:
+        try:
+            current, warehouse = project.deployed(), project.warehouse
+        except PlaneError:
+            return []  # the checks of the warehouse and of the release tell it
+        if current is None:
+            return []
+        manifest = manifests.from_json(current.manifest)
+        text, remedy = conflict(manifest, current, manifest)
+        if text:
+            return [Finding("deployment", doctor.ERROR, text, remedy)]
+        entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+        found = drift.find(warehouse, manifest, manifest.views, entries, project.now())
+        return doctor.drift_findings(found, len(manifest.views))
+
+    def synced() -> list[Finding]:
+        try:
+            current, warehouse, store = project.deployed(), project.warehouse, project.store
+            if store is None or current is None:
+                return []
+            manifest = manifests.from_json(current.manifest)
+            claim = claims.read(store, manifest.namespace)
+        except PlaneError:
+            return []  # the checks of the warehouse, the release and the store tell it
+        if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
+            return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
+        doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+        lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
+        hint = "run `plane run`: it writes and points to what is missing"
+        return [Finding("online store", doctor.ERROR, f"Redis {problem}", hint) for problem in lost.values()]
+
+    def released() -> list[Finding]:
+        current = project.deployed()
+        if current is None:
+            return doctor.release_findings(None, "")
+        damage = deploying.release_damage(project.environment.releases, current.release)
+        return doctor.release_findings(current.release, damage)
+
+    def stored() -> list[Finding]:
+        names = project.environment.project, project.environment.name
+        return doctor.store_findings(project.store, f"{naming.namespace(*names)}:".encode())
+
+    def orchestrated() -> list[Finding]:
+        home = project.environment.airflow_home
+        server = airflow.find(home, patience=_PATIENCE_SECONDS)
+        if server is None:
+            if trouble := airflow_health.ailing(home):
+                return doctor.ailing_findings(trouble.ended, trouble.silent, home)
+            return [Finding("airflow", doctor.OK, "the embedded one does not run")]
+        client, current = server.client(), project.deployed()
+        views = manifests.from_json(current.manifest).views if current else ()
+        wanted = [naming.dag_id(project.environment.project, project.environment.name, view.name) for view in views]
+        shown = [dag["dag_id"] for dag in client.dags()]
+        pools = [pool["name"] for pool in client.pools()]
+        return doctor.airflow_findings(server.url, client.import_errors(), shown, wanted, pools)
+
+    return doctor.examine(
+        [
+            ("machine", lambda: machine.findings(project.folder, project.narrowed)),
+            ("versions", lambda: [*doctor.versions(), *doctor.driver_findings(project.environment.warehouse_kind)]),
+            ("warehouse", lambda: _beside_airflow(project, "warehouse", connected)),
+            ("definitions", lambda: _beside_airflow(project, "definitions", compiled)),
+            ("release", released),
+            ("deployment", lambda: _beside_airflow(project, "deployment", deployed)),
+            ("online store", stored),
+            ("online values", lambda: _beside_airflow(project, "online values", synced)),
+            ("airflow", orchestrated),
+        ]
+    )
+
+
+def _beside_airflow(project: Project, subject: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Run a check that needs the warehouse; where a task of our own Airflow has its file open, wait
+    a little for it.
+
+    Raises:
+        PlaneError: what the check raises; also where another process has the file open.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return check()
+        except FileInUse as error:
+            if error.pid is None or not airflow_health.runs_process(project.environment.airflow_home, error.pid):
+                raise
+            if time.monotonic() > deadline:
+                text = f"not checked: a task of the embedded Airflow (process {error.pid}) has the warehouse open"
+                hint = "run `plane doctor` again when no task runs; one process at a time can open a DuckDB file"
+                return [Finding(subject, doctor.WARNING, text, hint)]
+        time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,81 @@
+"""What the doctor looks at on this machine: who runs the command, in which language, and who else
+can read `.plane`."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import locale
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+
+from controlplane.base import private
+from controlplane.monitor.doctor.findings import ERROR, OK, WARNING, Finding
+
+_NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")  # in the order of Python's getpass
+
+
+def findings(folder: Path, narrowed: int) -> list[Finding]:
+    """Check the user, the locale, and the folder `.plane`.
+
+    Args:
+        folder: `.plane` of the project.
+        narrowed: how many files and folders in it this command has just closed to other users.
+    """
+    encoding = locale.getpreferredencoding(do_setlocale=False)
+    return [
+        *user_findings(os.getuid(), os.environ),
+        *locale_findings(encoding),
+        *folder_findings(folder, narrowed),
+    ]
+
+
+def user_findings(uid: int, variables: Mapping[str, str]) -> list[Finding]:
+    """Whether the user has a name: containers, as OpenShift starts them, run under a number that
+    has none.
+
+    Args:
+        uid: of the user.
+        variables: of the environment; Airflow takes a name from there first.
+    """
+    named = next((variables[name] for name in _NAMES if variables.get(name)), "")
+    with contextlib.suppress(KeyError):
+        return [Finding("user", OK, named or pwd.getpwuid(uid).pw_name)]
+    text = f"uid {uid} has no name on this machine: Airflow does not start under it"
+    return [Finding("user", WARNING, text, "export USER=plane, or give the uid a line in /etc/passwd")]
+
+
+def locale_findings(encoding: str) -> list[Finding]:
+    """Whether the terminal can show every key and every name.
+
+    Args:
+        encoding: of texts in this process.
+    """
+    if codecs.lookup(encoding).name == "utf-8":
+        return [Finding("locale", OK, "UTF-8")]
+    text = f"the encoding of this shell is {encoding}: characters that it lacks are shown as escapes"
+    return [Finding("locale", WARNING, text, "export LC_ALL=C.UTF-8, or PYTHONUTF8=1")]
+
+
+def folder_findings(folder: Path, narrowed: int) -> list[Finding]:
+    """Whether `.plane` can be written, and by nobody else."""
+    try:
+        mode = folder.stat().st_mode & 0o777
+    except OSError as error:
+        text = f"{folder} can't be made or entered by uid {os.geteuid()}: {error.strerror}"
+        hint = f"make {folder.parent} writable for your user, or name other folders in plane.toml"
+        return [Finding(private.FOLDER, ERROR, text, hint)]
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        text = f"{folder} can't be written by uid {os.geteuid()}"
+        hint = "make it writable, or name other folders for the warehouse, the state and releases in plane.toml"
+        return [Finding(private.FOLDER, ERROR, text, hint)]
+    if private.is_open(folder):
+        text = f"other users of this machine have rights on {folder} ({mode:04o}), and your user can't take them away"
+        return [Finding(private.FOLDER, ERROR, text, f"let its owner run: chmod -R go= {folder}")]
+    if narrowed:
+        text = f"other users of this machine had rights on {folder}: {narrowed} files and folders were closed to them"
+        hint = "nothing is left to do; change passwords that were written to files in it"
+        return [Finding(private.FOLDER, WARNING, text, hint)]
+    return [Finding(private.FOLDER, OK, "closed to other users")]

@@ -1,0 +1,54 @@
+"""Whether an online store serves what the warehouse shows: pointers and cursors that went missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore
+from controlplane.manifest.specs import Manifest
+
+
+def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]) -> dict[str, str]:
+    """Return the views whose readers are not given the version that public views show, and why.
+
+    A version that was never synced can't be served, so it is not among them.
+
+    Args:
+        store: asked for the serving hash, and for the cursors of views that it lacks.
+        manifest: the deployed one.
+        shown: `schema.view` -> fingerprint, see `control.ledger.doors`.
+    """
+    serving = store.get_fields(naming.serving_hash(manifest.namespace))
+    found = {}
+    for view in manifest.views:
+        fingerprint = shown.get(f"{manifest.schema}.{view.name}")
+        pointer = serving.get(view.name.encode(), b"").decode()
+        if not view.online or fingerprint is None or pointer == fingerprint:
+            continue
+        cursor = store.get_fields(naming.cursor_hash(manifest.namespace, view.name, fingerprint))
+        if int(cursor.get(b"version", b"0")) > 0:
+            instead = f"version {pointer}" if pointer else "no version"
+            found[view.name] = (
+                f"points readers of {view.name} to {instead} instead of {fingerprint}, which is synced and shown"
+            )
+    return found
+
+
+def lost_cursors(store: OnlineStore, manifest: Manifest) -> dict[str, str]:
+    """Return the views whose readers are served a version that has no sync cursor any more.
+
+    The cursor lies beside the values and is lost with them; the next sync writes all keys.
+    """
+    serving = store.get_fields(naming.serving_hash(manifest.namespace))
+    found = {}
+    for view in manifest.views:
+        pointer = serving.get(view.name.encode(), b"").decode()
+        if not view.online or pointer != view.fingerprint:
+            continue
+        if not store.get_fields(naming.cursor_hash(manifest.namespace, view.name, pointer)):
+            found[view.name] = (
+                f"has no sync cursor of {view.name} {pointer}, which readers are served: its "
+                "values may be lost too, and `plane run` writes them again"
+            )
+    return found

@@ -1,0 +1,262 @@
+"""Bringing what was published to the online store: begun once, written shard by shard, ended once.
+
+`sync` does it with one shard. In Airflow the shards of a large view are tasks of their own, which may run beside each
+other and be run again: writes are compare-and-set, and only the end moves the cursor.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore, StoreInfo, Warehouse
+from controlplane.control import identity, ledger
+from controlplane.errors import PermanentError, TransientError
+from controlplane.online import claims, eviction
+from controlplane.release.program import Program
+from controlplane.sql.dialects import dialect
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class ValuesLost(TransientError):
+    """The online store lost values during a sync: a new one writes everything that is missing."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the shards of a sync, and its end, must know of its beginning.
+
+    Attributes:
+        mark: names this sync; a shard that was written for another doesn't count.
+        shards: how many there are.
+        token: what the cursor bears until the store loses values.
+        epoch: see `StoreInfo`.
+        found: the version that the cursor had.
+        cursor: rows of later versions are to be written.
+        wall: when it began, by the wall clock.
+        warnings: what the store's owner should know.
+    """
+
+    mark: str
+    shards: int
+    token: bytes
+    epoch: str
+    found: int
+    cursor: int
+    wall: datetime
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What one shard did: rows read, written, and kept out by newer values; it read all that `version` published.
+
+    `warehouse` is the id of the warehouse that it read; empty where that has none yet.
+    """
+
+    mark: str
+    shard: int
+    rows: int
+    written: int
+    kept_newer: int
+    version: int
+    warehouse: str = ""
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did: rows read, written, and kept out by newer values; `version` is what the store now holds,
+    `warnings` what its owner should know."""
+
+    rows: int = 0
+    written: int = 0
+    kept_newer: int = 0
+    version: int = 0
+    warnings: Sequence[str] = ()
+
+
+def sync(
+    program: Program,
+    warehouse: Warehouse,
+    store: OnlineStore,
+    sql: str,
+    *,
+    clock: Callable[[], datetime],
+    on_rows: Callable[[int], None] = lambda _: None,
+    full: bool = False,
+) -> SyncReport:
+    """Write every key that was published since the last sync, as it stands now, and then move the cursor.
+
+    Args:
+        program: the view.
+        warehouse: read in one snapshot.
+        store: written with compare-and-set, so that overlapping runs are safe.
+        sql: the view's newest rows.
+        clock: the wall clock; where the environment's `now` is fixed, expiries move by the difference.
+        on_rows: told the number of rows of each batch.
+        full: write all keys, whatever the cursor says.
+    """
+    begun = begin_sync(program, store, clock=clock, full=full)
+    report = write_shard(program, warehouse, store, sql, begun, 0, clock=clock, on_rows=on_rows)
+    return end_sync(program, store, begun, [report])
+
+
+def begin_sync(
+    program: Program, store: OnlineStore, *, clock: Callable[[], datetime], shards: int = 1, full: bool = False
+) -> Begun:
+    """Look at the store and at the cursor, and give the latter a token if it has none; see `sync`.
+
+    Raises:
+        PermanentError: values would not be safe in the store; nothing was written.
+    """
+    info = store.info()
+    warnings = preflight(info)
+    cursor_name = _cursor(program)
+    fields = store.get_fields(cursor_name)
+    wall = clock()
+    if b"token" not in fields:
+        # Another first sync may begin at this moment: both must bear the same one.
+        store.set_fields(cursor_name, {b"token": secrets.token_bytes(8)}, {b"token": None})
+        fields = store.get_fields(cursor_name)
+    token = fields.get(b"token", b"")
+    found = int(fields.get(b"version", b"0"))
+    # Of a single server the cursor is the last to be kept: what lies before it is there.
+    if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
+        warnings.append(
+            "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
+            "were written again"
+        )
+        full = True
+    return Begun(secrets.token_hex(4), shards, token, info.epoch, found, 0 if full else found, wall, warnings)
+
+
+def write_shard(
+    program: Program,
+    warehouse: Warehouse,
+    store: OnlineStore,
+    sql: str,
+    begun: Begun,
+    shard: int,
+    *,
+    clock: Callable[[], datetime],
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> ShardReport:
+    """Write the keys of one shard, from 0 on, that were published behind the cursor; see `sync`.
+
+    Raises:
+        PermanentError: the store holds the values of another warehouse, and nothing was written; or
+            it did not answer for every row.
+    """
+    warehouse_id = _claim(program, warehouse, store, begun.wall)
+    # Read before the rows: every publication up to this one is among them, also one that left no key changed.
+    version = max(begun.cursor, ledger.head(warehouse, program.head).version)
+    prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
+    shift = begun.wall - program.now if program.now is not None else timedelta(0)
+    rows, now = 0, clock()
+
+    def encoded() -> Iterator[pa.RecordBatch]:
+        # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
+        from controlplane.codec.batch import encode_batch
+
+        nonlocal rows, version
+        for batch in warehouse.fetch(_rows_of(program, warehouse, sql, begun, shard), tag=program.tag("sync")):
+            if batch.num_rows == 0:
+                continue
+            rows += batch.num_rows
+            version = batch.column("write_version")[0].as_py()
+            yield from encode_batch(batch, program.layout, prefix, write_version=version, expiry_shift=shift, now=now)
+            on_rows(batch.num_rows)
+
+    count = store.write(encoded())
+    if count.written + count.kept_newer != rows:
+        raise PermanentError(
+            f"feature view {program.view!r}: {rows} rows were read, but the online store answered for "
+            f"{count.written + count.kept_newer}",
+            hint="run it again; the cursor was not moved, so nothing is lost",
+        )
+    return ShardReport(begun.mark, shard, rows, count.written, count.kept_newer, version, warehouse_id)
+
+
+def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequence[ShardReport]) -> SyncReport:
+    """Move the cursor to what all shards have read, if the values are still there; see `sync`.
+
+    Raises:
+        PermanentError: a shard of this sync has not reported; the cursor was not moved.
+        ValuesLost: the store lost values since the sync began; the cursor was not moved.
+    """
+    own = {report.shard: report for report in reports if report.mark == begun.mark}
+    if missing := sorted(set(range(begun.shards)) - set(own)):
+        raise PermanentError(
+            f"feature view {program.view!r}: of {begun.shards} shards of the sync these have not been written: "
+            f"{', '.join(map(str, missing))}",
+            hint="run it again from its beginning; the cursor was not moved, so nothing is lost",
+        )
+    rows, written, kept_newer = (
+        sum(getattr(report, name) for report in own.values()) for name in ("rows", "written", "kept_newer")
+    )
+    # A publication that came between two shards is only in the later one's rows.
+    version = min(report.version for report in own.values())
+    texts = {b"version": str(version), b"rows": str(rows), b"synced_at": begun.wall.isoformat(), b"epoch": begun.epoch}
+    warehouse_ids = {report.warehouse for report in own.values()} - {""}
+    if warehouse_ids:
+        texts[claims.CURSOR_FIELD] = min(warehouse_ids)
+    moved = {name: text.encode() for name, text in texts.items()}
+    cursor_name = _cursor(program)
+    while True:
+        # The cursor lies beside the values, and is lost with them; who removes them gives it another token.
+        there = store.get_fields(cursor_name)
+        reached = int(there.get(b"version", b"0"))
+        if there.get(b"token") != begun.token or reached < begun.found or store.info().epoch != begun.epoch:
+            raise ValuesLost(
+                f"feature view {program.view!r}: the online store lost values while it was written",
+                hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
+            )
+        if reached > version:
+            break  # another sync came further; going back would look like a loss to a third
+        if store.set_fields(cursor_name, moved, {b"token": begun.token, b"version": there.get(b"version")}):
+            break
+    return SyncReport(rows, written, kept_newer, version, begun.warnings)
+
+
+def preflight(info: StoreInfo) -> list[str]:
+    """Look at what the store says of itself before the first write; returns what its owner should know.
+
+    Raises:
+        PermanentError: values would not be safe in it; nothing was written.
+    """
+    warnings: list[str] = []
+    for concern in eviction.concerns(info):
+        if concern.fatal:
+            raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
+        warnings.append(f"the online store: {concern.message}; {concern.hint}")
+    return warnings
+
+
+def _claim(program: Program, warehouse: Warehouse, store: OnlineStore, now: datetime) -> str:
+    """Check that the values are this warehouse's, or still nobody's; return the warehouse's id."""
+    known = identity.read(warehouse)
+    if known is None:
+        # Deployed by an earlier version; the next deploy makes an identity.
+        claims.check(store, program.namespace, None, program.schema)
+        return ""
+    claims.claim(store, program.namespace, warehouse, known, program.schema, now)
+    claims.check_cursor(store.get_fields(_cursor(program)), program.namespace, known)
+    return known.id
+
+
+def _rows_of(program: Program, warehouse: Warehouse, sql: str, begun: Begun, shard: int) -> str:
+    query = f"SELECT * FROM ({sql.rstrip().rstrip(';')}\n) AS newest WHERE version > {begun.cursor}"
+    if begun.shards == 1:
+        return query
+    d = dialect(warehouse.dialect)
+    return f"{query} AND {d.shard_of([d.quote(name) for name, _ in program.layout.keys], begun.shards)} = {shard}"
+
+
+def _cursor(program: Program) -> bytes:
+    return naming.cursor_hash(program.namespace, program.view, program.fingerprint)

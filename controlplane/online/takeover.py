@@ -1,0 +1,124 @@
+"""Makes the values of an online store those of this warehouse, whoever's they were before.
+
+Writes are compare-and-set on versions that come from a warehouse's clock, so values of another
+warehouse may be newer than all of this one's. Each head therefore gets a version above the one
+that the other's sync had reached; after that, every key is written and every extra key buried.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from controlplane.base import naming
+from controlplane.base.ports import OnlineStore, Statement, Warehouse
+from controlplane.base.progress import Progress
+from controlplane.control import identity, ledger
+from controlplane.errors import PlaneError
+from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.online import claims
+from controlplane.online.claims import Claim
+from controlplane.online.reconcile import reconcile
+from controlplane.online.syncing import sync
+from controlplane.release.program import Program, build
+from controlplane.sql.dialects import dialect
+from controlplane.sql.views import render_view
+
+
+@dataclass(frozen=True)
+class TakenOver:
+    """One version of a view: keys that were written, and keys that are not as they should be."""
+
+    view: str
+    fingerprint: str
+    written: int
+    unhealed: int
+
+
+def take_over(
+    known: Iterable[tuple[Manifest, ViewSpec]],
+    manifest: Manifest,
+    warehouse: Warehouse,
+    store: OnlineStore,
+    *,
+    clock: Callable[[], datetime],
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> tuple[Claim | None, list[TakenOver]]:
+    """Record this warehouse as the owner of the namespace, and write all values that it serves.
+
+    Run again, it does the same; one that was stopped is finished by the next. Versions that the
+    other warehouse alone has deployed stay until they expire: nothing here knows their keys.
+
+    Args:
+        known: every version that was deployed, and a manifest that has it.
+        manifest: the deployed one.
+        warehouse: whose values are written.
+        store: where they are written.
+        clock: the wall clock.
+        on_progress: told each version before it is written.
+
+    Returns:
+        Whose values they were (None: nobody's), and what was written.
+
+    Raises:
+        PlaneError: the warehouse has no identity yet.
+    """
+    ours = identity.read(warehouse)
+    if ours is None:
+        text = "the warehouse has no identity, so it can't own the values of an online store"
+        raise PlaneError(text, hint="run `plane deploy` first: it makes one")
+    before = claims.read(store, manifest.namespace)
+    # First of all: from here on, syncs of the other warehouse are refused.
+    claims.put(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
+    doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+    served: list[tuple[Manifest, ViewSpec]] = []
+    current = {(view.name, view.fingerprint) for view in manifest.views}
+    for of, view in known:
+        program = build(of, view)
+        cursor_name = naming.cursor_hash(program.namespace, view.name, view.fingerprint)
+        cursor = store.get_fields(cursor_name)
+        version = (view.name, view.fingerprint)
+        shown = doors.get(program.feature_view) == view.fingerprint
+        if not view.online or not (cursor or shown or version in current):
+            continue
+        _raise_head(program, warehouse, int(cursor.get(b"version", b"0")))
+        doubt = {b"version": b"0", b"token": secrets.token_bytes(8)}
+        store.set_fields(cursor_name, {**doubt, claims.CURSOR_FIELD: ours.id.encode()})
+        if shown or version in current:
+            served.append((of, view))
+    found = []
+    for done, (of, view) in enumerate(served):
+        on_progress(Progress(f"{view.name} {view.fingerprint}", "write", done, len(served)))
+        found.append(_rewritten(of, view, warehouse, store, clock))
+    shown_views = {
+        view.name.encode(): view.fingerprint.encode()
+        for of, view in served
+        if doors.get(f"{of.schema}.{view.name}") == view.fingerprint
+    }
+    store.set_fields(naming.serving_hash(manifest.namespace), shown_views)
+    return before, found
+
+
+def _raise_head(program: Program, warehouse: Warehouse, reached: int) -> None:
+    """Give a version's head a number above `reached`."""
+    d = dialect(warehouse.dialect)
+    newest = d.greatest("version + 1", d.clock_micros(), str(reached + 1))
+    run_id = d.text(f"take-over-{secrets.token_hex(4)}")
+    sql = f"UPDATE {program.head} SET version = {newest}, run_id = {run_id}"
+    name = f"take the head of {program.view}"
+    warehouse.execute([Statement(name, sql)], tag=program.tag("take-over"))
+
+
+def _rewritten(
+    manifest: Manifest,
+    view: ViewSpec,
+    warehouse: Warehouse,
+    store: OnlineStore,
+    clock: Callable[[], datetime],
+) -> TakenOver:
+    program, sql = build(manifest, view), render_view(manifest, view).sync
+    report = sync(program, warehouse, store, sql, clock=clock, full=True)
+    healed = reconcile(program, warehouse, store, sql, served=True, clock=clock, heal=True)
+    return TakenOver(view.name, view.fingerprint, report.written, healed.unhealed)

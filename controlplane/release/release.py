@@ -1,0 +1,44 @@
+"""A release: every file that a deploy writes for Airflow, and the digest that names it.
+
+Layout: `<view>.py` (the DAG), `sql/<view>.<task>.sql` (its statements), `<view>.json` (its program),
+`manifest.json`. Rendering the same manifest twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
+from controlplane.release import dags, program
+from controlplane.sql.views import FILES, render_view
+
+
+@dataclass(frozen=True)
+class Release:
+    """The files of a release, relative path -> text, and the digest of all of them (16 hex digits)."""
+
+    files: Mapping[str, str]
+    digest: str
+
+
+def render_release(manifest: Manifest) -> Release:
+    """All files for Airflow of one manifest."""
+    files = {"manifest.json": manifests.to_json(manifest) + "\n"}
+    for view in manifest.views:
+        sql = render_view(manifest, view)
+        files |= {f"sql/{view.name}.{name}.sql": getattr(sql, name) for name in FILES}
+        files[f"{view.name}.json"] = program.to_json(program.build(manifest, view))
+        files[f"{view.name}.py"] = dags.render_dag(manifest, view)
+    return Release(dict(sorted(files.items())), digest_of(files))
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """What names a release of these files."""
+    digest = hashlib.sha256()
+    for path, text in sorted(files.items()):
+        digest.update(f"{path}\0{len(text)}\0".encode())
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]

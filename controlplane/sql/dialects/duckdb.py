@@ -1,0 +1,242 @@
+"""DuckDB, the embedded warehouse: timestamps are naive, lists and structures typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from controlplane.base.types import EPOCH, MICROSECOND
+from controlplane.sql.dialects.base import Dialect
+
+
+class DuckDB(Dialect):
+    """DuckDB's SQL."""
+
+    name = "duckdb"
+    quote_mark = '"'
+    types: Mapping[str, str] = {
+        "bool": "BOOLEAN",
+        "int64": "BIGINT",
+        "float64": "DOUBLE",
+        "string": "VARCHAR",
+        "binary": "BLOB",
+        "date": "DATE",
+        "timestamp": "TIMESTAMP",
+    }
+    framed = True
+    laterals = True
+    has_rights = False
+
+    def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
+        """See `Dialect.commented_view`: comments are statements of their own."""
+        return f"CREATE OR REPLACE VIEW {view} AS"
+
+    def function_name(self, schema: str, name: str) -> str:
+        """See `Dialect.function_name`: functions in Python lie in no schema."""
+        return self.quote(name)
+
+    def bytes(self, value: bytes) -> str:
+        """See `Dialect.bytes`."""
+        return f"unhex({self.text(value.hex())})"
+
+    def failing(self, message: str, canonical: str) -> str:
+        """See `Dialect.failing`."""
+        return f"error({message})"
+
+    def endless(self, ts: str) -> str:
+        """See `Dialect.endless`."""
+        return f"isinf({ts})"
+
+    def any_item(self, items: str, item: str, condition: str) -> str:
+        """See `Dialect.any_item`."""
+        return f"len(list_filter({items}, lambda {item}: {condition})) > 0"
+
+    def utc(self, ts: str) -> str:
+        """See `Dialect.utc`: nanoseconds are cut off.
+
+        A cast would round them, and with them the last moment of a day into the next day. What a column's type makes
+        needless is gone once the statement is planned.
+        """
+        micros = f"epoch_ns({ts}) // 1000 - CAST(epoch_ns({ts}) % 1000 < 0 AS BIGINT)"
+        has_nanos = f"typeof({ts}) = 'TIMESTAMP_NS' AND isfinite({ts})"
+        return f"CASE WHEN {has_nanos} THEN make_timestamp({micros}) ELSE CAST({ts} AS TIMESTAMP) END"
+
+    def comparable(self, ts: str) -> str:
+        """See `Dialect.comparable`."""
+        return ts
+
+    def from_micros(self, x: str) -> str:
+        """See `Dialect.from_micros`."""
+        return f"make_timestamp({x})"
+
+    def micros(self, ts: str) -> str:
+        """See `Dialect.micros`."""
+        return f"epoch_us({ts})"
+
+    def plus(self, ts: str, duration: timedelta) -> str:
+        """See `Dialect.plus`."""
+        if not duration:
+            return ts
+        sign = "+" if duration > timedelta(0) else "-"
+        return f"{ts} {sign} to_microseconds({abs(duration) // MICROSECOND})"
+
+    def plus_micros(self, ts: str, micros: str) -> str:
+        """See `Dialect.plus_micros`."""
+        return f"{ts} + to_microseconds({micros})"
+
+    def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
+        """See `Dialect.floor`."""
+        return f"time_bucket(to_microseconds({step // MICROSECOND}), {ts}, {self.instant(EPOCH + phase)})"
+
+    def numbers(self, first: int, last: int) -> str:
+        """See `Dialect.numbers`."""
+        return f"SELECT unnest(range({first}, {last + 1})) AS number"
+
+    def period_start(self, unit: str, number: str) -> str:
+        """See `Dialect.period_start`."""
+        first, step = {
+            "day": ("01", f"to_days({number}::INTEGER)"),
+            "week": ("05", f"to_days(7 * ({number})::INTEGER)"),
+        }.get(unit, ("01", f"to_months(({number})::INTEGER)"))
+        return f"TIMESTAMP '1970-01-{first}' + {step}"
+
+    def filtered(self, function: str, x: str, condition: str) -> str:
+        """See `Dialect.filtered`."""
+        return f"{function}({x})" + (f" FILTER (WHERE {condition})" if condition else "")
+
+    def finite(self, x: str) -> str:
+        """See `Dialect.finite`."""
+        return f"isfinite({x})"
+
+    def in_period(self, calendar: str, alias: str, moment: str, *, outer: bool = False) -> str:
+        """See `Dialect.in_period`."""
+        return f"ASOF{' LEFT' if outer else ''} JOIN {calendar} AS {alias} ON {moment} >= {alias}.starts_at"
+
+    def struct(self, fields: Mapping[str, str]) -> str:
+        """See `Dialect.struct`."""
+        return f"struct_pack({', '.join(f'{self.quote(name)} := {x}' for name, x in fields.items())})"
+
+    def struct_type(self, fields: Mapping[str, str]) -> str:
+        """See `Dialect.struct_type`."""
+        return f"STRUCT({', '.join(f'{self.quote(name)} {kind}' for name, kind in fields.items())})"
+
+    def type_list(self, kind: str) -> str:
+        """See `Dialect.type_list`."""
+        return f"{kind}[]"
+
+    def array(self, items: Sequence[str]) -> str:
+        """See `Dialect.array`."""
+        return f"[{', '.join(items)}]"
+
+    def collect(self, x: str, order: Sequence[str], where: str) -> str:
+        """See `Dialect.collect`."""
+        return f"list({x} ORDER BY {', '.join(order)}) FILTER (WHERE {where})"
+
+    def collect_distinct(self, x: str) -> str:
+        """See `Dialect.collect_distinct`."""
+        return f"list(DISTINCT {x} ORDER BY {x}) FILTER (WHERE {x} IS NOT NULL)"
+
+    def flatten(self, items: str) -> str:
+        """See `Dialect.flatten`."""
+        return f"flatten({items})"
+
+    def first_of(self, items: str, n: int) -> str:
+        """See `Dialect.first_of`."""
+        return f"({items})[:{n}]"
+
+    def last_of(self, items: str, n: int) -> str:
+        """See `Dialect.last_of`."""
+        return f"({items})[-{n}:]"
+
+    def item(self, items: str, position: str) -> str:
+        """See `Dialect.item`."""
+        return f"({items})[{position}]"
+
+    def last_item(self, items: str) -> str:
+        """See `Dialect.last_item`."""
+        return f"({items})[-1]"
+
+    def keep_first(self, items: str) -> str:
+        """See `Dialect.keep_first`."""
+        return f"list_filter({items}, lambda x, i: NOT list_contains(({items})[:i - 1], x))"
+
+    def keep_last(self, items: str) -> str:
+        """See `Dialect.keep_last`."""
+        return f"list_filter({items}, lambda x, i: NOT list_contains(({items})[i + 1:], x))"
+
+    def ascending(self, items: str) -> str:
+        """See `Dialect.ascending`."""
+        return f"list_sort({items})"
+
+    def distinct(self, items: str) -> str:
+        """See `Dialect.distinct`."""
+        return f"list_distinct({items})"
+
+    def length(self, items: str) -> str:
+        """See `Dialect.length`."""
+        return f"len({items})"
+
+    def fold(self, items: str, step: str, fields: Mapping[str, str]) -> str:
+        """See `Dialect.fold`."""
+        return f"list_reduce({items}, lambda a, b: {step})"
+
+    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+        """See `Dialect.exploded`."""
+        kept = ", ".join([*columns, *(f"part.{self.quote(name)}" for name in fields)])
+        moved = ", ".join([*(f"t.{name}" for name in columns), f"unnest(t.{column}) AS part"])
+        return f"SELECT {kept} FROM (SELECT {moved} FROM {table} AS t WHERE {where}) AS unnested"
+
+    def buckets_type(self) -> str:
+        """See `Dialect.buckets_type`."""
+        return "MAP(BIGINT, UBIGINT)"
+
+    def buckets(self, code: str, where: str) -> str:
+        """See `Dialect.buckets`."""
+        return f"histogram({code}) FILTER (WHERE {where})"
+
+    def bucket_at(self, sketches: str, q: float) -> str:
+        """See `Dialect.bucket_at`."""
+        entries = f"flatten(list_transform({sketches}, lambda m: map_entries(m)))"
+        counted = (
+            f"list_transform({self.ascending(entries)}, "
+            "lambda e: struct_pack(seen := CAST(e.value AS DOUBLE), at := e.key))"
+        )
+        total = f"list_sum(list_transform({entries}, lambda e: CAST(e.value AS DOUBLE)))"
+        rank = f"({q!r} * ({total} - 1))"
+        return (
+            f"(list_reduce({counted}, lambda a, e: CASE WHEN a.seen > {rank} THEN a "
+            "ELSE struct_pack(seen := a.seen + e.seen, at := e.at) END)).at"
+        )
+
+    def hash64(self, x: str, canonical: str) -> str:
+        """See `Dialect.hash64`."""
+        text = f"CAST({x} AS VARCHAR)"
+        if canonical == "timestamp":
+            text = f"CAST(epoch_us({x}) AS VARCHAR)"
+        return f"md5({text})[:16]"
+
+    def hash_share(self, digits: str) -> str:
+        """See `Dialect.hash_share`."""
+        return f"(CAST(CAST('0x' || {digits} AS UBIGINT) AS DOUBLE) / 18446744073709551616.0)"
+
+    def shard_of(self, keys: Sequence[str], shards: int) -> str:
+        """See `Dialect.shard_of`."""
+        return f"(hash({', '.join(keys)}) % {shards})"
+
+    def clock(self) -> str:
+        """See `Dialect.clock`."""
+        return "make_timestamp(epoch_us(now()))"
+
+    def clock_micros(self) -> str:
+        """See `Dialect.clock_micros`."""
+        return "epoch_us(now())"
+
+    def definitions(self, schemas: Sequence[str]) -> str:
+        """See `Dialect.definitions`."""
+        listed = ", ".join(self.text(schema) for schema in schemas)
+        return "\nUNION ALL ".join(
+            f"SELECT schema_name || '.' || {kind}_name AS name, sql AS definition, column_count "
+            f"FROM duckdb_{kind}s() WHERE NOT internal AND database_name = current_database() "
+            f"AND schema_name IN ({listed})"
+            for kind in ("table", "view")
+        )

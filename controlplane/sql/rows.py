@@ -1,0 +1,339 @@
+"""The rows of a view in SQL: what each interval sees of the sources, and which of the returned rows it keeps.
+
+A view that is row by row is one query over any range. Of any other, each interval is evaluated as if it were the only
+one: in a statement of its own, or many together where the dialect can evaluate a query once for each row of another
+relation (`Dialect.laterals`) and the order of rows decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from typing import NamedTuple
+
+from controlplane.base import naming
+from controlplane.base.types import EPOCH
+from controlplane.compile import transformation
+from controlplane.manifest.specs import (
+    IntervalByInterval,
+    Manifest,
+    Pruning,
+    SourceSpec,
+    ViewSpec,
+)
+from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.tables import qualified
+
+INTERVAL = "plane_interval"
+"""The column that says to which interval a row was given."""
+OUTSIDE = "plane_outside"
+"""The column that says that a row's event time is beyond the declared bounds."""
+MOST_COPIES = 200
+"""Where more intervals than this see a row, it is not copied for each: they get statements of their own."""
+_NEAR = timedelta(days=2)
+"""No local clock, and no date of a local clock, is farther from UTC than this."""
+
+
+def evaluated_together(manifest: Manifest, view: ViewSpec, d: Dialect) -> bool:
+    """Whether one statement can evaluate many intervals of a view, each as if it were the only one."""
+    if not isinstance(view.evaluation, IntervalByInterval):
+        return True
+    if not (d.laterals and view.evaluation.steady):
+        return False
+    sources = [manifest.source(name) for name in view.sources]
+    return all(_copies(view, source) <= MOST_COPIES for source in sources if source.timestamp)
+
+
+def _copies(view: ViewSpec, source: SourceSpec) -> float:
+    """How many intervals look at a row of a source."""
+    if source.lookback is None:
+        return float("inf")
+    wider = view.bounds.high - view.bounds.low if view.bounds else timedelta(0)
+    return (source.lookback + wider) / view.schedule + 1
+
+
+class Spread(NamedTuple):
+    """A source whose rows are copied for every interval that sees them: its name and a query with `INTERVAL`."""
+
+    name: str
+    query: str
+
+
+class Step(NamedTuple):
+    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it keeps."""
+
+    start: str
+    end: str
+    since: str
+
+
+class RowsSql:
+    """What the templates ask for to make the rows of a view.
+
+    Args:
+        manifest: what is declared.
+        view: one of its views.
+        d: the warehouse's SQL.
+        tables: what is read of a source: a relation, and its columns.
+        literal: makes users' text safe in a release that is filled once more.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        view: ViewSpec,
+        d: Dialect,
+        tables: Callable[[SourceSpec], tuple[str, str]],
+        literal: Callable[[str], str],
+    ) -> None:
+        self._view, self._d, self._tables, self._literal = view, d, tables, literal
+        self._sources = [manifest.source(name) for name in view.sources]
+        self._reads_view = {s.name: manifest.read_view(s) is not None for s in self._sources}
+        self._low = view.bounds.low if view.bounds else timedelta(0)
+        self._high = view.bounds.high if view.bounds else timedelta(0)
+        self.by_interval = isinstance(view.evaluation, IntervalByInterval)
+        self.together = self.by_interval and evaluated_together(manifest, view, d)
+        self.apart = self.by_interval and not self.together
+        self.micros = view.schedule // timedelta(microseconds=1)
+        self.origin = d.instant(EPOCH + view.phase)
+        self.interval_end = d.plus(f"plane_each.{INTERVAL}", view.schedule)
+
+    def relation(self, source: SourceSpec, start: str, end: str) -> str:
+        """A source's rows with a time in `[start, end)`; all of a static table."""
+        table, columns = self._tables(source)
+        if source.timestamp is None:
+            return f"SELECT {columns} FROM {table}"
+        ts = self._d.quote(source.timestamp)
+        lower = f"{ts} >= {start} AND " if start else ""
+        if not source.time_sql:
+            return f"SELECT {columns} FROM {table} WHERE {lower}{ts} < {end}"
+        pruned = " AND ".join(self._pruned(source, source.pruning, start, end)) if source.pruning else ""
+        return (
+            f"SELECT * FROM (\n    {self._timed(source)}{f' WHERE {pruned}' if pruned else ''}\n  ) AS plane_timed"
+            f" WHERE {lower}{ts} < {end}{self._near(source)}"
+        )
+
+    def _whole(self, source: SourceSpec) -> str:
+        """All rows of a source that have a place in time, whatever it is."""
+        table, columns = self._tables(source)
+        if not source.time_sql:
+            return f"SELECT {columns} FROM {table}"
+        near = self._near(source).removeprefix(" AND ")
+        rows = f"SELECT * FROM ({self._timed(source)}) AS plane_timed"
+        return f"{rows} WHERE {near}" if near else rows
+
+    def _timed(self, source: SourceSpec) -> str:
+        """A source with the value of its time expression as a column."""
+        table, columns = self._tables(source)
+        time = self._d.utc(f"({self._literal(source.time_sql)})")
+        return f"SELECT {columns}, {time} AS {self._d.quote(source.timestamp or '')} FROM {table}"
+
+    def _pruned(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
+        """Conditions on the raw column that every row with a time in `[start, end)` meets."""
+        raw = self._d.quote(pruning.column)
+        if pruning.scale is not None:
+            found = [f"{raw} >= {self._number(start, pruning.scale)} - 1"] if start else []
+            return [*found, f"{raw} <= {self._number(end, pruning.scale)} + 1"]
+        return self._beside(source, pruning, start, end)
+
+    def _number(self, instant: str, scale: int) -> str:
+        micros = self._d.micros(instant)
+        return f"{micros} / {10 ** (6 - scale)}" if scale <= 6 else f"{micros} * {10 ** (scale - 6)}"
+
+    def _beside(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
+        """Conditions that a raw date or timestamp is not before `start` or after `end` by more than clocks differ."""
+        d, raw = self._d, self._d.quote(pruning.column)
+        lower, upper = (d.plus(instant, sign * _NEAR) for instant, sign in ((start, -1), (end, 1)))
+        if dict(source.columns)[pruning.column] == "date":
+            lower, upper = d.cast(lower, "date"), d.cast(upper, "date")
+        return [*([f"{raw} >= {lower}"] if start else []), f"{raw} <= {upper}"]
+
+    def _near(self, source: SourceSpec) -> str:
+        # The promise of `prune_by`, row by row: how wide a run is decides nothing.
+        if source.pruning is None or source.pruning.scale is not None:
+            return ""
+        ts = self._d.quote(source.timestamp or "")
+        return "".join(f" AND {one}" for one in self._beside(source, source.pruning, ts, ts))
+
+    def transformation(self, start: str, end: str) -> str:
+        """The user's SQL over what `[start, end)` sees: common tables, the last of which holds what it returns."""
+        relations = {source.name: self.relation(source, *self._seen(source, start, end)) for source in self._sources}
+        return transformation.framed(self._literal(self._view.sql), relations)
+
+    def _seen(self, source: SourceSpec, start: str, end: str) -> tuple[str, str]:
+        """The times of a source that a range sees; an empty text where there is no first one."""
+        until = self._d.plus(end, -self._low)
+        if self.by_interval and source.lookback is None:
+            return "", until
+        back = (source.lookback or timedelta(0)) if self.by_interval else timedelta(0)
+        return self._d.plus(start, -self._high - back), until
+
+    def spread(self, start: str, end: str) -> list[Spread]:
+        """The timed sources of all intervals in `[start, end)`, each row once for every interval that sees it."""
+        d, found = self._d, list[Spread]()
+        for source in self._sources:
+            if source.timestamp is None:
+                continue
+            read = self.relation(source, *self._seen(source, start, end))
+            ts = d.utc(d.quote(source.timestamp))
+            first = self._interval_of(d.plus(ts, self._low))
+            back = self._high + (source.lookback or timedelta(0))
+            if not back and not self._low:
+                interval = first
+            else:
+                last = self._interval_of(d.plus(ts, back))
+                newest = d.plus(end, -self._view.schedule)
+                step = f"to_microseconds({self.micros})"
+                interval = f"unnest(generate_series(greatest({first}, {start}), least({last}, {newest}), {step}))"
+            name = f"plane_spread_{len(found)}"
+            found.append(Spread(name, f"SELECT *, {interval} AS {INTERVAL} FROM (\n    {read}\n  ) AS plane_read"))
+        return found
+
+    def _interval_of(self, instant: str) -> str:
+        return self._d.floor(instant, self._view.schedule, self._view.phase)
+
+    def first_interval(self, read_start: str) -> str:
+        """Where the interval begins that holds an instant."""
+        return self._interval_of(read_start)
+
+    def transformation_of_each(self) -> str:
+        """The user's SQL over what the interval of the row `plane_each` sees."""
+        relations: dict[str, str] = {}
+        number = 0
+        for source in self._sources:
+            if source.timestamp is None:
+                relations[source.name] = self.relation(source, "", "")
+                continue
+            relations[source.name] = (
+                f"SELECT * EXCLUDE ({INTERVAL}) FROM plane_spread_{number} WHERE {INTERVAL} = plane_each.{INTERVAL}"
+            )
+            number += 1
+        return transformation.framed(self._literal(self._view.sql), relations)
+
+    def whole(self) -> str:
+        """All rows of a view that is row by row: common tables, the last of which holds them."""
+        relations = {source.name: self._whole(source) for source in self._sources}
+        framed = transformation.framed(self._literal(self._view.sql), relations)
+        return self._kept(framed, f"NOT {self.outside}") if self.outside else framed
+
+    def one_range(self, start: str, end: str) -> str:
+        """The rows that a range keeps, evaluated as one; common tables like `whole`."""
+        return self._kept(self.transformation(start, end), self.kept(start, end, counted=False))
+
+    def each_of(self, start: str, end: str) -> str:
+        """The same of all intervals of a range, each as if it were the only one, in one statement."""
+        output = transformation.OUTPUT
+        named = ",\n".join(f"{name} AS (\n{query}\n)" for name, query in self.spread(start, end))
+        kept = self.kept(f"plane_each.{INTERVAL}", self.interval_end, counted=False)
+        each = f"({self.intervals(start, end)}) AS plane_each"
+        rows = f"(\n{self.transformation_of_each()}\nSELECT * FROM {output}\n) AS {output}"
+        selected = f"SELECT {output}.* FROM {each}, LATERAL {rows} WHERE {kept}"
+        return f"WITH {named},\n{output} AS (\n{selected}\n)"
+
+    def extent(self) -> str:
+        """A query for where the intervals begin and end that rows of the sources may lie in; null without rows."""
+        times = []
+        for source in self._sources:
+            if source.timestamp is not None:
+                time = self._d.utc(self._d.quote(source.timestamp))
+                times.append(f"SELECT {time} AS instant FROM ({self._whole(source)}) AS plane_read")
+        first = self._interval_of(self._d.plus("min(instant)", self._low))
+        last = self._d.plus(self._interval_of(self._d.plus("max(instant)", self._high)), self._view.schedule)
+        return f"SELECT {first} AS first_start, {last} AS last_end FROM ({' UNION ALL '.join(times)}) AS plane_times"
+
+    def intervals(self, start: str, end: str) -> str:
+        """A query for where the intervals of a range begin."""
+        step = f"to_microseconds({self.micros})"
+        return f"SELECT unnest(generate_series({start}, {end} - {step}, {step})) AS {INTERVAL}"
+
+    def _kept(self, framed: str, condition: str) -> str:
+        output = transformation.OUTPUT
+        return f"WITH {output} AS (\n{framed}\nSELECT * FROM {output} WHERE {condition}\n)"
+
+    @property
+    def outside(self) -> str:
+        """Whether a returned row's event time is beyond the declared bounds; empty where none are declared."""
+        bounds, d = self._view.bounds, self._d
+        if bounds is None:
+            return ""
+        event, source = self._event_time, d.utc(d.quote(bounds.source_time))
+        low, high = d.plus(source, bounds.low), d.plus(source, bounds.high)
+        return f"({event} IS NOT NULL AND ({event} < {low} OR {event} > {high}))"
+
+    @property
+    def _event_time(self) -> str:
+        return self._d.utc(self._d.quote(self._view.timestamp or ""))
+
+    def kept(self, start: str, end: str, counted: bool = True) -> str:
+        """Which returned rows belong to `[start, end)`; `counted` keeps those that are then counted and left out."""
+        name = self._d.quote(self._view.timestamp or "")
+        event, endless = self._d.comparable(name), self._d.endless(name)
+        inside = f"{event} >= {start} AND {event} < {end}"
+        if self._view.bounds is None:
+            never = f"{event} IS NULL" + (f" OR {endless}" if endless else "")
+            return f"({inside}) OR {never}" if counted else inside
+        source = self._d.utc(self._d.quote(self._view.bounds.source_time))
+        kept = f"{inside} AND NOT {self.outside}"
+        left_out = f"({event} IS NULL OR {self.outside}) AND {source} >= {start} AND {source} < {end}"
+        return f"({kept}) OR ({left_out})" if counted else kept
+
+    @property
+    def untimed(self) -> str:
+        """How many rows of the sources belong to no interval, since they have no event time."""
+        counts = []
+        for source, ts, rows in self._tables_with_time():
+            near = self._near(source).removeprefix(" AND ")
+            condition = f"{ts} IS NULL OR NOT ({near})" if near else f"{ts} IS NULL"
+            counts.append(f"(SELECT count(*) FROM {rows} WHERE {condition})")
+        return " + ".join(counts) or "0"
+
+    @property
+    def endless(self) -> str:
+        """How many rows of the sources have an infinite event time."""
+        counts = [
+            f"(SELECT count(*) FROM {rows} WHERE {condition})"
+            for _, ts, rows in self._tables_with_time()
+            if (condition := self._d.endless(ts))
+        ]
+        return " + ".join(counts) or "0"
+
+    def _tables_with_time(self) -> Iterator[tuple[SourceSpec, str, str]]:
+        """The raw tables that have a time: the source, its time, and a relation with both."""
+        for source in self._sources:
+            if source.timestamp is not None and not self._reads_view[source.name]:
+                table, _ = self._tables(source)
+                rows = f"({self._timed(source)}) AS plane_timed" if source.time_sql else table
+                yield source, self._d.quote(source.timestamp), rows
+
+
+def source_table(manifest: Manifest, source: SourceSpec) -> str:
+    """What is read of a source. Of another view it is the history of the very version that this one was made for."""
+    view = manifest.read_view(source)
+    if view is None:
+        return source.table
+    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
+
+
+def rows_sql(
+    manifest: Manifest,
+    view: ViewSpec,
+    doors: Mapping[str, str] | None = None,
+    literal: Callable[[str], str] = str,
+) -> RowsSql:
+    """The rows of a view.
+
+    Args:
+        manifest: what is declared.
+        view: one of its views.
+        doors: relations that stand for tables of these names.
+        literal: makes users' text safe in a release that is filled once more.
+    """
+    d = dialect(manifest.dialect)
+
+    def tables(source: SourceSpec) -> tuple[str, str]:
+        columns = "*"
+        if manifest.read_view(source) is not None:
+            columns = ", ".join(d.quote(name) for name, _ in source.columns)
+        return (doors or {}).get(source.table, source_table(manifest, source)), columns
+
+    return RowsSql(manifest, view, d, tables, literal)

@@ -1,0 +1,1 @@
+"""Training sets: point-in-time-correct tables that never change."""

@@ -1,0 +1,81 @@
+"""Which values the evaluated rows decide, where these are not all rows (`evaluated.MOST_APART`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from controlplane.base.types import format_instant, micros
+from controlplane.verify.evaluated import MOST_APART, Evaluated
+from controlplane.verify.oracle import Row, RowFeature, View, WindowFeature
+from controlplane.verify.questions import longest
+from controlplane.verify.truth import TIME
+
+
+class Coverage:
+    """What can be said of a view's features, given its rows from some instant on.
+
+    Args:
+        view: as the oracle has it.
+        evaluated: its rows.
+    """
+
+    def __init__(self, view: View, evaluated: Evaluated) -> None:
+        self._view, self._evaluated = view, evaluated
+        self._since = micros(evaluated.start)
+
+    @property
+    def first(self) -> int:
+        """The first instant at which any feature is decided, in microseconds since the epoch."""
+        if self._evaluated.complete:
+            return self._view.start
+        known = [at for feature in self._view.features if (at := self._begins(feature)) is not None]
+        return max(self._view.start, min(known, default=self._view.start))
+
+    def decides(self, feature: RowFeature | WindowFeature, at: int, rows: Sequence[Row]) -> bool:
+        """Whether a feature's value at an instant depends on the evaluated rows alone.
+
+        Args:
+            feature: one of the view's.
+            at: the instant, in microseconds since the epoch.
+            rows: the evaluated rows of the entity.
+        """
+        if self._evaluated.complete:
+            return True
+        view, begins = self._view, self._begins(feature)
+        if not isinstance(feature, RowFeature):
+            return begins is not None and at >= begins
+        if view.ttl is not None and at >= self._since + view.delay + view.ttl:
+            return True  # all earlier rows have expired
+        return any(self._seen(row[TIME]) <= at for row in rows)
+
+    def notes(self, last: int) -> Iterator[str]:
+        """What is left out, for a report; `last` is the last instant that is asked about."""
+        if self._evaluated.complete:
+            return
+        yield (
+            "each interval is evaluated in a query of its own, so only the newest "
+            f"{MOST_APART} intervals are evaluated: rows from {format_instant(self._evaluated.start)} on"
+        )
+        if long := self.undecided(last):
+            yield f"{', '.join(long)}: not compared, since their windows begin before these intervals"
+        if self._view.ttl is None and any(isinstance(one, RowFeature) for one in self._view.features):
+            yield "row features are compared only where the entity has a row in these intervals"
+
+    def undecided(self, last: int) -> list[str]:
+        """The features of which no value up to an instant is decided."""
+        begins = {feature.name: self._begins(feature) for feature in self._view.features}
+        return [name for name, at in begins.items() if at is None or at > last]
+
+    def _begins(self, feature: RowFeature | WindowFeature) -> int | None:
+        """The first instant at which a feature may be decided; None if there is none."""
+        if isinstance(feature, RowFeature):
+            return self._seen(self._since)
+        if (length := longest(feature)) is None:
+            return None
+        step, phase = self._view.schedule, self._view.phase
+        return phase - (phase - self._since - length) // step * step + self._view.delay
+
+    def _seen(self, time: int) -> int:
+        """When a row with this event time can first be seen."""
+        view = self._view
+        return (time - view.phase) // view.schedule * view.schedule + view.phase + view.schedule + view.delay

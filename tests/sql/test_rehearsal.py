@@ -1,0 +1,171 @@
+"""What a run would ask is checked before its tables are there: all that is right passes, and what is wrong is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from connectors.duckdb.warehouse import connect
+from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view, expect
+from controlplane.base.ports import Statement, Warehouse
+from controlplane.base.types import Interval
+from controlplane.errors import CheckFailed, PermanentError, Problems
+from controlplane.release.variables import fill, run_variables
+from controlplane.sql.rehearsal import rehearsed
+from controlplane.sql.statements import split
+from tests.engine import cases
+from tests.engine.differential import INTERVALS
+from tests.engine.engines import empty
+from tests.engine.parity import opened
+from tests.engine.rig import Rig
+from tests.engine.test_kill import COLUMNS, subject
+
+WITHOUT_A_QUERY = {
+    "duckdb": {
+        "stage the interval's rows",
+        "take the head",
+        "mark the newest rows that this replaces",
+        "move the frontier",
+        "let what came back the same count from when it was first recorded",
+        "point the history to this version",
+        "point the replaced history to this version",
+        "point the tiles to this version",
+        "comment 1",
+        "comment 2",
+        "note this version",
+    },
+    "snowflake": {
+        "stage the interval's rows",
+        "make room for what changes in the history",
+        "take the head",
+        "point the history to this version",
+        "point the replaced history to this version",
+        "point the tiles to this version",
+    },
+}
+"""The stage is explained by itself; the others compute nothing of their own, or are made for the embedded warehouse."""
+WITHOUT_A_QUERY["databricks"] = WITHOUT_A_QUERY["snowflake"]
+CASES = {"duckdb": 12, "snowflake": 12, "databricks": 1}
+SPACED, PLAIN = "Amount Paid, NOT NULL", "amount-paid"  # Delta has no spaces in names
+
+user = Entity("user", keys={"k": "string"}, owner="team")
+events = BatchSource(
+    "events", table="raw.events", timestamp="ts", expectations=[expect.not_null("k"), expect.rows(at_least=1)]
+)
+
+
+def odd(column: str) -> BatchFeatureView:
+    """A view with expectations, several kinds of windows, and a column and a description that are hard to read."""
+
+    def subject(events):
+        """What is paid AS
+        SELECT ') AS n ON x
+        WHEN
+        """
+        return f"SELECT * FROM {events}"
+
+    return batch_feature_view(
+        entities=[user],
+        sources=[events],
+        schedule="1d",
+        features=[
+            Aggregate("sum", column, name="paid", windows=["1d", "3d"]),
+            Aggregate("last_n", "word", n=2, windows=["1d"]),
+            Aggregate("sum", "amt", by="word", windows=["1d"], name="by_word"),
+        ],
+        start="2024-01-01",
+        owner="team",
+        expectations=[expect.between("amt", 0, 10, severity="warning"), expect.unique("k", "ts")],
+    )(subject)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "snowflake"])
+def warehouse(request) -> Iterator[Warehouse]:
+    if request.param == "duckdb":
+        embedded = connect(path=":memory:")
+        yield embedded
+        embedded.close()
+    else:
+        with opened("snowflake") as (warehouse, _):
+            yield warehouse
+
+
+def statements(rig: Rig, *names: str) -> list[Statement]:
+    """The statements of a run, with all put in."""
+    timing = rig.program.timing
+    variables = run_variables(rig.program, Interval(timing.start, timing.start + timing.schedule), "plan")
+    return [one for name in names for one in split(fill(rig.sql[name], variables))]
+
+
+def asked(rig: Rig) -> Sequence[Statement]:
+    """The queries of a run over tables that stand in, which name none that is there."""
+    setup, run = statements(rig, "setup"), statements(rig, "stage", "check", "publish", "doors")
+    queries = rehearsed(setup, run)
+    assert {one.name for one in run} - {one.name for one in queries} == WITHOUT_A_QUERY[rig.d.name]
+    q = rig.d.quote_mark
+    for query in queries:
+        assert not re.search(rf"{q}(_plane|features){q}\.", query.sql, re.IGNORECASE), query
+    return queries
+
+
+def check(warehouse: Warehouse) -> None:
+    """What is asked for random views and an odd one is right; none of their tables is needed."""
+    column = PLAIN if warehouse.dialect == "databricks" else SPACED
+    views = [(odd(column), COLUMNS | {column: "BIGINT"})]
+    views += [(cases.case_of(n, 1.0, INTERVALS).definition, cases.COLUMNS) for n in range(CASES[warehouse.dialect])]
+    refused = []
+    for definition, columns in views:
+        try:
+            queries = asked(Rig(definition, columns, warehouse=warehouse))
+            answers = warehouse.describe_all([one.sql for one in queries])
+        except (CheckFailed, Problems):
+            refused.append(definition)
+            continue
+        finally:
+            empty(warehouse)
+        wrong = [
+            (one.name, said) for one, said in zip(queries, answers, strict=True) if isinstance(said, PermanentError)
+        ]
+        assert not wrong
+    assert views[0][0] not in refused
+    assert len(refused) < len(views) / 2
+
+
+def test_what_a_run_asks_is_right(warehouse):
+    check(warehouse)
+
+
+def test_what_a_run_asks_is_right_on_databricks(databricks):
+    with opened("databricks", databricks) as (warehouse, _):
+        check(warehouse)
+
+
+def test_a_table_stands_in_for_itself_alone():
+    setup = [
+        Statement(
+            "make", 'CREATE TABLE IF NOT EXISTS "_PLANE"."LEDGER" (\n  "a b, c" NUMBER(38, 0) NOT NULL,\n  x INT\n)'
+        )
+    ]
+    query = Statement("read", 'SELECT * FROM "_PLANE"."LEDGER" AS l, other."_PLANE"."LEDGER" AS o')
+    [found] = rehearsed(setup, [query])
+    assert found.sql == (
+        "WITH plane__stand_in_0 AS (\n"
+        'SELECT CAST(NULL AS NUMBER(38, 0)) AS "a b, c", CAST(NULL AS INT) AS x'
+        " FROM (SELECT 1 AS one) AS single WHERE 1 = 0\n)\nSELECT * FROM (\n"
+        'SELECT * FROM plane__stand_in_0 AS l, other."_PLANE"."LEDGER" AS o\n) AS plane__rehearsed'
+    )
+
+
+def test_a_table_without_a_column_that_is_read_is_noticed(warehouse):
+    try:
+        rig = Rig(subject, COLUMNS, warehouse=warehouse)
+        rig.sql["setup"] = rig.sql["setup"].replace("tile_start ", "another ")
+        queries = asked(rig)
+        answers = warehouse.describe_all([one.sql for one in queries])
+    finally:
+        empty(warehouse)
+    wrong = {one.name for one, said in zip(queries, answers, strict=True) if isinstance(said, PermanentError)}
+    assert wrong & {"insert the changed history", "find what changes in the history"}
+    assert "point the view to this version" not in wrong
