@@ -85,6 +85,9 @@ lint: setup ## style, types and the rooms' order
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+measures: setup ## how the code is built, in numbers; AGAINST= (a commit to compare with)
+	$(BIN)/python -m tests.measures $(if $(AGAINST),--against $(AGAINST))
+
 bench: setup ## the measured speeds; ONLY="increment plan" for some of them, JSON=path for a line a row
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))
 
