@@ -95,12 +95,13 @@ def _known(source: SourceSpec, dialect: str) -> Source:
     columns = Counter(folded(name) for name, _ in source.columns)
     # Of two columns whose names differ in quotes alone, the text does not say enough.
     names = [name for name, count in columns.items() if count == 1]
+    hidden = len(names) < len(source.columns)
     if source.timestamp is None:
-        return Source(names)
+        return Source(names, open=hidden)
     time = folded(source.timestamp)
     if source.time_sql:
-        return Source([*names, time], time, parsed(source.time_sql, dialect))
-    return Source(names, time)
+        return Source([*names, time], time, parsed(source.time_sql, dialect), hidden)
+    return Source(names, time, open=hidden)
 
 
 def _bounds(

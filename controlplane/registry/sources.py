@@ -19,6 +19,7 @@ from controlplane.registry.problems import Collector, listing
 from controlplane.registry.quality import Expected
 from controlplane.registry.reserved import is_reserved
 from controlplane.registry.scalars import row_local
+from controlplane.registry.transformation import NOT_PARSED
 
 SOURCE_TIME = "source_time"
 """The column in which views see the value of a source's time expression."""
@@ -179,7 +180,7 @@ def parsed(expression: str, dialect: str) -> exp.Expr:
     """
     try:
         tree = sqlglot.parse_one(f"SELECT ({expression}\n)", dialect=dialect)
-    except sqlglot.errors.SqlglotError as error:
+    except NOT_PARSED as error:
         raise ValueError(str(error)) from None
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.args.get("from_"):
         raise ValueError("it is not one expression")
