@@ -17,6 +17,7 @@ from controlplane.definitions import BatchFeatureView, BatchSource, Entity, Feat
 from controlplane.errors import PlaneError, Problems
 from controlplane.ports import Warehouse
 from controlplane.registry import chaining, graph, transformation
+from controlplane.registry.builtins import macros
 from controlplane.registry.features import KEY_TYPES, RESERVED
 from controlplane.registry.loader import Definitions, keep_well_shaped
 from controlplane.registry.manifest import EntitySpec, Manifest, ViewSpec
@@ -78,12 +79,15 @@ def compile_manifest(
     for one in definitions.sources:
         readers.setdefault(one.table, []).append(one.name)
     views: dict[str, ViewSpec] = {}
+    hidden = macros(warehouse) if ordered else frozenset[str]()
     found_in = {view.name: Collector(target.root) for view in ordered}
     for wave in _waves(ordered, upstream):
         begun = []
         for view in wave:
             own = found_in[view.name]
-            context = Context(target.dialect, target.schema, warehouse, sources, views, upstream[view.name], own)
+            context = Context(
+                target.dialect, target.schema, warehouse, sources, views, upstream[view.name], hidden, own
+            )
             begun.append((view.name, compile_view(view, context)))
         for name, spec in _answered(begun, warehouse).items():
             views[name] = spec

@@ -6,12 +6,13 @@ everything else is a construct that makes a view interval by interval: a wrong g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
 from controlplane.registry import constructs
+from controlplane.registry.builtins import unknown_calls
 from controlplane.registry.constructs import Construct
 from controlplane.registry.lineage import Origin, Relation, Source, broken, folded_name, key, renamed
 from controlplane.registry.projection import Projection, Scope
@@ -35,18 +36,23 @@ class Analysis:
     refused: list[Construct] = field(default_factory=list)
 
 
-def analyse(tree: exp.Expr, dialect: str, sources: Mapping[str, Source]) -> Analysis:
+def analyse(
+    sql: str, tree: exp.Expr, dialect: str, sources: Mapping[str, Source], hidden: Collection[str] = ()
+) -> Analysis:
     """Analyse a view's SQL, which is one query.
 
     Args:
-        tree: the parsed text; it is not changed.
+        sql: the text.
+        tree: what it parses to; it is not changed.
         dialect: the text's.
         sources: by name.
+        hidden: names of users' functions that stand for the warehouse's own.
     """
     walk = _Walk({name.lower(): source for name, source in sources.items()}, dialect)
     relation = walk.query(tree, walk.relations())
-    construct = relation.constructs[0] if relation.constructs else None
-    steady = construct is None or not constructs.unsteady(tree)
+    strange = unknown_calls(sql, tree, dialect, hidden)
+    construct = min((*relation.constructs, *strange), key=constructs.order, default=None)
+    steady = construct is None or not (strange or constructs.unsteady(tree))
     return Analysis(construct, relation.columns, steady, walk.refused)
 
 

@@ -144,10 +144,14 @@ class Projection:
             return projection.alias_or_name.lower()
         return ""
 
-    def _origins(self, node: exp.Expr, scope: Scope, aliases: Mapping[str, frozenset[Origin]]) -> frozenset[Origin]:
+    def _origins(
+        self, node: exp.Expr | None, scope: Scope, aliases: Mapping[str, frozenset[Origin]]
+    ) -> frozenset[Origin]:
         """The sources' columns that an expression's values are, unchanged; empty where they are computed."""
         while isinstance(node, exp.Paren):
             node = node.this
+        if node is None:
+            return _UNKNOWN  # a call without arguments
         if isinstance(node, exp.Column):
             return self._column(node, scope, aliases)
         if isinstance(node, exp.Window | exp.IgnoreNulls | exp.RespectNulls | exp.Filter):

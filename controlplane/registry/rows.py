@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -45,6 +45,7 @@ def prove(
     delay: timedelta,
     returned: bool,
     dialect: str,
+    hidden: Collection[str],
     collector: Collector,
 ) -> Proved:
     """Prove what can be proved of a view's SQL; what no SQL of a view may do is noted.
@@ -59,6 +60,7 @@ def prove(
         delay: the view's settling delay.
         returned: whether the warehouse says that the SQL returns that column: otherwise it is noted elsewhere.
         dialect: of the text.
+        hidden: names of users' functions that stand for the warehouse's own.
         collector: takes the problems.
     """
     for one in changeable(sql, dialect):
@@ -69,7 +71,7 @@ def prove(
             "a second run of an interval would give other rows: compute it from the sources' columns",
         )
     known = {source.name: _known(source, dialect) for source in sources}
-    analysis = analyse(tree, dialect, known)
+    analysis = analyse(sql, tree, dialect, known, hidden)
     for words, line in analysis.refused:
         collector.add(
             f"{what}: its SQL reads {words}",

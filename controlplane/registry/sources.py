@@ -12,6 +12,7 @@ from sqlglot import exp
 from controlplane.definitions import BatchSource
 from controlplane.errors import PermanentError
 from controlplane.ports import Warehouse, described
+from controlplane.registry.builtins import macros, unknown_calls
 from controlplane.registry.changeable import changeable
 from controlplane.registry.expectations import Relation, compile_expectations
 from controlplane.registry.manifest import Pruning, SourceSpec
@@ -150,8 +151,11 @@ def _check_expression(
         said = f"{what}: the value of {names} in its timestamp depends on more than the row"
         collector.add(said, source.location, "give an expression over the table's columns alone")
         return False
-    if strange := next((node for node in tree.walk() if not row_local(node)), None):
-        said = f"{what}: {strange.sql(dialect=dialect)!r} in its timestamp is not known to be a function of the row"
+    strange = next((node.sql(dialect=dialect) for node in tree.walk() if not row_local(node)), "")
+    if not strange and (calls := unknown_calls(text, tree, dialect, macros(warehouse))):
+        strange = calls[0].words.split(",")[0]
+    if strange:
+        said = f"{what}: {strange!r} in its timestamp is not known to be a function of the row"
         collector.add(said, source.location, "give an expression over the table's columns alone")
         return False
     if SOURCE_TIME in (name.lower() for name in columns):

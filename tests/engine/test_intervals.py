@@ -72,6 +72,15 @@ BY_INTERVAL = {
     "limit": ("SELECT k, ts, amt FROM {events} ORDER BY ts DESC, amt, o, k LIMIT 2", (EVENTS,)),
     "unordered": ("SELECT k, ts, amt FROM {events} LIMIT 1000", (EVENTS,)),
     "union": ("SELECT k, ts, amt FROM {events} UNION SELECT k, ts, o FROM {late}", (EVENTS, LATE)),
+    "parentheses": ("SELECT e.k, e.ts, l.amt FROM ({events} e JOIN {late} l ON e.o = l.o)", (EVENTS, LATE)),
+    "values": (
+        "SELECT e.k, e.ts, v.n AS amt FROM {events} e JOIN (VALUES ((SELECT count(*) FROM {late}))) AS v(n) ON true",
+        (EVENTS, LATE),
+    ),
+    "unnest": (
+        "SELECT e.k, e.ts, u.amt FROM unnest((SELECT list(amt ORDER BY amt) FROM {late})) AS u(amt), {events} e",
+        (EVENTS, LATE),
+    ),
     "subquery": ("SELECT k, ts, amt FROM {events} WHERE amt > (SELECT avg(amt) FROM {late})", (EVENTS, LATE)),
 }
 

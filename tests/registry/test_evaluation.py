@@ -14,6 +14,6 @@ AGGREGATES = ["any", "some", "every", "bool_or", "collect_list", "max_by", "firs
 @pytest.mark.parametrize("function", AGGREGATES)
 def test_no_aggregate_of_spark_is_taken_for_a_function_of_a_row(function: str) -> None:
     arguments = "b, ts" if function == "max_by" else "b"
-    tree = query(f"SELECT k, ts, {function}({arguments}) AS x FROM events", "databricks")
+    sql = f"SELECT k, ts, {function}({arguments}) AS x FROM events"
     sources = {"events": Source(["k", "ts", "b"], "ts")}
-    assert analyse(tree, "databricks", sources).construct is not None
+    assert analyse(sql, query(sql, "databricks"), "databricks", sources).construct is not None

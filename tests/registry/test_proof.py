@@ -27,7 +27,7 @@ def verdict(sql: str, dialect: str) -> str:
     """How a view with this SQL is computed: `row`, `interval`, or why it is refused: `time`, `clock` or `reads`."""
     if changeable(sql, dialect):
         return "clock"
-    analysis = analyse(query(sql, dialect), dialect, SOURCES)
+    analysis = analyse(sql, query(sql, dialect), dialect, SOURCES)
     if analysis.refused:
         return "reads"
     if not own_time(analysis.columns.get("ts", frozenset()), SOURCES):
@@ -222,6 +222,19 @@ NOT_ITS_TIME_ON = {
         "SELECT * FROM events JOIN dims USING (b) UNION ALL SELECT k, ts, v, v, v, v, v, v, v FROM other",
     ],
 }
+CLOCK_ON = {
+    "duckdb": ["SELECT k, ts, age(ts) FROM events", "SELECT k, ts, (current_date) AS d FROM events"],
+    "snowflake": ["SELECT k, ts, sysdate() AS d FROM events", "SELECT k, ts, seq4() AS n FROM events"],
+    # Spark reads these words as times where it casts them
+    "databricks": [
+        "SELECT k, ts, DATE 'today' AS d FROM events",
+        "SELECT k, ts, timestamp 'now' AS d FROM events",
+        "SELECT k, ts, CAST('Yesterday' AS date) AS d FROM events",
+        "SELECT k, ts, datediff('tomorrow UTC', ts) AS d FROM events",
+        "SELECT k, ts FROM events WHERE ts > ' now Europe/Berlin '",
+        "SELECT k, ts, coalesce(b, to_timestamp('today +01:00')) AS d FROM events",
+    ],
+}
 READS = [
     "SELECT k, ts FROM events TABLESAMPLE (10 PERCENT)",
     "SELECT k, ts FROM (SELECT * FROM events) TABLESAMPLE (10 PERCENT)",
@@ -329,6 +342,7 @@ ROW_BY_ROW_ON = {
         "SELECT k, ts, date_format(ts, 'yyyy') AS y, unix_timestamp(ts) AS u, from_unixtime(b) AS f FROM events",
         "SELECT k, ts, payload:a.b AS x, if(b > 0, 1, 0) AS y, nvl(b, 0) AS z, date_add(ts, 1) AS d FROM events",
         "SELECT k, ts, transform(items, x -> x + 1) AS more, size(items) AS n, items[0] AS f FROM events",
+        "SELECT k, ts, s LIKE 'today' AS t, 'now available' AS a, 'nowhere' AS w FROM events",
         "SELECT * EXCEPT (payload) FROM events",
         "SELECT e.k, e.ts FROM events e LEFT SEMI JOIN dims d ON d.k = e.k",
     ],
@@ -347,6 +361,11 @@ def test_what_depends_on_other_rows_is_computed_interval_by_interval(dialect: st
 @pytest.mark.parametrize(("dialect", "sql"), cases(NOT_ITS_TIME, NOT_ITS_TIME_ON))
 def test_a_time_that_may_be_another_one_is_not_taken_for_the_sources(dialect: str, sql: str) -> None:
     assert verdict(sql, dialect) == "time"
+
+
+@pytest.mark.parametrize(("dialect", "sql"), cases([], CLOCK_ON))
+def test_what_the_clock_decides_is_refused(dialect: str, sql: str) -> None:
+    assert verdict(sql, dialect) == "clock"
 
 
 @pytest.mark.parametrize(("dialect", "sql"), cases(READS, READS_ON))
