@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 from sqlglot import exp
 
 from controlplane.definitions import BatchFeatureView
@@ -43,7 +44,7 @@ def prove(
     sources: Sequence[SourceSpec],
     timestamp: str | None,
     delay: timedelta,
-    returned: bool,
+    returned: Collection[str],
     dialect: str,
     hidden: Collection[str],
     collector: Collector,
@@ -58,7 +59,8 @@ def prove(
         sources: its sources.
         timestamp: the event time's column in the result; None for a static view.
         delay: the view's settling delay.
-        returned: whether the warehouse says that the SQL returns that column: otherwise it is noted elsewhere.
+        returned: the columns that the SQL returns, as the warehouse spells them; none where it is noted elsewhere that
+            the event time is not among them.
         dialect: of the text.
         hidden: names of users' functions that stand for the warehouse's own.
         collector: takes the problems.
@@ -87,6 +89,9 @@ def prove(
     bounds = None
     if timestamp is not None and returned and not analysis.refused:
         bounds = _bounds(view, what, timestamp, analysis, known, delay, collector)
+        if bounds is not None:
+            spelled = {folded(name): name for name in returned}
+            bounds = msgspec.structs.replace(bounds, source_time=spelled.get(bounds.source_time, bounds.source_time))
     elif view.event_time_bounds is not None and timestamp is None:
         text = f"{what}: a view without an event time can't have event_time_bounds"
         collector.add(text, view.location, "remove them, or give a source its timestamp")

@@ -92,7 +92,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
             [transformation.unframed(sql, _relations(sources, context), context.dialect)]
         )
         columns = named if isinstance(named, PermanentError) else columns
-    returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
+    returned = () if isinstance(columns, PermanentError) or timestamp not in columns else columns
     proved = prove(
         view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, context.macros, collector
     )
