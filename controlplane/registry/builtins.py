@@ -114,10 +114,17 @@ typeof ucase unbase64 unhex unix_date unix_micros unix_millis unix_seconds unix_
 url_decode url_encode weekday weekofyear width_bucket xxhash64 year zeroifnull
 """
 _AGGREGATES = """
-any_value approx_count_distinct arg_max arg_min array_agg avg bool_and bool_or booland_agg boolor_agg collect_list
-collect_set corr count count_if cume_dist dense_rank first first_value lag last last_value lead list listagg max max_by
-mean median min min_by mode nth_value ntile percent_rank percentile_cont percentile_disc rank row_number std stddev
-stddev_pop stddev_samp string_agg sum var_pop var_samp variance
+any_value approx_count_distinct approx_quantile approx_top_k arbitrary arg_max arg_max_null
+arg_max_nulls_last arg_min arg_min_null arg_min_nulls_last argmax argmin array_agg avg bit_and
+bit_or bit_xor bitstring_agg bool_and bool_or booland_agg boolor_agg collect_list collect_set corr
+count count_if count_star countif covar_pop covar_samp cume_dist dense_rank entropy favg first
+first_value fsum group_concat histogram histogram_exact json_group_array json_group_object
+json_group_structure kahan_sum kurtosis kurtosis_pop lag last last_value lead list listagg lttb
+mad max max_by mean median min min_by mode nth_value ntile percent_rank percentile_cont
+percentile_disc product quantile quantile_cont quantile_disc rank regr_avgx regr_avgy regr_count
+regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy reservoir_quantile row_number sem
+skewness std stddev stddev_pop stddev_samp string_agg sum sum_no_overflow sumkahan var_pop
+var_samp variance
 """
 """Where their rows are those of a timed source, the proof finds them by what they are, not by name."""
 _WORDS = """

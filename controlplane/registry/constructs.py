@@ -158,16 +158,38 @@ def unsteady(tree: exp.Expr) -> bool:
         or any(str(join.args.get("method") or "").upper() == "POSITIONAL" for join in tree.find_all(exp.Join))
         or any(tree.find_all(*_UNORDERED))
         or any(
+            not (plain(one) or _orderless(one) or isinstance(one, _ORDERED_BY_ARGUMENT) or _windowed(one))
+            for one in tree.find_all(exp.AggFunc, exp.Anonymous)
+        )
+        or any(
             not isinstance(one.this, exp.Order) and not isinstance(one.parent, exp.Window | exp.WithinGroup)
             for one in tree.find_all(*_ORDERED_BY_ARGUMENT)
         )
     )
 
 
-_ORDERLESS = (exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr)
+_ORDERLESS: tuple[type[exp.Expr], ...] = (
+    *(exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr, exp.ApproxDistinct),
+    *(exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop, exp.Skewness, exp.Kurtosis),
+    *(exp.Median, exp.Quantile, exp.PercentileCont, exp.PercentileDisc, exp.Corr, exp.CovarPop, exp.CovarSamp),
+    *(exp.BitwiseAndAgg, exp.BitwiseOrAgg, exp.BitwiseXorAgg),
+)
+_ORDERLESS_TEXT = "bitstring_agg count_star entropy favg fsum histogram kahan_sum kurtosis_pop mad mean product sem"
+_ORDERLESS_NAMES = frozenset(_ORDERLESS_TEXT.split())
+"""Aggregates that the parser doesn't know, and whose result is the same in whatever order rows come."""
+
+
+def _windowed(node: exp.Expr) -> bool:
+    """Whether it is a window function, which its window's order decides."""
+    while isinstance(node.parent, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
+        node = node.parent
+    return isinstance(node.parent, exp.Window)
 
 
 def _orderless(node: exp.Expr) -> bool:
+    """Whether an aggregate gives the same in whatever order rows come; others are judged where they stand."""
     while isinstance(node, exp.Filter):
         node = node.this
-    return isinstance(node, _ORDERLESS)
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower() in _ORDERLESS_NAMES
+    return type(node) in _ORDERLESS  # exactly: an approximate quantile is a kind of quantile
