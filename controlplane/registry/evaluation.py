@@ -324,6 +324,8 @@ class _Walk:
         while waiting:
             node, asked = waiting.pop()
             if isinstance(node, exp.Column | exp.Literal | exp.DataType):
+                if asked and node.args.get("join_mark") and not self._static(node, children):
+                    yield Construct("an outer join by (+), which keeps rows of another table", constructs.line(node))
                 continue
             if isinstance(node, exp.Query):
                 inner = self.query(node, names)
@@ -339,6 +341,11 @@ class _Walk:
                 yield Construct(constructs.words(node), constructs.line(node))
                 asked = False  # what it holds is part of the same construct, subqueries aside
             waiting.extend((child, asked) for child in node.iter_expressions())
+
+    def _static(self, column: exp.Expr, children: Mapping[str, Relation]) -> bool:
+        table = column.args.get("table")
+        child = children.get(key(table, self._dialect)) if table else None
+        return child is not None and not child.timed
 
     def _borrows(self, query: exp.Expr, children: Mapping[str, Relation], names: Mapping[str, Relation]) -> bool:
         """Whether a subquery may aggregate over columns of the query around it."""
