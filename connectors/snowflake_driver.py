@@ -80,7 +80,8 @@ def session_options(query_timeout: int, tag: str) -> dict[str, Any]:
     parameters = {
         "QUERY_TAG": tag,
         "TIMEZONE": "UTC",
-        # A user's or an account's own settings must not decide what a function gives: these are Snowflake's.
+        # Settings of a user or an account must not decide what a function gives: these are
+        # Snowflake's defaults.
         "WEEK_START": 0,
         "WEEK_OF_YEAR_POLICY": 0,
         "TWO_DIGIT_CENTURY_START": 1970,

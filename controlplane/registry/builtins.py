@@ -1,11 +1,13 @@
 """The functions of each warehouse that the proof knows by name.
 
-The parser has one class for what several warehouses call differently, and reads a name as it would read it of another
-warehouse too. Where a warehouse has no function of a name, that is a user's own function, which may do anything.
+The parser has one class for what several warehouses call differently, and it also reads the names
+of other warehouses. Where a warehouse has no function of a name, that is a user's own function,
+which may do anything.
 
-Sources: DuckDB 2.0's `duckdb_functions()`, Snowflake's `SHOW FUNCTIONS` (builtin ones), the function registry of Spark
-4.2 and the pages of Databricks SQL. Snowflake doesn't let a user's function have the name of one of its own, and
-Databricks looks for its own first. In DuckDB a macro may hide a function: see `docs/semantics.md`.
+Sources: DuckDB 2.0's `duckdb_functions()`, Snowflake's `SHOW FUNCTIONS` (builtin ones), the function
+registry of Spark 4.2 and the pages of Databricks SQL. Snowflake doesn't let a user's function have
+the name of one of its own, and Databricks looks for its own first. In DuckDB a macro may hide a
+function: see `docs/semantics.md`.
 """
 
 from __future__ import annotations
@@ -126,13 +128,14 @@ regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy reservoir_quantile 
 skewness std stddev stddev_pop stddev_samp string_agg sum sum_no_overflow sumkahan var_pop
 var_samp variance
 """
-"""Where their rows are those of a timed source, the proof finds them by what they are, not by name."""
+"""Over a timed source's rows, the proof finds these by the parser's class and not by name."""
 _WORDS = """
-all and any as between by case char character cube decimal dec distinct else end exclude except exists filter for from
-full group grouping having ilike in inner intersect interval is join like limit match_condition materialized natural not
-nullif number numeric nvarchar object offset on or order outer over partition pivot qualify recursive rename replace
-rlike rollup sample select semi sets some string struct table tablesample text then time timestamp top union unpivot
-using values varbinary varchar vector when where window with within
+all and any as between by case char character cube decimal dec distinct else end exclude except
+exists filter for from full group grouping having ilike in inner intersect interval is join like
+limit match_condition materialized natural not nullif number numeric nvarchar object offset on or
+order outer over partition pivot qualify recursive rename replace rlike rollup sample select semi
+sets some string struct table tablesample text then time timestamp top union unpivot using values
+varbinary varchar vector when where window with within
 """
 """Words of SQL, and types with a precision, that stand before parentheses."""
 _SHARED = f"{_AGGREGATES} {_WORDS}"
@@ -141,13 +144,13 @@ KNOWN = {
     "snowflake": frozenset(f"{_SNOWFLAKE} {_SHARED}".split()),
     "databricks": frozenset(f"{_DATABRICKS} {_SHARED}".split()),
 }
-"""By dialect: functions that give one value of their arguments, and what else stands before parentheses."""
+"""By dialect: functions of one row, aggregates, and the words that stand before parentheses."""
 _CALL = re.compile(r"""([.:]\s*)?(["`]?)([\w$]+)["`]?\s*\(""")
 _COMMENTS = ("--", "/*", "//", "#")
 
 
 def macros(warehouse: Warehouse) -> frozenset[str]:
-    """The names of users' functions that may hide one of the warehouse's own: DuckDB looks for a macro first."""
+    """The names of users' functions that may hide a built-in one: DuckDB looks for a macro first."""
     if warehouse.dialect != "duckdb":
         return frozenset()
     query = "SELECT DISTINCT lower(function_name) AS name FROM duckdb_functions() WHERE NOT internal"

@@ -42,7 +42,7 @@ CLOCKED = {"age": 2, "unix_timestamp": 1}
 _CLOCK_WORDS = re.compile(
     r"\b(?i:now|today|tomorrow|yesterday)(\s+([A-Z]{1,4}|[A-Za-z]+/\w+)|\s*(UTC|GMT)?[+-][\d:]+)?\b"
 )
-"""Texts that Spark reads as a time, wherever a constant text is cast to one: `DATE 'today'`, `ts < 'now'`."""
+"""Texts that Spark reads as a time where it casts them to one: `DATE 'today'`, `ts < 'now'`."""
 _PATTERNS = ("like", "ilike", "rlike", "regexp")
 """Operators whose operands are texts, whatever they hold."""
 _BARE = ("current_", "localtime", "session_user", "systimestamp", "sysdate")

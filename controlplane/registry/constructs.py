@@ -55,14 +55,17 @@ def breaks(join: exp.Join, right_timed: bool) -> str:
 
 
 class Joined(NamedTuple):
-    """A relation in FROM, and the joins whose right side begins with it: each, and how many relations that side has."""
+    """A relation in FROM, and the joins whose right side begins with it.
+
+    Each join comes with the number of relations on its right side.
+    """
 
     node: exp.Expr
     joins: tuple[tuple[exp.Join, int], ...] = ()
 
 
 def joined(tree: exp.Select) -> Iterator[Joined]:
-    """The relations that a SELECT reads, in order: also those in parentheses, and those with joins of their own."""
+    """The relations that a SELECT reads, in order, also those in parentheses and nested joins."""
     start = tree.args.get("from_")
     if start is not None:
         yield from _operand(start.this)
@@ -169,14 +172,40 @@ def unsteady(tree: exp.Expr) -> bool:
 
 
 _ORDERLESS: tuple[type[exp.Expr], ...] = (
-    *(exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr, exp.ApproxDistinct),
-    *(exp.Stddev, exp.StddevPop, exp.StddevSamp, exp.Variance, exp.VariancePop, exp.Skewness, exp.Kurtosis),
-    *(exp.Median, exp.Quantile, exp.PercentileCont, exp.PercentileDisc, exp.Corr, exp.CovarPop, exp.CovarSamp),
+    *(
+        exp.Sum,
+        exp.Count,
+        exp.CountIf,
+        exp.Min,
+        exp.Max,
+        exp.Avg,
+        exp.LogicalAnd,
+        exp.LogicalOr,
+        exp.ApproxDistinct,
+    ),
+    *(
+        exp.Stddev,
+        exp.StddevPop,
+        exp.StddevSamp,
+        exp.Variance,
+        exp.VariancePop,
+        exp.Skewness,
+        exp.Kurtosis,
+    ),
+    *(
+        exp.Median,
+        exp.Quantile,
+        exp.PercentileCont,
+        exp.PercentileDisc,
+        exp.Corr,
+        exp.CovarPop,
+        exp.CovarSamp,
+    ),
     *(exp.BitwiseAndAgg, exp.BitwiseOrAgg, exp.BitwiseXorAgg),
 )
 _ORDERLESS_TEXT = "bitstring_agg count_star entropy favg fsum histogram kahan_sum kurtosis_pop mad mean product sem"
 _ORDERLESS_NAMES = frozenset(_ORDERLESS_TEXT.split())
-"""Aggregates that the parser doesn't know, and whose result is the same in whatever order rows come."""
+"""Aggregates unknown to the parser whose result is the same in any order of rows."""
 
 
 def _windowed(node: exp.Expr) -> bool:
@@ -187,7 +216,7 @@ def _windowed(node: exp.Expr) -> bool:
 
 
 def _orderless(node: exp.Expr) -> bool:
-    """Whether an aggregate gives the same in whatever order rows come; others are judged where they stand."""
+    """Whether an aggregate gives the same result in any order of rows."""
     while isinstance(node, exp.Filter):
         node = node.this
     if isinstance(node, exp.Anonymous):

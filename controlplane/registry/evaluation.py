@@ -14,7 +14,15 @@ from sqlglot import exp
 from controlplane.registry import constructs
 from controlplane.registry.builtins import unknown_calls
 from controlplane.registry.constructs import Construct
-from controlplane.registry.lineage import Origin, Relation, Source, broken, folded_name, key, renamed
+from controlplane.registry.lineage import (
+    Origin,
+    Relation,
+    Source,
+    broken,
+    folded_name,
+    key,
+    renamed,
+)
 from controlplane.registry.projection import Projection, Scope
 from controlplane.registry.scalars import UNNESTING, UNNESTING_NAMES
 
@@ -37,7 +45,11 @@ class Analysis:
 
 
 def analyse(
-    sql: str, tree: exp.Expr, dialect: str, sources: Mapping[str, Source], hidden: Collection[str] = ()
+    sql: str,
+    tree: exp.Expr,
+    dialect: str,
+    sources: Mapping[str, Source],
+    hidden: Collection[str] = (),
 ) -> Analysis:
     """Analyse a view's SQL, which is one query.
 
@@ -83,7 +95,7 @@ _CLAUSE_WORDS = {
 _AROUND = {"this", "expression", "distinct", "by_name", "alias", "with_", "order", "sample"}
 """What a query in parentheses or a set operation may have around it."""
 _OF_TABLES = {"this", "db", "catalog", "alias", "joins", "laterals", "pivots", "hints", "sample"}
-"""What may belong to a table in FROM: anything else reads other rows than the source's in the interval."""
+"""What may belong to a table in FROM: all else reads other rows than the interval's."""
 _NUMBERED = (exp.Explode, exp.Flatten, exp.SplitToTable)
 """Functions whose column SEQ numbers the rows that they are called for, on Snowflake."""
 
@@ -201,7 +213,10 @@ class _Walk:
                 words = _CLAUSE_WORDS.get(clause, clause.strip("_").upper())
                 if timed or clause in {"limit", "offset"}:
                     breaking.append(
-                        Construct(words, constructs.line(constructs.node_of(value)) or constructs.line(tree))
+                        Construct(
+                            words,
+                            constructs.line(constructs.node_of(value)) or constructs.line(tree),
+                        )
                     )
         breaking += self._numbering(tree, scope)
         nested = any(construct.words.startswith("a subquery over") for construct in breaking)
@@ -224,11 +239,11 @@ class _Walk:
                 name = part.node.name or part.node.alias_or_name or "a query"
                 breaking.append(Construct(f"a join with a second timed source, {name}", constructs.line(part.node)))
             alias = self._alias(part.node) or f"plane {place}"
-            # Two names that differ in case alone, where the warehouse takes them for one, or for the last one's.
+            # Two relations with one alias: a column of either has no certain origin.
             children[alias] = Relation({}, child.timed, open=True) if alias in children else child
             for join, size in part.joins:
-                # All that a join has on its right: tables in parentheses are one operand. Where both sides are timed,
-                # their join is noted already.
+                # All that a join has on its right: tables in parentheses are one operand. Where both
+                # sides are timed, their join is noted already.
                 right = any(one.timed for one in relations[place : place + size])
                 if right != timed and (words := constructs.breaks(join, right)):
                     breaking.append(Construct(words, constructs.line(part.node)))
@@ -317,7 +332,11 @@ class _Walk:
             yield from (part for name in ("on", "match_condition") if (part := join.args.get(name)))
 
     def _expression(
-        self, part: exp.Expr, names: Mapping[str, Relation], children: Mapping[str, Relation], timed: bool
+        self,
+        part: exp.Expr,
+        names: Mapping[str, Relation],
+        children: Mapping[str, Relation],
+        timed: bool,
     ) -> Iterator[Construct]:
         """What in an expression depends on more than one row."""
         waiting: list[tuple[exp.Expr, bool]] = [(part, timed)]
@@ -325,7 +344,10 @@ class _Walk:
             node, asked = waiting.pop()
             if isinstance(node, exp.Column | exp.Literal | exp.DataType):
                 if asked and node.args.get("join_mark") and not self._static(node, children):
-                    yield Construct("an outer join by (+), which keeps rows of another table", constructs.line(node))
+                    yield Construct(
+                        "an outer join by (+), which keeps rows of another table",
+                        constructs.line(node),
+                    )
                 continue
             if isinstance(node, exp.Query):
                 inner = self.query(node, names)

@@ -48,7 +48,7 @@ class Relation:
 
 
 def key(identifier: exp.Expr, dialect: str) -> str:
-    """What a table's name or alias is known by: two that differ in quotes alone are two names on Snowflake."""
+    """What a table's name or alias is known by; on Snowflake, quotes make another name of it."""
     quoted = isinstance(identifier, exp.Identifier) and identifier.args.get("quoted")
     return identifier.name if quoted and dialect == "snowflake" else folded_name(identifier.name, dialect)
 

@@ -14,7 +14,17 @@ from controlplane.registry import constructs
 from controlplane.registry.lineage import Origin, Relation, Source, key
 from controlplane.registry.scalars import UNNESTING
 
-_UNCHANGED = (exp.Min, exp.Max, exp.AnyValue, exp.First, exp.Last, exp.FirstValue, exp.LastValue, exp.Lag, exp.Lead)
+_UNCHANGED = (
+    exp.Min,
+    exp.Max,
+    exp.AnyValue,
+    exp.First,
+    exp.Last,
+    exp.FirstValue,
+    exp.LastValue,
+    exp.Lag,
+    exp.Lead,
+)
 """Aggregates whose result is one of the values that they are given, or null."""
 _CHOICES = (exp.Coalesce, exp.Greatest, exp.Least)
 _UNKNOWN: frozenset[Origin] = frozenset()
@@ -27,9 +37,10 @@ class Scope:
     Attributes:
         children: relations by alias.
         unseen: aliases of which `*` shows nothing: the right sides of semi joins and anti joins.
-        merged: columns that joins merge with USING; the columns of `*` are in another order for it, DuckDB's aside.
+        merged: columns that joins merge with USING. Except on DuckDB, `*` then has another order.
         natural: whether a NATURAL join merges columns.
-        mixed: whether an outer join keeps rows without a match on the timed side: merged columns are of either side.
+        mixed: whether an outer join keeps rows without a match on the timed side, so that merged
+            columns are of either side.
     """
 
     children: Mapping[str, Relation]
@@ -41,7 +52,13 @@ class Scope:
 
 @dataclass
 class _Columns:
-    """The columns found so far: by name, whether there may be more or others, and whether one may hide later ones."""
+    """The columns found so far.
+
+    Attributes:
+        found: by name.
+        open: as in `Relation`.
+        hiding: whether a column of unknown name stands in front, which may hide one of that name.
+    """
 
     found: dict[str, frozenset[Origin]] = field(default_factory=dict)
     open: bool = False
@@ -74,7 +91,12 @@ class Projection:
             if isinstance(projection, exp.Column) and isinstance(projection.this, exp.Star):
                 star = projection.this
             if star is not None:
-                self._star(star, projection.args.get("table") if star is not projection else None, scope, columns)
+                self._star(
+                    star,
+                    projection.args.get("table") if star is not projection else None,
+                    scope,
+                    columns,
+                )
             elif projection.find(exp.Columns, *UNNESTING) or isinstance(projection, exp.Aliases):
                 # Several columns, or one that has the name of a struct's field.
                 named = projection.expressions if isinstance(projection, exp.Aliases) else ()
@@ -90,7 +112,7 @@ class Projection:
         return columns.found, columns.open
 
     def _hide(self, columns: _Columns) -> None:
-        # Elsewhere a name that two columns have is an error; DuckDB gives the later one another name.
+        # DuckDB gives the second column of one name another name; elsewhere that is an error.
         columns.hiding = columns.hiding or self._dialect == "duckdb"
 
     def _star(self, star: exp.Star, table: exp.Expr | None, scope: Scope, columns: _Columns) -> None:

@@ -59,8 +59,8 @@ def prove(
         sources: its sources.
         timestamp: the event time's column in the result; None for a static view.
         delay: the view's settling delay.
-        returned: the columns that the SQL returns, as the warehouse spells them; none where it is noted elsewhere that
-            the event time is not among them.
+        returned: the columns that the SQL returns, as the warehouse spells them; none where the
+            event time is not among them, which is noted elsewhere.
         dialect: of the text.
         hidden: names of users' functions that stand for the warehouse's own.
         collector: takes the problems.

@@ -25,8 +25,8 @@ OUTPUT = "plane_rows"
 
 
 NOT_PARSED = (sqlglot.errors.SqlglotError, AttributeError, IndexError, TypeError)
-"""What sqlglot 30 raises for a text that it can't parse: the builders of some calls, such as OBJECT_CONSTRUCT(a), and
-of Spark's `|> LIMIT` take their arguments for given."""
+"""What sqlglot 30 raises for a text that it can't parse: some of its builders, such as those of
+OBJECT_CONSTRUCT(a) and of Spark's `|> LIMIT`, don't check that an argument is there."""
 
 
 def is_table(text: str) -> bool:

@@ -51,8 +51,11 @@ _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all w
 
 @dataclass(frozen=True)
 class Context:
-    """What a view is compiled against: `sources` is None where a source is itself wrong; `macros` are users' functions
-    that may stand for the warehouse's own."""
+    """What a view is compiled against.
+
+    `sources` is None where a source is itself wrong; `macros` are users' functions that may stand
+    for the warehouse's own.
+    """
 
     dialect: str
     schema: str

@@ -30,7 +30,8 @@ def added(
         rows: the relation.
         calculations: what is computed, in order.
         types: of whatever they need.
-        owner: whose they are: a whole number that the warehouse stores and int64 does not hold is then an error.
+        owner: whose they are. If it is given, a whole number beyond int64 is an error also where the
+            warehouse stores it.
     """
     query = rows
     for number, one in enumerate(calculations):

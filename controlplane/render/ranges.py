@@ -70,8 +70,9 @@ def checked(x: str, canonical: str, what: str, owner: Owner, d: Dialect, wrong: 
 
 
 def whole(x: str, canonical: str, what: str, owner: Owner, d: Dialect) -> str:
-    """A whole number as `checked` has it; empty for other types, and where the warehouse's own type is as narrow."""
-    return checked(x, canonical, what, owner, d) if d.wide_integers and canonical.endswith(("int64", "int64>")) else ""
+    """A whole number as `checked` has it; empty for other types and where integers have 64 bits."""
+    wide = d.wide_integers and canonical.endswith(("int64", "int64>"))
+    return checked(x, canonical, what, owner, d) if wide else ""
 
 
 def said(what: str, value: str, keys: Sequence[Column], d: Dialect) -> str:

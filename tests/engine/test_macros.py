@@ -27,4 +27,7 @@ def test_a_macro_that_hides_a_function_of_the_row_is_not_taken_for_it() -> None:
     for made in ("MACRO abs(x) AS random()", "SCHEMA raw", "TABLE raw.events (amt BIGINT)"):
         warehouse.execute([Statement("prepare", f"CREATE {made}")])
     with pytest.raises(Problems, match=r"function abs\(\)' in its timestamp is not known"):
-        compiled([view_of("SELECT amt::VARCHAR AS k, source_time AS ts, amt FROM {timed}", timed)], warehouse)
+        compiled(
+            [view_of("SELECT amt::VARCHAR AS k, source_time AS ts, amt FROM {timed}", timed)],
+            warehouse,
+        )

@@ -72,7 +72,20 @@ random randstr session_user shuffle spark_partition_id uniform user uuid version
 """,
 }
 """The clock, chance and the session."""
-ARGUMENTS = ("", "b", "b, b", "b, s", "s, b", "b, b, b", "items", "ts", "b, 0.5", "items, x -> x", "DISTINCT b", "*")
+ARGUMENTS = (
+    "",
+    "b",
+    "b, b",
+    "b, s",
+    "s, b",
+    "b, b, b",
+    "items",
+    "ts",
+    "b, 0.5",
+    "items, x -> x",
+    "DISTINCT b",
+    "*",
+)
 
 
 def verdicts(function: str, dialect: str) -> dict[str, str]:
@@ -123,7 +136,10 @@ def test_duckdb_s_own_catalogue_has_nothing_that_the_proof_misjudges() -> None:
     [
         ("duckdb", "zeroifnull iff to_varchar xxhash64 parse_json date_from_parts from_unixtime"),
         ("snowflake", "strftime epoch_ms list_sum unix_timestamp xxhash64 format printf sha256"),
-        ("databricks", "strftime epoch_ms list_sum object_construct yearweek sha256 time_slice div0"),
+        (
+            "databricks",
+            "strftime epoch_ms list_sum object_construct yearweek sha256 time_slice div0",
+        ),
     ],
 )
 def test_another_warehouse_s_function_is_a_user_s_own(dialect: str, functions: str) -> None:
@@ -133,7 +149,14 @@ def test_another_warehouse_s_function_is_a_user_s_own(dialect: str, functions: s
 
 @pytest.mark.parametrize(
     "call",
-    ["my_schema.abs(b)", '"abs"(b)', "my_abs /* of */ (b)", "my_abs -- of\n (b)", "my$abs(b)", "abs(b) + twice(b)"],
+    [
+        "my_schema.abs(b)",
+        '"abs"(b)',
+        "my_abs /* of */ (b)",
+        "my_abs -- of\n (b)",
+        "my$abs(b)",
+        "abs(b) + twice(b)",
+    ],
 )
 def test_a_call_is_found_however_it_is_written(call: str) -> None:
     expected = "row" if call.startswith('"') else "interval"

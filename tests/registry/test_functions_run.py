@@ -22,7 +22,19 @@ SELECT ['a', 'b', 'c', 'd'][1 + i] AS k, TIMESTAMP '2024-01-01' + INTERVAL (i) H
 FROM range(4) AS t(i)
 """
 ARGUMENTS = (
-    *("b", "b, b", "b, b, b", "s", "s, s", "s, b", "s, b, s", "s, s, s", "items", "items, b", "items, items"),
+    *(
+        "b",
+        "b, b",
+        "b, b, b",
+        "s",
+        "s, s",
+        "s, b",
+        "s, b, s",
+        "s, s, s",
+        "items",
+        "items, b",
+        "items, items",
+    ),
     *("ts", "ts, ts", "'day', ts", "'day', ts, ts", "ts, '%Y'", "s, '%Y'", "payload"),
 )
 HOURS = [(f"2024-01-01 0{hour}:00", f"2024-01-01 0{hour + 1}:00") for hour in range(3)]
@@ -55,7 +67,9 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
     return True
 
 
-def test_functions_of_the_row_are_the_same_over_any_range(connection: duckdb.DuckDBPyConnection) -> None:
+def test_functions_of_the_row_are_the_same_over_any_range(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
     found = connection.execute("SELECT DISTINCT function_name FROM duckdb_functions()").fetchall()
     called = 0
     for name in sorted(KNOWN["duckdb"] & {name for (name,) in found if re.fullmatch(r"\w+", name)}):
@@ -70,5 +84,7 @@ def test_functions_of_the_row_are_the_same_over_any_range(connection: duckdb.Duc
     assert called > 300
 
 
-def test_views_that_are_row_by_row_are_the_same_over_any_range(connection: duckdb.DuckDBPyConnection) -> None:
+def test_views_that_are_row_by_row_are_the_same_over_any_range(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
     assert sum(check(connection, sql) for sql in (*ROW_BY_ROW, *ROW_BY_ROW_ON["duckdb"])) > 35

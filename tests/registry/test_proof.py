@@ -53,7 +53,6 @@ BY_INTERVAL = [
     "WITH top AS (SELECT max(v) v FROM other) SELECT k, ts FROM events WHERE b > (SELECT v FROM top)",
     # set operations
     "SELECT k, ts FROM events UNION SELECT k, ts FROM other",
-    "SELECT k, ts FROM events UNION DISTINCT SELECT k, ts FROM other",
     "SELECT k, ts FROM events EXCEPT SELECT k, ts FROM other",
     "SELECT k, ts FROM events INTERSECT SELECT k, ts FROM other",
     "SELECT k, ts FROM events UNION ALL (SELECT k, ts FROM other LIMIT 1)",
@@ -72,7 +71,6 @@ BY_INTERVAL = [
     "SELECT k, ts FROM events GROUP BY ALL",
     "SELECT k, ts FROM events GROUP BY k, ts HAVING sum(b) > 1",
     "SELECT k, ts FROM events GROUP BY GROUPING SETS ((k, ts), (k))",
-    "SELECT k, ts FROM (SELECT k, max(ts) ts FROM events GROUP BY k) x",
     # limits
     "SELECT k, ts FROM events LIMIT 5",
     "SELECT k, ts FROM events OFFSET 5",
@@ -82,7 +80,6 @@ BY_INTERVAL = [
     "SELECT e.k, e.ts FROM events e JOIN (SELECT k FROM dims LIMIT 5) d ON d.k = e.k",
     # joins
     "SELECT e.k, e.ts FROM events e JOIN events f ON e.k = f.k",
-    "SELECT e.k, e.ts FROM events e, events f",
     "SELECT e.k, e.ts FROM events e LEFT JOIN other o ON e.k = o.k",
     "SELECT e.k, e.ts FROM events e JOIN (SELECT k FROM other) o ON e.k = o.k",
     "WITH d AS (SELECT * FROM events) SELECT e.k, e.ts, d.b FROM events e JOIN d ON e.k = d.k",
@@ -225,8 +222,14 @@ NOT_ITS_TIME_ON = {
     ],
 }
 CLOCK_ON = {
-    "duckdb": ["SELECT k, ts, age(ts) FROM events", "SELECT k, ts, (current_date) AS d FROM events"],
-    "snowflake": ["SELECT k, ts, sysdate() AS d FROM events", "SELECT k, ts, seq4() AS n FROM events"],
+    "duckdb": [
+        "SELECT k, ts, age(ts) FROM events",
+        "SELECT k, ts, (current_date) AS d FROM events",
+    ],
+    "snowflake": [
+        "SELECT k, ts, sysdate() AS d FROM events",
+        "SELECT k, ts, seq4() AS n FROM events",
+    ],
     # Spark reads these words as times where it casts them
     "databricks": [
         "SELECT k, ts, DATE 'today' AS d FROM events",
@@ -280,7 +283,6 @@ READS_ON = {
 }
 ROW_BY_ROW = [
     "SELECT k, ts FROM events",
-    "SELECT * FROM events",
     "SELECT k AS who, ts, b + 1 AS more, -b AS less, b % 3 AS rest FROM events WHERE b > 0 AND s LIKE 'a%'",
     "SELECT k, ts, CASE WHEN b > 10 THEN 'big' WHEN b IS NULL THEN NULL ELSE 'small' END AS size FROM events",
     "SELECT k, ts, CAST(b AS DOUBLE) AS x, CAST(s AS INT) AS y, CAST(b AS DECIMAL(10, 2)) AS z FROM events",
@@ -387,7 +389,10 @@ def test_ordinary_views_stay_row_by_row(dialect: str, sql: str) -> None:
 
 @pytest.mark.parametrize(
     ("dialect", "sql"),
-    [("snowflake", "SELECT object_construct(b) FROM events"), ("databricks", "SELECT k FROM events |> LIMIT 5")],
+    [
+        ("snowflake", "SELECT object_construct(b) FROM events"),
+        ("databricks", "SELECT k FROM events |> LIMIT 5"),
+    ],
 )
 def test_a_text_that_the_parser_stumbles_over_is_an_error_of_the_text(dialect: str, sql: str) -> None:
     with pytest.raises(ValueError, match="does not parse"):
