@@ -80,6 +80,19 @@ def session_options(query_timeout: int, tag: str) -> dict[str, Any]:
     parameters = {
         "QUERY_TAG": tag,
         "TIMEZONE": "UTC",
+        # Settings of a user or an account must not decide what a function gives: these are
+        # Snowflake's defaults.
+        "WEEK_START": 0,
+        "WEEK_OF_YEAR_POLICY": 0,
+        "TWO_DIGIT_CENTURY_START": 1970,
+        "DATE_INPUT_FORMAT": "AUTO",
+        "TIME_INPUT_FORMAT": "AUTO",
+        "TIMESTAMP_INPUT_FORMAT": "AUTO",
+        "BINARY_INPUT_FORMAT": "HEX",
+        "DATE_OUTPUT_FORMAT": "YYYY-MM-DD",
+        "TIME_OUTPUT_FORMAT": "HH24:MI:SS",
+        "TIMESTAMP_NTZ_OUTPUT_FORMAT": "YYYY-MM-DD HH24:MI:SS.FF3",
+        "BINARY_OUTPUT_FORMAT": "HEX",
         "QUOTED_IDENTIFIERS_IGNORE_CASE": False,
         "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
         "LOCK_TIMEOUT": LOCK_TIMEOUT,

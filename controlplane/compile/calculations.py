@@ -128,7 +128,7 @@ def _parsed(expression: object, dialect: str) -> exp.Expr:
         raise ValueError("it has no expression")
     try:
         trees = sqlglot.parse(f"SELECT ({expression}\n)", dialect=dialect)
-    except sqlglot.errors.SqlglotError as error:
+    except transformation.NOT_PARSED as error:
         raise ValueError(f"its expression does not parse: {transformation.plain(error)}") from None
     [tree] = trees if len(trees) == 1 else [None]
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or len([v for v in tree.args.values() if v]) > 1:

@@ -21,21 +21,30 @@ _DUCKDB = (
     "write_log"
 )
 _SNOWFLAKE = (
-    "current_account current_account_name current_available_roles current_client current_ip_address "
-    "current_organization_name current_region current_role_type current_secondary_roles current_session "
-    "current_statement current_transaction current_version current_warehouse encrypt encrypt_raw getdate "
-    "invoker_role invoker_share is_role_in_session last_query_id last_transaction normal randstr seq1 seq2 seq4 seq8 "
-    "sysdate systimestamp uniform uuid_string zipf"
+    "all_user_names current_account current_account_name current_available_roles current_client "
+    "current_ip_address current_organization_name current_region current_role_type "
+    "current_secondary_roles current_session current_statement current_transaction current_version "
+    "current_warehouse encrypt encrypt_raw getdate invoker_role invoker_share "
+    "is_database_role_in_session is_granted_to_invoker_role is_role_in_session last_query_id "
+    "last_transaction normal randstr seq1 seq2 seq4 seq8 sysdate systimestamp uniform uuid_string "
+    "zipf"
 )
 _DATABRICKS = (
-    "aes_encrypt ai_query curdate current_metastore current_recipient current_timezone input_file_block_length "
-    "input_file_block_start input_file_name is_account_group_member is_member monotonically_increasing_id rand randn "
-    "secret session_window shuffle spark_partition_id try_secret version"
+    "aes_encrypt ai_query curdate current_metastore current_path current_recipient current_timezone "
+    "input_file_block_length input_file_block_start input_file_name is_account_group_member "
+    "is_member monotonically_increasing_id rand randn secret session_window shuffle "
+    "spark_partition_id try_secret version"
 )
 CHANGEABLE = frozenset(f"{_DUCKDB} {_SNOWFLAKE} {_DATABRICKS}".split(" "))
 """Their names, of all warehouses: a name means the same wherever two have it."""
 CLOCKED = {"age": 2, "unix_timestamp": 1}
 """Functions that ask the clock when they have fewer arguments than this."""
+_CLOCK_WORDS = re.compile(
+    r"\b(?i:now|today|tomorrow|yesterday)(\s+([A-Z]{1,4}|[A-Za-z]+/\w+)|\s*(UTC|GMT)?[+-][\d:]+)?\b"
+)
+"""Texts that Spark reads as a time where it casts them to one: `DATE 'today'`, `ts < 'now'`."""
+_PATTERNS = ("like", "ilike", "rlike", "regexp")
+"""Operators whose operands are texts, whatever they hold."""
 _BARE = ("current_", "localtime", "session_user", "systimestamp", "sysdate")
 
 
@@ -55,12 +64,18 @@ def changeable(sql: str, dialect: str) -> list[Changeable]:
 
     The parser has other names for some functions, so words are looked at.
     """
-    if _ANY.search(sql) is None:
+    spark = dialect == "databricks"
+    if _ANY.search(sql) is None and not (spark and _CLOCK_WORDS.search(sql)):
         return []
     tokens: list[Token | None] = [*sqlglot.tokenize(sql, dialect=dialect), None]
     found: dict[str, Changeable] = {}
     for place, (token, following) in enumerate(pairwise(tokens)):
-        if token is None or token.token_type is TokenType.STRING:
+        if token is None:
+            continue
+        if token.token_type is TokenType.STRING:
+            before = tokens[place - 1] if place else None
+            if spark and _CLOCK_WORDS.fullmatch(token.text.strip()) and not _matched(before):
+                found.setdefault(token.text, Changeable(f"'{token.text}'", token.line))
             continue
         name = token.text.lower()
         called = following is not None and following.token_type is TokenType.L_PAREN
@@ -73,6 +88,10 @@ def changeable(sql: str, dialect: str) -> list[Changeable]:
         ):
             found.setdefault(name, Changeable(name, token.line))
     return list(found.values())
+
+
+def _matched(before: Token | None) -> bool:
+    return before is not None and before.text.lower() in _PATTERNS
 
 
 def _arguments(tokens: list[Token | None]) -> int:

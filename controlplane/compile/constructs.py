@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -34,6 +35,8 @@ def plain(node: exp.Expr) -> bool:
         return True  # in a FROM clause or a projection: several rows of one
     if isinstance(node, exp.Anonymous) and node.name.lower() in UNNESTING_NAMES:
         return True
+    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
+        return False  # a function of a schema, which is a user's own
     return row_local(node) or isinstance(
         node, exp.Where | exp.Order | exp.Ordered | exp.Group | exp.Having | exp.Qualify
     )
@@ -44,9 +47,53 @@ def breaks(join: exp.Join, right_timed: bool) -> str:
     side, method, kind = (str(join.args.get(name) or "").upper() for name in ("side", "method", "kind"))
     if method == "POSITIONAL" or (method == "ASOF" and right_timed) or (kind in {"SEMI", "ANTI"} and right_timed):
         return f"{method or kind} JOIN"
+    if join.args.get("pivots"):
+        return "PIVOT"
     if side in {"FULL", "LEFT" if right_timed else "RIGHT"}:
         return f"{side} JOIN, which keeps rows of a static table"
     return ""
+
+
+class Joined(NamedTuple):
+    """A relation in FROM, and the joins whose right side begins with it.
+
+    Each join comes with the number of relations on its right side.
+    """
+
+    node: exp.Expr
+    joins: tuple[tuple[exp.Join, int], ...] = ()
+
+
+def joined(tree: exp.Select) -> Iterator[Joined]:
+    """The relations that a SELECT reads, in order, also those in parentheses and nested joins."""
+    start = tree.args.get("from_")
+    if start is not None:
+        yield from _operand(start.this)
+    for join in tree.args.get("joins") or ():
+        yield from _right(join)
+    yield from (Joined(lateral) for lateral in tree.args.get("laterals") or ())
+
+
+def _right(join: exp.Join) -> Iterator[Joined]:
+    first, *rest = _operand(join.this)
+    yield Joined(first.node, (*first.joins, (join, 1 + len(rest))))
+    yield from rest
+
+
+def _operand(node: exp.Expr) -> Iterator[Joined]:
+    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and set(filled(node)) == {"this"}:
+        yield from _operand(node.this)  # parentheses around tables
+        return
+    yield Joined(node)
+    if isinstance(node, exp.Table):
+        for inner in node.args.get("joins") or ():
+            yield from _right(inner)
+        yield from (Joined(lateral) for lateral in node.args.get("laterals") or ())
+
+
+def filled(node: exp.Expr) -> list[str]:
+    """The names of the arguments that a node has."""
+    return [name for name, value in node.args.items() if value]
 
 
 def words(node: exp.Expr) -> str:
@@ -56,6 +103,8 @@ def words(node: exp.Expr) -> str:
         while isinstance(inner, exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
             inner = inner.this
         return f"{'window function' if isinstance(node, exp.Window) else 'aggregate'} {function(inner)}"
+    if isinstance(node, exp.Dot):
+        node = node.expression
     if isinstance(node, exp.AggFunc):
         return f"aggregate {function(node)}"
     if isinstance(node, exp.Func):
@@ -112,16 +161,64 @@ def unsteady(tree: exp.Expr) -> bool:
         or any(str(join.args.get("method") or "").upper() == "POSITIONAL" for join in tree.find_all(exp.Join))
         or any(tree.find_all(*_UNORDERED))
         or any(
+            not (plain(one) or _orderless(one) or isinstance(one, _ORDERED_BY_ARGUMENT) or _windowed(one))
+            for one in tree.find_all(exp.AggFunc, exp.Anonymous)
+        )
+        or any(
             not isinstance(one.this, exp.Order) and not isinstance(one.parent, exp.Window | exp.WithinGroup)
             for one in tree.find_all(*_ORDERED_BY_ARGUMENT)
         )
     )
 
 
-_ORDERLESS = (exp.Sum, exp.Count, exp.CountIf, exp.Min, exp.Max, exp.Avg, exp.LogicalAnd, exp.LogicalOr)
+_ORDERLESS: tuple[type[exp.Expr], ...] = (
+    *(
+        exp.Sum,
+        exp.Count,
+        exp.CountIf,
+        exp.Min,
+        exp.Max,
+        exp.Avg,
+        exp.LogicalAnd,
+        exp.LogicalOr,
+        exp.ApproxDistinct,
+    ),
+    *(
+        exp.Stddev,
+        exp.StddevPop,
+        exp.StddevSamp,
+        exp.Variance,
+        exp.VariancePop,
+        exp.Skewness,
+        exp.Kurtosis,
+    ),
+    *(
+        exp.Median,
+        exp.Quantile,
+        exp.PercentileCont,
+        exp.PercentileDisc,
+        exp.Corr,
+        exp.CovarPop,
+        exp.CovarSamp,
+    ),
+    *(exp.BitwiseAndAgg, exp.BitwiseOrAgg, exp.BitwiseXorAgg),
+)
+_ORDERLESS_TEXT = "bitstring_agg count_star entropy favg fsum histogram kahan_sum kurtosis_pop mad mean product sem"
+_ORDERLESS_NAMES = frozenset(_ORDERLESS_TEXT.split())
+"""Aggregates unknown to the parser whose result is the same in any order of rows."""
+
+
+def _windowed(node: exp.Expr) -> bool:
+    """Whether it is a window function, which its window's order decides."""
+    while isinstance(node.parent, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
+        node = node.parent
+    return isinstance(node.parent, exp.Window)
 
 
 def _orderless(node: exp.Expr) -> bool:
+    """Whether an aggregate gives the same result in any order of rows."""
     while isinstance(node, exp.Filter):
         node = node.this
-    return isinstance(node, _ORDERLESS)
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower() in _ORDERLESS_NAMES
+    return type(node) in _ORDERLESS  # exactly: an approximate quantile is a kind of quantile

@@ -6,14 +6,24 @@ everything else is a construct that makes a view interval by interval: a wrong g
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
 from controlplane.compile import constructs
+from controlplane.compile.builtins import unknown_calls
 from controlplane.compile.constructs import Construct
-from controlplane.compile.lineage import Origin, Relation, Source, broken, renamed
+from controlplane.compile.lineage import (
+    Origin,
+    Relation,
+    Source,
+    broken,
+    folded_name,
+    key,
+    renamed,
+)
+from controlplane.compile.projection import Projection, Scope
 from controlplane.compile.scalars import UNNESTING, UNNESTING_NAMES
 
 
@@ -34,24 +44,30 @@ class Analysis:
     refused: list[Construct] = field(default_factory=list)
 
 
-def analyse(tree: exp.Expr, dialect: str, sources: Mapping[str, Source]) -> Analysis:
+def analyse(
+    sql: str,
+    tree: exp.Expr,
+    dialect: str,
+    sources: Mapping[str, Source],
+    hidden: Collection[str] = (),
+) -> Analysis:
     """Analyse a view's SQL, which is one query.
 
     Args:
-        tree: the parsed text; it is not changed.
+        sql: the text.
+        tree: what it parses to; it is not changed.
         dialect: the text's.
         sources: by name.
+        hidden: names of users' functions that stand for the warehouse's own.
     """
     walk = _Walk({name.lower(): source for name, source in sources.items()}, dialect)
     relation = walk.query(tree, walk.relations())
-    construct = relation.constructs[0] if relation.constructs else None
-    steady = construct is None or not constructs.unsteady(tree)
+    strange = unknown_calls(sql, tree, dialect, hidden)
+    construct = min((*relation.constructs, *strange), key=constructs.order, default=None)
+    steady = construct is None or not (strange or constructs.unsteady(tree))
     return Analysis(construct, relation.columns, steady, walk.refused)
 
 
-_UNCHANGED = (exp.Min, exp.Max, exp.AnyValue, exp.First, exp.Last, exp.FirstValue, exp.LastValue, exp.Lag, exp.Lead)
-"""Aggregates whose result is one of the values that they are given, or null."""
-_CHOICES = (exp.Coalesce, exp.Greatest, exp.Least)
 _ALLOWED = {
     "with_",
     "expressions",
@@ -76,6 +92,12 @@ _CLAUSE_WORDS = {
     "match": "MATCH_RECOGNIZE",
     "pivots": "PIVOT",
 }
+_AROUND = {"this", "expression", "distinct", "by_name", "alias", "with_", "order", "sample"}
+"""What a query in parentheses or a set operation may have around it."""
+_OF_TABLES = {"this", "db", "catalog", "alias", "joins", "laterals", "pivots", "hints", "sample"}
+"""What may belong to a table in FROM: all else reads other rows than the interval's."""
+_NUMBERED = (exp.Explode, exp.Flatten, exp.SplitToTable)
+"""Functions whose column SEQ numbers the rows that they are called for, on Snowflake."""
 
 
 class _Walk:
@@ -84,14 +106,15 @@ class _Walk:
     def __init__(self, sources: Mapping[str, Source], dialect: str) -> None:
         self._sources = sources
         self._dialect = dialect
-        self._expressions_of_time = any(source.time_sql is not None for source in sources.values())
+        self._projection = Projection(sources, dialect)
         self.refused: list[Construct] = []
 
     def relations(self) -> dict[str, Relation]:
         return {
-            name: Relation(
+            folded_name(name, self._dialect): Relation(
                 {column.lower(): frozenset({(name, column.lower())}) for column in source.columns},
                 timed=source.time is not None,
+                open=source.open,
             )
             for name, source in self._sources.items()
         }
@@ -107,12 +130,24 @@ class _Walk:
         if isinstance(tree, exp.Select):
             return self._select(tree, names)
         if isinstance(tree, exp.Table):
-            return self._relation(tree, names)
+            # Tables in parentheses: all that their joins return.
+            whole = exp.Select(expressions=[exp.Star()], from_=exp.From(this=tree.copy()))
+            return self._select(whole, names)
         if isinstance(tree, exp.Values):
-            return Relation({}, open=True)
-        # PIVOT, and whatever else returns rows.
-        timed = any(self._relation(table, names).timed for table in tree.find_all(exp.Table))
-        return broken(Relation({}, timed, (), open=True), tree.key.upper(), tree)
+            return self._rows(tree, names)
+        if isinstance(tree, exp.TableFromRows):
+            return self._table_function(tree.this, names)
+        if isinstance(tree, exp.Pivot):
+            timed = any(self._relation(table, names).timed for table in tree.find_all(exp.Table))
+            return broken(Relation({}, timed, (), open=True), "PIVOT", tree)
+        words = f"{tree.key.upper()}, which may read what is not among its sources"
+        self.refused.append(Construct(words, constructs.line(tree)))
+        return Relation({}, open=True)
+
+    def _rows(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Relation:
+        """What an expression stands for that makes rows of its arguments alone."""
+        found = (one for part in tree.iter_expressions() for one in self._expression(part, names, {}, True))
+        return Relation({}, constructs=tuple(found), open=True)
 
     def _with(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Mapping[str, Relation]:
         clause = tree.args.get("with_")
@@ -120,14 +155,19 @@ class _Walk:
             return names
         known = dict(names)
         for cte in clause.expressions:
-            name = cte.alias.lower()
-            if clause.args.get("recursive") and any(t.name.lower() == name for t in cte.this.find_all(exp.Table)):
+            name = key(cte.args["alias"].this, self._dialect)
+            # Snowflake doesn't ask for the word RECURSIVE.
+            may_recur = clause.args.get("recursive") or self._dialect == "snowflake"
+            if may_recur and any(self._named(table) == name for table in cte.this.find_all(exp.Table)):
                 inner = self.query(cte.this, {**known, name: Relation({}, open=True)})
                 inner = broken(Relation({}, inner.timed, inner.constructs, open=True), "a recursive query", cte)
             else:
                 inner = self.query(cte.this, known)
             known[name] = renamed(inner, cte.args.get("alias"))
         return known
+
+    def _named(self, table: exp.Table) -> str:
+        return "" if table.args.get("db") else key(table.this, self._dialect)
 
     def _set(self, tree: exp.SetOperation, names: Mapping[str, Relation]) -> Relation:
         left, right = self.query(tree.left, names), self.query(tree.right, names)
@@ -137,7 +177,8 @@ class _Walk:
             if by_name
             else dict(zip(left.columns, right.columns.values(), strict=False))
         )
-        known = not (left.open or right.open) and (by_name or len(left.columns) == len(right.columns))
+        plain = not any(tree.args.get(name) for name in ("side", "kind", "on"))
+        known = plain and not (left.open or right.open) and (by_name or len(left.columns) == len(right.columns))
         columns = {
             name: origins | pairs[name] if known and origins and pairs[name] else frozenset[Origin]()
             for name, origins in left.columns.items()
@@ -151,61 +192,83 @@ class _Walk:
     def _modified(self, tree: exp.Expr, relation: Relation) -> Relation:
         """What the clauses make of a relation that follow a set operation or a query in parentheses."""
         self._samples(tree)
-        for clause, words in _CLAUSE_WORDS.items():
-            if clause != "distinct" and tree.args.get(clause):
-                relation = broken(
-                    relation, words, constructs.node_of(tree.args[clause]), always=clause in {"limit", "offset"}
-                )
-        if tree.args.get("joins") or tree.args.get("laterals"):
-            relation = broken(relation, "a join behind parentheses", tree)
+        for clause, value in tree.args.items():
+            if value and clause in {"joins", "laterals"}:
+                relation = broken(relation, "a join behind parentheses", tree, always=True)
+            elif value and clause not in _AROUND:
+                words = _CLAUSE_WORDS.get(clause, clause.strip("_").upper())
+                relation = broken(relation, words, constructs.node_of(value), always=clause in {"limit", "offset"})
         return relation
 
     def _select(self, tree: exp.Select, names: Mapping[str, Relation]) -> Relation:
         self._samples(tree)
-        children, breaking = self._children(tree, names)
-        timed = any(child.timed for child in children.values())
-        for part in self._expressions(tree):
-            for construct in self._expression(part, names, children, timed):
+        parts = [*constructs.joined(tree)]
+        scope, breaking = self._scope(parts, names)
+        timed = any(child.timed for child in scope.children.values())
+        for part in self._expressions(tree, parts):
+            for construct in self._expression(part, names, scope.children, timed):
                 breaking.append(construct)
         for clause, value in tree.args.items():
             if value and clause not in _ALLOWED | {"sample", "into", "locks"}:
                 words = _CLAUSE_WORDS.get(clause, clause.strip("_").upper())
                 if timed or clause in {"limit", "offset"}:
                     breaking.append(
-                        Construct(words, constructs.line(constructs.node_of(value)) or constructs.line(tree))
+                        Construct(
+                            words,
+                            constructs.line(constructs.node_of(value)) or constructs.line(tree),
+                        )
                     )
+        breaking += self._numbering(tree, scope)
         nested = any(construct.words.startswith("a subquery over") for construct in breaking)
-        columns, open_ = self._projected(tree, children)
+        columns, open_ = self._projection.columns(tree, scope)
         return Relation(columns, timed or nested, tuple(sorted(set(breaking), key=constructs.order)), open_)
 
-    def _children(self, tree: exp.Select, names: Mapping[str, Relation]) -> tuple[dict[str, Relation], list[Construct]]:
+    def _scope(
+        self, parts: Sequence[constructs.Joined], names: Mapping[str, Relation]
+    ) -> tuple[Scope, list[Construct]]:
         """The relations that a SELECT reads, by alias, and what is wrong with how they are joined."""
-        found: dict[str, Relation] = {}
+        children: dict[str, Relation] = {}
+        unseen: set[str] = set()
         breaking: list[Construct] = []
-        timed = False
-        start = tree.args.get("from_")
-        parts: list[tuple[exp.Expr, exp.Join | None]] = [(start.this, None)] if start is not None else []
-        parts += [(join.this, join) for join in tree.args.get("joins") or ()]
-        parts += [(lateral, None) for lateral in tree.args.get("laterals") or ()]
-        for place, (node, join) in enumerate(self._flat(parts)):
-            child = self._relation(node, names)
+        mixed = False
+        relations = [self._relation(part.node, names) for part in parts]
+        for place, (part, child) in enumerate(zip(parts, relations, strict=True)):
             breaking += child.constructs
+            timed = any(one.timed for one in relations[:place])
             if child.timed and timed:
-                name = node.name or node.alias_or_name or "a query"
-                breaking.append(Construct(f"a join with a second timed source, {name}", constructs.line(node)))
-            elif join is not None and (child.timed or timed) and (words := constructs.breaks(join, child.timed)):
-                breaking.append(Construct(words, constructs.line(node)))
-            timed = timed or child.timed
-            found[(node.alias_or_name or f"plane {place}").lower()] = child
-        return found, breaking
+                name = part.node.name or part.node.alias_or_name or "a query"
+                breaking.append(Construct(f"a join with a second timed source, {name}", constructs.line(part.node)))
+            alias = self._alias(part.node) or f"plane {place}"
+            # Two relations with one alias: a column of either has no certain origin.
+            children[alias] = Relation({}, child.timed, open=True) if alias in children else child
+            for join, size in part.joins:
+                # All that a join has on its right: tables in parentheses are one operand. Where both
+                # sides are timed, their join is noted already.
+                right = any(one.timed for one in relations[place : place + size])
+                if right != timed and (words := constructs.breaks(join, right)):
+                    breaking.append(Construct(words, constructs.line(part.node)))
+                    mixed = True
+                if str(join.args.get("kind") or "").upper() in {"SEMI", "ANTI"}:
+                    unseen.add(alias)
+        joins = [join for part in parts for join, _ in part.joins]
+        merged = frozenset(one.name.lower() for join in joins for one in join.args.get("using") or ())
+        natural = any(str(join.args.get("method") or "").upper() == "NATURAL" for join in joins)
+        return Scope(children, frozenset(unseen), merged, natural, mixed), breaking
 
-    def _flat(self, parts: Sequence[tuple[exp.Expr, exp.Join | None]]) -> Iterator[tuple[exp.Expr, exp.Join | None]]:
-        """Tables in parentheses or with joins of their own, one after the other."""
-        for node, join in parts:
-            yield node, join
-            if isinstance(node, exp.Table):
-                yield from self._flat([(inner.this, inner) for inner in node.args.get("joins") or ()])
-                yield from self._flat([(lateral, None) for lateral in node.args.get("laterals") or ()])
+    def _alias(self, node: exp.Expr) -> str:
+        alias = node.args.get("alias")
+        named = alias.this if isinstance(alias, exp.TableAlias) else node.this if isinstance(node, exp.Table) else None
+        return key(named, self._dialect) if isinstance(named, exp.Identifier) else ""
+
+    def _numbering(self, tree: exp.Select, scope: Scope) -> Iterator[Construct]:
+        """Reads of a column that numbers the rows of the whole query."""
+        numbered = {name: child.numbering for name, child in scope.children.items() if child.numbering}
+        for column in tree.find_all(exp.Column, exp.Star) if numbered else ():
+            table = column.args.get("table")
+            chosen = [numbered.get(key(table, self._dialect), "")] if table else list(numbered.values())
+            if any(chosen) and (column.name.lower() in chosen or isinstance(column, exp.Star) or column.name == "*"):
+                words = f"column {next(filter(None, chosen))}, which numbers the rows of the query"
+                yield Construct(words, constructs.line(column) or constructs.line(tree))
 
     def _relation(self, node: exp.Expr, names: Mapping[str, Relation]) -> Relation:
         """What something stands for that a FROM clause names."""
@@ -213,12 +276,13 @@ class _Walk:
         if isinstance(node, exp.Lateral):
             return self._lateral(node, names)
         if isinstance(node, exp.Unnest):
-            return Relation({}, open=True)
+            return self._rows(node, names)
         if not isinstance(node, exp.Table):
             return renamed(self.query(node, names), node.args.get("alias"))
         if not isinstance(node.this, exp.Identifier):
-            return self._table_function(node.this)
-        relation = None if node.args.get("db") else names.get(node.name.lower())
+            return renamed(self._table_function(node.this, names), node.args.get("alias"))
+        self._only_rows(node)
+        relation = names.get(self._named(node))
         if relation is None:
             named = ".".join(part.name for part in node.parts)
             words = f"table {named}, which is not among its sources"
@@ -232,45 +296,64 @@ class _Walk:
         inner = node.this
         if isinstance(inner, exp.Subquery):
             return renamed(self.query(inner, names), node.args.get("alias"))
-        return self._table_function(inner)
+        return renamed(self._table_function(inner, names), node.args.get("alias"))
 
-    def _table_function(self, function: exp.Expr) -> Relation:
+    def _table_function(self, function: exp.Expr, names: Mapping[str, Relation]) -> Relation:
         name = function.name if isinstance(function, exp.Anonymous) else function.key
-        if isinstance(function, UNNESTING) or name.lower() in UNNESTING_NAMES | {"generate_series", "range"}:
-            return Relation({}, open=True)
+        numbered = self._dialect == "snowflake" and isinstance(function, _NUMBERED)
+        if (
+            numbered
+            or isinstance(function, UNNESTING)
+            or name.lower() in UNNESTING_NAMES | {"generate_series", "range"}
+        ):
+            return replace(self._rows(function, names), numbering="seq" if numbered else "")
         words = f"table function {name.lower()}, which may read what is not among its sources"
         self.refused.append(Construct(words, constructs.line(function)))
         return Relation({}, open=True)
+
+    def _only_rows(self, node: exp.Table) -> None:
+        """Refuse what reads a table as it was at another time, and the like."""
+        strange = [name for name, value in node.args.items() if value and name not in _OF_TABLES]
+        alias = node.args.get("alias")
+        if strange or (alias is not None and not isinstance(alias.this, exp.Identifier | None)):
+            words = f"{node.sql(self._dialect)!r}, which may be other rows than an interval's"
+            self.refused.append(Construct(words, constructs.line(node)))
 
     def _samples(self, node: exp.Expr) -> None:
         if node.args.get("sample"):
             self.refused.append(Construct("a sample, which chance decides", constructs.line(node)))
 
-    def _expressions(self, tree: exp.Select) -> Iterator[exp.Expr]:
+    def _expressions(self, tree: exp.Select, parts: Sequence[constructs.Joined]) -> Iterator[exp.Expr]:
         yield from tree.expressions
         for name in ("where", "having", "qualify", "group", "order"):
             if tree.args.get(name):
                 yield tree.args[name]
-        for join in tree.args.get("joins") or ():
+        for join in (join for part in parts for join, _ in part.joins):
             yield from (part for name in ("on", "match_condition") if (part := join.args.get(name)))
-            if isinstance(join.this, exp.Unnest | exp.Lateral) and not isinstance(join.this.this, exp.Subquery):
-                yield join.this
-        yield from (one for one in tree.args.get("laterals") or () if not isinstance(one.this, exp.Subquery))
 
     def _expression(
-        self, part: exp.Expr, names: Mapping[str, Relation], children: Mapping[str, Relation], timed: bool
+        self,
+        part: exp.Expr,
+        names: Mapping[str, Relation],
+        children: Mapping[str, Relation],
+        timed: bool,
     ) -> Iterator[Construct]:
         """What in an expression depends on more than one row."""
         waiting: list[tuple[exp.Expr, bool]] = [(part, timed)]
         while waiting:
             node, asked = waiting.pop()
             if isinstance(node, exp.Column | exp.Literal | exp.DataType):
+                if asked and node.args.get("join_mark") and not self._static(node, children):
+                    yield Construct(
+                        "an outer join by (+), which keeps rows of another table",
+                        constructs.line(node),
+                    )
                 continue
             if isinstance(node, exp.Query):
                 inner = self.query(node, names)
                 if inner.timed:
                     yield Construct("a subquery over a timed source", constructs.line(node))
-                elif timed and _borrows(node, children, names):
+                elif timed and self._borrows(node, children, names):
                     yield Construct("an aggregate of an outer query's columns", constructs.line(node))
                 yield from inner.constructs
                 continue
@@ -281,116 +364,21 @@ class _Walk:
                 asked = False  # what it holds is part of the same construct, subqueries aside
             waiting.extend((child, asked) for child in node.iter_expressions())
 
-    def _projected(
-        self, tree: exp.Select, children: Mapping[str, Relation]
-    ) -> tuple[dict[str, frozenset[Origin]], bool]:
-        """The columns of a SELECT, and whether there may be more."""
-        found: dict[str, frozenset[Origin]] = {}
-        open_ = False
-        for projection in tree.expressions:
-            star = projection if isinstance(projection, exp.Star) else None
-            if isinstance(projection, exp.Column) and isinstance(projection.this, exp.Star):
-                star = projection.this
-            if star is not None:
-                table = projection.args.get("table") if star is not projection else None
-                unknown = Relation({}, open=True)
-                chosen = [children.get(table.name.lower(), unknown)] if table else list(children.values())
-                for child in chosen:
-                    starred = self._starred(star, child, children)
-                    found |= {name: origins for name, origins in starred.items() if name not in found}
-                    open_ = open_ or child.open
-            elif isinstance(projection, exp.Columns):
-                open_ = True
-            else:
-                name = self._name(projection) or f"plane {len(found)}"
-                inner = projection.this if isinstance(projection, exp.Alias) else projection
-                found[name] = frozenset() if name in found else self._origins(inner, children, found)
-        return found, open_
+    def _static(self, column: exp.Expr, children: Mapping[str, Relation]) -> bool:
+        table = column.args.get("table")
+        child = children.get(key(table, self._dialect)) if table else None
+        return child is not None and not child.timed
 
-    def _name(self, projection: exp.Expr) -> str:
-        """What a column of the result is called, in small letters; empty where the warehouse chooses."""
-        if isinstance(projection, exp.Cast) and self._dialect == "databricks":
-            return self._name(projection.this)  # Spark calls a cast column by the column's name
-        if isinstance(projection, exp.Alias | exp.Column | exp.Subquery):
-            return projection.alias_or_name.lower()
-        return ""
-
-    def _starred(
-        self, star: exp.Star, child: Relation, children: Mapping[str, Relation]
-    ) -> dict[str, frozenset[Origin]]:
-        left_out = {one.name.lower() for one in star.args.get("except_") or ()}
-        replaced = {one.alias.lower(): one.this for one in star.args.get("replace") or ()}
-        renamed = {one.this.name.lower(): one.alias.lower() for one in star.args.get("rename") or ()}
-        found = {}
-        for name, origins in child.columns.items():
-            if name in replaced:
-                found[name] = self._origins(replaced[name], children, {})
-            elif name not in left_out:
-                found[renamed.get(name, name)] = origins
-        return found
-
-    def _origins(
-        self, node: exp.Expr, children: Mapping[str, Relation], aliases: Mapping[str, frozenset[Origin]]
-    ) -> frozenset[Origin]:
-        """The sources' columns that an expression's values are, unchanged; empty where they are computed."""
-        while isinstance(node, exp.Paren):
-            node = node.this
-        if isinstance(node, exp.Column):
-            return self._column(node, children, aliases)
-        if isinstance(node, exp.Window | exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
-            return self._origins(node.this, children, aliases)
-        if isinstance(node, _UNCHANGED) and not isinstance(node.this, exp.Order | exp.Distinct):
-            if node.args.get("default") or (isinstance(node, exp.Min | exp.Max) and node.expressions):
-                return frozenset()
-            return self._origins(node.this, children, aliases)
-        if isinstance(node, exp.Case | exp.If | exp.Nullif):
-            results = [one.args.get("true") for one in node.args.get("ifs") or ()]
-            results += [node.args.get(name) for name in ("true", "false", "default")]
-            chosen = [node.this] if isinstance(node, exp.Nullif) else [one for one in results if one]
-            parts = [self._origins(one, children, aliases) for one in chosen if not isinstance(one, exp.Null)]
-            return frozenset().union(*parts) if parts and all(parts) else frozenset()
-        if isinstance(node, _CHOICES):
-            parts = [self._origins(one, children, aliases) for one in (node.this, *node.expressions)]
-            return frozenset().union(*parts) if all(parts) else frozenset()
-        return self._expressed(node, children)
-
-    def _column(
-        self, node: exp.Column, children: Mapping[str, Relation], aliases: Mapping[str, frozenset[Origin]]
-    ) -> frozenset[Origin]:
-        name, table = node.name.lower(), node.table.lower()
-        if table:
-            child = children.get(table)
-            return child.columns.get(name, frozenset()) if child else frozenset()
-        found = [child for child in children.values() if name in child.columns]
-        if found:
-            # Of columns that USING merges, the timed source's is the one that is never null.
-            return next((child for child in found if child.timed), found[0]).columns[name]
-        return aliases.get(name, frozenset())
-
-    def _expressed(self, node: exp.Expr, children: Mapping[str, Relation]) -> frozenset[Origin]:
-        """The time of the source whose time expression this is, word for word."""
-        if not self._expressions_of_time:
-            return frozenset()
-        columns = list(node.find_all(exp.Column))
-        read = {origin for one in columns for origin in self._column(one, children, {})}
-        names = {name for name, _ in read}
-        if len(names) != 1 or not columns:
-            return frozenset()
-        [name] = names
-        source = self._sources[name]
-        if source.time is None or source.time_sql is None:
-            return frozenset()
-        same = constructs.spelling(node) == constructs.spelling(source.time_sql)
-        return frozenset({(name, source.time.lower())}) if same else frozenset()
-
-
-def _borrows(query: exp.Expr, children: Mapping[str, Relation], names: Mapping[str, Relation]) -> bool:
-    """Whether a subquery may aggregate over columns of the query around it."""
-    tables = list(query.find_all(exp.Table))
-    own = {table.alias_or_name.lower() for table in tables}
-    known = {column for table in tables if table.name.lower() in names for column in names[table.name.lower()].columns}
-    return any(
-        column.table.lower() in children.keys() - own if column.table else column.name.lower() not in known
-        for aggregate in query.find_all(exp.AggFunc)
-        for column in aggregate.find_all(exp.Column)
-    )
+    def _borrows(self, query: exp.Expr, children: Mapping[str, Relation], names: Mapping[str, Relation]) -> bool:
+        """Whether a subquery may aggregate over columns of the query around it."""
+        tables = [table for table in query.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
+        own = {self._alias(table) for table in tables}
+        read = [names[name] for table in tables if (name := self._named(table)) in names]
+        known = {column for relation in read for column in relation.columns}
+        return any(
+            key(table, self._dialect) in children.keys() - own
+            if (table := column.args.get("table"))
+            else column.name.lower() not in known
+            for aggregate in query.find_all(exp.AggFunc)
+            for column in aggregate.find_all(exp.Column)
+        )

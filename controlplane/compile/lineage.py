@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -18,12 +18,14 @@ Origin = tuple[str, str]
 class Source:
     """What the proof must know of a source: `time` is its time column, None for a static table.
 
-    `time_sql` is the parsed expression that gives the time, where the table has no such column.
+    `time_sql` is the parsed expression that gives the time, where the table has no such column. `open` is whether the
+    table has more columns than these.
     """
 
     columns: Sequence[str]
     time: str | None = None
     time_sql: exp.Expr | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,26 @@ class Relation:
         columns: name -> the sources' columns that its values are, unchanged; empty where they are computed.
         timed: whether it reads a timed source.
         constructs: what keeps it from being row by row, the first one first.
-        open: whether it may have more columns than these.
+        open: whether it may have more columns than these, or have them in other places.
+        numbering: a column that numbers the rows of the whole query; empty where there is none.
     """
 
     columns: Mapping[str, frozenset[Origin]]
     timed: bool = False
     constructs: tuple[Construct, ...] = ()
     open: bool = False
+    numbering: str = ""
+
+
+def key(identifier: exp.Expr, dialect: str) -> str:
+    """What a table's name or alias is known by; on Snowflake, quotes make another name of it."""
+    quoted = isinstance(identifier, exp.Identifier) and identifier.args.get("quoted")
+    return identifier.name if quoted and dialect == "snowflake" else folded_name(identifier.name, dialect)
+
+
+def folded_name(name: str, dialect: str) -> str:
+    """The same of a name without quotes."""
+    return name.upper() if dialect == "snowflake" else name.lower()
 
 
 def own_time(origins: frozenset[Origin], sources: Mapping[str, Source]) -> bool:
@@ -53,9 +68,7 @@ def broken(relation: Relation, words: str, node: exp.Expr | None, *, always: boo
     """The relation with one more construct, if it reads a timed source at all."""
     if not relation.timed and not always:
         return relation
-    return Relation(
-        relation.columns, relation.timed, (*relation.constructs, Construct(words, constructs.line(node))), relation.open
-    )
+    return replace(relation, constructs=(*relation.constructs, Construct(words, constructs.line(node))))
 
 
 def renamed(relation: Relation, alias: exp.Expr | None) -> Relation:
@@ -65,5 +78,7 @@ def renamed(relation: Relation, alias: exp.Expr | None) -> Relation:
         return relation
     columns = dict(zip(names, relation.columns.values(), strict=False)) if not relation.open else {}
     rest = {} if relation.open else dict(list(relation.columns.items())[len(names) :])
-    named = {**dict.fromkeys(names, frozenset[Origin]()), **columns, **rest}
-    return Relation(named, relation.timed, relation.constructs, relation.open)
+    named = {**dict.fromkeys(names, frozenset[Origin]()), **columns}
+    named |= {name: frozenset() if name in named else origins for name, origins in rest.items()}
+    # A sequence's column is the first one.
+    return replace(relation, columns=named, numbering=names[0] if relation.numbering else "")

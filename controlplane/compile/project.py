@@ -16,6 +16,7 @@ from controlplane.base import naming
 from controlplane.base.ports import Warehouse
 from controlplane.base.types import parse_type
 from controlplane.compile import chaining, graph, transformation
+from controlplane.compile.builtins import macros
 from controlplane.compile.features import KEY_TYPES, RESERVED
 from controlplane.compile.loader import Definitions, keep_well_shaped
 from controlplane.compile.problems import Collector, listing
@@ -78,12 +79,15 @@ def compile_manifest(
     for one in definitions.sources:
         readers.setdefault(one.table, []).append(one.name)
     views: dict[str, ViewSpec] = {}
+    hidden = macros(warehouse) if ordered else frozenset[str]()
     found_in = {view.name: Collector(target.root) for view in ordered}
     for wave in _waves(ordered, upstream):
         begun = []
         for view in wave:
             own = found_in[view.name]
-            context = Context(target.dialect, target.schema, warehouse, sources, views, upstream[view.name], own)
+            context = Context(
+                target.dialect, target.schema, warehouse, sources, views, upstream[view.name], hidden, own
+            )
             begun.append((view.name, compile_view(view, context)))
         for name, spec in _answered(begun, warehouse).items():
             views[name] = spec

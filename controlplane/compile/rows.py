@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 from sqlglot import exp
 
 from controlplane.base.ports import folded
@@ -43,8 +44,9 @@ def prove(
     sources: Sequence[SourceSpec],
     timestamp: str | None,
     delay: timedelta,
-    returned: bool,
+    returned: Collection[str],
     dialect: str,
+    hidden: Collection[str],
     collector: Collector,
 ) -> Proved:
     """Prove what can be proved of a view's SQL; what no SQL of a view may do is noted.
@@ -57,8 +59,10 @@ def prove(
         sources: its sources.
         timestamp: the event time's column in the result; None for a static view.
         delay: the view's settling delay.
-        returned: whether the warehouse says that the SQL returns that column: otherwise it is noted elsewhere.
+        returned: the columns that the SQL returns, as the warehouse spells them; none where the
+            event time is not among them, which is noted elsewhere.
         dialect: of the text.
+        hidden: names of users' functions that stand for the warehouse's own.
         collector: takes the problems.
     """
     for one in changeable(sql, dialect):
@@ -69,7 +73,7 @@ def prove(
             "a second run of an interval would give other rows: compute it from the sources' columns",
         )
     known = {source.name: _known(source, dialect) for source in sources}
-    analysis = analyse(tree, dialect, known)
+    analysis = analyse(sql, tree, dialect, known, hidden)
     for words, line in analysis.refused:
         collector.add(
             f"{what}: its SQL reads {words}",
@@ -85,6 +89,9 @@ def prove(
     bounds = None
     if timestamp is not None and returned and not analysis.refused:
         bounds = _bounds(view, what, timestamp, analysis, known, delay, collector)
+        if bounds is not None:
+            spelled = {folded(name): name for name in returned}
+            bounds = msgspec.structs.replace(bounds, source_time=spelled.get(bounds.source_time, bounds.source_time))
     elif view.event_time_bounds is not None and timestamp is None:
         text = f"{what}: a view without an event time can't have event_time_bounds"
         collector.add(text, view.location, "remove them, or give a source its timestamp")
@@ -95,12 +102,13 @@ def _known(source: SourceSpec, dialect: str) -> Source:
     columns = Counter(folded(name) for name, _ in source.columns)
     # Of two columns whose names differ in quotes alone, the text does not say enough.
     names = [name for name, count in columns.items() if count == 1]
+    hidden = len(names) < len(source.columns)
     if source.timestamp is None:
-        return Source(names)
+        return Source(names, open=hidden)
     time = folded(source.timestamp)
     if source.time_sql:
-        return Source([*names, time], time, parsed(source.time_sql, dialect))
-    return Source(names, time)
+        return Source([*names, time], time, parsed(source.time_sql, dialect), hidden)
+    return Source(names, time, open=hidden)
 
 
 def _bounds(

@@ -96,7 +96,10 @@ def row_local(node: exp.Expr) -> bool:
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in NAMED
     if isinstance(node, exp.Any | exp.All):
-        return False  # Spark has aggregates of these names
+        # LIKE ANY ('a%', 'b%') is one; Spark has aggregates of these names.
+        return isinstance(node.parent, exp.Like | exp.ILike) and isinstance(node.this, exp.Tuple)
+    if isinstance(node, exp.Exists):
+        return True  # of a subquery, which is looked at by itself, or Spark's of a list
     return type(node) in ROW_LOCAL or (
         isinstance(node, exp.Binary | exp.Unary | exp.Predicate) and not isinstance(node, exp.Func)
     )

@@ -10,11 +10,13 @@ import sqlglot
 from sqlglot import exp
 
 from controlplane.base.ports import Warehouse, described
+from controlplane.compile.builtins import macros, unknown_calls
 from controlplane.compile.changeable import changeable
 from controlplane.compile.expectations import Relation, compile_expectations
 from controlplane.compile.problems import Collector, listing
 from controlplane.compile.reserved import is_reserved
 from controlplane.compile.scalars import row_local
+from controlplane.compile.transformation import NOT_PARSED
 from controlplane.definitions import BatchSource
 from controlplane.errors import PermanentError
 from controlplane.manifest.expectations import Expected
@@ -149,8 +151,11 @@ def _check_expression(
         said = f"{what}: the value of {names} in its timestamp depends on more than the row"
         collector.add(said, source.location, "give an expression over the table's columns alone")
         return False
-    if strange := next((node for node in tree.walk() if not row_local(node)), None):
-        said = f"{what}: {strange.sql(dialect=dialect)!r} in its timestamp is not known to be a function of the row"
+    strange = next((node.sql(dialect=dialect) for node in tree.walk() if not row_local(node)), "")
+    if not strange and (calls := unknown_calls(text, tree, dialect, macros(warehouse))):
+        strange = calls[0].words.split(",")[0]
+    if strange:
+        said = f"{what}: {strange!r} in its timestamp is not known to be a function of the row"
         collector.add(said, source.location, "give an expression over the table's columns alone")
         return False
     if SOURCE_TIME in (name.lower() for name in columns):
@@ -179,7 +184,7 @@ def parsed(expression: str, dialect: str) -> exp.Expr:
     """
     try:
         tree = sqlglot.parse_one(f"SELECT ({expression}\n)", dialect=dialect)
-    except sqlglot.errors.SqlglotError as error:
+    except NOT_PARSED as error:
         raise ValueError(str(error)) from None
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.args.get("from_"):
         raise ValueError("it is not one expression")

@@ -24,6 +24,11 @@ OUTPUT = "plane_rows"
 """Name of the CTE that holds what the user's SQL returns."""
 
 
+NOT_PARSED = (sqlglot.errors.SqlglotError, AttributeError, IndexError, TypeError)
+"""What sqlglot 30 raises for a text that it can't parse: some of its builders, such as those of
+OBJECT_CONSTRUCT(a) and of Spark's `|> LIMIT`, don't check that an argument is there."""
+
+
 def is_table(text: str) -> bool:
     """Whether `text` is `schema.table` or `catalog.schema.table`, quoted or not."""
     return _TABLE.fullmatch(text) is not None
@@ -75,7 +80,7 @@ def one_statement(sql: str, dialect: str) -> str:
     """
     try:
         tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
-    except sqlglot.errors.SqlglotError:
+    except NOT_PARSED:
         return sql
     last = len(tokens)
     while last and tokens[last - 1].token_type is TokenType.SEMICOLON:
@@ -110,7 +115,7 @@ def query(sql: str, dialect: str) -> exp.Query:
         parsed = sqlglot.parse(sql, dialect=_dialect(dialect))
         # What stands behind the last semicolon is a comment.
         statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
-    except sqlglot.errors.SqlglotError as error:
+    except NOT_PARSED as error:
         raise ValueError(f"its SQL does not parse: {plain(error)}") from None
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("its SQL must be exactly one SELECT")
@@ -144,7 +149,7 @@ def canonical_condition(sql: str, dialect: str) -> str:
     """
     try:
         tree = sqlglot.parse_one(f"SELECT 1 WHERE ({sql}\n)", dialect=_dialect(dialect))
-    except sqlglot.errors.SqlglotError as error:
+    except NOT_PARSED as error:
         raise ValueError(f"its condition does not parse: {plain(error)}") from None
     condition = tree.find(exp.Where)
     if condition is None or condition.find(exp.Query) or not isinstance(condition.this, exp.Paren):
@@ -159,8 +164,10 @@ def framed(sql: str, relations: Mapping[str, str]) -> str:
     return "WITH " + ",\n".join(ctes)
 
 
-def plain(error: sqlglot.errors.SqlglotError) -> str:
+def plain(error: Exception) -> str:
     """What the parser says, without colours, in one line."""
+    if not isinstance(error, sqlglot.errors.SqlglotError):
+        return f"the parser fails at a call or clause with arguments that it doesn't expect ({error})"
     return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n")[0]
 
 

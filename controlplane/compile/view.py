@@ -51,7 +51,11 @@ _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all w
 
 @dataclass(frozen=True)
 class Context:
-    """What a view is compiled against: `sources` is None where a source is itself wrong."""
+    """What a view is compiled against.
+
+    `sources` is None where a source is itself wrong; `macros` are users' functions that may stand
+    for the warehouse's own.
+    """
 
     dialect: str
     schema: str
@@ -59,6 +63,7 @@ class Context:
     sources: Mapping[str, SourceSpec | None]
     views: Mapping[str, ViewSpec]
     upstream: Sequence[str]
+    macros: frozenset[str]
     collector: Collector
 
 
@@ -90,8 +95,10 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
             [transformation.unframed(sql, _relations(sources, context), context.dialect)]
         )
         columns = named if isinstance(named, PermanentError) else columns
-    returned = timestamp is not None and not isinstance(columns, PermanentError) and timestamp in columns
-    proved = prove(view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, collector)
+    returned = () if isinstance(columns, PermanentError) or timestamp not in columns else columns
+    proved = prove(
+        view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, context.macros, collector
+    )
     if isinstance(columns, PermanentError):
         _refused(view, what, columns, query.partition(sql)[0].count("\n"), collector)
         return None

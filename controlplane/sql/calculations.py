@@ -9,12 +9,29 @@ from controlplane.base.ports import Statement
 from controlplane.manifest.specs import CalculationSpec, Manifest, ServiceSpec
 from controlplane.sql.dialects import DUCKDB, Dialect
 from controlplane.sql.functions import called, create
+from controlplane.sql.ranges import Owner, whole
 
 
-def added(d: Dialect, schema: str, rows: str, calculations: Sequence[CalculationSpec], types: Mapping[str, str]) -> str:
-    """A query: the rows of a relation, with each calculation as one column more; `schema` has the functions.
+def added(
+    d: Dialect,
+    schema: str,
+    rows: str,
+    calculations: Sequence[CalculationSpec],
+    types: Mapping[str, str],
+    owner: Owner | None = None,
+) -> str:
+    """A query: the rows of a relation, with each calculation as one column more.
 
-    One may need those before it, so each is a query over the last; `types` has the type of whatever they need.
+    One may need those before it, so each is a query over the last.
+
+    Args:
+        d: the dialect.
+        schema: has the functions.
+        rows: the relation.
+        calculations: what is computed, in order.
+        types: of whatever they need.
+        owner: whose they are. If it is given, a whole number beyond int64 is an error also where the
+            warehouse stores it.
     """
     query = rows
     for number, one in enumerate(calculations):
@@ -22,6 +39,8 @@ def added(d: Dialect, schema: str, rows: str, calculations: Sequence[Calculation
         written = f"({one.expression}\n)"  # users may end one with a comment
         sql = called(d, schema, one, types) if one.python else written
         value = d.given(sql, one.type)
+        if owner is not None:
+            value = whole(sql, one.type, f"calculation '{one.name}' ({one.type})", owner, d) or value
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
 
@@ -33,6 +52,11 @@ def kinds(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
         feature = next(f for f in manifest.view(view_name).features if f.name == feature_name)
         found[naming.feature(view_name, feature_name)] = feature.type
     return found | {c.name: c.type for c in service.calculations}
+
+
+def owner_of(service: ServiceSpec) -> Owner:
+    """Whose the calculations of a service are, as errors say it."""
+    return Owner(f"feature service '{service.name}'")
 
 
 def functions(d: Dialect, manifest: Manifest, service: ServiceSpec) -> list[Statement]:

@@ -69,6 +69,12 @@ def checked(x: str, canonical: str, what: str, owner: Owner, d: Dialect, wrong: 
     return f"CASE WHEN {wrong} THEN {d.failing(message, canonical)} ELSE {d.cast(x, canonical)} END"
 
 
+def whole(x: str, canonical: str, what: str, owner: Owner, d: Dialect) -> str:
+    """A whole number as `checked` has it; empty for other types and where integers have 64 bits."""
+    wide = d.wide_integers and canonical.endswith(("int64", "int64>"))
+    return checked(x, canonical, what, owner, d) if wide else ""
+
+
 def said(what: str, value: str, keys: Sequence[Column], d: Dialect) -> str:
     """The text, in SQL, with which a statement is stopped."""
     parts = [d.text(f"{MARK}: {what}: "), value]

@@ -14,8 +14,9 @@ from controlplane.errors import PlaneError, Problems
 from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
 from controlplane.sql import inline
 from controlplane.sql.aggregates import default_sql
-from controlplane.sql.calculations import added, functions, given, kinds
+from controlplane.sql.calculations import added, functions, given, kinds, owner_of
 from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.ranges import Owner, whole
 from controlplane.sql.statements import split
 from controlplane.sql.tables import qualified
 
@@ -113,9 +114,11 @@ def _wanted(manifest: Manifest, view: ViewSpec, service: ServiceSpec, served: bo
     return [*(["expires_at"] if view.ttl else []), *(["plane__to"] if served else []), *features]
 
 
-def _spine_column(d: Dialect, name: str, request: str | None) -> str:
+def _spine_column(d: Dialect, name: str, request: str | None, owner: Owner) -> str:
     column = f"s.{d.quote(name)}"
-    return column if request is None else d.given(column, request)
+    if request is None:
+        return column
+    return whole(column, request, f"request field '{name}' ({request})", owner, d) or d.given(column, request)
 
 
 def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
@@ -155,6 +158,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
     served = dataset.as_of == "served"
     requested = given(service)
+    types, spine = requested | kinds(manifest, service), Owner(f"training set '{dataset.name}'")
     folded = {name: name.lower() if d.folds_case else name for name in (*columns, *requested)}
     fields = {folded[name]: kind for name, kind in requested.items()}
     values = []
@@ -190,9 +194,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "spine": dataset.spine,
         "at": instant(d, dataset.time),
         "columns": [d.quote(name) for name in columns],
-        "spine_columns": [(d.quote(name), _spine_column(d, name, fields.get(folded[name]))) for name in columns],
+        "spine_columns": [(d.quote(name), _spine_column(d, name, fields.get(folded[name]), spine)) for name in columns],
         "selected": values,
-        "finished": added(d, manifest.schema, "finished", service.calculations, requested | kinds(manifest, service)),
+        "finished": added(d, manifest.schema, "finished", service.calculations, types, owner_of(service)),
         "names": [d.quote(name) for name in kinds(manifest, service)],
         "joins": [
             {

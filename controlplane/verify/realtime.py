@@ -18,7 +18,7 @@ from controlplane.base.types import decimal_scale, is_decimal, micros
 from controlplane.control import ledger
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ServiceSpec
-from controlplane.sql.calculations import added, functions, given, in_memory, kinds
+from controlplane.sql.calculations import added, functions, given, in_memory, kinds, owner_of
 from controlplane.sql.dialects import DUCKDB, Dialect, dialect
 from controlplane.verify.oracle import same
 from controlplane.verify.report import ServiceMismatch, ServiceReport
@@ -108,7 +108,7 @@ def _told(
     ]
     relation = f"({d.constants(constants)}\n)"
     names = ", ".join(d.quote(one.name) for one in service.calculations)
-    finished = added(d, manifest.schema, relation, service.calculations, types)
+    finished = added(d, manifest.schema, relation, service.calculations, types, owner_of(service))
     query = f"SELECT {names} FROM ({finished}\n) AS calculated ORDER BY {d.quote(_NUMBER)}"
     return list(ledger.rows(warehouse, query))
 

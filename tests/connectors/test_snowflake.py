@@ -104,6 +104,10 @@ def test_it_says_where_it_is(warehouse, endpoint):
     session = next(iter(endpoint.sessions.values()))
     expected = {
         "TIMEZONE": "UTC",
+        "WEEK_START": 0,
+        "WEEK_OF_YEAR_POLICY": 0,
+        "DATE_INPUT_FORMAT": "AUTO",
+        "DATE_OUTPUT_FORMAT": "YYYY-MM-DD",
         "LOCK_TIMEOUT": 600,
         "STATEMENT_TIMEOUT_IN_SECONDS": 14_400,
         "CLIENT_TELEMETRY_ENABLED": False,

@@ -72,6 +72,7 @@ BY_INTERVAL = {
     "limit": ("SELECT k, ts, amt FROM {events} ORDER BY ts DESC, amt, o, k LIMIT 2", (EVENTS,)),
     "unordered": ("SELECT k, ts, amt FROM {events} LIMIT 1000", (EVENTS,)),
     "union": ("SELECT k, ts, amt FROM {events} UNION SELECT k, ts, o FROM {late}", (EVENTS, LATE)),
+    "unnest": ("SELECT k, ts, n AS amt FROM unnest((SELECT list(o ORDER BY o) FROM {late})) u(n), {late}", (LATE,)),
     "subquery": ("SELECT k, ts, amt FROM {events} WHERE amt > (SELECT avg(amt) FROM {late})", (EVENTS, LATE)),
 }
 

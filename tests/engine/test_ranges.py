@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from connectors.duckdb.warehouse import connect
-from controlplane import Aggregate, Attribute
+from controlplane import Aggregate, Attribute, Calculation, RequestSource
 from controlplane.base.ports import Warehouse
-from controlplane.errors import CheckFailed
+from controlplane.errors import CheckFailed, PermanentError
 from controlplane.verify import verify
 from controlplane.workspace.project import open_calculator
 from tests.engine.engines import empty
@@ -89,6 +89,40 @@ def test_a6_wider_integers_of_snowflake_are_found_in_the_run(part):
         assert rig.table("latest") == []
         with pytest.raises(CheckFailed, match=rf"feature view 'subject', {label} \(int64\): 1{'0' * 19} for k = "):
             rig.training_set([([1], START + DAY)], from_source=True)
+
+
+def test_a6_a_calculation_beyond_int64_is_an_error_of_the_training_set(warehouse):
+    added = [Calculation("twice", "int64", "subject__amt * 2"), Calculation("more", "int64", "twice + given")]
+    request = RequestSource("offer", fields={"given": "int64"})
+    rig = Rig(
+        subject_of(Attribute("amt", "int64")),
+        COLUMNS,
+        warehouse=warehouse,
+        rows=[row(1, amt=LARGEST // 2), row(1, "b", amt=LARGEST // 2 + 1)],
+        calculations=added,
+        request=request,
+    )
+    rig.materialize(START, START + DAY)
+    [found] = rig.training_set([(["a"], START + DAY)], request=[{"given": 1}])
+    assert (found["twice"], found["more"]) == (LARGEST - 1, LARGEST)
+    for key, given, name in (("a", 2, "more"), ("b", 1, "twice")):
+        with pytest.raises(PermanentError) as caught:
+            rig.training_set([([key], START + DAY)], request=[{"given": given}])
+        if warehouse.dialect == "snowflake":
+            named = f"feature service 'all', calculation '{name}' (int64): 9223372036854775808 is out of range"
+            assert named in caught.value.message
+
+
+def test_a6_a_request_field_beyond_int64_is_an_error_of_the_training_set():
+    request = RequestSource("offer", fields={"given": "int64"})
+    with opened("snowflake") as (found, _):
+        rig = Rig(
+            subject_of(Attribute("amt", "int64")), COLUMNS, warehouse=found, rows=[row(1, amt=1)], request=request
+        )
+        rig.materialize(START, START + DAY)
+        named = r"training set .*, request field 'given' \(int64\): 9223372036854775808 is out of range"
+        with pytest.raises(CheckFailed, match=named):
+            rig.training_set([(["a"], START + DAY)], request=[{"given": LARGEST + 1}])
 
 
 def test_a7_a_mean_is_there_where_no_sum_is(warehouse):

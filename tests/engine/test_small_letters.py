@@ -54,6 +54,34 @@ def test_b12_quoted_names_mean_columns_in_small_letters(warehouse: Warehouse) ->
         assert row.get("label", row.get('"label"')) == 5
 
 
+def test_the_time_that_bounds_an_event_time_may_be_in_small_letters(warehouse: Warehouse) -> None:
+    mark = "`" if warehouse.dialect == "databricks" else '"'
+    loads = BatchSource("loads", table="raw.events", timestamp='"loaded"', settling_delay="6h")
+
+    @batch_feature_view(
+        entities=[Entity("thing", keys={"k": "string"}, owner="team")],
+        sources=[loads],
+        timestamp='"happened"',
+        event_time_bounds=("-6h", "0s"),
+        features=[Aggregate("sum", '"amt"', windows=["1d"], name="total")],
+        schedule="1d",
+        start="2024-01-01",
+        owner="team",
+    )
+    def subject(loads):
+        return f'SELECT "uid" AS k, "happened", "loaded", "amt" FROM {loads}'.replace('"', mark)
+
+    columns = {'"uid"': "VARCHAR", '"loaded"': "TIMESTAMP", '"happened"': "TIMESTAMP", '"amt"': "BIGINT"}
+    happened, loaded = datetime(2024, 1, 1, 23), datetime(2024, 1, 2, 2)  # noqa: DTZ001 - as the warehouse has them
+    rows = [{'"uid"': "a", '"loaded"': loaded, '"happened"': happened, '"amt"': 7}]
+    if warehouse.dialect == "duckdb":
+        columns = {name.strip('"'): kind for name, kind in columns.items()}
+        rows = [{name.strip('"'): value for name, value in row.items()} for row in rows]
+    rig = Rig(subject, columns, warehouse=warehouse, rows=rows)
+    rig.materialize(START, START + DAY)
+    assert [row["total_1d"] for row in rig.table("latest")] == [7]
+
+
 def test_b12_a_name_without_quotes_is_another_one_on_snowflake() -> None:
     with opened("snowflake") as (found, _):
         run(found, "CREATE SCHEMA raw", 'CREATE TABLE raw.events ("ts" TIMESTAMP, TS TIMESTAMP)')
