@@ -65,6 +65,7 @@ _ITEMS_BELOW = {
 """Lists whose items the compiler tells apart by itself, so that it can tell what is wrong with the others."""
 _OF_SERVICES = "features=[spend, calculation(...)], with feature views, some features of one, or calculations"
 
+_LONGEST_VALUE = 80  # characters of a value that a message repeats; names have 63 at most
 Test = Callable[[Any], bool]
 
 
@@ -207,7 +208,8 @@ def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annot
 def _described(given: object) -> str:
     """A value as a message shows it: never more than a line."""
     if given is None or isinstance(given, str | int | float):
-        return f"{given!r:.60}"
+        text = repr(given)
+        return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
     if isinstance(given, type):
         return f"the class {given.__name__}"
     if callable(given) and hasattr(given, "__name__"):
