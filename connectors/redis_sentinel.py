@@ -268,6 +268,9 @@ def _refusal(error: exceptions.RedisError) -> _Refusal:
         hint = "`sentinels` are the addresses of sentinels, not of the servers that they watch"
         return _Refusal("it is not a sentinel", permanent=True, hint=hint)
     if "certificate" in text or "SSL" in text:
-        hint = "TLS: `sentinel_tls` is for sentinels that speak it, `ca_certificate` for those who signed theirs"
+        hint = (
+            "set `sentinel_tls` only if the sentinels speak TLS, and `ca_certificate` to the PEM file of the "
+            "authority that signed their certificates"
+        )
         return _Refusal(text, permanent=True, hint=hint)
     return _Refusal(text)

@@ -324,5 +324,5 @@ def from_json(text: str) -> Manifest:
     except msgspec.DecodeError as error:
         raise PlaneError(
             f"the recorded manifest can't be read: {error}",
-            hint="it was written by another version of controlplane: install that one, or deploy anew",
+            hint="it was written by another version of controlplane: install that one, or deploy again",
         ) from None

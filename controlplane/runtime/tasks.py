@@ -134,7 +134,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
         raise CheckFailed(
             f"feature view {program.view!r}: {number} not met, so nothing was published: {'; '.join(failed)}",
             where=program.place.location(),
-            hint=f"mend the rows of {', '.join(program.sources)} or change what is expected, and run it again",
+            hint=f"correct the rows of {', '.join(program.sources)} or change what is expected, and run it again",
         )
     return counts
 
