@@ -297,6 +297,8 @@ class Manifest(msgspec.Struct, frozen=True):
     def read_view(self, source: SourceSpec) -> ViewSpec | None:
         """The view whose table the source reads; None if it is no view's."""
         name = naming.door_in(self.schema, source.table)
+        if not name:  # asked for every source of 1,000 views, of which few read another one
+            return None
         return next((view for view in self.views if view.name == name), None)
 
     def source(self, name: str) -> SourceSpec:
@@ -324,5 +326,5 @@ def from_json(text: str) -> Manifest:
     except msgspec.DecodeError as error:
         raise PlaneError(
             f"the recorded manifest can't be read: {error}",
-            hint="it was written by another version of controlplane: install that one, or deploy anew",
+            hint="it was written by another version of controlplane: install that one, or deploy again",
         ) from None

@@ -18,6 +18,7 @@ from controlplane.registry.manifest import Manifest, ViewSpec
 from controlplane.render.dialects import dialect
 from controlplane.render.program import build
 from controlplane.runtime.materialize import Progress
+from controlplane.runtime.ranges import explained
 from controlplane.types import from_micros, micros
 from controlplane.verification import explain, questions, ways
 from controlplane.verification.coverage import Coverage
@@ -78,7 +79,9 @@ def verify(
     opened, problem = _opened(store)
     found = []
     for view in chosen:
-        checked = _checked(manifest, view, warehouse, seed, cases, opened if view.online else None, now, on_progress)
+        kept = opened if view.online else None
+        with explained(f"feature view {view.name!r}", view.place.location()):
+            checked = _checked(manifest, view, warehouse, seed, cases, kept, now, on_progress)
         if problem and view.online:
             checked.notes.append(problem)
         found.append(checked)

@@ -16,7 +16,7 @@ import redis
 
 from controlplane.errors import MissingDriver, PlaneError
 from controlplane.local import valkey
-from controlplane.local.daemon import Daemon, alive, read_state, remembered, write_state
+from controlplane.local.daemon import Daemon, alive, exclusive, read_state, remembered, write_state
 
 
 @pytest.fixture
@@ -65,6 +65,13 @@ def test_starts_once_answers_and_stops(folder):
     assert valkey.stop(folder)
     assert valkey.find(folder) is None
     assert not valkey.stop(folder)
+
+
+def test_stop_waits_for_nobody_where_nothing_runs(folder):
+    valkey.start(folder)
+    valkey.stop(folder)
+    with exclusive(folder), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(valkey.stop, folder).result(timeout=5) is False
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])
