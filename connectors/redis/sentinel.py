@@ -7,6 +7,7 @@ connection, and does not say what the others answered.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,14 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from connectors.redis_url import is_host
+from controlplane.errors import SettingsError
+
 _PORT = 26379
 _TIMEOUT_SECONDS = 2.0  # for each sentinel, at most: the next one may answer at once
 _CREDENTIALS = "set `sentinel_password`, and `sentinel_username` unless it is the default user, of the online store"
+_PLAIN = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
+_BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?")
 _LISTED = 5  # names of other masters that an error lists
 
 Place = tuple[str, int]
@@ -64,10 +70,9 @@ class Sentinels:
         """Host and port of each.
 
         Raises:
-            ValueError: a port is not a number.
+            SettingsError: one is not such an address.
         """
-        parts = [place.rpartition(":") if ":" in place else (place, "", "") for place in self.places]
-        return [(host.strip("[]"), int(port or _PORT)) for host, _, port in parts]
+        return [_address(place) for place in self.places]
 
     def options(self) -> dict[str, Any]:
         """The driver's options of a sentinel's client."""
@@ -116,7 +121,8 @@ def master_client(url: str, options: Mapping[str, Any], sentinels: Sentinels) ->
         sentinels: who is asked.
 
     Raises:
-        ValueError: it is no such URL, or an address of a sentinel is none.
+        ValueError: it is no such URL.
+        SettingsError: an address of a sentinel is not one.
     """
     given = {**options, **parse_url(url)}  # type: ignore[no-untyped-call]
     name, secure = _name(given)
@@ -141,6 +147,40 @@ def _name(given: dict[str, Any]) -> tuple[str, bool]:
     return given.pop("host", ""), given.pop("connection_class", None) is not None
 
 
+class _Search:
+    """One search for the master: what each sentinel answered so far.
+
+    Args:
+        name: of the master.
+        sentinels: their clients; the one that names the master becomes the first, and the next
+            search begins with it.
+    """
+
+    def __init__(self, name: str, sentinels: list[Any]) -> None:
+        self._name, self._sentinels = name, sentinels
+        self._refusals: dict[Place, _Refusal] = {}
+
+    def found(self, number: int, answer: Any) -> Place | None:  # noqa: ANN401 - the driver's reply
+        """The master's address, if the sentinel of that number names it.
+
+        Args:
+            number: of the sentinel.
+            answer: the masters that it watches, or the driver's error.
+        """
+        is_error = isinstance(answer, exceptions.RedisError)
+        master = _refusal(answer) if is_error else _chosen(self._name, answer)
+        sentinels = self._sentinels
+        if isinstance(master, _Refusal):
+            self._refusals[_place(sentinels[number])] = master
+            return None
+        sentinels[0], sentinels[number] = sentinels[number], sentinels[0]
+        return master
+
+    def failure(self) -> NoMaster:
+        """What is raised when all were asked."""
+        return NoMaster(self._name, self._refusals)
+
+
 class _Sentinel(Sentinel):
     def __init__(self, places: Sequence[Place], options: Mapping[str, Any]) -> None:
         super().__init__(places, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
@@ -151,19 +191,15 @@ class _Sentinel(Sentinel):
         Raises:
             NoMaster: what each sentinel answered.
         """
-        answers: dict[Place, _Refusal] = {}
+        search = _Search(service_name, self.sentinels)
         for number, sentinel in enumerate(self.sentinels):
             try:
-                masters: Any = sentinel.sentinel_masters()
-                found = _chosen(service_name, masters)
+                answer: Any = sentinel.sentinel_masters()
             except exceptions.RedisError as error:
-                found = _refusal(error)
-            if not isinstance(found, _Refusal):
-                # The next search begins with the one that answered.
-                self.sentinels[0], self.sentinels[number] = sentinel, self.sentinels[0]
-                return found
-            answers[_place(sentinel)] = found
-        raise NoMaster(service_name, answers)
+                answer = error
+            if (master := search.found(number, answer)) is not None:
+                return master
+        raise search.failure()
 
 
 class _AsyncSentinel(AsyncSentinel):
@@ -176,18 +212,27 @@ class _AsyncSentinel(AsyncSentinel):
         Raises:
             NoMaster: what each sentinel answered.
         """
-        answers: dict[Place, _Refusal] = {}
+        search = _Search(service_name, self.sentinels)
         for number, sentinel in enumerate(self.sentinels):
             try:
-                masters: Any = await sentinel.sentinel_masters()
-                found = _chosen(service_name, masters)
+                answer: Any = await sentinel.sentinel_masters()
             except exceptions.RedisError as error:
-                found = _refusal(error)
-            if not isinstance(found, _Refusal):
-                self.sentinels[0], self.sentinels[number] = sentinel, self.sentinels[0]
-                return found
-            answers[_place(sentinel)] = found
-        raise NoMaster(service_name, answers)
+                answer = error
+            if (master := search.found(number, answer)) is not None:
+                return master
+        raise search.failure()
+
+
+def _address(text: str) -> Place:
+    """Host and port of `host`, `host:port`, `[::1]:port` or an IPv6 address alone."""
+    parts = _BRACKETED.fullmatch(text) or (None if text.count(":") > 1 else _PLAIN.fullmatch(text))
+    host, digits = parts.groups() if parts else (text, None)
+    port = int(digits or _PORT)
+    is_bare = parts is None and text.count(":") > 1 and not {"[", "]"} & set(text)
+    if not (parts or is_bare) or not is_host(host) or not 0 < port < 2**16:
+        hint = f"write host:port, such as sentinel-1.example.com:{_PORT}"
+        raise SettingsError(f"{text!r} in `sentinels` is not an address", hint=hint)
+    return host, port
 
 
 def _place(sentinel: redis.Redis | redis.asyncio.Redis) -> Place:
@@ -223,6 +268,9 @@ def _refusal(error: exceptions.RedisError) -> _Refusal:
         hint = "`sentinels` are the addresses of sentinels, not of the servers that they watch"
         return _Refusal("it is not a sentinel", permanent=True, hint=hint)
     if "certificate" in text or "SSL" in text:
-        hint = "TLS: `sentinel_tls` is for sentinels that speak it, `ca_certificate` for those who signed theirs"
+        hint = (
+            "set `sentinel_tls` only if the sentinels speak TLS, and `ca_certificate` to the PEM file of the "
+            "authority that signed their certificates"
+        )
         return _Refusal(text, permanent=True, hint=hint)
     return _Refusal(text)

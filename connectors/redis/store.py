@@ -54,6 +54,7 @@ end
 redis.call('HSET', KEYS[1], unpack(ARGV, set))
 return {1}
 """  # fields that must not be there, those that must hold a value, and those to set
+_LONGEST = 1e9  # the platform's clock takes no number of seconds that is much greater
 _Found = TypeVar("_Found")
 
 
@@ -102,6 +103,14 @@ def connect(
             each other, or a file is not there.
     """
     check_url(url, inspect.signature(connect).parameters)
+    for name, value, least in (
+        ("timeout_seconds", timeout_seconds, 0.001),
+        ("patience_seconds", patience_seconds, 0.0),
+        ("max_rows_per_second", max_rows_per_second, 1.0),
+    ):
+        if value is not None and not least <= value <= _LONGEST:
+            text = f"the online store's {name} is {value:g}"
+            raise SettingsError(text, hint=f"give a number from {least:g} to {_LONGEST:g}")
     if cluster and sentinels:
         raise SettingsError("the online store has both `cluster` and `sentinels`", hint="leave one of them out")
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3)

@@ -66,11 +66,21 @@ def check_url(url: object, options: Iterable[str]) -> None:
         raise SettingsError(text, hint="write it once, such as redis://host:6379/0")
 
 
+def is_host(name: str) -> bool:
+    """Whether a name can be looked up: Python encodes it first, which fails for some."""
+    try:
+        name.encode("idna")
+    except UnicodeError:
+        return False
+    return bool(name)
+
+
 def _split(url: object) -> SplitResult:
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         _ = parts.port  # it is read when it is asked for
-        if parts.scheme in SCHEMES and str(url).startswith(f"{parts.scheme}://"):
+        can_be_looked_up = is_host(parts.hostname or "localhost")
+        if can_be_looked_up and parts.scheme in SCHEMES and str(url).startswith(f"{parts.scheme}://"):
             return parts
     except ValueError:
         pass  # its text may hold the password

@@ -31,8 +31,11 @@ from controlplane.errors import PermanentError, TransientError
 BATCH_ROWS = 65_536
 PARALLEL = 8
 """Questions about tables and queries that are asked side by side."""
+DESCRIBED_TOGETHER = 10
+"""Tables whose columns are asked for in one query. A compiler takes longer with every view in it."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
 """Seconds between two questions whether a statement is done; they grow while it runs."""
+Q = TypeVar("Q")
 T = TypeVar("T")
 
 # Where nobody asked for logs, the driver's reports of what it tries again do not go to the terminal.
@@ -83,7 +86,9 @@ class SnowflakeWarehouse:
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
         """See `Warehouse.columns`."""
-        return dict(zip(tables, self._side_by_side(self._columns_of, tables), strict=True))
+        groups = [tables[at : at + DESCRIBED_TOGETHER] for at in range(0, len(tables), DESCRIBED_TOGETHER)]
+        found = self._side_by_side(self._columns_together, groups)
+        return {table: columns for group in found for table, columns in group.items()}
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
@@ -176,6 +181,34 @@ class SnowflakeWarehouse:
             columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
         check_names(column_name(column.name) for column in columns)
         return {column_name(column.name): described_type(column) for column in columns}
+
+    def _columns_together(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
+        """The columns of some tables in one round trip: as those of a query over all of them, with
+        a mark after each table's."""
+        try:
+            columns = self._described_together(tables) if len(tables) > 1 else []
+        except PermanentError:
+            columns = []  # one of them is missing or can't be read: each is asked for by itself
+        if len(columns) != len(tables):
+            return {table: self._columns_of(table) for table in tables}
+        return dict(zip(tables, columns, strict=True))
+
+    def _described_together(self, tables: Sequence[str]) -> list[Mapping[str, str]]:
+        marks = [f"PLANE__END_{number}" for number in range(len(tables))]
+        wanted = ", ".join(f"t{number}.*, 0 AS {mark}" for number, mark in enumerate(marks))
+        sources = " CROSS JOIN ".join(f"{table} AS t{number}" for number, table in enumerate(tables))
+        query = f"SELECT {wanted} FROM {sources}"
+        with self._using(), self._translating():
+            columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(query) else [])
+        found: list[Mapping[str, str]] = []
+        table: dict[str, str] = {}
+        for column in columns:
+            if len(found) < len(marks) and column.name == marks[len(found)]:
+                found.append(table)
+                table = {}
+            else:
+                table[column_name(column.name)] = described_type(column)
+        return found
 
     def _columns_of(self, table: str) -> Mapping[str, str] | None:
         try:
@@ -291,11 +324,11 @@ class SnowflakeWarehouse:
         if self._cancelled:
             raise PermanentError(f"{doing}: cancelled")
 
-    def _side_by_side(self, ask: Callable[[str], T], texts: Sequence[str]) -> list[T]:
-        if len(texts) < 2:
-            return [ask(text) for text in texts]
-        with ThreadPoolExecutor(min(PARALLEL, len(texts))) as pool:
-            return list(pool.map(ask, texts))
+    def _side_by_side(self, ask: Callable[[Q], T], asked: Sequence[Q]) -> list[T]:
+        if len(asked) < 2:
+            return [ask(one) for one in asked]
+        with ThreadPoolExecutor(min(PARALLEL, len(asked))) as pool:
+            return list(pool.map(ask, asked))
 
     @contextmanager
     def _translating(self, doing: str = "") -> Iterator[None]:

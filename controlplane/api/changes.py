@@ -13,9 +13,9 @@ from controlplane.control import drift, identity, ledger, owners
 from controlplane.control.drift import Damage, Drift
 from controlplane.deploy import executor as deploying
 from controlplane.deploy import preview
-from controlplane.errors import PlaneError
+from controlplane.errors import PermanentError, PlaneError
 from controlplane.manifest import stored as manifests
-from controlplane.manifest.specs import Manifest
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.online import claims, served
 from controlplane.plan.actions import Repair
 from controlplane.plan.forecast import covered_by
@@ -26,6 +26,7 @@ from controlplane.workspace.project import Project
 
 POINTERS = "Redis"
 """The name of damages that stand in the online store."""
+_LOST = "run `plane deploy`, which makes it again; the next `plane run` computes what it held"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,35 @@ class Changes:
             name = self._project.environment.name
             found = self._project.state.history(name, limit=1, before=owner.deployment + 1)
         return (owner.deployment, owner.deployed_at) in [(d.id, d.deployed_at) for d in found]
+
+    def lost(
+        self, manifest: Manifest, views: Sequence[ViewSpec], entries: drift.Entries
+    ) -> tuple[set[str], list[PlaneError]]:
+        """Look for what went missing of deployed views before a run: without it, all seems computed.
+
+        Args:
+            manifest: the deployed one.
+            views: those to be computed.
+            entries: of the ledger.
+
+        Returns:
+            The views that can't be computed before a deploy, and an error for each object.
+        """
+        project = self._project
+        found = drift.find(project.warehouse, manifest, views, entries, project.now())
+        blocked: set[str] = set()
+        problems: list[PlaneError] = []
+        for one in found:
+            if not one.view and any(damage.problem == drift.MISSING for damage in one.damages):
+                blocked.update(view.name for view in views)
+            elif one.recomputed or one.dropped:
+                blocked.add(one.view)
+            elif one.computed_through is not None:
+                continue  # the run itself writes what the ledger has lost
+            where = manifest.view(one.view).location if one.view else None
+            what = f"feature view {one.view!r}: " if one.view else ""
+            problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in one.damages]
+        return blocked, problems
 
     def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release) -> list[Drift]:
         """What is missing or altered of the versions that stay deployed."""

@@ -155,7 +155,8 @@ class ControlPlane:
             on_progress: told before each step.
 
         Raises:
-            Problems: what failed; the other views were still computed.
+            Problems: what failed, or went missing since the deploy; the other views were still
+                computed.
         """
         project = self.project
         manifest = self.deployed()[1]
@@ -163,13 +164,12 @@ class ControlPlane:
         if within is not None:
             check_range([build(manifest, view) for view in chosen], within, project.now())
         found: list[ViewRun] = []
-        problems: list[PlaneError] = []
-        failed: set[str] = set()
         with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
             owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
             entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
+            failed, problems = self.changes.lost(manifest, chosen, entries)
             for view in chosen:
-                if failed.intersection(view.upstream):
+                if view.name in failed or failed.intersection(view.upstream):
                     failed.add(view.name)
                     continue
                 covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))

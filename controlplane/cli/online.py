@@ -64,7 +64,7 @@ def take_over(
     json: Json = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Make all online values those of this warehouse, whoever wrote them before.
+    """Replace all online values by those of this warehouse, also where another one wrote them.
 
     For a warehouse that was made anew, or in place of another one with the same project and
     environment: its syncs are refused from then on. Exits with 1 if a key was not written.

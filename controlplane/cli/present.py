@@ -295,6 +295,8 @@ def lines(texts: Iterable[Text]) -> None:
 
 def written(found: object) -> str:
     """A value as a line shows it."""
+    if isinstance(found, list):
+        return f"[{', '.join(map(written, found))}]"
     return "null" if found is None else format_instant(found) if isinstance(found, datetime) else str(found)
 
 

@@ -32,7 +32,7 @@ def serve(
         Path | None, typer.Option(envvar="PLANE_API_KEYS", help="File of API keys, made with `plane serve key`.")
     ] = None,
     without_keys: Annotated[
-        bool, typer.Option("--without-keys", help="Whoever reaches the server may read, beyond loopback too.")
+        bool, typer.Option("--without-keys", help="Let anyone who reaches the server read, beyond loopback too.")
     ] = False,
     budget_ms: Annotated[int, typer.Option(min=1, help="Milliseconds that the store may take to answer.")] = 1000,
     max_connections: Annotated[
@@ -62,7 +62,7 @@ def serve(
         return
     if keys is None and not without_keys and not _loopback(host):
         hint = "make a key with `plane serve key` and give --keys, or say --without-keys"
-        raise SettingsError(f"on {host} whoever reaches the server could read every feature", hint=hint)
+        raise SettingsError(f"on {host} anyone who reaches the server could read every feature", hint=hint)
     try:
         # lazy: the server's libraries are an extra, and no other command needs them
         from controlplane.server import app as application

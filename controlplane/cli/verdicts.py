@@ -189,4 +189,4 @@ def erasure(found: Erasure) -> None:
         if found.standing:
             line(f"Online: {found.standing:,} keys still hold a value, which a sync wrote meanwhile: run it again.")
     for name, count in found.sources.items():
-        line(f"{name} still holds {count:,} rows: remove them there, or a run that reads them computes features anew.")
+        line(f"{name} still holds {count:,} rows: remove them there, or a run that reads them computes features again.")

@@ -23,9 +23,12 @@ _PLAIN = (
     (pa.types.is_floating, "float64"),
     (pa.types.is_string, "string"),
     (pa.types.is_large_string, "string"),
+    (pa.types.is_string_view, "string"),  # as Polars has it
     (pa.types.is_null, "string"),
     (pa.types.is_binary, "binary"),
     (pa.types.is_large_binary, "binary"),
+    (pa.types.is_binary_view, "binary"),
+    (pa.types.is_fixed_size_binary, "binary"),
     (pa.types.is_date, "date"),
     (pa.types.is_timestamp, "timestamp"),
 )
@@ -89,10 +92,10 @@ def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     kind = arrow_type(_kind(name, column.type))
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = pc.floor_temporal(column, unit="microsecond")
-    if pa.types.is_timestamp(column.type):
-        zone = "UTC" if column.type.tz else None
-        return column.cast(pa.timestamp("us", zone), safe=False).cast(kind)
     try:
+        if pa.types.is_timestamp(column.type):
+            # Seconds may lie beyond what microseconds can count, which must not become another time.
+            return column.cast(pa.timestamp("us", "UTC" if column.type.tz else None)).cast(kind)
         return column.cast(kind)
     except pa.ArrowInvalid as error:
         raise PlaneError(f"the DataFrame's column {name!r}: {error}", hint="convert the column first") from None
@@ -108,4 +111,4 @@ def _kind(name: str, arrow: pa.DataType) -> str:
         if is_one(arrow):
             return kind
     hint = "convert it to numbers, texts, bytes, dates, timestamps or lists of them"
-    raise PlaneError(f"the DataFrame's column {name!r} has the type {arrow}, which is none of ours", hint=hint)
+    raise PlaneError(f"the DataFrame's column {name!r} has the type {arrow}, which is not supported", hint=hint)

@@ -39,6 +39,9 @@ _WORDS: Mapping[Any, tuple[str, str]] = {
     date: ("a date", "dates"),
     Path: ("a path", "paths"),
 }
+_PLAIN_TYPES = {str, Path, Decimal, date, NoneType}
+"""Types for which `isinstance` says it all: True is no number here, and a number may be whole."""
+_LEAVES = (str, int, float, NoneType)
 _EXAMPLES = {
     "columns": 'expect.unique("user_id", "paid_at")',
     "entities": "entities=[user]",
@@ -65,6 +68,7 @@ _ITEMS_BELOW = {
 """Lists whose items the compiler tells apart by itself, so that it can tell what is wrong with the others."""
 _OF_SERVICES = "features=[spend, calculation(...)], with feature views, some features of one, or calculations"
 
+_LONGEST_VALUE = 80  # characters of a value that a message repeats; names have 63 at most
 Test = Callable[[Any], bool]
 
 
@@ -77,29 +81,36 @@ class Shapes:
 
     def fit(self, definition: object) -> bool:
         """Whether a definition and all that it is built on have the right shape; what has not is noted."""
-        return self._checked(definition, "", Location(""))
+        return self._checked(definition, (), Location(""))
 
-    def _checked(self, value: object, inside: str, where: Location) -> bool:
+    def _checked(self, value: object, around: tuple[object, ...], where: Location) -> bool:
+        """The same of a value inside others, the outermost first."""
         known = self._fine.get(id(value))
         if known is not None:
             return known
         where = getattr(value, "location", where)
-        what, owner = _called(value, inside), type(value).__name__
-        fine = True
+        chain, fine = (*around, value), True
         kind: type = type(value)
-        for name, hint in _hints(kind):
+        for name, hint, test in _hints(kind):
             given = getattr(value, name)
-            if not (isinstance(given, list | tuple) if (owner, name) in _ITEMS_BELOW else _test(hint)(given)):
-                self._note(value, name, hint, what, where)
+            if not test(given):
+                self._note(chain, name, hint, where)
                 fine = False
                 continue
             for part in given if isinstance(given, list | tuple) else (given,):
-                if dataclasses.is_dataclass(part) and not self._checked(part, what, where):
+                if (
+                    not isinstance(part, str)
+                    and dataclasses.is_dataclass(part)
+                    and not self._checked(part, chain, where)
+                ):
                     fine = False
         self._fine[id(value)] = fine
         return fine
 
-    def _note(self, value: object, name: str, hint: Any, what: str, where: Location) -> None:  # noqa: ANN401
+    def _note(self, chain: tuple[object, ...], name: str, hint: Any, where: Location) -> None:  # noqa: ANN401
+        what, value = "", chain[-1]
+        for one in chain:
+            what = _called(one, what)
         given = getattr(value, name)
         found = f"not {_described(given)}"
         item = _item(hint)
@@ -138,12 +149,18 @@ def _called(value: Any, inside: str) -> str:  # noqa: ANN401 - users' own
 
 
 @lru_cache
-def _hints(kind: type) -> Sequence[tuple[str, Any]]:
-    """The arguments of a definition of this kind, and what each must be."""
+def _hints(kind: type) -> Sequence[tuple[str, Any, Test]]:
+    """The arguments of a definition of this kind, what each must be, and what tells whether it is."""
     if not dataclasses.is_dataclass(kind) or not kind.__module__.startswith("controlplane.definitions"):
         return ()
     hints = typing.get_type_hints(kind)
-    return [(field.name, hints[field.name]) for field in dataclasses.fields(kind) if field.name != "location"]
+    named = [(field.name, hints[field.name]) for field in dataclasses.fields(kind) if field.name != "location"]
+    below = {name for owner, name in _ITEMS_BELOW if owner == kind.__name__}
+    return [(name, hint, _is_list if name in below else _test(hint)) for name, hint in named]
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
 
 
 @lru_cache
@@ -152,6 +169,8 @@ def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
     parts = typing.get_args(hint)
     match typing.get_origin(hint):
         case origin if origin in (typing.Union, UnionType):
+            if {*parts} <= _PLAIN_TYPES:
+                return lambda value: isinstance(value, parts)
             tests = [_test(part) for part in parts]
             return lambda value: any(test(value) for test in tests)
         case origin if origin is Sequence:
@@ -207,7 +226,8 @@ def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annot
 def _described(given: object) -> str:
     """A value as a message shows it: never more than a line."""
     if given is None or isinstance(given, str | int | float):
-        return f"{given!r:.60}"
+        text = repr(given)
+        return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
     if isinstance(given, type):
         return f"the class {given.__name__}"
     if callable(given) and hasattr(given, "__name__"):

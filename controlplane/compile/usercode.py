@@ -37,22 +37,27 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
             where=Location(error.filename or file, error.lineno or 0),
             hint="correct the line, or the one before it",
         ) from None
-    except Exception as error:  # user code: it may raise anything
+    # User code may raise anything, and `sys.exit()` in it must not end the command without a word.
+    except (Exception, SystemExit) as error:
         lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(file)]
         where = Location(file, lines[-1]) if lines else fallback or Location(file)
         text = str(error).strip().split("\n")[0]
         if isinstance(error, ImportError):
             text = text.partition(" (")[0]  # behind it stands where the module lies on this machine
         raise DefinitionError(
-            f"{what} raised {type(error).__name__}: {text}", where=where, hint=_remedy(error)
+            f"{what} raised {type(error).__name__}{f': {text}' if text else ''}", where=where, hint=_remedy(error)
         ) from None
 
 
-def _remedy(error: Exception) -> str:
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "definitions must not end the process: remove the call of exit"
     if isinstance(error, TypeError) and "argument" in str(error):
         return _arguments(str(error))
     if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
         return _imported(error)
+    if isinstance(error, ImportError) and str(error.name).startswith("controlplane."):
+        return "import it from controlplane itself: from controlplane import ..."
     if isinstance(error, ImportError):
         return "install the package, or put the module into one of the project's `definitions` folders"
     if isinstance(error, NameError | AttributeError) and (named := _similar(error)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from controlplane.base import naming
 from controlplane.base.ports import Statement
 from controlplane.control import ledger
 from controlplane.control.drift import Drift
+from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest
 from controlplane.sql.dialects import dialect
 from controlplane.sql.tables import qualified
@@ -49,3 +51,22 @@ def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[
         found += [Statement(f"widen {wide.column} of {wide.table}", sql) for sql in statements]
     found += [Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped]
     return found
+
+
+@contextmanager
+def of_another_kind() -> Iterator[None]:
+    """Give a remedy where a statement that replaces or drops an object of ours meets another kind of it.
+
+    A user's table in place of a public view is not dropped: nobody knows what it holds.
+
+    Raises:
+        PermanentError: the warehouse's own, with the remedy.
+    """
+    try:
+        yield
+    except PermanentError as error:
+        error.hint = error.hint or (
+            "if the warehouse has another kind of object under this name, such as a table instead of a "
+            "view, drop or rename it, then run `plane deploy` again"
+        )
+        raise

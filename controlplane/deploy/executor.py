@@ -103,8 +103,8 @@ def deploy(
         for drift in drifts:
             if drift.view:
                 on_step(f"repair of {drift.view}")
-                statements = repair.prepare(manifest, drift, missing)
-                warehouse.execute(statements, tag=_tag(manifest, drift.view))
+                with repair.of_another_kind():
+                    warehouse.execute(repair.prepare(manifest, drift, missing), tag=_tag(manifest, drift.view))
         for view in manifest.views:
             on_step(f"tables of {view.name}")
             warehouse.execute(split(release.files[f"sql/{view.name}.setup.sql"]), tag=_tag(manifest, view.name))
@@ -127,7 +127,8 @@ def deploy(
             if renewed or (showing != view.fingerprint and ledger.ready(warehouse, built, showing, through)):
                 on_step(f"users' view of {view.name}")
                 statements = split(release.files[f"sql/{view.name}.doors.sql"])
-                warehouse.execute(statements, tag=_tag(manifest, view.name), atomic=True)
+                with repair.of_another_kind():
+                    warehouse.execute(statements, tag=_tag(manifest, view.name), atomic=True)
         for action in plan.actions:
             if isinstance(action, DropView):
                 on_step(f"users' view of {action.view} goes")

@@ -184,7 +184,8 @@ def find(home: Path, *, patience: float = 0.0) -> AirflowServer | None:
 def down(home: Path) -> bool:
     """Stop every process of the Airflow in `home`; its database and logs stay. Returns whether anything ran."""
     home = home.absolute()
-    if not read_state(home / "state.json"):
+    # Without the lock: where nothing was started, nothing is waited for or written.
+    if not daemons_of(read_state(home / "state.json")):
         return False
     with exclusive(home):
         return _stop(home)

@@ -103,7 +103,8 @@ def find(directory: Path) -> Server | None:
 
 def stop(directory: Path) -> bool:
     """Stop the server of `directory`; its values stay. Returns whether one ran."""
-    if not read_state(directory / "server.json"):
+    # Without the lock: where nothing was started, nothing is waited for or written.
+    if remembered(read_state(directory / "server.json").get("process")) is None:
         return False
     with exclusive(directory):
         state = read_state(directory / "server.json")

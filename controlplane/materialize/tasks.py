@@ -114,11 +114,12 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
     """
     count, *expectations = split(sql)
     found: list[Checked] = []
-    if expectations:
-        *record, read = expectations
-        warehouse.execute(record, tag=program.tag("check"), atomic=True)
-        found = [Checked(**row) for row in ledger.rows(warehouse, read.sql)]
-    [row] = ledger.rows(warehouse, count.sql)
+    with explained(f"feature view {program.view!r}", program.location):
+        if expectations:
+            *record, read = expectations
+            warehouse.execute(record, tag=program.tag("check"), atomic=True)
+            found = [Checked(**row) for row in ledger.rows(warehouse, read.sql)]
+        [row] = ledger.rows(warehouse, count.sql)
     counts = StageCounts(**row, expectations=found)
     _check_values(program, counts)
     all_bad = counts.row_count > 0 and counts.dropped_count == counts.row_count
@@ -134,7 +135,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
         raise CheckFailed(
             f"feature view {program.view!r}: {number} not met, so nothing was published: {'; '.join(failed)}",
             where=program.location,
-            hint=f"mend the rows of {', '.join(program.sources)} or change what is expected, and run it again",
+            hint=f"correct the rows of {', '.join(program.sources)} or change what is expected, and run it again",
         )
     return counts
 

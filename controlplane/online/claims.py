@@ -19,7 +19,7 @@ CURSOR_FIELD = b"warehouse"
 """Of a sync's cursor: the id of the warehouse whose version it holds."""
 REMEDY = (
     "give this environment another name in plane.toml; or, if the other warehouse is gone or no "
-    "longer used, write all values anew with `plane online take-over`"
+    "longer used, replace all its values with `plane online take-over`"
 )
 
 

@@ -139,4 +139,4 @@ def from_json(text: str) -> Program:
     try:
         return msgspec.json.decode(text, type=Program)
     except msgspec.DecodeError as error:
-        raise PlaneError(f"a program of the release can't be read: {error}", hint="deploy anew") from None
+        raise PlaneError(f"a program of the release can't be read: {error}", hint="deploy again") from None

@@ -116,7 +116,7 @@ class App:
                 service, status = name, 200
             elif scope["method"] != "POST":
                 allow = b"GET, POST" if shape is OURS else b"POST"
-                raise Refused(405, "this is asked for by POST", headers=((b"allow", allow),))
+                raise Refused(405, "use POST", headers=((b"allow", allow),))
             else:
                 sent = None
                 deadline = self._deadlines.start(started + self._options.upload_seconds)

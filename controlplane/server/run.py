@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging.config
 import os
 import signal
@@ -49,16 +50,20 @@ def check(options: Options) -> None:
     """Load what will be served, and start the embedded store if the environment has one.
 
     Raises:
-        PlaneError: nothing is deployed, it can't be served, or the file of API keys is wrong.
+        PlaneError: nothing is deployed, it can't be served, the store refuses its user, or the
+            file of API keys is wrong.
     """
     logging.config.dictConfig(CONFIG)
     if options.keys is not None:
         Keyring(options.keys)
-    services = Services(options.directory, options.environment, options.refresh_seconds)
+    asyncio.run(_check(Services(options.directory, options.environment, options.refresh_seconds)))
+
+
+async def _check(services: Services) -> None:
     try:
-        services.load()
+        await services.check()
     finally:
-        services.shut()
+        await services.close()
 
 
 def serve(
@@ -119,7 +124,11 @@ def serve(
     with listening, tempfile.TemporaryDirectory(prefix="plane-serve-") as counts:
         on_ready(f"http://{shown}:{listening.getsockname()[1]}")
         if workers == 1:
-            uvicorn.Server(config).run(sockets=[listening])
+            try:
+                uvicorn.Server(config).run(sockets=[listening])
+            except SystemExit:  # uvicorn's own exit code is 3, which is ours for a bug
+                text = "the server did not start: what it needs has changed since it was checked"
+                raise PlaneError(text, hint="see its log above, and start it again") from None
         else:
             os.environ[_WORKERS] = counts
             Multiprocess(config, sockets=[listening]).run()

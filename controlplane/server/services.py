@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from controlplane.api.facade import ControlPlane
@@ -85,6 +86,17 @@ class Services:
         say("services_loaded", deployment=deployment.id, services=sorted(found), not_online=offline)
         return found
 
+    async def check(self) -> None:
+        """Load what will be served, and read from the store once.
+
+        Raises:
+            PlaneError: it can't be served. A store that can't be reached now is no error: requests
+                are refused until it is there.
+        """
+        self._next = self.load() or {}
+        with suppress(TransientError):
+            await self.refresh()
+
     async def refresh(self) -> None:
         """See what is deployed and which versions are served.
 
@@ -121,8 +133,4 @@ class Services:
         """Close the connections."""
         if self._store is not None:
             await self._store.close()
-        self.shut()
-
-    def shut(self) -> None:
-        """The same where no event loop read from the store."""
         self._plane.close()

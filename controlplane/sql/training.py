@@ -95,8 +95,9 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
     names = {name.lower() for name in kinds(manifest, service)}
     for name in columns:
         if name.lower() in {*names, "plane_row", "plane_at"}:
+            what = "has the name of a feature" if name.lower() in names else "has a reserved name"
             hint = "rename it in the spine's query"
-            problems.append(PlaneError(f"the spine's column {name!r} has the name of a feature or of ours", hint=hint))
+            problems.append(PlaneError(f"the spine's column {name!r} {what}", hint=hint))
     if problems:
         raise Problems(problems)
 

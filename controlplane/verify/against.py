@@ -215,7 +215,7 @@ class _View:
             name = self._physical(side, part)
             columns = side.warehouse.columns([name])[name]
             if columns is None:
-                hint = "deploy there again: that makes the table anew"
+                hint = "deploy there again, which makes the table again"
                 raise PlaneError(f"environment {side.name!r} has no table {name}", hint=hint)
             # A whole number is one type on Snowflake, however wide.
             types.append(
@@ -262,7 +262,7 @@ class _View:
             for row in zip(*values_of(batch), strict=True):
                 if row[:identity] < last:
                     text = f"the rows of {part} of {view.name} in {side.name} do not come in the order of their keys"
-                    raise PermanentError(text, hint="this is ours to mend: please report it")
+                    raise PermanentError(text, hint="this is a bug in controlplane; please report it")
                 last = row[:identity]
                 yield row
 

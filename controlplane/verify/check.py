@@ -18,6 +18,7 @@ from controlplane.errors import PlaneError, SettingsError, TransientError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.release.program import build
 from controlplane.sql.dialects import dialect
+from controlplane.sql.range_errors import explained
 from controlplane.verify import explain, questions, ways
 from controlplane.verify.coverage import Coverage
 from controlplane.verify.evaluated import Evaluated
@@ -78,7 +79,9 @@ def verify(
     opened, problem = _opened(store)
     found = []
     for view in chosen:
-        checked = _checked(manifest, view, warehouse, seed, cases, opened if view.online else None, now, on_progress)
+        kept = opened if view.online else None
+        with explained(f"feature view {view.name!r}", view.location):
+            checked = _checked(manifest, view, warehouse, seed, cases, kept, now, on_progress)
         if problem and view.online:
             checked.notes.append(problem)
         found.append(checked)

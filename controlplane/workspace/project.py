@@ -6,6 +6,7 @@ The only door to connectors: they are found by the entry point `controlplane.con
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,9 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import msgspec
 
 from controlplane.base import private
 from controlplane.base.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
@@ -38,6 +41,17 @@ from controlplane.workspace import settings
 if TYPE_CHECKING:
     from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
+
+_TYPES = {
+    "str": "text",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""What msgspec calls types -> what people who write TOML call them."""
 
 Embedded = Callable[[Path], Mapping[str, str]]
 """Starts the embedded online store of a project, unless it runs, and returns its URL and password
@@ -105,7 +119,7 @@ def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
     kind = str(config.get("kind", "redis"))
     connect = connector(kind, "controlplane.async_connectors")
     options = {name: value for name, value in config.items() if name in inspect.signature(connect).parameters}
-    store: AsyncOnlineStore = connect(**options)
+    store: AsyncOnlineStore = connect(**_typed(connect, kind, options))
     return store
 
 
@@ -116,7 +130,34 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
     except TypeError as error:
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
         raise SettingsError(f"connector {kind!r}: {error}", hint=hint) from None
-    return connect(**options)
+    return connect(**_typed(connect, kind, options))
+
+
+def _typed(connect: Callable[..., Any], kind: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """The options as the types that `connect` declares; a number may be a text, as variables are.
+
+    Raises:
+        SettingsError: an option has another type. Its value is not repeated: it may be a secret.
+    """
+    try:
+        types = get_type_hints(connect)
+    except NameError:  # a connector of another package, whose types are imported for checkers alone
+        return dict(options)
+    typed = {}
+    for name, value in options.items():
+        try:
+            typed[name] = msgspec.convert(value, types.get(name, Any), strict=False)
+        except msgspec.ValidationError as error:
+            text = str(error).replace("`", "").replace(" | null", "")
+            text, _, where = text.partition(" - at ")
+            for word, plain in _TYPES.items():
+                text = re.sub(rf"\b{word}\b", plain, text)
+            element = where.removeprefix("$").replace("[...]", "")
+            raise SettingsError(
+                f"connector {kind!r}: option `{name}{element}`: {text[:1].lower()}{text[1:]}",
+                hint="correct its value",
+            ) from None
+    return typed
 
 
 def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:

@@ -236,7 +236,7 @@ def _environment(
         text = f"environments.{name}.warehouse.reader_role: DuckDB grants no rights"
         if not isinstance(role, str):
             text = f"environments.{name}.warehouse.reader_role: it must be a text, the name of a role"
-        hint = "leave it out: whoever can open the file reads all of it"
+        hint = "leave it out: anyone who can open the file reads all of it"
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     embedded = bool(online and online.pop("embedded", False))
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":

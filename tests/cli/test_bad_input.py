@@ -163,6 +163,14 @@ def test_redis_is_down(shop):
     assert (run["computed"], run["synced"]["written"]) == ([], 3)
 
 
+def test_verify_names_the_view_whose_source_has_changed(shop):
+    shop.ready()
+    shop.sql("ALTER TABLE raw.payments RENAME amount TO total")
+    _, error, *_ = shop.fails("verify", "--cases", "5").splitlines()
+    assert error.startswith("error: features/shop.py:11: feature view 'spend': reading: ")
+    assert "amount" in error
+
+
 @pytest.mark.parametrize("where", ["plane.toml", "environment"])
 def test_b1_a_url_of_redis_with_unknown_options_is_refused_before_anything_is_connected(shop, where):
     shop.plane("deploy")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.redis.sentinel import Sentinels
 from connectors.redis.store import connect
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 
@@ -60,3 +61,43 @@ def test_b1_a_url_that_is_right_still_works(valkey_url, raw):
         store = connect(url=url)
         assert store.read([b"none"]) == [None]
         store.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "é" * 64])
+def test_b1_a_host_that_cannot_be_looked_up_is_refused(host):
+    """Case B1: Python's own encoding of host names failed with a UnicodeError."""
+    with pytest.raises(SettingsError, match="is not a Redis URL"):
+        connect(url=f"redis://{host}:1/0")
+
+
+@pytest.mark.parametrize("address", ["", "h:x", "h:0", "h:65536", "h:", "a..b:1", "[::1", "::1]:2", "a" * 64, "[h:1"])
+def test_b2_an_address_of_a_sentinel_that_is_none_is_named(address):
+    """Case B2: the error was that the URL is no URL, or a UnicodeError."""
+    with pytest.raises(SettingsError, match="in `sentinels` is not an address") as raised:
+        connect(url="redis://master/0", sentinels=["h:1", address])
+    assert raised.value.message.startswith(repr(address))
+    assert "host:port" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [("h", "h:26379"), ("h:1", "h:1"), ("[::1]:2", "::1:2"), ("[::1]", "::1:26379"), ("fe80::1", "fe80::1:26379")],
+)
+def test_b2_forms_of_an_address_of_a_sentinel(address, place):
+    (found,) = Sentinels([address]).addresses()
+    assert f"{found[0]}:{found[1]}" == place
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("timeout_seconds", 0),
+        ("timeout_seconds", float("nan")),
+        ("timeout_seconds", 1e300),
+        ("patience_seconds", -1),
+        ("max_rows_per_second", 0),
+    ],
+)
+def test_b2_a_number_that_means_nothing_is_refused(name, value):
+    with pytest.raises(SettingsError, match=f"the online store's {name} is"):
+        connect(url="redis://127.0.0.1:1/0", **{name: value})

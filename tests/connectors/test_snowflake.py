@@ -65,6 +65,21 @@ def test_a_session_s_own_tags_are_on_whatever_it_runs(endpoint):
         assert {"view": "trips", "run": "it's"}.items() <= json.loads(tag).items(), text
 
 
+def test_columns_of_many_tables_take_few_statements(warehouse, endpoint):
+    kinds = 'k NUMBER(38,0), v VARCHAR, "small" FLOAT, d NUMBER(10,2), a ARRAY(NUMBER(38,0)), at TIMESTAMP_NTZ(6)'
+    names = [f"t{number}" for number in range(25)]
+    do(warehouse, *[f"CREATE TABLE {name} ({kinds})" for name in names[:-1]])
+    do(warehouse, "CREATE VIEW t24 AS SELECT k, v FROM t0")
+    alone = {name: warehouse.columns([name])[name] for name in names}
+    before = len(endpoint.history)
+    assert warehouse.columns(names) == alone
+    assert len(endpoint.history) - before <= 3
+    assert list(alone["t0"] or {}) == ["k", "v", '"small"', "d", "a", "at"]
+    do(warehouse, "DROP TABLE t3")
+    assert warehouse.columns(names) == alone | {"t3": None}
+    assert warehouse.columns([*names[:2], *names[:2]]) == {name: alone[name] for name in names[:2]}
+
+
 def test_a_transaction_is_all_or_nothing(warehouse, endpoint):
     do(warehouse, "CREATE TABLE t (k NUMBER)")
     with pytest.raises(PermanentError) as raised:

@@ -78,6 +78,9 @@ def test_a13_a_table_that_is_missing(shop, part):
     seen(shop, f"{table} is missing")
     [repair] = repairs(shop)
     assert [damage["name"] for damage in repair["damages"]] == [table]
+    run = shop.plane("run", code=1)
+    assert run.err.startswith(f"error: features/shop.py:9: feature view 'spend': {table} is missing\n")
+    assert "run `plane deploy`" in run.err
     lost = part != "history_replaced"
     assert repair["recomputed"] is lost
     [forecast] = shop.plane("plan", "--json").json["forecasts"]
@@ -120,6 +123,7 @@ def test_a13_a_public_view_that_is_missing(shop, view):
     shop.sql(f"DROP VIEW features.{view}")
     seen(shop, f"features.{view} is missing")
     assert [repair["recomputed"] for repair in repairs(shop)] == [False]
+    assert f"features.{view} is missing" in shop.plane("run", code=1).err
     shop.plane("deploy")
     assert values(shop) == before
     whole(shop)
@@ -159,6 +163,29 @@ def test_a13_another_view_in_place_of_ours(shop):
     seen(shop, "features.spend has other columns than were deployed")
     shop.plane("deploy")
     assert values(shop) == before
+    whole(shop)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("spend", ["DROP VIEW features.spend", "CREATE TABLE features.spend (a INTEGER)"]),
+        ("spend__history__{}", ["DROP TABLE {}", "CREATE VIEW {} AS SELECT 1 AS a"]),
+    ],
+)
+def test_a13_an_object_of_another_kind_with_our_name(shop, name, change):
+    """Case A13: a deploy can't replace it, so the error says what to do."""
+    shop.ready()
+    table = name_of(shop, "history") if "{}" in name else f"features.{name}"
+    for sql in change:
+        shop.sql(sql.format(quoted(table)))
+    error = shop.plane("deploy", "--yes", code=1).err
+    assert "is of type" in error
+    assert "another kind of object" in error
+    kind = "VIEW" if "{}" in name else "TABLE"
+    shop.sql(f"DROP {kind} {quoted(table)}")
+    shop.plane("deploy")
+    shop.plane("run")
     whole(shop)
 
 

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from controlplane.embedded import valkey
-from controlplane.embedded.daemon import Daemon, alive, read_state, remembered, write_state
+from controlplane.embedded.daemon import Daemon, alive, exclusive, read_state, remembered, write_state
 from controlplane.errors import MissingDriver, PlaneError
 
 START = "from pathlib import Path; from controlplane.embedded import valkey; print(valkey.start(Path({!r})).pid)"
@@ -67,6 +67,13 @@ def test_starts_once_answers_and_stops(folder):
     assert valkey.stop(folder)
     assert valkey.find(folder) is None
     assert not valkey.stop(folder)
+
+
+def test_stop_waits_for_nobody_where_nothing_runs(folder):
+    valkey.start(folder)
+    valkey.stop(folder)
+    with exclusive(folder), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(valkey.stop, folder).result(timeout=5) is False
 
 
 @pytest.mark.parametrize("end", ["stopped", "killed"])

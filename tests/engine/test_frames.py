@@ -94,6 +94,19 @@ def test_b16_what_cannot_be_sent_is_refused_with_the_remedy() -> None:
         as_table(pa.table([[1], [2]], names=["x", "X"]))
     with pytest.raises(PlaneError, match="can't be read as Arrow"):
         as_table(pd.DataFrame({"x": [1, "a"]}))
+    with pytest.raises(PlaneError, match="column 'x': Casting from timestamp"):
+        as_table(pa.table({"x": pa.array([2**62], pa.timestamp("s"))}))  # it was 1970-01-01
+
+
+def test_b16_other_forms_of_texts_and_bytes_are_read() -> None:
+    columns = {
+        "text": pa.array(["x"], pa.string_view()),
+        "raw": pa.array([b"x"], pa.binary_view()),
+        "digest": pa.array([b"ab"], pa.binary(2)),
+    }
+    table = as_table(pa.table(columns))
+    assert types_of(table) == {"text": "string", "raw": "binary", "digest": "binary"}
+    assert table.to_pylist() == [{"text": "x", "raw": b"x", "digest": b"ab"}]
 
 
 def test_b16_a_long_data_frame_is_not_sent_far() -> None:

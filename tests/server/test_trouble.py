@@ -239,6 +239,17 @@ def test_what_keeps_a_server_from_starting(shop, tmp_path):
     assert "can't be read" in shop.fails("serve", "--port", "0", "--keys", str(tmp_path / "none.toml"))
 
 
+def test_a_store_that_refuses_the_user_is_an_error_before_it_serves(shop):
+    """Serving was announced first, and the exit code was the server library's own, 3."""
+    shop.ready()
+    shop.extra["SHOP_PASSWORD"] = "wrong-secret"
+    shop.resettle((f'url = "{shop.online}"', f'url = "{shop.online}", password = "${{SHOP_PASSWORD}}"'))
+    said = shop.fails("serve", "--port", "0")
+    assert "serving on" not in said
+    assert "\nerror: the online store at " in said
+    assert "wrong-secret" not in said
+
+
 def test_it_ends_when_requests_are_answered_and_its_port_is_its_own(shop, serve):
     server = serve(shop.ready())
     port = server.url.rpartition(":")[2]

@@ -150,7 +150,7 @@ def release_findings(digest: str | None, damage: str) -> list[Finding]:
     if digest is None:
         return [Finding("release", WARNING, "nothing is deployed yet", "run `plane deploy`")]
     if damage:
-        return [Finding("release", ERROR, damage, "run `plane deploy` again: it writes the release anew")]
+        return [Finding("release", ERROR, damage, "run `plane deploy` again: it rewrites the release")]
     return [Finding("release", OK, digest)]
 
 

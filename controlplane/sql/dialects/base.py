@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from controlplane.base.naming import instant_literal, stored
 from controlplane.base.types import MICROSECOND, is_decimal
@@ -61,8 +62,7 @@ class Dialect(ABC):
 
     def quote(self, identifier: str) -> str:
         """The identifier, safe as it stands; see `naming.stored` for one that users gave in quotes."""
-        identifier, mark = stored(identifier, self.name), self.quote_mark
-        return mark + identifier.replace(mark, mark * 2) + mark
+        return _quoted(identifier, self.quote_mark, self.name)
 
     def function_name(self, schema: str, name: str) -> str:
         """What a function that we make is called by."""
@@ -390,3 +390,9 @@ class Dialect(ABC):
     def clock_micros(self) -> str:
         """The warehouse's clock in microseconds since the epoch."""
         return self.micros(self.clock())
+
+
+# Of 300,000 names in a plan of 1,000 views, most are those of the view at hand.
+@lru_cache(maxsize=4096)
+def _quoted(identifier: str, mark: str, dialect: str) -> str:
+    return mark + stored(identifier, dialect).replace(mark, mark * 2) + mark
