@@ -23,7 +23,7 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from connectors.redis_url import is_host
+from connectors.redis.url import is_host
 from controlplane.errors import SettingsError
 
 _PORT = 26379
