@@ -6,7 +6,7 @@ import pyarrow as pa
 from databricks.sql.client import Cursor
 from databricks.sql.utils import ArrowQueue, ThriftCloudFetchQueue
 
-from controlplane.base.types import parse_type
+from controlplane.base.types import is_list, item_type, parse_type
 from controlplane.errors import TransientError
 
 _CANONICAL = {
@@ -27,8 +27,8 @@ _CANONICAL = {
 
 def canonical_type(name: str) -> str:
     """Databricks' name of a type in the spelling of `controlplane.base.types`; one without such a spelling as it is."""
-    if name.startswith("array<"):
-        item = canonical_type(name[6:-1])
+    if is_list(name):
+        item = canonical_type(item_type(name))
         return f"array<{item}>" if _is_canonical(item) else name
     if name.startswith(("varchar(", "char(")):
         return "string"

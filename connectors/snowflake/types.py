@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
+from controlplane.base.types import is_list, item_type
 from controlplane.codec.arrow import arrow_type
 
 # The driver's numbers of types, in order.
@@ -117,8 +118,8 @@ def _cast(array: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     wanted = arrow_type(kind)
     if wanted is None or array.type == wanted:
         return array
-    if kind.startswith("array<") and not pa.types.is_list(array.type):
-        return pa.chunked_array([_from_json(chunk, kind[6:-1]) for chunk in array.chunks], wanted)
+    if is_list(kind) and not pa.types.is_list(array.type):
+        return pa.chunked_array([_from_json(chunk, item_type(kind)) for chunk in array.chunks], wanted)
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         array = array.cast(pa.timestamp("us", "UTC"), safe=False)
     # What is finer than a microsecond is cut off; of all other types nothing is.

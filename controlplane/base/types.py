@@ -202,6 +202,20 @@ def parse_type(text: str) -> str:
     raise ValueError(f"{text!r} is not a type: choose from {', '.join(SCALARS)}, decimal(p,s), array<type>")
 
 
+def is_list(name: str) -> bool:
+    """Whether a canonical type is a list."""
+    return name.startswith("array<")
+
+
+def item_type(name: str) -> str:
+    """The type of a list's items: `array<string>` holds `string`.
+
+    Args:
+        name: a canonical type for which `is_list` holds.
+    """
+    return name.removeprefix("array<").removesuffix(">")
+
+
 def is_decimal(name: str) -> bool:
     """Whether a canonical type is a decimal."""
     return name.startswith("decimal(")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from controlplane.base.types import decimal_scale, is_decimal
+from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type
 
 _PLAIN = {
     "bool": pa.bool_(),
@@ -19,8 +19,8 @@ _PLAIN = {
 
 def arrow_type(kind: str) -> pa.DataType | None:
     """The Arrow type of a canonical type; None of a text that is none."""
-    if kind.startswith("array<"):
-        return pa.list_(arrow_type(kind.removeprefix("array<")[:-1]))
+    if is_list(kind):
+        return pa.list_(arrow_type(item_type(kind)))
     if is_decimal(kind):
-        return pa.decimal128(int(kind.removeprefix("decimal(").split(",", maxsplit=1)[0]), decimal_scale(kind))
+        return pa.decimal128(decimal_precision(kind), decimal_scale(kind))
     return _PLAIN.get(kind)

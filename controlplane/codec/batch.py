@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from controlplane.base.types import EPOCH, MICROSECOND
+from controlplane.base.types import EPOCH, MICROSECOND, is_list, item_type
 from controlplane.codec.arrow import arrow_type
 from controlplane.codec.columns import Part, escaped, joined, packed, spelled, stamps, whole
 from controlplane.codec.keys import key_text
@@ -112,8 +112,8 @@ def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
 
 
 def _check_years(column: pa.Array, name: str, kind: str) -> None:
-    while kind.startswith("array<"):
-        column, kind = column.flatten(), kind.removeprefix("array<")[:-1]
+    while is_list(kind):
+        column, kind = column.flatten(), item_type(kind)
     if kind not in _YEARS:
         return
     numbers = whole(column)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from controlplane.base.types import decimal_scale, is_decimal
+from controlplane.base.types import decimal_scale, is_decimal, is_list, item_type
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -84,8 +84,8 @@ def packed(column: pa.Array, kind: str) -> list[Part]:
 
     The column has the Arrow type of `codec.arrow.arrow_type(kind)`.
     """
-    if kind.startswith("array<"):
-        return _lists(column, kind.removeprefix("array<")[:-1])
+    if is_list(kind):
+        return _lists(column, item_type(kind))
     if kind == "bool":
         return [Cell(np.where(_valid(column), 0xC2 | _numpy(column, fill=False), 0xC0).astype(np.uint8))]
     if kind == "float64":

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from controlplane.base.types import decimal_scale, is_decimal, utc
+from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type, utc
 from controlplane.codec.keys import parse_text
 
 # Python also takes spaces, underscores, a plus, and digits of other scripts.
@@ -34,8 +34,8 @@ EXPECTED = {
 
 def expected(kind: str) -> str:
     """What Python values a type takes, in words."""
-    if kind.startswith("array<"):
-        return f"a list, of nulls or {expected(kind[6:-1])}"
+    if is_list(kind):
+        return f"a list, of nulls or {expected(item_type(kind))}"
     return EXPECTED.get(kind, f"a Decimal that is a {kind} exactly")
 
 
@@ -44,11 +44,11 @@ def checked(kind: str) -> Callable[[Any], Any]:
 
     It raises TypeError, ValueError or InvalidOperation for what is not of the type.
     """
-    if kind.startswith("array<"):
-        item = checked(kind[6:-1])
+    if is_list(kind):
+        item = checked(item_type(kind))
         return lambda value: [None if one is None else item(one) for one in _list(value)]
     if is_decimal(kind):
-        precision, scale = int(kind.removeprefix("decimal(").split(",")[0]), decimal_scale(kind)
+        precision, scale = decimal_precision(kind), decimal_scale(kind)
         return lambda value: _decimal(value, precision, scale)
     return _SCALARS[kind]
 
@@ -59,7 +59,7 @@ def parse_given(kind: str, text: str) -> Any:  # noqa: ANN401 - of the type that
     Raises:
         ValueError, InvalidOperation, TypeError: it is not of the type.
     """
-    if kind.startswith("array<"):
+    if is_list(kind):
         return checked(kind)(msgspec.json.decode(text))
     if kind != "float64":
         return checked(kind)(parse_text(kind, text))

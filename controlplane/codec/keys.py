@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from controlplane.base.types import decimal_scale, is_decimal, micros, parse_date, parse_instant
+from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, micros, parse_date, parse_instant
 from controlplane.codec.layout import Layout
 from controlplane.errors import PlaneError
 
@@ -136,7 +136,7 @@ def _decimal(value: Any, kind: str) -> str:  # noqa: ANN401
         raise TypeError
     number = int("".join(map(str, digits))) * (-1 if sign else 1)
     whole, rest = divmod(number * 10 ** max(0, exponent + scale), 10 ** max(0, -exponent - scale))
-    if rest or len(str(abs(whole))) > int(kind.removeprefix("decimal(").split(",", maxsplit=1)[0]):
+    if rest or len(str(abs(whole))) > decimal_precision(kind):
         raise ValueError
     return f"{Decimal((whole < 0, tuple(map(int, str(abs(whole)))), -scale)):f}"
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
+from controlplane.base.types import is_list
 from controlplane.errors import PlaneError
 
 Default = int | tuple[int | None, ...] | None
@@ -43,7 +44,7 @@ class Layout(msgspec.Struct, frozen=True, cache_hash=True):
         if not self.keys or not self.fields:
             raise PlaneError("a layout needs at least one key and one feature")
         for name, kind in self.keys:
-            if kind == "float64" or kind.startswith("array<"):
+            if kind == "float64" or is_list(kind):
                 raise PlaneError(
                     f"key {name!r} is of type {kind}, which has no one spelling",
                     hint="use a string, int64, decimal, bool, date, timestamp or binary key",

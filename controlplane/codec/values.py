@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from controlplane.base.types import from_micros, is_decimal
+from controlplane.base.types import from_micros, is_decimal, is_list, item_type
 from controlplane.codec.layout import Layout
 from controlplane.errors import PermanentError
 
@@ -140,7 +140,7 @@ def _foreign() -> PermanentError:
 
 
 def _stored(kind: str) -> Any:  # noqa: ANN401 - a type expression
-    if kind.startswith("array<"):
+    if is_list(kind):
         return GenericAlias(list, (_stored(_item(kind)),)) | None
     return _STORED.get(kind, str if is_decimal(kind) else int) | None
 
@@ -153,10 +153,10 @@ def _read(kind: str) -> Callable[[Any], Any] | None:
         return from_micros
     if is_decimal(kind):
         return Decimal
-    if kind.startswith("array<") and (read := _read(_item(kind))):
+    if is_list(kind) and (read := _read(_item(kind))):
         return lambda items: [None if item is None else read(item) for item in items]
     return None
 
 
 def _item(kind: str) -> str:
-    return kind.removeprefix("array<")[:-1]
+    return item_type(kind)

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from controlplane.base import naming
 from controlplane.base.ports import Warehouse, described
-from controlplane.base.types import parse_type
+from controlplane.base.types import is_list, parse_type
 from controlplane.compile import transformation
 from controlplane.compile.changeable import changeable
 from controlplane.compile.problems import Collector, listing
@@ -77,8 +77,8 @@ def _python(feature: RealtimeFeature, what: str, known: Mapping[str, str], diale
         text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
         collector.add(text, feature.location, f"it has: {listing(known)}")
         return ""
-    lists = [name for name in names if known[name].startswith("array<")]
-    if dialect in WITHOUT_LISTS and (lists or str(feature.type).startswith("array<")):
+    lists = [name for name in names if is_list(known[name])]
+    if dialect in WITHOUT_LISTS and (lists or is_list(str(feature.type))):
         text = f"{what}: on {dialect} a Python function can't take or give lists{': ' * bool(lists)}{', '.join(lists)}"
         collector.add(text, feature.location, "write it as a calculation, or give the function single values")
         return ""

@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from controlplane.base import naming
-from controlplane.base.types import format_duration, parse_type
+from controlplane.base.types import format_duration, is_list, parse_type
 from controlplane.compile import transformation
 from controlplane.compile.changeable import changeable
 from controlplane.compile.grid import Grid
@@ -209,7 +209,7 @@ def _second_key(feature: Aggregate, place: str, columns: Mapping[str, str], coll
 
 
 def _series_fits(values: AggregateSpec, place: str, gives: str, feature: Aggregate, collector: Collector) -> bool:
-    if not isinstance(values.window, SeriesWindow) or not (values.by or gives.startswith("array<")):
+    if not isinstance(values.window, SeriesWindow) or not (values.by or is_list(gives)):
         return True
     what = "a second key" if values.by else "a function that gives lists"
     collector.add(f"{place}: a series can't have {what}", feature.location, "use windows with offsets instead")

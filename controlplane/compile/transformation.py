@@ -15,6 +15,7 @@ import sqlglot
 from sqlglot import TokenType, exp
 
 from controlplane.base import naming, template
+from controlplane.base.types import is_list, item_type
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import DefinitionError, Location
 
@@ -189,6 +190,6 @@ def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
 
 
 def _stand_in_type(kind: str) -> str:
-    if kind.startswith("array<"):
-        return f"ARRAY<{_stand_in_type(kind[6:-1])}>"
+    if is_list(kind):
+        return f"ARRAY<{_stand_in_type(item_type(kind))}>"
     return _STAND_INS.get(kind, kind.upper())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from controlplane.base.types import decimal_precision, decimal_scale, is_decimal
+from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list
 
 DIGITS = 38
 """Digits of the widest decimal of all warehouses, in which integers and decimals are summed."""
@@ -28,7 +28,7 @@ def _ordered(column_type: str) -> bool:
 
 
 def _scalar(column_type: str) -> bool:
-    return not column_type.startswith("array<")
+    return not is_list(column_type)
 
 
 def _hashable(column_type: str) -> bool:

@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from controlplane.base.types import is_decimal, parse_date, parse_instant
+from controlplane.base.types import is_decimal, is_list, item_type, parse_date, parse_instant
 from controlplane.codec.given import checked
 from controlplane.codec.keys import parse_text
 from controlplane.server.refused import Refused
@@ -73,15 +73,15 @@ class Inputs:
 
 def form(kind: str) -> str:
     """What JSON a type takes, in words."""
-    if kind.startswith("array<"):
-        return f"an array, of nulls or {form(kind[6:-1])}"
+    if is_list(kind):
+        return f"an array, of nulls or {form(item_type(kind))}"
     return _FORMS.get(kind, f'a whole number, or the digits of a {kind} as a string such as "-1.50"')
 
 
 def _converter(kind: str) -> Callable[[Any], Any]:
     """The function that makes a value of a type from JSON; it raises TypeError, ValueError or ArithmeticError."""
-    if kind.startswith("array<"):
-        item = _converter(kind[6:-1])
+    if is_list(kind):
+        item = _converter(item_type(kind))
         return lambda value: [None if one is None else item(one) for one in _of(list, value)]
     check = checked(kind)
     if is_decimal(kind) or kind == "int64":

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import controlplane
+from controlplane.base.types import is_list, item_type
 from controlplane.server.inputs import form
 from controlplane.server.refused import CODES, OTHER_CODES
 from controlplane.server.services import Served
@@ -144,8 +145,8 @@ def _content(schema: Json) -> Json:
 
 def _given(kind: str) -> Json:
     """How a value of a type is given."""
-    if kind.startswith("array<"):
-        return {"type": "array", "items": nullable(_given(kind[6:-1])), "description": form(kind)}
+    if is_list(kind):
+        return {"type": "array", "items": nullable(_given(item_type(kind))), "description": form(kind)}
     return {**scalar_or_list(kind), "description": form(kind)}
 
 

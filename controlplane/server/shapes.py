@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from controlplane.base.types import format_instant, from_micros
+from controlplane.base.types import format_instant, from_micros, is_decimal, is_list, item_type
 from controlplane.server.refused import Refused, as_json
 from controlplane.server.services import Served
 from controlplane.serving import FeatureVector, FeatureVectors, Names, Status
@@ -283,9 +283,9 @@ def _tecton_name(name: str) -> str:
 
 
 def _tecton_type(kind: str) -> Json:
-    if kind.startswith("array<"):
-        return {"type": "array", "elementType": _tecton_type(kind[6:-1])}
-    return {"type": "string" if kind.startswith("decimal(") else _TECTON_TYPES.get(kind, kind)}
+    if is_list(kind):
+        return {"type": "array", "elementType": _tecton_type(item_type(kind))}
+    return {"type": "string" if is_decimal(kind) else _TECTON_TYPES.get(kind, kind)}
 
 
 def _tecton_values(served: Served, vector: FeatureVector) -> list[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from controlplane.base.types import is_list, item_type
 from controlplane.codec import Default
 from controlplane.manifest.specs import AggregateSpec
 from controlplane.manifest.windows import SeriesWindow
@@ -114,7 +115,7 @@ class TileSchema:
         whole = isinstance(aggregate.window, SeriesWindow)
         kind = aggregate.type
         if aggregate.by:
-            kind = kind.removeprefix("array<")[:-1]
+            kind = item_type(kind)
         if aggregate.function == "sum" and aggregate.column_type == "int64":
             values = [self._fitting(value, aggregate) for value in values]
         return d.cast(d.array(values) if whole else values[0], kind)
@@ -284,7 +285,7 @@ def default(aggregate: AggregateSpec) -> Default:
     nothing = 0 if aggregate.function in ("count", "count_distinct", "approx_count_distinct") else None
     if isinstance(aggregate.window, SeriesWindow):
         return (nothing,) * aggregate.window.steps
-    return () if aggregate.type.startswith("array<") else nothing
+    return () if is_list(aggregate.type) else nothing
 
 
 def default_sql(aggregate: AggregateSpec, d: Dialect) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from controlplane.base.types import FIRST, LAST
+from controlplane.base.types import FIRST, LAST, is_list, item_type
 from controlplane.manifest.specs import Column
 from controlplane.sql.dialects import Dialect
 
@@ -38,8 +38,8 @@ class Staged(msgspec.Struct, frozen=True):
 
 def outside(x: str, canonical: str, d: Dialect) -> str:
     """The condition that a value lies outside its type; empty where the warehouse's type holds no more than ours."""
-    if canonical.startswith("array<"):
-        inside = outside("item", canonical[6:-1], d)
+    if is_list(canonical):
+        inside = outside("item", item_type(canonical), d)
         return d.any_item(x, "item", inside) if inside else ""
     if canonical == "int64" and d.wide_integers:
         return f"({x} < {INT64[0]} OR {x} > {INT64[1]})"
@@ -85,7 +85,7 @@ def said(what: str, value: str, keys: Sequence[Column], d: Dialect) -> str:
 
 def shown(x: str, canonical: str, d: Dialect) -> str:
     """A value as a text in SQL."""
-    if canonical.startswith("array<"):
+    if is_list(canonical):
         return d.text("an item of a list")
     return f"coalesce({d.hex(x) if canonical == 'binary' else d.cast(x, 'string')}, {d.text('null')})"
 

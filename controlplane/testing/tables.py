@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from controlplane.base.ports import Statement
-from controlplane.base.types import is_decimal, parse_date, parse_instant, parse_type
+from controlplane.base.types import is_decimal, is_list, item_type, parse_date, parse_instant, parse_type
 from controlplane.compile.sources import is_column
 from controlplane.definitions import BatchSource
 from controlplane.errors import PlaneError
@@ -156,8 +156,8 @@ def literal(place: str, value: object, kind: str) -> str:
         match value:
             case None:
                 return f"CAST(NULL AS {d.type(kind)})"
-            case list() | tuple() if kind.startswith("array<"):
-                items = ", ".join(literal(place, item, kind[6:-1]) for item in value)
+            case list() | tuple() if is_list(kind):
+                items = ", ".join(literal(place, item, item_type(kind)) for item in value)
                 return f"CAST([{items}] AS {d.type(kind)})"
             case bool() if kind == "bool":
                 return str(value).upper()

@@ -12,6 +12,7 @@ from typing import Any
 
 from controlplane.base import naming
 from controlplane.base.ports import Statement, Warehouse
+from controlplane.base.types import is_list
 from controlplane.codec import frames
 from controlplane.errors import PlaneError
 from controlplane.sql.dialects import Dialect, dialect
@@ -61,7 +62,7 @@ def _from_file(warehouse: Warehouse, name: str, rows: Any, d: Dialect) -> None: 
 def _inserts(name: str, rows: Any, d: Dialect) -> Iterator[Statement]:  # noqa: ANN401 - a table of Arrow
     kinds = frames.types_of(rows)
     for column, kind in kinds.items():
-        if kind.startswith("array<"):
+        if is_list(kind):
             hint = "leave it out, or load the rows into a table with the warehouse's own tools"
             raise PlaneError(f"the DataFrame's column {column!r} holds lists, which are not sent", hint=hint)
     columns = ", ".join(f"{d.quote(column)} {d.type(kind)}" for column, kind in kinds.items())

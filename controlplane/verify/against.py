@@ -13,7 +13,7 @@ from typing import Any
 from controlplane.base import naming
 from controlplane.base.ports import Warehouse
 from controlplane.base.progress import Progress
-from controlplane.base.types import format_instant, from_micros
+from controlplane.base.types import format_instant, from_micros, is_decimal
 from controlplane.control import ledger
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
@@ -218,9 +218,7 @@ class _View:
                 hint = "deploy there again, which makes the table again"
                 raise PlaneError(f"environment {side.name!r} has no table {name}", hint=hint)
             # A whole number is one type on Snowflake, however wide.
-            types.append(
-                {n: "int64" if k.startswith("decimal(") and k.endswith(",0)") else k for n, k in columns.items()}
-            )
+            types.append({n: "int64" if is_decimal(k) and k.endswith(",0)") else k for n, k in columns.items()})
         wanted = [*self._keys, "valid_from", "expires_at", *self._features]
         told = [[kinds.get(name, "missing") for name in wanted] for kinds in types]
         ours, theirs = self._sides

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from controlplane.base.ports import Calculator, Warehouse
-from controlplane.base.types import decimal_scale, is_decimal, micros
+from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type, micros
 from controlplane.control import ledger
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ServiceSpec
@@ -141,8 +141,8 @@ def _agree(here: Any, there: Any, exact: bool) -> bool:  # noqa: ANN401 - values
 def _literal(d: Dialect, value: Any, kind: str) -> str:  # noqa: ANN401
     if value is None:
         return d.cast("NULL", kind)
-    if kind.startswith("array<"):
-        items = [_literal(d, item, kind[6:-1]) for item in value]
+    if is_list(kind):
+        items = [_literal(d, item, item_type(kind)) for item in value]
         return d.cast(d.array(items) if items else d.empty_list(), kind)
     return d.literal(micros(value) if kind == "timestamp" else value, kind)
 
@@ -164,10 +164,10 @@ def _value(kind: str, choice: random.Random, nullable: bool) -> Any:  # noqa: AN
     """Any value of a type: one of its edges, or an ordinary one."""
     if nullable and choice.random() < _SELDOM:
         return None
-    if kind.startswith("array<"):
-        return [_value(kind[6:-1], choice, nullable=True) for _ in range(choice.randint(0, 3))]
+    if is_list(kind):
+        return [_value(item_type(kind), choice, nullable=True) for _ in range(choice.randint(0, 3))]
     if is_decimal(kind):
-        digits = int(kind.removeprefix("decimal(").split(",")[0])
+        digits = decimal_precision(kind)
         most = 10 ** choice.choice((digits, min(digits, 4))) - 1
         return Decimal(choice.choice((0, most, -most, choice.randint(-most, most)))).scaleb(-decimal_scale(kind))
     if kind == "bool" or choice.random() < 3 * _SELDOM:

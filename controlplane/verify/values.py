@@ -11,7 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from controlplane.base.ports import Warehouse
-from controlplane.base.types import from_micros, micros
+from controlplane.base.types import from_micros, item_type, micros
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +83,7 @@ def instant(count: int) -> datetime | str:
 def shown(value: Any, kind: str) -> Any:  # noqa: ANN401 - values are of any type
     """A value of a canonical type as the user knows it."""
     if isinstance(value, list):
-        return [shown(item, kind.removeprefix("array<").removesuffix(">")) for item in value]
+        return [shown(item, item_type(kind)) for item in value]
     return instant(value) if kind == "timestamp" and isinstance(value, int) else value
 
 

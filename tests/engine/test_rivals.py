@@ -64,7 +64,7 @@ AMOUNT = Attribute("amt", "int64")
 SUM = Aggregate("sum", "amt", windows=["1d"])
 
 
-def test_a_spine_keeps_its_rows_their_order_and_their_columns() -> None:
+def test_a12_a_spine_keeps_its_rows_their_order_and_their_columns() -> None:
     """Feast's file store drops spine rows whose value has expired or lies ahead, and merges duplicates: 73,495 rows
     came back of 100,000, and labels were lost."""
     spine = """SELECT * FROM (VALUES

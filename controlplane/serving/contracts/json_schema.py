@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from controlplane.base.types import is_list, item_type
 from controlplane.serving import Status
 from controlplane.serving.contracts.contract import Contract
 
@@ -34,8 +35,8 @@ def json_schema(found: Contract) -> Json:
 
 def scalar_or_list(kind: str) -> Json:
     """How JSON has a value of a type."""
-    if kind.startswith("array<"):
-        return {"type": "array", "items": nullable(scalar_or_list(kind[6:-1]))}
+    if is_list(kind):
+        return {"type": "array", "items": nullable(scalar_or_list(item_type(kind)))}
     return _SCALARS.get(kind, {"type": "string", "description": f"the digits of a {kind}"})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from controlplane.base import template
-from controlplane.base.types import is_decimal
+from controlplane.base.types import is_decimal, is_list, item_type
 from controlplane.serving.contracts.contract import Contract
 
 _SCALARS = {
@@ -78,9 +78,9 @@ def _field(name: str, kind: str, said: str, lists: dict[str, _Message]) -> _Fiel
 
 
 def _type(kind: str, lists: dict[str, _Message]) -> str:
-    if not kind.startswith("array<"):
+    if not is_list(kind):
         return _SCALARS.get(kind, "string")
-    item = kind[6:-1]
+    item = item_type(kind)
     name, held = _list_name(item), _type(item, lists)
     if name not in lists:
         one = f"{name}Item"
@@ -90,6 +90,6 @@ def _type(kind: str, lists: dict[str, _Message]) -> str:
 
 
 def _list_name(item: str) -> str:
-    if item.startswith("array<"):
-        return f"{_list_name(item[6:-1])}List"
+    if is_list(item):
+        return f"{_list_name(item_type(item))}List"
     return f"{_ITEMS.get(item, 'Decimal' if is_decimal(item) else item.capitalize())}List"

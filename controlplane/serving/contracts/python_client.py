@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controlplane.base import template
+from controlplane.base.types import is_list, item_type
 from controlplane.serving.contracts.contract import Contract
 
 _SCALARS = {
@@ -44,6 +45,6 @@ def _field(name: str, kind: str, comment: str = "") -> dict[str, str]:
 
 
 def _type(kind: str) -> str:
-    if kind.startswith("array<"):
-        return f"list[{_type(kind[6:-1])} | None]"
+    if is_list(kind):
+        return f"list[{_type(item_type(kind))} | None]"
     return _SCALARS.get(kind, "Decimal")

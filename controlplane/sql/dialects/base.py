@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 
 from controlplane.base.naming import instant_literal, stored
-from controlplane.base.types import MICROSECOND, is_decimal
+from controlplane.base.types import MICROSECOND, is_decimal, is_list, item_type
 
 NULLS_FIRST = " NULLS FIRST"
 """May follow an item of an order; every dialect sorts in ascending order."""
@@ -120,8 +120,8 @@ class Dialect(ABC):
         """The warehouse's name of a canonical type."""
         if (plain := self.types.get(canonical)) is not None:
             return plain
-        if canonical.startswith("array<"):
-            return self.type_list(self.type(canonical[6:-1]))
+        if is_list(canonical):
+            return self.type_list(self.type(item_type(canonical)))
         return canonical.upper() if is_decimal(canonical) else self.types[canonical]
 
     @property
