@@ -201,15 +201,15 @@ def bucket(d: Dialect, x: str) -> str:
 
 def needed(aggregate: AggregateSpec) -> tuple[Kind, ...]:
     """The states that a function needs."""
-    return _needed(aggregate.function, aggregate.n or 1, sum_fits(aggregate.column_type or "int64"))
+    return _needed(aggregate.function, aggregate.n or 1, aggregate.column_type or "int64")
 
 
 @lru_cache(maxsize=1000)
-def _needed(function: str, n: int, exactly: bool) -> tuple[Kind, ...]:
+def _needed(function: str, n: int, column_type: str) -> tuple[Kind, ...]:
     kinds: dict[str, tuple[Kind, ...]] = {
         "count": (COUNT,),
         "sum": (SUM,),
-        "mean": (SUM if exactly else TOTAL, COUNT),
+        "mean": (SUM if sum_fits(column_type) else TOTAL, COUNT),
         "min": (MIN,),
         "max": (MAX,),
         "first": (first(1),),
