@@ -17,6 +17,7 @@ from controlplane.errors import PlaneError
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest
 from controlplane.online import claims, served
+from controlplane.online.records import read_claim
 from controlplane.plan.actions import Repair
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
@@ -204,7 +205,7 @@ class Changes:
         warehouse = project.warehouse
         with suppress(PlaneError):
             store = self._online.store()
-            found = claims.read(store, before.namespace)
+            found = read_claim(store, before.namespace)
             if text := claims.conflict(found, identity.read(warehouse), before.schema):
                 return [f"{text}: {claims.REMEDY}"], []
             shown = ledger.doors(warehouse, ledger.control_name(before.dialect, "doors"))

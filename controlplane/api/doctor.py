@@ -18,6 +18,7 @@ from controlplane.monitor.doctor import findings as doctor
 from controlplane.monitor.doctor import machine, warehouse
 from controlplane.monitor.doctor.findings import Finding
 from controlplane.online import claims, served
+from controlplane.online.records import read_claim
 from controlplane.state import Deployment
 from controlplane.workspace.project import Project
 
@@ -63,7 +64,7 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
             if store is None or current is None:
                 return []
             manifest = manifests.from_json(current.manifest)
-            claim = claims.read(store, manifest.namespace)
+            claim = read_claim(store, manifest.namespace)
         except PlaneError:
             return []  # the checks of the warehouse, the release and the store tell it
         if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
