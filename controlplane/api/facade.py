@@ -167,7 +167,7 @@ class ControlPlane:
         failed: set[str] = set()
         with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
             owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
-            entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
+            entries = ledger.entries(project.warehouse)
             for view in chosen:
                 if failed.intersection(view.upstream):
                     failed.add(view.name)

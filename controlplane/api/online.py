@@ -163,7 +163,7 @@ class Online:
         if self._conflict(store, manifest):
             return  # its readers are another warehouse's; the plan warned of it
         programs = [build(manifest, view) for view in manifest.views if view.online]
-        shown = ledger.doors(warehouse, programs[0].doors) if programs else {}
+        shown = ledger.doors(warehouse) if programs else {}
         flipped = {
             program.view: program.fingerprint
             for program in programs

@@ -83,8 +83,8 @@ def status(
     if not manifest.views:
         return []
     programs = [build(manifest, view) for view in manifest.views]
-    publications = ledger.entries(warehouse, programs[0].ledger)
-    doors = ledger.doors(warehouse, programs[0].doors)
+    publications = ledger.entries(warehouse)
+    doors = ledger.doors(warehouse)
     found: list[ViewStatus] = []
     away = online_problem if store is None else ""
     stored = store is not None or bool(online_problem)
