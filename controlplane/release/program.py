@@ -39,7 +39,8 @@ class Upstream(msgspec.Struct, frozen=True):
 
 class Program(msgspec.Struct, frozen=True):
     """One version of one view, as its tasks see it. `sources` is table -> column -> type at the time of the deploy;
-    `steps` says that its stage has a statement for each interval."""
+    `steps` says that its stage has a statement for each interval. Only Airflow's workers of an
+    earlier version read `ledger` and `doors`."""
 
     project: str
     environment: str

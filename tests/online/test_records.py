@@ -156,8 +156,9 @@ def test_no_other_module_reads_or_writes_a_field() -> None:
         if path.relative_to(folder).as_posix() in {"online/records.py", "base/ports.py"}:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            spelled = isinstance(node, ast.Constant) and node.value in names and isinstance(node.value, bytes)
-            called = isinstance(node, ast.Attribute) and node.attr in {"get_fields", "set_fields"}
-            if spelled or called:
-                offences.append(f"{path}:{node.lineno}")
+            match node:
+                case ast.Constant(value=bytes() as name) if name in names:
+                    offences.append(f"{path}:{node.lineno}")
+                case ast.Attribute(attr="get_fields" | "set_fields"):
+                    offences.append(f"{path}:{node.lineno}")
     assert offences == []
