@@ -27,7 +27,7 @@ def read_table(warehouse: Warehouse, table: ControlTable, suffix: str = "") -> l
 
     Args:
         warehouse: only read.
-        table: the one.
+        table: its name and columns.
         suffix: what follows the query, such as ` ORDER BY version`.
     """
     if warehouse.columns([table.plain])[table.plain] is None:

@@ -27,7 +27,7 @@ def ensure(
 
     Args:
         warehouse: written where the row is missing.
-        table: the one.
+        table: its name and columns.
         literals: column -> SQL of its value.
         read: returns the row; None where the table or the row is missing.
 
