@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from controlplane.api.online import Online
-from controlplane.control import drift, identity, ledger, owners
+from controlplane.base.naming import CONTROL_SCHEMA
+from controlplane.control import drift, identity, ledger, migrations, owners
 from controlplane.control.drift import Damage, Drift
 from controlplane.deploy import executor as deploying
 from controlplane.deploy import preview
@@ -17,6 +18,7 @@ from controlplane.errors import PermanentError, PlaneError
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.online import claims, served
+from controlplane.online.records import read_claim
 from controlplane.plan.actions import Repair
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
@@ -51,12 +53,15 @@ class Changes:
         current = project.deployed()
         before = manifests.from_json(current.manifest) if current else None
         warehouse = project.warehouse
-        conflict, remedy = self.conflict(manifest, current, before)
-        entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+        schema_version = migrations.check(warehouse)
+        conflict, remedy = self._conflict(manifest, current, before)
+        entries = ledger.entries(warehouse)
         release = render_release(manifest)
         drifts: Sequence[Drift] = ()
         if before and not conflict:
             drifts = self._drifts(manifest, before, entries, release)
+        if text := migrations.pending(schema_version):
+            drifts = [Drift("", "", (Damage(CONTROL_SCHEMA, text),)), *drifts]
         kept = drift.without_lost(entries, drifts, manifest.schema)
         covered = {key: ledger.covered(publications) for key, publications in kept.items()}
         plan, _ = make_plan(
@@ -114,6 +119,7 @@ class Changes:
             raise PlaneError(f"the plan was not approved{what}; nothing was deployed", hint=hint)
         current = project.deployed()
         if plan.empty:
+            migrations.upgrade(project.warehouse, now=project.clock())
             deploying.check_release(project.environment.releases, manifest, release)
             project.close_releases()
             if current is not None:
@@ -148,7 +154,14 @@ class Changes:
             manifest: what is to be deployed, or is.
             current: the current deployment as this project's state has it.
             before: its manifest.
+
+        Raises:
+            PermanentError: the control tables can't be read, see `control.migrations.check`.
         """
+        migrations.check(self._project.warehouse)
+        return self._conflict(manifest, current, before)
+
+    def _conflict(self, manifest: Manifest, current: Deployment | None, before: Manifest | None) -> tuple[str, str]:
         warehouse = self._project.warehouse
         owner = owners.read(warehouse, manifest.schema)
         names = (manifest.schema, manifest.project, manifest.environment)
@@ -234,10 +247,10 @@ class Changes:
         warehouse = project.warehouse
         with suppress(PlaneError):
             store = self._online.store()
-            found = claims.read(store, before.namespace)
+            found = read_claim(store, before.namespace)
             if text := claims.conflict(found, identity.read(warehouse), before.schema):
                 return [f"{text}: {claims.REMEDY}"], []
-            shown = ledger.doors(warehouse, ledger.control_name(before.dialect, "doors"))
+            shown = ledger.doors(warehouse)
             lost = served.lost_pointers(store, before, shown)
             damages = {view: (Damage(POINTERS, problem),) for view, problem in lost.items()}
             return [], [Repair(view, "", damage) for view, damage in damages.items()]

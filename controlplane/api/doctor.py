@@ -18,6 +18,7 @@ from controlplane.monitor.doctor import findings as doctor
 from controlplane.monitor.doctor import machine, warehouse
 from controlplane.monitor.doctor.findings import Finding
 from controlplane.online import claims, served
+from controlplane.online.records import read_claim
 from controlplane.state import Deployment
 from controlplane.workspace.project import Project
 
@@ -53,7 +54,7 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
         text, remedy = conflict(manifest, current, manifest)
         if text:
             return [Finding("deployment", doctor.ERROR, text, remedy)]
-        entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+        entries = ledger.entries(warehouse)
         found = drift.find(warehouse, manifest, manifest.views, entries, project.now())
         return doctor.drift_findings(found, len(manifest.views))
 
@@ -63,12 +64,12 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
             if store is None or current is None:
                 return []
             manifest = manifests.from_json(current.manifest)
-            claim = claims.read(store, manifest.namespace)
+            claim = read_claim(store, manifest.namespace)
         except PlaneError:
             return []  # the checks of the warehouse, the release and the store tell it
         if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
             return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
-        doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+        doors = ledger.doors(warehouse)
         lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
         hint = "run `plane run`: it writes and points to what is missing"
         return [Finding("online store", doctor.ERROR, f"Redis {problem}", hint) for problem in lost.values()]

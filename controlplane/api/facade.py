@@ -166,7 +166,7 @@ class ControlPlane:
         found: list[ViewRun] = []
         with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
             owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
-            entries = ledger.entries(project.warehouse, ledger.full_name(manifest.dialect))
+            entries = ledger.entries(project.warehouse)
             failed, problems = self.changes.lost(manifest, chosen, entries)
             for view in chosen:
                 if view.name in failed or failed.intersection(view.upstream):

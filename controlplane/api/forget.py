@@ -22,6 +22,7 @@ from controlplane.control import identity, ledger
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.online import claims
+from controlplane.online.records import SyncCursor
 from controlplane.release.program import Program, build
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
@@ -128,7 +129,7 @@ def forget(
     warehouse.execute([_take(d, one.program) for one in alive], tag="forget")
     buried: list[tuple[_Version, list[bytes]]] = []
     if store is not None:
-        synced = [one for one in alive if store.get_fields(_cursor(one.program))]
+        synced = [one for one in alive if _cursor(store, one.program).read().exists]
         buried = [(one, _online_keys(one, warehouse, there, conditions, keys)) for one in synced]
     on_step("online values")
     online = _bury(store, warehouse, buried, clock)
@@ -198,8 +199,8 @@ def _counts(warehouse: Warehouse, tables: Mapping[str, str], conditions: Mapping
     return found
 
 
-def _cursor(program: Program) -> bytes:
-    return naming.cursor_hash(program.namespace, program.view, program.fingerprint)
+def _cursor(store: OnlineStore, program: Program) -> SyncCursor:
+    return SyncCursor(store, program.namespace, program.view, program.fingerprint)
 
 
 def _take(d: Dialect, program: Program) -> Statement:

@@ -6,17 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.base import naming
 from controlplane.base.ports import OnlineStore
 from controlplane.base.progress import Progress
-from controlplane.base.types import utc
 from controlplane.control import identity, ledger
 from controlplane.deploy import executor as deploy
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.manifest.specs import Manifest
 from controlplane.online import claims
-from controlplane.online.claims import Claim
 from controlplane.online.reconcile import Reconciled, reconcile
+from controlplane.online.records import Claim, SyncCursor, point, read_claim, read_pointers
 from controlplane.online.removal import remove_version
 from controlplane.online.takeover import TakenOver, take_over
 from controlplane.release.program import Program, build
@@ -140,20 +138,19 @@ class Online:
             PlaneError: nothing is deployed, or the environment has no online store.
         """
         store, (deployment, current) = self.store(), self._project.current()
-        serving = store.get_fields(naming.serving_hash(current.namespace))
+        pointers = read_pointers(store, current.namespace).versions
         found = []
         for number, manifest, view in self._project.versions():
-            cursor = store.get_fields(naming.cursor_hash(manifest.namespace, view.name, view.fingerprint))
-            if b"version" in cursor:
-                at = cursor.get(b"synced_at")
+            cursor = SyncCursor(store, manifest.namespace, view.name, view.fingerprint).read()
+            if cursor.version is not None:
                 found.append(
                     Version(
                         view.name,
                         view.fingerprint,
                         deployment=number,
                         current=number == deployment.id,
-                        served=serving.get(view.name.encode()) == view.fingerprint.encode(),
-                        synced_at=utc(datetime.fromisoformat(at.decode())) if at else None,
+                        served=pointers.get(view.name) == view.fingerprint,
+                        synced_at=cursor.synced_at,
                     )
                 )
         return sorted(found, key=lambda one: (one.view, -one.deployment))
@@ -166,14 +163,14 @@ class Online:
         if self._conflict(store, manifest):
             return  # its readers are another warehouse's; the plan warned of it
         programs = [build(manifest, view) for view in manifest.views if view.online]
-        shown = ledger.doors(warehouse, programs[0].doors) if programs else {}
+        shown = ledger.doors(warehouse) if programs else {}
         flipped = {
-            program.view.encode(): program.fingerprint.encode()
+            program.view: program.fingerprint
             for program in programs
             if shown.get(program.feature_view) == program.fingerprint
-            and _synced(store, program.namespace, program.view, program.fingerprint)
+            and SyncCursor(store, program.namespace, program.view, program.fingerprint).read().reached > 0
         }
-        store.set_fields(naming.serving_hash(manifest.namespace), flipped)
+        point(store, manifest.namespace, flipped)
 
     def take_over(self, *, on_progress: Callable[[Progress], None] = lambda _: None) -> Taken:
         """Make all online values those of this warehouse; see `online.takeover`.
@@ -248,7 +245,7 @@ class Online:
 
     def _conflict(self, store: OnlineStore, manifest: Manifest) -> str:
         """Whose the values are, if they are another warehouse's."""
-        found = claims.read(store, manifest.namespace)
+        found = read_claim(store, manifest.namespace)
         return claims.conflict(found, identity.read(self._project.warehouse), manifest.schema)
 
     def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
@@ -258,18 +255,14 @@ class Online:
             if not current.view(view).online:
                 hint = "declare online=True and deploy"
                 raise PlaneError(f"feature view {view!r} is not kept online", hint=hint)
-        serving = store.get_fields(naming.serving_hash(current.namespace))
+        pointers = read_pointers(store, current.namespace).versions
         found = []
         for number, manifest, spec in self._project.versions():
             if not spec.online or (views and spec.name not in views):
                 continue
-            served = serving.get(spec.name.encode()) == spec.fingerprint.encode()
-            first = number == deployment.id and spec.name.encode() not in serving
-            if served or first or _synced(store, manifest.namespace, spec.name, spec.fingerprint):
+            served = pointers.get(spec.name) == spec.fingerprint
+            first = number == deployment.id and spec.name not in pointers
+            cursor = SyncCursor(store, manifest.namespace, spec.name, spec.fingerprint)
+            if served or first or cursor.read().reached > 0:
                 found.append((manifest, build(manifest, spec), served))
         return found
-
-
-def _synced(store: OnlineStore, namespace: str, view: str, fingerprint: str) -> bool:
-    cursor = store.get_fields(naming.cursor_hash(namespace, view, fingerprint))
-    return int(cursor.get(b"version", b"0")) > 0

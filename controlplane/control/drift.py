@@ -15,16 +15,16 @@ from controlplane.base import naming
 from controlplane.base.ports import Warehouse, described
 from controlplane.base.types import Interval, utc
 from controlplane.control import ledger
-from controlplane.control.tables import IDENTITY, OWNERS
+from controlplane.control.columns import Catalogue, differences
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.manifest.timing import timing
-from controlplane.sql import objects
+from controlplane.sql import control_tables, objects
+from controlplane.sql.control_tables import DEPLOYED, IDENTITY, LEDGER, METRICS, OWNERS, PUBLIC_VIEWS
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.objects import DataTable, PublicView
 from controlplane.sql.tables import qualified
 
-Catalogue = Mapping[str, Mapping[str, str] | None]
 Entries = Mapping[tuple[str, str], Sequence[ledger.Entry]]
 # Tables in one query. A thousand, where all views lack their last interval, would take a tenth of a
 # plan's time; their missing intervals are listed and computed all the same.
@@ -113,7 +113,7 @@ def find(
     if {IDENTITY.plain, OWNERS.plain} <= {damage.name for damage in shared}:
         shared = [damage for damage in shared if damage.name not in (IDENTITY.plain, OWNERS.plain)]
     shared += _unlisted(manifest, views, ledger.deployed_versions(warehouse))
-    doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+    doors = ledger.doors(warehouse)
     checks = [_ViewCheck(manifest, view, setups[view.name], doors) for view in views]
     right = objects.unaltered(
         d,
@@ -227,22 +227,12 @@ class _ViewCheck:
 
     def _altered(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> str:
         expected = {self._stored(name): types[kind] for name, kind in table.columns.items()}
-        if [*expected.items()] == [*columns.items()]:
-            return ""
-        problems = []
-        for name, kind in expected.items():
-            if name not in columns:
-                problems.append(f"has lost its column {name}")
-            elif columns[name] != kind:
-                problems.append(f"has column {name} of type {columns[name]} instead of {kind}")
-        problems += [f"has another column, {name}" for name in columns if name not in expected]
-        return ", ".join(problems) or "has its columns in another order"
+        return differences(expected, columns)
 
     def _public_damages(self, catalogue: Catalogue, damaged: Collection[str]) -> list[Damage]:
         """What is wrong with the public views; those over damaged tables are made again anyway."""
         if self._shown is None:
-            name = f"{naming.CONTROL_SCHEMA}.doors"
-            return [Damage(name, f"does not list feature view {self._view.name}")]
+            return [Damage(PUBLIC_VIEWS.plain, f"does not list feature view {self._view.name}")]
         damages = [
             Damage(name, f"{MISSING}, which public views show")
             for name, quoted in self._shown_tables.items()
@@ -267,11 +257,11 @@ class _ViewCheck:
 
 
 def _control_tables(manifest: Manifest) -> list[str]:
-    names = ["ledger", "doors", "deployed"]
+    tables = [LEDGER, PUBLIC_VIEWS, DEPLOYED, IDENTITY, OWNERS]
     sources = {source.name: source.expectations for source in manifest.sources}
     if any(v.expectations or any(map(sources.get, v.sources)) for v in manifest.views):
-        names.append("metrics")
-    return [f"{naming.CONTROL_SCHEMA}.{name}" for name in names] + [IDENTITY.plain, OWNERS.plain]
+        tables.append(METRICS)
+    return [table.plain for table in tables]
 
 
 def _unlisted(
@@ -280,9 +270,8 @@ def _unlisted(
     if versions is None:
         return []
     listed = set(versions)
-    name = f"{naming.CONTROL_SCHEMA}.deployed"
     return [
-        Damage(name, f"does not list version {view.fingerprint} of feature view {view.name}")
+        Damage(DEPLOYED.plain, f"does not list version {view.fingerprint} of feature view {view.name}")
         for view in views
         if (f"{manifest.schema}.{view.name}", view.fingerprint) not in listed
     ]
@@ -344,14 +333,14 @@ def _lost_publications(
     if not any(frontiers[v.name] > _covered_through(manifest, v, entries) for v in behind):
         return []
     # A run may have published between the two reads, so the ledger is read once more.
-    entries = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+    entries = ledger.entries(warehouse)
     found = []
     for view in behind:
         through = _covered_through(manifest, view, entries)
         if frontiers[view.name] > through:
             lost = Interval(through, frontiers[view.name])
             problem = f"has lost publications of feature view {view.name} in {lost}"
-            damage = Damage(f"{naming.CONTROL_SCHEMA}.ledger", problem)
+            damage = Damage(LEDGER.plain, problem)
             found.append(Drift(view.name, view.fingerprint, (damage,), computed_through=through))
     return found
 
@@ -369,11 +358,8 @@ def _covered_through(manifest: Manifest, view: ViewSpec, entries: Entries) -> da
 
 def _frontiers(warehouse: Warehouse, manifest: Manifest, views: Sequence[ViewSpec]) -> dict[str, datetime]:
     d = dialect(manifest.dialect)
-    heads = (naming.head(manifest.schema, view.name, view.fingerprint) for view in views)
-    queries = [
-        f"SELECT {index} AS place, frontier FROM {qualified(d, naming.CONTROL_SCHEMA, head)}"
-        for index, head in enumerate(heads)
-    ]
+    heads = (control_tables.head(manifest.schema, view.name, view.fingerprint) for view in views)
+    queries = [f"SELECT {index} AS view_index, frontier FROM {head.quoted(d)}" for index, head in enumerate(heads)]
     rows = ledger.rows(warehouse, "\nUNION ALL ".join(queries))
-    found = {views[row["place"]].name: utc(row["frontier"]) for row in rows}
+    found = {views[row["view_index"]].name: utc(row["frontier"]) for row in rows}
     return {view.name: found.get(view.name, view.start) for view in views}

@@ -10,16 +10,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from controlplane.base.naming import CONTROL_SCHEMA
 from controlplane.base.ports import Warehouse
 from controlplane.base.types import Interval, merge, utc
 from controlplane.release.program import Program
+from controlplane.sql.control_tables import DEPLOYED, LEDGER, PUBLIC_VIEWS, ControlTable
 from controlplane.sql.dialects import dialect
 
 
 def rows(warehouse: Warehouse, sql: str, *, tag: str = "") -> list[dict[str, Any]]:
     """The few rows of a small query, as dictionaries."""
     return [row for batch in warehouse.fetch(sql, tag=tag) for row in batch.to_pylist()]
+
+
+def read_table(warehouse: Warehouse, table: ControlTable, suffix: str = "") -> list[dict[str, Any]] | None:
+    """All rows of a control table; None if it is missing.
+
+    Args:
+        warehouse: only read.
+        table: its name and columns.
+        suffix: what follows the query, such as ` ORDER BY version`.
+    """
+    if warehouse.columns([table.plain])[table.plain] is None:
+        return None
+    return rows(warehouse, f"{table.select(dialect(warehouse.dialect))}{suffix}")
 
 
 @dataclass(frozen=True)
@@ -50,26 +63,13 @@ class Entry:
     dropped_count: int
 
 
-def full_name(dialect_name: str) -> str:
-    """The ledger's quoted name."""
-    return control_name(dialect_name, "ledger")
-
-
-def control_name(dialect_name: str, name: str) -> str:
-    """The quoted name of a table of the control schema."""
-    d = dialect(dialect_name)
-    return f"{d.quote(CONTROL_SCHEMA)}.{d.quote(name)}"
-
-
-def entries(warehouse: Warehouse, ledger: str) -> dict[tuple[str, str], list[Entry]]:
-    """All publications by (`schema.view`, fingerprint), oldest first; `ledger` is the table's quoted name.
+def entries(warehouse: Warehouse) -> dict[tuple[str, str], list[Entry]]:
+    """All publications by (`schema.view`, fingerprint), oldest first.
 
     There may be no ledger yet: then nothing is computed.
     """
-    if warehouse.columns([f"{CONTROL_SCHEMA}.ledger"])[f"{CONTROL_SCHEMA}.ledger"] is None:
-        return {}
     found: dict[tuple[str, str], list[Entry]] = {}
-    for row in rows(warehouse, f"SELECT * FROM {ledger} ORDER BY version"):
+    for row in read_table(warehouse, LEDGER, " ORDER BY version") or ():
         entry = Entry(
             interval=Interval(utc(row["interval_start"]), utc(row["interval_end"])),
             run_id=row["run_id"],
@@ -87,16 +87,14 @@ def covered(publications: Iterable[Entry]) -> list[Interval]:
     return merge([entry.interval for entry in publications])
 
 
-def doors(warehouse: Warehouse, table: str) -> Mapping[str, str]:
-    """Which version the users' views show: `schema.view` -> fingerprint; `table` is the quoted name."""
-    if warehouse.columns([f"{CONTROL_SCHEMA}.doors"])[f"{CONTROL_SCHEMA}.doors"] is None:
-        return {}
-    return {row["feature_view"]: row["fingerprint"] for row in rows(warehouse, f"SELECT * FROM {table}")}
+def doors(warehouse: Warehouse) -> Mapping[str, str]:
+    """Which version the public views show: `schema.view` -> fingerprint."""
+    return {row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()}
 
 
 def shown(warehouse: Warehouse, program: Program) -> str | None:
     """The version that the view's users see; None before the first."""
-    return doors(warehouse, program.doors).get(program.feature_view)
+    return doors(warehouse).get(program.feature_view)
 
 
 def deployed(warehouse: Warehouse, program: Program) -> bool:
@@ -106,12 +104,8 @@ def deployed(warehouse: Warehouse, program: Program) -> bool:
 
 def deployed_versions(warehouse: Warehouse) -> list[tuple[str, str]] | None:
     """Return (`schema.view`, fingerprint) of every deployed view; None before the first deploy."""
-    name = f"{CONTROL_SCHEMA}.deployed"
-    if warehouse.columns([name])[name] is None:
-        return None
-    table = control_name(warehouse.dialect, "deployed")
-    listed = rows(warehouse, f"SELECT feature_view, fingerprint FROM {table}")
-    return [(row["feature_view"], row["fingerprint"]) for row in listed]
+    listed = read_table(warehouse, DEPLOYED)
+    return None if listed is None else [(row["feature_view"], row["fingerprint"]) for row in listed]
 
 
 def ready(warehouse: Warehouse, program: Program, showing: str | None, through: datetime) -> bool:

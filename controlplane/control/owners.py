@@ -15,8 +15,8 @@ from datetime import datetime
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import format_instant, utc
 from controlplane.control import ledger
-from controlplane.control.tables import OWNERS, create_schema
 from controlplane.errors import PermanentError
+from controlplane.sql.control_tables import OWNERS, create_schema
 from controlplane.sql.dialects import Dialect, dialect
 
 OTHER_SCHEMA = (
@@ -50,14 +50,9 @@ class Owner:
 
 def read(warehouse: Warehouse, schema: str) -> Owner | None:
     """Return the owner of a schema; None where no deploy of this version has recorded one."""
-    if warehouse.columns([OWNERS.plain])[OWNERS.plain] is None:
-        return None
-    d = dialect(warehouse.dialect)
+    owned = f" WHERE schema_name = {dialect(warehouse.dialect).text(schema)}"
     # Two first deploys at once may both leave a row; all readers agree on the earlier one.
-    rows = ledger.rows(
-        warehouse,
-        f"{OWNERS.select(d)} WHERE schema_name = {d.text(schema)} ORDER BY deployed_at, project, environment",
-    )
+    rows = ledger.read_table(warehouse, OWNERS, f"{owned} ORDER BY deployed_at, project, environment")
     if not rows:
         return None
     row = rows[0]

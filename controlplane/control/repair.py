@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from controlplane.base import naming
 from controlplane.base.ports import Statement
-from controlplane.control import ledger
 from controlplane.control.drift import Drift
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest
+from controlplane.sql import control_tables
+from controlplane.sql.control_tables import LEDGER
 from controlplane.sql.dialects import dialect
-from controlplane.sql.tables import qualified
 
 
 def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[Statement]:
@@ -29,16 +28,15 @@ def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[
     d = dialect(manifest.dialect)
     view = manifest.view(drift.view)
     found = []
-    if drift.recomputed and f"{naming.CONTROL_SCHEMA}.ledger" not in missing:
+    if drift.recomputed and LEDGER.plain not in missing:
         where = (
             f"feature_view = {d.text(f'{manifest.schema}.{view.name}')} AND fingerprint = {d.text(view.fingerprint)}"
         )
-        sql = f"DELETE FROM {ledger.full_name(d.name)} WHERE {where}"
+        sql = f"DELETE FROM {LEDGER.quoted(d)} WHERE {where}"
         found.append(Statement("clear the ledger", sql))
-    head = naming.head(manifest.schema, view.name, view.fingerprint)
-    quoted = qualified(d, naming.CONTROL_SCHEMA, head)
-    there = f"{naming.CONTROL_SCHEMA}.{head}" not in missing and quoted not in drift.dropped
-    if drift.computed_through and there:
+    head = control_tables.head(manifest.schema, view.name, view.fingerprint)
+    quoted = head.quoted(d)
+    if drift.computed_through and head.plain not in missing and quoted not in drift.dropped:
         through = d.instant(drift.computed_through)
         # A new version, so that a publication under way gives up.
         sql = (

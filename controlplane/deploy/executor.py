@@ -1,8 +1,9 @@
 """Applies a plan: tables, release, users' views, record. Every step may be repeated, so that a deploy that was
 stopped anywhere is healed by the next one.
 
-Order: the new tables are created; the release is written beside the old one and `CURRENT` is replaced in one step;
-users' views of new feature views appear; the deployment is recorded last, so that until then the plan is not empty.
+Order: the control tables are brought up to date and the new tables are created; the release is
+written beside the old one and `CURRENT` is replaced in one step; users' views of new feature views
+appear; the deployment is recorded last, so that until then the plan is not empty.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.base import naming
 from controlplane.base.ports import Statement, Warehouse
-from controlplane.control import identity, ledger, owners, repair
+from controlplane.control import identity, ledger, migrations, owners, repair
 from controlplane.control.drift import MISSING, Drift
 from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError, PlaneError, disk_remedy
@@ -30,6 +31,7 @@ from controlplane.plan.actions import DropView, UpdateView
 from controlplane.plan.plan import Plan
 from controlplane.release import program
 from controlplane.release.release import Release, digest_of
+from controlplane.sql.control_tables import DEPLOYED, PUBLIC_VIEWS, create_schema
 from controlplane.sql.dialects import dialect
 from controlplane.sql.statements import split
 from controlplane.sql.tables import qualified
@@ -97,6 +99,8 @@ def deploy(
             hint = "run `plane plan` again and look at what changed"
             raise PlaneError("the plan is stale: somebody has deployed since it was made", hint=hint)
         check_folder(root, manifest)
+        on_step("control tables")
+        migrations.upgrade(warehouse, now=clock())
         on_step("owner")
         _take_schema(manifest, release, warehouse, clock(), adopt=adopt)
         missing = {d.name for drift in drifts for d in drift.damages if d.problem == MISSING}
@@ -363,27 +367,20 @@ def _close_doors(manifest: Manifest, view: str, warehouse: Warehouse) -> None:
     d = dialect(manifest.dialect)
     doors = [qualified(d, manifest.schema, naming.door(view, part)) for part in ("", *naming.PARTS)]
     statements = [Statement(f"drop {door}", f"DROP VIEW IF EXISTS {door}") for door in doors]
-    table = qualified(d, naming.CONTROL_SCHEMA, "doors")
     name = d.text(f"{manifest.schema}.{view}")
-    statements.append(Statement("forget the view", f"DELETE FROM {table} WHERE feature_view = {name}"))
+    forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {name}"
+    statements.append(Statement("forget the view", forget))
     warehouse.execute(statements, tag=_tag(manifest, view), atomic=True)
 
 
 def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
     """Note which version of each view is deployed, so that a run of an earlier release flips nothing back."""
     d = dialect(manifest.dialect)
-    table, string = qualified(d, naming.CONTROL_SCHEMA, "deployed"), d.type("string")
+    table = DEPLOYED.quoted(d)
     names = [view.name for view in manifest.views] + plan.dropped
     ours = ", ".join(d.text(f"{manifest.schema}.{name}") for name in names)
     rows = ", ".join(f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})" for v in manifest.views)
-    statements = [
-        Statement("create the control schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.CONTROL_SCHEMA)}"),
-        Statement(
-            "create the table of versions",
-            f"CREATE TABLE IF NOT EXISTS {table} (feature_view {string} NOT NULL, fingerprint {string} NOT NULL)"
-            f"{d.apart}",
-        ),
-    ]
+    statements = [create_schema(d), DEPLOYED.create(d)]
     gone, noted = f"DELETE FROM {table} WHERE feature_view IN ({ours})", f"INSERT INTO {table}"
     if rows and not d.transactional:
         replaced = f"{noted} REPLACE WHERE feature_view IN ({ours}) VALUES {rows}"

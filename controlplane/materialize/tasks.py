@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import format_instant
 from controlplane.control import ledger
 from controlplane.errors import CheckFailed, PermanentError, TransientError
+from controlplane.online import records
 from controlplane.release.program import Program
 from controlplane.sql.dialects import dialect
 from controlplane.sql.range_errors import HINT, explained
@@ -189,9 +189,9 @@ def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, 
             return False
         warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
     if store is not None and program.online:
-        name, field = naming.serving_hash(program.namespace), program.view.encode()
-        if store.get_fields(name).get(field) != program.fingerprint.encode():
-            store.set_fields(name, {field: program.fingerprint.encode()})
+        pointers = records.read_pointers(store, program.namespace).versions
+        if pointers.get(program.view) != program.fingerprint:
+            records.point(store, program.namespace, {program.view: program.fingerprint})
     return True
 
 

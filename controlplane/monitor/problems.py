@@ -11,6 +11,7 @@ from controlplane.control import drift, identity
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest
 from controlplane.online import claims, served
+from controlplane.online.records import read_claim
 
 
 class ViewProblems:
@@ -35,7 +36,7 @@ class ViewProblems:
         """Compare whose values the online store holds, and its pointers."""
         manifest = self._manifest
         with suppress(PlaneError):  # a store that does not answer is told per view
-            found = claims.read(store, manifest.namespace)
+            found = read_claim(store, manifest.namespace)
             if text := claims.conflict(found, identity.read(self._warehouse), manifest.schema):
                 self._shared.append(text)
                 return

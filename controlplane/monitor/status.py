@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import msgspec
 
-from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import subtract
 from controlplane.control import ledger
 from controlplane.errors import PlaneError, TransientError
 from controlplane.manifest.specs import Manifest
 from controlplane.monitor.problems import ViewProblems
+from controlplane.online.records import SyncCursor
 from controlplane.release.program import Program, build
 
 UP_TO_DATE, BEHIND, NOT_COMPUTED, NOT_DUE = "up to date", "behind", "not computed", "not due yet"
@@ -83,8 +83,8 @@ def status(
     if not manifest.views:
         return []
     programs = [build(manifest, view) for view in manifest.views]
-    publications = ledger.entries(warehouse, programs[0].ledger)
-    doors = ledger.doors(warehouse, programs[0].doors)
+    publications = ledger.entries(warehouse)
+    doors = ledger.doors(warehouse)
     found: list[ViewStatus] = []
     away = online_problem if store is None else ""
     stored = store is not None or bool(online_problem)
@@ -165,12 +165,12 @@ def _synced(program: Program, entries: list[ledger.Entry], store: OnlineStore | 
     if store is None or not program.online:
         return _Synced()
     try:
-        cursor = store.get_fields(naming.cursor_hash(program.namespace, program.view, program.fingerprint))
+        cursor = SyncCursor(store, program.namespace, program.view, program.fingerprint).read()
     except PlaneError as error:
         # Each view would wait for it as long again.
         return _Synced(problem=error.message, away=isinstance(error, TransientError))
-    if b"synced_at" not in cursor:
+    if cursor.synced_at is None:
         return _Synced()
     newest = max((entry.version for entry in entries), default=0)
-    behind = timedelta(microseconds=max(newest - int(cursor[b"version"]), 0))
-    return _Synced(behind, datetime.fromisoformat(cursor[b"synced_at"].decode()))
+    behind = timedelta(microseconds=max(newest - cursor.reached, 0))
+    return _Synced(behind, cursor.synced_at)

@@ -12,6 +12,7 @@ from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import EPOCH
 from controlplane.control import identity, ledger
 from controlplane.online import claims
+from controlplane.online.records import SyncCursor
 from controlplane.release.program import Program
 
 if TYPE_CHECKING:
@@ -97,8 +98,7 @@ def reconcile(
 
     found = Reconciled(program.view, program.fingerprint, served)
     # Before the rows: what is published up to here has been written, and none of it is newer than they are.
-    cursor = store.get_fields(naming.cursor_hash(program.namespace, program.view, program.fingerprint))
-    synced = int(cursor[b"version"]) if b"version" in cursor else None
+    synced = SyncCursor(store, program.namespace, program.view, program.fingerprint).read().version
     newest = ledger.head(warehouse, program.head).version
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     query = sql.rstrip().rstrip(";")

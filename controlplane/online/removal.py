@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 
 from controlplane.base import naming
 from controlplane.base.ports import OnlineStore
+from controlplane.online.records import SyncCursor
 
 
 def remove_version(
@@ -18,19 +18,15 @@ def remove_version(
     last: a removal that was stopped is found again, and a sync of the version that went on meanwhile fails and, when
     repeated, writes all of it anew.
     """
-    cursor = naming.cursor_hash(namespace, view, fingerprint)
-
-    def doubt() -> None:
-        store.set_fields(cursor, {b"version": b"0", b"token": secrets.token_bytes(8)})
-
-    doubt()
+    cursor = SyncCursor(store, namespace, view, fingerprint)
+    cursor.reset()
     removed, due = 0, time.monotonic()
     for keys in store.keys(naming.online_prefix(namespace, view, fingerprint)):
         if keys_per_second:
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic()) + len(keys) / keys_per_second
-        doubt()
+        cursor.reset()
         removed += store.remove(keys)
-        doubt()
-    store.remove([cursor])
+        cursor.reset()
+    cursor.remove()
     return removed

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controlplane.base import naming
 from controlplane.base.ports import OnlineStore
 from controlplane.manifest.specs import Manifest
+from controlplane.online.records import SyncCursor, read_pointers
 
 
 def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]) -> dict[str, str]:
@@ -19,15 +19,14 @@ def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, st
         manifest: the deployed one.
         shown: `schema.view` -> fingerprint, see `control.ledger.doors`.
     """
-    serving = store.get_fields(naming.serving_hash(manifest.namespace))
+    pointers = read_pointers(store, manifest.namespace).versions
     found = {}
     for view in manifest.views:
         fingerprint = shown.get(f"{manifest.schema}.{view.name}")
-        pointer = serving.get(view.name.encode(), b"").decode()
+        pointer = pointers.get(view.name, "")
         if not view.online or fingerprint is None or pointer == fingerprint:
             continue
-        cursor = store.get_fields(naming.cursor_hash(manifest.namespace, view.name, fingerprint))
-        if int(cursor.get(b"version", b"0")) > 0:
+        if SyncCursor(store, manifest.namespace, view.name, fingerprint).read().reached > 0:
             instead = f"version {pointer}" if pointer else "no version"
             found[view.name] = (
                 f"points readers of {view.name} to {instead} instead of {fingerprint}, which is synced and shown"
@@ -40,13 +39,13 @@ def lost_cursors(store: OnlineStore, manifest: Manifest) -> dict[str, str]:
 
     The cursor lies beside the values and is lost with them; the next sync writes all keys.
     """
-    serving = store.get_fields(naming.serving_hash(manifest.namespace))
+    pointers = read_pointers(store, manifest.namespace).versions
     found = {}
     for view in manifest.views:
-        pointer = serving.get(view.name.encode(), b"").decode()
+        pointer = pointers.get(view.name, "")
         if not view.online or pointer != view.fingerprint:
             continue
-        if not store.get_fields(naming.cursor_hash(manifest.namespace, view.name, pointer)):
+        if not SyncCursor(store, manifest.namespace, view.name, pointer).read().exists:
             found[view.name] = (
                 f"has no sync cursor of {view.name} {pointer}, which readers are served: its "
                 "values may be lost too, and `plane run` writes them again"

@@ -17,6 +17,7 @@ from controlplane.base.ports import OnlineStore, StoreInfo, Warehouse
 from controlplane.control import identity, ledger
 from controlplane.errors import PermanentError, TransientError
 from controlplane.online import claims, eviction
+from controlplane.online.records import Cursor, SyncCursor
 from controlplane.release.program import Program
 from controlplane.sql.dialects import dialect
 
@@ -35,7 +36,7 @@ class Begun:
     Attributes:
         mark: names this sync; a shard that was written for another doesn't count.
         shards: how many there are.
-        token: what the cursor bears until the store loses values.
+        token: the cursor's, which stays the same until the store loses values.
         epoch: see `StoreInfo`.
         found: the version that the cursor had.
         cursor: rows of later versions are to be written.
@@ -117,23 +118,17 @@ def begin_sync(
     """
     info = store.info()
     warnings = preflight(info)
-    cursor_name = _cursor(program)
-    fields = store.get_fields(cursor_name)
+    cursor = _cursor(program, store).read_with_token()
     wall = clock()
-    if b"token" not in fields:
-        # Another first sync may begin at this moment: both must bear the same one.
-        store.set_fields(cursor_name, {b"token": secrets.token_bytes(8)}, {b"token": None})
-        fields = store.get_fields(cursor_name)
-    token = fields.get(b"token", b"")
-    found = int(fields.get(b"version", b"0"))
-    # Of a single server the cursor is the last to be kept: what lies before it is there.
-    if info.spread and fields.get(b"epoch", info.epoch.encode()) != info.epoch.encode():
+    # A single server persists in order: if the cursor survived, so did every earlier write.
+    if info.spread and cursor.epoch not in (None, info.epoch):
         warnings.append(
             "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
             "were written again"
         )
         full = True
-    return Begun(secrets.token_hex(4), shards, token, info.epoch, found, 0 if full else found, wall, warnings)
+    token, reached = cursor.token or b"", cursor.reached
+    return Begun(secrets.token_hex(4), shards, token, info.epoch, reached, 0 if full else reached, wall, warnings)
 
 
 def write_shard(
@@ -202,24 +197,26 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
     )
     # A publication that came between two shards is only in the later one's rows.
     version = min(report.version for report in own.values())
-    texts = {b"version": str(version), b"rows": str(rows), b"synced_at": begun.wall.isoformat(), b"epoch": begun.epoch}
     warehouse_ids = {report.warehouse for report in own.values()} - {""}
-    if warehouse_ids:
-        texts[claims.CURSOR_FIELD] = min(warehouse_ids)
-    moved = {name: text.encode() for name, text in texts.items()}
-    cursor_name = _cursor(program)
+    moved = Cursor(
+        version=version,
+        rows=rows,
+        synced_at=begun.wall,
+        epoch=begun.epoch,
+        warehouse=min(warehouse_ids, default=None),
+    )
+    sync_cursor = _cursor(program, store)
     while True:
-        # The cursor lies beside the values, and is lost with them; who removes them gives it another token.
-        there = store.get_fields(cursor_name)
-        reached = int(there.get(b"version", b"0"))
-        if there.get(b"token") != begun.token or reached < begun.found or store.info().epoch != begun.epoch:
+        # The cursor lies next to the values and is lost with them; who removes them gives it another token.
+        cursor = sync_cursor.read()
+        if cursor.token != begun.token or cursor.reached < begun.found or store.info().epoch != begun.epoch:
             raise ValuesLost(
                 f"feature view {program.view!r}: the online store lost values while it was written",
                 hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
             )
-        if reached > version:
+        if cursor.reached > version:
             break  # another sync came further; going back would look like a loss to a third
-        if store.set_fields(cursor_name, moved, {b"token": begun.token, b"version": there.get(b"version")}):
+        if sync_cursor.move(cursor, moved):
             break
     return SyncReport(rows, written, kept_newer, version, begun.warnings)
 
@@ -246,7 +243,7 @@ def _claim(program: Program, warehouse: Warehouse, store: OnlineStore, now: date
         claims.check(store, program.namespace, None, program.schema)
         return ""
     claims.claim(store, program.namespace, warehouse, known, program.schema, now)
-    claims.check_cursor(store.get_fields(_cursor(program)), program.namespace, known)
+    claims.check_cursor(_cursor(program, store).read(), program.namespace, known)
     return known.id
 
 
@@ -258,5 +255,5 @@ def _rows_of(program: Program, warehouse: Warehouse, sql: str, begun: Begun, sha
     return f"{query} AND {d.shard_of([d.quote(name) for name, _ in program.layout.keys], begun.shards)} = {shard}"
 
 
-def _cursor(program: Program) -> bytes:
-    return naming.cursor_hash(program.namespace, program.view, program.fingerprint)
+def _cursor(program: Program, store: OnlineStore) -> SyncCursor:
+    return SyncCursor(store, program.namespace, program.view, program.fingerprint)

@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.base.progress import Progress
 from controlplane.control import identity, ledger
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.online import claims
-from controlplane.online.claims import Claim
 from controlplane.online.reconcile import reconcile
+from controlplane.online.records import Claim, SyncCursor, point, read_claim, write_claim
 from controlplane.online.syncing import sync
 from controlplane.release.program import Program, build
 from controlplane.sql.dialects import dialect
@@ -69,23 +68,22 @@ def take_over(
     if ours is None:
         text = "the warehouse has no identity, so it can't own the values of an online store"
         raise PlaneError(text, hint="run `plane deploy` first: it makes one")
-    before = claims.read(store, manifest.namespace)
+    before = read_claim(store, manifest.namespace)
     # First of all: from here on, syncs of the other warehouse are refused.
-    claims.put(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
-    doors = ledger.doors(warehouse, ledger.control_name(manifest.dialect, "doors"))
+    write_claim(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
+    doors = ledger.doors(warehouse)
     served: list[tuple[Manifest, ViewSpec]] = []
     current = {(view.name, view.fingerprint) for view in manifest.views}
     for of, view in known:
         program = build(of, view)
-        cursor_name = naming.cursor_hash(program.namespace, view.name, view.fingerprint)
-        cursor = store.get_fields(cursor_name)
+        sync_cursor = SyncCursor(store, program.namespace, view.name, view.fingerprint)
+        cursor = sync_cursor.read()
         version = (view.name, view.fingerprint)
         shown = doors.get(program.feature_view) == view.fingerprint
-        if not view.online or not (cursor or shown or version in current):
+        if not view.online or not (cursor.exists or shown or version in current):
             continue
-        _raise_head(program, warehouse, int(cursor.get(b"version", b"0")))
-        doubt = {b"version": b"0", b"token": secrets.token_bytes(8)}
-        store.set_fields(cursor_name, {**doubt, claims.CURSOR_FIELD: ours.id.encode()})
+        _raise_head(program, warehouse, cursor.reached)
+        sync_cursor.reset(ours.id)
         if shown or version in current:
             served.append((of, view))
     found = []
@@ -93,11 +91,9 @@ def take_over(
         on_progress(Progress(f"{view.name} {view.fingerprint}", "write", done, len(served)))
         found.append(_rewritten(of, view, warehouse, store, clock))
     shown_views = {
-        view.name.encode(): view.fingerprint.encode()
-        for of, view in served
-        if doors.get(f"{of.schema}.{view.name}") == view.fingerprint
+        view.name: view.fingerprint for of, view in served if doors.get(f"{of.schema}.{view.name}") == view.fingerprint
     }
-    store.set_fields(naming.serving_hash(manifest.namespace), shown_views)
+    point(store, manifest.namespace, shown_views)
     return before, found
 
 

@@ -11,7 +11,9 @@ from controlplane.codec import Field, Layout
 from controlplane.errors import Location, PlaneError
 from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
 from controlplane.manifest.timing import Timing, read_start, timing
+from controlplane.sql import control_tables
 from controlplane.sql.aggregates import default
+from controlplane.sql.control_tables import LEDGER, PUBLIC_VIEWS
 from controlplane.sql.dialects import dialect
 from controlplane.sql.rollups import Cover, cover
 from controlplane.sql.rows import evaluated_together, source_table
@@ -37,7 +39,8 @@ class Upstream(msgspec.Struct, frozen=True):
 
 class Program(msgspec.Struct, frozen=True):
     """One version of one view, as its tasks see it. `sources` is table -> column -> type at the time of the deploy;
-    `steps` says that its stage has a statement for each interval."""
+    `steps` says that its stage has a statement for each interval. Only Airflow's workers of an
+    earlier version read `ledger` and `doors`."""
 
     project: str
     environment: str
@@ -79,7 +82,6 @@ class Program(msgspec.Struct, frozen=True):
 def build(manifest: Manifest, view: ViewSpec) -> Program:
     """The program of one view of a manifest."""
     d = dialect(manifest.dialect)
-    control = d.quote(naming.CONTROL_SCHEMA)
     return Program(
         project=manifest.project,
         environment=manifest.environment,
@@ -100,15 +102,15 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         upstream=tuple(
             Upstream(
                 view=name,
-                head=f"{control}.{d.quote(naming.head(manifest.schema, name, manifest.view(name).fingerprint))}",
+                head=control_tables.head(manifest.schema, name, manifest.view(name).fingerprint).quoted(d),
                 timing=timing(manifest.view(name)),
                 static=manifest.view(name).static,
             )
             for name in view.upstream
         ),
-        ledger=f"{control}.{d.quote('ledger')}",
-        head=f"{control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}",
-        doors=f"{control}.{d.quote('doors')}",
+        ledger=LEDGER.quoted(d),
+        head=control_tables.head(manifest.schema, view.name, view.fingerprint).quoted(d),
+        doors=PUBLIC_VIEWS.quoted(d),
         layout=layout(view),
         location=view.location,
         cover=cover(view) if d.framed else None,

@@ -12,6 +12,7 @@ from controlplane.api.facade import ControlPlane
 from controlplane.base.ports import AsyncOnlineStore
 from controlplane.errors import PlaneError, TransientError
 from controlplane.manifest.specs import ServiceSpec
+from controlplane.online import records
 from controlplane.server.inputs import Inputs
 from controlplane.server.logs import say
 from controlplane.serving import ServiceReader
@@ -25,10 +26,10 @@ class Served:
         self.types = reader.types
         self.inputs = Inputs(reader)
 
-    def serve(self, fields: Mapping[bytes, bytes]) -> None:
-        """Read the versions that the store's hash names from now on."""
+    def serve(self, pointers: Mapping[str, str]) -> None:
+        """Read from now on the versions that the store's pointers name: view -> fingerprint."""
         before = self.reader.versions
-        self.reader.serve(fields)
+        self.reader.serve(pointers)
         if (after := self.reader.versions) != before:
             self.inputs = Inputs(self.reader)
             changed = {view: version for view, version in after.items() if before[view] != version}
@@ -109,9 +110,10 @@ class Services:
         if loaded is not None:
             self._next = loaded
         if self._next:
-            fields = await self.store.get_fields(next(iter(self._next.values())).reader.serving)
-            for one in self._next.values():
-                one.serve(fields)
+            namespace = next(iter(self._next.values())).reader.namespace
+            pointers = await records.read_pointers_async(self.store, namespace)
+            for service in self._next.values():
+                service.serve(pointers.versions)
         self.served, self.deployment, self.current = self._next, self._loaded, True
 
     async def watch(self) -> None:

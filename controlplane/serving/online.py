@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from controlplane.base.ports import AsyncOnlineStore, Calculator, OnlineStore
 from controlplane.errors import PermanentError, PlaneError, TransientError
+from controlplane.online import records
 from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
 from controlplane.serving.request import Given, RequestReader
@@ -79,15 +80,15 @@ class _Reader(Generic[Store]):
 
     def start(self, versions: Mapping[str, str]) -> None:
         """Read these versions, view -> version, until the store says which are served."""
-        self._service.serve({view.encode(): version.encode() for view, version in versions.items()})
+        self._service.serve(versions)
 
     @property
     def request(self) -> RequestReader:
         """What callers give beside the keys."""
         return self._service.request
 
-    def _serve(self, fields: Mapping[bytes, bytes]) -> None:
-        self._service.serve(fields)
+    def _serve(self, pointers: records.Pointers) -> None:
+        self._service.serve(pointers.versions)
         self._refresh_at = time.monotonic() + self._refresh_seconds
         self._knows = True
 
@@ -143,7 +144,7 @@ class OnlineReader(_Reader[OnlineStore]):
                 raise look.error
 
     def _find(self) -> None:
-        self._serve(self._store.get_fields(self._service.serving))
+        self._serve(records.read_pointers(self._store, self._service.namespace))
 
 
 class _Look(threading.Thread):
@@ -209,7 +210,7 @@ class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
                 raise error
 
     async def _find(self) -> None:
-        self._serve(await self._store.get_fields(self._service.serving))
+        self._serve(await records.read_pointers_async(self._store, self._service.namespace))
 
 
 def _seen(look: asyncio.Task[None]) -> None:

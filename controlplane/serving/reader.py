@@ -35,7 +35,7 @@ class ServiceReader:
     def __init__(
         self, service: ServiceLayout, clock: Callable[[], datetime], *, calculator: Calculator | None = None
     ) -> None:
-        self.serving = naming.serving_hash(service.namespace)
+        self.namespace = service.namespace
         self._clock = clock
         self.outdated = False
         self._known: dict[str, dict[str, _View]] = {}
@@ -77,8 +77,8 @@ class ServiceReader:
         """The version of each view that is read."""
         return {view.name: view.version for view in self._views.all}
 
-    def serve(self, fields: Mapping[bytes, bytes]) -> None:
-        """Read the versions that the store's hash `serving` names from now on.
+    def serve(self, pointers: Mapping[str, str]) -> None:
+        """Read from now on the versions that the store's pointers name: view -> fingerprint.
 
         A view of which none is named is read in the first that the layout names. One that the layout does not know
         (deployed after this reader was made) is not read: its view stays with the one that is read now, and `outdated`
@@ -86,8 +86,8 @@ class ServiceReader:
         """
         views, self.outdated = [], False
         for (view, versions), now in zip(self._known.items(), self._views.all, strict=True):
-            named = fields.get(view.encode())
-            found = next(iter(versions.values())) if named is None else versions.get(named.decode())
+            named = pointers.get(view)
+            found = next(iter(versions.values())) if named is None else versions.get(named)
             self.outdated |= found is None
             views.append(found or now)
         self._views = self._reading(views)

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from controlplane.base import naming, template
 from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.sql import control_tables
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
 from controlplane.sql.views import Extent, context
@@ -120,8 +121,8 @@ def tables(manifest: Manifest, view: ViewSpec, statements: str) -> list[DataTabl
     d = dialect(manifest.dialect)
     parts = {part: getattr(naming, part)(view.name, view.fingerprint) for part in _PARTS}
     named = {qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}") for part, name in parts.items()}
-    control, head = naming.CONTROL_SCHEMA, naming.head(manifest.schema, view.name, view.fingerprint)
-    named[qualified(d, control, head)] = ("head", f"{control}.{head}")
+    head = control_tables.head(manifest.schema, view.name, view.fingerprint)
+    named[head.quoted(d)] = ("head", head.plain)
     found = []
     for text in statements.split(_CREATE)[1:]:
         quoted, _, rest = text.partition(" (\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from controlplane.base import naming
 from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.sql import control_tables
+from controlplane.sql.control_tables import LEDGER, METRICS, PUBLIC_VIEWS
 from controlplane.sql.dialects import Dialect, dialect
 
 
@@ -17,20 +19,20 @@ class Tables:
 
     def __init__(self, manifest: Manifest, view: ViewSpec) -> None:
         d = dialect(manifest.dialect)
-        for name in ("string", "timestamp", "int64", "bool"):
+        for name in ("timestamp", "int64", "bool"):
             setattr(self, name, d.type(name))
         self.schema = d.quote(manifest.schema)
         self.control = d.quote(naming.CONTROL_SCHEMA)
-        self.ledger = f"{self.control}.{d.quote('ledger')}"
-        self.metrics = f"{self.control}.{d.quote('metrics')}"
-        self.doors_table = f"{self.control}.{d.quote('doors')}"
+        head = control_tables.head(manifest.schema, view.name, view.fingerprint)
+        made = {"ledger": LEDGER, "metrics": METRICS, "doors": PUBLIC_VIEWS, "head": head}
+        self.ledger, self.metrics, self.doors_table, self.head = (table.quoted(d) for table in made.values())
+        self.create = {name: table.create(d).sql for name, table in made.items()}
         self.ledger_name = d.text(f"{manifest.schema}.{view.name}")
         self.fingerprint = d.text(view.fingerprint)
         self.tiles = qualified(d, manifest.schema, naming.tiles(view.name, view.fingerprint))
         self.history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
         self.replaced = qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint))
         self.latest = qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
-        self.head = f"{self.control}.{d.quote(naming.head(manifest.schema, view.name, view.fingerprint))}"
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
         self.run_id = d.open_text("plane.run_id")

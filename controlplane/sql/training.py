@@ -15,6 +15,7 @@ from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
 from controlplane.sql import inline
 from controlplane.sql.aggregates import default_sql
 from controlplane.sql.calculations import added, functions, given, kinds, owner_of
+from controlplane.sql.control_tables import DATASETS
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.ranges import Owner, whole
 from controlplane.sql.statements import split
@@ -45,11 +46,6 @@ class Dataset:
 def table(dialect_name: str, name: str, version: int) -> str:
     """The quoted name of one version of a training set."""
     return qualified(dialect(dialect_name), naming.DATASETS, naming.dataset(name, version))
-
-
-def list_table(dialect_name: str) -> str:
-    """The quoted name of the table that lists all training sets."""
-    return qualified(dialect(dialect_name), naming.CONTROL_SCHEMA, "datasets")
 
 
 def instant(d: Dialect, time: str) -> str:
@@ -190,8 +186,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     context = {
         "schema": d.quote(naming.DATASETS),
         "control": d.quote(naming.CONTROL_SCHEMA),
+        "create_list": DATASETS.create(d).sql,
         "table": table(manifest.dialect, dataset.name, dataset.version),
-        "list": list_table(manifest.dialect),
+        "list": DATASETS.quoted(d),
         "spine": dataset.spine,
         "at": instant(d, dataset.time),
         "columns": [d.quote(name) for name in columns],
@@ -230,6 +227,5 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "definition": d.text(msgspec.json.encode(definition).decode()),
         "created_by": d.text(dataset.created_by),
         "clock": d.clock(),
-        **{name: d.type(name) for name in ("string", "int64", "timestamp")},
     }
     return split(template.render("sql/dataset.sql.j2", {"d": context}))

@@ -20,6 +20,7 @@ from controlplane.manifest.specs import Manifest
 from controlplane.manifest.timing import timing
 from controlplane.sql import inline, training
 from controlplane.sql import spine as spine_sql
+from controlplane.sql.control_tables import DATASETS
 from controlplane.sql.dialects import dialect
 from controlplane.sql.range_errors import explained
 
@@ -201,10 +202,7 @@ def _without_values(manifest: Manifest, warehouse: Warehouse, dataset: training.
 
 def existing(warehouse: Warehouse) -> list[Created]:
     """All training sets, oldest first."""
-    plain = f"{naming.CONTROL_SCHEMA}.datasets"
-    if warehouse.columns([plain])[plain] is None:
-        return []
-    query = f"SELECT * FROM {training.list_table(warehouse.dialect)} ORDER BY created_at, name, version"
+    listed = ledger.read_table(warehouse, DATASETS, " ORDER BY created_at, name, version")
     return [
         Created(
             name=row["name"],
@@ -215,7 +213,7 @@ def existing(warehouse: Warehouse) -> list[Created]:
             created_by=row["created_by"],
             created_at=utc(row["created_at"]),
         )
-        for row in ledger.rows(warehouse, query)
+        for row in listed or ()
     ]
 
 
@@ -229,7 +227,7 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
     first, last = _times(manifest, warehouse, dataset)
     if first is None or last is None:
         return
-    publications = ledger.entries(warehouse, ledger.full_name(manifest.dialect))
+    publications = ledger.entries(warehouse)
     problems: list[PlaneError] = []
     for view in training.views_of(manifest, manifest.service(dataset.service)):
         through = timing(view).computed_through(last)

@@ -15,6 +15,7 @@ from controlplane.base.types import from_micros
 from controlplane.control import ledger
 from controlplane.errors import TransientError
 from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
+from controlplane.online.records import SyncCursor
 from controlplane.release.program import build
 from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
@@ -126,8 +127,8 @@ class Places:
         """What models read now; or why that can't be compared."""
         view = self._view
         try:
-            fields = store.get_fields(naming.cursor_hash(self._manifest.namespace, view.name, view.fingerprint))
-            if int(fields.get(b"version", b"0")) < ledger.head(self._warehouse, self.program.head).version:
+            cursor = SyncCursor(store, self._manifest.namespace, view.name, view.fingerprint).read()
+            if cursor.reached < ledger.head(self._warehouse, self.program.head).version:
                 return "online: not all that is computed has been synced, so it was not compared; run `plane run`"
             reader = OnlineReader(store, service_layout(self._service(), SERVICE), clock)
             vectors = reader.get([self._request(question) for question in questions.values()])

@@ -15,8 +15,7 @@ from controlplane.base.naming import claim_hash
 from controlplane.control import identity, owners
 from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError
-from controlplane.online import claims
-from controlplane.online.claims import Claim
+from controlplane.online.records import Claim, write_claim
 from controlplane.release.variables import fill
 from controlplane.sql.dialects import DUCKDB
 from controlplane.workspace import project
@@ -70,7 +69,7 @@ def test_a9_a_shard_of_another_warehouse_writes_nothing(deployed: Any, valkey_ur
     namespace = deployed.manifest.namespace
     sql = deployed.release.files["sql/airport_delays.sync.sql"]
     with closing(project.open_store({"url": f"{valkey_url}/1"})) as store:
-        claims.put(store, namespace, Claim("elsewhere", "features", "w", "ann@laptop", "2013"))
+        write_claim(store, namespace, Claim("elsewhere", "features", "w", "ann@laptop", "2013"))
         begun, _ = run.begin_sync("plane_online", 2)
         before = dict(store.get_fields(claim_hash(namespace)))
         try:

@@ -17,7 +17,7 @@ from controlplane.base.ports import Statement
 from controlplane.control import identity
 from controlplane.control.identity import Identity
 from controlplane.errors import PermanentError, PlaneError
-from controlplane.online import claims
+from controlplane.online.records import Claim
 from tests.control.team import Team, features, ready
 from tests.shop import Shop
 
@@ -185,7 +185,7 @@ def test_a_take_over_needs_an_identity(shop):
 
 
 def test_a_claim_says_who_and_where():
-    claim = claims.Claim("abc", "features", "/data/w.duckdb", "ann@laptop", "2024-01-05T00:00:00+00:00")
+    claim = Claim("abc", "features", "/data/w.duckdb", "ann@laptop", "2024-01-05T00:00:00+00:00")
     assert str(claim) == (
         "warehouse abc (/data/w.duckdb, schema features, first deployed by ann@laptop, "
         "synced since 2024-01-05T00:00:00+00:00)"
