@@ -61,7 +61,7 @@ $(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
 test: setup spark ## all tests, a process a core
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=25
 
-python3.12: setup ## the tests that need no server, on this interpreter
+python3.12: setup ## the quick tests on this interpreter
 python3.13: setup ## the same
 python3.12 python3.13:
 	$@ -m venv .venv/$@
