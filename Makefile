@@ -2,8 +2,9 @@
 PYTHON ?= $(or $(shell command -v python3.11),python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-WHAT := -c constraints.txt -e '.[local,airflow,server,postgres,snowflake,databricks,dev]'
+WHAT := -c constraints.txt -e '.[local,airflow,server,postgres,snowflake,databricks,docs,dev]'
 SPARK := -c constraints.txt -e '.[spark]'
+FAST := $(addprefix tests/,codec compile contracts plan project sql state testing test_house.py) -k "not databricks"
 DELTA_JARS := .venv/delta-jars
 DELTA_POM := tests/endpoints/databricks/pom.xml
 
@@ -19,10 +20,11 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo airflow snowflake databricks spark test driver5 kills interleavings verify parity lint bench bench-online lock clean
+.PHONY: help setup measures demo airflow snowflake databricks spark test python3.12 python3.13 driver5 kills interleavings \
+	verify parity lint docs bench bench-online lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## install everything into .venv, at the versions of constraints.txt
 
@@ -59,6 +61,13 @@ $(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
 test: setup spark ## all tests, a process a core
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=25
 
+python3.12: setup ## the quick tests on this interpreter
+python3.13: setup ## the same
+python3.12 python3.13:
+	$@ -m venv .venv/$@
+	$(BIN)/uv pip install --quiet --python .venv/$@/bin/python $(WHAT)
+	.venv/$@/bin/python -m pytest -p no:xdist $(FAST)
+
 driver5: setup ## the Snowflake connector's tests over line 5 of its driver, beside which Airflow's provider cannot live
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/driver5 'snowflake-connector-python==5.2.0'
 	PYTHONPATH=.venv/driver5 $(BIN)/python -m pytest -p no:xdist tests/connectors/test_snowflake.py \
@@ -87,6 +96,11 @@ lint: setup ## style, types and the rooms' order
 
 measures: setup ## how the code is built, in numbers; AGAINST= (a commit to compare with)
 	$(BIN)/python -m tests.measures $(if $(AGAINST),--against $(AGAINST))
+
+docs: setup ## the documentation site, from the pages and the docstrings; a broken link fails
+	$(BIN)/python -m sphinx --quiet --fresh-env --write-all --fail-on-warning --keep-going \
+		--conf-dir docs . build/docs
+	@echo "the first page is build/docs/index.html"
 
 bench: setup ## the measured speeds; ONLY="increment plan" for some of them, JSON=path for a line a row
 	$(BIN)/python -m bench $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json $(JSON))

@@ -164,7 +164,7 @@ def test_every_import_is_a_declared_dependency(repository: Path) -> None:
     declared = project(repository)["project"]
     base = {Requirement(line).name for line in declared["dependencies"]}
     extras = declared["optional-dependencies"]
-    every = base | {Requirement(line).name for extra in extras.keys() - {"dev"} for line in extras[extra]}
+    every = base | {Requirement(line).name for extra in extras.keys() - {"dev", "docs"} for line in extras[extra]}
     providers = packages_distributions()
     undeclared = []
     for name in (name for name in sources(repository) if name.endswith(".py")):

@@ -44,6 +44,7 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
         text = str(error).strip().split("\n")[0]
         if isinstance(error, ImportError):
             text = text.partition(" (")[0]  # behind it stands where the module lies on this machine
+        text = text.partition(". Did you mean")[0]  # from Python 3.13 on; the hint says it on all versions
         raise DefinitionError(
             f"{what} raised {type(error).__name__}{f': {text}' if text else ''}", where=where, hint=_remedy(error)
         ) from None

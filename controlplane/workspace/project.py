@@ -129,7 +129,8 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
         inspect.signature(connect).bind(**options)
     except TypeError as error:
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
-        raise SettingsError(f"connector {kind!r}: {error}", hint=hint) from None
+        text = str(error).replace("keyword-only argument", "argument")  # so called from Python 3.12 on
+        raise SettingsError(f"connector {kind!r}: {text}", hint=hint) from None
     return connect(**_typed(connect, kind, options))
 
 

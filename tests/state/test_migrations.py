@@ -102,9 +102,11 @@ def test_every_step_can_be_taken_back(url, store):
 
 
 def test_the_newest_step_is_the_one_that_the_code_asks_for(sqlite_url):
-    with create_engine("sqlite://").connect() as connection:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
         steps = ScriptDirectory.from_config(migrations.config(connection))
         assert steps.get_heads() == [tables.REVISION]
+    engine.dispose()
 
 
 def test_a_new_step_can_be_drafted(url, store, tmp_path):
