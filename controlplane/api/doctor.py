@@ -31,36 +31,65 @@ _PAUSE_SECONDS = 0.1
 
 def findings(project: Project, conflict: Conflict) -> list[Finding]:
     """Check everything that a project stands on; `conflict` says who else deployed to its schema."""
+    checks = _Checks(project, conflict)
 
-    def connected() -> list[Finding]:
-        schema = project.environment.schema
-        defined = load(project.root, project.environment.definitions)[0]
+    def beside_airflow(subject: str, check: Callable[[], list[Finding]]) -> doctor.Check:
+        return subject, lambda: _beside_airflow(project, subject, check)
+
+    return doctor.examine(
+        [
+            ("machine", lambda: machine.findings(project.folder, project.narrowed)),
+            ("versions", checks.versions),
+            beside_airflow("warehouse", checks.connected),
+            beside_airflow("definitions", checks.compiled),
+            ("release", checks.released),
+            beside_airflow("deployment", checks.deployed),
+            ("online store", checks.stored),
+            beside_airflow("online values", checks.synced),
+            ("airflow", checks.orchestrated),
+        ]
+    )
+
+
+class _Checks:
+    """The checks of one open project."""
+
+    def __init__(self, project: Project, conflict: Conflict) -> None:
+        self._project = project
+        self._conflict = conflict
+
+    def versions(self) -> list[Finding]:
+        return [*doctor.versions(), *doctor.driver_findings(self._project.environment.warehouse_kind)]
+
+    def connected(self) -> list[Finding]:
+        schema = self._project.environment.schema
+        defined = load(self._project.root, self._project.environment.definitions)[0]
         tables = sorted({one.table for one in defined.sources if not one.table.startswith(f"{schema}.")})
         python = any(isinstance(one, RealtimeFeature) for service in defined.services for one in service.features)
-        return warehouse.findings(project.warehouse, schema, tables, python=python)
+        return warehouse.findings(self._project.warehouse, schema, tables, python=python)
 
-    def compiled() -> list[Finding]:
-        manifest = project.compile()
+    def compiled(self) -> list[Finding]:
+        manifest = self._project.compile()
         return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
 
-    def deployed() -> list[Finding]:
+    def deployed(self) -> list[Finding]:
         try:
-            current, warehouse = project.deployed(), project.warehouse
+            current, warehouse = self._project.deployed(), self._project.warehouse
         except PlaneError:
             return []  # the checks of the warehouse and of the release tell it
         if current is None:
             return []
         manifest = manifests.from_json(current.manifest)
-        text, remedy = conflict(manifest, current, manifest)
+        text, remedy = self._conflict(manifest, current, manifest)
         if text:
             return [Finding("deployment", doctor.ERROR, text, remedy)]
         entries = ledger.entries(warehouse)
-        found = drift.find(warehouse, manifest, manifest.views, entries, project.now())
+        found = drift.find(warehouse, manifest, manifest.views, entries, self._project.now())
         return doctor.drift_findings(found, len(manifest.views))
 
-    def synced() -> list[Finding]:
+    def synced(self) -> list[Finding]:
         try:
-            current, warehouse, store = project.deployed(), project.warehouse, project.store
+            current, warehouse, store = self._project.deployed(), self._project.warehouse, self._project.store
             if store is None or current is None:
                 return []
             manifest = manifests.from_json(current.manifest)
@@ -74,44 +103,31 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
         hint = "run `plane run`: it writes and points to what is missing"
         return [Finding("online store", doctor.ERROR, f"Redis {problem}", hint) for problem in lost.values()]
 
-    def released() -> list[Finding]:
-        current = project.deployed()
+    def released(self) -> list[Finding]:
+        current = self._project.deployed()
         if current is None:
             return doctor.release_findings(None, "")
-        damage = deploying.release_damage(project.environment.releases, current.release)
+        damage = deploying.release_damage(self._project.environment.releases, current.release)
         return doctor.release_findings(current.release, damage)
 
-    def stored() -> list[Finding]:
-        names = project.environment.project, project.environment.name
-        return doctor.store_findings(project.store, f"{naming.namespace(*names)}:".encode())
+    def stored(self) -> list[Finding]:
+        names = self._project.environment.project, self._project.environment.name
+        return doctor.store_findings(self._project.store, f"{naming.namespace(*names)}:".encode())
 
-    def orchestrated() -> list[Finding]:
-        home = project.environment.airflow_home
+    def orchestrated(self) -> list[Finding]:
+        home = self._project.environment.airflow_home
         server = airflow.find(home, patience=_PATIENCE_SECONDS)
         if server is None:
             if trouble := airflow_health.ailing(home):
                 return doctor.ailing_findings(trouble.ended, trouble.silent, home)
             return [Finding("airflow", doctor.OK, "the embedded one does not run")]
-        client, current = server.client(), project.deployed()
+        client, current = server.client(), self._project.deployed()
         views = manifests.from_json(current.manifest).views if current else ()
-        wanted = [naming.dag_id(project.environment.project, project.environment.name, view.name) for view in views]
+        names = self._project.environment.project, self._project.environment.name
+        expected = [naming.dag_id(*names, view.name) for view in views]
         shown = [dag["dag_id"] for dag in client.dags()]
         pools = [pool["name"] for pool in client.pools()]
-        return doctor.airflow_findings(server.url, client.import_errors(), shown, wanted, pools)
-
-    return doctor.examine(
-        [
-            ("machine", lambda: machine.findings(project.folder, project.narrowed)),
-            ("versions", lambda: [*doctor.versions(), *doctor.driver_findings(project.environment.warehouse_kind)]),
-            ("warehouse", lambda: _beside_airflow(project, "warehouse", connected)),
-            ("definitions", lambda: _beside_airflow(project, "definitions", compiled)),
-            ("release", released),
-            ("deployment", lambda: _beside_airflow(project, "deployment", deployed)),
-            ("online store", stored),
-            ("online values", lambda: _beside_airflow(project, "online values", synced)),
-            ("airflow", orchestrated),
-        ]
-    )
+        return doctor.airflow_findings(server.url, client.import_errors(), shown, expected, pools)
 
 
 def _beside_airflow(project: Project, subject: str, check: Callable[[], list[Finding]]) -> list[Finding]:

@@ -222,38 +222,7 @@ def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
     values = [value for value in column if value is not None]
     if not values:
         return empty(function)
-    match function:
-        case "count":
-            return len(values)
-        case "sum":
-            return total(values)
-        case "mean":
-            return mean(values)
-        case "min":
-            return min(values, key=sortable)
-        case "max":
-            return max(values, key=sortable)
-        case "var_samp" | "var_pop" | "stddev_samp" | "stddev_pop":
-            return variance(function, [float(value) for value in values])
-        case "first":
-            return values[0]
-        case "last":
-            return values[-1]
-        case "first_n":
-            return values[: feature.n]
-        case "last_n":
-            return values[-feature.n :]
-        case "first_distinct_n":
-            return different(values)[: feature.n]
-        case "last_distinct_n":
-            return different(values[::-1])[::-1][-feature.n :]
-        case "count_distinct" | "approx_count_distinct":  # far fewer values than the sketch keeps: it is exact
-            return len(different(values))
-        case "percentile":
-            return percentile(values, feature.q)
-        case "approx_percentile":
-            return percentile_bounds(values, feature.q)
-    raise ValueError(function)
+    return _FUNCTIONS[function](feature, values)
 
 
 def mean(values: Sequence[Any]) -> float:
@@ -303,6 +272,31 @@ def percentile_bounds(values: Sequence[Any], q: float) -> Near:
     """The value of rank floor(q (n - 1)), from 0."""
     ordered = [float(value) for value in sorted(values, key=sortable)]
     return Near(ordered[math.floor(q * (len(ordered) - 1))])
+
+
+_FUNCTIONS: Mapping[str, Callable[[WindowFeature, Sequence[Any]], Any]] = {
+    "count": lambda _, values: len(values),
+    "sum": lambda _, values: total(values),
+    "mean": lambda _, values: mean(values),
+    "min": lambda _, values: min(values, key=sortable),
+    "max": lambda _, values: max(values, key=sortable),
+    **{
+        name: lambda feature, values: variance(feature.function, [float(value) for value in values])
+        for name in ("var_samp", "var_pop", "stddev_samp", "stddev_pop")
+    },
+    "first": lambda _, values: values[0],
+    "last": lambda _, values: values[-1],
+    "first_n": lambda feature, values: values[: feature.n],
+    "last_n": lambda feature, values: values[-feature.n :],
+    "first_distinct_n": lambda feature, values: different(values)[: feature.n],
+    "last_distinct_n": lambda feature, values: different(values[::-1])[::-1][-feature.n :],
+    "count_distinct": lambda _, values: len(different(values)),
+    # far fewer values than the sketch keeps, so it is exact
+    "approx_count_distinct": lambda _, values: len(different(values)),
+    "percentile": lambda feature, values: percentile(values, feature.q),
+    "approx_percentile": lambda feature, values: percentile_bounds(values, feature.q),
+}
+"""Each function over the values that are not null, of which there is at least one."""
 
 
 def total(values: Sequence[Any]) -> Any:
