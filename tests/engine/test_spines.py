@@ -41,10 +41,15 @@ def warehouse(request: pytest.FixtureRequest) -> Iterator[Warehouse]:
             empty(found)
 
 
-def filled(warehouse: Warehouse) -> Rig:
-    """A view with one row of the key `a`, computed for a day."""
+def deployed(warehouse: Warehouse) -> Rig:
+    """A view with one row of the key `a`, not computed."""
     rows = [{"k": "a", "ts": datetime(2024, 1, 1, 1), "amt": 7}]  # noqa: DTZ001 - as the embedded warehouse has them
-    rig = Rig(VIEW, COLUMNS, warehouse=warehouse, rows=rows)
+    return Rig(VIEW, COLUMNS, warehouse=warehouse, rows=rows)
+
+
+def filled(warehouse: Warehouse) -> Rig:
+    """The same view, computed for a day."""
+    rig = deployed(warehouse)
     rig.materialize(START, START + DAY)
     return rig
 
@@ -98,7 +103,7 @@ AT = "CAST('2024-01-02 05:00:00' AS TIMESTAMP) AS t"
 
 
 def test_a3_a_spine_with_two_columns_of_one_name_is_refused(warehouse):
-    rig = Rig(VIEW, COLUMNS, warehouse=warehouse)  # refused by its columns alone: nothing is computed
+    rig = deployed(warehouse)  # refused by its columns alone: nothing need be computed
     mark = rig.d.quote_mark
     for spelling in ("status", f"{mark}Status{mark}", "STATUS"):
         spine = f"SELECT 'a' AS k, {AT}, 0 AS status, 1 AS {spelling}"
