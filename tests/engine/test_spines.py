@@ -82,16 +82,12 @@ def test_a5_rows_without_a_time_or_a_known_key_have_no_values_and_are_told(wareh
         for number, (k, t) in enumerate(rows)
     )
     infinite = len(rows) - 5
-    gaps = ViewGaps(null_keys=1, unknown_keys=1, early_times=1)
+    gaps = {"subject": ViewGaps(null_keys=1, unknown_keys=1, early_times=1)}
     for options in ({}, {"from_source": True}, {"as_of": "served", "allow_gaps": True}):
         made = create(rig, spine, **options)
         visible = (0, None) if "as_of" in options else (1, 7)  # what is computed now was not served then
-        assert values(rig, made) == {
-            number: (0, None) if number else visible for number in range(len(rows))
-        }
-        assert made.without_values == WithoutValues(
-            null_times=1 + infinite, views={"subject": gaps}
-        )
+        assert values(rig, made) == {0: visible, **dict.fromkeys(range(1, len(rows)), (0, None))}
+        assert made.without_values == WithoutValues(null_times=1 + infinite, views=gaps)
         assert made.without_values.sentences() == [
             f"{1 + infinite} rows have no time, or an infinite one: their features are null, counts 0",
             "feature view 'subject': 1 rows have a null key, 1 rows have a key that it has no rows of, "
