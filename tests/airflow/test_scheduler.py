@@ -40,6 +40,7 @@ from tests.airflow.conftest import (
 pytestmark = pytest.mark.airflow
 HOUR = timedelta(hours=1)
 DELAYS, DAYS, LIVE = "flights.local.airport_delays", "flights.local.airport_days", "flights.live.airport_delays"
+HELD_UP = "2013-01-02T11:00:00"
 
 
 @dataclass(frozen=True)
@@ -188,15 +189,13 @@ def test_a_run_that_is_run_again_leaves_one_copy(house):
     assert _tables(house) == tables
 
 
-def test_a_failure_of_the_moment_is_tried_again(house):
+def test_a_failure_of_the_moment_waits_for_its_retry(house):
+    """It comes after half a minute, in which the next tests look at other DAGs."""
     with hold(house.local.path) as holder:
-        run_id = house.client.trigger(DELAYS, partition_key="2013-01-02T11:00:00")
+        run_id = house.client.trigger(DELAYS, partition_key=HELD_UP)
         stage = until(lambda: _in_state(house, run_id, "stage", {"up_for_retry"}))
         assert stage["try_number"] == 1
         assert f"open by process {holder.pid}" in house.client.log(DELAYS, run_id, "stage", 1)
-    house.settle(DELAYS, [run_id])
-    assert house.task(DELAYS, run_id, "stage")["try_number"] == 2
-    assert house.published()[-1] == ("2013-01-02 11:00:00", "2013-01-02 12:00:00")
 
 
 def test_a_partition_off_the_grid_is_refused(house):
@@ -219,6 +218,27 @@ def test_an_interval_that_has_ended_is_waited_for_until_it_has_settled(house):
     until(lambda: house.task(LIVE, run_id, "stage")["state"] == "deferred")
     trigger = house.task(LIVE, run_id, "stage")["trigger"]
     assert trigger["classpath"].endswith("DateTimeTrigger")
+
+
+def test_b7_while_the_releases_are_away_airflow_keeps_its_dags(house):
+    """Case B7: within seconds all DAGs were stale, and stayed so until their files were read
+    again."""
+    shown = {dag["dag_id"] for dag in house.client.dags()}
+    away = house.live.root.with_name("away")
+    house.live.root.rename(away)
+    try:
+        for _ in range(24):  # four times the interval at which the bundle is refreshed
+            assert {dag["dag_id"] for dag in house.client.dags()} == shown
+            time.sleep(0.5)
+    finally:
+        away.rename(house.live.root)
+
+
+def test_a_failure_of_the_moment_is_tried_again(house):
+    [run] = [run for run in house.client.runs(DELAYS) if run["partition_key"] == HELD_UP]
+    house.settle(DELAYS, [run["dag_run_id"]])
+    assert house.task(DELAYS, run["dag_run_id"], "stage")["try_number"] == 2
+    assert house.published()[-1] == ("2013-01-02 11:00:00", "2013-01-02 12:00:00")
 
 
 def test_what_a_retry_can_not_mend_fails_at_once(house):
@@ -259,20 +279,6 @@ def test_a_new_release_is_read_and_old_runs_stay_with_theirs(house):
     assert run["bundle_version"] == new.release.digest != old["bundle_version"]
     house.client.clear(DELAYS, old["dag_run_id"], only_failed=True)
     assert house.client.run(DELAYS, old["dag_run_id"])["bundle_version"] == old["bundle_version"]
-
-
-def test_b7_while_the_releases_are_away_airflow_keeps_its_dags(house):
-    """Case B7: within seconds all DAGs were stale, and stayed so until their files were read
-    again."""
-    shown = {dag["dag_id"] for dag in house.client.dags()}
-    away = house.live.root.with_name("away")
-    house.live.root.rename(away)
-    try:
-        for _ in range(24):  # four times the interval at which the bundle is refreshed
-            assert {dag["dag_id"] for dag in house.client.dags()} == shown
-            time.sleep(0.5)
-    finally:
-        away.rename(house.live.root)
 
 
 def test_where_time_stands_still_nothing_was_scheduled(house):

@@ -9,8 +9,9 @@ import pytest
 
 from controlplane import ControlPlane
 from controlplane.base.naming import cursor_hash, head, serving_hash
+from controlplane.errors import PermanentError
 from controlplane.plan.actions import Repair
-from tests.control.team import Team, ready, version
+from tests.control.team import Team, features, ready, version
 from tests.shop import Shop
 
 EARLIER = ('windows=["2d"]', 'windows=["3d"]')
@@ -285,10 +286,13 @@ def test_a13_the_older_version_that_public_views_still_show(shop):
     whole(shop)
 
 
-def test_a13_on_every_engine(team: Team):
-    """Case A13: a lost history, a lost public view and a lost column, on each warehouse."""
+def test_a13_and_a9_on_every_engine(team: Team):
+    """Case A13: a lost history, a lost public view and a lost column. Then case A9: the warehouse
+    is dropped and made again, and is another one."""
     folder = team.laptop("one")
     ready(folder)
+    right = features(folder, 1)
+    assert right == {"count_1d": 1, "amount_sum_2d": 30, "country": "NO"}
     fingerprint = version(folder)
     shown = "SELECT * FROM features.spend ORDER BY user_id, valid_from"
     before = team.rows(shown)
@@ -322,3 +326,20 @@ def test_a13_on_every_engine(team: Team):
         [status] = plane.status()
         assert (status.state, status.problems) == ("up to date", ())
     assert team.rows(shown) == before
+
+    [old] = team.rows("SELECT id FROM _plane.identity")
+    team.drop_all()
+    team.load()
+    team.run("UPDATE raw.payments SET amount = 2 * amount")
+    shutil.rmtree(folder / ".plane")
+    with ControlPlane(folder) as plane:
+        plane.deploy()
+        with pytest.raises(PermanentError) as refused:
+            plane.run()
+        assert old["id"] in refused.value.message
+        assert features(folder, 1) == right
+        taken = plane.online.take_over()
+        assert taken.before is not None
+        assert (taken.before.warehouse, taken.unhealed) == (old["id"], 0)
+        plane.run()
+    assert features(folder, 1) == {**right, "amount_sum_2d": 60}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,9 +15,9 @@ from controlplane.base.naming import claim_hash, cursor_hash
 from controlplane.base.ports import Statement
 from controlplane.control import identity
 from controlplane.control.identity import Identity
-from controlplane.errors import PermanentError, PlaneError
+from controlplane.errors import PlaneError
 from controlplane.online.records import Claim
-from tests.control.team import Team, features, ready
+from tests.control.team import Team
 from tests.shop import Shop
 
 LATER = datetime(2024, 1, 5, tzinfo=UTC)
@@ -87,29 +86,6 @@ def test_a9_a_take_over_replaces_every_value_and_refuses_the_other(two):
     assert other in ours.fails("run", "--resync")
     again = theirs.plane("online", "take-over", "--yes", "--json").json
     assert [version["unhealed"] for version in again["versions"]] == [0]
-
-
-def test_a9_a_warehouse_that_was_made_anew(team: Team):
-    """Case A9: dropped and made again, it is another warehouse, on every engine."""
-    folder = team.laptop("one")
-    ready(folder)
-    assert features(folder, 1) == RIGHT
-    [old] = team.rows("SELECT id FROM _plane.identity")
-    team.drop_all()
-    team.load()
-    team.run(DOUBLED)
-    shutil.rmtree(folder / ".plane")
-    with ControlPlane(folder) as plane:
-        plane.deploy()
-        with pytest.raises(PermanentError) as refused:
-            plane.run()
-        assert old["id"] in refused.value.message
-        assert features(folder, 1) == RIGHT
-        taken = plane.online.take_over()
-        assert taken.before is not None
-        assert (taken.before.warehouse, taken.unhealed) == (old["id"], 0)
-        plane.run()
-    assert features(folder, 1) == {**RIGHT, "amount_sum_2d": 60}
 
 
 def test_a9_a_store_of_an_earlier_version_is_adopted_by_the_first_sync(shop):

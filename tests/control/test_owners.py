@@ -12,7 +12,7 @@ from controlplane import ControlPlane
 from controlplane.control import owners
 from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError, PlaneError
-from tests.control.team import Team, ready, version
+from tests.control.team import Team, version
 from tests.shop import Shop
 
 WIDER = ('windows=["2d"]', 'windows=["3d"]')
@@ -59,23 +59,6 @@ def test_a10_two_state_databases_over_one_warehouse(shop, make):
     shop.plane("deploy", "--yes", "--adopt")
     assert "No changes" in shop.plane("plan").out
     assert "conflict" in other.plane("plan").out
-
-
-def test_a10_on_every_engine(team: Team):
-    """Case A10: the deployment that the warehouse shows is compared everywhere."""
-    one, two = team.laptop("one"), team.laptop("two", WIDER)
-    with ControlPlane(one) as plane:
-        plane.deploy()
-    with ControlPlane(two) as plane:
-        assert "with another state database" in plane.plan().conflict
-        with pytest.raises(PlaneError) as refused:
-            plane.deploy()
-        assert refused.value.hint == owners.OTHER_STATE
-        plane.deploy(adopt=True)
-        assert plane.plan().empty
-    with ControlPlane(one) as plane:
-        assert "with another state database" in plane.plan().conflict
-        assert not plane.plan().empty
 
 
 def test_a10_a_warehouse_that_an_earlier_version_deployed(shop, make):
@@ -150,23 +133,36 @@ def test_a14_a_schema_of_its_own(make):
     assert found == [("alice", "alice"), ("features", "local")]
 
 
-def test_a14_on_every_engine(team: Team):
-    """Case A14: another project, and a stale environment, on each warehouse."""
-    production = team.laptop("production", environment="production")
-    ready(production)
-    shown = team.columns("features.spend")
-    other = team.laptop("other", WIDER, project="another", environment="production")
+def test_a10_and_a14_on_every_engine(team: Team):
+    """Cases A10 and A14: another state database, another project, and a stale environment."""
+    one = team.laptop("one", environment="production")
+    two = team.laptop("two", WIDER, environment="production")
+    with ControlPlane(one) as plane:
+        plane.deploy()
+    with ControlPlane(two) as plane:
+        assert "with another state database" in plane.plan().conflict
+        with pytest.raises(PlaneError) as refused:
+            plane.deploy()
+        assert refused.value.hint == owners.OTHER_STATE
+        plane.deploy(adopt=True)
+        assert plane.plan().empty
+    with ControlPlane(one) as plane:
+        assert "with another state database" in plane.plan().conflict
+        assert not plane.plan().empty
+
+    columns = team.columns("features.spend")
+    other = team.laptop("other", project="another", environment="production")
     with ControlPlane(other) as plane:
         assert f"of project '{team.name}'" in plane.plan().conflict
         with pytest.raises(PlaneError) as refused:
             plane.deploy()
         assert refused.value.hint == owners.OTHER_SCHEMA
-        assert team.columns("features.spend") == shown
+        assert team.columns("features.spend") == columns
         plane.deploy(adopt=True)
-    with ControlPlane(production) as plane, pytest.raises(PermanentError) as stale:
+    with ControlPlane(two) as plane, pytest.raises(PermanentError) as stale:
         plane.run()
     assert "it belongs to environment 'production' of project 'another'" in stale.value.message
-    assert version(production) != version(other)
+    assert version(two) != version(other)
 
 
 def test_the_first_claim_stays(team: Team):

@@ -63,13 +63,28 @@ def test_a6_a_sum_beyond_int64_is_an_error_that_names_view_feature_and_key(wareh
     assert {one["k"]: one["amt_sum_1d"] for one in rig.table("latest")} == {"a": LARGEST, "b": 1}
 
 
-def test_a6_parts_of_a_sum_may_lie_outside_int64(warehouse):
-    rows = [row(1, amt=LARGEST), row(2, amt=LARGEST), row(3, amt=-LARGEST)]
-    rig = Rig(subject_of(Aggregate("sum", "amt", windows=["1d"])), COLUMNS, warehouse=warehouse, rows=rows)
+def test_a6_a7_sums_and_means_of_what_no_int64_holds_on_the_way_are_exact(warehouse):
+    """Parts of a sum beyond its type; means where no sum is, of integers of both signs, of decimals."""
+    columns = {**COLUMNS, "part": "BIGINT", "big": "DECIMAL(38,1)"}
+    view = subject_of(
+        Aggregate("sum", "part", windows=["1d"]),
+        Aggregate("mean", "amt", windows=["1d"]),
+        Aggregate("mean", "big", windows=["1d", "2d"]),
+    )
+    rows = [row(hour, part=part) for hour, part in enumerate([LARGEST, LARGEST, -LARGEST], 1)]
+    large = 1_704_067_200_000_000_000
+    rows += [row(hour, "b", amt=large + hour, big=Decimal(9 * 10**36)) for hour in range(6)]
+    signs = [LARGEST, LARGEST, -LARGEST, -LARGEST, 4]
+    rows += [row(hour, "c", amt=amt) for hour, amt in enumerate(signs, 1)]
+    rig = Rig(view, columns, warehouse=warehouse, rows=rows)
     rig.materialize(START, START + DAY)
-    [found] = rig.training_set([(["a"], START + DAY)])
-    [direct] = rig.training_set([(["a"], START + DAY)], from_source=True)
-    assert found["amt_sum_1d"] == direct["amt_sum_1d"] == LARGEST
+    spine = [([k], START + DAY) for k in "abc"]
+    for from_source in (False, True):
+        a, b, c = rig.training_set(spine, from_source=from_source)
+        assert a["part_sum_1d"] == LARGEST
+        assert b["amt_mean_1d"] == pytest.approx(large + 2.5, rel=1e-15)
+        assert b["big_mean_1d"] == b["big_mean_2d"] == pytest.approx(9e36, rel=1e-15)
+        assert c["amt_mean_1d"] == 0.8
 
 
 @pytest.mark.parametrize("part", ["key", "attribute", "input"])
@@ -123,28 +138,6 @@ def test_a6_a_request_field_beyond_int64_is_an_error_of_the_training_set():
         named = r"training set .*, request field 'given' \(int64\): 9223372036854775808 is out of range"
         with pytest.raises(CheckFailed, match=named):
             rig.training_set([(["a"], START + DAY)], request=[{"given": LARGEST + 1}])
-
-
-def test_a7_a_mean_is_there_where_no_sum_is(warehouse):
-    rows = [row(hour, amt=1_704_067_200_000_000_000 + hour, big=Decimal(9 * 10**36)) for hour in range(6)]
-    view = subject_of(Aggregate("mean", "amt", windows=["1d"]), Aggregate("mean", "big", windows=["1d", "2d"]))
-    columns = {**COLUMNS, "big": "DECIMAL(38,1)"}
-    rig = Rig(view, columns, warehouse=warehouse, rows=rows)
-    rig.materialize(START, START + DAY)
-    [found] = rig.training_set([(["a"], START + DAY)])
-    [direct] = rig.training_set([(["a"], START + DAY)], from_source=True)
-    for one in (found, direct):
-        assert one["amt_mean_1d"] == pytest.approx(1_704_067_200_000_000_002.5, rel=1e-15)
-        assert one["big_mean_1d"] == one["big_mean_2d"] == pytest.approx(9e36, rel=1e-15)
-
-
-def test_a7_a_mean_of_large_numbers_of_both_signs_is_exact(warehouse):
-    rows = [row(1, amt=LARGEST), row(2, amt=LARGEST), row(3, amt=-LARGEST), row(4, amt=-LARGEST), row(5, amt=4)]
-    view = subject_of(Aggregate("mean", "amt", windows=["1d"]))
-    rig = Rig(view, COLUMNS, warehouse=warehouse, rows=rows)
-    rig.materialize(START, START + DAY)
-    [found] = rig.training_set([(["a"], START + DAY)])
-    assert found["amt_mean_1d"] == 0.8
 
 
 ENDLESS = ("infinity", "-infinity", "10000-01-01")

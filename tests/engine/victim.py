@@ -1,14 +1,10 @@
-"""A process that computes one interval and is killed on the way, and one that computes it again and tells.
-
-Run in children of their own, since a killed process can't be asked.
-"""
+"""Computes one interval in a process that is killed on the way, or is not; what it leaves."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 import duckdb
@@ -65,13 +61,3 @@ def tables(path: str, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         return found | {"stages": records(warehouse, listing)}
     finally:
         warehouse.close()
-
-
-def again(
-    path: str, program: str, sql: dict[str, str], span: Interval, names: Sequence[str], answer: Connection
-) -> None:
-    """Tell what the dead process left, compute the same span, tell what is there then."""
-    left = tables(path, names)
-    ran = compute(path, program, sql, span, -1)
-    answer.send((left, tables(path, names), ran))
-    answer.close()
