@@ -98,11 +98,7 @@ class Shapes:
                 fine = False
                 continue
             for part in given if isinstance(given, list | tuple) else (given,):
-                if (
-                    not isinstance(part, str)
-                    and dataclasses.is_dataclass(part)
-                    and not self._checked(part, chain, where)
-                ):
+                if _hints(type(part)) and not self._checked(part, chain, where):
                     fine = False
         self._fine[id(value)] = fine
         return fine
