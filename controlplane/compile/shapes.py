@@ -98,7 +98,8 @@ class Shapes:
                 fine = False
                 continue
             for part in given if isinstance(given, list | tuple) else (given,):
-                if _hints(type(part)) and not self._checked(part, chain, where):
+                inner: type = type(part)
+                if _hints(inner) and not self._checked(part, chain, where):
                     fine = False
         self._fine[id(value)] = fine
         return fine
