@@ -26,6 +26,8 @@ def verified(found: Report) -> None:
         rows.append((view.view, f"{view.cases:,}", places or "nothing", _counted(view.mismatch_count)))
     table(("feature view", "cases", "compared values", "mismatches"), rows)
     for view in found.views:
+        if view.refused:
+            out.print(Text.assemble(("not compared: ", "bold red"), view.refused))
         for note in view.notes:
             line(f"{view.view}: {note}")
         for mismatch in view.mismatches[:_SHOWN]:

@@ -46,7 +46,7 @@ def command(
         present.as_json(report)
     else:
         verdicts.verified(report)
-    if report.mismatches:
+    if not report.agrees:
         raise typer.Exit(1)
 
 

@@ -14,7 +14,7 @@ from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.progress import Progress
 from controlplane.base.types import from_micros, micros
 from controlplane.control import ledger
-from controlplane.errors import PlaneError, SettingsError, TransientError
+from controlplane.errors import CheckFailed, PlaneError, SettingsError, TransientError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.release.program import build
 from controlplane.sql.dialects import dialect
@@ -80,8 +80,14 @@ def verify(
     found = []
     for view in chosen:
         kept = opened if view.online else None
-        with explained(f"feature view {view.name!r}", view.location):
-            checked = _checked(manifest, view, warehouse, seed, cases, kept, now, on_progress)
+        try:
+            with explained(f"feature view {view.name!r}", view.location):
+                checked = _checked(manifest, view, warehouse, seed, cases, kept, now, on_progress)
+        except CheckFailed as error:
+            if len(chosen) == 1:
+                raise
+            # No run would publish its rows. That is no reason to leave the other views out.
+            checked = ViewReport(view.name, refused=str(error))
         if problem and view.online:
             checked.notes.append(problem)
         found.append(checked)

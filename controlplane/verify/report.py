@@ -65,6 +65,8 @@ class ViewReport:
     notes: list[str] = field(default_factory=list)
     mismatch_count: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
+    refused: str = ""
+    """Why the view could not be compared; empty if it was."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,11 @@ class Report:
     comparisons: int
     nulls: int
     mismatches: int
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all views were compared, and nothing differs."""
+        return not self.mismatches and not any(view.refused for view in self.views)
 
 
 def summed(seed: int, views: Sequence[ViewReport], services: Sequence[ServiceReport]) -> Report:

@@ -192,9 +192,11 @@ class Truth:
         named |= dict(zip(self.keys, (name for name, _ in self.spec.keys), strict=True)) | {TIME: self.spec.timestamp}
         for batch in warehouse.fetch(query, tag=f"plane:{self.label}/verify"):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                if count := endless(column):
+                if endless(column):
                     shown = named.get(name) or name
-                    text = f"feature view {self.spec.name!r}: {shown!r} is infinite or beyond year 9999 in {count} rows"
+                    text = (
+                        f"feature view {self.spec.name!r}: {shown!r} has values that are infinite or beyond year 9999"
+                    )
                     hint = "no run publishes them: correct the rows, or cast or filter them in the view's SQL"
                     raise CheckFailed(text, where=self.spec.location, hint=hint)
             for row in batch.to_pylist():

@@ -289,5 +289,37 @@ def test_instants_that_python_does_not_know(make: Callable[..., Shop]) -> None:
     )
     for form in ((), ("--json",)):
         error = shop.fails("verify", "--seed", "7", *form)
-        assert re.search(r"'(until|day)' is infinite or beyond year 9999 in \d+ rows", error), error
+        assert re.search(r"'(until|day)' has values that are infinite or beyond year 9999", error), error
         assert "no run publishes them: correct the rows" in error
+
+
+COUNTED = (
+    PERIODS
+    + """
+
+@batch_feature_view(
+    entities=[user], sources=[periods], schedule="1h", start="2024-01-01", owner=OWNER, timestamp="ts",
+    features=[Aggregate("count", windows=["24h"])],
+)
+def counted(periods):
+    return f"SELECT uid, ts FROM {periods}"
+"""
+)
+
+
+def test_a8_a_view_that_cannot_be_compared_leaves_the_others_in(make: Callable[..., Shop]) -> None:
+    """Case A8: what no run of one view would publish is told, and the other views are compared."""
+    shop = project(
+        make,
+        COUNTED,
+        """CREATE TABLE raw.periods AS SELECT * FROM (VALUES
+            (1::BIGINT, TIMESTAMP '2024-01-02 00:10', TIMESTAMP '2024-01-03', DATE '2024-01-03')
+        ) AS period(uid, ts, until, day)""",
+    )
+    shop.sql("UPDATE raw.periods SET until = 'infinity'")
+    views = shop.plane("verify", "--seed", "7", "--json", code=1).json["views"]
+    refused = {view["view"]: view["refused"] for view in views}
+    assert "'until' has values that are infinite or beyond year 9999" in refused["open"]
+    assert refused["counted"] == ""
+    assert sum(next(view for view in views if view["view"] == "counted")["compared"].values()) > 0
+    assert "not compared: " in shop.plane("verify", "--seed", "7", code=1).out
