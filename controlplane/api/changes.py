@@ -217,7 +217,8 @@ class Changes:
                 continue  # the run itself writes what the ledger has lost
             where = manifest.view(one.view).location if one.view else None
             what = f"feature view {one.view!r}: " if one.view else ""
-            problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in one.damages]
+            damages = [damage for damage in one.damages if not damage.outdated]
+            problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in damages]
         return blocked, problems
 
     def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release) -> list[Drift]:

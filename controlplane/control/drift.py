@@ -34,10 +34,14 @@ MISSING = "is missing"
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """One object that is missing or altered: its name (`schema.table`), and what is wrong."""
+    """One object that is missing or altered: its name (`schema.table`), and what is wrong.
+
+    `outdated` says that an earlier version made it so: runs go on until a deploy changes it.
+    """
 
     name: str
     problem: str
+    outdated: bool = False
 
     def __str__(self) -> str:
         return f"{self.name} {self.problem}"
@@ -192,7 +196,8 @@ class _ViewCheck:
             problem = MISSING if columns is None else self._altered(table, seen, types)
             if narrow and not problem:
                 kept = ", ".join(narrow)
-                damages.append(Damage(table.plain, f"is of an earlier version, with sums of 64 bits: {kept}"))
+                problem = f"is of an earlier version, with sums of 64 bits: {kept}"
+                damages.append(Damage(table.plain, problem, outdated=True))
                 widened += narrow.values()
             elif problem:
                 damages.append(Damage(table.plain, problem))

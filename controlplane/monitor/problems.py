@@ -26,7 +26,7 @@ class ViewProblems:
         """Compare the tables and public views with what was deployed."""
         views = self._manifest.views
         for found in drift.find(self._warehouse, self._manifest, views, entries, now):
-            told = [str(damage) for damage in found.damages]
+            told = [str(damage) for damage in found.damages if not damage.outdated]
             if found.view:
                 self._by_view.setdefault(found.view, []).extend(told)
             else:

@@ -41,6 +41,19 @@ def test_nothing_is_redefined(project: Path) -> None:
         assert plane.plan().empty
 
 
+def test_it_runs_before_its_next_deploy(project: Path) -> None:
+    """A package that was upgraded alone: what a deploy would bring up to date stops no run."""
+    settings = (project / "plane.toml").read_text()
+    (project / "plane.toml").write_text(settings.replace("2024-01-03T00", "2024-01-04T00"))
+    with ControlPlane(project) as plane:
+        runs = {run.view: run for run in plane.run()}
+        assert runs["spend"].computed
+        assert {status.state for status in plane.status()} == {"up to date"}
+        findings = [finding for finding in plane.doctor() if "sums of 64 bits" in finding.message]
+        assert [finding.level for finding in findings] == ["warning"]
+        assert plane.verify(["spend"], cases=50, seed=1).mismatches == 0
+
+
 def test_it_runs_on(project: Path) -> None:
     with ControlPlane(project) as plane:
         plane.deploy()

@@ -175,8 +175,11 @@ def ailing_findings(ended: Sequence[str], silent: Sequence[str], home: Path) -> 
 
 def drift_findings(found: Sequence[Drift], views: int) -> list[Finding]:
     """Whether all that was deployed is in the warehouse, as it was made; `views` is their number."""
-    hint = "run `plane deploy`: it makes it again, and `plane run` computes what is missing"
-    lost = [Finding("deployment", ERROR, str(damage), hint) for drift in found for damage in drift.damages]
+    lost_hint = "run `plane deploy`: it makes it again, and `plane run` computes what is missing"
+    outdated_hint = "run `plane deploy`: it changes the table in place, and nothing is computed again"
+    damages = [damage for drift in found for damage in drift.damages]
+    lost = [Finding("deployment", ERROR, str(d), lost_hint) for d in damages if not d.outdated]
+    lost += [Finding("deployment", WARNING, str(d), outdated_hint) for d in damages if d.outdated]
     return lost or [Finding("deployment", OK, f"tables and public views of {views} feature views")]
 
 
