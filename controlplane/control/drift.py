@@ -222,12 +222,12 @@ class _ViewCheck:
     def _narrow(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, Widening]:
         """Sums as tables had them before parts of a sum could be larger than 64 bits."""
         d = dialect(self._manifest.dialect)
+        sums = objects.wide_sums(self._manifest, self._view) if table.part == "tiles" else {}
         found = {}
         for name, kind in table.columns.items():
             earlier = _of_64_bits(d, kind)
-            if earlier != kind and columns.get(name) == types[earlier] != types[kind]:
-                members = objects.wide_sums(self._manifest, self._view)[d.quote(name)]
-                found[name] = Widening(table.quoted, d.quote(name), kind, members)
+            if d.quote(name) in sums and columns.get(name) == types[earlier] != types[kind]:
+                found[name] = Widening(table.quoted, d.quote(name), kind, sums[d.quote(name)])
         return found
 
     def _altered(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> str:

@@ -227,6 +227,21 @@ def test_a13_a_row_of_the_deployed_versions_that_is_missing(shop):
     whole(shop)
 
 
+def test_a13_a_column_of_38_digits_that_was_made_narrower(shop):
+    """Case A13: it is altered, and no sum of an earlier version, whatever its type is."""
+    shop.redefine(
+        ('Attribute("country", "string")', 'Attribute("total", "decimal(38,0)")'),
+        ("amount, country FROM", "amount, CAST(amount AS DECIMAL(38, 0)) AS total FROM"),
+    )
+    shop.ready()
+    table = name_of(shop, "history")
+    shop.sql(f"ALTER TABLE {quoted(table)} ALTER total TYPE BIGINT")
+    seen(shop, f"{table} has column total of type int64 instead of decimal(38,0)")
+    shop.plane("deploy", "--yes")
+    shop.plane("run")
+    whole(shop)
+
+
 def test_a13_files_of_the_release_that_are_missing(shop):
     """Case A13: the plan names them; `plane doctor` did before."""
     shop.ready()
