@@ -244,14 +244,14 @@ class RedisStore:
         return self._told("UNLINK", self._servers.remove, keys) if keys else 0
 
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
-        """See `OnlineStore.get_fields`."""
+        """See `HashStore.get_fields`."""
         fields: dict[bytes, bytes] = self._told("HGETALL", self._servers.call, "HGETALL", name)
         return fields
 
     def set_fields(
         self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
     ) -> bool:
-        """See `OnlineStore.set_fields`."""
+        """See `HashStore.set_fields`."""
         if not expected:
             if fields:
                 self._told("HSET", self._servers.call, "HSET", name, *chain.from_iterable(fields.items()))

@@ -1,6 +1,6 @@
 """The protocols between this package and the systems that a team already runs.
 
-A connector implements one of them with at most 9 methods. It knows statements, rows and keys; it does not know
+No protocol asks for more than 8 methods of its own. A connector knows statements, rows and keys; it does not know
 what they are for. Every method raises `TransientError` or `PermanentError`, never a driver's own error.
 """
 
@@ -183,7 +183,20 @@ class RightsProbe(Protocol):
         """Try, without a change, every command that is needed on keys that begin with `prefix`."""
 
 
-class OnlineStore(Protocol):
+class HashStore(Protocol):
+    """Small hashes, which hold what an online store keeps beside values; see `online.records`."""
+
+    def get_fields(self, name: bytes) -> dict[bytes, bytes]:
+        """All fields of a small hash; empty where there is none."""
+
+    def set_fields(
+        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+    ) -> bool:
+        """Set fields of a small hash, all at once; but only if these fields hold what is expected, None: are not there.
+        Returns whether they did. Nobody else's change comes between the look and the setting."""
+
+
+class OnlineStore(HashStore, Protocol):
     """A key-value store that models read from."""
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
@@ -206,15 +219,6 @@ class OnlineStore(Protocol):
     def remove(self, keys: Sequence[bytes]) -> int:
         """Remove `keys` whatever they hold; returns how many there were."""
 
-    def get_fields(self, name: bytes) -> dict[bytes, bytes]:
-        """All fields of a small hash; empty where there is none."""
-
-    def set_fields(
-        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
-    ) -> bool:
-        """Set fields of a small hash, all at once; but only if these fields hold what is expected, None: are not there.
-        Returns whether they did. Nobody else's change comes between the look and the setting."""
-
     def info(self) -> StoreInfo:
         """Version, eviction policy, memory."""
 
@@ -229,7 +233,7 @@ class AsyncOnlineStore(Protocol):
         """See `OnlineStore.read`; what is asked for at the same moment shares a round trip."""
 
     async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
-        """See `OnlineStore.get_fields`."""
+        """See `HashStore.get_fields`."""
 
     async def answering(self, seconds: float) -> dict[str, bool]:
         """Whether each server that has keys of its own answers within some seconds, by its address.

@@ -17,7 +17,7 @@ from typing import Self
 import msgspec
 
 from controlplane.base import naming
-from controlplane.base.ports import AsyncOnlineStore, OnlineStore
+from controlplane.base.ports import AsyncOnlineStore, HashStore, OnlineStore
 from controlplane.base.types import utc
 
 Fields = dict[bytes, bytes]
@@ -154,19 +154,19 @@ class SyncCursor:
         self._store.remove([self._name])
 
 
-def read_claim(store: OnlineStore, namespace: str) -> Claim | None:
+def read_claim(store: HashStore, namespace: str) -> Claim | None:
     """Return whose values the namespace holds; None where no sync has recorded it yet."""
     fields = store.get_fields(naming.claim_hash(namespace))
     return Claim.from_fields(fields) if b"warehouse" in fields else None
 
 
-def write_claim(store: OnlineStore, namespace: str, claim: Claim, *, only_first: bool = False) -> None:
+def write_claim(store: HashStore, namespace: str, claim: Claim, *, only_first: bool = False) -> None:
     """Record whose values the namespace holds; with `only_first`, only where nobody's are recorded."""
     expected = {b"warehouse": None} if only_first else None
     store.set_fields(naming.claim_hash(namespace), claim.to_fields(), expected)
 
 
-def read_pointers(store: OnlineStore, namespace: str) -> Pointers:
+def read_pointers(store: HashStore, namespace: str) -> Pointers:
     """Return which version of each view readers are served."""
     return Pointers.from_fields(store.get_fields(naming.serving_hash(namespace)))
 
@@ -176,7 +176,7 @@ async def read_pointers_async(store: AsyncOnlineStore, namespace: str) -> Pointe
     return Pointers.from_fields(await store.get_fields(naming.serving_hash(namespace)))
 
 
-def point(store: OnlineStore, namespace: str, versions: Mapping[str, str]) -> None:
+def point(store: HashStore, namespace: str, versions: Mapping[str, str]) -> None:
     """Point readers to versions (view -> fingerprint), all at once; other views keep theirs."""
     store.set_fields(naming.serving_hash(namespace), Pointers(versions).to_fields())
 
