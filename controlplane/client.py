@@ -7,10 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from controlplane.api.facade import ControlPlane
 from controlplane.base.ports import AsyncOnlineStore
+from controlplane.embedded import valkey
 from controlplane.errors import TransientError
 from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
+from controlplane.workspace.project import Project
 
 Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)
 
@@ -46,7 +47,7 @@ class FeatureClient:
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
-        self._plane = ControlPlane(directory, environment)
+        self._project = Project(Path(directory), environment, embedded=valkey.options)
         self._readers: dict[str, OnlineReader] = {}
 
     @overload
@@ -71,7 +72,7 @@ class FeatureClient:
         """
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
-            reader = self._readers[service] = _renewed(reader, lambda: self._plane.reader(service))
+            reader = self._readers[service] = _renewed(reader, lambda: self._project.reader(service))
         keys = _rows(keys)
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
@@ -79,7 +80,7 @@ class FeatureClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._plane.close()
+        self._project.close()
 
 
 class AsyncFeatureClient:
@@ -89,7 +90,7 @@ class AsyncFeatureClient:
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
-        self._plane = ControlPlane(directory, environment)
+        self._project = Project(Path(directory), environment, embedded=valkey.options)
         self._readers: dict[str, AsyncOnlineReader] = {}
         self._store: AsyncOnlineStore | None = None
 
@@ -123,13 +124,13 @@ class AsyncFeatureClient:
         return await reader.get(keys, request)
 
     def _made(self, service: str) -> AsyncOnlineReader:
-        project, layout = self._plane.project, self._plane.layout(service)
+        layout = self._project.layout(service)
         if self._store is None:
-            self._store = project.async_store()
-        return AsyncOnlineReader(self._store, layout, project.now, calculator=project.calculator(layout))
+            self._store = self._project.async_store()
+        return AsyncOnlineReader(self._store, layout, self._project.now, calculator=self._project.calculator(layout))
 
     async def close(self) -> None:
         """Close the connections."""
         if self._store is not None:
             await self._store.close()
-        self._plane.close()
+        self._project.close()

@@ -36,7 +36,7 @@ class WarmExecutor(LocalExecutor):
         from controlplane.codec import batch  # noqa: F401
 
         # lazy: as above
-        from controlplane.workspace.project import connector
+        from controlplane.workspace.connectors import connector
 
         for kind in _kinds():
             try:

@@ -12,7 +12,7 @@ from airflow.sdk import BaseHook, Connection
 from controlplane.airflow.connections import options_of
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.errors import PermanentError, PlaneError, TransientError
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 
 LOCK_TIMEOUT = 60.0
 """Seconds to wait for a locked DuckDB file, unless the connection says otherwise in `lock_timeout`."""
@@ -42,11 +42,11 @@ class WarehouseHook(BaseHook):
             PlaneError: the connection lacks something, or the warehouse refuses it.
         """
         connection = self.get_connection(self.warehouse_conn_id)
-        options, unused = options_of(connection, project.option_names(str(connection.conn_type)))
+        options, unused = options_of(connection, connectors.option_names(str(connection.conn_type)))
         if unused:
             self.log.info("connection %r: these fields of its extra are not used: %s", connection.conn_id, unused)
         tags = {**options.pop("query_tags", {}), **(self.query_tags or {})}
-        return project.open_warehouse(str(connection.conn_type), {**options, "query_tags": tags})
+        return connectors.open_warehouse(str(connection.conn_type), {**options, "query_tags": tags})
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether it opens, for the button of Airflow's form."""
@@ -99,7 +99,7 @@ class DuckDBHook(WarehouseHook):
         pause = 0.05
         while True:
             try:
-                return project.open_warehouse("duckdb", {"path": connection.host, **options})
+                return connectors.open_warehouse("duckdb", {"path": connection.host, **options})
             except TransientError as error:
                 if time.monotonic() + pause > deadline:
                     raise
@@ -132,7 +132,7 @@ class OnlineStoreHook(BaseHook):
         connection = self.get_connection(self.online_conn_id)
         options = {name: value for name, value in connection.extra_dejson.items() if name != "ssl"}
         config = {"url": _url(connection), "username": connection.login, "password": connection.password, **options}
-        return project.open_store(config)
+        return connectors.open_store(config)
 
     def test_connection(self) -> tuple[bool, str]:
         """Whether the server answers, for the button of Airflow's form."""

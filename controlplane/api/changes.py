@@ -247,7 +247,7 @@ class Changes:
             return [], []
         warehouse = project.warehouse
         with suppress(PlaneError):
-            store = self._online.store()
+            store = self._project.online_store()
             found = read_claim(store, before.namespace)
             if text := claims.conflict(found, identity.read(warehouse), before.schema):
                 return [f"{text}: {claims.REMEDY}"], []

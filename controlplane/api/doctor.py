@@ -20,6 +20,7 @@ from controlplane.monitor.doctor.findings import Finding
 from controlplane.online import claims, served
 from controlplane.online.records import read_claim
 from controlplane.state import Deployment
+from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
 
 Conflict = Callable[[Manifest, Deployment | None, Manifest | None], tuple[str, str]]
@@ -69,7 +70,7 @@ class _Checks:
         return warehouse.findings(self._project.warehouse, schema, tables, python=python)
 
     def compiled(self) -> list[Finding]:
-        manifest = self._project.compile()
+        manifest = compile_project(self._project)
         return [Finding("definitions", doctor.OK, f"{len(manifest.views)} feature views")]
 
     def deployed(self) -> list[Finding]:

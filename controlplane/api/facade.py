@@ -33,13 +33,12 @@ from controlplane.monitor.status import ViewStatus, status
 from controlplane.plan.plan import Plan
 from controlplane.release.program import build
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, contracts
-from controlplane.serving.service import service_layout
 from controlplane.sql.views import render_view
 from controlplane.state import Deployment
 from controlplane.training import datasets
-from controlplane.workspace.project import Project, open_calculator
-
-_KNOWN_DEPLOYMENTS = 5
+from controlplane.workspace.compiling import compile_project
+from controlplane.workspace.connectors import open_calculator
+from controlplane.workspace.project import Project
 
 
 class ControlPlane:
@@ -53,7 +52,7 @@ class ControlPlane:
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
-        self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).options)
+        self.project = Project(Path(directory), environment, embedded=valkey.options)
         self.online = Online(self.project)
         self.changes = Changes(self.project, self.online)
         self.airflow = EmbeddedAirflow(self.project)
@@ -86,7 +85,7 @@ class ControlPlane:
 
     def plan(self) -> Plan:
         """What a deploy would change, and what would then be computed."""
-        return self.changes.plan(self.project.compile()).plan
+        return self.changes.plan(compile_project(self.project)).plan
 
     def deploy(
         self,
@@ -105,7 +104,7 @@ class ControlPlane:
         Raises:
             PlaneError: the plan was not approved, or can't be made true.
         """
-        planned = self.changes.plan(self.project.compile())
+        planned = self.changes.plan(compile_project(self.project))
         return self.changes.deploy(planned, on_step, approve, adopt=adopt)
 
     def rollback(
@@ -275,21 +274,12 @@ class ControlPlane:
                 one.project.cancel()
 
     def reader(self, service: str) -> OnlineReader:
-        """A reader of one feature service, which opens the online store and nothing else.
-
-        Raises:
-            PlaneError: there is no such service, or the environment has no online store.
-        """
-        layout = self.layout(service)
-        calculator = self.project.calculator(layout)
-        return OnlineReader(self.online.store(), layout, clock=self.project.now, calculator=calculator)
+        """See `Project.reader`."""
+        return self.project.reader(service)
 
     def layout(self, service: str) -> ServiceLayout:
-        """How a deployed feature service lies in the online store."""
-        current, *earlier = self.project.state.history(self.name, limit=_KNOWN_DEPLOYMENTS) or [self.deployed()[0]]
-        return service_layout(
-            manifests.from_json(current.manifest), service, [manifests.from_json(d.manifest) for d in earlier]
-        )
+        """See `Project.layout`."""
+        return self.project.layout(service)
 
     def get(self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> FeatureVector:
         """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
@@ -343,7 +333,7 @@ class ControlPlane:
         From sources, the definitions are those of the files; otherwise what is deployed.
         """
         return datasets.create(
-            self.project.compile() if from_source else self.deployed()[1],
+            compile_project(self.project) if from_source else self.deployed()[1],
             self.project.warehouse,
             name=name,
             service=service,

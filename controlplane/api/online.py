@@ -78,16 +78,8 @@ class Online:
         self._project = project
 
     def store(self) -> OnlineStore:
-        """The open store.
-
-        Raises:
-            PlaneError: the environment has none.
-        """
-        store = self._project.store
-        if store is None:
-            name = self._project.environment.name
-            raise PlaneError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
-        return store
+        """See `Project.online_store`."""
+        return self._project.online_store()
 
     def verify(
         self,
@@ -108,7 +100,7 @@ class Online:
         Raises:
             PlaneError: nothing is deployed, or a view is unknown or not kept online.
         """
-        store = self.store()
+        store = self._project.online_store()
         found = []
         for manifest, program, served in self._versions(store, views):
             view = manifest.view(program.view)
@@ -137,7 +129,7 @@ class Online:
         Raises:
             PlaneError: nothing is deployed, or the environment has no online store.
         """
-        store, (deployment, current) = self.store(), self._project.current()
+        store, (deployment, current) = self._project.online_store(), self._project.current()
         pointers = read_pointers(store, current.namespace).versions
         found = []
         for number, manifest, view in self._project.versions():
@@ -181,7 +173,7 @@ class Online:
         Raises:
             PlaneError: nothing is deployed, or a run or an erasure is under way.
         """
-        project, store = self._project, self.store()
+        project, store = self._project, self._project.online_store()
         manifest = project.current()[1]
         known = [(of, view) for _, of, view in project.versions()]
         with project.state.lock(
@@ -220,7 +212,7 @@ class Online:
             PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or the
                 values are another warehouse's.
         """
-        store, manifest = self.store(), self._project.current()[1]
+        store, manifest = self._project.online_store(), self._project.current()[1]
         namespace = manifest.namespace
         if text := self._conflict(store, manifest):
             raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)

@@ -67,6 +67,11 @@ class Server:
         return {"url": self.url, "password": self.password}
 
 
+def options(directory: Path) -> Mapping[str, str]:
+    """Return the options of a connection to the server of `directory`, which is started unless it runs."""
+    return start(directory).options
+
+
 def start(directory: Path) -> Server:
     """The server of `directory`: the one that runs, or one that is started now.
 

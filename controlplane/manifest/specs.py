@@ -8,9 +8,10 @@ from functools import cached_property
 import msgspec
 
 from controlplane.base import naming
+from controlplane.base.types import is_list
 from controlplane.errors import Location, PlaneError
 from controlplane.manifest.expectations import Expected
-from controlplane.manifest.windows import Window, ZoneSpec
+from controlplane.manifest.windows import SeriesWindow, Window, ZoneSpec
 
 FORMAT = 2
 """The form of a manifest's JSON; `manifest.stored` migrates earlier ones."""
@@ -89,6 +90,16 @@ class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregat
     q: float | None = None
     by: Column | None = None
     lists_keys: bool = False
+
+    @property
+    def default(self) -> int | tuple[int | None, ...] | None:
+        """Its value where there is no row at all: 0 for counts, an empty list, else null; a series of these."""
+        if self.by:
+            return ()
+        nothing = 0 if self.function in ("count", "count_distinct", "approx_count_distinct") else None
+        if isinstance(self.window, SeriesWindow):
+            return (nothing,) * self.window.steps
+        return () if is_list(self.type) else nothing
 
 
 Feature = AttributeSpec | AggregateSpec
@@ -248,6 +259,10 @@ class Manifest(msgspec.Struct, frozen=True):
             if service.name == name:
                 return service
         raise _unknown("feature service", name, [s.name for s in self.services])
+
+    def views_of(self, service: ServiceSpec) -> list[ViewSpec]:
+        """The views that a service reads, in the order of its features."""
+        return [self.view(name) for name in dict.fromkeys(view for view, _ in service.features)]
 
     def read_view(self, source: SourceSpec) -> ViewSpec | None:
         """The view whose table the source reads; None if it is no view's."""

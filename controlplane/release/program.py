@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from controlplane.base import naming
-from controlplane.codec import Field, Layout
+from controlplane.codec import Layout
 from controlplane.errors import Location, PlaneError
-from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.manifest.timing import Timing, read_start, timing
+from controlplane.release.layout import layout
 from controlplane.sql import control_tables
-from controlplane.sql.aggregates import default
 from controlplane.sql.control_tables import LEDGER, PUBLIC_VIEWS
 from controlplane.sql.dialects import dialect
 from controlplane.sql.rollups import Cover, cover
@@ -116,15 +116,6 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         cover=cover(view) if d.framed else None,
         steps=not evaluated_together(manifest, view, d),
     )
-
-
-def layout(view: ViewSpec) -> Layout:
-    """How the view's rows look online: its keys, and its features with their defaults, in declared order."""
-    fields = tuple(
-        Field(name=f.name, type=f.type, default=default(f) if isinstance(f, AggregateSpec) else None)
-        for f in view.features
-    )
-    return Layout(keys=view.keys, fields=fields, ttl=view.ttl)
 
 
 def to_json(program: Program) -> str:

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from controlplane.api.facade import ControlPlane
 from controlplane.base.ports import AsyncOnlineStore
+from controlplane.embedded import valkey
 from controlplane.errors import PlaneError, TransientError
 from controlplane.manifest.specs import ServiceSpec
 from controlplane.online import records
 from controlplane.server.inputs import Inputs
 from controlplane.server.logs import say
 from controlplane.serving import ServiceReader
+from controlplane.workspace.project import Project
 
 
 class Served:
@@ -46,21 +47,21 @@ class Services:
     """
 
     def __init__(self, directory: Path, environment: str | None, refresh_seconds: float) -> None:
-        self._plane = ControlPlane(directory, environment)
+        self._project = Project(directory, environment, embedded=valkey.options)
         self._refresh_seconds = refresh_seconds
         self.served: dict[str, Served] = {}
         self.deployment = 0
         self.current = False
         self._next: dict[str, Served] = {}
         self._loaded = 0
-        self.project = self._plane.project.environment.project
+        self.project = self._project.environment.project
         self._store: AsyncOnlineStore | None = None
 
     @property
     def store(self) -> AsyncOnlineStore:
         """The online store, for the running event loop."""
         if self._store is None:
-            self._store = self._plane.project.async_store()
+            self._store = self._project.async_store()
         return self._store
 
     def load(self) -> dict[str, Served] | None:
@@ -69,16 +70,16 @@ class Services:
         Raises:
             PlaneError: nothing is deployed, or what is deployed can't be read.
         """
-        deployment, manifest = self._plane.deployed()
+        deployment, manifest = self._project.current()
         if deployment.id == self._loaded:
             return None
         found: dict[str, Served] = {}
         offline: dict[str, str] = {}
         for spec in manifest.services:
             try:
-                layout = self._plane.layout(spec.name)
-                calculator = self._plane.project.calculator(layout)
-                found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
+                layout = self._project.layout(spec.name)
+                calculator = self._project.calculator(layout)
+                found[spec.name] = Served(spec, ServiceReader(layout, self._project.now, calculator=calculator))
             except TransientError:
                 raise  # it passes: the service is not offline
             except PlaneError as error:
@@ -135,4 +136,4 @@ class Services:
         """Close the connections."""
         if self._store is not None:
             await self._store.close()
-        self._plane.close()
+        self._project.close()

@@ -6,11 +6,8 @@ from collections.abc import Sequence
 
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest, ServiceSpec
-from controlplane.release.program import layout
+from controlplane.release.layout import layout
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.sql.calculations import functions, in_memory
-from controlplane.sql.dialects import DUCKDB
-from controlplane.sql.training import views_of
 
 
 def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:
@@ -26,7 +23,7 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
         PlaneError: there is no such service, or one of its views is not kept online.
     """
     spec = manifest.service(service)
-    views = views_of(manifest, spec)
+    views = manifest.views_of(spec)
     offline = [view.name for view in views if not view.online]
     if offline:
         text = f"feature service {service!r} reads views that are not kept online: {', '.join(offline)}"
@@ -49,12 +46,14 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
 def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | None:
     if not service.calculations:
         return None
-    inputs, query = in_memory(manifest, service)
+    # lazy: it needs the SQL room and Jinja, and most models read services without calculations
+    from controlplane.sql.calculations import in_memory
+
+    inputs, query, made = in_memory(manifest, service)
     # A request field says nothing of how a calculation was found.
     sources: dict[str, tuple[str, ...]] = {one.name: () for one in service.request}
     for one in service.calculations:
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
     names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
-    made = tuple(statement.sql for statement in functions(DUCKDB, manifest, service))
     return Calculations(names, types, inputs, query, sources, made)

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from controlplane.base.types import is_list, item_type
-from controlplane.codec import Default
+from controlplane.base.types import item_type
 from controlplane.manifest.specs import AggregateSpec
 from controlplane.manifest.windows import SeriesWindow
 from controlplane.sql import states
@@ -278,19 +277,9 @@ _MEANINGS: dict[str, Meaning] = {
 }
 
 
-def default(aggregate: AggregateSpec) -> Default:
-    """The aggregate's value where there is no row at all: 0 for counts, an empty list, else null; a series of these."""
-    if aggregate.by:
-        return ()
-    nothing = 0 if aggregate.function in ("count", "count_distinct", "approx_count_distinct") else None
-    if isinstance(aggregate.window, SeriesWindow):
-        return (nothing,) * aggregate.window.steps
-    return () if is_list(aggregate.type) else nothing
-
-
 def default_sql(aggregate: AggregateSpec, d: Dialect) -> str | None:
-    """The same in SQL; None for null."""
-    value = default(aggregate)
+    """The aggregate's default in SQL; None for null."""
+    value = aggregate.default
     if isinstance(value, tuple):
         return d.cast(d.array(["NULL" if item is None else str(item) for item in value]), aggregate.type)
     return None if value is None else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from controlplane.base import naming
 from controlplane.base.ports import Statement
@@ -70,11 +71,22 @@ def given(service: ServiceSpec) -> dict[str, str]:
     return {one.name: one.type for one in service.request}
 
 
-def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...], str]:
-    """The features and request fields that the service's calculations need, and a query of the embedded DuckDB.
+class InMemory(NamedTuple):
+    """A query of the embedded DuckDB that gives the calculations of each row in memory.
 
-    It takes one list for each of these, with one item for each row, and gives the calculations of each row.
+    Args:
+        inputs: the features and request fields that it takes a list of each, with one item for each row.
+        query: see `ports.Calculator`.
+        functions: the statements that make the functions which it calls.
     """
+
+    inputs: tuple[str, ...]
+    query: str
+    functions: tuple[str, ...]
+
+
+def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
+    """Render the query that computes the service's calculations over rows in memory."""
     d, types = DUCKDB, given(service) | kinds(manifest, service)
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
@@ -84,4 +96,5 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...]
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
     query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations, types)
     names = ", ".join(d.quote(c.name) for c in service.calculations)
-    return inputs, f"SELECT {names} FROM ({query}\n) AS rows"
+    made = tuple(statement.sql for statement in functions(d, manifest, service))
+    return InMemory(inputs, f"SELECT {names} FROM ({query}\n) AS rows", made)

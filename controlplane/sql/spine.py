@@ -7,7 +7,7 @@ from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import inline
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
-from controlplane.sql.training import Dataset, instant, key_tables, table, views_of
+from controlplane.sql.training import Dataset, instant, key_tables, table
 
 
 def times_query(manifest: Manifest, dataset: Dataset, first: str, last: str) -> str:
@@ -24,12 +24,12 @@ def times_query(manifest: Manifest, dataset: Dataset, first: str, last: str) -> 
 def counts_query(manifest: Manifest, dataset: Dataset) -> str:
     """A query that counts the rows of a training set for which no feature, or none of a view, has a value.
 
-    Columns: `null_times` (also infinite ones), and for the view at each place of `views_of` `null_keys_<place>`,
+    Columns: `null_times` (also infinite ones), and for each place of `Manifest.views_of` `null_keys_<place>`,
     `unknown_keys_<place>` (of which the view has no row by the spine's last time) and `early_times_<place>` (before the
     view's start).
     """
     d = dialect(manifest.dialect)
-    views = views_of(manifest, manifest.service(dataset.service))
+    views = manifest.views_of(manifest.service(dataset.service))
     made = table(manifest.dialect, dataset.name, dataset.version)
     tables = [f"spine AS (SELECT *, {instant(d, dataset.time)} AS plane_at FROM {made})"]
     if dataset.through is not None:

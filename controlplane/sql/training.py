@@ -63,12 +63,6 @@ def key_tables(views: Sequence[ViewSpec], d: Dialect) -> tuple[list[tuple[str, l
     return tables, {view: names[columns] for view, columns in keys.items()}
 
 
-def views_of(manifest: Manifest, service: ServiceSpec) -> list[ViewSpec]:
-    """The views that a service reads, in the order of its features."""
-    names = dict.fromkeys(view for view, _ in service.features)
-    return [manifest.view(name) for name in names]
-
-
 def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> None:
     """Check that the spine has a time, every key and request field, of the right types, and no feature's name.
 
@@ -79,7 +73,7 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
     known = f"its columns are: {', '.join(f'{name} ({kind})' for name, kind in columns.items())}"
     service = manifest.service(dataset.service)
     expected = {dataset.time: "timestamp"}
-    for view in views_of(manifest, service):
+    for view in manifest.views_of(service):
         expected |= dict(view.keys)
     expected |= given(service)
     for name, kind in expected.items():
@@ -151,7 +145,7 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     """
     d = dialect(manifest.dialect)
     service = manifest.service(dataset.service)
-    views = views_of(manifest, service)
+    views = manifest.views_of(service)
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
     served = dataset.as_of == "served"
     requested = given(service)

@@ -1,4 +1,4 @@
-"""One deployment, and a glance at the current one that costs nothing."""
+"""One deployment, and a glance at the newest ones that needs no library."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 REVISION = "0001"
 """The version of the tables that this package reads and writes."""
 _FILE = re.compile(r"sqlite:///(?!:memory:|file:)([^?#]+)")
-_CURRENT = """
+_NEWEST = """
     SELECT id, environment, release, manifest, digest, deployed_by, deployed_at
     FROM plane_deployment, plane_state_version
     WHERE version_num = ? AND project = ? AND environment = ?
-    ORDER BY id DESC LIMIT 1
+    ORDER BY id DESC LIMIT ?
 """
 
 
@@ -33,24 +33,21 @@ class Deployment:
     deployed_at: datetime
 
 
-def glance(url: str, project: str, environment: str) -> Deployment | None:
-    """The current deployment, where it can be had without a library: in an SQLite file of this version.
+def glance(url: str, project: str, environment: str, limit: int = 1) -> list[Deployment]:
+    """Return the newest deployments, where they can be had without a library: in an SQLite file of this version.
 
-    None says nothing: there is none, or `StateStore` is to be asked, which also tells what is wrong.
+    An empty list says nothing: there are none, or `StateStore` is to be asked, which also tells what is wrong.
     """
     file = _FILE.fullmatch(url)
     if file is None or not Path(file[1]).is_file():
-        return None
+        return []
     address = f"{Path(file[1]).absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(address, uri=True, timeout=0.2)) as connection:
-            row = connection.execute(_CURRENT, (REVISION, project, environment)).fetchone()
+            rows = connection.execute(_NEWEST, (REVISION, project, environment, limit)).fetchall()
     except sqlite3.Error:
-        return None
-    if row is None:
-        return None
-    found = Deployment(*row)
-    return replace(found, deployed_at=datetime.fromisoformat(row[-1]).replace(tzinfo=UTC))
+        return []
+    return [replace(Deployment(*row), deployed_at=datetime.fromisoformat(row[-1]).replace(tzinfo=UTC)) for row in rows]
 
 
 def absent(url: str) -> bool:

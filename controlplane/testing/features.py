@@ -28,7 +28,7 @@ from controlplane.sql.rows import rows_sql
 from controlplane.sql.statements import split
 from controlplane.sql.views import FILES, render_view
 from controlplane.testing.tables import Row, Table, literal, table_of
-from controlplane.workspace.project import open_warehouse
+from controlplane.workspace.connectors import open_warehouse
 
 _CLOSE = 1e-9
 _SHOWN_ROWS = 20

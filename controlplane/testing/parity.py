@@ -11,7 +11,7 @@ from controlplane.definitions import BatchFeatureView, BatchSource, FeatureServi
 from controlplane.errors import PlaneError
 from controlplane.testing.tables import table_of
 from controlplane.verify import ServiceMismatch, compare_service
-from controlplane.workspace.project import open_calculator, open_warehouse
+from controlplane.workspace.connectors import open_calculator, open_warehouse
 
 _SHOWN = 10
 

@@ -165,9 +165,9 @@ def _create(
     training.check_spine(manifest, dataset, columns)
     check_nulls(manifest, warehouse, dataset)
     if from_source:
-        inline.check_together(manifest, training.views_of(manifest, manifest.service(dataset.service)))
+        inline.check_together(manifest, manifest.views_of(manifest.service(dataset.service)))
         _, last = _times(manifest, warehouse, dataset)
-        starts = [view.start for view in training.views_of(manifest, manifest.service(dataset.service))]
+        starts = [view.start for view in manifest.views_of(manifest.service(dataset.service))]
         dataset = dataclasses.replace(dataset, through=last or max(starts))
         if last is not None and now is not None:
             check_due(manifest, dataset, last, now)
@@ -195,7 +195,7 @@ def _without_values(manifest: Manifest, warehouse: Warehouse, dataset: training.
     [row] = ledger.rows(warehouse, spine_sql.counts_query(manifest, dataset), tag=tag)
     views = {
         view.name: ViewGaps(row[f"null_keys_{place}"], row[f"unknown_keys_{place}"], row[f"early_times_{place}"])
-        for place, view in enumerate(training.views_of(manifest, manifest.service(dataset.service)))
+        for place, view in enumerate(manifest.views_of(manifest.service(dataset.service)))
     }
     return WithoutValues(row["null_times"], views)
 
@@ -229,7 +229,7 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
         return
     publications = ledger.entries(warehouse)
     problems: list[PlaneError] = []
-    for view in training.views_of(manifest, manifest.service(dataset.service)):
+    for view in manifest.views_of(manifest.service(dataset.service)):
         through = timing(view).computed_through(last)
         if view.end is not None:
             through = min(through, view.end)
@@ -275,7 +275,7 @@ def check_due(manifest: Manifest, dataset: training.Dataset, last: datetime, now
         Problems: for each view, how far it can be computed.
     """
     problems: list[PlaneError] = []
-    for view in training.views_of(manifest, manifest.service(dataset.service)):
+    for view in manifest.views_of(manifest.service(dataset.service)):
         through, due = timing(view).computed_through(last), timing(view).computed_through(now)
         if due < through and (view.end is None or due < view.end):
             text = f"the spine's last time, {format_instant(last)}, needs feature view {view.name!r} computed through"

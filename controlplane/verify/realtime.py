@@ -51,12 +51,12 @@ def compare_service(
     report = ServiceReport(service.name)
     d = dialect(manifest.dialect)
     types = given(service) | kinds(manifest, service)
-    inputs, query = in_memory(manifest, service)
+    inputs, query, made = in_memory(manifest, service)
     may_lack = dict.fromkeys(types, True) | {one.name: one.nullable for one in service.request}
     choice = random.Random(f"{seed} {service.name}")  # noqa: S311 - a seed gives the same rows
     rows = [{name: _value(types[name], choice, may_lack[name]) for name in inputs} for _ in range(cases)]
     warehouse.execute(functions(d, manifest, service))
-    calculator = open_calculator(query, [made.sql for made in functions(DUCKDB, manifest, service)])
+    calculator = open_calculator(query, made)
 
     def in_process(some: Sequence[Row]) -> Sequence[Sequence[Any]]:
         return calculator.compute([[row[name] for row in some] for name in inputs] or [[True] * len(some)])

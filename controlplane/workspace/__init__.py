@@ -1,4 +1,4 @@
-"""A project on disk: its settings, its open connections, and the first files of a new one.
+"""A project on disk: its settings, its open connections, its compiled manifest, and the first files of a new one.
 
-`project` is the only opener of connectors.
+`connectors` is the only door to connectors. A model's process imports `project`, which therefore imports no compiler.
 """

@@ -1,194 +1,37 @@
-"""The composition root: settings and entry points become open connections and a compiled project.
+"""The composition root: one environment of a project, with its settings and its open connections.
 
-The only door to connectors: they are found by the entry point `controlplane.connectors` and loaded when asked for.
+A model's process imports it to read, so it imports neither the compiler nor the SQL room.
 """
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import entry_points
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from controlplane.base import private
 from controlplane.base.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
-from controlplane.compile.loader import load
-from controlplane.compile.project import Target, compile_manifest
-from controlplane.errors import (
-    DefinitionError,
-    Location,
-    MissingDriver,
-    PermanentError,
-    PlaneError,
-    Problems,
-    SettingsError,
-)
+from controlplane.errors import Location, PlaneError, SettingsError
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest, ViewSpec
-from controlplane.sql.calculations import functions, in_memory
-from controlplane.sql.dialects import DUCKDB
+from controlplane.serving import OnlineReader, ServiceLayout
+from controlplane.serving.service import service_layout
 from controlplane.state import Deployment, absent, glance
 from controlplane.workspace import settings
+from controlplane.workspace.connectors import open_async_store, open_calculator, open_store, open_warehouse
 
 if TYPE_CHECKING:
-    from controlplane.serving.layout import ServiceLayout
     from controlplane.state.store import StateStore
 
-_TYPES = {
-    "str": "text",
-    "int": "an integer",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a table",
-    "null": "nothing",
-}
-"""What msgspec calls types -> what people who write TOML call them."""
-
+_KNOWN_DEPLOYMENTS = 5
+"""A reader knows the versions of so many deployments: a rollback serves one of them again."""
 Embedded = Callable[[Path], Mapping[str, str]]
 """Starts the embedded online store of a project, unless it runs, and returns its URL and password
 as options."""
-
-
-def connector(kind: str, group: str = "controlplane.connectors") -> Callable[..., Any]:
-    """The `connect` function of a connector.
-
-    Raises:
-        SettingsError: no installed package offers such a connector.
-        MissingDriver: its driver is not installed; the hint names the extra.
-        SettingsError: its driver can't be loaded in this environment.
-    """
-    found = {point.name: point for point in entry_points(group=group)}
-    if kind not in found:
-        raise SettingsError(f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}")
-    try:
-        loaded: Callable[..., Any] = found[kind].load()
-    except ImportError as error:
-        hint = f"pip install 'controlplane[{kind}]'"
-        raise MissingDriver(f"the driver of {kind} is not installed: {error}", hint=hint) from None
-    except RuntimeError as error:  # Snowflake's driver looks for its user's home as it is imported
-        text = f"the driver of {kind} can't be loaded: {error}"
-        raise SettingsError(text, hint="set HOME to a folder of this user") from None
-    return loaded
-
-
-def option_names(kind: str) -> Sequence[str]:
-    """The names of a connector's options.
-
-    Raises:
-        PlaneError: the connector or its driver is missing.
-    """
-    return list(inspect.signature(connector(kind)).parameters)
-
-
-def open_warehouse(kind: str, config: Mapping[str, object]) -> Warehouse:
-    """Open a warehouse with a connector's own options.
-
-    Raises:
-        PlaneError: the connector is missing, an option is unknown, or the connection fails.
-    """
-    warehouse: Warehouse = _called(kind, config)
-    return warehouse
-
-
-def open_store(config: Mapping[str, object]) -> OnlineStore:
-    """Open an online store; `kind` in its options is `redis` unless given.
-
-    Raises:
-        PlaneError: the connector is missing, an option is unknown, or the connection fails.
-    """
-    options = dict(config)
-    store: OnlineStore = _called(str(options.pop("kind", "redis")), options)
-    return store
-
-
-def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
-    """Open an online store for reads from the running event loop, with the options of `open_store`.
-
-    Raises:
-        PlaneError: the connector is missing or can't be read from an event loop, or an option is wrong.
-    """
-    kind = str(config.get("kind", "redis"))
-    connect = connector(kind, "controlplane.async_connectors")
-    options = {name: value for name, value in config.items() if name in inspect.signature(connect).parameters}
-    store: AsyncOnlineStore = connect(**_typed(connect, kind, options))
-    return store
-
-
-def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - what it is, the caller knows
-    connect = connector(kind)
-    try:
-        inspect.signature(connect).bind(**options)
-    except TypeError as error:
-        hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
-        text = str(error).replace("keyword-only argument", "argument")  # so called from Python 3.12 on
-        raise SettingsError(f"connector {kind!r}: {text}", hint=hint) from None
-    return connect(**_typed(connect, kind, options))
-
-
-def _typed(connect: Callable[..., Any], kind: str, options: Mapping[str, object]) -> dict[str, Any]:
-    """The options as the types that `connect` declares; a number may be a text, as variables are.
-
-    Raises:
-        SettingsError: an option has another type. Its value is not repeated: it may be a secret.
-    """
-    try:
-        types = get_type_hints(connect)
-    except NameError:  # a connector of another package, whose types are imported for checkers alone
-        return dict(options)
-    typed = {}
-    for name, value in options.items():
-        try:
-            typed[name] = msgspec.convert(value, types.get(name, Any), strict=False)
-        except msgspec.ValidationError as error:
-            text = str(error).replace("`", "").replace(" | null", "")
-            text, _, where = text.partition(" - at ")
-            for word, plain in _TYPES.items():
-                text = re.sub(rf"\b{word}\b", plain, text)
-            element = where.removeprefix("$").replace("[...]", "")
-            raise SettingsError(
-                f"connector {kind!r}: option `{name}{element}`: {text[:1].lower()}{text[1:]}",
-                hint="correct its value",
-            ) from None
-    return typed
-
-
-def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:
-    """Get a query ready that computes over rows in memory, and the functions that it calls.
-
-    Raises:
-        PlaneError: it can't be computed in this process.
-    """
-    calculator: Calculator = connector("calculator")(query=query, functions=functions)
-    return calculator
-
-
-def check_calculations(manifest: Manifest) -> None:
-    """Check that readers can compute every calculation in their own process.
-
-    Raises:
-        Problems: for each service, what can't be computed.
-    """
-    found: list[PlaneError] = []
-    for service in manifest.services:
-        if service.calculations:
-            try:
-                made = [statement.sql for statement in functions(DUCKDB, manifest, service)]
-                open_calculator(in_memory(manifest, service)[1], made).close()
-            except PermanentError as error:
-                text = f"feature service {service.name!r} can't be read online: {error.message}"
-                hint = "use functions of the warehouse itself; those that users defined in it are not there"
-                found.append(DefinitionError(text, where=service.location, hint=hint))
-    if found:
-        raise Problems(found)
 
 
 class Project:
@@ -295,6 +138,20 @@ class Project:
         self._opened.callback(store.close)
         return store
 
+    def online_store(self) -> OnlineStore:
+        """The open online store.
+
+        Raises:
+            SettingsError: the environment has none.
+        """
+        if self.store is None:
+            raise self._without_store()
+        return self.store
+
+    def _without_store(self) -> SettingsError:
+        name = self.environment.name
+        return SettingsError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
+
     def store_or_problem(self) -> tuple[OnlineStore | None, str]:
         """The open online store, or why it can't be opened, for what is worth showing without it.
 
@@ -316,8 +173,7 @@ class Project:
         """
         config = self.online_config()
         if config is None:
-            name = self.environment.name
-            raise SettingsError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
+            raise self._without_store()
         with self._blaming_settings():
             return open_async_store(config)
 
@@ -340,11 +196,15 @@ class Project:
         self._opened.callback(state.close)
         return state
 
+    def deployments(self, limit: int) -> list[Deployment]:
+        """At most `limit` deployments, the newest first."""
+        environment = self.environment
+        deployments = glance(environment.state, environment.project, environment.name, limit)
+        return deployments if deployments or absent(environment.state) else self.state.history(environment.name, limit)
+
     def deployed(self) -> Deployment | None:
         """The current deployment; None before the first."""
-        environment = self.environment
-        found = glance(environment.state, environment.project, environment.name)
-        return found if found or absent(environment.state) else self.state.current(environment.name)
+        return next(iter(self.deployments(1)), None)
 
     def current(self) -> tuple[Deployment, Manifest]:
         """The current deployment and its manifest.
@@ -372,22 +232,21 @@ class Project:
                         yield deployment.id, manifest, view
             before = page[-1].id
 
-    def compile(self) -> Manifest:
-        """Load and check every definition against the warehouse.
+    def layout(self, service: str) -> ServiceLayout:
+        """How a deployed feature service lies in the online store.
 
         Raises:
-            Problems: all that is wrong.
+            PlaneError: nothing is deployed, there is no such service, or a view of it is not kept online.
         """
-        target = Target(
-            project=self.environment.project,
-            environment=self.environment.name,
-            dialect=self.environment.dialect,
-            schema=self.environment.schema,
-            now=self.environment.now,
-            root=self.root,
-            reader_role=self.environment.reader_role,
-        )
-        definitions, problems = load(self.root, self.environment.definitions)
-        manifest = compile_manifest(definitions, target, self.warehouse, problems)
-        check_calculations(manifest)
-        return manifest
+        deployments = self.deployments(_KNOWN_DEPLOYMENTS) or [self.current()[0]]
+        current, *earlier = (manifests.from_json(deployment.manifest) for deployment in deployments)
+        return service_layout(current, service, earlier)
+
+    def reader(self, service: str) -> OnlineReader:
+        """A reader of one feature service, which opens the online store and nothing else.
+
+        Raises:
+            PlaneError: there is no such service, or the environment has no online store.
+        """
+        layout = self.layout(service)
+        return OnlineReader(self.online_store(), layout, self.now, calculator=self.calculator(layout))

@@ -12,7 +12,7 @@ from controlplane.base.naming import is_name
 from controlplane.errors import PlaneError, disk_remedy
 from controlplane.sql.statements import split
 from controlplane.workspace import settings
-from controlplane.workspace.project import open_warehouse
+from controlplane.workspace.connectors import open_warehouse
 
 _DAYS = 10
 _MINUTES_APART = 7

@@ -28,9 +28,9 @@ from controlplane.deploy.executor import write_release
 from controlplane.errors import TransientError
 from controlplane.manifest.specs import Manifest
 from controlplane.release import release
-from controlplane.release.program import layout
+from controlplane.release.layout import layout
 from controlplane.sql.statements import split
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
 
@@ -77,7 +77,7 @@ def open_warehouse(path: Path = WAREHOUSE) -> Warehouse:
     deadline = time.monotonic() + 60
     while True:
         try:
-            return project.open_warehouse("duckdb", {"path": str(path)})
+            return connectors.open_warehouse("duckdb", {"path": str(path)})
         except TransientError:
             if time.monotonic() > deadline:
                 raise
@@ -104,8 +104,8 @@ def query(sql: str, path: Path = WAREHOUSE) -> list[tuple[Any, ...]]:
 
 HOLD = """
 import sys
-from controlplane.workspace import project
-warehouse = project.open_warehouse("duckdb", {"path": sys.argv[1]})
+from controlplane.workspace import connectors
+warehouse = connectors.open_warehouse("duckdb", {"path": sys.argv[1]})
 print("open", flush=True)
 sys.stdin.read()
 """

@@ -12,7 +12,7 @@ from controlplane.airflow.connections import options_of
 from controlplane.airflow.hooks import OnlineStoreHook, open_store
 from controlplane.embedded import airflow
 from controlplane.errors import PermanentError, SettingsError, TransientError
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
 SECRET = "s3cret-of-the-team"
@@ -20,7 +20,7 @@ SECRET = "s3cret-of-the-team"
 
 def read(kind: str, extra: dict[str, Any], **fields: Any) -> tuple[dict[str, Any], list[str]]:
     connection = Connection(conn_id="team", conn_type=kind, extra=json.dumps(extra), **fields)
-    return options_of(connection, project.option_names(kind))
+    return options_of(connection, connectors.option_names(kind))
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,7 @@ def test_a_parse_brings_no_drivers(deployed):
     heavy = {name for name in loaded if name.split(".")[0] != "controlplane"}
     heavy |= loaded & {
         "controlplane.codec",
+        "controlplane.workspace.connectors",
         "controlplane.workspace.project",
         "controlplane.materialize",
         "controlplane.sql",

@@ -18,7 +18,7 @@ from controlplane.errors import PermanentError
 from controlplane.online.records import Claim, write_claim
 from controlplane.release.variables import fill
 from controlplane.sql.dialects import DUCKDB
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 from tests.airflow.conftest import execute, open_warehouse, query
 
 pytestmark = [
@@ -68,7 +68,7 @@ def test_a9_a_shard_of_another_warehouse_writes_nothing(deployed: Any, valkey_ur
     run = run_of(deployed)
     namespace = deployed.manifest.namespace
     sql = deployed.release.files["sql/airport_delays.sync.sql"]
-    with closing(project.open_store({"url": f"{valkey_url}/1"})) as store:
+    with closing(connectors.open_store({"url": f"{valkey_url}/1"})) as store:
         write_claim(store, namespace, Claim("elsewhere", "features", "w", "ann@laptop", "2013"))
         begun, _ = run.begin_sync("plane_online", 2)
         before = dict(store.get_fields(claim_hash(namespace)))

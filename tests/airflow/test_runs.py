@@ -29,7 +29,7 @@ from controlplane.base.naming import partition_key
 from controlplane.base.types import floor
 from controlplane.errors import PermanentError, TransientError
 from controlplane.release import program as programs
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 from tests.airflow.conftest import (
     AIRPORTS,
     BUNDLES,
@@ -65,7 +65,7 @@ def dags(deployed):
 
 @pytest.fixture
 def store(valkey_url):
-    store = project.open_store({"url": f"{valkey_url}/1"})
+    store = connectors.open_store({"url": f"{valkey_url}/1"})
     yield store
     store.close()
 

@@ -23,7 +23,7 @@ from controlplane.base.types import floor
 from controlplane.embedded import airflow
 from controlplane.embedded.airflow_client import AirflowClient
 from controlplane.errors import PermanentError
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 from tests.airflow.conftest import (
     LIVE_DELAY,
     Deployed,
@@ -123,7 +123,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
         "plane_warehouse": json.dumps({"conn_type": "duckdb", "host": str(warehouse), "extra": {"lock_timeout": 4}}),
         "plane_online": airflow.connection("plane_redis", {"url": url}),
     }
-    store = project.open_store({"url": url})
+    store = connectors.open_store({"url": url})
     try:
         server = airflow.up(
             home,

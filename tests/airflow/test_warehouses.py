@@ -29,7 +29,7 @@ from controlplane.deploy.executor import write_release
 from controlplane.errors import TransientError
 from controlplane.release import release
 from controlplane.sql.statements import split
-from controlplane.workspace import project
+from controlplane.workspace import connectors
 from tests.airflow.conftest import BUNDLES
 from tests.e2e.test_warehouses import DEFINITIONS, RIGHT, load_orders
 from tests.endpoints.databricks.client import DatabricksEndpoint
@@ -148,7 +148,7 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
             endpoint = stack.enter_context(SnowflakeEndpoint())
         else:
             endpoint = request.getfixturevalue("databricks")
-        warehouse = project.open_warehouse(kind, endpoint.options())
+        warehouse = connectors.open_warehouse(kind, endpoint.options())
         stack.callback(warehouse.close)
         if kind == "databricks":
             drop = [Statement("clean up", f"DROP SCHEMA IF EXISTS {schema} CASCADE") for schema in SCHEMAS]

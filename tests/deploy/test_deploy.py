@@ -15,6 +15,7 @@ from controlplane.manifest import stored as manifests
 from controlplane.materialize.tasks import activate
 from controlplane.release.program import build
 from controlplane.sql.views import render_view
+from controlplane.workspace.compiling import compile_project
 from tests.shop import Shop
 
 WIDER = ('windows=["2d"]', 'windows=["3d"]')
@@ -193,7 +194,7 @@ def test_a_stale_plan_is_refused(shop):
     shop.plane("deploy")
     shop.redefine(WIDER)
     with ControlPlane(shop.folder) as plane:
-        planned = plane.changes.plan(plane.project.compile())
+        planned = plane.changes.plan(compile_project(plane.project))
         plane.deploy()
         with pytest.raises(PlaneError) as raised:
             deploying.deploy(

@@ -14,7 +14,7 @@ from controlplane import Aggregate, Attribute, Calculation, RequestSource
 from controlplane.base.ports import Warehouse
 from controlplane.errors import CheckFailed, PermanentError
 from controlplane.verify import verify
-from controlplane.workspace.project import open_calculator
+from controlplane.workspace.connectors import open_calculator
 from tests.engine.engines import empty
 from tests.engine.parity import opened
 from tests.engine.rig import NOW, Rig, micros

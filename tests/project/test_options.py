@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from controlplane.errors import SettingsError
-from controlplane.workspace.project import Project, connector, open_async_store, open_store, open_warehouse
+from controlplane.workspace.connectors import connector, open_async_store, open_store, open_warehouse
+from controlplane.workspace.project import Project
 
 KINDS = ("duckdb", "snowflake", "databricks", "redis")
 REQUIRED: Mapping[str, Mapping[str, Any]] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +34,29 @@ def test_both_clients_read_what_the_server_answers(served):
 
     assert asyncio.run(read()) == list(found)
     assert one == found[0]
+
+
+READ = """
+import sys
+from controlplane import FeatureClient
+print(*sys.modules)
+client = FeatureClient(sys.argv[1])
+print(client.get("shop", {"user_id": 1})["spend.count_1d"])
+client.close()
+print(*sys.modules)
+"""
+
+
+def test_a_models_process_loads_what_reading_needs(served):
+    command = [sys.executable, "-c", READ, str(served.project.folder)]
+    before, value, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    ours = [name for name in before.split() if name.split(".")[0] in {"controlplane", "connectors", "dag_templates"}]
+    assert "controlplane.client" in ours
+    assert len(ours) <= 40
+    heavy = {"airflow", "alembic", "duckdb", "jinja2", "pandas", "pyarrow", "rich", "sqlalchemy", "sqlglot", "typer"}
+    assert {name.split(".")[0] for name in before.split()} & (heavy | {"redis"}) == set()
+    assert value == "1"
+    loaded = after.split()
+    assert "connectors.redis.store" in loaded
+    assert {name.split(".")[0] for name in loaded} & heavy == set()
+    assert not any(name.startswith(("controlplane.sql", "controlplane.compile")) for name in loaded)

@@ -23,7 +23,7 @@ from controlplane.serving import OnlineReader, Status
 from controlplane.serving.service import service_layout
 from controlplane.sql.calculations import in_memory
 from controlplane.verify.oracle import same
-from controlplane.workspace.project import check_calculations
+from controlplane.workspace.compiling import check_calculations
 from tests.engine import cases
 from tests.engine.rig import SUBJECT, Rig, compiled, micros, naive, plain
 
@@ -148,7 +148,7 @@ def failing(one: Calculation) -> Rig:
 def test_what_fails_is_told(store: RedisStore) -> None:
     with failing(calculation("number", "int64", "CAST(subject__s || 'x' AS BIGINT)")) as rig:
         with pytest.raises(PermanentError, match=r"a calculation failed: .*Could not convert"):
-            prepare(query=in_memory(rig.manifest, rig.manifest.services[0])[1]).compute([["a"]])
+            prepare(query=in_memory(rig.manifest, rig.manifest.services[0]).query).compute([["a"]])
         with pytest.raises(PlaneError, match="'all' has calculations, and nothing to run them with"):
             OnlineReader(store, service_layout(rig.manifest, "all"), lambda: naive(AT))
 

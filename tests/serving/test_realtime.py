@@ -27,7 +27,7 @@ from controlplane.serving.service import service_layout
 from controlplane.sql.dialects import DUCKDB
 from controlplane.sql.functions import called, create
 from controlplane.verify.oracle import same
-from controlplane.workspace.project import check_calculations
+from controlplane.workspace.compiling import check_calculations
 from tests.engine import cases
 from tests.engine.rig import Rig, compiled, plain
 from tests.serving.test_requests import AT, EVERY_TYPE, START, requests, rows, subject

@@ -128,7 +128,7 @@ def test_a_glance_sees_what_the_store_sees(sqlite_url, postgres_url):
     store = StateStore(sqlite_url, "shop")
     for release in ("r1", "r2"):
         current = store.current("prod")
-        assert glance(sqlite_url, "shop", "prod") == current
+        assert glance(sqlite_url, "shop", "prod") == ([current] if current else [])
         store.record(
             environment="prod",
             release=release,
@@ -139,13 +139,14 @@ def test_a_glance_sees_what_the_store_sees(sqlite_url, postgres_url):
             now=NOW + timedelta(microseconds=7),
         )
     assert not absent(sqlite_url)
-    assert glance(sqlite_url, "shop", "prod") == store.current("prod") is not None
-    assert glance(sqlite_url, "shop", "test") is glance(sqlite_url, "pets", "prod") is None
-    assert glance(postgres_url, "shop", "prod") is None
+    assert glance(sqlite_url, "shop", "prod") == [store.current("prod")]
+    assert glance(sqlite_url, "shop", "prod", 5) == store.history("prod") != []
+    assert glance(sqlite_url, "shop", "test") == glance(sqlite_url, "pets", "prod") == []
+    assert glance(postgres_url, "shop", "prod") == []
 
 
 def test_a_glance_leaves_what_it_cannot_read_to_the_store(tmp_path):
     (tmp_path / "state.db").write_text("no database at all" * 100)
-    assert glance(f"sqlite:///{tmp_path / 'state.db'}", "shop", "prod") is None
+    assert glance(f"sqlite:///{tmp_path / 'state.db'}", "shop", "prod") == []
     assert not absent(f"sqlite:///{tmp_path / 'state.db'}")
     assert not absent("sqlite:///:memory:")

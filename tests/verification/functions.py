@@ -8,13 +8,13 @@ from controlplane import Calculation, RealtimeFeature, RequestSource, calculatio
 from controlplane.base.ports import Warehouse
 from controlplane.compile.python import WITHOUT_LISTS
 from controlplane.control import ledger
-from controlplane.sql.calculations import functions, in_memory
+from controlplane.sql.calculations import in_memory
 from controlplane.sql.dialects import DUCKDB
 from controlplane.training import datasets
 from controlplane.verify import compare_service
 from controlplane.verify.oracle import same
 from controlplane.verify.values import plain
-from controlplane.workspace.project import open_calculator
+from controlplane.workspace.connectors import open_calculator
 from tests.engine import cases
 from tests.engine.engines import insert, make, run
 from tests.engine.rig import compiled, naive
@@ -116,8 +116,8 @@ def differing(warehouse: Warehouse, *, tried: int = 100) -> list[str]:
     )
     trained = list(ledger.rows(warehouse, f"SELECT * FROM {made.table}"))
     assert len(trained) == SPINE
-    inputs, query = in_memory(manifest, service)
-    calculator = open_calculator(query, [one.sql for one in functions(DUCKDB, manifest, service)])
+    inputs, query, statements = in_memory(manifest, service)
+    calculator = open_calculator(query, statements)
     computed = calculator.compute([[row[name] for row in trained] for name in inputs])
     calculator.close()
 

@@ -12,7 +12,7 @@ from controlplane import Aggregate, Attribute, BatchSource
 from controlplane.verify import Side, ViewReport, compare
 from controlplane.verify import verify as verify_views
 from controlplane.verify.ways import SAMPLED
-from controlplane.workspace.project import open_calculator
+from controlplane.workspace.connectors import open_calculator
 from tests.engine.engines import run
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, naive

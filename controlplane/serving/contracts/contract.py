@@ -10,7 +10,6 @@ import msgspec
 from controlplane.base import naming
 from controlplane.codec.arrow_schema import Column
 from controlplane.manifest.specs import Manifest, RequestField
-from controlplane.sql.training import views_of
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -74,7 +73,7 @@ def contract(manifest: Manifest, service: str) -> Contract:
         PlaneError: there is no such service.
     """
     spec = manifest.service(service)
-    keys = tuple({name: kind for view in views_of(manifest, spec) for name, kind in view.keys}.items())
+    keys = tuple({name: kind for view in manifest.views_of(spec) for name, kind in view.keys}.items())
     features = tuple(_features(manifest, service))
     decides = (keys, spec.request, [(one.name, one.type) for one in features])
     version = hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
