@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from binascii import crc_hqx
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -14,10 +13,11 @@ from redis.connection import parse_url
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     import redis
     from redis.connection import Connection, ConnectionPool
+
+    from connectors.redis.slots import Owners
 
 
 _Command: TypeAlias = "Callable[[list[bytes]], tuple[Any, ...]]"
@@ -57,7 +57,7 @@ class Cluster:
         if "path" in given or given.get("db"):
             raise ValueError("a node has an address, and no databases")
         self._url, self._options = url, options
-        self._owners: tuple[list[ClusterNode], np.ndarray[Any, Any]] | None = None
+        self._owners: Owners | None = None
         self.place = f"{given.get('host', 'localhost')}:{given.get('port', 6379)} (Cluster)"
 
     @cached_property
@@ -97,13 +97,12 @@ class Cluster:
     def split(self, records: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
         """Each record to the master of its key's slot."""
         # lazy: readers need neither numpy nor Arrow
-        import numpy as np
+        from connectors.redis.slots import Owners
 
-        with _plain_errors():
-            nodes, owners = self._owners or self._look()
-        of_rows = owners[slots(records.column("key"))]
-        for number in np.unique(of_rows):
-            yield nodes[number].name, records.take(np.flatnonzero(of_rows == number))
+        if self._owners is None:
+            with _plain_errors():
+                self._owners = Owners(self._look())
+        return self._owners.split(records)
 
     def pool(self, node: str) -> ConnectionPool:
         """The connections of a node, `host:port`; it need not have slots yet."""
@@ -114,19 +113,13 @@ class Cluster:
         """Have the next `split` look where the slots are."""
         self._owners = None
 
-    def _look(self) -> tuple[list[ClusterNode], np.ndarray[Any, Any]]:
-        # lazy: readers need no numpy
-        import numpy as np
-
+    def _look(self) -> list[str]:
+        """The name of the node that has each slot."""
         self._client.nodes_manager.initialize()
         found = self._client.nodes_manager.slots_cache
         if len(found) < REDIS_CLUSTER_HASH_SLOTS:
             raise exceptions.ConnectionError("some slots have no node")
-        nodes = list({found[slot][0].name: found[slot][0] for slot in found}.values())
-        numbers = {node.name: number for number, node in enumerate(nodes)}
-        owners = np.array([numbers[found[slot][0].name] for slot in range(REDIS_CLUSTER_HASH_SLOTS)], np.int16)
-        self._owners = nodes, owners
-        return self._owners
+        return [found[slot][0].name for slot in range(REDIS_CLUSTER_HASH_SLOTS)]
 
     def _of_each(self, keys: Sequence[bytes], command: _Command) -> list[Any]:
         """What commands answer that have an answer for each of their keys, in the keys' order."""
@@ -190,31 +183,6 @@ def _give_back(pool: ConnectionPool, connection: Connection, owed: Mapping[Conne
     if owed.get(connection):
         connection.disconnect()  # type: ignore[no-untyped-call]  # replies that come yet are nobody else's
     pool.release(connection)
-
-
-def slots(keys: pa.Array) -> np.ndarray[Any, Any]:
-    """The slot of each key (binary, no nulls): CRC16 of what stands in its first braces, else of all of it."""
-    # lazy: readers need no numpy
-    import numpy as np
-
-    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].astype(np.int64)
-    data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)
-    start, end = offsets[:-1], offsets[1:]
-    opened, closed = np.flatnonzero(data == ord("{")), np.flatnonzero(data == ord("}"))
-    left = np.append(opened, data.size)[np.searchsorted(opened, start)] + 1
-    right = np.append(closed, data.size)[np.searchsorted(closed, left)]
-    tagged = (left < right) & (right < end)
-    start, lengths = np.where(tagged, left, start), np.where(tagged, right - left, end - start)
-    order = np.argsort(-lengths)
-    start, ends = start[order], -lengths[order]
-    table = np.array([crc_hqx(bytes([byte]), 0) for byte in range(256)], np.uint16)
-    crc = np.zeros(len(keys), np.uint16)
-    for place in range(lengths.max(initial=0)):
-        longer = crc[: np.searchsorted(ends, -place)]
-        longer[:] = (longer << 8) ^ table[(longer >> 8) ^ data[start[: len(longer)] + place]]
-    found = np.empty_like(crc)
-    found[order] = crc % REDIS_CLUSTER_HASH_SLOTS
-    return found
 
 
 @contextmanager

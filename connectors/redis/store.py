@@ -17,6 +17,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 from redis.sentinel import SentinelConnectionPool
 
+from connectors.redis.rights import rights
 from connectors.redis.sentinel import NoMaster, Sentinels, master_client
 from connectors.redis.tls import driver_options, is_secure
 from connectors.redis.url import check_url
@@ -289,9 +290,6 @@ class RedisStore:
 
     def rights(self, prefix: bytes) -> Rights:
         """See `RightsProbe.rights`."""
-        # lazy: only `plane doctor` asks
-        from connectors.redis.rights import rights
-
         return self._told("asking for rights", lambda: rights(self._servers.masters(), prefix))
 
     def close(self) -> None:

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from airflow.executors.local_executor import LocalExecutor
 from airflow.settings import get_engine
 
-from controlplane.errors import PlaneError
-
 _REST = 3.0  # seconds
 _LOOK = 0.25
 
@@ -27,22 +25,9 @@ class WarmExecutor(LocalExecutor):
     def start(self) -> None:
         """Import, then fork the workers."""
         # lazy: whoever asks Airflow for its settings imports its executor, and runs no task
-        from airflow.sdk.execution_time import supervisor, task_runner  # noqa: F401
+        from controlplane.airflow import warm
 
-        # lazy: as above
-        from controlplane.airflow import operators, work  # noqa: F401
-
-        # lazy: as above
-        from controlplane.codec import batch  # noqa: F401
-
-        # lazy: as above
-        from controlplane.workspace.connectors import connector
-
-        for kind in _kinds():
-            try:
-                connector(kind)
-            except PlaneError:
-                pass  # the task that needs it will say so
+        warm.load_connectors(_kinds())
         super().start()
         path: str = get_engine().url.database  # type: ignore[no-untyped-call]
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None)

@@ -32,9 +32,9 @@ def command(
     with control_plane(directory, environment) as plane:
         contract = plane.schema(service)
     # lazy: as the SDK
-    from controlplane.serving import contracts
+    from controlplane.serving.contracts import formats
 
-    text, content = contracts.text(contract, language), contracts.content(contract, language)
+    text, content = formats.text(contract, language), formats.content(contract, language)
     if output is not None:
         try:
             output.write_bytes(content)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pyarrow as pa
 
 from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type
@@ -15,6 +18,11 @@ _PLAIN = {
     "date": pa.date32(),
     "timestamp": pa.timestamp("us"),
 }
+
+
+def table(columns: Mapping[str, tuple[Sequence[Any], str]]) -> pa.Table:
+    """Return a table of these columns: name -> values and their canonical type."""
+    return pa.table({name: pa.array(values, arrow_type(kind)) for name, (values, kind) in columns.items()})
 
 
 def arrow_type(kind: str) -> pa.DataType | None:

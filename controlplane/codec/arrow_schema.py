@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
 
-
-class Column(NamedTuple):
-    """A column: its name, its canonical type, whether it may be null, and what else is said of it."""
-
-    name: str
-    type: str
-    nullable: bool
-    metadata: Mapping[str, str] = {}
+from controlplane.codec.arrow import arrow_type
+from controlplane.codec.column import Column
 
 
 def schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> pa.Schema:
     """The Arrow schema of these columns."""
-    # lazy: most of what is made from a contract needs no Arrow
-    import pyarrow as pa
-
-    # lazy: it imports Arrow
-    from controlplane.codec.arrow import arrow_type
-
     fields = [pa.field(one.name, arrow_type(one.type), one.nullable, dict(one.metadata)) for one in columns]
     return pa.schema(fields, metadata=dict(metadata))
 
@@ -37,9 +23,6 @@ def text(columns: Sequence[Column], metadata: Mapping[str, str]) -> str:
 
 def file(columns: Sequence[Column], metadata: Mapping[str, str]) -> bytes:
     """The IPC file."""
-    # lazy: as above
-    import pyarrow as pa
-
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema(columns, metadata)):
         pass

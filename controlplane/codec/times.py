@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from controlplane.base.types import EPOCH, FIRST, LAST, micros
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 def endless(column: pa.Array) -> int:
     """How many times of a column, or in its lists, are infinite or outside the years 1 to 9999."""
-    # lazy: whoever plans or runs needs no Arrow before a connector is opened
-    import pyarrow as pa
-
-    # lazy: as above
-    import pyarrow.compute as pc
-
     if pa.types.is_list(column.type):
         return endless(column.flatten())
     if pa.types.is_timestamp(column.type):

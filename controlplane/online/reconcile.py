@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import EPOCH
+from controlplane.codec.batch import encode_batch
+from controlplane.codec.compare import KeySet, buried, compare, older
 from controlplane.control import identity, ledger
 from controlplane.online import claims
 from controlplane.online.records import SyncCursor
@@ -18,7 +20,6 @@ from controlplane.release.program import Program
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from controlplane.codec.compare import KeySet
 
 _ASKED = 1000  # keys that are read at once: a server answers nobody else meanwhile
 _MILLISECOND = timedelta(milliseconds=1)
@@ -90,12 +91,6 @@ def reconcile(
         PermanentError: the store holds the values of another warehouse.
     """
     claims.check(store, program.namespace, identity.read(warehouse), program.schema)
-    # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
-    from controlplane.codec.batch import encode_batch
-
-    # lazy: as above
-    from controlplane.codec.compare import KeySet, buried, compare
-
     found = Reconciled(program.view, program.fingerprint, served)
     # Before the rows: what is published up to here has been written, and none of it is newer than they are.
     synced = SyncCursor(store, program.namespace, program.view, program.fingerprint).read().version
@@ -141,9 +136,6 @@ def reconcile(
 
 def _extra(store: OnlineStore, keys: KeySet, prefix: bytes, newest: int) -> Iterator[list[bytes]]:
     """Keys of values that are not newer than the rows, without a row; each once."""
-    # lazy: as above
-    from controlplane.codec.compare import older
-
     told: set[bytes] = set()
     for some in store.keys(prefix + b"{"):
         candidates = [key for key in dict.fromkeys(keys.without(some)) if key not in told]

@@ -187,21 +187,18 @@ class FeatureVectors(list[FeatureVector]):
     def to_arrow(self, *, statuses: bool = False, effective_times: bool = False) -> pa.Table:
         """A row for each entity and a column for each feature, with `<feature>__status` and
         `<feature>__effective_time` beside it where these are asked for. Timestamps are in UTC, without a zone."""
-        # lazy: who reads one entity needs no Arrow
-        import pyarrow as pa
+        # lazy: most models read vectors and need no Arrow
+        from controlplane.codec.arrow import table
 
-        # lazy: it imports Arrow
-        from controlplane.codec.arrow import arrow_type
-
-        columns: dict[str, pa.Array] = {}
+        columns: dict[str, tuple[Sequence[Any], str]] = {}
         for name, kind in self.types.items():
-            columns[name] = pa.array([vector[name] for vector in self], arrow_type(kind))
+            columns[name] = [vector[name] for vector in self], kind
             if statuses:
-                columns[f"{name}__status"] = pa.array([str(vector.status(name)) for vector in self], pa.string())
+                columns[f"{name}__status"] = [str(vector.status(name)) for vector in self], "string"
             if effective_times:
                 times = [vector.effective_time(name) for vector in self]
-                columns[f"{name}__effective_time"] = pa.array(times, pa.timestamp("us"))
-        return pa.table(columns)
+                columns[f"{name}__effective_time"] = times, "timestamp"
+        return table(columns)
 
     def to_pandas(self, *, statuses: bool = False, effective_times: bool = False) -> pd.DataFrame:
         """The same as a data frame; its columns keep Arrow's types, so that integers stay integers beside nulls.

@@ -23,6 +23,7 @@ from controlplane.sql import spine as spine_sql
 from controlplane.sql.control_tables import DATASETS
 from controlplane.sql.dialects import dialect
 from controlplane.sql.range_errors import explained
+from controlplane.training import uploads
 
 _SHOWN_GAPS = 3
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
@@ -135,9 +136,6 @@ def create(
         if isinstance(spine, str):
             query, noted = _query(spine, manifest.dialect), ""
         else:
-            # lazy: it imports Arrow
-            from controlplane.training import uploads
-
             query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))
         dataset = training.Dataset(name, 0, service, query, time, created_by, as_of, noted=noted)
         return _create(manifest, warehouse, dataset, tag, allow_gaps=allow_gaps, from_source=from_source, now=now)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from connectors.redis import async_store as redis_async
-from connectors.redis.cluster import slots
+from connectors.redis.slots import slots
 from connectors.redis.store import connect
 from controlplane.base.ports import OnlineStore, Rights, RightsProbe, WriteCount
 from controlplane.errors import PermanentError, SettingsError, TransientError

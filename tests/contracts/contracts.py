@@ -6,6 +6,7 @@ from pathlib import Path
 
 from controlplane.manifest.specs import Manifest
 from controlplane.serving import contracts
+from controlplane.serving.contracts import formats
 from tests.engine import cases
 from tests.engine.rig import Rig, compiled
 from tests.serving.test_realtime import CALCULATED
@@ -24,4 +25,4 @@ def every_type() -> Manifest:
 def texts() -> dict[str, str]:
     """The files' texts by name."""
     contract = contracts.contract(every_type(), "all")
-    return {name: contracts.text(contract, language) for name, language in FILES.items()}
+    return {name: formats.text(contract, language) for name, language in FILES.items()}

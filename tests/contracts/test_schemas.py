@@ -22,6 +22,7 @@ from controlplane.online import syncing
 from controlplane.server.services import Served
 from controlplane.server.shapes import Call, NamedMap
 from controlplane.serving import FeatureVectors, OnlineReader, ServiceReader, contracts
+from controlplane.serving.contracts import formats
 from controlplane.serving.service import service_layout
 from tests.contracts.contracts import GENERATED, every_type, texts
 from tests.contracts.proto_text import loaded
@@ -61,7 +62,7 @@ def test_they_are_as_they_were() -> None:
 def test_json_schema_is_of_what_is_answered(
     contract: contracts.Contract, answered: tuple[Served, FeatureVectors]
 ) -> None:
-    document = msgspec.json.decode(contracts.text(contract, "json-schema"))
+    document = msgspec.json.decode(formats.text(contract, "json-schema"))
     jsonschema.Draft202012Validator.check_schema(document)
     served, vectors = answered
     answer = msgspec.json.decode(NamedMap().write(Call("all", [], ""), served, vectors))
@@ -78,7 +79,7 @@ def test_json_schema_is_of_what_is_answered(
 def test_proto_compiles_and_holds_what_is_served(
     contract: contracts.Contract, answered: tuple[Served, FeatureVectors]
 ) -> None:
-    package, pool = loaded(contracts.text(contract, "proto"))
+    package, pool = loaded(formats.text(contract, "proto"))
     assert package == f"controlplane.all.v{contract.version}"
     features = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.AllFeatures"))
     assert [field.name for field in features.DESCRIPTOR.fields] == [one.name for one in contract.features]
@@ -95,7 +96,7 @@ def test_proto_compiles_and_holds_what_is_served(
 
 
 def test_arrow_is_of_what_is_read(contract: contracts.Contract, answered: tuple[Served, FeatureVectors]) -> None:
-    with pa.ipc.open_file(contracts.content(contract, "arrow")) as file:
+    with pa.ipc.open_file(formats.content(contract, "arrow")) as file:
         schema = file.schema
     assert (schema.metadata, file.num_record_batches) == (
         {b"service": b"all", b"version": contract.version.encode()},
@@ -127,4 +128,4 @@ def test_the_version_follows_from_names_and_types_alone() -> None:
 
 def test_a_format_that_is_none(contract: contracts.Contract) -> None:
     with pytest.raises(PlaneError, match="there is no schema format 'avro'"):
-        contracts.text(contract, "avro")
+        formats.text(contract, "avro")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from controlplane.base import naming
-from controlplane.codec.arrow_schema import Column
+from controlplane.codec.column import Column
 from controlplane.manifest.specs import Manifest, RequestField
 
 
