@@ -10,12 +10,15 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from controlplane.cli.app import COMMANDS
+
 CHILDREN = multiprocessing.get_context("forkserver")
 LOADED = (
     *(
         "__main__",
         "controlplane.api.facade",
         "controlplane.workspace.scaffold",
+        *(f"controlplane.cli.{name}" for name in COMMANDS),
         "connectors.duckdb.warehouse",
         "connectors.redis.writer",
     ),

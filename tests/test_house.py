@@ -282,7 +282,7 @@ HEAVY = {
     ("module", "absent"),
     [
         ("controlplane", HEAVY | {"jinja2", "msgspec", "rich", "typer", "connectors"}),
-        ("controlplane.cli.app", HEAVY | {"connectors"}),
+        ("controlplane.cli.app", HEAVY | {"jinja2", "msgspec", "rich", "connectors"}),
     ],
 )
 def test_only_what_is_needed_is_loaded(module: str, absent: set[str]) -> None:

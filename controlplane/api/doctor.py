@@ -5,34 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from controlplane.api import ownership
 from controlplane.base import naming
 from controlplane.compile.loader import load
-from controlplane.control import drift, identity, ledger
+from controlplane.control import drift, identity, ledger, migrations
 from controlplane.definitions import RealtimeFeature
 from controlplane.deploy import executor as deploying
 from controlplane.embedded import airflow, airflow_health
 from controlplane.errors import FileInUse, PlaneError
 from controlplane.manifest import stored as manifests
-from controlplane.manifest.specs import Manifest
 from controlplane.monitor.doctor import findings as doctor
 from controlplane.monitor.doctor import machine, warehouse
 from controlplane.monitor.doctor.findings import Finding
 from controlplane.online import claims, served
 from controlplane.online.records import read_claim
-from controlplane.state import Deployment
 from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
-
-Conflict = Callable[[Manifest, Deployment | None, Manifest | None], tuple[str, str]]
-"""See `api.changes.Changes.conflict`."""
 
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 
 
-def findings(project: Project, conflict: Conflict) -> list[Finding]:
-    """Check everything that a project stands on; `conflict` says who else deployed to its schema."""
-    checks = _Checks(project, conflict)
+def findings(project: Project) -> list[Finding]:
+    """Check everything that a project stands on."""
+    checks = _Checks(project)
 
     def beside_airflow(subject: str, check: Callable[[], list[Finding]]) -> doctor.Check:
         return subject, lambda: _beside_airflow(project, subject, check)
@@ -55,9 +51,8 @@ def findings(project: Project, conflict: Conflict) -> list[Finding]:
 class _Checks:
     """The checks of one open project."""
 
-    def __init__(self, project: Project, conflict: Conflict) -> None:
+    def __init__(self, project: Project) -> None:
         self._project = project
-        self._conflict = conflict
 
     def versions(self) -> list[Finding]:
         return [*doctor.versions(), *doctor.driver_findings(self._project.environment.warehouse_kind)]
@@ -81,7 +76,8 @@ class _Checks:
         if current is None:
             return []
         manifest = manifests.from_json(current.manifest)
-        text, remedy = self._conflict(manifest, current, manifest)
+        migrations.check(warehouse)
+        text, remedy = ownership.conflict(self._project, manifest, current, manifest)
         if text:
             return [Finding("deployment", doctor.ERROR, text, remedy)]
         entries = ledger.entries(warehouse)

@@ -1,6 +1,7 @@
-"""What people and the command line do with a project: plan, deploy, run, read, make training sets.
+"""What people and programs do with a project: plan, deploy, run, read, make training sets.
 
-Everything is composed here from the rooms below; nothing is decided and nothing is printed.
+Each method is a use case of its own module. The command line calls those modules themselves, so only a process that
+holds a `ControlPlane` imports all of them.
 """
 
 from __future__ import annotations
@@ -10,34 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from controlplane import verify as verifying
-from controlplane.api import doctor as checkup
-from controlplane.api import forget as erasing
+from controlplane.api import dataset, deploy, doctor, forget, plan, read, rollback, run, schema, status, stop, verify
 from controlplane.api.airflow import EmbeddedAirflow
-from controlplane.api.changes import Changes
-from controlplane.api.online import Online
+from controlplane.api.online.facade import Online
 from controlplane.base.progress import Progress
 from controlplane.base.types import Interval
-from controlplane.codec import Field, Layout, parse_key_text
-from controlplane.control import ledger, owners
-from controlplane.deploy import executor as deploying
 from controlplane.embedded import valkey
-from controlplane.errors import PlaneError, Problems
-from controlplane.manifest import stored as manifests
-from controlplane.manifest.specs import Manifest, ViewSpec
-from controlplane.materialize.run import ViewRun, bring_online, check_range, materialize, missing
+from controlplane.manifest.specs import Manifest
+from controlplane.materialize.run import ViewRun
 from controlplane.monitor.doctor.findings import Finding
-from controlplane.monitor.status import ViewStatus, status
+from controlplane.monitor.status import ViewStatus
 from controlplane.plan.plan import Plan
-from controlplane.release.program import build
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, contracts
-from controlplane.sql.views import render_view
 from controlplane.state import Deployment
 from controlplane.training import datasets
 from controlplane.workspace.compiling import compile_project
-from controlplane.workspace.connectors import open_calculator
 from controlplane.workspace.project import Project
 
 
@@ -54,9 +43,7 @@ class ControlPlane:
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
         self.project = Project(Path(directory), environment, embedded=valkey.options)
         self.online = Online(self.project)
-        self.changes = Changes(self.project, self.online)
         self.airflow = EmbeddedAirflow(self.project)
-        self._beside: ControlPlane | None = None
 
     def __enter__(self) -> ControlPlane:
         return self
@@ -85,7 +72,7 @@ class ControlPlane:
 
     def plan(self) -> Plan:
         """What a deploy would change, and what would then be computed."""
-        return self.changes.plan(compile_project(self.project)).plan
+        return plan.plan(self.project, compile_project(self.project)).plan
 
     def deploy(
         self,
@@ -104,8 +91,8 @@ class ControlPlane:
         Raises:
             PlaneError: the plan was not approved, or can't be made true.
         """
-        planned = self.changes.plan(compile_project(self.project))
-        return self.changes.deploy(planned, on_step, approve, adopt=adopt)
+        planned = plan.plan(self.project, compile_project(self.project))
+        return deploy.deploy(self.project, planned, on_step, approve, adopt=adopt)
 
     def rollback(
         self,
@@ -125,15 +112,7 @@ class ControlPlane:
         Raises:
             PlaneError: there is no such deployment, or the plan was not approved.
         """
-        earlier = deploying.earlier(self.project.state, self.name, number)
-        then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=self.project.environment.now)
-        planned = self.changes.plan(then)
-
-        def serve() -> None:
-            on_step("online values")
-            self.online.serve(then)
-
-        return self.changes.deploy(planned, on_step, approve, at_once=serve)
+        return rollback.rollback(self.project, number, on_step, approve)
 
     def run(
         self,
@@ -157,73 +136,11 @@ class ControlPlane:
             Problems: what failed, or went missing since the deploy; the other views were still
                 computed.
         """
-        project = self.project
-        manifest = self.deployed()[1]
-        chosen = [manifest.view(name) for name in views] or list(manifest.views)
-        if within is not None:
-            check_range([build(manifest, view) for view in chosen], within, project.now())
-        found: list[ViewRun] = []
-        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
-            owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
-            entries = ledger.entries(project.warehouse)
-            failed, problems = self.changes.lost(manifest, chosen, entries)
-            for view in chosen:
-                if view.name in failed or failed.intersection(view.upstream):
-                    failed.add(view.name)
-                    continue
-                covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
-                try:
-                    pieces = missing(build(manifest, view), () if recompute else covered, project.now(), within)
-                    found.append(self._run_view(manifest, view, pieces, resync, on_progress))
-                except PlaneError as error:
-                    failed.add(view.name)
-                    if str(error) not in map(str, problems):
-                        problems.append(error)
-        if problems:
-            raise problems[0] if len(problems) == 1 else Problems(problems)
-        return found
-
-    def _run_view(
-        self,
-        manifest: Manifest,
-        view: ViewSpec,
-        pieces: Sequence[Interval],
-        resync: bool,
-        on_progress: Callable[[Progress], None],
-    ) -> ViewRun:
-        project = self.project
-        program, rendered = build(manifest, view), render_view(manifest, view)
-        sql = {name: getattr(rendered, name) for name in ("stage", "check", "publish", "unstage", "sync", "doors")}
-        total = sum(piece.count(view.schedule) for piece in pieces)
-        done = 0
-
-        def report(step: str) -> None:
-            on_progress(Progress(view.name, step, done, total))
-
-        computed = []
-        for piece in pieces:
-            computed.append(materialize(program, sql, project.warehouse, piece, on_step=report))
-            done += piece.count(view.schedule)
-        report("sync")
-        synced = bring_online(
-            program,
-            sql,
-            project.warehouse,
-            project.store,
-            now=project.now(),
-            clock=project.clock,
-            full=resync,
-        )
-        report("done")
-        return ViewRun(view.name, tuple(computed), synced)
+        return run.run(self.project, views, within=within, recompute=recompute, resync=resync, on_progress=on_progress)
 
     def status(self) -> list[ViewStatus]:
         """How fresh every deployed view is, also where the online store can't be opened."""
-        project = self.project
-        deployment, manifest = self.deployed()
-        conflict, _ = self.changes.conflict(manifest, deployment, manifest)
-        store, problem = project.store_or_problem()
-        return status(manifest, project.warehouse, store, project.now(), online_problem=problem, conflict=conflict)
+        return status.status(self.project)
 
     def verify(
         self,
@@ -233,23 +150,13 @@ class ControlPlane:
         seed: int | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verifying.Report:
-        """Compare tables, training sets and online values with the raw rows; see `verifying.verify`."""
-        return verifying.verify(
-            self.deployed()[1],
-            self.project.warehouse,
-            lambda: self.project.store,
-            open_calculator,
-            now=self.project.now,
-            views=views,
-            cases=cases,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        """Compare tables, training sets and online values with the raw rows; see `verify.verify`."""
+        return verify.verify(self.project, views, cases=cases, seed=seed, on_progress=on_progress)
 
     def verify_against(
         self, environment: str, views: Sequence[str] = (), *, on_progress: Callable[[Progress], None] = lambda _: None
     ) -> verifying.Comparison:
-        """Compare the tables with those of another environment of the project, row by row; see `verifying.compare`.
+        """Compare the tables with those of another environment of the project, row by row; see `verify.compare`.
 
         Args:
             environment: the name of the other one, as in plane.toml.
@@ -259,19 +166,11 @@ class ControlPlane:
         Raises:
             PlaneError: there is no other environment of that name, or it can't be read.
         """
-        if environment == self.name:
-            text = f"environment {environment!r} can't be compared with itself"
-            raise PlaneError(text, hint="name another one of plane.toml, or choose this one's opposite with --env")
-        with ControlPlane(self.project.root, environment) as other:
-            self._beside = other
-            ours, theirs = (verifying.Side(p.name, p.deployed()[1], p.project.warehouse) for p in (self, other))
-            return verifying.compare(ours, theirs, views, on_progress=on_progress)
+        return verify.verify_against(self.project, environment, views, on_progress=on_progress)
 
     def cancel(self) -> None:
         """Stop what the warehouses do now; safe to call from another thread."""
-        for one in (self, self._beside):
-            if one is not None:
-                one.project.cancel()
+        self.project.cancel()
 
     def reader(self, service: str) -> OnlineReader:
         """See `Project.reader`."""
@@ -287,10 +186,7 @@ class ControlPlane:
 
     def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
         """The same with keys and request fields as text, as a command line gives them."""
-        kinds = {name: kind for view in reversed(self.layout(service).views) for name, kind in view.layout.keys}
-        typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
-        reader = self.reader(service)
-        return reader.get(typed, reader.request.parsed(request))
+        return read.get_text(self.project, service, keys, request)
 
     def forget(
         self,
@@ -298,24 +194,17 @@ class ControlPlane:
         *,
         dry_run: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
-    ) -> erasing.Erasure:
+    ) -> forget.Erasure:
         """Erase an entity from all tables that are made here and from the online store; see `api.forget`."""
-        project = self.project
-        project.current()
-        known = ((manifest, view) for _, manifest, view in project.versions())
-        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="forget", now=project.clock):
-            return erasing.forget(
-                known, project.warehouse, project.store, keys, clock=project.clock, dry_run=dry_run, on_step=on_step
-            )
+        return forget.forget(self.project, keys, dry_run=dry_run, on_step=on_step)
 
     def schema(self, service: str) -> contracts.Contract:
-        """What a deployed service takes and gives; `contracts.text` tells it in other languages."""
-        return contracts.contract(self.deployed()[1], service)
+        """What a deployed service takes and gives; `serving.contracts.formats.text` tells it in other languages."""
+        return schema.schema(self.project, service)
 
     def stop_servers(self) -> list[str]:
         """Stop the project's servers on this machine; returns those that ran."""
-        ran = {"Airflow": self.airflow.down(), "Redis": valkey.stop(self.project.folder / "online")}
-        return [name for name, running in ran.items() if running]
+        return stop.stop_servers(self.project)
 
     def create_dataset(
         self,
@@ -332,18 +221,15 @@ class ControlPlane:
 
         From sources, the definitions are those of the files; otherwise what is deployed.
         """
-        return datasets.create(
-            compile_project(self.project) if from_source else self.deployed()[1],
-            self.project.warehouse,
-            name=name,
+        return dataset.create(
+            self.project,
+            name,
             service=service,
             spine=spine,
             time=time,
-            created_by=deploying.user_name(),
             allow_gaps=allow_gaps,
             as_of=as_of,
             from_source=from_source,
-            now=self.project.now(),
         )
 
     def datasets(self) -> list[datasets.Created]:
@@ -352,4 +238,4 @@ class ControlPlane:
 
     def doctor(self) -> list[Finding]:
         """Check everything that the project stands on."""
-        return checkup.findings(self.project, self.changes.conflict)
+        return doctor.findings(self.project)

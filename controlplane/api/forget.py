@@ -17,8 +17,11 @@ from controlplane import codec
 from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.base.types import EPOCH, MICROSECOND, micros
+from controlplane.codec.batch import row_keys
+from controlplane.codec.compare import buried as tombstones
 from controlplane.compile.features import KEY_TYPES
 from controlplane.control import identity, ledger
+from controlplane.deploy import executor
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.online import claims
@@ -27,6 +30,7 @@ from controlplane.release.program import Program, build
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
 from controlplane.training import datasets
+from controlplane.workspace.project import Project
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,30 +84,36 @@ class _Version:
 
 
 def forget(
-    known: Iterable[tuple[Manifest, ViewSpec]],
-    warehouse: Warehouse,
-    store: OnlineStore | None,
+    project: Project,
     keys: Mapping[str, str],
     *,
-    clock: Callable[[], datetime],
     dry_run: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Erasure:
-    """Erase every row with these keys from all versions of all views that have them, from training sets, and online.
-
-    Args:
-        known: every version that was deployed, and a manifest that has it; the newest first.
-        warehouse: where the tables are.
-        store: the online store; None where there is none.
-        keys: name -> value as text. A view with more keys loses every row that has these.
-        clock: the wall clock.
-        dry_run: only count.
-        on_step: told each step before it begins.
+    """See `ControlPlane.forget`.
 
     Raises:
         PlaneError: no view has such keys, or a value is not of its type, or the store holds the values
             of another warehouse.
     """
+    project.current()
+    known = ((manifest, view) for _, manifest, view in project.versions())
+    with project.state.lock(
+        f"{project.environment.name}/run", holder=executor.holder(), purpose="forget", now=project.clock
+    ):
+        return _erase(known, project.warehouse, project.store, keys, project.clock, dry_run, on_step)
+
+
+def _erase(
+    known: Iterable[tuple[Manifest, ViewSpec]],
+    warehouse: Warehouse,
+    store: OnlineStore | None,
+    keys: Mapping[str, str],
+    clock: Callable[[], datetime],
+    dry_run: bool,
+    on_step: Callable[[str], None],
+) -> Erasure:
+    """Erase from every version that was deployed (the newest first), each with a manifest that has it."""
     d = dialect(warehouse.dialect)
     versions = _versions(known, d, keys)
     if store is not None:
@@ -217,9 +227,6 @@ def _online_keys(
     conditions: Mapping[str, str],
     keys: Mapping[str, str],
 ) -> list[bytes]:
-    # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
-    from controlplane.codec.batch import row_keys
-
     program = one.program
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     if {name for name, _ in program.layout.keys} == set(keys):
@@ -247,15 +254,12 @@ def _bury(
     """Put tombstones of the head's version under the keys; returns how many."""
     if store is None:
         return 0
-    # lazy: as above
-    from controlplane.codec.compare import buried
-
     count = 0
     for one, keys in versions:
         version = ledger.head(warehouse, one.program.head).version
         for start in range(0, len(keys), _BURIED_AT_ONCE):
             now_ms = (clock() - EPOCH) // MICROSECOND // 1000
-            found = store.write([buried(keys[start : start + _BURIED_AT_ONCE], version, now_ms)])
+            found = store.write([tombstones(keys[start : start + _BURIED_AT_ONCE], version, now_ms)])
             count += found.written + found.kept_newer
     return count
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.airflow import EmbeddedAirflow
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, End, Environment, Json, Start, control_plane, interval
+from controlplane.cli.common import HERE, Directory, End, Environment, Json, Start, interval, opened
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
@@ -23,8 +24,8 @@ def up(
     json: Json = False,
 ) -> None:
     """Start Airflow on this machine, loopback only, with the project's connections, and return when it is healthy."""
-    with control_plane(directory, environment) as plane, present.steps("airflow", quiet=json) as on_step:
-        server = plane.airflow.up(port=port, on_step=on_step)
+    with opened(directory, environment) as project, present.steps("airflow", quiet=json) as on_step:
+        server = EmbeddedAirflow(project).up(port=port, on_step=on_step)
     if json:
         file = str(server.password_file)
         present.as_json({"url": server.url, "username": server.username, "password_file": file})
@@ -37,8 +38,8 @@ def up(
 def password(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """Show the password for the UI and the REST API of the Airflow on this machine; the user is
     `plane`."""
-    with control_plane(directory, environment) as plane:
-        username, secret = plane.airflow.username, plane.airflow.password()
+    with opened(directory, environment) as project:
+        username, secret = EmbeddedAirflow.username, EmbeddedAirflow(project).password()
     if json:
         present.as_json({"username": username, "password": secret})
     else:
@@ -48,8 +49,8 @@ def password(environment: Environment = None, directory: Directory = HERE, json:
 @app.command(epilog="Example: plane airflow down")
 def down(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """Stop the Airflow on this machine, all of it."""
-    with control_plane(directory, environment) as plane:
-        ran = plane.airflow.down()
+    with opened(directory, environment) as project:
+        ran = EmbeddedAirflow(project).down()
     if json:
         present.as_json({"stopped": ran})
     else:
@@ -71,8 +72,8 @@ def run(
         raise PlaneError(
             "give the range: --start and --end", hint="plane airflow run --start 2013-12-31 --end 2014-01-01"
         )
-    with control_plane(directory, environment) as plane, present.progress(quiet=json) as on_progress:
-        found = plane.airflow.run(views or (), within, on_progress=on_progress)
+    with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:
+        found = EmbeddedAirflow(project).run(views or (), within, on_progress=on_progress)
     if json:
         present.as_json(found)
     else:

@@ -1,38 +1,16 @@
-"""Puts the commands together, and turns what they raise into exit codes."""
+"""Puts the commands together, and ends with the exit code of what they raise."""
 
 from __future__ import annotations
 
 import gc
+import io
 import sys
-import tempfile
-import traceback
-from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 import controlplane
-from controlplane.cli import (
-    airflow,
-    bench,
-    dataset,
-    deploy,
-    doctor,
-    forget,
-    get,
-    init,
-    online,
-    plan,
-    present,
-    rollback,
-    run,
-    schema,
-    serve,
-    status,
-    stop,
-    verify,
-)
-from controlplane.errors import PlaneError, of_disk
+from controlplane.cli.lazy import LazyCommand
 
 app = typer.Typer(
     name="plane",
@@ -42,19 +20,40 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-for module in (init, plan, deploy, rollback, run, status, get, forget, schema, verify, doctor, stop):
-    app.command(epilog=module.EXAMPLE)(module.command)
-    app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
-app.add_typer(dataset.app, name="dataset")
-app.add_typer(online.app, name="online")
-app.add_typer(airflow.app, name="airflow")
-app.add_typer(serve.app, name="serve")
-app.add_typer(bench.app, name="bench")
+COMMANDS = {
+    "init": "Make a small working project, to be edited.",
+    "plan": "Show what a deploy would change.",
+    "deploy": "Make the plan true.",
+    "rollback": "Deploy once more what was deployed earlier.",
+    "run": "Compute every missing interval, and sync what changed.",
+    "status": "Show how fresh every feature view is.",
+    "get": "Read the online features of one entity, as a model would.",
+    "forget": "Erase an entity: its rows in every version of every feature view and in training sets, "
+    "and its online values.",
+    "schema": "Tell what a deployed feature service takes and gives, for programs in any language.",
+    "verify": "Compare what is computed with brute force over the raw rows.",
+    "doctor": "Check all that the project stands on.",
+    "stop": "Stop the embedded Redis and Airflow of the project.",
+    "dataset": "Training sets, as versioned tables in the warehouse.",
+    "online": "The values in the online store, against the warehouse.",
+    "airflow": "The Airflow on this machine that runs the project's DAGs.",
+    "serve": "Serve online features over HTTP, until it is stopped.",
+    "bench": "How fast it is.",
+}
+"""Each command's name, which is that of its module, and the first line of its help."""
+
+
+def _placeholder() -> None:
+    """Never called: a `LazyCommand` has its module's function called."""
+
+
+for _name, _summary in COMMANDS.items():
+    app.command(_name, cls=LazyCommand, help=_summary)(_placeholder)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        present.line(f"plane {controlplane.__version__}")
+        typer.echo(f"plane {controlplane.__version__}")  # not with `present`, which imports rich
         raise typer.Exit
 
 
@@ -71,38 +70,26 @@ def main() -> None:
     """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
     # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
     gc.set_threshold(100_000, 50, 50)
-    present.escape_what_streams_cannot_encode()
+    _escape_what_streams_cannot_encode()
     try:
         app()
-    except PlaneError as error:
-        present.error(error)
-        sys.exit(1)
-    except OSError as failed:
-        told = of_disk(failed)
-        if told is None:
-            _report(failed)
-        present.error(told)
-        sys.exit(1)
     except SystemExit as ended:
         if ended.code != _INTERRUPTED:
             raise
-        present.interrupted()
-        sys.exit(1)
+        sys.exit(_explained(ended))
     except Exception as error:
-        _report(error)
+        sys.exit(_explained(error))
 
 
-def _report(error: Exception) -> NoReturn:
-    """Keep what a report of a bug needs, and end with exit code 3."""
-    text = "".join(traceback.format_exception(error))
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="plane-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
-        ) as report:
-            report.write(text)
-    except OSError:
-        present.bug(error, None)
-        present.aside(text.rstrip())  # no folder for temporary files can be written
-    else:
-        present.bug(error, Path(report.name))
-    sys.exit(3)
+def _escape_what_streams_cannot_encode() -> None:
+    """Have text that a terminal's encoding lacks escaped instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where a process has no such stream
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _explained(error: BaseException) -> int:
+    # lazy: rich takes half as long to import as typer, and `plane --help` needs none of it
+    from controlplane.cli import failures
+
+    return failures.explain(error)

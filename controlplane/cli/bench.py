@@ -11,6 +11,7 @@ import typer
 from controlplane.cli import present
 from controlplane.cli.common import Json
 from controlplane.errors import PlaneError
+from controlplane.server import load
 
 app = typer.Typer(help="How fast it is.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -34,9 +35,6 @@ def serve(
     json: Json = False,
 ) -> None:
     """Ask a feature server as fast as it answers, and show how many answers came and how long each took."""
-    # lazy: no other command needs asyncio
-    from controlplane.server import load
-
     found = load.measure(
         url, service, _entities(entities), batch=batch, concurrency=concurrency, seconds=duration, key=key
     )

@@ -1,4 +1,4 @@
-"""The options that commands share, and the door to the SDK."""
+"""The options that commands share, and the project that they work on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import typer
 from controlplane.base.types import EPOCH, Interval, parse_instant
 from controlplane.cli import plans, present
 from controlplane.cli.interrupt import cancelling
+from controlplane.embedded import valkey
 from controlplane.errors import PlaneError
+from controlplane.workspace.project import Project
 
 if TYPE_CHECKING:
-    from controlplane.api.facade import ControlPlane
     from controlplane.plan.plan import Plan
 
 HERE = Path()
@@ -34,13 +35,10 @@ End = Annotated[str | None, typer.Option(help="First instant that is left out.")
 
 
 @contextmanager
-def control_plane(directory: Path, environment: str | None) -> Iterator[ControlPlane]:
-    """The project and its environment, ready to be asked; Ctrl-C stops what the warehouse does."""
-    # lazy: the SDK takes a second to import, and `plane --help` does not need it
-    from controlplane.api.facade import ControlPlane
-
-    with ControlPlane(directory, environment) as plane, cancelling(plane.cancel):
-        yield plane
+def opened(directory: Path, environment: str | None) -> Iterator[Project]:
+    """The project and its environment, ready to be used; Ctrl-C stops what the warehouse does."""
+    with Project(directory, environment, embedded=valkey.options) as project, cancelling(project.cancel):
+        yield project
 
 
 def instant(text: str, option: str) -> datetime:
@@ -74,14 +72,6 @@ def interval(start: str | None, end: str | None) -> Interval | None:
         until = f"--end {end}" if end else f"the latest end, {last.date()}"
         raise PlaneError(f"--start {start} is not before {until}", hint="the end is left out, so it comes later")
     return Interval(first, last)
-
-
-def scaffold(directory: Path, name: str | None) -> list[Path]:
-    """Make a new project; see `controlplane.workspace.scaffold`."""
-    # lazy: as above
-    from controlplane.workspace.scaffold import scaffold as make
-
-    return make(directory, name)
 
 
 def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:

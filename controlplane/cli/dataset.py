@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from controlplane.api.dataset import create as create_dataset
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 from controlplane.errors import PlaneError
+from controlplane.training import datasets
 
 app = typer.Typer(
     help="Training sets, as versioned tables in the warehouse.",
@@ -50,8 +52,9 @@ def create(
         except UnicodeDecodeError:
             text = f"--spine {spine} can't be read: it is not UTF-8 text"
             raise PlaneError(text, hint="save it as UTF-8") from None
-    with control_plane(directory, environment) as plane, present.working("creating the training set", quiet=json):
-        created = plane.create_dataset(
+    with opened(directory, environment) as project, present.working("creating the training set", quiet=json):
+        created = create_dataset(
+            project,
             name,
             service=service,
             spine=spine,
@@ -71,8 +74,8 @@ def create(
 @app.command("list", epilog="Example: plane dataset list --json")
 def list_(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """List all training sets."""
-    with control_plane(directory, environment) as plane:
-        found = plane.datasets()
+    with opened(directory, environment) as project:
+        found = datasets.existing(project.warehouse)
     if json:
         present.as_json(found)
     else:

@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.deploy import deploy
+from controlplane.api.plan import plan
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, approving, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, approving, opened
+from controlplane.workspace.compiling import compile_project
 
 EXAMPLE = "Example: plane deploy --env production --yes"
 
@@ -30,11 +33,12 @@ def command(
     Creates tables, writes the release for Airflow, and records the deployment.
     """
     approve = approving("Deploy", json=json, yes=yes)
-    with control_plane(directory, environment) as plane, present.steps("deploy", quiet=json) as on_step:
-        plan, deployment = plane.deploy(on_step, approve=approve, adopt=adopt)
+    with opened(directory, environment) as project, present.steps("deploy", quiet=json) as on_step:
+        planned = plan(project, compile_project(project))
+        applied, deployment = deploy(project, planned, on_step, approve, adopt=adopt)
     if json:
-        present.as_json({"plan": plan, "deployment": None if deployment is None else deployment.id})
+        present.as_json({"plan": applied, "deployment": None if deployment is None else deployment.id})
     elif deployment is not None:
         present.deployed(deployment)
-    elif plan.actions:
+    elif applied.actions:
         present.line("Made again what was missing or altered; the deployment is the same.")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from controlplane.api import doctor
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 
 EXAMPLE = "Example: plane doctor --env production"
 
@@ -15,8 +16,8 @@ def command(environment: Environment = None, directory: Directory = HERE, json: 
 
     Connections, versions, the release, the online store's policy; exits with 1 if something is wrong.
     """
-    with control_plane(directory, environment) as plane:
-        findings = plane.doctor()
+    with opened(directory, environment) as project:
+        findings = doctor.findings(project)
     if json:
         present.as_json(findings)
     else:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.forget import forget
 from controlplane.cli import present, verdicts
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane, named
+from controlplane.cli.common import HERE, Directory, Environment, Json, named, opened
 from controlplane.errors import PlaneError
 
 EXAMPLE = "Example: plane forget --key user_id=42 --dry-run"
@@ -27,14 +28,14 @@ def command(
     reads them computes its features anew. Exits with 1 if something is still there.
     """
     keys = named("key", key, EXAMPLE)
-    with control_plane(directory, environment) as plane, present.steps("forget", quiet=json) as on_step:
+    with opened(directory, environment) as project, present.steps("forget", quiet=json) as on_step:
         if not (dry_run or yes):
-            found = plane.forget(keys, dry_run=True)
+            found = forget(project, keys, dry_run=True)
             if not json:
                 verdicts.erasure(found)
             if json or not present.confirm("Erase all of this? There is no way back."):
                 raise PlaneError("nothing was erased", hint="erase with --yes, or look first with --dry-run")
-        found = plane.forget(keys, dry_run=dry_run, on_step=on_step)
+        found = forget(project, keys, dry_run=dry_run, on_step=on_step)
     if json:
         present.as_json(found)
     else:

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.read import get_text
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane, named
+from controlplane.cli.common import HERE, Directory, Environment, Json, named, opened
 
 EXAMPLE = "Example: plane get late_arrival --key origin=JFK --key carrier=B6"
 
@@ -25,8 +26,8 @@ def command(
     """Read the online features of one entity, as a model would."""
     keys = named("key", key or (), EXAMPLE)
     given = named("request", request or (), EXAMPLE)
-    with control_plane(directory, environment) as plane:
-        vector = plane.get_text(service, keys, given)
+    with opened(directory, environment) as project:
+        vector = get_text(project, service, keys, given)
     if json:
         present.as_json(vector.to_dict())
     else:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from controlplane.cli import present
-from controlplane.cli.common import Json, scaffold
+from controlplane.cli.common import Json
+from controlplane.workspace.scaffold import scaffold
 
 EXAMPLE = "Example: plane init shop"
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.online.facade import Online
 from controlplane.cli import present, verdicts
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
@@ -32,8 +33,8 @@ def verify(
     Of every version that readers are served or that was synced: keys that are missing, wrong, extra, or expire at
     another time. Syncs may go on meanwhile. Exits with 1 if something is wrong and was not healed.
     """
-    with control_plane(directory, environment) as plane, present.progress(quiet=json, counted="rows") as on_progress:
-        found = plane.online.verify(views or (), heal=heal, on_progress=on_progress)
+    with opened(directory, environment) as project, present.progress(quiet=json, counted="rows") as on_progress:
+        found = Online(project).verify(views or (), heal=heal, on_progress=on_progress)
     if json:
         present.as_json(found)
     else:
@@ -49,8 +50,8 @@ def versions(environment: Environment = None, directory: Directory = HERE, json:
     A redefined view is written under its new version while readers are served the old one, which stays for a rollback
     until `plane online clean`.
     """
-    with control_plane(directory, environment) as plane:
-        found = plane.online.versions()
+    with opened(directory, environment) as project:
+        found = Online(project).versions()
     if json:
         present.as_json(found)
     else:
@@ -70,13 +71,13 @@ def take_over(
     environment: its syncs are refused from then on. Exits with 1 if a key was not written.
     """
     with (
-        control_plane(directory, environment) as plane,
+        opened(directory, environment) as project,
         present.progress(quiet=json, counted="versions") as on_progress,
     ):
-        ask = f"This replaces all online values of environment {plane.name}. Take over?"
+        ask = f"This replaces all online values of environment {project.environment.name}. Take over?"
         if not yes and (json or not present.confirm(ask)):
             raise PlaneError("the take-over was not approved; nothing was written", hint="pass --yes")
-        found = plane.online.take_over(on_progress=on_progress)
+        found = Online(project).take_over(on_progress=on_progress)
     if json:
         present.as_json(found)
     else:
@@ -99,10 +100,12 @@ def clean(
     It may be stopped and run again at any time.
     """
     with (
-        control_plane(directory, environment) as plane,
+        opened(directory, environment) as project,
         present.progress(quiet=json, counted="versions") as on_progress,
     ):
-        found = plane.online.clean(keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress)
+        found = Online(project).clean(
+            keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress
+        )
     if json:
         present.as_json(found)
     else:

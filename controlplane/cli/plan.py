@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.plan import plan
 from controlplane.cli import plans, present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
+from controlplane.workspace.compiling import compile_project
 
 EXAMPLE = "Example: plane plan --env local"
 
@@ -24,11 +26,11 @@ def command(
 
     Also what would then be computed, and when events become visible.
     """
-    with control_plane(directory, environment) as plane:
-        plan = plane.plan()
+    with opened(directory, environment) as project:
+        planned = plan(project, compile_project(project)).plan
     if json:
-        present.as_json(plan)
+        present.as_json(planned)
     else:
-        plans.show(plan)
-    if detailed_exitcode and not plan.empty:
+        plans.show(planned)
+    if detailed_exitcode and not planned.empty:
         raise typer.Exit(2)

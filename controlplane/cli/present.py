@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,13 +35,6 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _GAP = 2
 # Terminals that are not UTF-8 lack the dots of the usual spinner.
 _SPINNER = "dots" if _err.encoding.lower().startswith("utf") else "line"
-
-
-def escape_what_streams_cannot_encode() -> None:
-    """Have text that a terminal's encoding lacks escaped instead of raising an error."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where a process has no such stream
-            stream.reconfigure(errors="backslashreplace")
 
 
 def line(text: str) -> None:
@@ -82,7 +74,7 @@ def interrupted() -> None:
     _err.print(Text("interrupted: what was under way is undone or left to the next call; run the command again"))
 
 
-def bug(problem: Exception, report: Path | None) -> None:
+def bug(problem: BaseException, report: Path | None) -> None:
     """A failure that should not happen; `report` is the file that tells more, if one could be written."""
     _err.print(Text.assemble(("bug: ", "bold red"), f"{type(problem).__name__}: {problem}"))
     beside = report or "the lines below"

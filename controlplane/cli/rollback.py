@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.rollback import rollback
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, approving, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, approving, opened
 
 EXAMPLE = "Example: plane rollback 3 --env production"
 
@@ -27,8 +28,8 @@ def command(
     definition files stay as they are: a later `plane deploy` makes them true again.
     """
     approve = approving("Roll back", json=json, yes=yes)
-    with control_plane(directory, environment) as plane, present.steps("rollback", quiet=json) as on_step:
-        plan, deployment = plane.rollback(number, on_step, approve=approve)
+    with opened(directory, environment) as project, present.steps("rollback", quiet=json) as on_step:
+        plan, deployment = rollback(project, number, on_step, approve)
     if json:
         present.as_json({"plan": plan, "deployment": None if deployment is None else deployment.id})
     elif deployment is not None:

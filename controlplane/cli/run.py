@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.run import run
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, End, Environment, Json, Start, control_plane, interval
+from controlplane.cli.common import HERE, Directory, End, Environment, Json, Start, interval, opened
 
 EXAMPLE = "Example: plane run airport_delays --start 2013-06-01 --end 2013-07-01"
 
@@ -27,8 +28,8 @@ def command(
     It runs the same tasks as the DAGs do.
     """
     within = interval(start, end)
-    with control_plane(directory, environment) as plane, present.progress(quiet=json) as on_progress:
-        runs = plane.run(views or (), within=within, recompute=recompute, resync=resync, on_progress=on_progress)
+    with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:
+        runs = run(project, views or (), within=within, recompute=recompute, resync=resync, on_progress=on_progress)
     if json:
         present.as_json(runs)
     else:

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.schema import schema
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 from controlplane.errors import PlaneError
+from controlplane.serving.contracts import formats
 
 EXAMPLE = "Example: plane schema late_arrival --format python -o late_arrival.py"
 _FORMATS = "json-schema, arrow, proto or python (a typed client)."
@@ -29,11 +31,8 @@ def command(
 
     Its version changes when keys, request fields or features do, and with nothing else.
     """
-    with control_plane(directory, environment) as plane:
-        contract = plane.schema(service)
-    # lazy: as the SDK
-    from controlplane.serving.contracts import formats
-
+    with opened(directory, environment) as project:
+        contract = schema(project, service)
     text, content = formats.text(contract, language), formats.content(contract, language)
     if output is not None:
         try:

@@ -11,6 +11,7 @@ import typer
 from controlplane.cli import present
 from controlplane.cli.common import HERE, Directory, Environment, Json
 from controlplane.errors import MissingDriver, SettingsError
+from controlplane.server.keys import create
 
 app = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
@@ -64,14 +65,13 @@ def serve(
         hint = "make a key with `plane serve key` and give --keys, or say --without-keys"
         raise SettingsError(f"on {host} anyone who reaches the server could read every feature", hint=hint)
     try:
-        # lazy: the server's libraries are an extra, and no other command needs them
-        from controlplane.server import app as application
-        from controlplane.server import run  # lazy: as above
+        # lazy: the server's libraries are an extra
+        from controlplane.server import app, run
     except ImportError as error:
         hint = "pip install 'controlplane[server]'"
         raise MissingDriver(f"the server's libraries are not installed: {error.name}", hint=hint) from None
 
-    options = application.Options(
+    options = app.Options(
         directory=directory.absolute(),
         environment=environment,
         keys=keys,
@@ -100,9 +100,6 @@ def key(
     json: Json = False,
 ) -> None:
     """Make an API key. The key is shown once, on standard error; its entry for the file goes to standard output."""
-    # lazy: as above
-    from controlplane.server.keys import create
-
     secret, entry = create(name, tuple(service))
     if json:
         present.as_json({"key": secret, "id": entry.id, "digest": entry.digest, "services": list(entry.services)})

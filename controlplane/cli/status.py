@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from controlplane.api.status import status
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 
 EXAMPLE = "Example: plane status --json"
 
@@ -13,8 +14,8 @@ def command(environment: Environment = None, directory: Directory = HERE, json: 
 
     The last interval, its rows, gaps, and how far the online store is behind.
     """
-    with control_plane(directory, environment) as plane:
-        found = plane.status()
+    with opened(directory, environment) as project:
+        found = status(project)
     if json:
         present.as_json(found)
     else:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from controlplane.api.stop import stop_servers
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 
 EXAMPLE = "Example: plane stop"
 
 
 def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """Stop the embedded Redis and Airflow of the project."""
-    with control_plane(directory, environment) as plane:
-        stopped = plane.stop_servers()
+    with opened(directory, environment) as project:
+        stopped = stop_servers(project)
     if json:
         present.as_json({"stopped": stopped})
     else:

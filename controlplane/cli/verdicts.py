@@ -12,7 +12,10 @@ from controlplane.cli.present import line, out, table, written
 
 if TYPE_CHECKING:
     from controlplane.api.forget import Erasure
-    from controlplane.api.online import Cleaned, Taken, Verified, Version
+    from controlplane.api.online.clean import Cleaned
+    from controlplane.api.online.take_over import Taken
+    from controlplane.api.online.verify import Verified
+    from controlplane.api.online.versions import Version
     from controlplane.verify import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
 
 _SHOWN = 5

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from controlplane.api.verify import verify, verify_against
 from controlplane.cli import present, verdicts
-from controlplane.cli.common import HERE, Directory, Environment, Json, control_plane
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 
 EXAMPLE = "Example: plane verify airport_delays --cases 1000 --seed 7"
 _CASES = 200
@@ -40,8 +41,8 @@ def command(
         _against(against, views or (), environment, directory, json)
         return
     cases = _CASES if cases is None else cases
-    with control_plane(directory, environment) as plane, present.progress(quiet=json, counted="cases") as on_progress:
-        report = plane.verify(views or (), cases=cases, seed=seed, on_progress=on_progress)
+    with opened(directory, environment) as project, present.progress(quiet=json, counted="cases") as on_progress:
+        report = verify(project, views or (), cases=cases, seed=seed, on_progress=on_progress)
     if json:
         present.as_json(report)
     else:
@@ -51,8 +52,8 @@ def command(
 
 
 def _against(other: str, views: Sequence[str], environment: str | None, directory: Path, json: bool) -> None:
-    with control_plane(directory, environment) as plane, present.progress(quiet=json, counted="rows") as on_progress:
-        comparison = plane.verify_against(other, views, on_progress=on_progress)
+    with opened(directory, environment) as project, present.progress(quiet=json, counted="rows") as on_progress:
+        comparison = verify_against(project, other, views, on_progress=on_progress)
     if json:
         present.as_json(comparison)
     else:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, StoreInfo, Warehouse
+from controlplane.codec.batch import encode_batch
 from controlplane.control import identity, ledger
 from controlplane.errors import PermanentError, TransientError
 from controlplane.online import claims, eviction
@@ -156,9 +157,6 @@ def write_shard(
     rows, now = 0, clock()
 
     def encoded() -> Iterator[pa.RecordBatch]:
-        # lazy: Arrow's kernels take a tenth of a second to import, and a plan needs none
-        from controlplane.codec.batch import encode_batch
-
         nonlocal rows, version
         for batch in warehouse.fetch(_rows_of(program, warehouse, sql, begun, shard), tag=program.tag("sync")):
             if batch.num_rows == 0:

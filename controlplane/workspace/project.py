@@ -45,6 +45,7 @@ class Project:
         self.environment = settings.load(self.root, environment)
         self._embedded = embedded
         self._opened = ExitStack()
+        self._other: Project | None = None
         self.folder = self.root / private.FOLDER
         self.narrowed = private.close(self.folder) if private.is_open(self.folder) else 0
         """Files and folders in `.plane` that other users of the machine had rights on until now."""
@@ -79,11 +80,20 @@ class Project:
         if releases.is_relative_to(self.folder):
             private.close(releases)
 
+    @contextmanager
+    def beside(self, environment: str) -> Iterator[Project]:
+        """Another environment of the project, which is cancelled with this one and closed at the end."""
+        with Project(self.root, environment, embedded=self._embedded) as other:
+            self._other = other
+            yield other
+
     def cancel(self) -> None:
         """Stop what the warehouse does now, if it was opened; safe to call from another thread."""
         opened: Warehouse | None = vars(self).get("warehouse")
         if opened is not None:
             opened.cancel()
+        if self._other is not None:
+            self._other.cancel()
 
     @contextmanager
     def _blaming_settings(self) -> Iterator[None]:

@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import typer
 
+from controlplane.cli.app import COMMANDS as LISTED
 from controlplane.cli.app import app
+from controlplane.cli.lazy import LazyCommand
 from tests.shop import Shop
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Every command by its full name."""
+    command = command.load() if isinstance(command, LazyCommand) else command
     inner = getattr(command, "commands", None)
     if inner is None:
         yield name, command
@@ -55,6 +58,13 @@ def test_these_are_the_commands():
         "stop",
         "verify",
     ]
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_the_list_of_commands_repeats_the_first_line_of_each(name):
+    root: Any = typer.main.get_command(app)
+    listed = root.commands[name]
+    assert listed.get_short_help_str(1000) == listed.load().get_short_help_str(1000)
 
 
 @pytest.mark.parametrize("name", LEAVES)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.api.plan import plan
 from controlplane.deploy import executor as deploying
 from controlplane.errors import PlaneError
 from controlplane.manifest import stored as manifests
@@ -194,7 +195,7 @@ def test_a_stale_plan_is_refused(shop):
     shop.plane("deploy")
     shop.redefine(WIDER)
     with ControlPlane(shop.folder) as plane:
-        planned = plane.changes.plan(compile_project(plane.project))
+        planned = plan(plane.project, compile_project(plane.project))
         plane.deploy()
         with pytest.raises(PlaneError) as raised:
             deploying.deploy(

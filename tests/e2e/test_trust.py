@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from controlplane.cli.app import app
+from controlplane.cli.lazy import LazyCommand
 from tests.e2e.projects import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "trust.md").read_text(encoding="utf-8")
@@ -29,6 +30,7 @@ def problem(command: str) -> str:
         if words[0] not in found.commands:
             return "no such command"
         found = found.commands[words.pop(0)]
+        found = found.load() if isinstance(found, LazyCommand) else found
     known = {name for parameter in found.params for name in parameter.opts}
     unknown = {word for word in words if word.startswith("--")} - known
     return f"no such option: {unknown}" if unknown else ""

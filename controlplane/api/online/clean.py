@@ -1,0 +1,54 @@
+"""Removes the online values of versions that are neither deployed nor served."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controlplane.api import ownership
+from controlplane.api.online.versions import Version, versions
+from controlplane.base.progress import Progress
+from controlplane.deploy import executor as deploying
+from controlplane.errors import PermanentError
+from controlplane.online import claims
+from controlplane.online.removal import remove_version
+from controlplane.workspace.project import Project
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """A version that was removed, and how many keys it had; None where it would be removed."""
+
+    version: Version
+    keys: int | None
+
+
+def clean(
+    project: Project,
+    *,
+    keep: int = 1,
+    dry_run: bool = False,
+    keys_per_second: float | None = None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> list[Cleaned]:
+    """See `Online.clean`."""
+    store, manifest = project.online_store(), project.current()[1]
+    namespace = manifest.namespace
+    if text := ownership.values_conflict(project, store, manifest):
+        raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)
+    with project.state.lock(project.environment.name, holder=deploying.holder(), purpose="clean", now=project.clock):
+        kept: dict[str, int] = {}
+        gone = []
+        for version in versions(project):
+            if not (version.current or version.served):
+                kept[version.view] = kept.get(version.view, 0) + 1
+                if kept[version.view] > keep:
+                    gone.append(version)
+        if dry_run:
+            return [Cleaned(version, None) for version in gone]
+        found = []
+        for done, version in enumerate(gone):
+            on_progress(Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone)))
+            keys = remove_version(store, namespace, version.view, version.fingerprint, keys_per_second)
+            found.append(Cleaned(version, keys))
+        return found

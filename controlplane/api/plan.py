@@ -1,0 +1,113 @@
+"""Plans a deploy: what is declared, deployed, and really there, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import msgspec
+
+from controlplane.api import ownership
+from controlplane.base.naming import CONTROL_SCHEMA
+from controlplane.control import drift, ledger, migrations
+from controlplane.control.drift import Damage, Drift
+from controlplane.deploy import executor, preview
+from controlplane.errors import PlaneError
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
+from controlplane.online import claims, served
+from controlplane.plan.actions import Repair
+from controlplane.plan.forecast import covered_by
+from controlplane.plan.plan import Plan, make_plan
+from controlplane.release.release import Release, render_release
+from controlplane.state import Deployment
+from controlplane.workspace.project import Project
+
+POINTERS = "Redis"
+"""The name of damages that stand in the online store."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, what it leads to, and what its deploy makes again."""
+
+    plan: Plan
+    manifest: Manifest
+    release: Release
+    drifts: Sequence[Drift] = field(default=())
+
+
+def plan(project: Project, manifest: Manifest) -> Planned:
+    """Return what a deploy of `manifest` would change, and what would then be computed."""
+    current = project.deployed()
+    before = manifests.from_json(current.manifest) if current else None
+    warehouse = project.warehouse
+    schema_version = migrations.check(warehouse)
+    conflict, remedy = ownership.conflict(project, manifest, current, before)
+    entries = ledger.entries(warehouse)
+    release = render_release(manifest)
+    drifts: Sequence[Drift] = ()
+    if before and not conflict:
+        drifts = _drifts(project, manifest, before, entries, release)
+    if text := migrations.pending(schema_version):
+        drifts = [Drift("", "", (Damage(CONTROL_SCHEMA, text),)), *drifts]
+    kept = drift.without_lost(entries, drifts, manifest.schema)
+    covered = {key: ledger.covered(publications) for key, publications in kept.items()}
+    drafted, _ = make_plan(
+        manifest,
+        (current.id, current.manifest, current.release) if current else None,
+        covered_by(covered, manifest.schema),
+        project.now(),
+        release=release,
+        drifts=drifts,
+        damaged_release=_damaged_release(project, current, release),
+    )
+    explained = preview.explain(drafted, manifest, release, warehouse, project.now())
+    explained = preview.from_runs(explained, manifest, entries)
+    warnings, repairs = _online_drift(project, before) if before else ([], [])
+    complete = msgspec.structs.replace(
+        explained,
+        actions=(*explained.actions, *repairs),
+        warnings=(*explained.warnings, *warnings),
+        conflict=conflict,
+        remedy=remedy,
+    )
+    return Planned(complete, manifest, release, drifts)
+
+
+def _drifts(
+    project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release
+) -> list[Drift]:
+    """What is missing or altered of the versions that stay deployed."""
+    if before.schema != manifest.schema or before.dialect != manifest.dialect:
+        return []
+    stay = {(view.name, view.fingerprint) for view in manifest.views}
+    views = [view for view in before.views if (view.name, view.fingerprint) in stay]
+    setups = {view.name: release.files[f"sql/{view.name}.setup.sql"] for view in views}
+    return drift.find(project.warehouse, before, views, entries, project.now(), setups)
+
+
+def _damaged_release(project: Project, current: Deployment | None, release: Release) -> str:
+    if current is None or current.release != release.digest:
+        return ""
+    return executor.missing_files(project.environment.releases, release)
+
+
+def _online_drift(project: Project, before: Manifest) -> tuple[list[str], list[Repair]]:
+    """What the online store says: whose values it holds, and pointers that went missing.
+
+    The embedded store is not asked: a plan starts no server, and no other warehouse writes to
+    the one in the project's folder. A store that does not answer is told by `plane status`.
+    """
+    if project.environment.online is None or project.environment.embedded_online:
+        return [], []
+    with suppress(PlaneError):
+        store = project.online_store()
+        if text := ownership.values_conflict(project, store, before):
+            return [f"{text}: {claims.REMEDY}"], []
+        shown = ledger.doors(project.warehouse)
+        lost = served.lost_pointers(store, before, shown)
+        damages = {view: (Damage(POINTERS, problem),) for view, problem in lost.items()}
+        return [], [Repair(view, "", damage) for view, damage in damages.items()]
+    return [], []

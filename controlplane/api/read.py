@@ -1,0 +1,17 @@
+"""Reads the online features of one entity, as a model does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from controlplane.codec import Field, Layout, parse_key_text
+from controlplane.serving import FeatureVector
+from controlplane.workspace.project import Project
+
+
+def get_text(project: Project, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
+    """See `ControlPlane.get_text`."""
+    types = {name: kind for view in reversed(project.layout(service).views) for name, kind in view.layout.keys}
+    typed = parse_key_text(Layout(keys=tuple(types.items()), fields=(Field("any", "bool"),)), keys)
+    reader = project.reader(service)
+    return reader.get(typed, reader.request.parsed(request))

@@ -1,0 +1,30 @@
+"""Deploys once more what was deployed earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from controlplane.api.deploy import deploy
+from controlplane.api.online.serve import serve
+from controlplane.api.plan import plan
+from controlplane.deploy import executor
+from controlplane.manifest import stored as manifests
+from controlplane.plan.plan import Plan
+from controlplane.state import Deployment
+from controlplane.workspace.project import Project
+
+
+def rollback(
+    project: Project, number: int | None, on_step: Callable[[str], None], approve: Callable[[Plan], bool]
+) -> tuple[Plan, Deployment | None]:
+    """See `ControlPlane.rollback`."""
+    earlier = executor.earlier(project.state, project.environment.name, number)
+    then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=project.environment.now)
+
+    def serve_then() -> None:
+        on_step("online values")
+        serve(project, then)
+
+    return deploy(project, plan(project, then), on_step, approve, at_once=serve_then)

@@ -1,0 +1,114 @@
+"""Computes every due interval that the ledger lacks, and syncs what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from controlplane.base.progress import Progress
+from controlplane.base.types import Interval
+from controlplane.control import drift, ledger, owners
+from controlplane.deploy import executor as deploying
+from controlplane.errors import PermanentError, PlaneError, Problems
+from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.materialize.run import ViewRun, bring_online, check_range, materialize, missing
+from controlplane.release.program import build
+from controlplane.sql.views import render_view
+from controlplane.workspace.project import Project
+
+_LOST = "run `plane deploy`, which makes it again; the next `plane run` computes what it held"
+
+
+def run(
+    project: Project,
+    views: Sequence[str] = (),
+    *,
+    within: Interval | None = None,
+    recompute: bool = False,
+    resync: bool = False,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> list[ViewRun]:
+    """See `ControlPlane.run`."""
+    manifest = project.current()[1]
+    chosen = [manifest.view(name) for name in views] or list(manifest.views)
+    if within is not None:
+        check_range([build(manifest, view) for view in chosen], within, project.now())
+    found: list[ViewRun] = []
+    with project.state.lock(
+        f"{project.environment.name}/run", holder=deploying.holder(), purpose="run", now=project.clock
+    ):
+        owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
+        entries = ledger.entries(project.warehouse)
+        failed, problems = _lost(project, manifest, chosen, entries)
+        for view in chosen:
+            if view.name in failed or failed.intersection(view.upstream):
+                failed.add(view.name)
+                continue
+            covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
+            try:
+                pieces = missing(build(manifest, view), () if recompute else covered, project.now(), within)
+                found.append(_run_view(project, manifest, view, pieces, resync, on_progress))
+            except PlaneError as error:
+                failed.add(view.name)
+                if str(error) not in map(str, problems):
+                    problems.append(error)
+    if problems:
+        raise problems[0] if len(problems) == 1 else Problems(problems)
+    return found
+
+
+def _lost(
+    project: Project, manifest: Manifest, views: Sequence[ViewSpec], entries: drift.Entries
+) -> tuple[set[str], list[PlaneError]]:
+    """Look for what went missing of deployed views before a run: without it, all seems computed.
+
+    Returns the views that can't be computed before a deploy, and an error for each object.
+    """
+    found = drift.find(project.warehouse, manifest, views, entries, project.now())
+    blocked: set[str] = set()
+    problems: list[PlaneError] = []
+    for one in found:
+        if not one.view and any(damage.problem == drift.MISSING for damage in one.damages):
+            blocked.update(view.name for view in views)
+        elif one.recomputed or one.dropped:
+            blocked.add(one.view)
+        elif one.computed_through is not None:
+            continue  # the run itself writes what the ledger has lost
+        where = manifest.view(one.view).location if one.view else None
+        what = f"feature view {one.view!r}: " if one.view else ""
+        damages = [damage for damage in one.damages if not damage.outdated]
+        problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in damages]
+    return blocked, problems
+
+
+def _run_view(
+    project: Project,
+    manifest: Manifest,
+    view: ViewSpec,
+    pieces: Sequence[Interval],
+    resync: bool,
+    on_progress: Callable[[Progress], None],
+) -> ViewRun:
+    program, rendered = build(manifest, view), render_view(manifest, view)
+    sql = {name: getattr(rendered, name) for name in ("stage", "check", "publish", "unstage", "sync", "doors")}
+    total = sum(piece.count(view.schedule) for piece in pieces)
+    done = 0
+
+    def report(step: str) -> None:
+        on_progress(Progress(view.name, step, done, total))
+
+    computed = []
+    for piece in pieces:
+        computed.append(materialize(program, sql, project.warehouse, piece, on_step=report))
+        done += piece.count(view.schedule)
+    report("sync")
+    synced = bring_online(
+        program,
+        sql,
+        project.warehouse,
+        project.store,
+        now=project.now(),
+        clock=project.clock,
+        full=resync,
+    )
+    report("done")
+    return ViewRun(view.name, tuple(computed), synced)
