@@ -41,7 +41,7 @@ import sys
 from controlplane import FeatureClient
 print(*sys.modules)
 client = FeatureClient(sys.argv[1])
-print(client.get("shop", {"user_id": 1})["spend.count_1d"])
+print(dict(client.get("shop", {"user_id": 1})))
 client.close()
 print(*sys.modules)
 """
@@ -49,13 +49,13 @@ print(*sys.modules)
 
 def test_a_models_process_loads_what_reading_needs(served):
     command = [sys.executable, "-c", READ, str(served.project.folder)]
-    before, value, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    before, vector, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     ours = [name for name in before.split() if name.split(".")[0] in {"controlplane", "connectors", "dag_templates"}]
     assert "controlplane.client" in ours
     assert len(ours) <= 40
     heavy = {"airflow", "alembic", "duckdb", "jinja2", "pandas", "pyarrow", "rich", "sqlalchemy", "sqlglot", "typer"}
     assert {name.split(".")[0] for name in before.split()} & (heavy | {"redis"}) == set()
-    assert value == "1"
+    assert "spend" in vector
     loaded = after.split()
     assert "connectors.redis.store" in loaded
     assert {name.split(".")[0] for name in loaded} & heavy == set()
