@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,33 +12,31 @@ from controlplane.api.online import Online
 from controlplane.base.naming import CONTROL_SCHEMA
 from controlplane.control import drift, identity, ledger, migrations, owners
 from controlplane.control.drift import Damage, Drift
-from controlplane.deploy import executor as deploying
-from controlplane.deploy import preview
+from controlplane.deploy import preview, release_files
+from controlplane.deploy.executor import Target, deploy
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.online import claims, served
 from controlplane.online.records import read_claim
-from controlplane.plan.actions import Repair
+from controlplane.plan.actions import ONLINE_STORE, Repair
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
+from controlplane.plan.sequence import sequence
 from controlplane.release.release import Release, render_release
 from controlplane.state import Deployment
 from controlplane.workspace.project import Project
 
-POINTERS = "Redis"
-"""The name of damages that stand in the online store."""
 _LOST = "run `plane deploy`, which makes it again; the next `plane run` computes what it held"
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, what it leads to, and what its deploy makes again."""
+    """A plan, and the manifest and release that it leads to."""
 
     plan: Plan
     manifest: Manifest
     release: Release
-    drifts: Sequence[Drift] = field(default=())
 
 
 class Changes:
@@ -47,8 +45,14 @@ class Changes:
     def __init__(self, project: Project, online: Online) -> None:
         self._project, self._online = project, online
 
-    def plan(self, manifest: Manifest) -> Planned:
-        """Return what a deploy of `manifest` would change, and what would then be computed."""
+    def plan(self, manifest: Manifest, *, adopt: bool = False, roll_back: bool = False) -> Planned:
+        """Return what a deploy of `manifest` would change and do, and what would then be computed.
+
+        Args:
+            manifest: what is to be deployed.
+            adopt: take the schema over from another environment or state database.
+            roll_back: show and serve each version as soon as anything of it is computed.
+        """
         project = self._project
         current = project.deployed()
         before = manifests.from_json(current.manifest) if current else None
@@ -83,68 +87,42 @@ class Changes:
             conflict=conflict,
             remedy=remedy,
         )
-        return Planned(plan, manifest, release, drifts)
+        steps = sequence(plan, manifest, release, before=before, drifts=drifts, adopt=adopt, roll_back=roll_back)
+        return Planned(msgspec.structs.replace(plan, steps=steps), manifest, release)
 
     def deploy(
-        self,
-        planned: Planned,
-        on_step: Callable[[str], None],
-        approve: Callable[[Plan], bool],
-        *,
-        at_once: Callable[[], None] | None = None,
-        adopt: bool = False,
+        self, planned: Planned, on_step: Callable[[str], None], approve: Callable[[Plan], bool]
     ) -> tuple[Plan, Deployment | None]:
-        """Make the plan true, and return it and the new deployment.
+        """Run the plan's steps, and return the plan and the new deployment.
 
-        An empty plan deploys nothing, and one of repairs alone records no deployment: then it is None.
+        A plan that is empty or only repairs records no deployment: then it is None.
 
         Args:
             planned: what `plan` returned.
             on_step: told each step before it begins.
             approve: shown the plan; what it does not approve is not deployed.
-            at_once: see `deploy.executor.deploy`.
-            adopt: take the schema over from another environment or state database.
 
         Raises:
-            PlaneError: the plan was not approved, or can't be made true.
+            PlaneError: the plan was not approved, or a step failed.
         """
-        plan, manifest, release = planned.plan, planned.manifest, planned.release
-        project = self._project
-        if plan.conflict and not adopt:
+        plan, project = planned.plan, self._project
+        if plan.refused:
             raise PlaneError(f"{plan.conflict}; nothing was deployed", hint=plan.remedy)
         if not approve(plan):
             dropped = [*plan.dropped, *plan.altered]
             what = f": it drops {', '.join(dropped)}" if dropped else ""
             hint = "deploy with --yes, or restore what is dropped"
             raise PlaneError(f"the plan was not approved{what}; nothing was deployed", hint=hint)
-        current = project.deployed()
-        if plan.empty:
-            migrations.upgrade(project.warehouse, now=project.clock())
-            deploying.check_release(project.environment.releases, manifest, release)
-            project.close_releases()
-            if current is not None:
-                deploying.settle(project.warehouse, manifest, current)
-            if at_once:
-                at_once()
-            return plan, None
-        deployment = deploying.deploy(
-            plan,
-            manifest,
-            release,
+        target = Target(
             warehouse=project.warehouse,
+            online=lambda: project.store,
             state=project.state,
             root=project.environment.releases,
             now=project.now(),
             clock=project.clock,
-            on_step=on_step,
-            at_once=at_once,
-            drifts=planned.drifts,
-            adopt=adopt,
         )
+        deployment = deploy(plan, planned.manifest, planned.release, target, on_step=on_step)
         project.close_releases()
-        if any(d.name == POINTERS for a in plan.actions if isinstance(a, Repair) for d in a.damages):
-            on_step("online values")
-            self._online.serve(manifest)
         return plan, None if plan.repairs_alone else deployment
 
     def conflict(self, manifest: Manifest, current: Deployment | None, before: Manifest | None) -> tuple[str, str]:
@@ -234,7 +212,7 @@ class Changes:
     def _damaged_release(self, current: Deployment | None, release: Release) -> str:
         if current is None or current.release != release.digest:
             return ""
-        return deploying.missing_files(self._project.environment.releases, release)
+        return release_files.missing_files(self._project.environment.releases, release)
 
     def _online_drift(self, before: Manifest) -> tuple[list[str], list[Repair]]:
         """What the online store says: whose values it holds, and pointers that went missing.
@@ -253,6 +231,6 @@ class Changes:
                 return [f"{text}: {claims.REMEDY}"], []
             shown = ledger.doors(warehouse)
             lost = served.lost_pointers(store, before, shown)
-            damages = {view: (Damage(POINTERS, problem),) for view, problem in lost.items()}
+            damages = {view: (Damage(ONLINE_STORE, problem),) for view, problem in lost.items()}
             return [], [Repair(view, "", damage) for view, damage in damages.items()]
         return [], []

@@ -105,8 +105,8 @@ class ControlPlane:
         Raises:
             PlaneError: the plan was not approved, or can't be made true.
         """
-        planned = self.changes.plan(self.project.compile())
-        return self.changes.deploy(planned, on_step, approve, adopt=adopt)
+        planned = self.changes.plan(self.project.compile(), adopt=adopt)
+        return self.changes.deploy(planned, on_step, approve)
 
     def rollback(
         self,
@@ -128,13 +128,7 @@ class ControlPlane:
         """
         earlier = deploying.earlier(self.project.state, self.name, number)
         then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=self.project.environment.now)
-        planned = self.changes.plan(then)
-
-        def serve() -> None:
-            on_step("online values")
-            self.online.serve(then)
-
-        return self.changes.deploy(planned, on_step, approve, at_once=serve)
+        return self.changes.deploy(self.changes.plan(then, roll_back=True), on_step, approve)
 
     def run(
         self,

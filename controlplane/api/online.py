@@ -8,13 +8,13 @@ from datetime import datetime
 
 from controlplane.base.ports import OnlineStore
 from controlplane.base.progress import Progress
-from controlplane.control import identity, ledger
+from controlplane.control import identity
 from controlplane.deploy import executor as deploy
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.manifest.specs import Manifest
 from controlplane.online import claims
 from controlplane.online.reconcile import Reconciled, reconcile
-from controlplane.online.records import Claim, SyncCursor, point, read_claim, read_pointers
+from controlplane.online.records import Claim, SyncCursor, read_claim, read_pointers
 from controlplane.online.removal import remove_version
 from controlplane.online.takeover import TakenOver, take_over
 from controlplane.release.program import Program, build
@@ -154,23 +154,6 @@ class Online:
                     )
                 )
         return sorted(found, key=lambda one: (one.view, -one.deployment))
-
-    def serve(self, manifest: Manifest) -> None:
-        """Give readers the versions of `manifest` that users' views show, all at once, as far as they were synced."""
-        store, warehouse = self._project.store, self._project.warehouse
-        if store is None:
-            return
-        if self._conflict(store, manifest):
-            return  # its readers are another warehouse's; the plan warned of it
-        programs = [build(manifest, view) for view in manifest.views if view.online]
-        shown = ledger.doors(warehouse) if programs else {}
-        flipped = {
-            program.view: program.fingerprint
-            for program in programs
-            if shown.get(program.feature_view) == program.fingerprint
-            and SyncCursor(store, program.namespace, program.view, program.fingerprint).read().reached > 0
-        }
-        point(store, manifest.namespace, flipped)
 
     def take_over(self, *, on_progress: Callable[[Progress], None] = lambda _: None) -> Taken:
         """Make all online values those of this warehouse; see `online.takeover`.

@@ -16,6 +16,7 @@ def command(
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the statements that a deploy would run, in order.")] = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts.")
     ] = False,
@@ -28,6 +29,8 @@ def command(
         plan = plane.plan()
     if json:
         present.as_json(plan)
+    elif sql:
+        plans.show_sql(plan)
     else:
         plans.show(plan)
     if detailed_exitcode and not plan.empty:

@@ -177,16 +177,16 @@ def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
     warehouse.execute(split(sql), tag=program.tag("unstage"))
 
 
-def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime) -> bool:
-    """Point users' views and online readers to this version, as soon as `control.ledger.ready` says that it may show.
+def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, now: datetime) -> bool:
+    """Point users' views and online readers to this version, as soon as `ledger.Versions.may_show` says so.
 
     A run that began with an earlier release changes nothing: its version is not the deployed one any more.
     Returns whether this version shows.
     """
-    showing = ledger.shown(warehouse, program)
-    if showing != program.fingerprint:
-        if not (ledger.deployed(warehouse, program) and ledger.ready(warehouse, program, showing, through)):
-            return False
+    versions = ledger.Versions(warehouse)
+    if not versions.may_show(program, now):
+        return False
+    if not versions.shows(program):
         warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
     if store is not None and program.online:
         pointers = records.read_pointers(store, program.namespace).versions

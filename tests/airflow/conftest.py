@@ -24,7 +24,7 @@ from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.codec import Decoded, decode, online_key
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
-from controlplane.deploy.executor import write_release
+from controlplane.deploy.release_files import write_release
 from controlplane.errors import TransientError
 from controlplane.manifest.specs import Manifest
 from controlplane.release import release

@@ -25,7 +25,7 @@ from controlplane.airflow.operators import Unstage
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
-from controlplane.deploy.executor import write_release
+from controlplane.deploy.release_files import write_release
 from controlplane.errors import TransientError
 from controlplane.release import release
 from controlplane.sql.statements import split
