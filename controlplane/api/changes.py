@@ -63,7 +63,7 @@ class Changes:
         release = render_release(manifest)
         drifts: Sequence[Drift] = ()
         if before and not conflict:
-            drifts = self._drifts(manifest, before, entries, release)
+            drifts = self._drifts(manifest, before, entries)
         if text := migrations.pending(schema_version):
             drifts = [Drift("", "", (Damage(CONTROL_SCHEMA, text),)), *drifts]
         kept = drift.without_lost(entries, drifts, manifest.schema)
@@ -199,15 +199,14 @@ class Changes:
             problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in damages]
         return blocked, problems
 
-    def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release) -> list[Drift]:
+    def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries) -> list[Drift]:
         """What is missing or altered of the versions that stay deployed."""
         if before.schema != manifest.schema or before.dialect != manifest.dialect:
             return []
         stay = {(view.name, view.fingerprint) for view in manifest.views}
         views = [view for view in before.views if (view.name, view.fingerprint) in stay]
-        setups = {view.name: release.files[f"sql/{view.name}.setup.sql"] for view in views}
         project = self._project
-        return drift.find(project.warehouse, before, views, entries, project.now(), setups)
+        return drift.find(project.warehouse, before, views, entries, project.now())
 
     def _damaged_release(self, current: Deployment | None, release: Release) -> str:
         if current is None or current.release != release.digest:

@@ -22,7 +22,7 @@ from controlplane.plan.steps import Step
 from controlplane.release.release import Release
 from controlplane.sql.control_tables import DEPLOYED, PUBLIC_VIEWS, create_schema
 from controlplane.sql.dialects import dialect
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.tables import qualified
 
 
@@ -55,7 +55,7 @@ def sequence(
         found.append(steps.TakeSchema(manifest.schema, adopt))
         found += _repairs(manifest, drifts)
         for view in manifest.views:
-            setup = split(release.files[f"sql/{view.name}.setup.sql"])
+            setup = read(release.files[f"sql/{view.name}.setup.sql"])
             found.append(steps.CreateTables(view.name, tuple(setup)))
     found.append(steps.WriteRelease(release.digest))
     if not plan.empty:
@@ -97,7 +97,7 @@ def _shown(
         yield steps.ShowVersion(
             view.name,
             view.fingerprint,
-            tuple(split(release.files[f"sql/{view.name}.doors.sql"])),
+            tuple(read(release.files[f"sql/{view.name}.doors.sql"])),
             requires,
             refresh=view.name in reopened or view.name in changed,
         )

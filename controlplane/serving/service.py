@@ -8,8 +8,7 @@ from controlplane.errors import PlaneError
 from controlplane.manifest.specs import Manifest, ServiceSpec
 from controlplane.release.program import layout
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.sql.calculations import functions, in_memory
-from controlplane.sql.dialects import DUCKDB
+from controlplane.sql.calculations import in_memory, programs
 from controlplane.sql.training import views_of
 
 
@@ -56,5 +55,5 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
         found = [name for given in one.inputs for name in sources.get(given, (given,))]
         sources[one.name] = tuple(dict.fromkeys(found))
     names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
-    made = tuple(statement.sql for statement in functions(DUCKDB, manifest, service))
+    made = tuple(programs(manifest, service))
     return Calculations(names, types, inputs, query, sources, made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from controlplane.base import naming
-from controlplane.base.ports import Statement
+from controlplane.base.ports import Function, Statement
 from controlplane.manifest.specs import CalculationSpec, Manifest, ServiceSpec
 from controlplane.sql.dialects import DUCKDB, Dialect
 from controlplane.sql.functions import called, create
@@ -63,6 +63,12 @@ def functions(d: Dialect, manifest: Manifest, service: ServiceSpec) -> list[Stat
     """The statements that make the functions of the service's realtime features."""
     types = given(service) | kinds(manifest, service)
     return [create(d, manifest.schema, one, types) for one in service.calculations if one.python]
+
+
+def programs(manifest: Manifest, service: ServiceSpec) -> list[Function]:
+    """The functions of the service's realtime features for the embedded DuckDB, see `in_memory`."""
+    made = functions(DUCKDB, manifest, service)
+    return [statement.function for statement in made if statement.function is not None]
 
 
 def given(service: ServiceSpec) -> dict[str, str]:

@@ -13,12 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from controlplane.base.ports import Calculator, Warehouse
+from controlplane.base.ports import Calculator, Function, Warehouse
 from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type, micros
 from controlplane.control import ledger
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ServiceSpec
-from controlplane.sql.calculations import added, functions, given, in_memory, kinds, owner_of
+from controlplane.sql.calculations import added, functions, given, in_memory, kinds, owner_of, programs
 from controlplane.sql.dialects import DUCKDB, Dialect, dialect
 from controlplane.verify.oracle import same
 from controlplane.verify.report import ServiceMismatch, ServiceReport
@@ -26,7 +26,7 @@ from controlplane.verify.values import plain
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
-Open = Callable[[str, Sequence[str]], Calculator]
+Open = Callable[[str, Sequence[Function]], Calculator]
 """Gets a query and the functions that it calls ready; see `Calculator`."""
 CHUNK = 100
 """Rows in one query."""
@@ -56,7 +56,7 @@ def compare_service(
     choice = random.Random(f"{seed} {service.name}")  # noqa: S311 - a seed gives the same rows
     rows = [{name: _value(types[name], choice, may_lack[name]) for name in inputs} for _ in range(cases)]
     warehouse.execute(functions(d, manifest, service))
-    calculator = open_calculator(query, [made.sql for made in functions(DUCKDB, manifest, service)])
+    calculator = open_calculator(query, programs(manifest, service))
 
     def in_process(some: Sequence[Row]) -> Sequence[Sequence[Any]]:
         return calculator.compute([[row[name] for row in some] for name in inputs] or [[True] * len(some)])

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import msgspec
 
 from controlplane.base import private
-from controlplane.base.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
+from controlplane.base.ports import AsyncOnlineStore, Calculator, Function, OnlineStore, Warehouse
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
 from controlplane.errors import (
@@ -33,8 +33,7 @@ from controlplane.errors import (
 )
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest, ViewSpec
-from controlplane.sql.calculations import functions, in_memory
-from controlplane.sql.dialects import DUCKDB
+from controlplane.sql.calculations import in_memory, programs
 from controlplane.state import Deployment, absent, glance
 from controlplane.workspace import settings
 
@@ -161,7 +160,7 @@ def _typed(connect: Callable[..., Any], kind: str, options: Mapping[str, object]
     return typed
 
 
-def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:
+def open_calculator(query: str, functions: Sequence[Function] = ()) -> Calculator:
     """Get a query ready that computes over rows in memory, and the functions that it calls.
 
     Raises:
@@ -181,7 +180,7 @@ def check_calculations(manifest: Manifest) -> None:
     for service in manifest.services:
         if service.calculations:
             try:
-                made = [statement.sql for statement in functions(DUCKDB, manifest, service)]
+                made = programs(manifest, service)
                 open_calculator(in_memory(manifest, service)[1], made).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"

@@ -29,7 +29,7 @@ from controlplane.errors import TransientError
 from controlplane.manifest.specs import Manifest
 from controlplane.release import release
 from controlplane.release.program import layout
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.workspace import project
 from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
@@ -191,7 +191,7 @@ def deploy(manifest: Manifest, root: Path, path: Path) -> Deployed:
     try:
         for view in manifest.views:
             for name in ("setup", "doors"):
-                warehouse.execute(split(rendered.files[f"sql/{view.name}.{name}.sql"]))
+                warehouse.execute(read(rendered.files[f"sql/{view.name}.{name}.sql"]))
     finally:
         warehouse.close()
     root.joinpath("releases").mkdir(parents=True, exist_ok=True)

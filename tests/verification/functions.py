@@ -8,7 +8,7 @@ from controlplane import Calculation, RealtimeFeature, RequestSource, calculatio
 from controlplane.base.ports import Warehouse
 from controlplane.compile.python import WITHOUT_LISTS
 from controlplane.control import ledger
-from controlplane.sql.calculations import functions, in_memory
+from controlplane.sql.calculations import in_memory, programs
 from controlplane.sql.dialects import DUCKDB
 from controlplane.training import datasets
 from controlplane.verify import compare_service
@@ -117,7 +117,7 @@ def differing(warehouse: Warehouse, *, tried: int = 100) -> list[str]:
     trained = list(ledger.rows(warehouse, f"SELECT * FROM {made.table}"))
     assert len(trained) == SPINE
     inputs, query = in_memory(manifest, service)
-    calculator = open_calculator(query, [one.sql for one in functions(DUCKDB, manifest, service)])
+    calculator = open_calculator(query, programs(manifest, service))
     computed = calculator.compute([[row[name] for row in trained] for name in inputs])
     calculator.close()
 
