@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from connectors.duckdb.python_functions import RAISED, create_function
+from controlplane.base.ports import Function
 from controlplane.errors import PermanentError
 
 _SETTINGS = (
@@ -23,12 +24,12 @@ _SETTINGS = (
 )
 
 
-def prepare(*, query: str, functions: Sequence[str] = ()) -> DuckDBCalculator:
+def prepare(*, query: str, functions: Sequence[Function] = ()) -> DuckDBCalculator:
     """Get a query ready to be run.
 
     Args:
         query: one SELECT whose parameters `$1`, `$2`, ... are lists.
-        functions: the statements that make the functions which it calls.
+        functions: the functions in Python that it calls.
 
     Raises:
         PermanentError: DuckDB does not understand it.

@@ -1,9 +1,8 @@
-"""Functions in Python for DuckDB, which runs them but has no statement for it: `CREATE FUNCTION` as others have it."""
+"""Functions in Python for DuckDB, which runs them but has no statement that makes them."""
 
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,41 +10,34 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-_CREATE = re.compile(
-    r'CREATE OR REPLACE TEMPORARY FUNCTION "(?P<name>[^"]+)"\((?P<parameters>.*)\)\n'
-    r"RETURNS (?P<returns>.+)\nLANGUAGE PYTHON\nHANDLER = '(?P<handler>\w+)'\nAS \$\$\n(?P<body>.*)\n\$\$",
-    re.DOTALL,
-)
+from controlplane.base.ports import Function
+
 RAISED = "Python exception occurred while executing the UDF: RuntimeError: "
 """What stands before the words of a function that raised RuntimeError, in DuckDB's error."""
-_PARAMETER = re.compile(r'"[^"]+" ((?:[^,(]|\([^)]*\))+)')
 
 
-def create_function(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Make the function that a statement asks for; False where it asks for something else.
+def create_function(connection: duckdb.DuckDBPyConnection, function: Function) -> None:
+    """Make a function, for as long as the connection lives.
 
     Raises:
         duckdb.Error: DuckDB does not take it.
     """
-    found = _CREATE.fullmatch(sql)
-    if found is None:
-        return False
+    name = function.name.strip('"')
     program: dict[str, Any] = {}
-    exec(compile(found["body"], found["name"], "exec"), program)  # noqa: S102 - a definition of the project's own
+    exec(compile(function.program, name, "exec"), program)  # noqa: S102 - a definition of the project's own
     try:
-        connection.remove_function(found["name"])
+        connection.remove_function(name)
     except duckdb.InvalidInputException:
         pass  # there is none yet
-    kinds: list[Any] = [duckdb.sqltype(kind) for kind in _PARAMETER.findall(found["parameters"])]
+    kinds: list[Any] = [duckdb.sqltype(kind) for kind in function.parameters]
     connection.create_function(
-        found["name"],
-        _by_column(program[found["handler"]], len(kinds), _arrow_type(connection, found["returns"])),
+        name,
+        _by_column(program[function.handler], len(kinds), _arrow_type(connection, function.returns)),
         kinds,
-        duckdb.sqltype(found["returns"]),
+        duckdb.sqltype(function.returns),
         type=PythonUDFType.ARROW,  # the driver's own values would lose NaN
         null_handling=FunctionNullHandling.SPECIAL,
     )
-    return True
 
 
 def _arrow_type(connection: duckdb.DuckDBPyConnection, name: str) -> pa.DataType:

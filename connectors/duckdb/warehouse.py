@@ -160,7 +160,8 @@ class DuckDBWarehouse:
 
     def _run(self, statement: Statement) -> int:
         with _translating(statement.name):
-            if create_function(self._connection, statement.sql):
+            if statement.function is not None:
+                create_function(self._connection, statement.function)
                 return -1
             rows = self._connection.execute(statement.sql).fetchall()
         return rows[0][0] if len(rows) == 1 and rows[0] and isinstance(rows[0][0], int) else -1

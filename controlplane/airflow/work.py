@@ -136,12 +136,10 @@ class Run:
     def activate(self, warehouse: Warehouse, online_conn_id: str | None, sql: str) -> bool:
         """See `materialize.tasks.activate`: complete is what holds all that is due by now."""
         now = self.program.now or clock()
-        due = self.program.timing.due(now)
-        through = due.end if due else self.program.timing.start
         if online_conn_id is None:
-            return tasks.activate(self.program, warehouse, None, sql, through)
+            return tasks.activate(self.program, warehouse, None, sql, now)
         with _opened(online_conn_id) as store:
-            return tasks.activate(self.program, warehouse, store, sql, through)
+            return tasks.activate(self.program, warehouse, store, sql, now)
 
 
 T = TypeVar("T")

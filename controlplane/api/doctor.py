@@ -10,7 +10,7 @@ from controlplane.base import naming
 from controlplane.compile.loader import load
 from controlplane.control import drift, identity, ledger, migrations
 from controlplane.definitions import RealtimeFeature
-from controlplane.deploy import executor as deploying
+from controlplane.deploy import release_files
 from controlplane.embedded import airflow, airflow_health
 from controlplane.errors import FileInUse, PlaneError
 from controlplane.manifest import stored as manifests
@@ -104,7 +104,7 @@ class _Checks:
         current = self._project.deployed()
         if current is None:
             return doctor.release_findings(None, "")
-        damage = deploying.release_damage(self._project.environment.releases, current.release)
+        damage = release_files.release_damage(self._project.environment.releases, current.release)
         return doctor.release_findings(current.release, damage)
 
     def stored(self) -> list[Finding]:

@@ -91,8 +91,8 @@ class ControlPlane:
         Raises:
             PlaneError: the plan was not approved, or can't be made true.
         """
-        planned = plan.plan(self.project, compile_project(self.project))
-        return deploy.deploy(self.project, planned, on_step, approve, adopt=adopt)
+        planned = plan.plan(self.project, compile_project(self.project), adopt=adopt)
+        return deploy.deploy(self.project, planned, on_step, approve)
 
     def rollback(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,34 +12,38 @@ from controlplane.api import ownership
 from controlplane.base.naming import CONTROL_SCHEMA
 from controlplane.control import drift, ledger, migrations
 from controlplane.control.drift import Damage, Drift
-from controlplane.deploy import executor, preview
+from controlplane.deploy import preview, release_files
 from controlplane.errors import PlaneError
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest
 from controlplane.online import claims, served
-from controlplane.plan.actions import Repair
+from controlplane.plan.actions import ONLINE_STORE, Repair
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
+from controlplane.plan.sequence import sequence
 from controlplane.release.release import Release, render_release
 from controlplane.state import Deployment
 from controlplane.workspace.project import Project
 
-POINTERS = "Redis"
-"""The name of damages that stand in the online store."""
-
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, what it leads to, and what its deploy makes again."""
+    """A plan, and the manifest and release that it leads to."""
 
     plan: Plan
     manifest: Manifest
     release: Release
-    drifts: Sequence[Drift] = field(default=())
 
 
-def plan(project: Project, manifest: Manifest) -> Planned:
-    """Return what a deploy of `manifest` would change, and what would then be computed."""
+def plan(project: Project, manifest: Manifest, *, adopt: bool = False, roll_back: bool = False) -> Planned:
+    """Return what a deploy of `manifest` would change and do, and what would then be computed.
+
+    Args:
+        project: the environment.
+        manifest: what is to be deployed.
+        adopt: take the schema over from another environment or state database.
+        roll_back: show and serve each version as soon as anything of it is computed.
+    """
     current = project.deployed()
     before = manifests.from_json(current.manifest) if current else None
     warehouse = project.warehouse
@@ -49,7 +53,7 @@ def plan(project: Project, manifest: Manifest) -> Planned:
     release = render_release(manifest)
     drifts: Sequence[Drift] = ()
     if before and not conflict:
-        drifts = _drifts(project, manifest, before, entries, release)
+        drifts = _drifts(project, manifest, before, entries)
     if text := migrations.pending(schema_version):
         drifts = [Drift("", "", (Damage(CONTROL_SCHEMA, text),)), *drifts]
     kept = drift.without_lost(entries, drifts, manifest.schema)
@@ -73,25 +77,31 @@ def plan(project: Project, manifest: Manifest) -> Planned:
         conflict=conflict,
         remedy=remedy,
     )
-    return Planned(complete, manifest, release, drifts)
+    steps = sequence(
+        complete,
+        manifest,
+        release,
+        before=before,
+        drifts=drifts,
+        adopt=adopt,
+        roll_back=roll_back,
+    )
+    return Planned(msgspec.structs.replace(complete, steps=steps), manifest, release)
 
 
-def _drifts(
-    project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release
-) -> list[Drift]:
+def _drifts(project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries) -> list[Drift]:
     """What is missing or altered of the versions that stay deployed."""
     if before.schema != manifest.schema or before.dialect != manifest.dialect:
         return []
     stay = {(view.name, view.fingerprint) for view in manifest.views}
     views = [view for view in before.views if (view.name, view.fingerprint) in stay]
-    setups = {view.name: release.files[f"sql/{view.name}.setup.sql"] for view in views}
-    return drift.find(project.warehouse, before, views, entries, project.now(), setups)
+    return drift.find(project.warehouse, before, views, entries, project.now())
 
 
 def _damaged_release(project: Project, current: Deployment | None, release: Release) -> str:
     if current is None or current.release != release.digest:
         return ""
-    return executor.missing_files(project.environment.releases, release)
+    return release_files.missing_files(project.environment.releases, release)
 
 
 def _online_drift(project: Project, before: Manifest) -> tuple[list[str], list[Repair]]:
@@ -108,6 +118,6 @@ def _online_drift(project: Project, before: Manifest) -> tuple[list[str], list[R
             return [f"{text}: {claims.REMEDY}"], []
         shown = ledger.doors(project.warehouse)
         lost = served.lost_pointers(store, before, shown)
-        damages = {view: (Damage(POINTERS, problem),) for view, problem in lost.items()}
+        damages = {view: (Damage(ONLINE_STORE, problem),) for view, problem in lost.items()}
         return [], [Repair(view, "", damage) for view, damage in damages.items()]
     return [], []

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import msgspec
 
 from controlplane.api.deploy import deploy
-from controlplane.api.online.serve import serve
 from controlplane.api.plan import plan
 from controlplane.deploy import executor
 from controlplane.manifest import stored as manifests
@@ -22,9 +21,4 @@ def rollback(
     """See `ControlPlane.rollback`."""
     earlier = executor.earlier(project.state, project.environment.name, number)
     then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=project.environment.now)
-
-    def serve_then() -> None:
-        on_step("online values")
-        serve(project, then)
-
-    return deploy(project, plan(project, then), on_step, approve, at_once=serve_then)
+    return deploy(project, plan(project, then, roll_back=True), on_step, approve)

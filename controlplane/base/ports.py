@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
 
 from controlplane.errors import PermanentError
 
@@ -16,11 +18,58 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Statement(NamedTuple):
-    """One SQL statement and the name that logs, progress bars and errors call it by."""
+Kind = Literal[
+    "",
+    "create_schema",
+    "create_table",
+    "create_table_as",
+    "create_view",
+    "create_function",
+    "insert",
+    "update",
+    "delete",
+    "merge",
+    "drop_table",
+    "select",
+    "grant",
+    "comment",
+]
+"""What a statement does; empty where nothing depends on it."""
+
+
+class Function(msgspec.Struct, frozen=True):
+    """A function in Python that a statement makes: quoted name, types of parameters, type of results, program.
+
+    The program is a module whose function `handler` takes the parameters in order.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    returns: str
+    handler: str
+    program: str
+
+
+class Statement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One SQL statement, with its parts as values: nobody needs to take its text apart.
+
+    Attributes:
+        name: what logs, progress bars and errors call it.
+        sql: its text.
+        kind: what it does.
+        target: the quoted table or view that it makes or changes, with its alias where it has one.
+        query: the query whose rows it stores or returns. A merge calls that `n`.
+        condition: of a delete its WHERE, of a merge its ON.
+        function: what `create_function` makes.
+    """
 
     name: str
     sql: str
+    kind: Kind = ""
+    target: str = ""
+    query: str = ""
+    condition: str = ""
+    function: Function | None = None
 
 
 class Estimate(NamedTuple):

@@ -34,8 +34,8 @@ def command(
     """
     approve = approving("Deploy", json=json, yes=yes)
     with opened(directory, environment) as project, present.steps("deploy", quiet=json) as on_step:
-        planned = plan(project, compile_project(project))
-        applied, deployment = deploy(project, planned, on_step, approve, adopt=adopt)
+        planned = plan(project, compile_project(project), adopt=adopt)
+        applied, deployment = deploy(project, planned, on_step, approve)
     if json:
         present.as_json({"plan": applied, "deployment": None if deployment is None else deployment.id})
     elif deployment is not None:

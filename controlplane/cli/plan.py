@@ -18,6 +18,7 @@ def command(
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Show the statements that a deploy would run, in order.")] = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts.")
     ] = False,
@@ -30,6 +31,8 @@ def command(
         planned = plan(project, compile_project(project)).plan
     if json:
         present.as_json(planned)
+    elif sql:
+        plans.show_sql(planned)
     else:
         plans.show(planned)
     if detailed_exitcode and not planned.empty:

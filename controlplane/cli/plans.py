@@ -31,6 +31,14 @@ def show(found: Plan) -> None:
     _forecasts(found.forecasts)
 
 
+def show_sql(plan: Plan) -> None:
+    """The statements of the deploy's steps, as SQL that can be pasted."""
+    # lazy: it loads the warehouses' dialects, which --help does without
+    from controlplane.plan.steps import sql
+
+    lines(Text(text) for text in sql(plan.steps))
+
+
 _SIGNS = {
     "create": ("+", "green"),
     "redefine": ("~", "yellow"),

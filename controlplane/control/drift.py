@@ -21,8 +21,9 @@ from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.sql import control_tables, objects
 from controlplane.sql.control_tables import DEPLOYED, IDENTITY, LEDGER, METRICS, OWNERS, PUBLIC_VIEWS
+from controlplane.sql.data_tables import DataTable
 from controlplane.sql.dialects import Dialect, dialect
-from controlplane.sql.objects import DataTable, PublicView
+from controlplane.sql.objects import PublicView
 from controlplane.sql.tables import qualified
 
 Entries = Mapping[tuple[str, str], Sequence[ledger.Entry]]
@@ -93,7 +94,6 @@ def find(
     views: Sequence[ViewSpec],
     entries: Entries,
     now: datetime,
-    setups: Mapping[str, str] | None = None,
 ) -> list[Drift]:
     """Compare what was deployed with what the warehouse has.
 
@@ -103,13 +103,10 @@ def find(
         views: those of its views that are looked at.
         entries: the ledger's, see `control.ledger.entries`.
         now: the environment's now.
-        setups: view -> its rendered setup, where that is at hand.
     """
     if not views:
         return []
     d = dialect(manifest.dialect)
-    if setups is None:
-        setups = {view.name: objects.setup(manifest, view) for view in views}
     control = _control_tables(manifest)
     there = warehouse.columns(control)
     shared = [Damage(name, MISSING) for name in control if there[name] is None]
@@ -118,7 +115,7 @@ def find(
         shared = [damage for damage in shared if damage.name not in (IDENTITY.plain, OWNERS.plain)]
     shared += _unlisted(manifest, views, ledger.deployed_versions(warehouse))
     doors = ledger.doors(warehouse)
-    checks = [_ViewCheck(manifest, view, setups[view.name], doors) for view in views]
+    checks = [_ViewCheck(manifest, view, doors) for view in views]
     right = objects.unaltered(
         d,
         (made for check in checks for made in check.objects),
@@ -148,9 +145,9 @@ def without_lost(entries: Entries, drifts: Iterable[Drift], schema: str) -> Entr
 class _ViewCheck:
     """One deployed version of a view: what it should have in the warehouse."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, setup: str, doors: Mapping[str, str]) -> None:
+    def __init__(self, manifest: Manifest, view: ViewSpec, doors: Mapping[str, str]) -> None:
         self._manifest, self._view = manifest, view
-        self.tables = objects.tables(manifest, view, setup)
+        self.tables = objects.tables(manifest, view)
         self._public = objects.public_views(manifest, view, self.tables)
         self._shown = doors.get(f"{manifest.schema}.{view.name}")
         self._shown_tables: dict[str, str] = {}

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 from controlplane.base.ports import Warehouse
 from controlplane.base.types import Interval, merge, utc
@@ -92,24 +93,56 @@ def doors(warehouse: Warehouse) -> Mapping[str, str]:
     return {row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()}
 
 
-def shown(warehouse: Warehouse, program: Program) -> str | None:
-    """The version that the view's users see; None before the first."""
-    return doors(warehouse).get(program.feature_view)
-
-
-def deployed(warehouse: Warehouse, program: Program) -> bool:
-    """Whether this version is the deployed one: not one of an earlier release, nor of a view that was dropped."""
-    return (program.feature_view, program.fingerprint) in (deployed_versions(warehouse) or ())
-
-
 def deployed_versions(warehouse: Warehouse) -> list[tuple[str, str]] | None:
     """Return (`schema.view`, fingerprint) of every deployed view; None before the first deploy."""
     listed = read_table(warehouse, DEPLOYED)
     return None if listed is None else [(row["feature_view"], row["fingerprint"]) for row in listed]
 
 
-def ready(warehouse: Warehouse, program: Program, showing: str | None, through: datetime) -> bool:
-    """Whether this version may be shown instead of `showing`: the first of a view at once, so that its tables are
-    there to be looked at; a redefined one when it is computed through `through`, and its old version shows until then.
-    """
-    return showing is None or head(warehouse, program.head).frontier >= through
+Requirement = Literal["all_due", "first_interval", "nothing"]
+"""How far a version must be computed before it replaces another in the public views."""
+
+
+class Versions:
+    """The versions that the warehouse lists as deployed and as shown; each list is read once, when it is needed."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    @cached_property
+    def _deployed(self) -> frozenset[tuple[str, str]]:
+        return frozenset(deployed_versions(self._warehouse) or ())
+
+    @cached_property
+    def _shown(self) -> Mapping[str, str]:
+        return doors(self._warehouse)
+
+    def shows(self, program: Program) -> bool:
+        """Whether the public views show this version."""
+        return self._shown.get(program.feature_view) == program.fingerprint
+
+    def may_show(self, program: Program, now: datetime, requires: Requirement = "all_due") -> bool:
+        """Decide whether the public views may show this version. Deploys and runs ask nothing else.
+
+        Only a deployed version replaces another: a run of an earlier release, or of a dropped view,
+        changes nothing. The first version of a view shows at once, so that users can look at its
+        tables. A later one shows when it is computed as far as required; until then the old one does.
+
+        Args:
+            program: the version.
+            now: the environment's now, at which intervals are due.
+            requires: all intervals that are due; or only the first one, for a rollback; or nothing,
+                where the public views are broken, so that they can't show the old version either.
+        """
+        if self.shows(program):
+            return True
+        if (program.feature_view, program.fingerprint) not in self._deployed:
+            return False
+        if program.feature_view not in self._shown or requires == "nothing":
+            return True
+        timing = program.timing
+        due = timing.due(now)
+        through = due.end if due else timing.start
+        if requires == "first_interval":
+            through = min(through, timing.start + timing.schedule)
+        return head(self._warehouse, program.head).frontier >= through

@@ -1,1 +1,1 @@
-"""Applies a plan: `preview` asks the warehouse what it would say, `executor` does it."""
+"""Applies a plan: `preview` asks the warehouse about it, `executor` runs its steps, `release_files` writes files."""

@@ -20,8 +20,8 @@ from controlplane.release.program import build
 from controlplane.release.release import Release
 from controlplane.release.variables import fill, run_variables
 from controlplane.sql.dialects import dialect
-from controlplane.sql.rehearsal import rehearsed
-from controlplane.sql.statements import split
+from controlplane.sql.rehearsal import rehearsed, stand_ins
+from controlplane.sql.statements import read
 
 EXPLAINED = 20
 """So many views are explained in the embedded warehouse: it has planned all their queries for their columns before."""
@@ -45,7 +45,7 @@ def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehou
     if not remote:
         views = views[:EXPLAINED]
     runs = [_Run(manifest, release, view, now) for view in views]
-    answers = warehouse.explain([run.statements("stage")[0].sql.partition(" AS\n")[2] for run in runs])
+    answers = warehouse.explain([run.staged for run in runs])
     problems: list[PlaneError] = []
     costs: dict[str, list[Cost]] = {}
     for view, answer in zip(views, answers, strict=True):
@@ -64,24 +64,28 @@ class _Run:
     """A view's newest run that is due."""
 
     def __init__(self, manifest: Manifest, release: Release, view: ViewSpec, now: datetime) -> None:
-        self.view, self._files = view, release.files
+        self.view, self._manifest, self._release = view, manifest, release
         times = timing(view)
         end = due.end if (due := times.due(now)) else view.start + view.schedule
         self._variables = run_variables(build(manifest, view), Interval(end - view.schedule, end), "plan")
 
-    def statements(self, *names: str) -> list[Statement]:
-        """Those of some files, with all put in."""
-        texts = (self._files[f"sql/{self.view.name}.{name}.sql"] for name in names)
-        return [statement for text in texts for statement in split(fill(text, self._variables))]
+    def _fill(self, text: str) -> str:
+        return fill(text, self._variables)
+
+    @property
+    def staged(self) -> str:
+        """The query whose rows the run stages."""
+        return read(self._fill(self._release.files[f"sql/{self.view.name}.stage.sql"]))[0].query
+
+    def rehearsed(self) -> list[Statement]:
+        """The queries of the run, over tables that stand in."""
+        tables = stand_ins(self._manifest, self.view)
+        return rehearsed(self._manifest, self.view, tables, self._fill)
 
 
 def _refused(runs: Sequence[_Run], warehouse: Warehouse) -> Iterator[str]:
     """The first query of each view that the warehouse would not compile."""
-    asked = [
-        (run.view, query)
-        for run in runs
-        for query in rehearsed(run.statements("setup"), run.statements("stage", "check", "publish", "doors"))
-    ]
+    asked = [(run.view, query) for run in runs for query in run.rehearsed()]
     told = set()
     answers = warehouse.describe_all([query.sql for _, query in asked])
     for (view, query), answer in zip(asked, answers, strict=True):

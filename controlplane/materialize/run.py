@@ -117,6 +117,5 @@ def bring_online(
     report = syncing.SyncReport()
     if store is not None and program.online:
         report = syncing.sync(program, warehouse, store, sql["sync"], clock=clock, on_rows=on_rows, full=full)
-    due = program.timing.due(now)
-    tasks.activate(program, warehouse, store, sql["doors"], due.end if due else program.timing.start)
+    tasks.activate(program, warehouse, store, sql["doors"], now)
     return report

@@ -16,9 +16,9 @@ from controlplane.control import ledger
 from controlplane.errors import CheckFailed, PermanentError, TransientError
 from controlplane.online import records
 from controlplane.release.program import Program
+from controlplane.sql import statements
 from controlplane.sql.dialects import dialect
 from controlplane.sql.range_errors import HINT, explained
-from controlplane.sql.statements import split
 
 _SHOWN = 60  # characters of a value
 
@@ -31,7 +31,7 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
     """
     _check_sources(program, warehouse)
     with explained(f"feature view {program.view!r}", program.location):
-        warehouse.execute(split(sql), tag=program.tag("stage"))
+        warehouse.execute(statements.read(sql), tag=program.tag("stage"))
 
 
 def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> None:
@@ -112,7 +112,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
             mistake in the definition or in the source. Otherwise they are dropped and counted, lest one bad row stop a
             quiet hour for good.
     """
-    count, *expectations = split(sql)
+    count, *expectations = statements.read(sql)
     found: list[Checked] = []
     with explained(f"feature view {program.view!r}", program.location):
         if expectations:
@@ -162,7 +162,7 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
         TransientError: another run took the head meanwhile, so that not all of this one was written.
     """
     with explained(f"feature view {program.view!r}", program.location):
-        warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
+        warehouse.execute(statements.read(sql), tag=program.tag("publish"), atomic=True)
     head = ledger.head(warehouse, program.head)
     if not dialect(warehouse.dialect).transactional and head.run_id != run_id:
         raise TransientError(
@@ -174,20 +174,20 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
 
 def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
     """Drop the stage, if it is there."""
-    warehouse.execute(split(sql), tag=program.tag("unstage"))
+    warehouse.execute(statements.read(sql), tag=program.tag("unstage"))
 
 
-def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime) -> bool:
-    """Point users' views and online readers to this version, as soon as `control.ledger.ready` says that it may show.
+def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, now: datetime) -> bool:
+    """Point users' views and online readers to this version, as soon as `ledger.Versions.may_show` says so.
 
     A run that began with an earlier release changes nothing: its version is not the deployed one any more.
     Returns whether this version shows.
     """
-    showing = ledger.shown(warehouse, program)
-    if showing != program.fingerprint:
-        if not (ledger.deployed(warehouse, program) and ledger.ready(warehouse, program, showing, through)):
-            return False
-        warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
+    versions = ledger.Versions(warehouse)
+    if not versions.may_show(program, now):
+        return False
+    if not versions.shows(program):
+        warehouse.execute(statements.read(sql), tag=program.tag("activate"), atomic=True)
     if store is not None and program.online:
         pointers = records.read_pointers(store, program.namespace).versions
         if pointers.get(program.view) != program.fingerprint:

@@ -1,12 +1,32 @@
-"""Whether an online store serves what the warehouse shows: pointers and cursors that went missing."""
+"""Whether an online store serves what the warehouse shows: sets its pointers, and finds those that went missing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controlplane.base.ports import OnlineStore
+from controlplane.base.ports import OnlineStore, Warehouse
+from controlplane.control import identity, ledger
 from controlplane.manifest.specs import Manifest
-from controlplane.online.records import SyncCursor, read_pointers
+from controlplane.online import claims
+from controlplane.online.records import SyncCursor, point, read_claim, read_pointers
+
+
+def serve_shown(store: OnlineStore, warehouse: Warehouse, manifest: Manifest) -> None:
+    """Give readers the versions of a manifest that public views show, all at once, as far as they were synced.
+
+    Values of another warehouse keep their readers; the plan warns of it.
+    """
+    if claims.conflict(read_claim(store, manifest.namespace), identity.read(warehouse), manifest.schema):
+        return
+    shown = ledger.doors(warehouse)
+    versions = {
+        view.name: view.fingerprint
+        for view in manifest.views
+        if view.online
+        and shown.get(f"{manifest.schema}.{view.name}") == view.fingerprint
+        and SyncCursor(store, manifest.namespace, view.name, view.fingerprint).read().reached > 0
+    }
+    point(store, manifest.namespace, versions)
 
 
 def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,9 @@ import msgspec
 
 from controlplane.control.drift import Damage
 
+ONLINE_STORE = "Redis"
+"""The name of damages in the online store."""
+
 
 class Change(msgspec.Struct, frozen=True):
     """One changed property, in words: its name, and what it was and becomes."""

@@ -10,16 +10,29 @@ import msgspec
 from controlplane.control.drift import Damage, Drift
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest
-from controlplane.plan.actions import Action, DropView, Repair
+from controlplane.plan.actions import ONLINE_STORE, Action, DropView, Repair
 from controlplane.plan.diff import diff
 from controlplane.plan.forecast import Covered, Forecast, forecast
+from controlplane.plan.steps import Step, TakeSchema
 from controlplane.release.release import Release, render_release
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a deploy would do. `base` is the deployment that it starts from (None: the first), `release` the digest of
-    the files that it would write; `warnings` are what the warehouse may not take. `conflict` says who else has deployed
-    to the schema, `remedy` what to do: then a deploy is refused unless it adopts the schema."""
+    """What a deploy would do.
+
+    Attributes:
+        project: its name.
+        environment: its name.
+        base: the deployment that it starts from; None before the first.
+        release: the digest of the files that it would write.
+        actions: what changes.
+        forecasts: what each view has to compute afterwards.
+        warnings: what the warehouse may not take.
+        conflict: who else has deployed to the schema; empty if nobody. A deploy is then refused unless it adopts
+            the schema.
+        remedy: what to do about the conflict.
+        steps: what a deploy does, in order; see `plan.sequence`.
+    """
 
     project: str
     environment: str
@@ -30,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     conflict: str = ""
     remedy: str = ""
+    steps: tuple[Step, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -40,6 +54,17 @@ class Plan(msgspec.Struct, frozen=True):
     def repairs_alone(self) -> bool:
         """Whether a deploy would only make again what is deployed already."""
         return not self.conflict and all(isinstance(action, Repair) for action in self.actions)
+
+    @property
+    def repairs_online(self) -> bool:
+        """Whether a deploy would point online readers to the right versions again."""
+        repairs = (action for action in self.actions if isinstance(action, Repair))
+        return any(damage.name == ONLINE_STORE for repair in repairs for damage in repair.damages)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the schema belongs to somebody else, and the plan does not adopt it."""
+        return bool(self.conflict) and not any(isinstance(step, TakeSchema) and step.adopt for step in self.steps)
 
     @property
     def altered(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from controlplane.base import naming
+from controlplane.base.ports import Function
 from controlplane.codec import Layout
 from controlplane.manifest.specs import RequestField
 
@@ -35,7 +36,7 @@ class Calculations(msgspec.Struct, frozen=True):
         types: of each, canonical.
         inputs: the features, by full name, and request fields that the query takes a list of each.
         query: gives the calculations of each row; see `ports.Calculator`.
-        functions: the statements that make the functions which the query calls.
+        functions: the functions in Python that the query calls.
         sources: calculation -> the features that it comes from, be it through others.
     """
 
@@ -44,7 +45,7 @@ class Calculations(msgspec.Struct, frozen=True):
     inputs: tuple[str, ...]
     query: str
     sources: dict[str, tuple[str, ...]]
-    functions: tuple[str, ...] = ()
+    functions: tuple[Function, ...] = ()
 
 
 class ServiceLayout(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from controlplane.base import naming
-from controlplane.base.ports import Statement
+from controlplane.base.ports import Function, Statement
 from controlplane.manifest.specs import CalculationSpec, Manifest, ServiceSpec
 from controlplane.sql.dialects import DUCKDB, Dialect
 from controlplane.sql.functions import called, create
@@ -77,12 +77,12 @@ class InMemory(NamedTuple):
     Args:
         inputs: the features and request fields that it takes a list of each, with one item for each row.
         query: see `ports.Calculator`.
-        functions: the statements that make the functions which it calls.
+        functions: those of realtime features which it calls.
     """
 
     inputs: tuple[str, ...]
     query: str
-    functions: tuple[str, ...]
+    functions: tuple[Function, ...]
 
 
 def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
@@ -96,5 +96,6 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
     query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations, types)
     names = ", ".join(d.quote(c.name) for c in service.calculations)
-    made = tuple(statement.sql for statement in functions(d, manifest, service))
-    return InMemory(inputs, f"SELECT {names} FROM ({query}\n) AS rows", made)
+    statements = functions(d, manifest, service)
+    called = tuple(made.function for made in statements if made.function is not None)
+    return InMemory(inputs, f"SELECT {names} FROM ({query}\n) AS rows", called)

@@ -49,7 +49,7 @@ class ControlTable:
         )
         partitions = d.apart if self.written_by_views else ""
         sql = f"CREATE TABLE IF NOT EXISTS {self.quoted(d)} (\n{columns}\n){partitions}"
-        return Statement(f"create the table {self.plain}", sql)
+        return Statement(f"create the table {self.plain}", sql, "create_table", self.quoted(d))
 
     def select(self, d: Dialect) -> str:
         """The query for its rows."""
@@ -151,5 +151,5 @@ def head(schema: str, view: str, fingerprint: str) -> ControlTable:
 
 def create_schema(d: Dialect) -> Statement:
     """The statement that makes the control schema where it is missing."""
-    sql = f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.CONTROL_SCHEMA)}"
-    return Statement("create the control schema", sql)
+    schema = d.quote(naming.CONTROL_SCHEMA)
+    return Statement("create the control schema", f"CREATE SCHEMA IF NOT EXISTS {schema}", "create_schema", schema)

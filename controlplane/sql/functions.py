@@ -6,10 +6,9 @@ import hashlib
 from collections.abc import Mapping
 
 from controlplane.base import naming, template
-from controlplane.base.ports import Statement
+from controlplane.base.ports import Function, Statement
 from controlplane.manifest.specs import CalculationSpec
 from controlplane.sql.dialects import Dialect
-from controlplane.sql.statements import split
 
 
 def body(spec: CalculationSpec) -> str:
@@ -37,21 +36,28 @@ def called(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, s
 
 def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
     """The statement that makes the function, for as long as the session lives; `types` has the type of each input."""
+    parameters, program = _parameters(spec), body(spec)
+    columns = [
+        (d.quote(parameter), d.function_type(types[name]))
+        for parameter, name in zip(parameters, spec.inputs, strict=True)
+    ]
+    function = Function(
+        name=d.function_name(schema, _name(spec)),
+        parameters=tuple(kind for _, kind in columns),
+        returns=d.function_type(spec.type),
+        handler="plane_value",
+        program=program,
+    )
     context = {
-        "feature": spec.name,
-        "sql_name": d.function_name(schema, _name(spec)),
+        "function": function,
         "runtime": d.python_runtime,
         "has_handlers": d.has_handlers,
-        "sql_type": d.function_type(spec.type),
-        "columns": [
-            (d.quote(parameter), d.function_type(types[name]))
-            for parameter, name in zip(_parameters(spec), spec.inputs, strict=True)
-        ],
-        "parameters": _parameters(spec),
-        "body": body(spec),
+        "columns": columns,
+        "parameters": parameters,
     }
-    [statement] = split(template.render("sql/function.sql.j2", {"f": context}))
-    return statement
+    sql = template.render("sql/function.sql.j2", {"f": context}).strip()
+    name = f"create the function of {spec.name}"
+    return Statement(name, sql, "create_function", function.name, function=function)
 
 
 def _parameters(spec: CalculationSpec) -> list[str]:

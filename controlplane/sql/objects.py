@@ -1,66 +1,20 @@
 """What one version of a view has in the warehouse: its tables and public views, with their columns.
 
-Tables are those that the rendered `sql/setup.sql.j2` makes, public views those of `doors.sql.j2`.
+`setup.sql.j2` makes the tables, `doors.sql.j2` the public views.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
-from controlplane.base import naming, template
+from controlplane.base import naming
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import control_tables
+from controlplane.sql.data_tables import Column, DataTable
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
 from controlplane.sql.views import Extent, context
-
-_PARTS = ("tiles", "rollups", "history", "history_replaced", "latest")
-KEPT_PARTS = ("history_replaced",)
-"""What healing replaced can't be computed again; a run fills every other table from the sources."""
-_CREATE = "CREATE TABLE IF NOT EXISTS "
-_COLUMN = re.compile(r'^  (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+) (?P<type>.+?)(?: NOT NULL)?,?$', re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class DataTable:
-    """A table of one version of a view.
-
-    Attributes:
-        part: what it is, such as `history`.
-        plain: `schema.table`, for people.
-        quoted: the same in SQL text.
-        body: the definitions of its columns, one a line, as the setup has them.
-        quote_mark: stands around names in them.
-    """
-
-    part: str
-    plain: str
-    quoted: str
-    body: str
-    quote_mark: str
-
-    @property
-    def derived(self) -> bool:
-        """Whether a run can fill it again."""
-        return self.part not in KEPT_PARTS
-
-    @cached_property
-    def columns(self) -> Mapping[str, str]:
-        """Its columns in order: name as stored -> type in the warehouse's SQL."""
-        mark = self.quote_mark
-        found = {}
-        for column in _COLUMN.finditer(self.body):
-            name = column["name"]
-            found[name[1:-1].replace(mark * 2, mark) if name[0] == mark else name] = column["type"]
-        return found
-
-    def is_made_by(self, text: str, known: Definition) -> bool:
-        """Whether a definition without quotes is that of the setup."""
-        columns = self.body.replace(self.quote_mark, "").replace("\n  ", " ").strip()
-        return text.endswith(f"({columns});")
 
 
 @dataclass(frozen=True)
@@ -90,17 +44,12 @@ class PublicView:
         keys = (name for name, _ in self.view.keys)
         return (*keys, "valid_from", second, *(feature.name for feature in self.view.features))
 
-    def is_made_by(self, text: str, known: Definition) -> bool:
-        """Whether a definition without quotes reads the table, and gives as many columns."""
-        count = len(self.view.keys) + 2 + len(self.view.features)
+    @property
+    def column_count(self) -> int:
+        """How many columns it has."""
         if self.part not in ("", "latest"):
-            count = self.table.body.count("\n") + 1
-        return known.column_count == count and self.table.plain in text
-
-
-def setup(manifest: Manifest, view: ViewSpec) -> str:
-    """Return the statements that make the tables of a view, as a release has them."""
-    return template.render("sql/setup.sql.j2", {"v": context(manifest, view, Extent(), {})})
+            return len(self.table.declared)
+        return len(self.view.keys) + 2 + len(self.view.features)
 
 
 def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
@@ -116,20 +65,13 @@ def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def tables(manifest: Manifest, view: ViewSpec, statements: str) -> list[DataTable]:
-    """Return the tables of one version of a view; `statements` are its setup."""
+def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
+    """Return the tables of one version of a view."""
     d = dialect(manifest.dialect)
-    parts = {part: getattr(naming, part)(view.name, view.fingerprint) for part in _PARTS}
-    named = {qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}") for part, name in parts.items()}
     head = control_tables.head(manifest.schema, view.name, view.fingerprint)
-    named[head.quoted(d)] = ("head", head.plain)
-    found = []
-    for text in statements.split(_CREATE)[1:]:
-        quoted, _, rest = text.partition(" (\n")
-        if quoted in named:
-            part, plain = named[quoted]
-            found.append(DataTable(part, plain, quoted, rest.partition("\n)")[0], d.quote_mark))
-    return found
+    columns = tuple(Column(name, d.type(kind), nullable=False) for name, kind in head.columns.items())
+    made = context(manifest, view, Extent(), {}).data_tables
+    return [*made, DataTable("head", head.plain, head.quoted(d), columns, d.quote_mark)]
 
 
 def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) -> list[PublicView]:
@@ -166,6 +108,13 @@ def unaltered(d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Map
     found = set()
     for one in made:
         known = catalogue.get(one.plain)
-        if known is not None and one.is_made_by(known.text.replace(d.quote_mark, ""), known):
+        if known is not None and _is_made_by(one, known.text.replace(d.quote_mark, ""), known.column_count):
             found.add(one.quoted)
     return found
+
+
+def _is_made_by(made: DataTable | PublicView, text: str, column_count: int) -> bool:
+    """Whether the catalogue's definition, without quotes, is that of a table or public view."""
+    if isinstance(made, DataTable):
+        return text.endswith(made.definition)
+    return column_count == made.column_count and made.table.plain in text

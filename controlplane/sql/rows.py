@@ -110,7 +110,7 @@ class RowsSql:
         pruned = " AND ".join(self._pruned(source, source.pruning, start, end)) if source.pruning else ""
         return (
             f"SELECT * FROM (\n    {self._timed(source)}{f' WHERE {pruned}' if pruned else ''}\n  ) AS plane_timed"
-            f" WHERE {lower}{ts} < {end}{self._near(source)}"
+            f" WHERE {' AND '.join([f'{lower}{ts} < {end}', *self._near(source)])}"
         )
 
     def _whole(self, source: SourceSpec) -> str:
@@ -118,7 +118,7 @@ class RowsSql:
         table, columns = self._tables(source)
         if not source.time_sql:
             return f"SELECT {columns} FROM {table}"
-        near = self._near(source).removeprefix(" AND ")
+        near = " AND ".join(self._near(source))
         rows = f"SELECT * FROM ({self._timed(source)}) AS plane_timed"
         return f"{rows} WHERE {near}" if near else rows
 
@@ -148,12 +148,12 @@ class RowsSql:
             lower, upper = d.cast(lower, "date"), d.cast(upper, "date")
         return [*([f"{raw} >= {lower}"] if start else []), f"{raw} <= {upper}"]
 
-    def _near(self, source: SourceSpec) -> str:
-        # The promise of `prune_by`, row by row: how wide a run is decides nothing.
+    def _near(self, source: SourceSpec) -> list[str]:
+        """The promise of `prune_by`, row by row: how wide a run is decides nothing."""
         if source.pruning is None or source.pruning.scale is not None:
-            return ""
+            return []
         ts = self._d.quote(source.timestamp or "")
-        return "".join(f" AND {one}" for one in self._beside(source, source.pruning, ts, ts))
+        return self._beside(source, source.pruning, ts, ts)
 
     def transformation(self, start: str, end: str) -> str:
         """The user's SQL over what `[start, end)` sees: common tables, the last of which holds what it returns."""
@@ -282,7 +282,7 @@ class RowsSql:
         """How many rows of the sources belong to no interval, since they have no event time."""
         counts = []
         for source, ts, rows in self._tables_with_time():
-            near = self._near(source).removeprefix(" AND ")
+            near = " AND ".join(self._near(source))
             condition = f"{ts} IS NULL OR NOT ({near})" if near else f"{ts} IS NULL"
             counts.append(f"(SELECT count(*) FROM {rows} WHERE {condition})")
         return " + ".join(counts) or "0"

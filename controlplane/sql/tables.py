@@ -14,6 +14,22 @@ def qualified(d: Dialect, schema: str, table: str) -> str:
     return f"{d.quote(schema)}.{d.quote(table)}"
 
 
+RUN_TABLES = (
+    "ledger",
+    "metrics",
+    "doors_table",
+    "head",
+    "tiles",
+    "rolled_up",
+    "history",
+    "replaced",
+    "latest",
+    "stage",
+    "changes",
+)
+"""The attributes of `Tables` that name what a run reads and writes of its own."""
+
+
 class Tables:
     """Every attribute is SQL text; of tables it is their full, quoted name."""
 
@@ -33,6 +49,7 @@ class Tables:
         self.history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
         self.replaced = qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint))
         self.latest = qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
+        self.rolled_up = qualified(d, manifest.schema, naming.rollups(view.name, view.fingerprint))
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
         self.run_id = d.open_text("plane.run_id")

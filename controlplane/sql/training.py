@@ -15,10 +15,9 @@ from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
 from controlplane.sql import inline
 from controlplane.sql.aggregates import default_sql
 from controlplane.sql.calculations import added, functions, given, kinds, owner_of
-from controlplane.sql.control_tables import DATASETS
+from controlplane.sql.control_tables import DATASETS, create_schema
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.ranges import Owner, whole
-from controlplane.sql.statements import split
 from controlplane.sql.tables import qualified
 
 AS_OF = ("scheduled", "served")
@@ -130,13 +129,7 @@ def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
 
 
 def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> str:
-    """The rows of a training set as a query that writes nothing; see `render_dataset`."""
-    [made] = [s for s in render_dataset(manifest, dataset, columns) if s.name == "create the training set"]
-    return made.sql.partition(" AS\n")[2]
-
-
-def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> list[Statement]:
-    """The statements that create a training set and note it, to be run as one transaction.
+    """The rows of a training set as a query that writes nothing.
 
     Args:
         manifest: what is deployed.
@@ -163,26 +156,11 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         if fallback is not None:
             value = f"coalesce({value}, {fallback})"
         values.append((d.quote(naming.feature(view_name, feature_name)), value))
-    definition = {
-        "spine": dataset.noted or dataset.spine,
-        "time": dataset.time,
-        "as_of": dataset.as_of,
-        "from_source": dataset.through is not None,
-        "features": [naming.feature(view, feature) for view, feature in service.features],
-        "request": requested,
-        "calculations": {c.name: c.expression or c.python for c in service.calculations},
-        "fingerprints": {view.name: view.fingerprint for view in views},
-    }
     keys, asked = key_tables(views, d)
     computed = inline.Computed([], {})
     if dataset.through is not None:
         computed = inline.common_tables(manifest, views, dataset.through, inline.Asked("spine", asked))
     context = {
-        "schema": d.quote(naming.DATASETS),
-        "control": d.quote(naming.CONTROL_SCHEMA),
-        "create_list": DATASETS.create(d).sql,
-        "table": table(manifest.dialect, dataset.name, dataset.version),
-        "list": DATASETS.quoted(d),
         "spine": dataset.spine,
         "at": instant(d, dataset.time),
         "columns": [d.quote(name) for name in columns],
@@ -215,11 +193,51 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "never": d.instant(_NEVER),
         "dialect": d,
         "ordered": d.framed,
-        "name": d.text(dataset.name),
-        "version": dataset.version,
-        "service": d.text(dataset.service),
-        "definition": d.text(msgspec.json.encode(definition).decode()),
-        "created_by": d.text(dataset.created_by),
-        "clock": d.clock(),
     }
-    return split(template.render("sql/dataset.sql.j2", {"d": context}))
+    return template.render("sql/dataset.sql.j2", {"d": context}).strip()
+
+
+def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> list[Statement]:
+    """The statements that create a training set and note it, to be run as one transaction; see `query`."""
+    d = dialect(manifest.dialect)
+    name = table(manifest.dialect, dataset.name, dataset.version)
+    rows, schema = query(manifest, dataset, columns), d.quote(naming.DATASETS)
+    replaced = "" if d.framed else "OR REPLACE "
+    created = f"CREATE {replaced}TABLE {name} AS\n{rows}"
+    return [
+        Statement("create the schema of datasets", f"CREATE SCHEMA IF NOT EXISTS {schema}", "create_schema", schema),
+        Statement("create the training set", created, "create_table_as", name, rows),
+        create_schema(d),
+        DATASETS.create(d),
+        _note(manifest, dataset, name),
+    ]
+
+
+def _note(manifest: Manifest, dataset: Dataset, name: str) -> Statement:
+    """The statement that lists a training set, once however often it is sent."""
+    d, service = dialect(manifest.dialect), manifest.service(dataset.service)
+    definition = {
+        "spine": dataset.noted or dataset.spine,
+        "time": dataset.time,
+        "as_of": dataset.as_of,
+        "from_source": dataset.through is not None,
+        "features": [naming.feature(view, feature) for view, feature in service.features],
+        "request": given(service),
+        "calculations": {c.name: c.expression or c.python for c in service.calculations},
+        "fingerprints": {view.name: view.fingerprint for view in manifest.views_of(service)},
+    }
+    row = (
+        d.text(dataset.name),
+        str(dataset.version),
+        d.text(dataset.service),
+        d.text(msgspec.json.encode(definition).decode()),
+        f"(SELECT count(*) FROM {name})",
+        d.text(dataset.created_by),
+        d.clock(),
+    )
+    listed = DATASETS.quoted(d)
+    rows = (
+        f"SELECT {', '.join(row)}\nFROM (SELECT 1 AS one) AS single\n"
+        f"WHERE NOT EXISTS (SELECT 1 FROM {listed} AS l WHERE l.name = {row[0]} AND l.version = {row[1]})"
+    )
+    return Statement("note the training set", f"INSERT INTO {listed}\n{rows}", "insert", listed, rows)

@@ -1,4 +1,4 @@
-"""The SQL of one feature view, filled from the templates in `dag_templates/sql`.
+"""The SQL of one feature view, filled from the templates in `dag_templates/sql` (the format: `sql.statements`).
 
 What a run decides stays open in the text, in Airflow's own delimiters: `plane.start`, `plane.end` (the interval),
 `plane.read_start` (where its data begins), `plane.stage` (the stage's name) and `plane.run_id`.
@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from controlplane.base import naming, template
+from controlplane.base import template
 from controlplane.base.types import MICROSECOND
 from controlplane.compile import transformation
 from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
 from controlplane.manifest.timing import depth, endless, reach, read_start
 from controlplane.sql import expectations, rollups
 from controlplane.sql.aggregates import Names, TileSchema, Windows
+from controlplane.sql.data_tables import Column, DataTable, change_columns, data_tables
 from controlplane.sql.dialects import dialect
 from controlplane.sql.public_views import Doors
 from controlplane.sql.ranges import Owner
 from controlplane.sql.rows import OUTSIDE, RowsSql, Step, rows_sql
 from controlplane.sql.secondary_keys import Second
 from controlplane.sql.staged_rows import StagedRows
-from controlplane.sql.tables import Tables, qualified
+from controlplane.sql.tables import Tables
 from controlplane.sql.windows import Calendar, Frames, Pairs, calendar_sql, calendars, shifts, turns
 
 _NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
@@ -60,9 +61,8 @@ def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[s
 
 def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     """All SQL of one view. Equal manifests give equal bytes."""
-    context = {"v": _Context(manifest, view)}
-    forms = {} if dialect(manifest.dialect).framed else {"publish": "merge"}
-    return ViewSql(**{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES})
+    v = _Context(manifest, view)
+    return ViewSql(**{name: v.render(name) for name in FILES})
 
 
 class _Context(Tables):
@@ -96,10 +96,12 @@ class _Context(Tables):
         self.clock_micros = d.clock_micros()
         self.recorded = d.from_micros("head.version")
         self.output = transformation.OUTPUT
+        self.delay = view.delay
 
-    @property
-    def delay(self) -> timedelta:
-        return self._view.delay
+    def render(self, name: str) -> str:
+        """The text of one of `FILES`."""
+        form = "merge" if name == "publish" and not self._d.framed else name
+        return template.render(f"sql/{form}.sql.j2", {"v": self})
 
     @cached_property
     def start(self) -> str:
@@ -199,14 +201,6 @@ class _Context(Tables):
         )
 
     @cached_property
-    def row_count(self) -> str:
-        return self._d.cast("row_count", "int64")
-
-    @cached_property
-    def failed_count(self) -> str:
-        return self._d.cast("failed_count", "int64")
-
-    @cached_property
     def checked_sources(self) -> list[tuple[str, str]]:
         found = []
         for index, source in enumerate(self._sources):
@@ -265,6 +259,18 @@ class _Context(Tables):
         return [(self._d.quote(name), self._d.type(kind)) for name, kind in rows] + states
 
     @cached_property
+    def change_columns(self) -> list[Column]:
+        """The columns of a run's table of what changes in the history."""
+        return change_columns(self._manifest, self.key_columns, self.feature_columns)
+
+    @cached_property
+    def data_tables(self) -> list[DataTable]:
+        rolled_up = self.rollups.columns if self.rollups else None
+        return data_tables(
+            self._manifest, self._view, self.key_columns, self.feature_columns, self.tile_columns, rolled_up
+        )
+
+    @cached_property
     def tile_start(self) -> str:
         return self._d.floor("event_time", self._view.tile, self._view.phase)
 
@@ -319,10 +325,9 @@ class _Context(Tables):
     def rollups(self) -> rollups.Rollups | None:
         if not self._d.framed:
             return None
-        table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
         run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
         covered = rollups.cover(self._view)
-        return rollups.Rollups(self._view, covered, self._tiles, table, run, self._d) if covered else None
+        return rollups.Rollups(self._view, covered, self._tiles, self.rolled_up, run, self._d) if covered else None
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:

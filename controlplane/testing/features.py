@@ -25,7 +25,7 @@ from controlplane.materialize.run import materialize, missing
 from controlplane.release.program import build
 from controlplane.sql.dialects import DUCKDB
 from controlplane.sql.rows import rows_sql
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.views import FILES, render_view
 from controlplane.testing.tables import Row, Table, literal, table_of
 from controlplane.workspace.connectors import open_warehouse
@@ -128,8 +128,8 @@ class Features:
             for view in self._manifest.views:
                 rendered = render_view(self._manifest, view)
                 self._sql[view.name] = {name: str(getattr(rendered, name)) for name in FILES}
-                self._warehouse.execute(split(rendered.setup))
-                self._warehouse.execute(split(rendered.doors), atomic=True)
+                self._warehouse.execute(read(rendered.setup))
+                self._warehouse.execute(read(rendered.doors), atomic=True)
         except BaseException:
             self._warehouse.close()
             raise

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from controlplane.base.ports import Calculator, Warehouse
+from controlplane.base.ports import Calculator, Function, Warehouse
 from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type, micros
 from controlplane.control import ledger
 from controlplane.errors import PermanentError
@@ -26,7 +26,7 @@ from controlplane.verify.values import plain
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
-Open = Callable[[str, Sequence[str]], Calculator]
+Open = Callable[[str, Sequence[Function]], Calculator]
 """Gets a query and the functions that it calls ready; see `Calculator`."""
 CHUNK = 100
 """Rows in one query."""

@@ -50,7 +50,7 @@ class Places:
         self._d: Dialect = dialect(manifest.dialect)
         self.program = build(manifest, view)
         self.history = qualified(self._d, manifest.schema, naming.history(view.name, view.fingerprint))
-        self.shown = ledger.shown(warehouse, self.program) == view.fingerprint
+        self.shown = ledger.Versions(warehouse).shows(self.program)
 
     def read(self, questions: Mapping[int, Question]) -> list[Told]:
         """The warehouse's places."""

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from controlplane.base.ports import AsyncOnlineStore, Calculator, OnlineStore, Warehouse
+from controlplane.base.ports import AsyncOnlineStore, Calculator, Function, OnlineStore, Warehouse
 from controlplane.errors import MissingDriver, SettingsError
 
 _TYPES = {
@@ -131,7 +131,7 @@ def _typed(connect: Callable[..., Any], kind: str, options: Mapping[str, object]
     return typed
 
 
-def open_calculator(query: str, functions: Sequence[str] = ()) -> Calculator:
+def open_calculator(query: str, functions: Sequence[Function] = ()) -> Calculator:
     """Get a query ready that computes over rows in memory, and the functions that it calls.
 
     Raises:

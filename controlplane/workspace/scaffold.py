@@ -10,7 +10,7 @@ from pathlib import Path
 from controlplane.base import private, template
 from controlplane.base.naming import is_name
 from controlplane.errors import PlaneError, disk_remedy
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.workspace import settings
 from controlplane.workspace.connectors import open_warehouse
 
@@ -79,7 +79,7 @@ def _replace(path: Path, text: str) -> None:
 def _load(warehouse: Path, sql: str) -> None:
     opened = open_warehouse("duckdb", {"path": str(warehouse)})
     try:
-        opened.execute(split(sql))
+        opened.execute(read(sql))
     finally:
         opened.close()
 

@@ -24,12 +24,12 @@ from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.codec import Decoded, decode, online_key
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
-from controlplane.deploy.executor import write_release
+from controlplane.deploy.release_files import write_release
 from controlplane.errors import TransientError
 from controlplane.manifest.specs import Manifest
 from controlplane.release import release
 from controlplane.release.layout import layout
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.workspace import connectors
 from tests.endpoints.databricks.fixture import databricks
 from tests.servers import valkey_url
@@ -191,7 +191,7 @@ def deploy(manifest: Manifest, root: Path, path: Path) -> Deployed:
     try:
         for view in manifest.views:
             for name in ("setup", "doors"):
-                warehouse.execute(split(rendered.files[f"sql/{view.name}.{name}.sql"]))
+                warehouse.execute(read(rendered.files[f"sql/{view.name}.{name}.sql"]))
     finally:
         warehouse.close()
     root.joinpath("releases").mkdir(parents=True, exist_ok=True)

@@ -25,10 +25,10 @@ from controlplane.airflow.operators import Unstage
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.compile.loader import load
 from controlplane.compile.project import Target, compile_manifest
-from controlplane.deploy.executor import write_release
+from controlplane.deploy.release_files import write_release
 from controlplane.errors import TransientError
 from controlplane.release import release
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.workspace import connectors
 from tests.airflow.conftest import BUNDLES
 from tests.e2e.test_warehouses import DEFINITIONS, RIGHT, load_orders
@@ -133,7 +133,7 @@ def deployed(kind: str, warehouse: Warehouse, root: Path) -> Path:
     manifest = compile_manifest(definitions, target, warehouse, problems)
     rendered = release.render_release(manifest)
     for name in ("setup", "doors"):
-        warehouse.execute(split(rendered.files[f"sql/purchases.{name}.sql"]))
+        warehouse.execute(read(rendered.files[f"sql/purchases.{name}.sql"]))
     write_release(root, rendered)
     return root / "releases" / rendered.digest
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.deploy.executor import release_damage, write_release
+from controlplane.deploy.release_files import release_damage, write_release
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.release.release import Release, digest_of
 from controlplane.workspace.scaffold import scaffold

@@ -15,7 +15,7 @@ from controlplane.errors import PlaneError
 from controlplane.manifest.specs import FORMAT, Manifest
 from controlplane.manifest.stored import from_json, to_json
 from controlplane.release.variables import RunVariables, fill
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from tests.compile.golden import FOLDER, texts
 from tests.compile.projects import TABLES, compiled
 
@@ -172,7 +172,7 @@ def filled(name: str) -> Sequence[str]:
         steps=[],
     )
     text = fill(text, variables)
-    return [statement.sql for statement in split(text)] or [text]
+    return [statement.sql for statement in read(text)] or [text]
 
 
 def test_the_golden_texts_run() -> None:

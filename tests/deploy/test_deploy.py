@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from controlplane import ControlPlane
+from controlplane.api.deploy import deploy
 from controlplane.api.plan import plan
-from controlplane.deploy import executor as deploying
+from controlplane.deploy.release_files import KEPT_RELEASES
 from controlplane.errors import PlaneError
 from controlplane.manifest import stored as manifests
 from controlplane.materialize.tasks import activate
+from controlplane.plan.steps import ShowVersion, statements
 from controlplane.release.program import build
 from controlplane.sql.views import render_view
 from controlplane.workspace.compiling import compile_project
@@ -173,7 +175,7 @@ def finish_an_earlier_run(folder: Path, deployment: int) -> bool:
             plane.project.warehouse,
             plane.project.store,
             render_view(manifest, view).doors,
-            view.start,
+            plane.project.now(),
         )
 
 
@@ -198,18 +200,44 @@ def test_a_stale_plan_is_refused(shop):
         planned = plan(plane.project, compile_project(plane.project))
         plane.deploy()
         with pytest.raises(PlaneError) as raised:
-            deploying.deploy(
-                planned.plan,
-                planned.manifest,
-                planned.release,
-                warehouse=plane.project.warehouse,
-                state=plane.project.state,
-                root=plane.project.environment.releases,
-                now=plane.project.now(),
-                clock=plane.project.clock,
-            )
+            deploy(plane.project, planned, lambda _: None, lambda _: True)
     assert raised.value.message == "the plan is stale: somebody has deployed since it was made"
     assert raised.value.hint == "run `plane plan` again and look at what changed"
+
+
+def test_the_statements_of_a_plan_are_those_of_its_steps(shop):
+    shop.ready()
+    shop.redefine(WIDER)
+    with ControlPlane(shop.folder) as plane:
+        planned = plan(plane.project, compile_project(plane.project))
+        fixed = [one for step in planned.plan.steps for one in statements(step)]
+        recorder = Recorder(plane.project.warehouse)
+        plane.project.__dict__["warehouse"] = recorder
+        deploy(plane.project, planned, lambda _: None, lambda _: True)
+    shown = [one for step in planned.plan.steps if isinstance(step, ShowVersion) for one in step.statements]
+    assert set(fixed) - set(shown) <= set(recorder.ran)
+    # The new version is not computed yet.
+    assert not set(shown) & set(recorder.ran)
+    shop.redefine()
+    printed = shop.plane("plan", "--sql").out
+    assert "-- Create the tables of feature view spend.\nCREATE SCHEMA IF NOT EXISTS" in printed
+    assert "if it is computed for all intervals that are due and not shown yet.\nCREATE OR REPLACE VIEW" in printed
+    shop.sql(printed)
+
+
+class Recorder:
+    """A warehouse that notes the statements that it runs."""
+
+    def __init__(self, warehouse):
+        self._warehouse = warehouse
+        self.ran = []
+
+    def execute(self, statements, **options):
+        self.ran += statements
+        return self._warehouse.execute(statements, **options)
+
+    def __getattr__(self, name):
+        return getattr(self._warehouse, name)
 
 
 def test_two_deploys_do_not_run_at_once(shop):
@@ -248,11 +276,11 @@ def test_old_releases_are_swept_but_not_the_current_one(shop):
     releases = shop.folder / ".plane" / "airflow" / "local" / "dags" / "releases"
     first = current(shop)
     os.utime(releases / first, (0, 0))
-    for number in range(deploying.KEPT_RELEASES + 3):
+    for number in range(KEPT_RELEASES + 3):
         (releases / f"old{number}").mkdir()
     shop.redefine(OWNER)
     shop.plane("deploy")
     # The newest ones, the one that was read until now, and the new one.
-    assert len(list(releases.iterdir())) == deploying.KEPT_RELEASES + 2
+    assert len(list(releases.iterdir())) == KEPT_RELEASES + 2
     assert (releases / first).is_dir()
     assert (releases / current(shop)).is_dir()

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from connectors.duckdb.warehouse import DuckDBWarehouse, connect
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.errors import CheckFailed, PlaneError, Problems
@@ -175,7 +177,7 @@ class Altered(DuckDBWarehouse):
 
     def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
         """See `Warehouse.execute`."""
-        altered = [Statement(one.name, self._alter(one)) for one in statements]
+        altered = [msgspec.structs.replace(one, sql=self._alter(one)) for one in statements]
         self.changes += sum(a.sql != b.sql for a, b in zip(altered, statements, strict=True))
         return super().execute(altered, tag=tag, atomic=atomic)
 

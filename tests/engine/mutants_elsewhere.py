@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
+import msgspec
+
 from controlplane.base.ports import Statement, Warehouse
 from tests.engine import mutants, parity
 from tests.engine.differential import INTERVALS
@@ -221,7 +223,7 @@ class Edited:
     def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
         """See `Warehouse.execute`."""
         check_places(self._strangers, statements)
-        altered = [one._replace(sql=self._alter(one)) for one in statements]
+        altered = [msgspec.structs.replace(one, sql=self._alter(one)) for one in statements]
         self.changes += sum(a.sql != b.sql for a, b in zip(altered, statements, strict=True))
         return self._warehouse.execute(altered, tag=tag, atomic=atomic)
 

@@ -32,7 +32,7 @@ from controlplane.materialize.run import Materialized, materialize
 from controlplane.release import program as programs
 from controlplane.release.program import Program
 from controlplane.sql.dialects import DUCKDB, dialect
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.views import FILES, render_view
 from controlplane.training import datasets
 from tests.engine import engines
@@ -103,8 +103,8 @@ class Rig:
         self.manifest = compiled([view], self.warehouse, calculations, request)
         self.view: ViewSpec = self.manifest.views[0]
         self.use(self.manifest)
-        self.warehouse.execute(split(self.sql["setup"]))
-        self.warehouse.execute(split(self.sql["doors"]), atomic=True)
+        self.warehouse.execute(read(self.sql["setup"]))
+        self.warehouse.execute(read(self.sql["doors"]), atomic=True)
 
     def use(self, manifest: Manifest) -> None:
         """Render the manifest's one view; what it says must survive the way through JSON."""

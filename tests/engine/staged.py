@@ -14,7 +14,7 @@ from controlplane.manifest.specs import Manifest
 from controlplane.release import program as programs
 from controlplane.release.variables import fill, run_variables
 from controlplane.sql.dialects import dialect
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.views import render_view
 from controlplane.verify.oracle import RowFeature, View
 from tests.engine import cases, engines
@@ -56,7 +56,7 @@ def staged(case: Case, warehouse: Warehouse) -> list[str]:
             manifest = taken_apart(manifest)
         view, span, d = manifest.views[0], interval(case.view.start, case.end), dialect(warehouse.dialect)
         variables = run_variables(programs.build(manifest, view), span, "by the test")
-        rows = [one for one in split(fill(render_view(manifest, view).stage, variables)) if "rows" in one.name]
+        rows = [one for one in read(fill(render_view(manifest, view).stage, variables)) if "rows" in one.name]
         warehouse.execute(rows)
         table = f"{d.quote('_plane')}.{d.quote(naming.stage(view.name, 'by the test', span))}"
         kept = " WHERE NOT plane_outside" if view.bounds else ""

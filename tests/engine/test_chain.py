@@ -19,7 +19,7 @@ from controlplane.manifest.specs import Manifest
 from controlplane.materialize.run import materialize
 from controlplane.release import program as programs
 from controlplane.sql.dialects import dialect
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.views import FILES, render_view
 from controlplane.training import datasets
 from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
@@ -94,8 +94,8 @@ class Chain:
             self.sql[view.name] = {name: str(getattr(rendered, name)) for name in FILES}
             self.program[view.name] = programs.build(self.manifest, view)
             if deploy:
-                self.warehouse.execute(split(self.sql[view.name]["setup"]))
-                self.warehouse.execute(split(self.sql[view.name]["doors"]), atomic=True)
+                self.warehouse.execute(read(self.sql[view.name]["setup"]))
+                self.warehouse.execute(read(self.sql[view.name]["doors"]), atomic=True)
 
     def run(self, view: str, start: int, end: int) -> None:
         materialize(self.program[view], self.sql[view], self.warehouse, interval(start, end))

@@ -16,7 +16,7 @@ from controlplane.base.types import Interval
 from controlplane.errors import TransientError
 from controlplane.materialize import tasks
 from controlplane.release.variables import fill, run_variables
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from tests.engine.engines import raw
 from tests.engine.rig import Rig, interval
 from tests.engine.test_kill import BEFORE, COLUMNS, DAY, START, fresh, subject
@@ -67,7 +67,7 @@ def test_the_second_writer_is_told_to_try_again(tmp_path: Path) -> None:
         ]
         tasks.stage(rig.program, first, texts[0]["stage"])
         tasks.stage(rig.program, second, texts[1]["stage"])
-        first.execute([Statement("begin", "BEGIN"), *split(texts[0]["publish"])])
+        first.execute([Statement("begin", "BEGIN"), *read(texts[0]["publish"])])
         with pytest.raises(TransientError, match="take the head"):
             tasks.publish(rig.program, second, texts[1]["publish"], "two")
         assert rig.table("history") == []

@@ -18,7 +18,7 @@ from controlplane.errors import Problems
 from controlplane.sql import training
 from controlplane.sql.dialects import DIALECTS
 from controlplane.sql.rows import evaluated_together
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.views import render_view
 from tests.engine import cases, engines, mutants_elsewhere
 from tests.engine.mutants import MUTANTS, Mutant, telling
@@ -61,7 +61,7 @@ def rendered(number: int, dialect: str, tables: Warehouse) -> list[Statement]:
     columns = dict(view.keys) | {"asked": "timestamp"}
     set_ = training.Dataset("looks", 1, "all", "SELECT * FROM raw.spine", "asked", "us", through=LAST)
     filled = (file.replace("{{ plane.start }}", "2024-01-04") for file in (files.stage, files.publish))
-    found = [one for file in filled for one in split(file)]
+    found = [one for file in filled for one in read(file)]
     if evaluated_together(manifest, view, DIALECTS[dialect]):
         found += training.render_dataset(manifest, set_, columns)
     return found

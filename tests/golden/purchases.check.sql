@@ -1,4 +1,6 @@
 -- @statement: count the rows
+-- @select:
+-- @query
 SELECT
   count(*) AS row_count,
   count(CASE WHEN "k" IS NULL THEN 1 END) AS null_keys,
@@ -13,10 +15,14 @@ SELECT
   ) AS replaced_tiles
 FROM "_plane"."{{ plane.stage }}";
 -- @statement: forget what this run found before
+-- @delete: "_plane"."metrics"
 DELETE FROM "_plane"."metrics"
+-- @condition
 WHERE feature_view = 'features.purchases' AND fingerprint = 'ed35778c' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}';
 -- @statement: check the expectations
+-- @insert: "_plane"."metrics"
 INSERT INTO "_plane"."metrics"
+-- @query
 WITH source__0 AS (
   SELECT CASE WHEN NOT (CAST("word" AS VARCHAR) IN (CAST('yes' AS VARCHAR), CAST('no' AS VARCHAR))) THEN CAST(CAST("word" AS VARCHAR) AS VARCHAR) END AS "plane__expectation__1", CASE WHEN typeof("ts") = 'TIMESTAMP_NS' AND isfinite("ts") THEN make_timestamp(epoch_ns("ts") // 1000 - CAST(epoch_ns("ts") % 1000 < 0 AS BIGINT)) ELSE CAST("ts" AS TIMESTAMP) END AS event_time FROM (SELECT * FROM raw.events WHERE "ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}') AS rows_read
 )
@@ -44,6 +50,8 @@ SELECT CAST('events' AS VARCHAR) AS source, 'one_of(word)' AS name, 'error' AS s
 FROM source__0
 ) AS results;
 -- @statement: read what was found
+-- @select:
+-- @query
 SELECT source, name, severity, row_count, failed_count, passed, observed
 FROM "_plane"."metrics"
 WHERE feature_view = 'features.purchases' AND fingerprint = 'ed35778c' AND run_id = '{{ plane.run_id }}' AND interval_start = TIMESTAMP '{{ plane.start }}' AND interval_end = TIMESTAMP '{{ plane.end }}'

@@ -1,9 +1,11 @@
 
 -- @statement: take the head
+-- @update: "_plane"."head__features__purchases__ed35778c"
 UPDATE "_plane"."head__features__purchases__ed35778c" SET
   version = greatest(version + 1, epoch_us(now())),
   run_id = '{{ plane.run_id }}';
 -- @statement: mark the newest rows that this replaces
+-- @update: "features"."purchases__latest__ed35778c" AS r
 UPDATE "features"."purchases__latest__ed35778c" AS r SET
   is_deleted = TRUE,
   version = (SELECT version FROM "_plane"."head__features__purchases__ed35778c")
@@ -17,7 +19,9 @@ WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   ) AS touched WHERE touched."k" = r."k" 
 );
 -- @statement: set aside the history that this replaces
+-- @insert: "features"."purchases__history_replaced__ed35778c"
 INSERT INTO "features"."purchases__history_replaced__ed35778c"
+-- @query
 SELECT r."k", r.valid_from, r.expires_at, r."count_1h", r."count_1d", r."cost_sum_1d", r."price_mean_1d_offset_1d", r."last_word", r.recorded_from, make_timestamp(head.version)
 FROM "features"."purchases__history__ed35778c" AS r CROSS JOIN "_plane"."head__features__purchases__ed35778c" AS head
 WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
@@ -30,7 +34,9 @@ WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   ) AS touched WHERE touched."k" = r."k" 
 );
 -- @statement: remove the history that this replaces
+-- @delete: "features"."purchases__history__ed35778c" AS r
 DELETE FROM "features"."purchases__history__ed35778c" AS r
+-- @condition
 WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   AND r.valid_from <= TIMESTAMP '{{ plane.end }}' + to_microseconds(176400000000) + to_microseconds(1800000000)
   AND EXISTS (
@@ -41,9 +47,14 @@ WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   ) AS touched WHERE touched."k" = r."k" 
 );
 -- @statement: remove the interval's tiles
-DELETE FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}';
+-- @delete: "features"."purchases__tiles__ed35778c"
+DELETE FROM "features"."purchases__tiles__ed35778c"
+-- @condition
+WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}';
 -- @statement: insert the interval's tiles
+-- @insert: "features"."purchases__tiles__ed35778c"
 INSERT INTO "features"."purchases__tiles__ed35778c"
+-- @query
 SELECT * FROM (
 WITH good AS (
   SELECT *, time_bucket(to_microseconds(1800000000), event_time, TIMESTAMP '1970-01-01 00:00:00.000000') AS tile_start FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
@@ -70,7 +81,9 @@ JOIN last_rows AS l ON s."k" = l."k"  AND s.tile_start = l.tile_start
 
 ) AS made ORDER BY tile_start;
 -- @statement: record the interval in the ledger
+-- @insert: "_plane"."ledger"
 INSERT INTO "_plane"."ledger"
+-- @query
 SELECT
   'features.purchases', 'ed35778c', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', head.run_id, head.version,
   make_timestamp(epoch_us(now())), counted.row_count, counted.dropped_count
@@ -78,6 +91,7 @@ FROM "_plane"."head__features__purchases__ed35778c" AS head CROSS JOIN (
   SELECT count(*) AS row_count, count(*) FILTER (WHERE NOT ("k" IS NOT NULL AND event_time IS NOT NULL)) AS dropped_count FROM "_plane"."{{ plane.stage }}"
 ) AS counted;
 -- @statement: move the frontier
+-- @update: "_plane"."head__features__purchases__ed35778c"
 UPDATE "_plane"."head__features__purchases__ed35778c" SET
   earlier_frontier = frontier,
   frontier = (
@@ -90,11 +104,15 @@ UPDATE "_plane"."head__features__purchases__ed35778c" SET
     ) AS covered
   );
 -- @statement: remove the rollups that this changes
+-- @delete: "features"."purchases__rollups__ed35778c"
 DELETE FROM "features"."purchases__rollups__ed35778c"
+-- @condition
 WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' - to_microseconds(28800000000) AND tile_end > TIMESTAMP '{{ plane.read_start }}'
   AND tile_start < (SELECT CASE WHEN frontier > earlier_frontier THEN frontier ELSE least(time_bucket(to_microseconds(28800000000), (TIMESTAMP '{{ plane.end }}') + to_microseconds(28799999999), TIMESTAMP '1970-01-01 00:00:00.000000'), frontier) END FROM "_plane"."head__features__purchases__ed35778c");
 -- @statement: insert the rollups
+-- @insert: "features"."purchases__rollups__ed35778c"
 INSERT INTO "features"."purchases__rollups__ed35778c"
+-- @query
 WITH head AS (
   SELECT *, CASE WHEN frontier > earlier_frontier THEN frontier ELSE least(time_bucket(to_microseconds(28800000000), (TIMESTAMP '{{ plane.end }}') + to_microseconds(28799999999), TIMESTAMP '1970-01-01 00:00:00.000000'), frontier) END AS until FROM "_plane"."head__features__purchases__ed35778c"
 ),
@@ -219,7 +237,9 @@ SELECT * FROM (
 ) AS made ORDER BY tile_start
 ;
 -- @statement: insert the changed history
+-- @insert: "features"."purchases__history__ed35778c"
 INSERT INTO "features"."purchases__history__ed35778c"
+-- @query
 SELECT * FROM (
 WITH head AS (
   SELECT * FROM "_plane"."head__features__purchases__ed35778c" WHERE earlier_frontier = TIMESTAMP '{{ plane.start }}' AND frontier = TIMESTAMP '{{ plane.end }}' AND TIMESTAMP '{{ plane.start }}' + to_microseconds(3600000000) = TIMESTAMP '{{ plane.end }}' AND TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000'
@@ -345,6 +365,7 @@ ASOF LEFT JOIN (SELECT * FROM "features"."purchases__tiles__ed35778c" WHERE tile
 ) AS changed
 ORDER BY valid_from;
 -- @statement: let what came back the same count from when it was first recorded
+-- @update: "features"."purchases__history__ed35778c" AS h
 UPDATE "features"."purchases__history__ed35778c" AS h SET recorded_from = r.recorded_from
 FROM (SELECT r.* FROM "features"."purchases__history_replaced__ed35778c" AS r JOIN "_plane"."head__features__purchases__ed35778c" AS head ON r.recorded_to = make_timestamp(head.version)) AS r
 WHERE h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
@@ -357,14 +378,18 @@ WHERE h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   AND h."last_word" IS NOT DISTINCT FROM r."last_word"
 ;
 -- @statement: forget that it was replaced
+-- @delete: "features"."purchases__history_replaced__ed35778c" AS r
 DELETE FROM "features"."purchases__history_replaced__ed35778c" AS r
+-- @condition
 WHERE r.recorded_to = (SELECT make_timestamp(head.version) FROM "_plane"."head__features__purchases__ed35778c" AS head) AND EXISTS (
   SELECT 1 FROM "features"."purchases__history__ed35778c" AS h
   WHERE h."k" = r."k"  AND h.valid_from = r.valid_from AND h.recorded_from = r.recorded_from
     AND h.version = (SELECT version FROM "_plane"."head__features__purchases__ed35778c") AND h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
 );
 -- @statement: insert the newest rows
+-- @insert: "features"."purchases__latest__ed35778c"
 INSERT INTO "features"."purchases__latest__ed35778c"
+-- @query
 WITH head AS (
   SELECT * FROM "_plane"."head__features__purchases__ed35778c"
 ),
@@ -388,7 +413,9 @@ WHERE NOT EXISTS (
   SELECT 1 FROM "features"."purchases__latest__ed35778c" AS r WHERE r."k" = n."k"  AND NOT r.is_deleted AND r.valid_from > n.valid_from
 );
 -- @statement: remove the newest rows of before
+-- @delete: "features"."purchases__latest__ed35778c" AS r
 DELETE FROM "features"."purchases__latest__ed35778c" AS r
+-- @condition
 WHERE (r.is_deleted OR r.version < (SELECT version FROM "_plane"."head__features__purchases__ed35778c")) AND EXISTS (
   SELECT 1 FROM "features"."purchases__latest__ed35778c" AS n CROSS JOIN "_plane"."head__features__purchases__ed35778c" AS head
   WHERE n.version = head.version AND NOT n.is_deleted AND n."k" = r."k" 

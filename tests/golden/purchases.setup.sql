@@ -1,8 +1,11 @@
 -- @statement: create the schemas
+-- @create_schema: "features"
 CREATE SCHEMA IF NOT EXISTS "features";
 -- @statement: create the control schema
+-- @create_schema: "_plane"
 CREATE SCHEMA IF NOT EXISTS "_plane";
 -- @statement: create the ledger
+-- @create_table: "_plane"."ledger"
 CREATE TABLE IF NOT EXISTS "_plane"."ledger" (
   feature_view VARCHAR NOT NULL,
   fingerprint VARCHAR NOT NULL,
@@ -15,6 +18,7 @@ CREATE TABLE IF NOT EXISTS "_plane"."ledger" (
   dropped_count BIGINT NOT NULL
 );
 -- @statement: create the metrics
+-- @create_table: "_plane"."metrics"
 CREATE TABLE IF NOT EXISTS "_plane"."metrics" (
   feature_view VARCHAR NOT NULL,
   fingerprint VARCHAR NOT NULL,
@@ -31,6 +35,7 @@ CREATE TABLE IF NOT EXISTS "_plane"."metrics" (
   checked_at TIMESTAMP NOT NULL
 );
 -- @statement: create the tiles
+-- @create_table: "features"."purchases__tiles__ed35778c"
 CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__ed35778c" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
@@ -41,6 +46,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__tiles__ed35778c" (
   "price__count" BIGINT
 );
 -- @statement: create the rollups
+-- @create_table: "features"."purchases__rollups__ed35778c"
 CREATE TABLE IF NOT EXISTS "features"."purchases__rollups__ed35778c" (
   "k" VARCHAR NOT NULL,
   tile_start TIMESTAMP NOT NULL,
@@ -51,6 +57,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__rollups__ed35778c" (
   "price__count" BIGINT
 );
 -- @statement: create the history
+-- @create_table: "features"."purchases__history__ed35778c"
 CREATE TABLE IF NOT EXISTS "features"."purchases__history__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
@@ -64,6 +71,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history__ed35778c" (
   recorded_from TIMESTAMP NOT NULL
 );
 -- @statement: create the history that was replaced
+-- @create_table: "features"."purchases__history_replaced__ed35778c"
 CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
@@ -77,6 +85,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__history_replaced__ed35778c" (
   recorded_to TIMESTAMP NOT NULL
 );
 -- @statement: create the newest rows
+-- @create_table: "features"."purchases__latest__ed35778c"
 CREATE TABLE IF NOT EXISTS "features"."purchases__latest__ed35778c" (
   "k" VARCHAR NOT NULL,
   valid_from TIMESTAMP NOT NULL,
@@ -90,6 +99,7 @@ CREATE TABLE IF NOT EXISTS "features"."purchases__latest__ed35778c" (
   is_deleted BOOLEAN NOT NULL
 );
 -- @statement: create the head
+-- @create_table: "_plane"."head__features__purchases__ed35778c"
 CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__ed35778c" (
   version BIGINT NOT NULL,
   frontier TIMESTAMP NOT NULL,
@@ -97,10 +107,13 @@ CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__ed35778c" (
   run_id VARCHAR NOT NULL
 );
 -- @statement: fill the head
+-- @insert: "_plane"."head__features__purchases__ed35778c"
 INSERT INTO "_plane"."head__features__purchases__ed35778c"
+-- @query
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', '' FROM (SELECT 1 AS one) AS single
 WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__ed35778c");
 -- @statement: create the table of doors
+-- @create_table: "_plane"."doors"
 CREATE TABLE IF NOT EXISTS "_plane"."doors" (
   feature_view VARCHAR NOT NULL,
   fingerprint VARCHAR NOT NULL

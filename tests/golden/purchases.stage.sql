@@ -1,5 +1,7 @@
 -- @statement: stage the interval's rows
+-- @create_table_as: "_plane"."{{ plane.stage }}"
 CREATE OR REPLACE TABLE "_plane"."{{ plane.stage }}" AS
+-- @query
 WITH events AS (
   SELECT * FROM raw.events WHERE "ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}'
 ),

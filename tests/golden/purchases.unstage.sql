@@ -1,2 +1,3 @@
 -- @statement: drop the stage
+-- @drop_table: "_plane"."{{ plane.stage }}"
 DROP TABLE IF EXISTS "_plane"."{{ plane.stage }}";

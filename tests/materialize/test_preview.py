@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from connectors.duckdb.warehouse import DuckDBWarehouse, connect
 from connectors.snowflake.signin import connect as connect_snowflake
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
-from controlplane.base.ports import Statement
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import Interval
 from controlplane.control.ledger import Entry
 from controlplane.deploy import preview
-from controlplane.errors import Problems
+from controlplane.errors import PermanentError, Problems
 from controlplane.manifest import stored as manifests
 from controlplane.plan.forecast import Cost
 from controlplane.plan.plan import make_plan
@@ -86,6 +86,20 @@ def test_rows_of_earlier_runs_are_told_for_each_interval(warehouse):
     assert preview.from_runs(plan, manifest, {}) == plan
 
 
+class Misreading:
+    """A warehouse that is asked for a column of the history which is not there."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
+        """See `Warehouse.describe_all`."""
+        return self._warehouse.describe_all([query.replace("h.valid_from", "h.valid_since") for query in queries])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+
 def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
     with SnowflakeEndpoint() as endpoint:
         warehouse = connect_snowflake(**endpoint.options())
@@ -95,10 +109,7 @@ def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
         manifest = compiled([view("spend", "raw.payments")], warehouse)
         plan, release = make_plan(manifest, None, lambda *_: (), NOW)
         assert preview.explain(plan, manifest, release, warehouse, NOW).warnings == ()
-        path = "sql/spend.publish.sql"
-        wrong = release.files[path].replace("valid_from", "valid_since")
-        release = dataclasses.replace(release, files={**release.files, path: wrong})
-        [warning] = preview.explain(plan, manifest, release, warehouse, NOW).warnings
+        [warning] = preview.explain(plan, manifest, release, Misreading(warehouse), NOW).warnings
         warehouse.execute([Statement("nothing was made", f"CREATE SCHEMA {name}") for name in ("features", "_plane")])
         warehouse.close()
     assert warning.startswith("feature view 'spend': the warehouse may refuse to ")

@@ -145,8 +145,9 @@ def computed(kind: str, python: str, value: Any, given: str = "float64") -> Any:
     spec = CalculationSpec("one", kind, "", ("x",), "", Location("f.py", 1), python=python)
     made = create(DUCKDB, SCHEMA, spec, {"x": given})
     lists = f"SELECT unnest(CAST($1 AS {DUCKDB.type(given)}[])) AS x"
+    assert made.function is not None
     calculator = prepare(
-        query=f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': given})} FROM ({lists})", functions=[made.sql]
+        query=f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': given})} FROM ({lists})", functions=[made.function]
     )
     try:
         [(here,)] = calculator.compute([[value]])

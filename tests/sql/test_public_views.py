@@ -13,7 +13,7 @@ from connectors.snowflake.signin import connect as connect_snowflake
 from controlplane.base.ports import Warehouse
 from controlplane.control import ledger
 from controlplane.manifest.specs import Manifest
-from controlplane.sql.statements import split
+from controlplane.sql.statements import read
 from controlplane.sql.views import render_view
 from tests.compile.golden import FOLDER
 from tests.compile.projects import compiled
@@ -44,9 +44,9 @@ def doors(manifest: Manifest, dialect: str, role: str = "", schema: str = "featu
 def opened(manifest: Manifest, warehouse: Warehouse, times: int = 2) -> None:
     """Make the tables, and the users' views once and again."""
     rendered = render_view(manifest, manifest.views[0])
-    warehouse.execute(split(rendered.setup))
+    warehouse.execute(read(rendered.setup))
     for _ in range(times):
-        warehouse.execute(split(rendered.doors))
+        warehouse.execute(read(rendered.doors))
 
 
 def test_duckdb(manifest):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -13,8 +13,8 @@ from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import Interval
 from controlplane.errors import CheckFailed, PermanentError, Problems
 from controlplane.release.variables import fill, run_variables
-from controlplane.sql.rehearsal import rehearsed
-from controlplane.sql.statements import split
+from controlplane.sql.rehearsal import rehearsed, stand_ins
+from controlplane.sql.statements import read
 from tests.engine import cases
 from tests.engine.differential import INTERVALS
 from tests.engine.engines import empty
@@ -92,17 +92,16 @@ def warehouse(request) -> Iterator[Warehouse]:
             yield warehouse
 
 
-def statements(rig: Rig, *names: str) -> list[Statement]:
-    """The statements of a run, with all put in."""
-    timing = rig.program.timing
-    variables = run_variables(rig.program, Interval(timing.start, timing.start + timing.schedule), "plan")
-    return [one for name in names for one in split(fill(rig.sql[name], variables))]
-
-
-def asked(rig: Rig) -> Sequence[Statement]:
+def asked(rig: Rig, tables: Mapping[str, str] | None = None) -> Sequence[Statement]:
     """The queries of a run over tables that stand in, which name none that is there."""
-    setup, run = statements(rig, "setup"), statements(rig, "stage", "check", "publish", "doors")
-    queries = rehearsed(setup, run)
+    timing, view = rig.program.timing, rig.manifest.views[0]
+    variables = run_variables(rig.program, Interval(timing.start, timing.start + timing.schedule), "plan")
+
+    def filled(text: str) -> str:
+        return fill(text, variables)
+
+    run = [one for name in ("stage", "check", "publish", "doors") for one in read(filled(rig.sql[name]))]
+    queries = rehearsed(rig.manifest, view, tables or stand_ins(rig.manifest, view), filled)
     assert {one.name for one in run} - {one.name for one in queries} == WITHOUT_A_QUERY[rig.d.name]
     q = rig.d.quote_mark
     for query in queries:
@@ -142,27 +141,24 @@ def test_what_a_run_asks_is_right_on_databricks(databricks):
         check(warehouse)
 
 
-def test_a_table_stands_in_for_itself_alone():
-    setup = [
-        Statement(
-            "make", 'CREATE TABLE IF NOT EXISTS "_PLANE"."LEDGER" (\n  "a b, c" NUMBER(38, 0) NOT NULL,\n  x INT\n)'
-        )
-    ]
-    query = Statement("read", 'SELECT * FROM "_PLANE"."LEDGER" AS l, other."_PLANE"."LEDGER" AS o')
-    [found] = rehearsed(setup, [query])
-    assert found.sql == (
-        "WITH plane__stand_in_0 AS (\n"
-        'SELECT CAST(NULL AS NUMBER(38, 0)) AS "a b, c", CAST(NULL AS INT) AS x'
-        " FROM (SELECT 1 AS one) AS single WHERE 1 = 0\n)\nSELECT * FROM (\n"
-        'SELECT * FROM plane__stand_in_0 AS l, other."_PLANE"."LEDGER" AS o\n) AS plane__rehearsed'
-    )
+def test_only_tables_that_a_query_names_stand_in(warehouse):
+    try:
+        queries = {one.name: one.sql for one in asked(Rig(subject, COLUMNS, warehouse=warehouse))}
+    finally:
+        empty(warehouse)
+    counted = queries["count the rows"]
+    assert counted.startswith("WITH plane__tiles AS (\nSELECT CAST(NULL AS ")
+    assert "plane__stage AS (\n" in counted
+    assert "plane__history" not in counted
+    assert counted.endswith(" AS plane__rehearsed")
 
 
 def test_a_table_without_a_column_that_is_read_is_noticed(warehouse):
     try:
         rig = Rig(subject, COLUMNS, warehouse=warehouse)
-        rig.sql["setup"] = rig.sql["setup"].replace("tile_start ", "another ")
-        queries = asked(rig)
+        tables = stand_ins(rig.manifest, rig.manifest.views[0])
+        tables["tiles"] = tables["tiles"].replace("tile_start", "another")
+        queries = asked(rig, tables)
         answers = warehouse.describe_all([one.sql for one in queries])
     finally:
         empty(warehouse)

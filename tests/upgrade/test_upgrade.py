@@ -12,7 +12,7 @@ import pytest
 from controlplane import ControlPlane
 from controlplane.base.types import Interval
 from controlplane.plan.actions import Repair, Rerender
-from controlplane.sql.objects import setup, tables
+from controlplane.sql.objects import tables
 from tests.control.team import Team, ready
 
 HERE = Path(__file__).parent
@@ -92,7 +92,7 @@ def narrow(team: Team, folder: Path) -> None:
     with ControlPlane(folder) as plane:
         _, manifest = plane.deployed()
     [view] = manifest.views
-    [table] = [one for one in tables(manifest, view, setup(manifest, view)) if one.part == "tiles"]
+    [table] = [one for one in tables(manifest, view) if one.part == "tiles"]
     d = team.dialect
     body = table.body.replace(d.wide_integer, d.type("int64"))
     team.run(

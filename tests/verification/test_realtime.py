@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.duckdb.calculator import DuckDBCalculator, prepare
 from controlplane import FeatureService, RealtimeFeature, RequestSource, realtime_feature
+from controlplane.base.ports import Function
 from controlplane.errors import PlaneError
 from controlplane.testing import expect_parity
 from controlplane.verify import ServiceReport, compare_service
@@ -46,8 +48,11 @@ def strict(r_i, r_s):
 def compared(wanted: Sequence[RealtimeFeature], change: tuple[str, str]) -> ServiceReport:
     """What is found where the readers' functions are others than the warehouse's."""
 
-    def changed(query: str, functions: Sequence[str]) -> DuckDBCalculator:
-        return prepare(query=query, functions=[text.replace(*change) for text in functions])
+    def changed(query: str, functions: Sequence[Function]) -> DuckDBCalculator:
+        others = [
+            msgspec.structs.replace(function, program=function.program.replace(*change)) for function in functions
+        ]
+        return prepare(query=query, functions=others)
 
     with Rig(subject, cases.COLUMNS) as rig:
         manifest = compiled([subject], rig.warehouse, wanted, EVERY_TYPE)

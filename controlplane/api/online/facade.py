@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from controlplane.api.online import clean, serve, take_over, verify, versions
+from controlplane.api.online import clean, take_over, verify, versions
 from controlplane.base.ports import OnlineStore
 from controlplane.base.progress import Progress
-from controlplane.manifest.specs import Manifest
 from controlplane.workspace.project import Project
 
 
@@ -49,10 +48,6 @@ class Online:
             PlaneError: nothing is deployed, or the environment has no online store.
         """
         return versions.versions(self._project)
-
-    def serve(self, manifest: Manifest) -> None:
-        """Give readers the versions of `manifest` that users' views show, all at once, as far as they were synced."""
-        serve.serve(self._project, manifest)
 
     def take_over(self, *, on_progress: Callable[[Progress], None] = lambda _: None) -> take_over.Taken:
         """Make all online values those of this warehouse; see `online.takeover`.

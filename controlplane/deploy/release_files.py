@@ -1,0 +1,173 @@
+"""The release's files on disk: Airflow reads `<root>/releases/<digest>`, which `<root>/CURRENT` names.
+
+A release appears whole or not at all, and `CURRENT` is replaced in one step.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from controlplane.errors import PermanentError, PlaneError, disk_remedy
+from controlplane.manifest import stored as manifests
+from controlplane.manifest.specs import Manifest
+from controlplane.release.release import Release, digest_of
+
+KEPT_RELEASES = 10
+"""Releases that stay on disk, for runs that began with them and for a way back."""
+
+
+def check_folder(root: Path, manifest: Manifest) -> None:
+    """Raise unless releases of this project and environment can be written here.
+
+    Raises:
+        PermanentError: the folder can't be made or written, or holds another environment's release.
+    """
+    try:
+        text = (root / "releases" / (_shown(root) or "none") / "manifest.json").read_text(encoding="utf-8")
+        there = manifests.from_json(text)
+    except (OSError, PlaneError):
+        pass  # nothing is there yet, or nothing that can be read: then it is written anew
+    else:
+        if (there.project, there.environment) != (manifest.project, manifest.environment):
+            raise PermanentError(
+                f"{root} holds the release of environment {there.environment!r} of project {there.project!r}",
+                hint="give each environment a folder of its own: `airflow = { releases = ... }` in plane.toml",
+            )
+    try:
+        (root / "releases").mkdir(parents=True, exist_ok=True)
+        probe = root / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(root, error) from None
+
+
+def release_damage(root: Path, digest: str) -> str:
+    """What is wrong with the release that Airflow should read; empty if nothing is."""
+    try:
+        shown = _shown(root)
+        if shown != digest:
+            return f"Airflow sees {shown or 'no release'}, deployed is {digest}"
+        return "" if _intact(root, digest) else f"files of the release {digest} in {root} are missing or changed"
+    except OSError as error:
+        return f"the release in {root} can't be read: {error.strerror or error}"
+
+
+def missing_files(root: Path, release: Release) -> str:
+    """Say what is wrong with the deployed release, by names and sizes of its files alone.
+
+    A plan can afford no more: reading 9,000 files takes it a tenth longer. `release_damage` reads
+    them, for `plane doctor`, and so does a deploy.
+    """
+    folder = root / "releases" / release.digest
+    try:
+        shown = _shown(root)
+        if shown != release.digest:
+            return f"Airflow sees {shown or 'no release'}, deployed is {release.digest}"
+        for path, text in release.files.items():
+            size = len(text) if text.isascii() else len(text.encode())
+            if (folder / path).stat().st_size != size:
+                return f"file {path} of the release {release.digest} in {root} is changed"
+    except FileNotFoundError as error:
+        return f"{error.filename} of the release {release.digest} is missing"
+    except OSError as error:
+        return f"the release in {root} can't be read: {error.strerror or error}"
+    return ""
+
+
+def ensure_release(root: Path, manifest: Manifest, release: Release) -> None:
+    """Write the release's files unless Airflow reads just these.
+
+    Raises:
+        PermanentError: the folder can't be written, or holds another environment's release.
+    """
+    if release_damage(root, release.digest):
+        check_folder(root, manifest)
+        write_release(root, release)
+
+
+def write_release(root: Path, release: Release) -> None:
+    """Write the release's files under `<root>/releases/<digest>` and point `<root>/CURRENT` to them.
+
+    The folder appears whole or not at all; one that holds the same bytes is kept, a damaged one replaced.
+
+    Raises:
+        PermanentError: the folder can't be written.
+    """
+    target = root / "releases" / release.digest
+    draft = target.with_name(f".{release.digest}.{os.getpid()}")
+    pointer = root / f".CURRENT.{os.getpid()}"
+    try:
+        _sweep(root)
+        if not _intact(root, release.digest):
+            for path, text in release.files.items():
+                file = draft / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                _write(file, text)
+            if target.exists():
+                shutil.rmtree(target)
+            draft.replace(target)
+            _flush(root / "releases")
+        _write(pointer, release.digest + "\n")
+        pointer.replace(root / "CURRENT")
+        _flush(root)
+    except OSError as error:
+        # A full disk needs the space back; what can't be removed now, the next deploy removes.
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):
+            pointer.unlink(missing_ok=True)
+        raise _unwritable(root, error) from None
+
+
+def _shown(root: Path) -> str:
+    """The digest of the release that Airflow reads; empty where there is none."""
+    current = root / "CURRENT"
+    return current.read_text(encoding="utf-8").strip() if current.is_file() else ""
+
+
+def _intact(root: Path, digest: str) -> bool:
+    """Whether the release is there, byte for byte."""
+    folder = root / "releases" / digest
+    # What Python leaves beside the DAGs is no part of the release.
+    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    found = {path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace") for path in paths}
+    return digest_of(found) == digest
+
+
+def _write(file: Path, text: str) -> None:
+    with file.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Have the folder's own entries on disk."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _sweep(root: Path) -> None:
+    """Remove drafts of deploys that were stopped, and all but the newest releases. The lock keeps others away."""
+    releases, shown = root / "releases", _shown(root)
+    drafts = [path for path in releases.iterdir() if path.name.startswith(".")]
+    whole = sorted((p for p in releases.iterdir() if not p.name.startswith(".")), key=lambda p: -p.stat().st_mtime)
+    for path in drafts + [p for p in whole[KEPT_RELEASES:] if p.name != shown]:
+        shutil.rmtree(path)
+    for path in [*root.glob(".CURRENT.*"), *root.glob(".probe-*")]:
+        path.unlink()
+
+
+def _unwritable(root: Path, error: OSError) -> PermanentError:
+    text = f"the release can't be written to {root}: {error.strerror or error}"
+    hint = "make the folder writable, or set `airflow.releases` in plane.toml"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = disk_remedy(str(error))
+    return PermanentError(text, hint=hint)

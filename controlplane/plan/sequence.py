@@ -1,0 +1,130 @@
+"""A plan -> the steps of its deploy, in order.
+
+New tables come before the release that fills them, and the release before the public views. The
+record in the state database comes after everything else that matters: a deploy that was stopped
+before it is repeated from the beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from controlplane.base import naming
+from controlplane.base.ports import Statement
+from controlplane.control import repair
+from controlplane.control.drift import MISSING, Drift
+from controlplane.control.ledger import Requirement
+from controlplane.manifest.specs import Manifest
+from controlplane.plan import steps
+from controlplane.plan.actions import UpdateView
+from controlplane.plan.plan import Plan
+from controlplane.plan.steps import Step
+from controlplane.release.release import Release
+from controlplane.sql.control_tables import DEPLOYED, PUBLIC_VIEWS, create_schema
+from controlplane.sql.dialects import dialect
+from controlplane.sql.statements import read
+from controlplane.sql.tables import qualified
+
+
+def sequence(
+    plan: Plan,
+    manifest: Manifest,
+    release: Release,
+    *,
+    before: Manifest | None,
+    drifts: Sequence[Drift],
+    adopt: bool = False,
+    roll_back: bool = False,
+) -> tuple[Step, ...]:
+    """List the steps that make a plan true.
+
+    A plan without changes has steps as well: they repair what a plan doesn't look at, such as the
+    bytes of the release's files.
+
+    Args:
+        plan: what changes.
+        manifest: what it leads to.
+        release: its rendered files.
+        before: the deployed manifest; None if nothing was deployed.
+        drifts: what is missing or altered in the warehouse, see `control.drift.find`.
+        adopt: take the schema over from another environment.
+        roll_back: show and serve each version as soon as anything of it is computed.
+    """
+    found: list[Step] = [steps.UpgradeControlTables()]
+    if not plan.empty:
+        found.append(steps.TakeSchema(manifest.schema, adopt))
+        found += _repairs(manifest, drifts)
+        for view in manifest.views:
+            setup = read(release.files[f"sql/{view.name}.setup.sql"])
+            found.append(steps.CreateTables(view.name, tuple(setup)))
+    found.append(steps.WriteRelease(release.digest))
+    if not plan.empty:
+        found.append(steps.RecordVersions(tuple(_versions(plan, manifest))))
+        found += _shown(plan, manifest, release, before, drifts, roll_back)
+        found += [steps.HidePublicViews(name, tuple(_hidden(manifest, name))) for name in plan.dropped]
+    if roll_back or plan.repairs_online:
+        found.append(steps.ServeVersions())
+    if not plan.repairs_alone:
+        found.append(steps.RecordDeployment())
+    found.append(steps.RecordOwner(manifest.schema))
+    return tuple(found)
+
+
+def _repairs(manifest: Manifest, drifts: Sequence[Drift]) -> Iterator[Step]:
+    missing = {damage.name for drift in drifts for damage in drift.damages if damage.problem == MISSING}
+    for drift in drifts:
+        if drift.view and (statements := repair.prepare(manifest, drift, missing)):
+            yield steps.RepairTables(drift.view, tuple(statements))
+
+
+def _shown(
+    plan: Plan,
+    manifest: Manifest,
+    release: Release,
+    before: Manifest | None,
+    drifts: Sequence[Drift],
+    roll_back: bool,
+) -> Iterator[Step]:
+    """A step for each view, also for one that does not change: its version may have become ready since its last run."""
+    reopened = {drift.view for drift in drifts if drift.reopened}
+    changed = {action.view for action in plan.actions if isinstance(action, UpdateView)}
+    if before is not None and before.reader_role != manifest.reader_role:
+        changed = {view.name for view in manifest.views}
+    for view in manifest.views:
+        requires: Requirement = "first_interval" if roll_back else "all_due"
+        if view.name in reopened:
+            requires = "nothing"
+        yield steps.ShowVersion(
+            view.name,
+            view.fingerprint,
+            tuple(read(release.files[f"sql/{view.name}.doors.sql"])),
+            requires,
+            refresh=view.name in reopened or view.name in changed,
+        )
+
+
+def _hidden(manifest: Manifest, view: str) -> list[Statement]:
+    d = dialect(manifest.dialect)
+    names = [qualified(d, manifest.schema, naming.door(view, part)) for part in ("", *naming.PARTS)]
+    dropped = [Statement(f"drop {name}", f"DROP VIEW IF EXISTS {name}") for name in names]
+    feature_view = d.text(f"{manifest.schema}.{view}")
+    forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {feature_view}"
+    return [*dropped, Statement("forget the view", forget)]
+
+
+def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
+    d = dialect(manifest.dialect)
+    table = DEPLOYED.quoted(d)
+    names = [view.name for view in manifest.views] + plan.dropped
+    ours = ", ".join(d.text(f"{manifest.schema}.{name}") for name in names)
+    rows = ", ".join(f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})" for v in manifest.views)
+    statements = [create_schema(d), DEPLOYED.create(d)]
+    gone, noted = f"DELETE FROM {table} WHERE feature_view IN ({ours})", f"INSERT INTO {table}"
+    if rows and not d.transactional:
+        replaced = f"{noted} REPLACE WHERE feature_view IN ({ours}) VALUES {rows}"
+        return [*statements, Statement("note the versions", replaced)]
+    if names:
+        statements.append(Statement("forget earlier versions", gone))
+    if rows:
+        statements.append(Statement("note the versions", f"{noted} VALUES {rows}"))
+    return statements
