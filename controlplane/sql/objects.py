@@ -13,8 +13,9 @@ from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import control_tables
 from controlplane.sql.data_tables import Column, DataTable
 from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.instants import Extent
 from controlplane.sql.tables import qualified
-from controlplane.sql.views import Extent, context
+from controlplane.sql.views import context
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from controlplane.sql import objects
 from controlplane.sql.control_tables import LEDGER, METRICS, PUBLIC_VIEWS
 from controlplane.sql.data_tables import Column
 from controlplane.sql.dialects import dialect
+from controlplane.sql.instants import Extent
 from controlplane.sql.statements import read
 from controlplane.sql.tables import RUN_TABLES
-from controlplane.sql.views import Extent, context
+from controlplane.sql.views import context
 
 _FILES = ("stage", "check", "publish", "doors")
 
