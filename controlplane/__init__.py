@@ -1,7 +1,8 @@
-"""controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team already runs.
+"""controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team
+already runs.
 
-Importing it loads nothing: each name loads its own part when it is first asked for. A definition file needs no SDK,
-and a model's process neither the definitions nor the compiler.
+Importing it loads nothing: each name loads its own part when it is first asked for. A definition
+file needs no SDK, and a model's process neither the definitions nor the compiler.
 """
 
 import importlib

@@ -32,7 +32,9 @@ def create_function(connection: duckdb.DuckDBPyConnection, function: Function) -
     kinds: list[Any] = [duckdb.sqltype(kind) for kind in function.parameters]
     connection.create_function(
         name,
-        _by_column(program[function.handler], len(kinds), _arrow_type(connection, function.returns)),
+        _by_column(
+            program[function.handler], len(kinds), _arrow_type(connection, function.returns)
+        ),
         kinds,
         duckdb.sqltype(function.returns),
         type=PythonUDFType.ARROW,  # the driver's own values would lose NaN
@@ -41,15 +43,26 @@ def create_function(connection: duckdb.DuckDBPyConnection, function: Function) -
 
 
 def _arrow_type(connection: duckdb.DuckDBPyConnection, name: str) -> pa.DataType:
-    return connection.sql(f"SELECT CAST(NULL AS {name}) AS one").to_arrow_table().schema.field("one").type
+    return (
+        connection.sql(f"SELECT CAST(NULL AS {name}) AS one")
+        .to_arrow_table()
+        .schema.field("one")
+        .type
+    )
 
 
-def _by_column(function: Callable[..., Any], count: int, returns: pa.DataType) -> Callable[..., pa.Array]:
+def _by_column(
+    function: Callable[..., Any], count: int, returns: pa.DataType
+) -> Callable[..., pa.Array]:
     def compute(*columns: pa.ChunkedArray) -> pa.Array:
-        rows: Sequence[Sequence[Any]] = list(zip(*(column.to_pylist() for column in columns), strict=True))
+        rows: Sequence[Sequence[Any]] = list(
+            zip(*(column.to_pylist() for column in columns), strict=True)
+        )
         return pa.array([function(*row) for row in rows], returns)
 
     # DuckDB counts them.
-    parameters = [inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)]
+    parameters = [
+        inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)
+    ]
     vars(compute)["__signature__"] = inspect.Signature(parameters)
     return compute

@@ -1,4 +1,7 @@
-"""The slots of a cluster's keys, of many at once; readers ask for the slot of one key and need no numpy."""
+"""The slots of a cluster's keys, of many at once.
+
+Readers ask for the slot of one key and need no numpy.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,11 @@ class Owners:
 
 
 def slots(keys: pa.Array) -> np.ndarray[Any, Any]:
-    """The slot of each key (binary, no nulls): CRC16 of what stands in its first braces, else of all of it."""
-    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].astype(np.int64)
+    """The slot of each key (binary, no nulls): CRC16 of what stands in its first braces, else of
+    all of it."""
+    offsets = np.frombuffer(keys.buffers()[1], np.int32)[
+        keys.offset : keys.offset + len(keys) + 1
+    ].astype(np.int64)
     data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)
     start, end = offsets[:-1], offsets[1:]
     opened, closed = np.flatnonzero(data == ord("{")), np.flatnonzero(data == ord("}"))

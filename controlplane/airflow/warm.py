@@ -1,4 +1,5 @@
-"""What our tasks import, in one module: a worker that is forked from a process with it starts a task at once."""
+"""What our tasks import, in one module: a worker that is forked from a process with it starts a
+task at once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What people and programs do with a project: plan, deploy, run, read, make training sets.
 
-Each method is a use case of its own module. The command line calls those modules themselves, so only a process that
-holds a `ControlPlane` imports all of them.
+Each method is a use case of its own module. The command line calls those modules themselves, so
+only a process that holds a `ControlPlane` imports all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,20 @@ from types import TracebackType
 from typing import Any
 
 from controlplane import verify as verifying
-from controlplane.api import dataset, deploy, doctor, forget, plan, read, rollback, run, schema, status, stop, verify
+from controlplane.api import (
+    dataset,
+    deploy,
+    doctor,
+    forget,
+    plan,
+    read,
+    rollback,
+    run,
+    schema,
+    status,
+    stop,
+    verify,
+)
 from controlplane.api.airflow import EmbeddedAirflow
 from controlplane.api.online.facade import Online
 from controlplane.base.progress import Progress
@@ -37,7 +50,8 @@ class ControlPlane:
         directory: the project's folder, or one inside it.
         environment: its name; PLANE_ENV unless given, else `local`, else the only one.
 
-    Use it as a context manager: connections open when they are first needed and are closed at the end.
+    Use it as a context manager: connections open when they are first needed and are closed at the
+    end.
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
@@ -49,7 +63,10 @@ class ControlPlane:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -81,7 +98,9 @@ class ControlPlane:
         approve: Callable[[Plan], bool] = lambda _: True,
         adopt: bool = False,
     ) -> tuple[Plan, Deployment | None]:
-        """Plan, and make the plan true; an empty plan deploys nothing. Returns the plan, and the new deployment.
+        """Plan, and make the plan true; an empty plan deploys nothing.
+
+        Returns the plan, and the new deployment.
 
         Args:
             on_step: told each step before it begins.
@@ -101,8 +120,9 @@ class ControlPlane:
         *,
         approve: Callable[[Plan], bool] = lambda _: True,
     ) -> tuple[Plan, Deployment | None]:
-        """Deploy once more what was deployed earlier, and show and serve its versions at once, as far as they were
-        computed; later runs compute what they lack. The definition files stay as they are.
+        """Deploy once more what was deployed earlier, and show and serve its versions at once, as
+        far as they were computed; later runs compute what they lack. The definition files stay as
+        they are.
 
         Args:
             number: of the earlier deployment; the one before the current unless given.
@@ -123,7 +143,8 @@ class ControlPlane:
         resync: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> list[ViewRun]:
-        """Compute every due interval that the ledger lacks, then sync what changed to the online store.
+        """Compute every due interval that the ledger lacks, then sync what changed to the online
+        store.
 
         Args:
             views: names of feature views; all unless given.
@@ -136,7 +157,14 @@ class ControlPlane:
             Problems: what failed, or went missing since the deploy; the other views were still
                 computed.
         """
-        return run.run(self.project, views, within=within, recompute=recompute, resync=resync, on_progress=on_progress)
+        return run.run(
+            self.project,
+            views,
+            within=within,
+            recompute=recompute,
+            resync=resync,
+            on_progress=on_progress,
+        )
 
     def status(self) -> list[ViewStatus]:
         """How fresh every deployed view is, also where the online store can't be opened."""
@@ -150,13 +178,22 @@ class ControlPlane:
         seed: int | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verifying.Report:
-        """Compare tables, training sets and online values with the raw rows; see `verify.verify`."""
+        """Compare tables, training sets and online values with the raw rows.
+
+        See `verify.verify`.
+        """
         return verify.verify(self.project, views, cases=cases, seed=seed, on_progress=on_progress)
 
     def verify_against(
-        self, environment: str, views: Sequence[str] = (), *, on_progress: Callable[[Progress], None] = lambda _: None
+        self,
+        environment: str,
+        views: Sequence[str] = (),
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verifying.Comparison:
-        """Compare the tables with those of another environment of the project, row by row; see `verify.compare`.
+        """Compare the tables with those of another environment of the project, row by row.
+
+        See `verify.compare`.
 
         Args:
             environment: the name of the other one, as in plane.toml.
@@ -180,11 +217,15 @@ class ControlPlane:
         """See `Project.layout`."""
         return self.project.layout(service)
 
-    def get(self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> FeatureVector:
+    def get(
+        self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None
+    ) -> FeatureVector:
         """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
         return self.reader(service).get(keys, request)
 
-    def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
+    def get_text(
+        self, service: str, keys: Mapping[str, str], request: Mapping[str, str]
+    ) -> FeatureVector:
         """The same with keys and request fields as text, as a command line gives them."""
         return read.get_text(self.project, service, keys, request)
 
@@ -195,11 +236,17 @@ class ControlPlane:
         dry_run: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> forget.Erasure:
-        """Erase an entity from all tables that are made here and from the online store; see `api.forget`."""
+        """Erase an entity from all tables that are made here and from the online store.
+
+        See `api.forget`.
+        """
         return forget.forget(self.project, keys, dry_run=dry_run, on_step=on_step)
 
     def schema(self, service: str) -> contracts.Contract:
-        """What a deployed service takes and gives; `serving.contracts.formats.text` tells it in other languages."""
+        """What a deployed service takes and gives.
+
+        `serving.contracts.formats.text` tells it in other languages.
+        """
         return schema.schema(self.project, service)
 
     def stop_servers(self) -> list[str]:
@@ -217,7 +264,9 @@ class ControlPlane:
         as_of: str = "scheduled",
         from_source: bool = False,
     ) -> datasets.Created:
-        """Create the next version of a training set in the warehouse; see `training.datasets.create`.
+        """Create the next version of a training set in the warehouse.
+
+        See `training.datasets.create`.
 
         From sources, the definitions are those of the files; otherwise what is deployed.
         """

@@ -40,7 +40,9 @@ def conflict(
             if name.startswith(prefix)
         }
     known = {view.name: view.fingerprint for view in before.views} if before else {}
-    text = owners.unknown_deployment(owner, _recorded(project, owner, current), versions.items(), known.items())
+    text = owners.unknown_deployment(
+        owner, _recorded(project, owner, current), versions.items(), known.items()
+    )
     return text, owners.OTHER_STATE if text else ""
 
 

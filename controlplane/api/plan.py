@@ -35,7 +35,9 @@ class Planned:
     release: Release
 
 
-def plan(project: Project, manifest: Manifest, *, adopt: bool = False, roll_back: bool = False) -> Planned:
+def plan(
+    project: Project, manifest: Manifest, *, adopt: bool = False, roll_back: bool = False
+) -> Planned:
     """Return what a deploy of `manifest` would change and do, and what would then be computed.
 
     Args:
@@ -89,7 +91,9 @@ def plan(project: Project, manifest: Manifest, *, adopt: bool = False, roll_back
     return Planned(msgspec.structs.replace(complete, steps=steps), manifest, release)
 
 
-def _drifts(project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries) -> list[Drift]:
+def _drifts(
+    project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries
+) -> list[Drift]:
     """What is missing or altered of the versions that stay deployed."""
     if before.schema != manifest.schema or before.dialect != manifest.dialect:
         return []

@@ -9,9 +9,15 @@ from controlplane.serving import FeatureVector
 from controlplane.workspace.project import Project
 
 
-def get_text(project: Project, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
+def get_text(
+    project: Project, service: str, keys: Mapping[str, str], request: Mapping[str, str]
+) -> FeatureVector:
     """See `ControlPlane.get_text`."""
-    types = {name: kind for view in reversed(project.layout(service).views) for name, kind in view.layout.keys}
+    types = {
+        name: kind
+        for view in reversed(project.layout(service).views)
+        for name, kind in view.layout.keys
+    }
     typed = parse_key_text(Layout(keys=tuple(types.items()), fields=(Field("any", "bool"),)), keys)
     reader = project.reader(service)
     return reader.get(typed, reader.request.parsed(request))

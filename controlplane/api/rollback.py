@@ -16,9 +16,14 @@ from controlplane.workspace.project import Project
 
 
 def rollback(
-    project: Project, number: int | None, on_step: Callable[[str], None], approve: Callable[[Plan], bool]
+    project: Project,
+    number: int | None,
+    on_step: Callable[[str], None],
+    approve: Callable[[Plan], bool],
 ) -> tuple[Plan, Deployment | None]:
     """See `ControlPlane.rollback`."""
     earlier = executor.earlier(project.state, project.environment.name, number)
-    then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=project.environment.now)
+    then = msgspec.structs.replace(
+        manifests.from_json(earlier.manifest), now=project.environment.now
+    )
     return deploy(project, plan(project, then, roll_back=True), on_step, approve)

@@ -34,7 +34,10 @@ def run(
         check_range([build(manifest, view) for view in chosen], within, project.now())
     found: list[ViewRun] = []
     with project.state.lock(
-        f"{project.environment.name}/run", holder=deploying.holder(), purpose="run", now=project.clock
+        f"{project.environment.name}/run",
+        holder=deploying.holder(),
+        purpose="run",
+        now=project.clock,
     ):
         owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
         entries = ledger.entries(project.warehouse)
@@ -43,9 +46,13 @@ def run(
             if view.name in failed or failed.intersection(view.upstream):
                 failed.add(view.name)
                 continue
-            covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
+            covered = ledger.covered(
+                entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ())
+            )
             try:
-                pieces = missing(build(manifest, view), () if recompute else covered, project.now(), within)
+                pieces = missing(
+                    build(manifest, view), () if recompute else covered, project.now(), within
+                )
                 found.append(_run_view(project, manifest, view, pieces, resync, on_progress))
             except PlaneError as error:
                 failed.add(view.name)
@@ -89,7 +96,10 @@ def _run_view(
     on_progress: Callable[[Progress], None],
 ) -> ViewRun:
     program, rendered = build(manifest, view), render_view(manifest, view)
-    sql = {name: getattr(rendered, name) for name in ("stage", "check", "publish", "unstage", "sync", "doors")}
+    sql = {
+        name: getattr(rendered, name)
+        for name in ("stage", "check", "publish", "unstage", "sync", "doors")
+    }
     total = sum(piece.count(view.schedule) for piece in pieces)
     done = 0
 

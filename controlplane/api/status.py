@@ -15,4 +15,6 @@ def status(project: Project) -> list[ViewStatus]:
     migrations.check(project.warehouse)
     conflict, _ = ownership.conflict(project, manifest, deployment, manifest)
     store, problem = project.store_or_problem()
-    return monitor.status(manifest, project.warehouse, store, project.now(), online_problem=problem, conflict=conflict)
+    return monitor.status(
+        manifest, project.warehouse, store, project.now(), online_problem=problem, conflict=conflict
+    )

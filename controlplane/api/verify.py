@@ -43,7 +43,12 @@ def verify_against(
     """See `ControlPlane.verify_against`."""
     if environment == project.environment.name:
         text = f"environment {environment!r} can't be compared with itself"
-        raise PlaneError(text, hint="name another one of plane.toml, or choose this one's opposite with --env")
+        raise PlaneError(
+            text, hint="name another one of plane.toml, or choose this one's opposite with --env"
+        )
     with project.beside(environment) as other:
-        ours, theirs = (verifying.Side(p.environment.name, p.current()[1], p.warehouse) for p in (project, other))
+        ours, theirs = (
+            verifying.Side(p.environment.name, p.current()[1], p.warehouse)
+            for p in (project, other)
+        )
         return verifying.compare(ours, theirs, views, on_progress=on_progress)

@@ -12,18 +12,23 @@ from controlplane.cli.common import HERE, Directory, End, Environment, Json, Sta
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
-    help="The Airflow on this machine that runs the project's DAGs.", no_args_is_help=True, rich_markup_mode=None
+    help="The Airflow on this machine that runs the project's DAGs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 @app.command(epilog="Example: plane airflow up --port 8080")
 def up(
-    port: Annotated[int | None, typer.Option(help="Loopback port of the UI; a free one unless given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Loopback port of the UI; a free one unless given.")
+    ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Start Airflow on this machine, loopback only, with the project's connections, and return when it is healthy."""
+    """Start Airflow on this machine, loopback only, with the project's connections, and return when
+    it is healthy."""
     with opened(directory, environment) as project, present.steps("airflow", quiet=json) as on_step:
         server = EmbeddedAirflow(project).up(port=port, on_step=on_step)
     if json:
@@ -35,7 +40,9 @@ def up(
 
 
 @app.command(epilog="Example: plane airflow password")
-def password(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def password(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Show the password for the UI and the REST API of the Airflow on this machine; the user is
     `plane`."""
     with opened(directory, environment) as project:
@@ -59,7 +66,9 @@ def down(environment: Environment = None, directory: Directory = HERE, json: Jso
 
 @app.command(epilog="Example: plane airflow run --start 2013-12-31T18:00Z --end 2014-01-01")
 def run(
-    views: Annotated[list[str] | None, typer.Argument(help="Feature views; all unless given.")] = None,
+    views: Annotated[
+        list[str] | None, typer.Argument(help="Feature views; all unless given.")
+    ] = None,
     start: Start = None,
     end: End = None,
     environment: Environment = None,
@@ -70,7 +79,8 @@ def run(
     within = interval(start, end)
     if within is None:
         raise PlaneError(
-            "give the range: --start and --end", hint="plane airflow run --start 2013-12-31 --end 2014-01-01"
+            "give the range: --start and --end",
+            hint="plane airflow run --start 2013-12-31 --end 2014-01-01",
         )
     with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:
         found = EmbeddedAirflow(project).run(views or (), within, on_progress=on_progress)

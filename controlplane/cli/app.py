@@ -28,8 +28,10 @@ COMMANDS = {
     "run": "Compute every missing interval, and sync what changed.",
     "status": "Show how fresh every feature view is.",
     "get": "Read the online features of one entity, as a model would.",
-    "forget": "Erase an entity: its rows in every version of every feature view and in training sets, "
-    "and its online values.",
+    "forget": (
+        "Erase an entity: its rows in every version of every feature view and in training sets, "
+        "and its online values."
+    ),
     "schema": "Tell what a deployed feature service takes and gives, for programs in any language.",
     "verify": "Compare what is computed with brute force over the raw rows.",
     "doctor": "Check all that the project stands on.",
@@ -67,8 +69,12 @@ def _root(
 
 
 def main() -> None:
-    """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
-    # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
+    """Run one command.
+
+    The exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug).
+    """
+    # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a
+    # plan's time.
     gc.set_threshold(100_000, 50, 50)
     _escape_what_streams_cannot_encode()
     try:

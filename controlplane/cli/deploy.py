@@ -19,7 +19,9 @@ def command(
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")
+    ] = False,
     adopt: Annotated[
         bool,
         typer.Option(
@@ -37,7 +39,9 @@ def command(
         planned = plan(project, compile_project(project), adopt=adopt)
         applied, deployment = deploy(project, planned, on_step, approve)
     if json:
-        present.as_json({"plan": applied, "deployment": None if deployment is None else deployment.id})
+        present.as_json(
+            {"plan": applied, "deployment": None if deployment is None else deployment.id}
+        )
     elif deployment is not None:
         present.deployed(deployment)
     elif applied.actions:

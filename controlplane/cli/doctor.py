@@ -11,10 +11,13 @@ from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 EXAMPLE = "Example: plane doctor --env production"
 
 
-def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def command(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Check all that the project stands on.
 
-    Connections, versions, the release, the online store's policy; exits with 1 if something is wrong.
+    Connections, versions, the release, the online store's policy; exits with 1 if something is
+    wrong.
     """
     with opened(directory, environment) as project:
         findings = doctor.findings(project)

@@ -11,7 +11,8 @@ from controlplane.errors import PlaneError, of_disk
 
 
 def explain(error: BaseException) -> int:
-    """Print what a command ended with, and return the exit code: 1 for an expected failure, 3 for a bug."""
+    """Print what a command ended with, and return the exit code: 1 for an expected failure, 3 for a
+    bug."""
     if isinstance(error, SystemExit):
         present.interrupted()
         return 1
@@ -28,7 +29,12 @@ def _report(error: BaseException) -> None:
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="plane-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+            "w",
+            prefix="plane-bug-",
+            suffix=".txt",
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",
         ) as report:
             report.write(text)
     except OSError:

@@ -1,7 +1,7 @@
 """Commands whose modules are imported when they are called.
 
-`plane --help` and the completion of a command's name need one line of each command; importing all of them would take
-longer than everything else that they do.
+`plane --help` and the completion of a command's name need one line of each command; importing all
+of them would take longer than everything else that they do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typer.core import TyperCommand
 
 
 class LazyCommand(TyperCommand):
-    """Stands for the command, or the group of commands, in the module of `controlplane.cli` with its name."""
+    """Stands for the command, or the group of commands, in the module of `controlplane.cli` with
+    its name."""
 
     def load(self) -> Any:  # noqa: ANN401 - click's own types are part of Typer's private ones
         """Import the module and return its command or group."""
@@ -25,6 +26,15 @@ class LazyCommand(TyperCommand):
         single.command(self.name, epilog=module.EXAMPLE)(module.command)
         return typer.main.get_command(single)
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - as above
-        """Let the loaded command parse its arguments; it is the one that the context then invokes."""
+    def make_context(  # the types of click, which typer vendors
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: Any = None,  # noqa: ANN401
+        **extra: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Let the loaded command parse its arguments.
+
+        It is the one that the context then invokes.
+        """
         return self.load().make_context(info_name, args, parent=parent, **extra)

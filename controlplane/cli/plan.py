@@ -18,9 +18,12 @@ def command(
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
-    sql: Annotated[bool, typer.Option("--sql", help="Show the statements that a deploy would run, in order.")] = False,
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Show the statements that a deploy would run, in order.")
+    ] = False,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts.")
+        bool,
+        typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts."),
     ] = False,
 ) -> None:
     """Show what a deploy would change.

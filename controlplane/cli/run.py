@@ -14,13 +14,19 @@ EXAMPLE = "Example: plane run airport_delays --start 2013-06-01 --end 2013-07-01
 
 
 def command(
-    views: Annotated[list[str] | None, typer.Argument(help="Feature views; all unless given.")] = None,
+    views: Annotated[
+        list[str] | None, typer.Argument(help="Feature views; all unless given.")
+    ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     start: Start = None,
     end: End = None,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Also what is computed already.")] = False,
-    resync: Annotated[bool, typer.Option("--resync", help="Write every key online, not only what changed.")] = False,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Also what is computed already.")
+    ] = False,
+    resync: Annotated[
+        bool, typer.Option("--resync", help="Write every key online, not only what changed.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compute every missing interval, and sync what changed.
@@ -29,7 +35,14 @@ def command(
     """
     within = interval(start, end)
     with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:
-        runs = run(project, views or (), within=within, recompute=recompute, resync=resync, on_progress=on_progress)
+        runs = run(
+            project,
+            views or (),
+            within=within,
+            recompute=recompute,
+            resync=resync,
+            on_progress=on_progress,
+        )
     if json:
         present.as_json(runs)
     else:

@@ -9,7 +9,9 @@ from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 EXAMPLE = "Example: plane stop"
 
 
-def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def command(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Stop the embedded Redis and Airflow of the project."""
     with opened(directory, environment) as project:
         stopped = stop_servers(project)

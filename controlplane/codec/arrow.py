@@ -22,7 +22,9 @@ _PLAIN = {
 
 def table(columns: Mapping[str, tuple[Sequence[Any], str]]) -> pa.Table:
     """Return a table of these columns: name -> values and their canonical type."""
-    return pa.table({name: pa.array(values, arrow_type(kind)) for name, (values, kind) in columns.items()})
+    return pa.table(
+        {name: pa.array(values, arrow_type(kind)) for name, (values, kind) in columns.items()}
+    )
 
 
 def arrow_type(kind: str) -> pa.DataType | None:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """A column: its name, its canonical type, whether it may be null, and what else is said of it."""
+    """A column: its name, its canonical type, whether it may be null, and what else is said of
+    it."""
 
     name: str
     type: str

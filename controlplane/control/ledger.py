@@ -1,4 +1,5 @@
-"""What is computed and what is shown, read from the warehouse: publications, frontiers, users' views.
+"""What is computed and what is shown, read from the warehouse: publications, frontiers, users'
+views.
 
 Nothing is written here: the ledger is written with the data, by the SQL of a release.
 """
@@ -23,7 +24,9 @@ def rows(warehouse: Warehouse, sql: str, *, tag: str = "") -> list[dict[str, Any
     return [row for batch in warehouse.fetch(sql, tag=tag) for row in batch.to_pylist()]
 
 
-def read_table(warehouse: Warehouse, table: ControlTable, suffix: str = "") -> list[dict[str, Any]] | None:
+def read_table(
+    warehouse: Warehouse, table: ControlTable, suffix: str = ""
+) -> list[dict[str, Any]] | None:
     """All rows of a control table; None if it is missing.
 
     Args:
@@ -38,8 +41,8 @@ def read_table(warehouse: Warehouse, table: ControlTable, suffix: str = "") -> l
 
 @dataclass(frozen=True)
 class Head:
-    """A view's newest publication: `version` in microseconds on the warehouse's clock (0: none yet), and the end of
-    what is computed without a gap since the view's start."""
+    """A view's newest publication: `version` in microseconds on the warehouse's clock (0: none
+    yet), and the end of what is computed without a gap since the view's start."""
 
     version: int
     frontier: datetime
@@ -90,7 +93,9 @@ def covered(publications: Iterable[Entry]) -> list[Interval]:
 
 def doors(warehouse: Warehouse) -> Mapping[str, str]:
     """Which version the public views show: `schema.view` -> fingerprint."""
-    return {row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()}
+    return {
+        row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()
+    }
 
 
 def deployed_versions(warehouse: Warehouse) -> list[tuple[str, str]] | None:
@@ -104,7 +109,10 @@ Requirement = Literal["all_due", "first_interval", "nothing"]
 
 
 class Versions:
-    """The versions that the warehouse lists as deployed and as shown; each list is read once, when it is needed."""
+    """The versions that the warehouse lists as deployed and as shown.
+
+    Each list is read once, when it is needed.
+    """
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -126,7 +134,8 @@ class Versions:
 
         Only a deployed version replaces another: a run of an earlier release, or of a dropped view,
         changes nothing. The first version of a view shows at once, so that users can look at its
-        tables. A later one shows when it is computed as far as required; until then the old one does.
+        tables. A later one shows when it is computed as far as required; until then the old one
+        does.
 
         Args:
             program: the version.

@@ -1,5 +1,5 @@
-"""Runs the steps of a plan, in order. Every step may be repeated, so that the next deploy completes one that was
-stopped anywhere.
+"""Runs the steps of a plan, in order. Every step may be repeated, so that the next deploy completes
+one that was stopped anywhere.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _SHOWN = 10
 
 
 def user_name() -> str:
-    """Name the user of this process; `uid 12345` where the uid has no name, as in OpenShift's pods."""
+    """Name the user of this process.
+
+    `uid 12345` where the uid has no name, as in OpenShift's pods.
+    """
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # OSError from Python 3.13 on
@@ -61,7 +64,8 @@ class Target:
 
     Attributes:
         warehouse: where the tables are made.
-        online: opens the online store, or returns None where there is none; called by the step that needs it.
+        online: opens the online store, or returns None where there is none; called by the step that
+            needs it.
         state: where the deployment is recorded.
         root: the folder that Airflow reads releases from.
         now: the environment's now.
@@ -94,14 +98,18 @@ def deploy(
         on_step: called with the title of each step before it begins.
 
     Raises:
-        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder can't be written, or
-            the schema belongs to another environment.
+        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder
+            can't be written, or the schema belongs to another environment.
     """
-    with target.state.lock(manifest.environment, holder=holder(), purpose="deploy", now=target.clock):
+    with target.state.lock(
+        manifest.environment, holder=holder(), purpose="deploy", now=target.clock
+    ):
         current = target.state.current(manifest.environment)
         if (current.id if current else None) != plan.base:
             hint = "run `plane plan` again and look at what changed"
-            raise PlaneError("the plan is stale: somebody has deployed since it was made", hint=hint)
+            raise PlaneError(
+                "the plan is stale: somebody has deployed since it was made", hint=hint
+            )
         if not plan.empty:
             release_files.check_folder(target.root, manifest)
         execution = _Execution(plan, manifest, release, target, on_step, current)
@@ -154,9 +162,13 @@ class _Execution:
             case _ as never:
                 assert_never(never)
 
-    def _execute(self, statements: Sequence[Statement], view: str = "", *, atomic: bool = False) -> None:
+    def _execute(
+        self, statements: Sequence[Statement], view: str = "", *, atomic: bool = False
+    ) -> None:
         owner = next((v.owner for v in self.manifest.views if v.name == view), "")
-        tag = naming.query_tag(self.manifest.project, self.manifest.environment, view, owner, "deploy")
+        tag = naming.query_tag(
+            self.manifest.project, self.manifest.environment, view, owner, "deploy"
+        )
         self.target.warehouse.execute(statements, tag=tag, atomic=atomic)
 
     @cached_property
@@ -203,7 +215,8 @@ class _Execution:
     def _record_owner(self, deployment: Deployment) -> None:
         """Record the deployment in the warehouse, unless it is recorded there.
 
-        The first deploy after an update of controlplane makes the control tables that it lacks here.
+        The first deploy after an update of controlplane makes the control tables that it lacks
+        here.
         """
         manifest, warehouse = self.manifest, self.target.warehouse
         by, at = deployment.deployed_by, deployment.deployed_at
@@ -224,12 +237,18 @@ def earlier(state: StateStore, environment: str, number: int | None) -> Deployme
     current = state.current(environment)
     before = state.history(environment, limit=_SHOWN, before=current.id) if current else []
     if current is None or not before:
-        raise PlaneError(f"environment {environment!r} has no earlier deployment", hint="deploy twice first")
+        raise PlaneError(
+            f"environment {environment!r} has no earlier deployment", hint="deploy twice first"
+        )
     if number is None:
         return before[0]
-    found = [one for one in state.history(environment, limit=1, before=number + 1) if one.id == number]
+    found = [
+        one for one in state.history(environment, limit=1, before=number + 1) if one.id == number
+    ]
     if found and number != current.id:
         return found[0]
     wrong = "is the current one" if found else "is none of this environment's"
     numbers = ", ".join(str(one.id) for one in before)
-    raise PlaneError(f"deployment {number} {wrong}", hint=f"the last ones before the current are {numbers}")
+    raise PlaneError(
+        f"deployment {number} {wrong}", hint=f"the last ones before the current are {numbers}"
+    )

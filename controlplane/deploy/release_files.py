@@ -1,4 +1,5 @@
-"""The release's files on disk: Airflow reads `<root>/releases/<digest>`, which `<root>/CURRENT` names.
+"""The release's files on disk: Airflow reads `<root>/releases/<digest>`, which `<root>/CURRENT`
+names.
 
 A release appears whole or not at all, and `CURRENT` is replaced in one step.
 """
@@ -27,15 +28,21 @@ def check_folder(root: Path, manifest: Manifest) -> None:
         PermanentError: the folder can't be made or written, or holds another environment's release.
     """
     try:
-        text = (root / "releases" / (_shown(root) or "none") / "manifest.json").read_text(encoding="utf-8")
+        text = (root / "releases" / (_shown(root) or "none") / "manifest.json").read_text(
+            encoding="utf-8"
+        )
         there = manifests.from_json(text)
     except (OSError, PlaneError):
         pass  # nothing is there yet, or nothing that can be read: then it is written anew
     else:
         if (there.project, there.environment) != (manifest.project, manifest.environment):
             raise PermanentError(
-                f"{root} holds the release of environment {there.environment!r} of project {there.project!r}",
-                hint="give each environment a folder of its own: `airflow = { releases = ... }` in plane.toml",
+                f"{root} holds the release of environment {there.environment!r} of project"
+                f" {there.project!r}",
+                hint=(
+                    "give each environment a folder of its own: `airflow = { releases = ... }` in"
+                    " plane.toml"
+                ),
             )
     try:
         (root / "releases").mkdir(parents=True, exist_ok=True)
@@ -52,7 +59,11 @@ def release_damage(root: Path, digest: str) -> str:
         shown = _shown(root)
         if shown != digest:
             return f"Airflow sees {shown or 'no release'}, deployed is {digest}"
-        return "" if _intact(root, digest) else f"files of the release {digest} in {root} are missing or changed"
+        return (
+            ""
+            if _intact(root, digest)
+            else f"files of the release {digest} in {root} are missing or changed"
+        )
     except OSError as error:
         return f"the release in {root} can't be read: {error.strerror or error}"
 
@@ -91,9 +102,11 @@ def ensure_release(root: Path, manifest: Manifest, release: Release) -> None:
 
 
 def write_release(root: Path, release: Release) -> None:
-    """Write the release's files under `<root>/releases/<digest>` and point `<root>/CURRENT` to them.
+    """Write the release's files under `<root>/releases/<digest>` and point `<root>/CURRENT` to
+    them.
 
-    The folder appears whole or not at all; one that holds the same bytes is kept, a damaged one replaced.
+    The folder appears whole or not at all; one that holds the same bytes is kept, a damaged one
+    replaced.
 
     Raises:
         PermanentError: the folder can't be written.
@@ -133,8 +146,13 @@ def _intact(root: Path, digest: str) -> bool:
     """Whether the release is there, byte for byte."""
     folder = root / "releases" / digest
     # What Python leaves beside the DAGs is no part of the release.
-    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    found = {path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace") for path in paths}
+    paths = [
+        path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    found = {
+        path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace")
+        for path in paths
+    }
     return digest_of(found) == digest
 
 
@@ -155,10 +173,16 @@ def _flush(folder: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove drafts of deploys that were stopped, and all but the newest releases. The lock keeps others away."""
+    """Remove drafts of deploys that were stopped, and all but the newest releases.
+
+    The lock keeps others away.
+    """
     releases, shown = root / "releases", _shown(root)
     drafts = [path for path in releases.iterdir() if path.name.startswith(".")]
-    whole = sorted((p for p in releases.iterdir() if not p.name.startswith(".")), key=lambda p: -p.stat().st_mtime)
+    whole = sorted(
+        (p for p in releases.iterdir() if not p.name.startswith(".")),
+        key=lambda p: -p.stat().st_mtime,
+    )
     for path in drafts + [p for p in whole[KEPT_RELEASES:] if p.name != shown]:
         shutil.rmtree(path)
     for path in [*root.glob(".CURRENT.*"), *root.glob(".probe-*")]:

@@ -1,4 +1,5 @@
-"""Whether an online store serves what the warehouse shows: sets its pointers, and finds those that went missing."""
+"""Whether an online store serves what the warehouse shows: sets its pointers, and finds those that
+went missing."""
 
 from __future__ import annotations
 
@@ -12,11 +13,14 @@ from controlplane.online.records import SyncCursor, point, read_claim, read_poin
 
 
 def serve_shown(store: OnlineStore, warehouse: Warehouse, manifest: Manifest) -> None:
-    """Give readers the versions of a manifest that public views show, all at once, as far as they were synced.
+    """Give readers the versions of a manifest that public views show, all at once, as far as they
+    were synced.
 
     Values of another warehouse keep their readers; the plan warns of it.
     """
-    if claims.conflict(read_claim(store, manifest.namespace), identity.read(warehouse), manifest.schema):
+    if claims.conflict(
+        read_claim(store, manifest.namespace), identity.read(warehouse), manifest.schema
+    ):
         return
     shown = ledger.doors(warehouse)
     versions = {
@@ -29,7 +33,9 @@ def serve_shown(store: OnlineStore, warehouse: Warehouse, manifest: Manifest) ->
     point(store, manifest.namespace, versions)
 
 
-def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]) -> dict[str, str]:
+def lost_pointers(
+    store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]
+) -> dict[str, str]:
     """Return the views whose readers are not given the version that public views show, and why.
 
     A version that was never synced can't be served, so it is not among them.
@@ -49,7 +55,8 @@ def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, st
         if SyncCursor(store, manifest.namespace, view.name, fingerprint).read().reached > 0:
             instead = f"version {pointer}" if pointer else "no version"
             found[view.name] = (
-                f"points readers of {view.name} to {instead} instead of {fingerprint}, which is synced and shown"
+                f"points readers of {view.name} to {instead} instead of {fingerprint}, which is"
+                " synced and shown"
             )
     return found
 

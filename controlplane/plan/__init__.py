@@ -1,6 +1,7 @@
 """What a deploy would change, as data.
 
-`actions` is the closed union of changes, `diff` finds them between two manifests, `forecast` says which intervals
-will be computed, `plan` is all of it with a checksum. `steps` are what a deploy does, and `sequence` puts them in
-order. Pure: an executor (`deploy`) and an explainer (`cli`) read it.
+`actions` is the closed union of changes, `diff` finds them between two manifests, `forecast` says
+which intervals will be computed, `plan` is all of it with a checksum. `steps` are what a deploy
+does, and `sequence` puts them in order. Pure: an executor (`deploy`) and an explainer (`cli`) read
+it.
 """

@@ -28,8 +28,8 @@ class Plan(msgspec.Struct, frozen=True):
         actions: what changes.
         forecasts: what each view has to compute afterwards.
         warnings: what the warehouse may not take.
-        conflict: who else has deployed to the schema; empty if nobody. A deploy is then refused unless it adopts
-            the schema.
+        conflict: who else has deployed to the schema; empty if nobody. A deploy is then refused
+            unless it adopts the schema.
         remedy: what to do about the conflict.
         steps: what a deploy does, in order; see `plan.sequence`.
     """
@@ -64,7 +64,9 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def refused(self) -> bool:
         """Whether the schema belongs to somebody else, and the plan does not adopt it."""
-        return bool(self.conflict) and not any(isinstance(step, TakeSchema) and step.adopt for step in self.steps)
+        return bool(self.conflict) and not any(
+            isinstance(step, TakeSchema) and step.adopt for step in self.steps
+        )
 
     @property
     def altered(self) -> list[str]:
@@ -92,7 +94,8 @@ def make_plan(
 
     Args:
         manifest: what is declared.
-        deployed: id, manifest JSON and release digest of the current deployment; None before the first.
+        deployed: id, manifest JSON and release digest of the current deployment; None before the
+            first.
         covered: what is computed already.
         now: the environment's now.
         release: the files, where they are rendered already.
@@ -101,7 +104,9 @@ def make_plan(
     """
     release = release or render_release(manifest)
     base, before, earlier = deployed or (None, None, "")
-    actions = diff(manifests.from_json(before) if before else None, manifest, earlier, release.digest)
+    actions = diff(
+        manifests.from_json(before) if before else None, manifest, earlier, release.digest
+    )
     actions += _repairs(drifts)
     if damaged_release and release.digest == earlier:
         actions.append(Repair("", "", (Damage("release", damaged_release),)))
@@ -117,4 +122,7 @@ def make_plan(
 
 
 def _repairs(drifts: Iterable[Drift]) -> list[Action]:
-    return [Repair(drift.view, drift.fingerprint, drift.damages, drift.dropped, drift.recomputed) for drift in drifts]
+    return [
+        Repair(drift.view, drift.fingerprint, drift.damages, drift.dropped, drift.recomputed)
+        for drift in drifts
+    ]

@@ -61,7 +61,9 @@ def sequence(
     if not plan.empty:
         found.append(steps.RecordVersions(tuple(_versions(plan, manifest))))
         found += _shown(plan, manifest, release, before, drifts, roll_back)
-        found += [steps.HidePublicViews(name, tuple(_hidden(manifest, name))) for name in plan.dropped]
+        found += [
+            steps.HidePublicViews(name, tuple(_hidden(manifest, name))) for name in plan.dropped
+        ]
     if roll_back or plan.repairs_online:
         found.append(steps.ServeVersions())
     if not plan.repairs_alone:
@@ -71,7 +73,9 @@ def sequence(
 
 
 def _repairs(manifest: Manifest, drifts: Sequence[Drift]) -> Iterator[Step]:
-    missing = {damage.name for drift in drifts for damage in drift.damages if damage.problem == MISSING}
+    missing = {
+        damage.name for drift in drifts for damage in drift.damages if damage.problem == MISSING
+    }
     for drift in drifts:
         if drift.view and (statements := repair.prepare(manifest, drift, missing)):
             yield steps.RepairTables(drift.view, tuple(statements))
@@ -85,7 +89,8 @@ def _shown(
     drifts: Sequence[Drift],
     roll_back: bool,
 ) -> Iterator[Step]:
-    """A step for each view, also for one that does not change: its version may have become ready since its last run."""
+    """A step for each view, also for one that does not change: its version may have become ready
+    since its last run."""
     reopened = {drift.view for drift in drifts if drift.reopened}
     changed = {action.view for action in plan.actions if isinstance(action, UpdateView)}
     if before is not None and before.reader_role != manifest.reader_role:
@@ -117,7 +122,10 @@ def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
     table = DEPLOYED.quoted(d)
     names = [view.name for view in manifest.views] + plan.dropped
     ours = ", ".join(d.text(f"{manifest.schema}.{name}") for name in names)
-    rows = ", ".join(f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})" for v in manifest.views)
+    rows = ", ".join(
+        f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})"
+        for v in manifest.views
+    )
     statements = [create_schema(d), DEPLOYED.create(d)]
     gone, noted = f"DELETE FROM {table} WHERE feature_view IN ({ours})", f"INSERT INTO {table}"
     if rows and not d.transactional:

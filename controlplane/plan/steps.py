@@ -15,7 +15,9 @@ from controlplane.base.ports import Statement
 from controlplane.control.ledger import Requirement
 
 
-class UpgradeControlTables(msgspec.Struct, frozen=True, tag_field="kind", tag="upgrade_control_tables"):
+class UpgradeControlTables(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="upgrade_control_tables"
+):
     """Bring the control tables to the version that this controlplane knows."""
 
 
@@ -47,13 +49,15 @@ class WriteRelease(msgspec.Struct, frozen=True, tag_field="kind", tag="write_rel
 
 
 class RecordVersions(msgspec.Struct, frozen=True, tag_field="kind", tag="record_versions"):
-    """Record which version of each view is deployed, so that no run of an earlier release shows its own."""
+    """Record which version of each view is deployed, so that no run of an earlier release shows its
+    own."""
 
     statements: tuple[Statement, ...]
 
 
 class ShowVersion(msgspec.Struct, frozen=True, tag_field="kind", tag="show_version"):
-    """Point the public views to a version, if `control.ledger.Versions.may_show` says so when the step runs.
+    """Point the public views to a version, if `control.ledger.Versions.may_show` says so when the
+    step runs.
 
     `requires` is how far the version must be computed. Views that show it already are made again
     only with `refresh`.
@@ -74,7 +78,8 @@ class HidePublicViews(msgspec.Struct, frozen=True, tag_field="kind", tag="hide_p
 
 
 class ServeVersions(msgspec.Struct, frozen=True, tag_field="kind", tag="serve_versions"):
-    """Point online readers to the versions that the public views show, as far as they were synced."""
+    """Point online readers to the versions that the public views show, as far as they were
+    synced."""
 
 
 class RecordDeployment(msgspec.Struct, frozen=True, tag_field="kind", tag="record_deployment"):
@@ -82,7 +87,8 @@ class RecordDeployment(msgspec.Struct, frozen=True, tag_field="kind", tag="recor
 
 
 class RecordOwner(msgspec.Struct, frozen=True, tag_field="kind", tag="record_owner"):
-    """Record the deployment in the warehouse, after the state: the next deploy records what is lost here."""
+    """Record the deployment in the warehouse, after the state: the next deploy records what is lost
+    here."""
 
     schema: str
 
@@ -154,7 +160,10 @@ def description(step: Step) -> str:
             return "Record the deployed versions"
         case ShowVersion(view, fingerprint, requires=requires, refresh=refresh):
             again = "" if refresh else " and not shown yet"
-            return f"Show version {fingerprint} of feature view {view}, if it is {_REQUIRED[requires]}{again}"
+            return (
+                f"Show version {fingerprint} of feature view {view}, if it is"
+                f" {_REQUIRED[requires]}{again}"
+            )
         case HidePublicViews(view):
             return f"Drop the public views of feature view {view}"
         case ServeVersions():

@@ -7,7 +7,8 @@ from controlplane.manifest.specs import AggregateSpec, ViewSpec
 
 
 def layout(view: ViewSpec) -> Layout:
-    """How the view's rows look online: its keys, and its features with their defaults, in declared order."""
+    """How the view's rows look online: its keys, and its features with their defaults, in declared
+    order."""
     fields = tuple(
         Field(name=f.name, type=f.type, default=f.default if isinstance(f, AggregateSpec) else None)
         for f in view.features

@@ -31,8 +31,8 @@ def added(
         rows: the relation.
         calculations: what is computed, in order.
         types: of whatever they need.
-        owner: whose they are. If it is given, a whole number beyond int64 is an error also where the
-            warehouse stores it.
+        owner: whose they are. If it is given, a whole number beyond int64 is an error also where
+            the warehouse stores it.
     """
     query = rows
     for number, one in enumerate(calculations):
@@ -41,7 +41,9 @@ def added(
         sql = called(d, schema, one, types) if one.python else written
         value = d.given(sql, one.type)
         if owner is not None:
-            value = whole(sql, one.type, f"calculation '{one.name}' ({one.type})", owner, d) or value
+            value = (
+                whole(sql, one.type, f"calculation '{one.name}' ({one.type})", owner, d) or value
+            )
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
 
@@ -75,7 +77,8 @@ class InMemory(NamedTuple):
     """A query of the embedded DuckDB that gives the calculations of each row in memory.
 
     Args:
-        inputs: the features and request fields that it takes a list of each, with one item for each row.
+        inputs: the features and request fields that it takes a list of each, with one item for each
+            row.
         query: see `ports.Calculator`.
         functions: those of realtime features which it calls.
     """
@@ -91,7 +94,10 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
     inputs = tuple(name for name in types if name in needed)
-    lists = [f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}" for n, name in enumerate(inputs, 1)]
+    lists = [
+        f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}"
+        for n, name in enumerate(inputs, 1)
+    ]
     # Also where nothing is needed, there is a row for each item.
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
     query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations, types)

@@ -1,4 +1,5 @@
-"""The tables of one version of a view, as data: their names, their columns, and the statements that make them."""
+"""The tables of one version of a view, as data: their names, their columns, and the statements that
+make them."""
 
 from __future__ import annotations
 
@@ -71,7 +72,8 @@ class DataTable:
         """Its columns in order: name as stored -> type in the warehouse's SQL."""
         mark = self.quote_mark
         return {
-            name[1:-1].replace(mark * 2, mark) if name[0] == mark else name: kind for name, kind, _ in self.declared
+            name[1:-1].replace(mark * 2, mark) if name[0] == mark else name: kind
+            for name, kind, _ in self.declared
         }
 
     @property
@@ -115,7 +117,11 @@ def data_tables(
     if rollups is not None:
         states = (Column(*column) for column in rollups)
         found.append(table("rollups", required("tile_start"), required("tile_end"), *states))
-    values = (required("valid_from"), Column("expires_at", instant), *(Column(*column) for column in features))
+    values = (
+        required("valid_from"),
+        Column("expires_at", instant),
+        *(Column(*column) for column in features),
+    )
     version = required("version", d.type("int64"))
     return [
         *found,
@@ -128,8 +134,16 @@ def data_tables(
 def change_columns(
     manifest: Manifest, keys: Sequence[tuple[str, str]], features: Sequence[tuple[str, str]]
 ) -> list[Column]:
-    """Return the columns of a run's own table of what changes in the history; the arguments as in `data_tables`."""
+    """Return the columns of a run's own table of what changes in the history.
+
+    The arguments as in `data_tables`.
+    """
     d = dialect(manifest.dialect)
     instants = (Column(name, d.type("timestamp")) for name in ("valid_from", "expires_at"))
     values = (Column(*column) for column in features)
-    return [*(Column(*key) for key in keys), *instants, *values, Column("is_removed", d.type("bool"))]
+    return [
+        *(Column(*key) for key in keys),
+        *instants,
+        *values,
+        Column("is_removed", d.type("bool")),
+    ]

@@ -54,7 +54,8 @@ class PublicView:
 
 
 def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted members.
+    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted
+    members.
 
     There are members where the column is a list of structs, one for each value of a secondary key.
     """
@@ -62,7 +63,9 @@ def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
     wide = v.d.wide_integer
     found: dict[str, tuple[str, ...]] = {name: () for name, kind in v.tile_columns if kind == wide}
     for second in v.seconds:
-        found[second.column] = tuple(v.d.quote(name) for name, kind in second.types.items() if kind == wide)
+        found[second.column] = tuple(
+            v.d.quote(name) for name, kind in second.types.items() if kind == wide
+        )
     return found
 
 
@@ -70,7 +73,9 @@ def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
     """Return the tables of one version of a view."""
     d = dialect(manifest.dialect)
     head = control_tables.head(manifest.schema, view.name, view.fingerprint)
-    columns = tuple(Column(name, d.type(kind), nullable=False) for name, kind in head.columns.items())
+    columns = tuple(
+        Column(name, d.type(kind), nullable=False) for name, kind in head.columns.items()
+    )
     made = context(manifest, view, Extent(), {}).data_tables
     return [*made, DataTable("head", head.plain, head.quoted(d), columns, d.quote_mark)]
 
@@ -89,13 +94,16 @@ def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) 
 
 @dataclass(frozen=True)
 class Definition:
-    """What the catalogue says of a table or view: the text that made it, and its columns' number."""
+    """What the catalogue says of a table or view: the text that made it, and its columns'
+    number."""
 
     text: str
     column_count: int
 
 
-def unaltered(d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]) -> set[str]:
+def unaltered(
+    d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]
+) -> set[str]:
     """Return the quoted names of tables and public views that are as they were made.
 
     Comparing texts costs a hundredth of comparing columns. What differs may still be right: the
@@ -109,7 +117,9 @@ def unaltered(d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Map
     found = set()
     for one in made:
         known = catalogue.get(one.plain)
-        if known is not None and _is_made_by(one, known.text.replace(d.quote_mark, ""), known.column_count):
+        if known is not None and _is_made_by(
+            one, known.text.replace(d.quote_mark, ""), known.column_count
+        ):
             found.add(one.quoted)
     return found
 

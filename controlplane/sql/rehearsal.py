@@ -1,6 +1,8 @@
-"""The statements of a run as queries over nothing, so that a warehouse can check them before it holds their tables.
+"""The statements of a run as queries over nothing, so that a warehouse can check them before it
+holds their tables.
 
-Each table that a run reads or writes stands in as an empty one of its columns, the stage as the query that fills it.
+Each table that a run reads or writes stands in as an empty one of its columns, the stage as the
+query that fills it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _FILES = ("stage", "check", "publish", "doors")
 
 
 def stand_ins(manifest: Manifest, view: ViewSpec) -> dict[str, str]:
-    """Return the tables that a run of a view uses, by their attribute of `Tables`: each as an empty query."""
+    """Return the tables that a run of a view uses, by their attribute of `Tables`: each as an empty
+    query."""
     d = dialect(manifest.dialect)
     v = context(manifest, view, Extent(), {})
     control = {"ledger": LEDGER, "metrics": METRICS, "doors_table": PUBLIC_VIEWS}
@@ -33,7 +36,9 @@ def stand_ins(manifest: Manifest, view: ViewSpec) -> dict[str, str]:
         for name, table in control.items()
     }
     parts = {"history_replaced": "replaced", "rollups": "rolled_up"}
-    columns |= {parts.get(one.part, one.part): one.declared for one in objects.tables(manifest, view)}
+    columns |= {
+        parts.get(one.part, one.part): one.declared for one in objects.tables(manifest, view)
+    }
     columns["changes"] = v.change_columns
     return {name: _empty(declared) for name, declared in columns.items()}
 
@@ -56,7 +61,11 @@ def rehearsed(
     for name in RUN_TABLES:
         setattr(v, name, _name(name))
     statements = [statement for file in _FILES for statement in read(fill(v.render(file)))]
-    made = {statement.target: statement.query for statement in statements if statement.kind == "create_table_as"}
+    made = {
+        statement.target: statement.query
+        for statement in statements
+        if statement.kind == "create_table_as"
+    }
     relations = {_name(name): query for name, query in tables.items()} | made
     return [
         msgspec.structs.replace(statement, sql=_over(query, relations))
@@ -83,12 +92,18 @@ def _query(statement: Statement) -> str:
         case "delete":
             return f"SELECT 1 AS one FROM {statement.target}\n{statement.condition}"
         case "merge":
-            return f"SELECT 1 AS one FROM {statement.target} JOIN (\n{statement.query}\n) AS n\n{statement.condition}"
+            return (
+                f"SELECT 1 AS one FROM {statement.target} JOIN (\n{statement.query}\n) AS"
+                f" n\n{statement.condition}"
+            )
         case _:
             return ""
 
 
 def _over(query: str, relations: Mapping[str, str]) -> str:
-    """A query with the relations that it names as common tables: more of them would only take time to compile."""
-    common = ",\n".join(f"{name} AS (\n{rows}\n)" for name, rows in relations.items() if name in query)
+    """A query with the relations that it names as common tables: more of them would only take time
+    to compile."""
+    common = ",\n".join(
+        f"{name} AS (\n{rows}\n)" for name, rows in relations.items() if name in query
+    )
     return f"WITH {common}\nSELECT * FROM (\n{query}\n) AS plane__rehearsed" if common else query

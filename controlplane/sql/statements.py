@@ -10,7 +10,8 @@ The first line names the statement, the second says what it does and to which ta
 `-- @query` or `-- @condition` begins a part of the text, `-- @end` or the end of the statement ends
 it. The templates of `dag_templates/sql` write the format and `read` is its only reader, so that
 nothing else looks for a part by a pattern. All of these lines are comments to a warehouse: people
-can paste a file. Files of earlier versions have the first line alone; their kinds and parts are empty.
+can paste a file. Files of earlier versions have the first line alone; their kinds and parts are
+empty.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind}
 
 
 def read(text: str) -> list[Statement]:
-    """The statements of a file whose variables are filled in, in order; what precedes the first is dropped."""
+    """The statements of a file whose variables are filled in, in order.
+
+    What precedes the first is dropped.
+    """
     statements = []
     for piece in ("\n" + text).split(f"{_MARK}statement: ")[1:]:
         name, _, rest = piece.partition("\n")
@@ -46,12 +50,17 @@ def _statement(name: str, text: str) -> Statement:
         texts.setdefault(part, []).append(lines)
         if part:
             texts[""].append(lines)
-    sql, query, condition = (_bare("\n".join(texts.get(one, ()))) for one in ("", "query", "condition"))
+    sql, query, condition = (
+        _bare("\n".join(texts.get(one, ()))) for one in ("", "query", "condition")
+    )
     return Statement(name, sql, kind, target, query, condition)
 
 
 def _marked(text: str) -> Iterator[tuple[str, str, str]]:
-    """The pieces of a statement, each with the word and value of the mark before it; both empty where it has none."""
+    """The pieces of a statement, each with the word and value of the mark before it.
+
+    Both empty where it has none.
+    """
     first, *others = ("\n" + text).split(_MARK)
     yield "", "", first
     for piece in others:

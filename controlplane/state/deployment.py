@@ -22,7 +22,10 @@ _NEWEST = """
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC; ids only grow."""
+    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC.
+
+    Ids only grow.
+    """
 
     id: int
     environment: str
@@ -34,9 +37,11 @@ class Deployment:
 
 
 def glance(url: str, project: str, environment: str, limit: int = 1) -> list[Deployment]:
-    """Return the newest deployments, where they can be had without a library: in an SQLite file of this version.
+    """Return the newest deployments, where they can be had without a library: in an SQLite file of
+    this version.
 
-    An empty list says nothing: there are none, or `StateStore` is to be asked, which also tells what is wrong.
+    An empty list says nothing: there are none, or `StateStore` is to be asked, which also tells
+    what is wrong.
     """
     file = _FILE.fullmatch(url)
     if file is None or not Path(file[1]).is_file():
@@ -47,10 +52,14 @@ def glance(url: str, project: str, environment: str, limit: int = 1) -> list[Dep
             rows = connection.execute(_NEWEST, (REVISION, project, environment, limit)).fetchall()
     except sqlite3.Error:
         return []
-    return [replace(Deployment(*row), deployed_at=datetime.fromisoformat(row[-1]).replace(tzinfo=UTC)) for row in rows]
+    return [
+        replace(Deployment(*row), deployed_at=datetime.fromisoformat(row[-1]).replace(tzinfo=UTC))
+        for row in rows
+    ]
 
 
 def absent(url: str) -> bool:
-    """Whether the state is kept in an SQLite file that is not there yet, so that nothing can be deployed."""
+    """Whether the state is kept in an SQLite file that is not there yet, so that nothing can be
+    deployed."""
     file = _FILE.fullmatch(url)
     return file is not None and not Path(file[1]).exists()

@@ -47,7 +47,10 @@ def check_calculations(manifest: Manifest) -> None:
                 open_calculator(query, made).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
-                hint = "use functions of the warehouse itself; those that users defined in it are not there"
+                hint = (
+                    "use functions of the warehouse itself; those that users defined in it are not"
+                    " there"
+                )
                 found.append(DefinitionError(text, where=service.location, hint=hint))
     if found:
         raise Problems(found)

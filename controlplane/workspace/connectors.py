@@ -1,4 +1,5 @@
-"""Connectors, which are found by the entry point `controlplane.connectors` and loaded when asked for.
+"""Connectors, which are found by the entry point `controlplane.connectors` and loaded when asked
+for.
 
 The only door to them: nobody imports one.
 """
@@ -38,7 +39,9 @@ def connector(kind: str, group: str = "controlplane.connectors") -> Callable[...
     """
     found = {point.name: point for point in entry_points(group=group)}
     if kind not in found:
-        raise SettingsError(f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}")
+        raise SettingsError(
+            f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}"
+        )
     try:
         loaded: Callable[..., Any] = found[kind].load()
     except ImportError as error:
@@ -84,11 +87,16 @@ def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
     """Open an online store for reads from the running event loop, with the options of `open_store`.
 
     Raises:
-        PlaneError: the connector is missing or can't be read from an event loop, or an option is wrong.
+        PlaneError: the connector is missing or can't be read from an event loop, or an option is
+            wrong.
     """
     kind = str(config.get("kind", "redis"))
     connect = connector(kind, "controlplane.async_connectors")
-    options = {name: value for name, value in config.items() if name in inspect.signature(connect).parameters}
+    options = {
+        name: value
+        for name, value in config.items()
+        if name in inspect.signature(connect).parameters
+    }
     store: AsyncOnlineStore = connect(**_typed(connect, kind, options))
     return store
 
@@ -99,7 +107,8 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
         inspect.signature(connect).bind(**options)
     except TypeError as error:
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
-        text = str(error).replace("keyword-only argument", "argument")  # so called from Python 3.12 on
+        # So called from Python 3.12 on.
+        text = str(error).replace("keyword-only argument", "argument")
         raise SettingsError(f"connector {kind!r}: {text}", hint=hint) from None
     return connect(**_typed(connect, kind, options))
 

@@ -22,7 +22,12 @@ from controlplane.serving import OnlineReader, ServiceLayout
 from controlplane.serving.service import service_layout
 from controlplane.state import Deployment, absent, glance
 from controlplane.workspace import settings
-from controlplane.workspace.connectors import open_async_store, open_calculator, open_store, open_warehouse
+from controlplane.workspace.connectors import (
+    open_async_store,
+    open_calculator,
+    open_store,
+    open_warehouse,
+)
 
 if TYPE_CHECKING:
     from controlplane.state.store import StateStore
@@ -40,7 +45,9 @@ class Project:
     Use it as a context manager: what was opened is closed.
     """
 
-    def __init__(self, directory: Path, environment: str | None = None, *, embedded: Embedded | None = None) -> None:
+    def __init__(
+        self, directory: Path, environment: str | None = None, *, embedded: Embedded | None = None
+    ) -> None:
         self.root = settings.find_root(directory)
         self.environment = settings.load(self.root, environment)
         self._embedded = embedded
@@ -55,7 +62,10 @@ class Project:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -63,7 +73,10 @@ class Project:
         """Close what was opened; what it left in `.plane` is its owner's alone."""
         self._opened.close()
         environment = self.environment
-        files = (environment.warehouse.get("path", ""), environment.state.removeprefix("sqlite:///"))
+        files = (
+            environment.warehouse.get("path", ""),
+            environment.state.removeprefix("sqlite:///"),
+        )
         folders = {self.folder}
         for folder in (*(Path(str(file)).parent for file in files), environment.airflow_home):
             folders.update(private.between(self.folder, folder))
@@ -82,7 +95,8 @@ class Project:
 
     @contextmanager
     def beside(self, environment: str) -> Iterator[Project]:
-        """Another environment of the project, which is cancelled with this one and closed at the end."""
+        """Another environment of the project, which is cancelled with this one and closed at the
+        end."""
         with Project(self.root, environment, embedded=self._embedded) as other:
             self._other = other
             yield other
@@ -120,10 +134,13 @@ class Project:
         self._opened.callback(warehouse.close)
         if warehouse.dialect != self.environment.dialect:
             raise SettingsError(
-                f"the project's SQL is {self.environment.dialect}, but environment {self.environment.name!r} is on "
-                f"{warehouse.dialect}",
+                f"the project's SQL is {self.environment.dialect}, but environment"
+                f" {self.environment.name!r} is on {warehouse.dialect}",
                 where=Location(settings.FILE),
-                hint="set `dialect`, of [project] or of the environment alone, to the warehouse's own",
+                hint=(
+                    "set `dialect`, of [project] or of the environment alone, to the"
+                    " warehouse's own"
+                ),
             )
         return warehouse
 
@@ -134,7 +151,9 @@ class Project:
         if config is None or not self.environment.embedded_online:
             return config
         if self._embedded is None:
-            raise SettingsError("the embedded online store can't be started here", hint="give `online` a url")
+            raise SettingsError(
+                "the embedded online store can't be started here", hint="give `online` a url"
+            )
         return {**config, **self._embedded(self.folder / "online")}
 
     @cached_property
@@ -160,7 +179,9 @@ class Project:
 
     def _without_store(self) -> SettingsError:
         name = self.environment.name
-        return SettingsError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
+        return SettingsError(
+            f"environment {name!r} has no online store", hint="give it `online` in plane.toml"
+        )
 
     def store_or_problem(self) -> tuple[OnlineStore | None, str]:
         """The open online store, or why it can't be opened, for what is worth showing without it.
@@ -188,7 +209,10 @@ class Project:
             return open_async_store(config)
 
     def calculator(self, layout: ServiceLayout) -> Calculator | None:
-        """What computes a service's calculations over rows in memory, if it has some; it is closed with the project."""
+        """What computes a service's calculations over rows in memory, if it has some.
+
+        It is closed with the project.
+        """
         if layout.calculations is None:
             return None
         calculator = open_calculator(layout.calculations.query, layout.calculations.functions)
@@ -210,7 +234,11 @@ class Project:
         """At most `limit` deployments, the newest first."""
         environment = self.environment
         deployments = glance(environment.state, environment.project, environment.name, limit)
-        return deployments if deployments or absent(environment.state) else self.state.history(environment.name, limit)
+        return (
+            deployments
+            if deployments or absent(environment.state)
+            else self.state.history(environment.name, limit)
+        )
 
     def deployed(self) -> Deployment | None:
         """The current deployment; None before the first."""
@@ -225,12 +253,14 @@ class Project:
         deployment = self.deployed()
         if deployment is None:
             name = self.environment.name
-            raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
+            raise PlaneError(
+                f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first"
+            )
         return deployment, manifests.from_json(deployment.manifest)
 
     def versions(self) -> Iterator[tuple[int, Manifest, ViewSpec]]:
-        """Every version of every view that was ever deployed here, with the number and the manifest of the newest
-        deployment that has it; those of the current deployment first."""
+        """Every version of every view that was ever deployed here, with the number and the manifest
+        of the newest deployment that has it; those of the current deployment first."""
         seen: set[tuple[str, str]] = set()
         before = None
         while page := self.state.history(self.environment.name, before=before):
@@ -246,7 +276,8 @@ class Project:
         """How a deployed feature service lies in the online store.
 
         Raises:
-            PlaneError: nothing is deployed, there is no such service, or a view of it is not kept online.
+            PlaneError: nothing is deployed, there is no such service, or a view of it is not kept
+                online.
         """
         deployments = self.deployments(_KNOWN_DEPLOYMENTS) or [self.current()[0]]
         current, *earlier = (manifests.from_json(deployment.manifest) for deployment in deployments)
@@ -259,4 +290,6 @@ class Project:
             PlaneError: there is no such service, or the environment has no online store.
         """
         layout = self.layout(service)
-        return OnlineReader(self.online_store(), layout, self.now, calculator=self.calculator(layout))
+        return OnlineReader(
+            self.online_store(), layout, self.now, calculator=self.calculator(layout)
+        )

@@ -37,7 +37,12 @@ def view(name: str, table: str, schedule: str = "1d") -> BatchFeatureView:
     source = BatchSource("payments", table=table, timestamp="paid_at")
     features = [Aggregate("count", windows=[schedule])]
     return batch_feature_view(
-        entities=[user], sources=[source], schedule=schedule, start="2024-01-01", features=features, owner="team"
+        entities=[user],
+        sources=[source],
+        schedule=schedule,
+        start="2024-01-01",
+        features=features,
+        owner="team",
     )(count)
 
 
@@ -55,13 +60,17 @@ def test_what_would_be_staged_is_explained_for_new_views_alone(warehouse):
     manifest = compiled([view("spend", "raw.payments")], warehouse)
     plan, release = make_plan(manifest, None, lambda *_: (), NOW)
     assert preview.explain(plan, manifest, release, warehouse, NOW) == plan
-    unchanged, release = make_plan(manifest, (1, manifests.to_json(manifest), release.digest), lambda *_: (), NOW)
+    unchanged, release = make_plan(
+        manifest, (1, manifests.to_json(manifest), release.digest), lambda *_: (), NOW
+    )
     warehouse.execute([Statement("lose", "DROP TABLE raw.payments")])
     assert preview.explain(unchanged, manifest, release, warehouse, NOW) == unchanged
     with pytest.raises(Problems) as raised:
         preview.explain(plan, manifest, release, warehouse, NOW)
     [problem] = raised.value.problems
-    assert problem.message.startswith("feature view 'spend': the warehouse refuses what a run would stage: Table with")
+    assert problem.message.startswith(
+        "feature view 'spend': the warehouse refuses what a run would stage: Table with"
+    )
     assert problem.where == manifest.views[0].location
     assert problem.where is not None
     assert problem.where.line > 1
@@ -94,7 +103,9 @@ class Misreading:
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
-        return self._warehouse.describe_all([query.replace("h.valid_from", "h.valid_since") for query in queries])
+        return self._warehouse.describe_all(
+            [query.replace("h.valid_from", "h.valid_since") for query in queries]
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._warehouse, name)
@@ -110,7 +121,12 @@ def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
         plan, release = make_plan(manifest, None, lambda *_: (), NOW)
         assert preview.explain(plan, manifest, release, warehouse, NOW).warnings == ()
         [warning] = preview.explain(plan, manifest, release, Misreading(warehouse), NOW).warnings
-        warehouse.execute([Statement("nothing was made", f"CREATE SCHEMA {name}") for name in ("features", "_plane")])
+        warehouse.execute(
+            [
+                Statement("nothing was made", f"CREATE SCHEMA {name}")
+                for name in ("features", "_plane")
+            ]
+        )
         warehouse.close()
     assert warning.startswith("feature view 'spend': the warehouse may refuse to ")
     assert "VALID_SINCE" in warning

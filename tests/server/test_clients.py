@@ -49,11 +49,28 @@ print(*sys.modules)
 
 def test_a_models_process_loads_what_reading_needs(served):
     command = [sys.executable, "-c", READ, str(served.project.folder)]
-    before, vector, after = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    ours = [name for name in before.split() if name.split(".")[0] in {"controlplane", "connectors", "dag_templates"}]
+    before, vector, after = subprocess.run(
+        command, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    ours = [
+        name
+        for name in before.split()
+        if name.split(".")[0] in {"controlplane", "connectors", "dag_templates"}
+    ]
     assert "controlplane.client" in ours
     assert len(ours) <= 40
-    heavy = {"airflow", "alembic", "duckdb", "jinja2", "pandas", "pyarrow", "rich", "sqlalchemy", "sqlglot", "typer"}
+    heavy = {
+        "airflow",
+        "alembic",
+        "duckdb",
+        "jinja2",
+        "pandas",
+        "pyarrow",
+        "rich",
+        "sqlalchemy",
+        "sqlglot",
+        "typer",
+    }
     assert {name.split(".")[0] for name in before.split()} & (heavy | {"redis"}) == set()
     assert "spend" in vector
     loaded = after.split()

@@ -1,4 +1,5 @@
-"""What a run would ask is checked before its tables are there: all that is right passes, and what is wrong is told."""
+"""What a run would ask is checked before its tables are there: all that is right passes, and what
+is wrong is told."""
 
 from __future__ import annotations
 
@@ -8,7 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import pytest
 
 from connectors.duckdb.warehouse import connect
-from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view, expect
+from controlplane import (
+    Aggregate,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+    expect,
+)
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import Interval
 from controlplane.errors import CheckFailed, PermanentError, Problems
@@ -45,19 +53,26 @@ WITHOUT_A_QUERY = {
         "point the tiles to this version",
     },
 }
-"""The stage is explained by itself; the others compute nothing of their own, or are made for the embedded warehouse."""
+"""The stage is explained by itself.
+
+The others compute nothing of their own, or are made for the embedded warehouse.
+"""
 WITHOUT_A_QUERY["databricks"] = WITHOUT_A_QUERY["snowflake"]
 CASES = {"duckdb": 12, "snowflake": 12, "databricks": 1}
 SPACED, PLAIN = "Amount Paid, NOT NULL", "amount-paid"  # Delta has no spaces in names
 
 user = Entity("user", keys={"k": "string"}, owner="team")
 events = BatchSource(
-    "events", table="raw.events", timestamp="ts", expectations=[expect.not_null("k"), expect.rows(at_least=1)]
+    "events",
+    table="raw.events",
+    timestamp="ts",
+    expectations=[expect.not_null("k"), expect.rows(at_least=1)],
 )
 
 
 def odd(column: str) -> BatchFeatureView:
-    """A view with expectations, several kinds of windows, and a column and a description that are hard to read."""
+    """A view with expectations, several kinds of windows, and a column and a description that are
+    hard to read."""
 
     def subject(events):
         """What is paid AS
@@ -95,12 +110,18 @@ def warehouse(request) -> Iterator[Warehouse]:
 def asked(rig: Rig, tables: Mapping[str, str] | None = None) -> Sequence[Statement]:
     """The queries of a run over tables that stand in, which name none that is there."""
     timing, view = rig.program.timing, rig.manifest.views[0]
-    variables = run_variables(rig.program, Interval(timing.start, timing.start + timing.schedule), "plan")
+    variables = run_variables(
+        rig.program, Interval(timing.start, timing.start + timing.schedule), "plan"
+    )
 
     def filled(text: str) -> str:
         return fill(text, variables)
 
-    run = [one for name in ("stage", "check", "publish", "doors") for one in read(filled(rig.sql[name]))]
+    run = [
+        one
+        for name in ("stage", "check", "publish", "doors")
+        for one in read(filled(rig.sql[name]))
+    ]
     queries = rehearsed(rig.manifest, view, tables or stand_ins(rig.manifest, view), filled)
     assert {one.name for one in run} - {one.name for one in queries} == WITHOUT_A_QUERY[rig.d.name]
     q = rig.d.quote_mark
@@ -113,7 +134,10 @@ def check(warehouse: Warehouse) -> None:
     """What is asked for random views and an odd one is right; none of their tables is needed."""
     column = PLAIN if warehouse.dialect == "databricks" else SPACED
     views = [(odd(column), COLUMNS | {column: "BIGINT"})]
-    views += [(cases.case_of(n, 1.0, INTERVALS).definition, cases.COLUMNS) for n in range(CASES[warehouse.dialect])]
+    views += [
+        (cases.case_of(n, 1.0, INTERVALS).definition, cases.COLUMNS)
+        for n in range(CASES[warehouse.dialect])
+    ]
     refused = []
     for definition, columns in views:
         try:
@@ -125,7 +149,9 @@ def check(warehouse: Warehouse) -> None:
         finally:
             empty(warehouse)
         wrong = [
-            (one.name, said) for one, said in zip(queries, answers, strict=True) if isinstance(said, PermanentError)
+            (one.name, said)
+            for one, said in zip(queries, answers, strict=True)
+            if isinstance(said, PermanentError)
         ]
         assert not wrong
     assert views[0][0] not in refused
@@ -162,6 +188,10 @@ def test_a_table_without_a_column_that_is_read_is_noticed(warehouse):
         answers = warehouse.describe_all([one.sql for one in queries])
     finally:
         empty(warehouse)
-    wrong = {one.name for one, said in zip(queries, answers, strict=True) if isinstance(said, PermanentError)}
+    wrong = {
+        one.name
+        for one, said in zip(queries, answers, strict=True)
+        if isinstance(said, PermanentError)
+    }
     assert wrong & {"insert the changed history", "find what changes in the history"}
     assert "point the view to this version" not in wrong

@@ -1,4 +1,5 @@
-"""The files of a release are read back as the statements that were rendered, also those of earlier versions."""
+"""The files of a release are read back as the statements that were rendered, also those of earlier
+versions."""
 
 from __future__ import annotations
 
@@ -41,7 +42,13 @@ def test_nothing_of_a_file_is_lost(files):
 
 def test_every_statement_says_what_it_does(files):
     statements = [statement for text in files.values() for statement in read(text)]
-    assert {s.kind for s in statements} >= {"create_table", "create_table_as", "create_view", "insert", "drop_table"}
+    assert {s.kind for s in statements} >= {
+        "create_table",
+        "create_table_as",
+        "create_view",
+        "insert",
+        "drop_table",
+    }
     for statement in statements:
         assert statement.kind
         assert statement.target in statement.sql
@@ -55,11 +62,15 @@ def test_files_of_an_earlier_version_are_read(files):
     """Their statements have names alone."""
     for text in files.values():
         earlier = read(HEADER.sub("", text))
-        assert [(one.name, one.sql) for one in earlier] == [(one.name, one.sql) for one in read(text)]
+        assert [(one.name, one.sql) for one in earlier] == [
+            (one.name, one.sql) for one in read(text)
+        ]
         assert not any(one.kind or one.target or one.query or one.condition for one in earlier)
 
 
 def test_a_comment_that_looks_like_a_mark_stays_text():
-    [statement] = read("-- @statement: count\n-- @select:\n-- @query\nSELECT 1 -- one\n-- @team: look here\n+ 1;\n")
+    [statement] = read(
+        "-- @statement: count\n-- @select:\n-- @query\nSELECT 1 -- one\n-- @team: look here\n+ 1;\n"
+    )
     assert statement.sql == "SELECT 1 -- one\n-- @team: look here\n+ 1"
     assert statement.query == statement.sql

@@ -36,7 +36,9 @@ def clean(
     namespace = manifest.namespace
     if text := ownership.values_conflict(project, store, manifest):
         raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)
-    with project.state.lock(project.environment.name, holder=deploying.holder(), purpose="clean", now=project.clock):
+    with project.state.lock(
+        project.environment.name, holder=deploying.holder(), purpose="clean", now=project.clock
+    ):
         kept: dict[str, int] = {}
         gone = []
         for version in versions(project):
@@ -48,7 +50,11 @@ def clean(
             return [Cleaned(version, None) for version in gone]
         found = []
         for done, version in enumerate(gone):
-            on_progress(Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone)))
-            keys = remove_version(store, namespace, version.view, version.fingerprint, keys_per_second)
+            on_progress(
+                Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone))
+            )
+            keys = remove_version(
+                store, namespace, version.view, version.fingerprint, keys_per_second
+            )
             found.append(Cleaned(version, keys))
         return found

@@ -27,13 +27,16 @@ class Online:
         heal: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verify.Verified:
-        """Compare every version that readers are served, and every one that was synced, with the warehouse.
+        """Compare every version that readers are served, and every one that was synced, with the
+        warehouse.
 
-        Where readers are served none of a view, perhaps since the store lost it, that is the deployed one.
+        Where readers are served none of a view, perhaps since the store lost it, that is the
+        deployed one.
 
         Args:
             views: names of feature views; all unless given.
-            heal: write what is missing or wrong again, and put tombstones under keys that the warehouse doesn't have.
+            heal: write what is missing or wrong again, and put tombstones under keys that the
+                warehouse doesn't have.
             on_progress: told how far it is, in rows.
 
         Raises:
@@ -49,7 +52,9 @@ class Online:
         """
         return versions.versions(self._project)
 
-    def take_over(self, *, on_progress: Callable[[Progress], None] = lambda _: None) -> take_over.Taken:
+    def take_over(
+        self, *, on_progress: Callable[[Progress], None] = lambda _: None
+    ) -> take_over.Taken:
         """Make all online values those of this warehouse; see `online.takeover`.
 
         Args:
@@ -77,9 +82,13 @@ class Online:
             on_progress: told how far it is, in versions.
 
         Raises:
-            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or the
-                values are another warehouse's.
+            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or
+                the values are another warehouse's.
         """
         return clean.clean(
-            self._project, keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress
+            self._project,
+            keep=keep,
+            dry_run=dry_run,
+            keys_per_second=keys_per_second,
+            on_progress=on_progress,
         )

@@ -25,7 +25,9 @@ class Taken:
     unhealed: int
 
 
-def take_over(project: Project, *, on_progress: Callable[[Progress], None] = lambda _: None) -> Taken:
+def take_over(
+    project: Project, *, on_progress: Callable[[Progress], None] = lambda _: None
+) -> Taken:
     """See `Online.take_over`."""
     store = project.online_store()
     manifest = project.current()[1]

@@ -56,7 +56,9 @@ def verify(
     return Verified(found, sum(one.unhealed for one in found))
 
 
-def _compared(project: Project, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
+def _compared(
+    project: Project, store: OnlineStore, views: Sequence[str]
+) -> list[tuple[Manifest, Program, bool]]:
     """Each version that is served, should be, or was synced."""
     deployment, current = project.current()
     for view in views:
