@@ -64,3 +64,8 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES.get(name, "controlplane.definitions")), name)
+
+
+def __dir__() -> list[str]:
+    # Completion and "did you mean" also know the names that nobody has asked for yet.
+    return sorted({*globals(), *__all__})
