@@ -14,14 +14,17 @@ from controlplane.base import naming, template
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import control_tables
 from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.extents import Extent
 from controlplane.sql.tables import qualified
-from controlplane.sql.views import Extent, context
+from controlplane.sql.view_context import ViewContext
 
 _PARTS = ("tiles", "rollups", "history", "history_replaced", "latest")
 KEPT_PARTS = ("history_replaced",)
 """What healing replaced can't be computed again; a run fills every other table from the sources."""
 _CREATE = "CREATE TABLE IF NOT EXISTS "
-_COLUMN = re.compile(r'^  (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+) (?P<type>.+?)(?: NOT NULL)?,?$', re.MULTILINE)
+_COLUMN = re.compile(
+    r'^  (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+) (?P<type>.+?)(?: NOT NULL)?,?$', re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -100,19 +103,22 @@ class PublicView:
 
 def setup(manifest: Manifest, view: ViewSpec) -> str:
     """Return the statements that make the tables of a view, as a release has them."""
-    return template.render("sql/setup.sql.j2", {"v": context(manifest, view, Extent(), {})})
+    return template.render("sql/setup.sql.j2", {"v": ViewContext(manifest, view, Extent(), {})})
 
 
 def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted members.
+    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted
+    members.
 
     There are members where the column is a list of structs, one for each value of a secondary key.
     """
-    v = context(manifest, view, Extent(), {})
+    v = ViewContext(manifest, view, Extent(), {})
     wide = v.d.wide_integer
     found: dict[str, tuple[str, ...]] = {name: () for name, kind in v.tile_columns if kind == wide}
     for second in v.seconds:
-        found[second.column] = tuple(v.d.quote(name) for name, kind in second.types.items() if kind == wide)
+        found[second.column] = tuple(
+            v.d.quote(name) for name, kind in second.types.items() if kind == wide
+        )
     return found
 
 
@@ -120,7 +126,10 @@ def tables(manifest: Manifest, view: ViewSpec, statements: str) -> list[DataTabl
     """Return the tables of one version of a view; `statements` are its setup."""
     d = dialect(manifest.dialect)
     parts = {part: getattr(naming, part)(view.name, view.fingerprint) for part in _PARTS}
-    named = {qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}") for part, name in parts.items()}
+    named = {
+        qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}")
+        for part, name in parts.items()
+    }
     head = control_tables.head(manifest.schema, view.name, view.fingerprint)
     named[head.quoted(d)] = ("head", head.plain)
     found = []
@@ -146,13 +155,16 @@ def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) 
 
 @dataclass(frozen=True)
 class Definition:
-    """What the catalogue says of a table or view: the text that made it, and its columns' number."""
+    """What the catalogue says of a table or view: the text that made it, and its columns'
+    number."""
 
     text: str
     column_count: int
 
 
-def unaltered(d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]) -> set[str]:
+def unaltered(
+    d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]
+) -> set[str]:
     """Return the quoted names of tables and public views that are as they were made.
 
     Comparing texts costs a hundredth of comparing columns. What differs may still be right: the

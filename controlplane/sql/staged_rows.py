@@ -61,10 +61,16 @@ class StagedRows:
         """The user's values in the stage, by their columns' quoted names."""
         d, view = self._d, self._view
         found = [ranges.Staged(f"key '{name}'", d.quote(name), kind) for name, kind in view.keys]
-        found += [ranges.Staged(f"column '{a.column}'", d.quote(a.name), a.type) for a in view.attributes]
+        found += [
+            ranges.Staged(f"column '{a.column}'", d.quote(a.name), a.type) for a in view.attributes
+        ]
         for tiles in self._schemas:
             for one in tiles.staged.values():
                 if one.column is not None:
-                    found.append(ranges.Staged(f"column '{one.column}'", d.quote(one.name), one.type))
-        found += [ranges.Staged(second.label, second.staged, second.type) for second in self._seconds]
+                    found.append(
+                        ranges.Staged(f"column '{one.column}'", d.quote(one.name), one.type)
+                    )
+        found += [
+            ranges.Staged(second.label, second.staged, second.type) for second in self._seconds
+        ]
         return {one.column: one for one in found}

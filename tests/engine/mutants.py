@@ -213,9 +213,7 @@ MUTANTS = (
         "WHERE FALSE AND tile_start",
         "remove the interval's tiles",
     ),
-    Mutant(
-        "a rollup holds only its second half", r"<= frontier\) AS whole", "< frontier) AS whole", "rollups", _rolled
-    ),
+    Mutant("a rollup holds only its second half", r"<= frontier(\s*\) AS whole)", r"< frontier\1", "rollups", _rolled),
     Mutant("a window takes rollups of any length", r" AND c\.tile_end = t\.tile_end", "", HISTORY, _rolled),
     Mutant(
         "the next interval forgets a leaving tile",

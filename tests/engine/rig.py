@@ -199,7 +199,7 @@ class Rig:
             from_source=from_source,
         )
         found = records(self.warehouse, f"SELECT * FROM {made.table}")
-        if self.d.name != "duckdb":  # a table has no order there
+        if not self.d.ordered_tables:
             found.sort(key=itemgetter("number"))
         assert [row["number"] for row in found] == list(range(len(spine)))
         return [{name.removeprefix("subject__"): value for name, value in row.items()} for row in found]
