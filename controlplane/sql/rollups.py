@@ -197,7 +197,10 @@ class Rollups:
             (d.quote(s.name), s.rolled) for s in tiles.states.values() if s.rolled is not None
         ]
         self.names = [name for name, _ in self.columns]
-        self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
+        self.states_or_nulls = [
+            f"t.{d.quote(s.name)}" if s.rolled is not None else "NULL"
+            for s in tiles.states.values()
+        ]
         self.tile_end = d.plus("t.tile_start", view.tile)
         self.oldest = d.plus(run.read_start, -self._length(self._count))
         self.through = d.ceil(run.read_end, self._length(self._count), view.phase)
@@ -267,3 +270,11 @@ class Rollups:
     def instant(self, text: str) -> str:
         """A literal for an instant that the run decides."""
         return self._d.instant(text)
+
+    def instants(self, part: str, variable: str) -> str:
+        """A list of instants that the run decides: the start or the end of each part in a variable.
+
+        `part` names both in a loop over the variable, and calls one of them `instant`.
+        """
+        instant, comma = self.instant("{{ instant }}"), '{{ "" if loop.last else ", " }}'
+        return f"{{% for {part} in {variable} %}}{instant}{comma}{{% endfor %}}"

@@ -302,7 +302,6 @@ windows AS (
     CAST(CASE WHEN m4 > 0 THEN CAST(m3 AS DOUBLE) / CAST(m4 AS DOUBLE) END AS DOUBLE) AS "price_mean_1d_offset_1d"
   FROM merged
 )
-
 SELECT p."k", p.moment + to_microseconds(1800000000) AS valid_from, CAST(NULL AS TIMESTAMP) AS expires_at,
   w."count_1h" AS "count_1h",
   w."count_1d" AS "count_1d",
@@ -369,7 +368,6 @@ windows AS (
     CAST(CASE WHEN m4 > 0 THEN CAST(m3 AS DOUBLE) / CAST(m4 AS DOUBLE) END AS DOUBLE) AS "price_mean_1d_offset_1d"
   FROM merged WHERE is_point
 )
-
 
 SELECT p."k", p.moment + to_microseconds(1800000000) AS valid_from, CAST(NULL AS TIMESTAMP) AS expires_at,
   w."count_1h" AS "count_1h",
