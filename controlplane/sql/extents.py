@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import assert_never
 
-from controlplane.manifest.specs import ViewSpec
-from controlplane.manifest.timing import depth, endless, reach, read_start
+from controlplane.manifest.specs import BatchViewSpec, StaticViewSpec, ViewSpec
+from controlplane.manifest.timing import depth, endless, reach, read_start, tile_length
 from controlplane.sql.dialects import Dialect
 
 _NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
@@ -31,59 +32,38 @@ class Extent:
 class Times:
     """The instants of one view's run; every property is SQL text.
 
-    A static view's rows are in the one tile before its start, so that they take effect at its
-    start.
+    Attributes:
+        start: The view's start.
+        interval_start: The beginning of the run's interval.
+        interval_end: Its end.
+        read_start: Where the tiles begin that the run replaces.
+        read_end: Where they end.
+        frontier: The watermark if everything up to the end of the interval is computed.
+        points_after: The last moment before those at which values may change.
     """
 
     def __init__(self, view: ViewSpec, extent: Extent, d: Dialect) -> None:
         self._view = view
-        self._extent = extent
         self._d = d
+        self.start = d.instant(view.start)
+        self.interval_start, self.interval_end = d.instant(extent.start), d.instant(extent.end)
+        match view:
+            case BatchViewSpec():
+                self.read_start = d.instant(extent.read_start)
+                self.read_end = self.frontier = self.interval_end
+                self.points_after = self.interval_start
+            case StaticViewSpec():
+                # Its rows are in the one tile before its start, so that they take effect then.
+                self.read_start = self.points_after = d.instant(view.start - view.schedule)
+                self.read_end = self.start
+                self.frontier = d.plus(self.start, view.schedule)
+            case never:
+                assert_never(never)
 
     @property
     def delay(self) -> timedelta:
         """How long after an interval's end its values take effect."""
         return self._view.delay
-
-    @cached_property
-    def start(self) -> str:
-        """The view's start."""
-        return self._d.instant(self._view.start)
-
-    @cached_property
-    def interval_start(self) -> str:
-        """The beginning of the run's interval."""
-        return self._d.instant(self._extent.start)
-
-    @cached_property
-    def interval_end(self) -> str:
-        """The end of the run's interval."""
-        return self._d.instant(self._extent.end)
-
-    @cached_property
-    def read_start(self) -> str:
-        """Where the tiles begin that the run replaces."""
-        view = self._view
-        return self._d.instant(
-            view.start - view.schedule if view.static else self._extent.read_start
-        )
-
-    @cached_property
-    def read_end(self) -> str:
-        """Where they end."""
-        return self.start if self._view.static else self.interval_end
-
-    @cached_property
-    def frontier(self) -> str:
-        """The watermark if all up to the end of the interval is computed."""
-        if self._view.static:
-            return self._d.plus(self.start, self._view.schedule)
-        return self.interval_end
-
-    @cached_property
-    def points_after(self) -> str:
-        """The last moment before those at which values may change."""
-        return self.read_start if self._view.static else self.interval_start
 
     @cached_property
     def points_through(self) -> str:
@@ -120,10 +100,14 @@ class Times:
         older row is needed.
         """
         view = self._view
-        if view.static:
-            return self.read_start
-        oldest = self._d.plus(self.points_after, -depth(view) - view.schedule - view.tile)
-        return f"greatest({oldest}, {self.start})"
+        match view:
+            case BatchViewSpec():
+                before = -depth(view) - view.schedule - view.tile
+                return f"greatest({self._d.plus(self.points_after, before)}, {self.start})"
+            case StaticViewSpec():
+                return self.read_start
+            case never:
+                assert_never(never)
 
     @cached_property
     def tile_start(self) -> str:
@@ -133,8 +117,7 @@ class Times:
     @cached_property
     def tile_end(self) -> str:
         """Where a tile `a` ends."""
-        length = self._view.schedule if self._view.static else self._view.tile
-        return self._d.plus("a.tile_start", length)
+        return self._d.plus("a.tile_start", tile_length(self._view))
 
     @cached_property
     def effective(self) -> str:

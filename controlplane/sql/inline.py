@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from controlplane.base import naming, template
 from controlplane.errors import PlaneError, Problems
-from controlplane.manifest.specs import IntervalByInterval, Manifest, ViewSpec
+from controlplane.manifest.specs import (
+    BatchViewSpec,
+    IntervalByInterval,
+    Manifest,
+    StaticViewSpec,
+    ViewSpec,
+)
 from controlplane.manifest.timing import read_start, timing
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.extents import Extent
@@ -144,7 +151,13 @@ def common_tables(
 
 def _looked_up(view: ViewSpec, d: Dialect) -> bool:
     """Whether the newest row before each instant is the view's value then, without tiles."""
-    return d.as_of_join == "on" and not (view.aggregates or view.static)
+    match view:
+        case BatchViewSpec():
+            return d.as_of_join == "on" and not view.aggregates
+        case StaticViewSpec():
+            return False
+        case never:
+            assert_never(never)
 
 
 def _upstream(manifest: Manifest, view: ViewSpec) -> set[str]:
