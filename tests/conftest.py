@@ -1,4 +1,5 @@
-"""What every test shares: the repository's folder, and property tests that take the time they need."""
+"""What every test shares: the repository's folder, and property tests that take the time they
+need."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-# A slow machine is not a failure, and a run must be repeatable: examples come from the test's own name.
+# A slow machine is not a failure, and a run must be repeatable: examples come from the test's own
+# name.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
@@ -43,7 +45,8 @@ LONG = (
     "engine/test_order.py",
     "test_packaging.py",
 )
-# Files that share what takes long to make, or a warehouse whose schemas have the same names: one process runs them.
+# Files that share what takes long to make, or a warehouse whose schemas have the same names: one
+# process runs them.
 TOGETHER = {
     "engine/test_parity_databricks.py": "databricks",
     "airflow/test_warehouses.py": "databricks",
@@ -52,7 +55,8 @@ TOGETHER = {
 }
 
 ON_DATABRICKS = {"airflow", "control", "engine", "materialize", "sql", "upgrade", "verification"}
-"""Folders with tests that run on every warehouse: those on Databricks share its schemas, so one process runs them."""
+"""Folders with tests that run on every warehouse: those on Databricks share its schemas, so one
+process runs them."""
 
 
 class Files(LoadFileScheduling):

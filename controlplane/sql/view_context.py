@@ -47,7 +47,9 @@ class ViewContext(Tables, Times):
         output: The common table with the rows that the user's SQL returns.
     """
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, extent: Extent, relations: Mapping[str, str]) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, extent: Extent, relations: Mapping[str, str]
+    ) -> None:
         """Prepare the context of a view.
 
         Args:
@@ -74,7 +76,9 @@ class ViewContext(Tables, Times):
         owner = Owner(f"feature view '{view.name}'", view.keys)
         self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, owner)
         by = dict.fromkeys(a.by for a in view.aggregates if a.by)
-        self.seconds = [Second(view, place, column, names, order, d) for place, column in enumerate(by)]
+        self.seconds = [
+            Second(view, place, column, names, order, d) for place, column in enumerate(by)
+        ]
         self.keys = [d.quote(name) for name in keys]
         self.attributes = [d.quote(a.name) for a in view.attributes]
         self.feature_names = [d.quote(name) for name in features]
@@ -124,7 +128,10 @@ class ViewContext(Tables, Times):
         if self.rows.outside:
             columns.append((OUTSIDE, self.rows.outside))
         if self._is_open:
-            columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
+            columns += [
+                (name, template.escape(sql))
+                for name, sql in expectations.columns(view.expectations, d)
+            ]
             return columns
         return self.staged.checked(columns)
 
@@ -154,13 +161,16 @@ class ViewContext(Tables, Times):
         for index, source in enumerate(self._sources):
             if source.expectations:
                 named = [
-                    (name, template.escape(sql)) for name, sql in expectations.columns(source.expectations, self._d)
+                    (name, template.escape(sql))
+                    for name, sql in expectations.columns(source.expectations, self._d)
                 ]
                 if source.timestamp is not None:
                     named.append(("event_time", self._d.utc(self._d.quote(source.timestamp))))
                 listed = ", ".join(f"{sql} AS {name}" for name, sql in named) or "1 AS one"
                 relation = self.rows.relation(source, self.read_start, self.read_end)
-                found.append((f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read"))
+                found.append(
+                    (f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read")
+                )
         return found
 
     @cached_property
@@ -176,7 +186,9 @@ class ViewContext(Tables, Times):
         return found
 
     def _rows(self, relation: str, source: str | None, timed: bool) -> expectations.Rows:
-        interval = self._d.floor("event_time", self._view.schedule, self._view.phase) if timed else ""
+        interval = (
+            self._d.floor("event_time", self._view.schedule, self._view.phase) if timed else ""
+        )
         inside = f"event_time >= {self.interval_start} AND event_time < {self.interval_end}"
         return expectations.Rows(relation, source, interval, inside, "{{ plane.intervals }}")
 
@@ -204,7 +216,10 @@ class ViewContext(Tables, Times):
     @cached_property
     def feature_columns(self) -> list[TypedColumn]:
         """The features."""
-        return [(name, self._d.type(f.type)) for name, f in zip(self.feature_names, self._view.features, strict=True)]
+        return [
+            (name, self._d.type(f.type))
+            for name, f in zip(self.feature_names, self._view.features, strict=True)
+        ]
 
     @cached_property
     def tile_columns(self) -> list[TypedColumn]:
@@ -264,7 +279,9 @@ class ViewContext(Tables, Times):
         """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
         longest = depth(self._view) + self._view.schedule + timedelta(days=62)
         since = self._d.plus(self.points_after, -longest)
-        return [calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods]
+        return [
+            calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods
+        ]
 
     @cached_property
     def rollups(self) -> rollups.Rollups | None:
@@ -272,14 +289,19 @@ class ViewContext(Tables, Times):
         covered = rollups.cover(self._view) if self._d.rollups else None
         if covered is None:
             return None
-        table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
+        table = qualified(
+            self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint)
+        )
         run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
         return rollups.Rollups(self._view, covered, self._tiles, table, run, self._d)
 
     @cached_property
     def history_values(self) -> list[Column]:
         """Each feature at a point, from the relations that `values_from` joins."""
-        names = [(self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a") for f in self._view.features]
+        names = [
+            (self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a")
+            for f in self._view.features
+        ]
         found = {name: f"{table}.{name}" for name, table in names}
         types = dict(self.feature_columns)
         for second in self.seconds:

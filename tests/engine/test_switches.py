@@ -1,4 +1,5 @@
-"""Each capability of a dialect can be switched off alone: DuckDB without it computes the same values.
+"""Each capability of a dialect can be switched off alone: DuckDB without it computes the same
+values.
 
 What DuckDB has no other form for is left out: an as-of join, and what is no form of a query.
 """
