@@ -33,6 +33,22 @@ def _names(names: Sequence[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{name}" for name in names)
 
 
+def _more(names: Sequence[str], prefix: str = "") -> str:
+    """Further columns of a list: `, t.a, t.b`."""
+    return "".join(f", {prefix}{name}" for name in names)
+
+
+def _columns(columns: Sequence[tuple[str, str]], indent: int) -> str:
+    """Further columns of a SELECT, each on a line of its own: `x + 1 AS a`."""
+    break_ = ",\n" + " " * indent
+    return "".join(f"{break_}{sql} AS {name}" for name, sql in columns)
+
+
+def _descending(names: Sequence[str], prefix: str = "") -> str:
+    """An order of rows, greatest first: `t.a DESC NULLS LAST`."""
+    return ", ".join(f"{prefix}{name} DESC NULLS LAST" for name in names)
+
+
 def _same(names: Sequence[str], one: str, other: str) -> str:
     """A condition that columns of two relations are equal."""
     return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names) + " "
@@ -56,7 +72,16 @@ _OURS = jinja2.Environment(
 # Filters, which Jinja calls directly: functions take twice as long, and macros of the templates'
 # own twenty times.
 _OURS.globals.clear()  # no template of ours uses them, and each rendering would copy them
-_OURS.filters.update(py=_python, comment=_comment, json=json.dumps, names=_names, same=_same)
+_OURS.filters.update(
+    py=_python,
+    comment=_comment,
+    json=json.dumps,
+    names=_names,
+    more=_more,
+    columns=_columns,
+    descending=_descending,
+    same=_same,
+)
 _THEIRS = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True
 )

@@ -118,7 +118,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         doors=PUBLIC_VIEWS.quoted(d),
         layout=layout(view),
         location=view.location,
-        cover=cover(view) if d.framed else None,
+        cover=cover(view) if d.rollups else None,
         steps=not evaluated_together(manifest, view, d),
     )
 

@@ -126,10 +126,8 @@ class TileSchema:
         return d.cast(d.array(values) if whole else values[0], kind)
 
     def _fitting(self, total: str, aggregate: AggregateSpec) -> str:
-        """The sum of integers, which is of a wider type, as one of 64 bits.
-
-        Or else an error that names it.
-        """
+        """The sum of integers, which is of a wider type, as one of 64 bits; or else an error that
+        names it."""
         wrong = f"({total} < {INT64[0]} OR {total} > {INT64[1]})"
         what = f"feature '{aggregate.name}' (int64)"
         return checked(total, "int64", what, self._owner, self._dialect, wrong)
@@ -271,9 +269,9 @@ def _approx_percentile(window: Window, aggregate: AggregateSpec) -> str:
     size = f"2 * pow({states.GAMMA!r}, abs({found}) - {states.ORIGIN}) / ({states.GAMMA!r} + 1)"
     infinite, nan = (d.cast(d.text(text), "float64") for text in ("inf", "nan"))
     return (
-        f"CASE WHEN {found} = 0 THEN 0 WHEN {found} = {states.NOT_A_NUMBER} THEN {nan} WHEN"
-        f" abs({found}) = {states.INFINITE} THEN sign({found}) * {infinite} ELSE sign({found}) *"
-        f" {size} END"
+        f"CASE WHEN {found} = 0 THEN 0 WHEN {found} = {states.NOT_A_NUMBER} THEN {nan} "
+        f"WHEN abs({found}) = {states.INFINITE} THEN sign({found}) * {infinite} "
+        f"ELSE sign({found}) * {size} END"
     )
 
 

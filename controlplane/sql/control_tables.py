@@ -48,7 +48,7 @@ class ControlTable:
             f"  {name} {d.type(kind)}{'' if name in self.nullable else ' NOT NULL'}"
             for name, kind in self.columns.items()
         )
-        partitions = d.apart if self.written_by_views else ""
+        partitions = d.partitioned_by_view if self.written_by_views else ""
         sql = f"CREATE TABLE IF NOT EXISTS {self.quoted(d)} (\n{columns}\n){partitions}"
         return Statement(f"create the table {self.plain}", sql, "create_table", self.quoted(d))
 
@@ -119,10 +119,8 @@ METRICS = ControlTable(
     nullable=frozenset({"source", "observed"}),
     written_by_views=True,
 )
-"""One row an expectation and run.
-
-`source` is null where it is about what the view's SQL returns.
-"""
+"""One row an expectation and run. `source` is null where it is about what the view's SQL
+returns."""
 
 DATASETS = ControlTable(
     "datasets",

@@ -116,8 +116,9 @@ def _typed(column: TypedColumn, d: Dialect) -> str:
 def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:
     source = "NULL" if rows.source is None else d.text(rows.source)
     about = (
-        f"SELECT {d.cast(source, 'string')} AS source, {template.escape(d.text(one.name))} AS name,"
-        f" {d.text(one.severity)} AS severity, {share(one.may_fail)} AS may_fail"
+        f"SELECT {d.cast(source, 'string')} AS source, "
+        f"{template.escape(d.text(one.name))} AS name, "
+        f"{d.text(one.severity)} AS severity, {share(one.may_fail)} AS may_fail"
     )
     if isinstance(one, RowsSpec):
         return f"{about}, {_counted(one, rows, d)}"
@@ -125,8 +126,9 @@ def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:
         return f"{about}, {_distinct(index, one, rows, d)}"
     column = d.quote(_name(index))
     return (
-        f"{about}, count(*) AS row_count, count({column}) AS failed_count, nullif(min({column}),"
-        f" '') AS observed\nFROM {rows.relation}"
+        f"{about}, count(*) AS row_count, count({column}) AS failed_count, "
+        f"nullif(min({column}), '') AS observed\n"
+        f"FROM {rows.relation}"
     )
 
 
@@ -139,17 +141,19 @@ def _counted(one: RowsSpec, rows: Rows, d: Dialect) -> str:
     if not rows.interval:
         n = d.cast("n", "string")
         return (
-            f"1 AS row_count, CASE WHEN {right} THEN 0 ELSE 1 END AS failed_count, {n} AS"
-            f" observed\nFROM (SELECT count(*) AS n FROM {rows.relation}) AS counted"
+            f"1 AS row_count, CASE WHEN {right} THEN 0 ELSE 1 END AS failed_count, "
+            f"{n} AS observed\n"
+            f"FROM (SELECT count(*) AS n FROM {rows.relation}) AS counted"
         )
     empty = f"{rows.intervals} - count(*)"
     failed = f"count(CASE WHEN NOT ({right}) THEN 1 END)" + (f" + {empty}" if one.at_least else "")
     fewest = d.cast(f"CASE WHEN count(*) < {rows.intervals} THEN 0 ELSE min(n) END", "string")
     most = d.cast("coalesce(max(n), 0)", "string")
     return (
-        f"{rows.intervals} AS row_count, {failed} AS failed_count, {fewest} || ' to ' || {most} AS"
-        f" observed\nFROM (SELECT count(*) AS n FROM {rows.relation} WHERE {rows.inside} GROUP BY"
-        f" {rows.interval}) AS counted"
+        f"{rows.intervals} AS row_count, {failed} AS failed_count, "
+        f"{fewest} || ' to ' || {most} AS observed\n"
+        f"FROM (SELECT count(*) AS n FROM {rows.relation} "
+        f"WHERE {rows.inside} GROUP BY {rows.interval}) AS counted"
     )
 
 

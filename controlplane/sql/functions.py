@@ -27,10 +27,8 @@ def body(spec: CalculationSpec) -> str:
 
 
 def called(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> str:
-    """The SQL of a realtime feature over the columns that it needs.
-
-    `types` has the type of each.
-    """
+    """The SQL of a realtime feature over the columns that it needs; `types` has the type of
+    each."""
     arguments = []
     for name in spec.inputs:
         column, taken = d.quote(name), d.function_type(types[name])

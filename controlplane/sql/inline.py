@@ -23,9 +23,9 @@ from controlplane.manifest.specs import (
 )
 from controlplane.manifest.timing import read_start, timing
 from controlplane.sql.dialects import Dialect, dialect
-from controlplane.sql.instants import Extent
+from controlplane.sql.extents import Extent
 from controlplane.sql.rows import evaluated_together
-from controlplane.sql.views import context
+from controlplane.sql.view_context import ViewContext
 
 FEW_POINTS = 50
 """A key with at most so many points has each of them paired with its tiles: a frame would cost
@@ -99,13 +99,11 @@ def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
         )
         problems.append(
             PlaneError(
-                f"feature view {view.name!r} is computed interval by interval ({construct}), each"
-                " in a statement of its own: a training set from its sources is one statement",
+                f"feature view {view.name!r} is computed interval by interval ({construct}), each "
+                "in a statement of its own: a training set from its sources is one statement",
                 where=view.location,
-                hint=(
-                    "deploy and run it, and create the training set from its tables (without"
-                    " --from-source)"
-                ),
+                hint="deploy and run it, and create the training set from its tables "
+                "(without --from-source)",
             )
         )
     if problems:
@@ -139,7 +137,7 @@ def common_tables(
                 keys=asked.keys.get(view.name, ""),
                 visible=_visible(view, "plane_at", d),
                 seen=d.plus(d.floor("r.event_time", view.schedule, view.phase), view.schedule),
-                looked_up=d.framed and _single_row(view) and view.name not in read,
+                looked_up=_looked_up(view, d) and view.name not in read,
                 few=FEW_POINTS,
             )
             tables.append(_one(manifest, view, through, names, doors))
@@ -151,12 +149,11 @@ def common_tables(
     return Computed(tables, effective)
 
 
-def _single_row(view: ViewSpec) -> bool:
-    """Whether the value at an instant is that of one earlier row, so that an as-of join finds
-    it."""
+def _looked_up(view: ViewSpec, d: Dialect) -> bool:
+    """Whether the newest row before each instant is the view's value then, without tiles."""
     match view:
         case BatchViewSpec():
-            return not view.aggregates
+            return d.as_of_join == "on" and not view.aggregates
         case StaticViewSpec():
             return False
         case never:
@@ -177,7 +174,7 @@ def _one(
         read_start=naming.instant_literal(read_start(view)),
     )
     found = {
-        "v": context(manifest, view, extent, doors),
+        "v": ViewContext(manifest, view, extent, doors),
         "n": names,
     }
     return template.render("sql/inline.sql.j2", found).strip()

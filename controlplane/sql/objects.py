@@ -13,9 +13,9 @@ from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import control_tables
 from controlplane.sql.data_tables import Column, DataTable
 from controlplane.sql.dialects import Dialect, dialect
-from controlplane.sql.instants import Extent
+from controlplane.sql.extents import Extent
 from controlplane.sql.tables import qualified
-from controlplane.sql.views import context
+from controlplane.sql.view_context import ViewContext
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
 
     There are members where the column is a list of structs, one for each value of a secondary key.
     """
-    v = context(manifest, view, Extent(), {})
+    v = ViewContext(manifest, view, Extent(), {})
     wide = v.d.wide_integer
     found: dict[str, tuple[str, ...]] = {name: () for name, kind in v.tile_columns if kind == wide}
     for second in v.seconds:
@@ -76,7 +76,7 @@ def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
     columns = tuple(
         Column(name, d.type(kind), nullable=False) for name, kind in head.columns.items()
     )
-    made = context(manifest, view, Extent(), {}).data_tables
+    made = ViewContext(manifest, view, Extent(), {}).data_tables
     return [*made, DataTable("head", head.plain, head.quoted(d), columns, d.quote_mark)]
 
 

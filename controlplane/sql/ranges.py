@@ -37,10 +37,8 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 def outside(x: str, canonical: str, d: Dialect) -> str:
-    """The condition that a value lies outside its type.
-
-    Empty where the warehouse's type holds no more than ours.
-    """
+    """The condition that a value lies outside its type; empty where the warehouse's type holds no
+    more than ours."""
     if is_list(canonical):
         inside = outside("item", item_type(canonical), d)
         return d.any_item(x, "item", inside) if inside else ""
@@ -98,10 +96,8 @@ def shown(x: str, canonical: str, d: Dialect) -> str:
 
 
 def counted(columns: Sequence[Staged], keys: Sequence[Column], d: Dialect) -> str:
-    """Aggregate: what lies outside the types of a stage's columns, as a text for people.
-
-    Empty where nothing does.
-    """
+    """Aggregate: what lies outside the types of a stage's columns, as a text for people; empty
+    where nothing does."""
     parts = []
     for one in columns:
         wrong = outside(one.column, one.type, d)
@@ -113,10 +109,8 @@ def counted(columns: Sequence[Staged], keys: Sequence[Column], d: Dialect) -> st
             sample = d.filtered(
                 "min", f"{shown(one.column, one.type, d)} || {d.text(' for ')} || {key}", wrong
             )
-            text = (
-                f"{d.text(f'{one.label} ({one.type}) in ')} || {d.cast(rows, 'string')} ||"
-                f" {d.text(' rows, such as ')}"
-            )
+            where, example = d.text(f"{one.label} ({one.type}) in "), d.text(" rows, such as ")
+            text = f"{where} || {d.cast(rows, 'string')} || {example}"
             parts.append(
                 f"CASE WHEN {rows} > 0 THEN {text} || {sample} || {d.text('; ')} ELSE '' END"
             )

@@ -17,10 +17,10 @@ from controlplane.sql import objects
 from controlplane.sql.control_tables import LEDGER, METRICS, PUBLIC_VIEWS
 from controlplane.sql.data_tables import Column
 from controlplane.sql.dialects import dialect
-from controlplane.sql.instants import Extent
+from controlplane.sql.extents import Extent
 from controlplane.sql.statements import read
 from controlplane.sql.tables import RUN_TABLES
-from controlplane.sql.views import context
+from controlplane.sql.view_context import ViewContext
 
 _FILES = ("stage", "check", "publish", "doors")
 
@@ -29,7 +29,7 @@ def stand_ins(manifest: Manifest, view: ViewSpec) -> dict[str, str]:
     """Return the tables that a run of a view uses, by their attribute of `Tables`: each as an empty
     query."""
     d = dialect(manifest.dialect)
-    v = context(manifest, view, Extent(), {})
+    v = ViewContext(manifest, view, Extent(), {})
     control = {"ledger": LEDGER, "metrics": METRICS, "doors_table": PUBLIC_VIEWS}
     columns: dict[str, Iterable[Column]] = {
         name: [Column(column, d.type(kind)) for column, kind in table.columns.items()]
@@ -57,7 +57,7 @@ def rehearsed(
         tables: what stands in, see `stand_ins`.
         fill: puts the variables of a run into a text of a release.
     """
-    v = context(manifest, view, Extent(), {})
+    v = ViewContext(manifest, view, Extent(), {})
     for name in RUN_TABLES:
         setattr(v, name, _name(name))
     statements = [statement for file in _FILES for statement in read(fill(v.render(file)))]

@@ -33,20 +33,16 @@ MOST_LEVELS = 12
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A window at T: it ends so long before T, and is so long.
-
-    A lifetime, without a length, begins at an instant.
-    """
+    """A window at T: it ends so long before T, and is so long; a lifetime, without a length, begins
+    at an instant."""
 
     back: timedelta
     length: timedelta | None
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """Which tiles and rollups make up a view's windows at any moment.
-
-    Rollups are `levels` times twice as long.
-    """
+    """Which tiles and rollups make up a view's windows at any moment; rollups are `levels` times
+    twice as long."""
 
     tile: timedelta
     phase: timedelta
@@ -221,7 +217,10 @@ class Rollups:
             (d.quote(s.name), s.rolled) for s in tiles.states.values() if s.rolled is not None
         ]
         self.names = [name for name, _ in self.columns]
-        self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
+        self.states_or_nulls = [
+            f"t.{d.quote(s.name)}" if s.rolled is not None else "NULL"
+            for s in tiles.states.values()
+        ]
         self.tile_end = d.plus("t.tile_start", view.tile)
         self.oldest = d.plus(run.read_start, -self._length(self._count))
         self.through = d.ceil(run.read_end, self._length(self._count), view.phase)
@@ -253,9 +252,9 @@ class Rollups:
         """A condition on the head: the run is the next interval, and changes nothing before T."""
         d, run = self._d, self._run
         return (
-            f"earlier_frontier = {run.start} AND frontier = {run.end} AND"
-            f" {d.plus(run.start, self._view.schedule)} = {run.end} AND {run.start} >"
-            f" {d.instant(self._view.start)}"
+            f"earlier_frontier = {run.start} AND frontier = {run.end}"
+            f" AND {d.plus(run.start, self._view.schedule)} = {run.end}"
+            f" AND {run.start} > {d.instant(self._view.start)}"
         )
 
     @cached_property
@@ -291,3 +290,11 @@ class Rollups:
     def instant(self, text: str) -> str:
         """A literal for an instant that the run decides."""
         return self._d.instant(text)
+
+    def instants(self, part: str, variable: str) -> str:
+        """A list of instants that the run decides: the start or the end of each part in a variable.
+
+        `part` names both in a loop over the variable, and calls one of them `instant`.
+        """
+        instant, comma = self.instant("{{ instant }}"), '{{ "" if loop.last else ", " }}'
+        return f"{{% for {part} in {variable} %}}{instant}{comma}{{% endfor %}}"

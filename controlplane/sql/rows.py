@@ -2,9 +2,9 @@
 it keeps.
 
 A view that is row by row is one query over any range. Of any other, each interval is evaluated as
-if it were the only
-one: in a statement of its own, or many together where the dialect can evaluate a query once for
-each row of another relation (`Dialect.laterals`) and the order of rows decides nothing.
+if it were the only one: in a statement of its own, or many together where the dialect can evaluate
+a query once for each row of another relation (`Dialect.laterals`) and the order of rows decides
+nothing.
 """
 
 from __future__ import annotations
@@ -116,9 +116,10 @@ class RowsSql:
         pruned = (
             " AND ".join(self._pruned(source, source.pruning, start, end)) if source.pruning else ""
         )
+        timed = f"{self._timed(source)} WHERE {pruned}" if pruned else self._timed(source)
         return (
-            f"SELECT * FROM (\n    {self._timed(source)}{f' WHERE {pruned}' if pruned else ''}\n  )"
-            f" AS plane_timed WHERE {' AND '.join([f'{lower}{ts} < {end}', *self._near(source)])}"
+            f"SELECT * FROM (\n    {timed}\n  ) AS plane_timed"
+            f" WHERE {' AND '.join([f'{lower}{ts} < {end}', *self._near(source)])}"
         )
 
     def _whole(self, source: SourceSpec) -> str:
@@ -200,10 +201,8 @@ class RowsSql:
                 last = self._interval_of(d.plus(ts, back))
                 newest = d.plus(end, -self._view.schedule)
                 step = f"to_microseconds({self.micros})"
-                interval = (
-                    f"unnest(generate_series(greatest({first}, {start}), least({last}, {newest}),"
-                    f" {step}))"
-                )
+                ends = f"greatest({first}, {start}), least({last}, {newest})"
+                interval = f"unnest(generate_series({ends}, {step}))"
             name = f"plane_spread_{len(found)}"
             found.append(
                 Spread(
@@ -229,8 +228,8 @@ class RowsSql:
                 relations[source.name] = self.relation(source, "", "")
                 continue
             relations[source.name] = (
-                f"SELECT * EXCLUDE ({INTERVAL}) FROM plane_spread_{number} WHERE {INTERVAL} ="
-                f" plane_each.{INTERVAL}"
+                f"SELECT * EXCLUDE ({INTERVAL}) FROM plane_spread_{number} "
+                f"WHERE {INTERVAL} = plane_each.{INTERVAL}"
             )
             number += 1
         return transformation.framed(self._literal(self._view.sql), relations)
@@ -257,10 +256,8 @@ class RowsSql:
         return f"WITH {named},\n{output} AS (\n{selected}\n)"
 
     def extent(self) -> str:
-        """A query for where the intervals begin and end that rows of the sources may lie in.
-
-        Null without rows.
-        """
+        """A query for where the intervals begin and end that rows of the sources may lie in; null
+        without rows."""
         times = []
         for source in self._sources:
             if source.timestamp is not None:
@@ -270,10 +267,8 @@ class RowsSql:
         last = self._d.plus(
             self._interval_of(self._d.plus("max(instant)", self._high)), self._view.schedule
         )
-        return (
-            f"SELECT {first} AS first_start, {last} AS last_end FROM ({' UNION ALL '.join(times)})"
-            " AS plane_times"
-        )
+        instants = " UNION ALL ".join(times)
+        return f"SELECT {first} AS first_start, {last} AS last_end FROM ({instants}) AS plane_times"
 
     def intervals(self, start: str, end: str) -> str:
         """A query for where the intervals of a range begin."""
@@ -286,10 +281,8 @@ class RowsSql:
 
     @property
     def outside(self) -> str:
-        """Whether a returned row's event time is beyond the declared bounds.
-
-        Empty where none are declared.
-        """
+        """Whether a returned row's event time is beyond the declared bounds; empty where none are
+        declared."""
         bounds, d = self._view.bounds, self._d
         if bounds is None:
             return ""
@@ -347,10 +340,8 @@ class RowsSql:
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:
-    """What is read of a source.
-
-    Of another view it is the history of the very version that this one was made for.
-    """
+    """What is read of a source. Of another view it is the history of the very version that this one
+    was made for."""
     view = manifest.read_view(source)
     if view is None:
         return source.table

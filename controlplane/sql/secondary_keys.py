@@ -1,7 +1,5 @@
-"""Aggregates by a second key: a tile keeps a list of its values, each with states.
-
-A feature is a list over them.
-"""
+"""Aggregates by a second key: a tile keeps a list of its values, each with states; a feature is a
+list over them."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ class Second:
 
     @cached_property
     def _frames(self) -> Frames:
-        kind = Frames if self._d.framed else Pairs
+        kind = Frames if self._d.window_frames else Pairs
         return kind(
             self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d
         )

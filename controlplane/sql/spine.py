@@ -12,20 +12,16 @@ from controlplane.sql.training import Dataset, instant, key_tables, table
 
 
 def times_query(manifest: Manifest, dataset: Dataset, first: str, last: str) -> str:
-    """A query for the first and the last time of the spine, no farther away than two instants.
-
-    No row: it has none.
-    """
+    """A query for the first and the last time of the spine, no farther away than two instants; no
+    row: it has none."""
     d = dialect(manifest.dialect)
     at = instant(d, dataset.time)
     ends = ", ".join(
         f"least(greatest({function}({at}), {first}), {last}) AS {name}"
         for function, name in (("min", "first_time"), ("max", "last_time"))
     )
-    return (
-        f"SELECT {ends} FROM ({dataset.spine}\n) AS spine WHERE {at} IS NOT NULL HAVING"
-        " count(*) > 0"
-    )
+    spine = f"({dataset.spine}\n) AS spine"
+    return f"SELECT {ends} FROM {spine} WHERE {at} IS NOT NULL HAVING count(*) > 0"
 
 
 def counts_query(manifest: Manifest, dataset: Dataset) -> str:
@@ -45,7 +41,7 @@ def counts_query(manifest: Manifest, dataset: Dataset) -> str:
         tables += [
             f"{name} AS (SELECT DISTINCT {', '.join(names)} FROM spine)" for name, names in keys
         ]
-        if not d.framed:
+        if d.as_of_join != "on":
             tables += [
                 f"{name}_asked AS (SELECT DISTINCT {', '.join(n)}, plane_at FROM spine)"
                 for name, n in keys
@@ -64,14 +60,10 @@ def counts_query(manifest: Manifest, dataset: Dataset) -> str:
         known = f"SELECT 1 FROM plane_known_{place} AS h WHERE {same}"
         counts += [
             f"count(CASE WHEN {missing} THEN 1 END) AS null_keys_{place}",
-            (
-                f"(SELECT count(*) FROM spine AS s WHERE {present} AND NOT EXISTS ({known})) AS"
-                f" unknown_keys_{place}"
-            ),
-            (
-                f"count(CASE WHEN plane_at < {d.instant(view.start)} THEN 1 END) AS"
-                f" early_times_{place}"
-            ),
+            f"(SELECT count(*) FROM spine AS s WHERE {present} AND NOT EXISTS ({known}))"
+            f" AS unknown_keys_{place}",
+            f"count(CASE WHEN plane_at < {d.instant(view.start)} THEN 1 END)"
+            f" AS early_times_{place}",
         ]
     selected, common = ",\n  ".join(counts), ",\n".join(tables)
     return f"WITH {common}\nSELECT\n  {selected}\nFROM spine"
@@ -83,7 +75,5 @@ def _known(manifest: Manifest, view: ViewSpec, dataset: Dataset, d: Dialect) -> 
     if dataset.through is not None:
         return f"SELECT DISTINCT {keys} FROM {inline.rows(view)} AS h"
     history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
-    return (
-        f"SELECT DISTINCT {keys} FROM {history} AS h CROSS JOIN plane_last AS p WHERE h.valid_from"
-        " <= p.plane_at"
-    )
+    by_then = "CROSS JOIN plane_last AS p WHERE h.valid_from <= p.plane_at"
+    return f"SELECT DISTINCT {keys} FROM {history} AS h {by_then}"

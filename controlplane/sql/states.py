@@ -112,10 +112,8 @@ def _buckets(d: Dialect, rows: Rows) -> str:
 
 
 def _wide_sum(d: Dialect, column: str) -> str:
-    """Parts of a sum may be larger than the whole, which alone must fit.
-
-    And a mean needs no sum that does.
-    """
+    """Parts of a sum may be larger than the whole, which alone must fit; and a mean needs no sum
+    that does."""
     return d.wide_integer if column == "int64" else d.type(FUNCTIONS["sum"].gives(column))
 
 
@@ -206,9 +204,10 @@ def bucket(d: Dialect, x: str) -> str:
     value = d.cast(x, "float64")
     code = f"CAST({ORIGIN} + ceil(ln(abs({value})) / ln({GAMMA!r})) AS {d.type('int64')})"
     return (
-        f"CASE WHEN {value} = 0 THEN 0 WHEN {d.not_a_number(value)} THEN {NOT_A_NUMBER} WHEN NOT"
-        f" {d.finite(value)} THEN CASE WHEN {value} > 0 THEN {INFINITE} ELSE -{INFINITE} END WHEN"
-        f" {value} > 0 THEN {code} ELSE -{code} END"
+        f"CASE WHEN {value} = 0 THEN 0 WHEN {d.not_a_number(value)} THEN {NOT_A_NUMBER} "
+        f"WHEN NOT {d.finite(value)} "
+        f"THEN CASE WHEN {value} > 0 THEN {INFINITE} ELSE -{INFINITE} END "
+        f"WHEN {value} > 0 THEN {code} ELSE -{code} END"
     )
 
 

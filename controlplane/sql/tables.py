@@ -1,11 +1,15 @@
-"""What the tables of one version of a view are called in SQL, and the types that they share."""
+"""The names of the tables and public views of one version of a view, in SQL."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from controlplane.base import naming
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import control_tables
-from controlplane.sql.control_tables import LEDGER, METRICS, PUBLIC_VIEWS
+from controlplane.sql.control_tables import LEDGER, METRICS, PUBLIC_VIEWS, ControlTable
 from controlplane.sql.dialects import Dialect, dialect
 
 
@@ -30,35 +34,77 @@ RUN_TABLES = (
 """The attributes of `Tables` that name what a run reads and writes of its own."""
 
 
+class SharedTable(NamedTuple):
+    """A table of the control schema that all views share: its full, quoted name and its DDL."""
+
+    name: str
+    create: str
+
+
+# The texts are the same for all views of a project, of which there may be thousands.
+@lru_cache
+def _shared(d: Dialect) -> Mapping[str, SharedTable]:
+    tables: dict[str, ControlTable] = {"ledger": LEDGER, "metrics": METRICS, "doors": PUBLIC_VIEWS}
+    return {key: SharedTable(t.quoted(d), t.create(d).sql) for key, t in tables.items()}
+
+
 class Tables:
-    """Every attribute is SQL text; of tables it is their full, quoted name."""
+    """The tables and public views of one version of a view, as full, quoted names.
+
+    Attributes:
+        schema: The project's schema.
+        control: The schema `_plane`.
+        ledger: Its ledger.
+        metrics: Its results of expectations.
+        doors_table: Its list of the versions that public views show.
+        head: The one-row table of this version there.
+        tiles: Partial aggregates for each key and tile.
+        history: The change points.
+        replaced: What healing replaced in the history.
+        latest: One row a key.
+        stage: The rows of a run; the run decides its name.
+        changes: What the run changes in the history, next to the stage.
+        door: The public view of the history with its ends.
+        door_history, door_history_replaced, door_latest, door_tiles: The public views of tables.
+        ledger_name: A literal: what the ledger calls the view.
+        fingerprint: A literal: the version.
+        run_id: A literal that the run decides.
+        timestamp, int64, bool: The types of columns that are the same in all views.
+    """
 
     def __init__(self, manifest: Manifest, view: ViewSpec) -> None:
         d = dialect(manifest.dialect)
-        for name in ("timestamp", "int64", "bool"):
-            setattr(self, name, d.type(name))
-        self.schema = d.quote(manifest.schema)
+        schema, name, version = manifest.schema, view.name, view.fingerprint
+        self._shared = _shared(d)
+        self._head = control_tables.head(schema, name, version)
+        self._d = d
+        self.schema = d.quote(schema)
         self.control = d.quote(naming.CONTROL_SCHEMA)
-        head = control_tables.head(manifest.schema, view.name, view.fingerprint)
-        made = {"ledger": LEDGER, "metrics": METRICS, "doors": PUBLIC_VIEWS, "head": head}
-        self.ledger, self.metrics, self.doors_table, self.head = (
-            table.quoted(d) for table in made.values()
-        )
-        self.create = {name: table.create(d).sql for name, table in made.items()}
-        self.ledger_name = d.text(f"{manifest.schema}.{view.name}")
-        self.fingerprint = d.text(view.fingerprint)
-        self.tiles = qualified(d, manifest.schema, naming.tiles(view.name, view.fingerprint))
-        self.history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
-        self.replaced = qualified(
-            d, manifest.schema, naming.history_replaced(view.name, view.fingerprint)
-        )
-        self.latest = qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
-        self.rolled_up = qualified(d, manifest.schema, naming.rollups(view.name, view.fingerprint))
+        self.ledger = self._shared["ledger"].name
+        self.metrics = self._shared["metrics"].name
+        self.doors_table = self._shared["doors"].name
+        self.head = self._head.quoted(d)
+        self.tiles = f"{self.schema}.{d.quote(naming.tiles(name, version))}"
+        self.history = f"{self.schema}.{d.quote(naming.history(name, version))}"
+        self.replaced = f"{self.schema}.{d.quote(naming.history_replaced(name, version))}"
+        self.latest = f"{self.schema}.{d.quote(naming.latest(name, version))}"
+        self.rolled_up = f"{self.schema}.{d.quote(naming.rollups(name, version))}"
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
+        self.door = f"{self.schema}.{d.quote(naming.door(name))}"
+        self.door_history = f"{self.schema}.{d.quote(naming.door(name, 'history'))}"
+        self.door_history_replaced = (
+            f"{self.schema}.{d.quote(naming.door(name, 'history_replaced'))}"
+        )
+        self.door_latest = f"{self.schema}.{d.quote(naming.door(name, 'latest'))}"
+        self.door_tiles = f"{self.schema}.{d.quote(naming.door(name, 'tiles'))}"
+        self.ledger_name = d.text(f"{schema}.{name}")
+        self.fingerprint = d.text(version)
         self.run_id = d.open_text("plane.run_id")
-        self.door = qualified(d, manifest.schema, naming.door(view.name))
-        for part in naming.PARTS:
-            setattr(
-                self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part))
-            )
+        self.timestamp, self.int64, self.bool = map(d.type, ("timestamp", "int64", "bool"))
+
+    @cached_property
+    def create(self) -> Mapping[str, str]:
+        """The DDL of `ledger`, `metrics`, `doors` and `head`."""
+        shared = {key: table.create for key, table in self._shared.items()}
+        return {**shared, "head": self._head.create(self._d).sql}

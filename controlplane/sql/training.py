@@ -61,10 +61,8 @@ def instant(d: Dialect, time: str) -> str:
 def key_tables(
     views: Sequence[ViewSpec], d: Dialect
 ) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
-    """The common tables of a spine's different keys, each with its columns.
-
-    And which of them each view has.
-    """
+    """The common tables of a spine's different keys, each with its columns; and which of them each
+    view has."""
     keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
     names = {
         columns: f"plane_keys_{place}" for place, columns in enumerate(dict.fromkeys(keys.values()))
@@ -140,10 +138,8 @@ def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
 
 
 def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
-    """A query that counts the spine's nulls in each request field that may not be null.
-
-    Empty if there is none.
-    """
+    """A query that counts the spine's nulls in each request field that may not be null; empty if
+    there is none."""
     d = dialect(manifest.dialect)
     names = [
         d.quote(one.name) for one in manifest.service(dataset.service).request if not one.nullable
@@ -233,7 +229,8 @@ def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> s
         "inline": computed.tables,
         "never": d.instant(_NEVER),
         "dialect": d,
-        "ordered": d.framed,
+        "ordered": d.ordered_tables,
+        "prejoined": d.as_of_join != "on",
     }
     return template.render("sql/dataset.sql.j2", {"d": context}).strip()
 
@@ -248,7 +245,7 @@ def render_dataset(
     d = dialect(manifest.dialect)
     name = table(manifest.dialect, dataset.name, dataset.version)
     rows, schema = query(manifest, dataset, columns), d.quote(naming.DATASETS)
-    replaced = "" if d.framed else "OR REPLACE "
+    replaced = "" if d.transactional_ddl else "OR REPLACE "
     created = f"CREATE {replaced}TABLE {name} AS\n{rows}"
     return [
         Statement(

@@ -25,24 +25,21 @@ from controlplane.manifest.windows import (
 )
 from controlplane.sql.dialects import Dialect
 
+_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
 Calendar = tuple[str, str]
 """A unit and a zone."""
 
 
 def calendars(view: ViewSpec) -> list[Calendar]:
-    """The calendars that a view's windows need.
-
-    Their places number the columns `period_<place>`.
-    """
+    """The calendars that a view's windows need; their places number the columns
+    `period_<place>`."""
     windows = [aggregate.window for aggregate in view.aggregates]
     return list(dict.fromkeys((w.unit, w.zone) for w in windows if isinstance(w, CalendarWindow)))
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """Which tiles an aggregate sees: the OVER clause of a window function, and a condition.
-
-    Either may be empty.
-    """
+    """Which tiles an aggregate sees: the OVER clause of a window function, and a condition; either
+    may be empty."""
 
     over: str
     condition: str = ""
@@ -68,10 +65,8 @@ class Window(msgspec.Struct, frozen=True):
         )
 
     def listed(self, x: str, label: str) -> str:
-        """The values of `x`, one for each tile that has the state, in order.
-
-        Null where the window holds none.
-        """
+        """The values of `x`, one for each tile that has the state, in order; null where the window
+        holds none."""
         conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
         return self.column(
             self.dialect.collect(x, ["moment"], " AND ".join(filter(None, conditions)))
@@ -88,9 +83,8 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Frames:
-    """The frames of one view's windows.
-
-    `keys` are the quoted columns that tell its lines of time apart.
+    """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time
+    apart.
 
     What is merged over them is kept in `merged`: SQL of aggregates over tiles -> the column's name.
     """
@@ -114,21 +108,18 @@ class Frames:
                 ]
             case LifetimeWindow():
                 last = self._d.span(self._view.tile - aggregate.offset)
-                over = (
-                    f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING"
-                    f" AND {last} PRECEDING"
-                )
-                return [Frame(f"OVER ({over})", f"moment >= {self._d.instant(self._view.start)}")]
+                over = self._over("UNBOUNDED", last)
+                return [Frame(over, f"moment >= {self._d.instant(self._view.start)}")]
             case CalendarWindow(unit, zone, count, ago):
                 return [self._calendar(f"period_{self._calendars.index((unit, zone))}", count, ago)]
 
     def _sliding(self, length: timedelta, offset: timedelta) -> Frame:
         first, last = (self._d.span(duration - offset) for duration in (length, self._view.tile))
-        over = (
-            f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN {first} PRECEDING AND {last}"
-            " PRECEDING"
-        )
-        return Frame(f"OVER ({over})")
+        return Frame(self._over(first, last))
+
+    def _over(self, first: str, last: str) -> str:
+        frame = f"RANGE BETWEEN {first} PRECEDING AND {last} PRECEDING"
+        return f"OVER (PARTITION BY {self._keys} ORDER BY moment {frame})"
 
     def _calendar(self, period: str, count: int, ago: int) -> Frame:
         if not ago:
@@ -255,20 +246,20 @@ def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: 
     oldest = (read_start(view) - depth(view) - timedelta(days=62)).date()
     first, last = _ordinal(unit, oldest), _ordinal(unit, date(LAST_YEAR, 1, 1))
     begins, ends = (d.period_start(unit, number) for number in ("number", "number + 1"))
+    starts_at, ends_at = (d.plus_micros(day, "-micros") for day in ("begins", "ends"))
     overs = [changed for changed, _ in spec.offsets[1:]]
-    open_end = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
     regimes = ", ".join(
         f"({d.instant(changed)}, {d.instant(over)}, {offset // MICROSECOND})"
-        for (changed, offset), over in zip(spec.offsets, [*overs, open_end], strict=True)
+        for (changed, offset), over in zip(spec.offsets, [*overs, _NEVER], strict=True)
     )
-    never, starts_at = d.instant(open_end), d.plus_micros("begins", "-micros")
+    never = d.instant(_NEVER)
     return f"""SELECT row_number() OVER (ORDER BY starts_at) AS number, starts_at,
     coalesce(lead(starts_at) OVER (ORDER BY starts_at), {never}) AS ends_at FROM (
     SELECT begins, min(greatest(since, {starts_at})) AS starts_at FROM (
       SELECT {begins} AS begins, {ends} AS ends FROM ({d.numbers(first, last)}) AS numbers
     ) AS periods CROSS JOIN (VALUES {regimes}) AS regimes(since, until, micros)
     WHERE begins > {since} AND begins < {d.plus(until, timedelta(days=2))}
-      AND greatest(since, {starts_at}) < least(until, {d.plus_micros("ends", "-micros")})
+      AND greatest(since, {starts_at}) < least(until, {ends_at})
     GROUP BY begins
   ) AS found"""
 

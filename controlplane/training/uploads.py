@@ -77,7 +77,7 @@ def _inserts(name: str, rows: Any, d: Dialect) -> Iterator[Statement]:  # noqa: 
                 f"the DataFrame's column {column!r} holds lists, which are not sent", hint=hint
             )
     columns = ", ".join(f"{d.quote(column)} {d.type(kind)}" for column, kind in kinds.items())
-    yield Statement("make room for the DataFrame", f"CREATE {d.passing}TABLE {name} ({columns})")
+    yield Statement("make room for the DataFrame", f"CREATE {d.transient}TABLE {name} ({columns})")
     for some in frames.values_of(rows, _ROWS_A_STATEMENT):
         literals = (
             [_literal(value, kind, d) for value, kind in zip(row, kinds.values(), strict=True)]

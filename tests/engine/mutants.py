@@ -194,8 +194,7 @@ MUTANTS = (
     Mutant(
         "variances are merged without their means",
         re.escape(
-            ' + ((b)."mean" - (a)."mean") * ((b)."mean" - (a)."mean") * (a)."n" * (b)."n" /'
-            ' ((a)."n" + (b)."n")'
+            ' + ((b)."mean" - (a)."mean") * ((b)."mean" - (a)."mean") * (a)."n" * (b)."n" / ((a)."n" + (b)."n")'
         ),
         "",
         HISTORY,
@@ -260,8 +259,8 @@ MUTANTS = (
     ),
     Mutant(
         "a rollup holds only its second half",
-        r"<= frontier\) AS whole",
-        "< frontier) AS whole",
+        r"<= frontier(\s*\) AS whole)",
+        r"< frontier\1",
         "rollups",
         _rolled,
     ),
@@ -360,8 +359,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lookback loses its first instant",
-        r"(least\(time_bucket\(to_microseconds\(\d+\), CASE [^+]*? END) \+"
-        r" to_microseconds\((\d+)\)",
+        r"(least\(time_bucket\(to_microseconds\(\d+\), CASE [^+]*? END) \+ to_microseconds\((\d+)\)",
         _one_shorter,
         STAGE,
         of=lambda form: _together(form) and _looking_back(form),

@@ -213,7 +213,7 @@ class Rig:
             from_source=from_source,
         )
         found = records(self.warehouse, f"SELECT * FROM {made.table}")
-        if self.d.name != "duckdb":  # a table has no order there
+        if not self.d.ordered_tables:
             found.sort(key=itemgetter("number"))
         assert [row["number"] for row in found] == list(range(len(spine)))
         return [

@@ -11,7 +11,8 @@ SELECT
   CASE WHEN count(1) FILTER (WHERE (event_time < TIMESTAMP '0001-01-01 00:00:00.000000' OR event_time > TIMESTAMP '9999-12-31 23:59:59.999999')) > 0 THEN 'event time ''ts'' (timestamp) in ' || CAST(count(1) FILTER (WHERE (event_time < TIMESTAMP '0001-01-01 00:00:00.000000' OR event_time > TIMESTAMP '9999-12-31 23:59:59.999999')) AS VARCHAR) || ' rows, such as ' || min(coalesce(CAST(event_time AS VARCHAR), 'null') || ' for ' || 'k = ' || coalesce(CAST("k" AS VARCHAR), 'null')) FILTER (WHERE (event_time < TIMESTAMP '0001-01-01 00:00:00.000000' OR event_time > TIMESTAMP '9999-12-31 23:59:59.999999')) || '; ' ELSE '' END AS out_of_range,
   count(CASE WHEN NOT ("k" IS NOT NULL AND event_time IS NOT NULL) THEN 1 END) AS dropped_count,
   (
-    SELECT count(*) FROM "features"."purchases__tiles__ed35778c" WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
+    SELECT count(*) FROM "features"."purchases__tiles__ed35778c"
+    WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
   ) AS replaced_tiles
 FROM "_plane"."{{ plane.stage }}";
 -- @statement: forget what this run found before
@@ -27,8 +28,10 @@ WITH source__0 AS (
   SELECT CASE WHEN NOT (CAST("word" AS VARCHAR) IN (CAST('yes' AS VARCHAR), CAST('no' AS VARCHAR))) THEN CAST(CAST("word" AS VARCHAR) AS VARCHAR) END AS "plane__expectation__1", CASE WHEN typeof("ts") = 'TIMESTAMP_NS' AND isfinite("ts") THEN make_timestamp(epoch_ns("ts") // 1000 - CAST(epoch_ns("ts") % 1000 < 0 AS BIGINT)) ELSE CAST("ts" AS TIMESTAMP) END AS event_time FROM (SELECT * FROM raw.events WHERE "ts" >= TIMESTAMP '{{ plane.read_start }}' AND "ts" < TIMESTAMP '{{ plane.end }}') AS rows_read
 )
 SELECT
-  'features.purchases', 'ed35778c', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}', '{{ plane.run_id }}',
-  source, name, severity, CAST(row_count AS BIGINT), CAST(failed_count AS BIGINT), failed_count <= may_fail * row_count,
+  'features.purchases', 'ed35778c', TIMESTAMP '{{ plane.start }}', TIMESTAMP '{{ plane.end }}',
+  '{{ plane.run_id }}', source, name, severity,
+  CAST(row_count AS BIGINT), CAST(failed_count AS BIGINT),
+  failed_count <= may_fail * row_count,
   observed, make_timestamp(epoch_us(now()))
 FROM (
 SELECT CAST(NULL AS VARCHAR) AS source, 'not_null(k)' AS name, 'error' AS severity, 0.0 AS may_fail, count(*) AS row_count, count("plane__expectation__0") AS failed_count, nullif(min("plane__expectation__0"), '') AS observed

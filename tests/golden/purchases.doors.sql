@@ -17,7 +17,8 @@ FROM "features"."purchases__history__ed35778c";
 CREATE OR REPLACE VIEW "features"."purchases__history" AS SELECT * FROM "features"."purchases__history__ed35778c";
 -- @statement: point the replaced history to this version
 -- @create_view: "features"."purchases__history_replaced"
-CREATE OR REPLACE VIEW "features"."purchases__history_replaced" AS SELECT * FROM "features"."purchases__history_replaced__ed35778c";
+CREATE OR REPLACE VIEW "features"."purchases__history_replaced" AS
+SELECT * FROM "features"."purchases__history_replaced__ed35778c";
 -- @statement: point the newest rows to this version
 -- @create_view: "features"."purchases__latest"
 CREATE OR REPLACE VIEW "features"."purchases__latest" AS

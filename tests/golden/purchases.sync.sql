@@ -1,6 +1,7 @@
 SELECT
   "k",
-  valid_from, expires_at, is_deleted, version, (SELECT version FROM "_plane"."head__features__purchases__ed35778c") AS write_version,
+  valid_from, expires_at, is_deleted, version,
+  (SELECT version FROM "_plane"."head__features__purchases__ed35778c") AS write_version,
   "count_1h",
   "count_1d",
   "cost_sum_1d",

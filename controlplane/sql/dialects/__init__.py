@@ -1,12 +1,12 @@
-"""What differs between warehouses in the SQL that we write: quoting, type names, and the few forms
-that differ."""
+"""What differs between the warehouses' SQL: capabilities, quoting, types, and a few forms."""
 
 from __future__ import annotations
 
 from controlplane.errors import PlaneError
-from controlplane.sql.dialects.base import NULLS_FIRST, Dialect
+from controlplane.sql.dialects.base import Dialect
 from controlplane.sql.dialects.databricks import Databricks
 from controlplane.sql.dialects.duckdb import DuckDB
+from controlplane.sql.dialects.lists import NULLS_FIRST
 from controlplane.sql.dialects.snowflake import Snowflake
 
 __all__ = ["DIALECTS", "DUCKDB", "NULLS_FIRST", "Dialect", "dialect"]

@@ -1,6 +1,4 @@
-"""Databricks: Spark SQL on Delta tables.
-
-One statement takes effect whole, several don't; there is no as-of join.
+"""Databricks: Spark SQL on Delta tables. Each statement takes effect by itself.
 
 The session's time zone is UTC; timestamps are instants.
 """
@@ -11,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from controlplane.base.types import MICROSECOND
-from controlplane.sql.dialects.base import NULLS_FIRST, Dialect
+from controlplane.sql.dialects.base import Dialect
+from controlplane.sql.dialects.lists import NULLS_FIRST
 
 
 class Databricks(Dialect):
@@ -30,15 +29,17 @@ class Databricks(Dialect):
     }
     transactional = False
     has_handlers = False
-    apart = " PARTITIONED BY (feature_view)"
+    partitioned_by_view = " PARTITIONED BY (feature_view)"
 
     def function_name(self, schema: str, name: str) -> str:
         """See `Dialect.function_name`: a temporary function lies in no schema."""
         return self.quote(name)
 
     def function_type(self, canonical: str) -> str:
-        """See `Dialect.function_type`: what Python would make of an instant depends on the zone of
-        its process."""
+        """See `Dialect.function_type`.
+
+        What Python makes of a TIMESTAMP depends on the time zone of its process.
+        """
         return self.type(canonical).replace("TIMESTAMP", "TIMESTAMP_NTZ")
 
     def open_text(self, variable: str) -> str:
@@ -59,11 +60,8 @@ class Databricks(Dialect):
 
     def readable(self, schema: str, views: Sequence[str], role: str) -> Mapping[str, str]:
         """See `Dialect.readable`: a view is granted as a table."""
-        statements = {
-            "let the role see the schema": (
-                f"GRANT USE SCHEMA ON SCHEMA {schema} TO {self.quote(role)}"
-            )
-        }
+        usage = f"GRANT USE SCHEMA ON SCHEMA {schema} TO {self.quote(role)}"
+        statements = {"let the role see the schema": usage}
         for number, view in enumerate(views, start=1):
             statements[f"let the role read {number}"] = (
                 f"GRANT SELECT ON TABLE {view} TO {self.quote(role)}"
@@ -92,8 +90,7 @@ class Databricks(Dialect):
         return f"sum(CAST({x} AS DECIMAL(19,0)))" if canonical == "int64" else f"sum({x})"
 
     def widen(self, table: str, column: str, kind: str, members: Sequence[str] = ()) -> list[str]:
-        """See `Dialect.widen`: Delta keeps the files as they are and reads them in the wider
-        type."""
+        """See `Dialect.widen`: Delta keeps the files and reads them in the wider type."""
         paths = [f"{column}.element.{member}" for member in members] or [column]
         return [
             f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",

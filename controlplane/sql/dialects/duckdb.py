@@ -23,13 +23,29 @@ class DuckDB(Dialect):
         "date": "DATE",
         "timestamp": "TIMESTAMP",
     }
-    framed = True
+    transactional_ddl = True
+    replaces_history = True
+    window_frames = True
+    rollups = True
+    as_of_join = "on"
+    ordered_tables = True
     laterals = True
     has_rights = False
 
     def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
         """See `Dialect.commented_view`: comments are statements of their own."""
         return f"CREATE OR REPLACE VIEW {view} AS"
+
+    def view_comments(self, view: str, comment: str, columns: Mapping[str, str]) -> Sequence[str]:
+        """See `Dialect.view_comments`."""
+        return [
+            f"COMMENT ON VIEW {view} IS {comment}",
+            *(
+                f"COMMENT ON COLUMN {view}.{name} IS {text}"
+                for name, text in columns.items()
+                if text
+            ),
+        ]
 
     def function_name(self, schema: str, name: str) -> str:
         """See `Dialect.function_name`: functions in Python lie in no schema."""
@@ -54,8 +70,8 @@ class DuckDB(Dialect):
     def utc(self, ts: str) -> str:
         """See `Dialect.utc`: nanoseconds are cut off.
 
-        A cast would round them, and with them the last moment of a day into the next day. What a
-        column's type makes needless is gone once the statement is planned.
+        A cast would round them, and with them the last moment of a day into the next day. The
+        warehouse's planner removes what a column's type makes needless.
         """
         micros = f"epoch_ns({ts}) // 1000 - CAST(epoch_ns({ts}) % 1000 < 0 AS BIGINT)"
         has_nanos = f"typeof({ts}) = 'TIMESTAMP_NS' AND isfinite({ts})"
@@ -88,10 +104,8 @@ class DuckDB(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
-        return (
-            f"time_bucket(to_microseconds({step // MICROSECOND}), {ts},"
-            f" {self.instant(EPOCH + phase)})"
-        )
+        width, origin = f"to_microseconds({step // MICROSECOND})", self.instant(EPOCH + phase)
+        return f"time_bucket({width}, {ts}, {origin})"
 
     def numbers(self, first: int, last: int) -> str:
         """See `Dialect.numbers`."""
@@ -115,10 +129,8 @@ class DuckDB(Dialect):
 
     def in_period(self, calendar: str, alias: str, moment: str, *, outer: bool = False) -> str:
         """See `Dialect.in_period`."""
-        return (
-            f"ASOF{' LEFT' if outer else ''} JOIN {calendar} AS {alias} ON {moment} >="
-            f" {alias}.starts_at"
-        )
+        join = "ASOF LEFT JOIN" if outer else "ASOF JOIN"
+        return f"{join} {calendar} AS {alias} ON {moment} >= {alias}.starts_at"
 
     def struct(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct`."""

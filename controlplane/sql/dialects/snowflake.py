@@ -1,7 +1,7 @@
 """Snowflake: names are upper case unless quoted, lists hold values of any type until they are cast.
 
-A name of ours in lower case alone is written in upper case, so that users' unquoted SQL and ours
-mean the same column.
+A name that is all lower case is written in upper case, so that it means the same column as in
+users' SQL without quotes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Snowflake(Dialect):
         "date": "DATE",
         "timestamp": "TIMESTAMP_NTZ(6)",
     }
-    matches = True
-    passing = "TRANSIENT "
+    as_of_join = "match_condition"
+    transient = "TRANSIENT "
     kept_grants = " COPY GRANTS"
     python_runtime = "3.11"
     wide_integers = True
@@ -59,8 +59,7 @@ class Snowflake(Dialect):
         )
 
     def failing(self, message: str, canonical: str) -> str:
-        """See `Dialect.failing`: Snowflake raises nothing in a query but for a text that is no such
-        value."""
+        """See `Dialect.failing`: no function raises an error, but a failing cast does."""
         return self.cast(message, canonical)
 
     def any_item(self, items: str, item: str, condition: str) -> str:
@@ -119,8 +118,8 @@ class Snowflake(Dialect):
 
     def struct(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct`."""
-        pairs = ", ".join(f"{self.text(name)}, {x}" for name, x in fields.items())
-        return f"OBJECT_CONSTRUCT_KEEP_NULL({pairs})"
+        members = ", ".join(f"{self.text(name)}, {x}" for name, x in fields.items())
+        return f"OBJECT_CONSTRUCT_KEEP_NULL({members})"
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
@@ -145,10 +144,8 @@ class Snowflake(Dialect):
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
         """See `Dialect.collect`: nulls are kept in lists of one."""
         item = self.array([x])
-        listed = (
-            f"ARRAY_AGG(CASE WHEN {where} THEN {item} END) WITHIN GROUP (ORDER BY"
-            f" {', '.join(order)})"
-        )
+        ordered = f"WITHIN GROUP (ORDER BY {', '.join(order)})"
+        listed = f"ARRAY_AGG(CASE WHEN {where} THEN {item} END) {ordered}"
         return f"CASE WHEN COUNT(CASE WHEN {where} THEN 1 END) > 0 THEN {self.flatten(listed)} END"
 
     def collect_distinct(self, x: str) -> str:
@@ -200,10 +197,8 @@ class Snowflake(Dialect):
 
     def fold(self, items: str, step: str, fields: Mapping[str, str]) -> str:
         """See `Dialect.fold`."""
-        return (
-            f"REDUCE({items}, CAST(NULL AS OBJECT), (a, b) -> CASE WHEN a IS NULL THEN b ELSE"
-            f" {step} END)"
-        )
+        folded = f"CASE WHEN a IS NULL THEN b ELSE {step} END"
+        return f"REDUCE({items}, CAST(NULL AS OBJECT), (a, b) -> {folded})"
 
     def exploded(
         self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]
@@ -214,10 +209,8 @@ class Snowflake(Dialect):
             for name, kind in fields.items()
         ]
         kept = ", ".join([*(f"t.{name}" for name in columns), *parts])
-        return (
-            f"SELECT {kept} FROM {table} AS t, LATERAL FLATTEN(INPUT => t.{column}) AS part WHERE"
-            f" {where}"
-        )
+        flattened = f"LATERAL FLATTEN(INPUT => t.{column}) AS part"
+        return f"SELECT {kept} FROM {table} AS t, {flattened} WHERE {where}"
 
     def hex(self, x: str) -> str:
         """See `Dialect.hex`."""

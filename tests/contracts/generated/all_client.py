@@ -1,4 +1,7 @@
-"""The feature service all, version fd289920, with types. Made by `plane schema`: make it anew, don't edit it."""
+"""The feature service all, version fd289920, with types.
+
+Made by `plane schema`: run it again instead of editing this file.
+"""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -53,7 +56,8 @@ class AllClient:
 
     def get(self, keys: AllKeys, request: AllRequest) -> AllFeatures:
         """The features of one entity."""
-        return cast(AllFeatures, self._client.get(self.service, keys, request).plain)
+        vector = self._client.get(self.service, keys, request)
+        return cast(AllFeatures, vector.plain)
 
     def get_many(
         self, keys: list[AllKeys], request: AllRequest | list[AllRequest]

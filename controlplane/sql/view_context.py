@@ -1,0 +1,325 @@
+"""What the templates ask of one feature view: SQL texts, and lists of columns with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+
+from controlplane.base import template
+from controlplane.compile import transformation
+from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.timing import depth
+from controlplane.sql import data_tables, expectations, rollups
+from controlplane.sql.aggregates import Names, TileSchema, Windows
+from controlplane.sql.change_points import ChangePoints, change_points
+from controlplane.sql.dialects import dialect
+from controlplane.sql.extents import Extent, Times
+from controlplane.sql.public_views import Doors
+from controlplane.sql.ranges import Owner
+from controlplane.sql.rows import OUTSIDE, RowsSql, Step, rows_sql
+from controlplane.sql.secondary_keys import Second
+from controlplane.sql.staged_rows import StagedRows
+from controlplane.sql.tables import Tables
+from controlplane.sql.windows import Calendar, Frames, Pairs, calendar_sql, calendars
+
+Column = tuple[str, str]
+"""A column of a query, or a common table: its quoted name, and the SQL that makes it."""
+TypedColumn = tuple[str, str]
+"""A column of a table: its quoted name, and its type in the warehouse's SQL."""
+
+
+class ViewContext(Tables, Times):
+    """The values of one view that the templates ask for; see also `Tables` and `Times`.
+
+    Values that take time are computed when a template first asks for them.
+
+    Attributes:
+        d: The dialect, which templates ask for its capabilities and forms.
+        keys: The quoted names of the keys.
+        attributes: The quoted names of row features.
+        feature_names: The quoted names of all features, in their order.
+        seconds: The secondary keys by which aggregates are listed.
+        doors: What the public views say of themselves, and who may read them.
+        clock: The warehouse's clock as a timestamp.
+        clock_micros: The same in microseconds since the epoch.
+        recorded: The time of the publication of a row `head`.
+        output: The common table with the rows that the user's SQL returns.
+    """
+
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, extent: Extent, relations: Mapping[str, str]
+    ) -> None:
+        """Prepare the context of a view.
+
+        Args:
+            manifest: The project.
+            view: One of its views.
+            extent: What is computed.
+            relations: The relations that replace tables: name -> SQL.
+        """
+        d = dialect(manifest.dialect)
+        Tables.__init__(self, manifest, view)
+        Times.__init__(self, view, extent, d)
+        self.d = d
+        self._manifest = manifest
+        self._relations = relations
+        # Only a release is filled once more, by a run: there the user's braces are escaped.
+        self._is_open = extent == Extent()
+        self._literal = template.escape if self._is_open else str
+        self._sources = [manifest.source(name) for name in view.sources]
+        keys = [name for name, _ in view.keys]
+        features = [feature.name for feature in view.features]
+        self._ties = {column: f"tie__{index}" for index, column in enumerate(view.tie_breaker)}
+        names = Names({*keys, *features, *self._ties.values(), "event_time", "tile_start"})
+        order = ["event_time", *(d.quote(name) for name in self._ties.values())]
+        owner = Owner(f"feature view '{view.name}'", view.keys)
+        self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, owner)
+        by = dict.fromkeys(a.by for a in view.aggregates if a.by)
+        self.seconds = [
+            Second(view, place, column, names, order, d) for place, column in enumerate(by)
+        ]
+        self.keys = [d.quote(name) for name in keys]
+        self.attributes = [d.quote(a.name) for a in view.attributes]
+        self.feature_names = [d.quote(name) for name in features]
+        self.doors = Doors(manifest, view)
+        self.clock = d.clock()
+        self.clock_micros = d.clock_micros()
+        self.recorded = d.from_micros("head.version")
+        self.output = transformation.OUTPUT
+
+    def render(self, name: str) -> str:
+        """Fill the template of one of `views.FILES`."""
+        form = "merge" if name == "publish" and not self.d.replaces_history else name
+        return template.render(f"sql/{form}.sql.j2", {"v": self})
+
+    @cached_property
+    def rows(self) -> RowsSql:
+        """The rows that the view's SQL returns."""
+        return rows_sql(self._manifest, self._view, self._relations, self._literal)
+
+    @cached_property
+    def first_interval(self) -> str:
+        """Where the first interval of a run begins, which may be before what the run keeps."""
+        return self.rows.first_interval(self.read_start)
+
+    @cached_property
+    def steps(self) -> Step:
+        """One interval of a run, as text that a loop over the run's intervals fills."""
+        return Step(*(self._d.instant(f"{{{{ step.{name} }}}}") for name in Step._fields))
+
+    @cached_property
+    def event_time(self) -> str:
+        """The event time of a row of the user's SQL; empty for a static view."""
+        return self._d.utc(self._d.quote(self._view.timestamp)) if self._view.timestamp else ""
+
+    @cached_property
+    def staged(self) -> StagedRows:
+        """What a run looks at in the stage before it publishes."""
+        return StagedRows(self._view, self._tiles, self.seconds, self._d)
+
+    @cached_property
+    def staged_columns(self) -> list[Column]:
+        """The columns of the stage, over the rows of the user's SQL."""
+        d, view = self._d, self._view
+        event_time = self.event_time or self.read_start
+        columns = [(d.quote(name), d.given(d.quote(name), kind)) for name, kind in view.keys]
+        columns.append(("event_time", event_time))
+        columns += [(d.quote(name), d.quote(column)) for column, name in self._ties.items()]
+        columns += [(d.quote(a.name), d.given(d.quote(a.column), a.type)) for a in view.attributes]
+        for tiles in (self._tiles, *(second.tiles for second in self.seconds)):
+            columns += [(d.quote(s.name), self._literal(s.sql)) for s in tiles.staged.values()]
+        columns += [(second.staged, d.given(second.source, second.type)) for second in self.seconds]
+        if self.rows.outside:
+            columns.append((OUTSIDE, self.rows.outside))
+        if self._is_open:
+            columns += [
+                (name, template.escape(sql))
+                for name, sql in expectations.columns(view.expectations, d)
+            ]
+            return columns
+        return self.staged.checked(columns)
+
+    @cached_property
+    def this_run(self) -> str:
+        """The condition that a row of the control schema is of this run."""
+        return (
+            f"feature_view = {self.ledger_name} AND fingerprint = {self.fingerprint}"
+            f" AND run_id = {self.run_id}"
+            f" AND interval_start = {self.interval_start} AND interval_end = {self.interval_end}"
+        )
+
+    @cached_property
+    def checked_sources(self) -> list[Column]:
+        """The sources with expectations, each with its rows as a query."""
+        found = []
+        for index, source in enumerate(self._sources):
+            if source.expectations:
+                named = [
+                    (name, template.escape(sql))
+                    for name, sql in expectations.columns(source.expectations, self._d)
+                ]
+                if source.timestamp is not None:
+                    named.append(("event_time", self._d.utc(self._d.quote(source.timestamp))))
+                listed = ", ".join(f"{sql} AS {name}" for name, sql in named) or "1 AS one"
+                relation = self.rows.relation(source, self.read_start, self.read_end)
+                found.append(
+                    (f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read")
+                )
+        return found
+
+    @cached_property
+    def checks(self) -> list[str]:
+        """A query for the results of each expectation."""
+        view = self._view
+        found = expectations.results(
+            view.expectations, self._rows(self.stage, None, view.timestamp is not None), self._d
+        )
+        for index, source in enumerate(self._sources):
+            rows = self._rows(f"source__{index}", source.name, source.timestamp is not None)
+            found += expectations.results(source.expectations, rows, self._d)
+        return found
+
+    def _rows(self, relation: str, source: str | None, timed: bool) -> expectations.Rows:
+        interval = (
+            self._d.floor("event_time", self._view.schedule, self._view.phase) if timed else ""
+        )
+        inside = f"event_time >= {self.interval_start} AND event_time < {self.interval_end}"
+        return expectations.Rows(relation, source, interval, inside, "{{ plane.intervals }}")
+
+    @cached_property
+    def bad_key(self) -> str:
+        """Whether a part of a staged row's key is null."""
+        return " OR ".join(f"{key} IS NULL" for key in self.keys)
+
+    @cached_property
+    def good(self) -> str:
+        """Whether a staged row counts."""
+        known = [f"{key} IS NOT NULL" for key in [*self.keys, "event_time"]]
+        return " AND ".join([*known, *([f"NOT {OUTSIDE}"] if self.rows.outside else [])])
+
+    @cached_property
+    def out_of_bounds(self) -> str:
+        """Whether a staged row's event time is beyond the declared bounds."""
+        return OUTSIDE if self.rows.outside else "FALSE"
+
+    @cached_property
+    def key_columns(self) -> list[TypedColumn]:
+        """The keys."""
+        return [(self._d.quote(name), self._d.type(kind)) for name, kind in self._view.keys]
+
+    @cached_property
+    def feature_columns(self) -> list[TypedColumn]:
+        """The features."""
+        return [
+            (name, self._d.type(f.type))
+            for name, f in zip(self.feature_names, self._view.features, strict=True)
+        ]
+
+    @cached_property
+    def tile_columns(self) -> list[TypedColumn]:
+        """The columns of the tiles behind the keys and the tile's start."""
+        rows = [(a.name, a.type) for a in self._view.attributes]
+        states = [(self._d.quote(s.name), s.type) for s in self._tiles.states.values()]
+        states += [(second.column, second.column_type) for second in self.seconds]
+        return [(self._d.quote(name), self._d.type(kind)) for name, kind in rows] + states
+
+    @cached_property
+    def change_columns(self) -> list[data_tables.Column]:
+        """The columns of a run's table of what changes in the history."""
+        return data_tables.change_columns(self._manifest, self.key_columns, self.feature_columns)
+
+    @cached_property
+    def data_tables(self) -> list[data_tables.DataTable]:
+        """The tables of this version of the view, except for its head."""
+        return data_tables.data_tables(
+            self._manifest,
+            self._view,
+            self.key_columns,
+            self.feature_columns,
+            self.tile_columns,
+            self.rollups.columns if self.rollups else None,
+        )
+
+    @cached_property
+    def order_columns(self) -> list[str]:
+        """The columns of the stage that decide which of a tile's rows is the last."""
+        return [self._d.quote(name) for name in self._ties.values()] + self.attributes
+
+    @cached_property
+    def states(self) -> list[Column]:
+        """The states of a tile, over the rows of the stage."""
+        return [(self._d.quote(s.name), s.sql) for s in self._tiles.states.values()]
+
+    @cached_property
+    def aggregated(self) -> bool:
+        """Whether the view has any window."""
+        return bool(self._view.aggregates)
+
+    @cached_property
+    def state_names(self) -> list[str]:
+        """The quoted names of the states."""
+        return [name for name, _ in self.states]
+
+    @cached_property
+    def framed(self) -> Windows:
+        """The windows as frames over a key's line of time."""
+        return self._tiles.windows(Frames(self._view, self.keys, self._d))
+
+    @cached_property
+    def paired(self) -> Windows:
+        """The windows over the tiles with which a moment is paired."""
+        return self._tiles.windows(self.pairs)
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """How moments are paired with tiles."""
+        return Pairs(self._view, self.keys, self._d)
+
+    @cached_property
+    def periods(self) -> list[Calendar]:
+        """The calendars that the view's windows follow."""
+        return calendars(self._view)
+
+    @property
+    def period_joins(self) -> list[str]:
+        """The joins of a row `r` with the period of each calendar that holds it."""
+        places = range(len(self.periods))
+        return [self._d.in_period(f"calendar_{n}", f"c{n}", "r.moment", outer=True) for n in places]
+
+    def calendars(self, until: str) -> list[str]:
+        """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
+        longest = depth(self._view) + self._view.schedule + timedelta(days=62)
+        since = self._d.plus(self.points_after, -longest)
+        return [
+            calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods
+        ]
+
+    @cached_property
+    def rollups(self) -> rollups.Rollups | None:
+        """The rollups; None where the view keeps none."""
+        covered = rollups.cover(self._view) if self._d.rollups else None
+        if covered is None:
+            return None
+        run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
+        return rollups.Rollups(self._view, covered, self._tiles, self.rolled_up, run, self._d)
+
+    @cached_property
+    def history_values(self) -> list[Column]:
+        """Each feature at a point, from the relations that `values_from` joins."""
+        names = [
+            (self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a")
+            for f in self._view.features
+        ]
+        found = {name: f"{table}.{name}" for name, table in names}
+        types = dict(self.feature_columns)
+        for second in self.seconds:
+            for name in second.names:
+                listed = f"coalesce({second.alias}.{name}, {self._d.empty_list()})"
+                found[name] = f"CAST({listed} AS {types[name]})"
+        return list(found.items())
+
+    @cached_property
+    def point_shifts(self) -> list[ChangePoints]:
+        """The moments at which a tile may change values."""
+        return change_points(self._view, self, self._d)
