@@ -67,13 +67,16 @@ def _root(
     pass
 
 
+_plane = typer.main.get_command(app)
+
+
 def main() -> None:
     """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
     # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
     gc.set_threshold(100_000, 50, 50)
     present.escape_what_streams_cannot_encode()
     try:
-        app()
+        _plane()
     except PlaneError as error:
         present.error(error)
         sys.exit(1)
