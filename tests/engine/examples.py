@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,12 @@ def load(raw: duckdb.DuckDBPyConnection, warehouse: Warehouse, definitions: str)
 
 
 def compare(
-    name: str, warehouse: Warehouse, options: Mapping[str, Any], raw: duckdb.DuckDBPyConnection, folder: Path
+    name: str,
+    warehouse: Warehouse,
+    options: Mapping[str, Any],
+    raw: duckdb.DuckDBPyConnection,
+    folder: Path,
+    views: Sequence[str] = (),
 ) -> Comparison:
     """Compute an example in both warehouses, and compare the tables as `plane verify --against` does.
 
@@ -82,6 +87,7 @@ def compare(
         options: what a connector opens it with.
         raw: see `raw_tables`.
         folder: where the project is made.
+        views: those that are computed and compared; all unless given.
     """
     shutil.copytree(
         REPOSITORY / "examples" / name / "features",
@@ -99,9 +105,9 @@ def compare(
                 with ControlPlane(folder, environment) as plane:
                     load(raw, plane.project.warehouse, definitions)
                     plane.deploy()
-                    plane.run()
+                    plane.run(views)
             with ControlPlane(folder, "other") as plane:
-                return plane.verify_against("embedded")
+                return plane.verify_against("embedded", views)
         finally:
             empty(warehouse)
 
