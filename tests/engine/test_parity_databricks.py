@@ -29,7 +29,7 @@ def test_an_example_on_databricks(databricks, tmp_path):
         examples.raw_tables(tmp_path) as raw,
     ):
         found = examples.compare("05-warehouses", warehouse, options, raw, tmp_path, ["airport_delays"])
-    assert [view.name for view in found.views] == ["airport_delays"]
+    assert [view.view for view in found.views] == ["airport_delays"]
     assert found.equal, found
     assert all(table.compared for view in found.views for table in view.tables)
 
