@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 from sqlglot import exp
@@ -19,6 +19,7 @@ from controlplane.compile import transformation
 from controlplane.compile.chaining import check_chain
 from controlplane.compile.expectations import Relation, compile_expectations
 from controlplane.compile.features import compile_features, conditions
+from controlplane.compile.fingerprints import fingerprint
 from controlplane.compile.grid import check_grid
 from controlplane.compile.problems import Collector, listing
 from controlplane.compile.reserved import is_reserved
@@ -27,23 +28,17 @@ from controlplane.compile.usercode import running
 from controlplane.compile.windows import trimmed, zone_spec
 from controlplane.definitions import BatchFeatureView
 from controlplane.errors import Location, PermanentError, PlaneError
-from controlplane.manifest.functions import sum_fits
 from controlplane.manifest.specs import (
     AggregateSpec,
-    AttributeSpec,
+    BatchViewSpec,
     Column,
     Feature,
-    IntervalByInterval,
     SourceSpec,
+    StaticViewSpec,
     ViewSpec,
 )
 from controlplane.manifest.timing import span
 from controlplane.manifest.windows import CalendarWindow, ZoneSpec
-
-TABLES = 3
-"""The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
-_TOTALS = 4
-"""The form of those that keep float sums for means of decimals whose exact sum fits into no type."""
 
 _MOST_SHARDS = 64
 _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all warehouses name a line
@@ -127,7 +122,10 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     )
     if len(collector.found) > before:
         return None
-    spec = ViewSpec(
+    spec_of: Callable[..., ViewSpec] = (
+        StaticViewSpec if timestamp is None else partial(BatchViewSpec, timestamp=timestamp)
+    )
+    spec = spec_of(
         name=view.name,
         fingerprint="",
         owner=view.owner,
@@ -139,7 +137,6 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         sources=tuple(s.name for s in sources),
         upstream=tuple(context.upstream),
         sql=sql,
-        timestamp=timestamp,
         tie_breaker=tuple(view.tie_breaker),
         features=tuple(features),
         schedule=grid.schedule,
@@ -169,58 +166,6 @@ def _zones(features: Sequence[Feature], start: datetime) -> tuple[ZoneSpec, ...]
         return ()
     longest = max((span(f) for f in features if isinstance(f, AggregateSpec)), default=timedelta(0))
     return tuple(trimmed(zone_spec(name), start - longest - timedelta(days=62)) for name in names)
-
-
-def fingerprint(
-    view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], upstream: Sequence[str], dialect: str
-) -> str:
-    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone.
-
-    `upstream` are the fingerprints of the views that it reads.
-    """
-    total = any(
-        isinstance(one, AggregateSpec) and one.function == "mean" and not sum_fits(one.column_type or "int64")
-        for one in view.features
-    )
-    decides = (
-        _TOTALS if total else TABLES,
-        view.name,
-        view.keys,
-        canonical_sql,
-        view.timestamp,
-        view.tie_breaker,
-        [_decisive(feature, dialect) for feature in view.features],
-        view.schedule,
-        view.tile,
-        view.phase,
-        view.delay,
-        view.start,
-        view.ttl,
-        [(s.name, s.table, s.timestamp) for s in sources],
-        *([upstream] if upstream else []),
-        *_later(view, sources),
-    )
-    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
-
-
-def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
-    """What decides values and came after the first deployments: it is left out where it is as it was then.
-
-    Views that are computed interval by interval had other values before they were.
-    """
-    if isinstance(view.evaluation, IntervalByInterval):
-        yield "interval by interval", [source.lookback for source in sources]
-    if view.bounds is not None:
-        yield view.bounds
-    if times := [(source.name, source.time_sql, source.pruning) for source in sources if source.time_sql]:
-        yield times
-
-
-def _decisive(feature: Feature, dialect: str) -> Feature:
-    if isinstance(feature, AttributeSpec) or feature.where is None:
-        return msgspec.structs.replace(feature, description="")
-    where = transformation.canonical_condition(feature.where, dialect)
-    return msgspec.structs.replace(feature, description="", where=where)
 
 
 def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Column]:

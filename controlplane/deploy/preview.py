@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import assert_never
 
 import msgspec
 
@@ -11,7 +12,7 @@ from controlplane.base.ports import Estimate, Statement, Warehouse
 from controlplane.base.types import Interval
 from controlplane.control.ledger import Entry
 from controlplane.errors import DefinitionError, PermanentError, PlaneError, Problems
-from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.specs import BatchViewSpec, Manifest, StaticViewSpec, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.plan.actions import CreateView, RedefineView
 from controlplane.plan.forecast import Cost
@@ -99,13 +100,21 @@ def from_runs(plan: Plan, manifest: Manifest, entries: Mapping[tuple[str, str], 
     for view in manifest.views:
         name = f"{manifest.schema}.{view.name}"
         known = entries.get((name, view.fingerprint)) or sorted(by_view.get(name, ()), key=lambda entry: entry.version)
-        rows = [
-            round(entry.row_count / (1 if view.static else max(entry.interval.count(view.schedule), 1)))
-            for entry in known[-_LOOKED_AT:]
-        ]
+        rows = [round(entry.row_count / _readings(view, entry.interval)) for entry in known[-_LOOKED_AT:]]
         if rows:
             costs[view.name] = [Cost(min(rows), max(rows), "rows", "earlier runs")]
     return _with(plan, costs)
+
+
+def _readings(view: ViewSpec, interval: Interval) -> int:
+    """How many everyday runs would have read the rows of this interval: a static view reads all in each."""
+    match view:
+        case BatchViewSpec():
+            return max(interval.count(view.schedule), 1)
+        case StaticViewSpec():
+            return 1
+        case never:
+            assert_never(never)
 
 
 def _with(plan: Plan, costs: Mapping[str, Sequence[Cost]]) -> Plan:

@@ -12,7 +12,7 @@ from controlplane.errors import Location, PlaneError
 from controlplane.manifest.expectations import Expected
 from controlplane.manifest.windows import Window, ZoneSpec
 
-FORMAT = 2
+FORMAT = 3
 """The form of a manifest's JSON; `manifest.stored` migrates earlier ones."""
 Column = tuple[str, str]
 """A column's name and its canonical type."""
@@ -121,11 +121,12 @@ class EventTimeBounds(msgspec.Struct, frozen=True):
     source_time: str
 
 
-class ViewSpec(msgspec.Struct, frozen=True, dict=True):
-    """A batch feature view. `delay` is the largest settling delay of its sources; `static` has no event time.
+class _View(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind"):
+    """What all kinds of feature views have.
 
-    Its grids begin `phase` after the epoch; `zones` are those of its calendar windows. `evaluation` is how its SQL is
-    computed; `bounds` are there where its event time is not that of its sources.
+    `delay` is the largest settling delay of its sources. Its grids begin `phase` after the epoch;
+    `zones` are those of its calendar windows. `evaluation` says how its SQL is computed; `bounds`
+    are set where its event time is not that of its sources.
     """
 
     name: str
@@ -139,7 +140,6 @@ class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     sources: tuple[str, ...]
     upstream: tuple[str, ...]
     sql: str
-    timestamp: str | None
     tie_breaker: tuple[str, ...]
     features: tuple[Feature, ...]
     schedule: timedelta
@@ -157,11 +157,6 @@ class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     evaluation: Evaluation = RowByRow()
     bounds: EventTimeBounds | None = None
 
-    @property
-    def static(self) -> bool:
-        """Whether its sources have no event time, so that it is re-read as a whole."""
-        return self.timestamp is None
-
     @cached_property
     def attributes(self) -> tuple[AttributeSpec, ...]:
         """Its row features, in declared order."""
@@ -171,6 +166,22 @@ class ViewSpec(msgspec.Struct, frozen=True, dict=True):
     def aggregates(self) -> tuple[AggregateSpec, ...]:
         """Its aggregates, in declared order."""
         return tuple(f for f in self.features if isinstance(f, AggregateSpec))
+
+
+class BatchViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="batch"):
+    """A batch feature view over events: `timestamp` is the column of its SQL with their event time."""
+
+    timestamp: str
+
+
+class StaticViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="static"):
+    """A batch feature view over sources without an event time: each run reads them as a whole."""
+
+    timestamp: None = None
+
+
+ViewSpec = BatchViewSpec | StaticViewSpec
+"""Every kind of feature view. Match it exhaustively (`assert_never`): mypy then lists what a new kind needs."""
 
 
 class RequestField(msgspec.Struct, frozen=True):

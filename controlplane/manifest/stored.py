@@ -64,5 +64,22 @@ def _name_locations(manifest: Any) -> Any:  # noqa: ANN401 - JSON
     return {**named(manifest), "format": 2}
 
 
-_MIGRATIONS: Mapping[int, Callable[[Any], Any]] = MappingProxyType({1: _name_locations})
+def _tag_views(manifest: Any) -> Any:  # noqa: ANN401 - JSON
+    """Format 2 had one kind of view; a static one was a view without an event time."""
+
+    def tagged(view: Any) -> Any:  # noqa: ANN401 - JSON
+        match view:
+            case {"timestamp": timestamp}:
+                return {**view, "kind": "static" if timestamp is None else "batch"}
+            case _:
+                return view
+
+    match manifest:
+        case {"views": list(views)}:
+            return {**manifest, "views": [tagged(view) for view in views], "format": 3}
+        case _:
+            return manifest
+
+
+_MIGRATIONS: Mapping[int, Callable[[Any], Any]] = MappingProxyType({1: _name_locations, 2: _tag_views})
 """From each earlier format to the next one."""

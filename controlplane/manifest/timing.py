@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import assert_never
 
 import msgspec
 
 from controlplane.base.types import Interval, ceil, floor
-from controlplane.manifest.specs import AggregateSpec, ViewSpec
+from controlplane.manifest.specs import AggregateSpec, BatchViewSpec, StaticViewSpec, ViewSpec
 from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
 
 LONGEST_PERIOD = {"day": timedelta(days=2), "week": timedelta(days=8), "month": timedelta(days=32)}
@@ -89,9 +90,22 @@ def span(aggregate: AggregateSpec) -> timedelta:
             found = length + (steps - 1) * step
         case CalendarWindow(unit, _, count, ago):
             found = (count + ago) * LONGEST_PERIOD[unit]
-        case _:
+        case LifetimeWindow():
             found = timedelta(0)
+        case never:
+            assert_never(never)
     return found - aggregate.offset
+
+
+def tile_length(view: ViewSpec) -> timedelta:
+    """How long the view's tiles are: all rows of a static view lie in one tile, as long as its schedule."""
+    match view:
+        case BatchViewSpec():
+            return view.tile
+        case StaticViewSpec():
+            return view.schedule
+        case never:
+            assert_never(never)
 
 
 def endless(view: ViewSpec) -> bool:

@@ -124,7 +124,7 @@ def _names(service: ServiceSpec) -> tuple[str, ...]:
 
 
 def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: Manifest) -> Iterator[Change]:
-    for name in ViewSpec.__struct_fields__:
+    for name in new.__struct_fields__:
         if name not in _NOT_COMPARED and getattr(old, name) != getattr(new, name):
             yield Change(name, text(getattr(old, name)), text(getattr(new, name)))
     for name, describe_part in (("computed", _evaluated), ("event_time_bounds", _bounded)):

@@ -9,7 +9,7 @@ from typing import assert_never
 import msgspec
 
 from controlplane.base.types import Interval, subtract
-from controlplane.manifest.specs import IntervalByInterval, Manifest, RowByRow, ViewSpec
+from controlplane.manifest.specs import BatchViewSpec, IntervalByInterval, Manifest, RowByRow, StaticViewSpec, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.sql.dialects import dialect
 from controlplane.sql.rows import evaluated_together
@@ -88,8 +88,16 @@ def forecast(manifest: Manifest, covered: Covered, now: datetime) -> tuple[Forec
 
 def computation(manifest: Manifest, view: ViewSpec, missing: Sequence[Interval]) -> Computation:
     """How a view is computed, and in how many statements for these gaps."""
-    if view.static:
-        return Computation("as a whole", "", "", 1 if missing else 0)
+    match view:
+        case StaticViewSpec():
+            return Computation("as a whole", "", "", 1 if missing else 0)
+        case BatchViewSpec():
+            return _of_batch_view(manifest, view, missing)
+        case never:
+            assert_never(never)
+
+
+def _of_batch_view(manifest: Manifest, view: BatchViewSpec, missing: Sequence[Interval]) -> Computation:
     if evaluated_together(manifest, view, dialect(manifest.dialect)):
         pieces = timing(view).pieces
         statements = sum(1 for gap in missing for _ in pieces(gap))

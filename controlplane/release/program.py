@@ -9,7 +9,7 @@ import msgspec
 from controlplane.base import naming
 from controlplane.codec import Field, Layout
 from controlplane.errors import Location, PlaneError
-from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.specs import AggregateSpec, Manifest, StaticViewSpec, ViewSpec
 from controlplane.manifest.timing import Timing, read_start, timing
 from controlplane.sql import control_tables
 from controlplane.sql.aggregates import default
@@ -89,7 +89,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         view=view.name,
         fingerprint=view.fingerprint,
         owner=view.owner,
-        static=view.static,
+        static=isinstance(view, StaticViewSpec),
         online=view.online,
         timing=timing(view),
         lateness=view.lateness,
@@ -104,7 +104,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
                 view=name,
                 head=control_tables.head(manifest.schema, name, manifest.view(name).fingerprint).quoted(d),
                 timing=timing(manifest.view(name)),
-                static=manifest.view(name).static,
+                static=isinstance(manifest.view(name), StaticViewSpec),
             )
             for name in view.upstream
         ),

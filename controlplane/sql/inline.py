@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import assert_never
 
 from controlplane.base import naming, template
 from controlplane.errors import PlaneError, Problems
-from controlplane.manifest.specs import IntervalByInterval, Manifest, ViewSpec
+from controlplane.manifest.specs import BatchViewSpec, IntervalByInterval, Manifest, StaticViewSpec, ViewSpec
 from controlplane.manifest.timing import read_start, timing
 from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.instants import Extent
 from controlplane.sql.rows import evaluated_together
-from controlplane.sql.views import Extent, context
+from controlplane.sql.views import context
 
 FEW_POINTS = 50
 """A key with at most so many points has each of them paired with its tiles: a frame would cost something at every tile,
@@ -119,7 +121,7 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
                 keys=asked.keys.get(view.name, ""),
                 visible=_visible(view, "plane_at", d),
                 seen=d.plus(d.floor("r.event_time", view.schedule, view.phase), view.schedule),
-                looked_up=d.framed and not (view.name in read or view.aggregates or view.static),
+                looked_up=d.framed and _single_row(view) and view.name not in read,
                 few=FEW_POINTS,
             )
             tables.append(_one(manifest, view, through, names, doors))
@@ -127,6 +129,17 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
                 moment = f"least({_visible(view, 's.plane_at', d)}, {d.instant(_end(view, through))})"
                 effective[view.name] = d.plus(moment, view.delay)
     return Computed(tables, effective)
+
+
+def _single_row(view: ViewSpec) -> bool:
+    """Whether the value at an instant is that of one earlier row, so that an as-of join finds it."""
+    match view:
+        case BatchViewSpec():
+            return not view.aggregates
+        case StaticViewSpec():
+            return False
+        case never:
+            assert_never(never)
 
 
 def _upstream(manifest: Manifest, view: ViewSpec) -> set[str]:

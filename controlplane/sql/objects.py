@@ -14,8 +14,9 @@ from controlplane.base import naming, template
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql import control_tables
 from controlplane.sql.dialects import Dialect, dialect
+from controlplane.sql.instants import Extent
 from controlplane.sql.tables import qualified
-from controlplane.sql.views import Extent, context
+from controlplane.sql.views import context
 
 _PARTS = ("tiles", "rollups", "history", "history_replaced", "latest")
 KEPT_PARTS = ("history_replaced",)

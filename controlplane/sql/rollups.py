@@ -10,12 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import assert_never
 
 import msgspec
 
 from controlplane.base.types import EPOCH, Interval
-from controlplane.manifest.specs import AggregateSpec, ViewSpec
-from controlplane.manifest.windows import CalendarWindow, SeriesWindow, SlidingWindow
+from controlplane.manifest.specs import AggregateSpec, BatchViewSpec, StaticViewSpec, ViewSpec
+from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
 from controlplane.sql.aggregates import TileSchema, Windows
 from controlplane.sql.dialects import Dialect
 from controlplane.sql.states import needed
@@ -87,8 +88,10 @@ def _spans(aggregate: AggregateSpec) -> list[Span]:
             return [Span(-aggregate.offset, length)]
         case SeriesWindow(length, step, steps):
             return [Span(back * step - aggregate.offset, length) for back in reversed(range(steps))]
-        case _:
+        case CalendarWindow() | LifetimeWindow():
             return [Span(-aggregate.offset, None)]
+        case never:
+            assert_never(never)
 
 
 def rolled(aggregate: AggregateSpec) -> bool:
@@ -102,15 +105,27 @@ def levels(view: ViewSpec) -> int:
     None where they would save nothing (windows of a few tiles, states that no rollup keeps), and none for what they are
     not made for: calendars, second keys, tables without an event time.
     """
-    if view.static or any(a.by or isinstance(a.window, CalendarWindow) for a in view.aggregates):
-        return 0
-    found = [0]
-    for aggregate in filter(rolled, view.aggregates):
-        if isinstance(window := aggregate.window, SlidingWindow | SeriesWindow):
-            found.append((window.length // view.tile).bit_length() - 2)
-        else:
-            found.append(MOST_LEVELS)
-    return min(max(found), MOST_LEVELS)
+    match view:
+        case StaticViewSpec():
+            return 0
+        case BatchViewSpec():
+            if any(aggregate.by for aggregate in view.aggregates):
+                return 0
+        case never:
+            assert_never(never)
+    most = 0
+    for aggregate in view.aggregates:
+        match aggregate.window:
+            case CalendarWindow():
+                return 0
+            case SlidingWindow(length) | SeriesWindow(length):
+                useful = (length // view.tile).bit_length() - 2
+            case LifetimeWindow():
+                useful = MOST_LEVELS
+            case never_window:
+                assert_never(never_window)
+        most = max(most, useful if rolled(aggregate) else 0)
+    return min(most, MOST_LEVELS)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,9 @@ class StagedRows:
     @cached_property
     def out_of_range(self) -> str:
         """What of the stage lies outside its types, as a text; empty where nothing does."""
-        time = ranges.Staged(f"event time '{self._view.timestamp}'", "event_time", "timestamp")
-        columns = [*([] if self._view.static else [time]), *self._values.values()]
+        columns = list(self._values.values())
+        if self._view.timestamp is not None:
+            columns.insert(0, ranges.Staged(f"event time '{self._view.timestamp}'", "event_time", "timestamp"))
         return template.escape(ranges.counted(columns, self._view.keys, self._d))
 
     def checked(self, columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -15,10 +15,11 @@ from controlplane.base import naming, template
 from controlplane.base.types import MICROSECOND
 from controlplane.compile import transformation
 from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
-from controlplane.manifest.timing import depth, endless, reach, read_start
+from controlplane.manifest.timing import depth, endless, reach, read_start, tile_length
 from controlplane.sql import expectations, rollups
 from controlplane.sql.aggregates import Names, TileSchema, Windows
 from controlplane.sql.dialects import dialect
+from controlplane.sql.instants import Extent, instants
 from controlplane.sql.public_views import Doors
 from controlplane.sql.ranges import Owner
 from controlplane.sql.rows import OUTSIDE, RowsSql, Step, rows_sql
@@ -44,15 +45,6 @@ class ViewSql:
     doors: str
 
 
-@dataclass(frozen=True)
-class Extent:
-    """What is computed: instants as SQL text has them. In a release they are left open for the run."""
-
-    start: str = "{{ plane.start }}"
-    end: str = "{{ plane.end }}"
-    read_start: str = "{{ plane.read_start }}"
-
-
 def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> _Context:
     """What the templates may ask of a view; `doors` are relations that stand for tables of these names."""
     return _Context(manifest, view, extent, doors)
@@ -60,7 +52,7 @@ def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[s
 
 def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     """All SQL of one view. Equal manifests give equal bytes."""
-    context = {"v": _Context(manifest, view)}
+    context = {"v": _Context(manifest, view, Extent(), {})}
     forms = {} if dialect(manifest.dialect).framed else {"publish": "merge"}
     return ViewSql(**{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES})
 
@@ -68,15 +60,17 @@ def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
 class _Context(Tables):
     """What the templates may ask for: every attribute is SQL text, or a list of names with SQL text."""
 
-    def __init__(
-        self, manifest: Manifest, view: ViewSpec, extent: Extent = Extent(), doors: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> None:
         self._view = view
         self._manifest = manifest
         self._extent = extent
-        self._doors = doors or {}
+        self._doors = doors
         self._literal = template.escape if extent == Extent() else str  # only a release is filled once more
         self._d = self.d = d = dialect(manifest.dialect)
+        at = instants(view, extent, d)
+        self.start, self.interval_start, self.interval_end = at.start, at.interval_start, at.interval_end
+        self.read_start, self.read_end, self.frontier = at.read_start, at.read_end, at.watermark
+        self.points_after, self.attributes_since = at.points_after, at.attributes_since
         self._sources = [manifest.source(name) for name in view.sources]
         keys = [name for name, _ in view.keys]
         features = [feature.name for feature in view.features]
@@ -100,38 +94,6 @@ class _Context(Tables):
     @property
     def delay(self) -> timedelta:
         return self._view.delay
-
-    @cached_property
-    def start(self) -> str:
-        return self._d.instant(self._view.start)
-
-    @cached_property
-    def interval_start(self) -> str:
-        return self._d.instant(self._extent.start)
-
-    @cached_property
-    def interval_end(self) -> str:
-        return self._d.instant(self._extent.end)
-
-    # A static view's rows lie in the one tile before its start, so that they take effect at its start.
-
-    @cached_property
-    def read_start(self) -> str:
-        view = self._view
-        return self._d.instant(view.start - view.schedule if view.static else self._extent.read_start)
-
-    @cached_property
-    def read_end(self) -> str:
-        return self.start if self._view.static else self.interval_end
-
-    @cached_property
-    def frontier(self) -> str:
-        """Where values end, if everything up to the end of the interval is computed."""
-        return self._d.plus(self.start, self._view.schedule) if self._view.static else self.interval_end
-
-    @cached_property
-    def points_after(self) -> str:
-        return self.read_start if self._view.static else self.interval_start
 
     @cached_property
     def points_through(self) -> str:
@@ -224,7 +186,9 @@ class _Context(Tables):
     @cached_property
     def checks(self) -> list[str]:
         view = self._view
-        found = expectations.results(view.expectations, self._rows(self.stage, None, not view.static), self._d)
+        found = expectations.results(
+            view.expectations, self._rows(self.stage, None, view.timestamp is not None), self._d
+        )
         for index, source in enumerate(self._sources):
             rows = self._rows(f"source__{index}", source.name, source.timestamp is not None)
             found += expectations.results(source.expectations, rows, self._d)
@@ -270,7 +234,7 @@ class _Context(Tables):
 
     @cached_property
     def tile_end(self) -> str:
-        return self._d.plus("a.tile_start", self._view.schedule if self._view.static else self._view.tile)
+        return self._d.plus("a.tile_start", tile_length(self._view))
 
     @cached_property
     def order_columns(self) -> list[str]:
@@ -379,16 +343,3 @@ class _Context(Tables):
         if self._view.ttl is None:
             return f"CAST(NULL AS {self._d.type('timestamp')})"
         return self._d.plus("p.moment", self._view.delay + self._view.ttl)
-
-    @cached_property
-    def attributes_since(self) -> str:
-        """Where the tiles begin that may hold the last row at a changed point.
-
-        Row features count from the view's start on, though its windows may read earlier tiles. A point comes from a
-        tile that enters or leaves a window, which has a last row itself: none older than it is needed.
-        """
-        view = self._view
-        if view.static:
-            return self.read_start
-        oldest = self._d.plus(self.points_after, -depth(view) - view.schedule - view.tile)
-        return f"greatest({oldest}, {self.start})"

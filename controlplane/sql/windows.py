@@ -14,7 +14,7 @@ import msgspec
 
 from controlplane.base.types import MICROSECOND
 from controlplane.manifest.specs import AggregateSpec, ViewSpec
-from controlplane.manifest.timing import depth, endless, read_start
+from controlplane.manifest.timing import depth, endless, read_start, tile_length
 from controlplane.manifest.windows import LAST_YEAR, CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
 from controlplane.sql.dialects import Dialect
 
@@ -174,7 +174,7 @@ def shifts(view: ViewSpec) -> list[timedelta]:
     A tile enters a window at I - O and leaves it at W - O + I (the first instant whose window no longer holds its
     start); a row feature changes when its tile is complete.
     """
-    tile = view.schedule if view.static else view.tile
+    tile = tile_length(view)
     found = {tile} if view.attributes else set()
     for aggregate in view.aggregates:
         match aggregate.window:

@@ -169,7 +169,7 @@ class Features:
         for row in found:
             event = row[timestamp] if timestamp else None
             visible = timing(self._view).visible(event) if isinstance(event, datetime) else None
-            row["visible_at"] = self._view.start if self._view.static else visible
+            row["visible_at"] = visible if timestamp else self._view.start
         return found
 
     def _framed(self) -> Iterator[str]:

@@ -15,7 +15,7 @@ from controlplane.base.progress import Progress
 from controlplane.base.types import from_micros, micros
 from controlplane.control import ledger
 from controlplane.errors import CheckFailed, PlaneError, SettingsError, TransientError
-from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.specs import Manifest, StaticViewSpec, ViewSpec
 from controlplane.release.program import build
 from controlplane.sql.dialects import dialect
 from controlplane.sql.range_errors import explained
@@ -152,7 +152,7 @@ class _View:
 
     def look_at_intervals(self) -> None:
         """Evaluate some intervals alone and among others, where there are these two ways."""
-        if self._spec.static or self._truth.evaluated.apart:
+        if isinstance(self._spec, StaticViewSpec) or self._truth.evaluated.apart:
             return
         intervals = ways.sampled(self._truth, self._warehouse, self._d, self._seed)
         differing = ways.differing(self._truth, self._warehouse, self._d, intervals)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from controlplane.base.types import Interval, floor
 from controlplane.compile import transformation
-from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.specs import Manifest, StaticViewSpec, ViewSpec
 from controlplane.manifest.timing import read_start
 from controlplane.sql.dialects import dialect
 from controlplane.sql.rows import rows_sql
@@ -46,7 +46,7 @@ class Evaluated:
         self._view, self._frontier = view, frontier
         self._d = dialect(manifest.dialect)
         self._rows = rows_sql(manifest, view)
-        self.apart = self._rows.apart and not view.static
+        self.apart = self._rows.apart and not isinstance(view, StaticViewSpec)
         earliest = read_start(view)
         self.start = earliest
         if self.apart:
@@ -78,7 +78,7 @@ class Evaluated:
             columns: a SELECT's list, over what the SQL returns.
             time: the event time's name in it; empty for a static view.
         """
-        if self._view.static:
+        if isinstance(self._view, StaticViewSpec):
             return self._selected(self._rows.whole(), columns, "")
         d, start, end = self._d, self._d.instant(self.start), self._d.instant(self._frontier)
         if not self.apart:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from controlplane.base.types import MICROSECOND, ceil, floor, format_instant, from_micros
-from controlplane.manifest.specs import IntervalByInterval, ViewSpec
+from controlplane.manifest.specs import IntervalByInterval, StaticViewSpec, ViewSpec
 from controlplane.verify.oracle import Row, RowFeature, View, WindowFeature, bounds
 from controlplane.verify.truth import TIME, Question, Truth
 
@@ -102,7 +102,7 @@ def hint(
         culprits: those that explain all that differs, as `late` finds them.
     """
     spec = truth.spec
-    if spec.static:
+    if isinstance(spec, StaticViewSpec):
         return f"rows that changed since the last run explain it: {_again(spec.name)}; else the table was altered"
     if culprits:
         times = sorted(int(row[TIME]) for row in culprits)

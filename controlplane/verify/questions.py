@@ -47,7 +47,7 @@ def events(
     truth: Truth, warehouse: Warehouse, d: Dialect, keys: Sequence[Key], count: int, seed: int
 ) -> dict[Key, list[int]]:
     """For each entity the times of so many of its raw rows."""
-    if truth.spec.static:
+    if truth.spec.timestamp is None:
         return {key: [truth.view.start] for key in keys}
     numbered = {number: Question(key, 0, None) for number, key in enumerate(keys)}
     same = " AND ".join(f"r.{d.quote(name)} = s.{d.quote(name)}" for name in truth.keys)

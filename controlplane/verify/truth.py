@@ -63,7 +63,7 @@ class Truth:
         self._ties = [f"tie__{place}" for place in range(len(view.tie_breaker))]
         self.view = oracle.View(
             keys=self.keys,
-            time=None if view.static else TIME,
+            time=None if view.timestamp is None else TIME,
             features=[self._feature(feature) for feature in view.features],
             schedule=_micros(view.schedule),
             start=micros(view.start),
@@ -125,17 +125,17 @@ class Truth:
     @property
     def columns(self) -> list[str]:
         """The names of the raw rows' columns."""
-        time = [] if self.spec.static else [TIME]
+        time = [] if self.spec.timestamp is None else [TIME]
         return [*self.keys, *time, *self._ties, *self._names]
 
     def _known(self) -> str:
         """The condition that a raw row has a key and a time."""
-        known = [*self.keys, *([] if self.spec.static else [TIME])]
+        known = [*self.keys, *([] if self.spec.timestamp is None else [TIME])]
         return " AND ".join(f"{self._d.quote(name)} IS NOT NULL" for name in known)
 
     def raw(self) -> str:
         """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a time."""
-        time = "" if self.spec.static else self._d.quote(TIME)
+        time = "" if self.spec.timestamp is None else self._d.quote(TIME)
         rows = (
             self.evaluated.as_one(self._selected())
             if self._roughly
@@ -174,7 +174,7 @@ class Truth:
         """Common tables, and a FROM clause with the raw rows `r` that each question `s` could need."""
         d = self._d
         same = [f"r.{d.quote(name)} = s.{d.quote(name)}" for name in self.keys]
-        if not self.spec.static:
+        if self.spec.timestamp is not None:
             time = d.micros(f"r.{d.quote(TIME)}")
             same.append(f"{time} < {d.micros(f's.{d.quote(AT)}')}")
             same.append(f"{time} >= coalesce(s.{d.quote(SINCE)}, {time})")

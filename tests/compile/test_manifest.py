@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import duckdb
 import pytest
 
 from controlplane.errors import PlaneError
-from controlplane.manifest.specs import FORMAT, Manifest
+from controlplane.manifest.specs import FORMAT, Manifest, StaticViewSpec
 from controlplane.manifest.stored import from_json, to_json
 from controlplane.release.variables import RunVariables, fill
 from controlplane.sql.statements import split
@@ -105,11 +106,21 @@ def test_it_survives_json(tmp_path: Path) -> None:
     assert to_json(from_json(text)) == text
 
 
-def test_a_manifest_of_format_1_is_read_as_what_it_says_today(tmp_path: Path) -> None:
-    text = (FOLDER / "stored" / "manifest_1.json").read_text(encoding="utf-8")
+@pytest.mark.parametrize("form", range(1, FORMAT))
+def test_a_manifest_of_an_earlier_format_is_read_as_what_it_says_today(form: int, tmp_path: Path) -> None:
+    text = (FOLDER / "stored" / f"manifest_{form}.json").read_text(encoding="utf-8")
     manifest, old = manifest_of(tmp_path), from_json(text)
     assert old.view("purchases").location == manifest.view("purchases").location
     assert to_json(old) == to_json(manifest)
+
+
+def test_a_view_without_an_event_time_is_read_as_a_static_one(tmp_path: Path) -> None:
+    tree = json.loads(to_json(manifest_of(tmp_path)))
+    for view in tree["views"]:
+        del view["kind"]
+        view["timestamp"] = None
+    manifest = from_json(json.dumps({**tree, "format": 2}))
+    assert {type(view) for view in manifest.views} == {StaticViewSpec}
 
 
 def test_a_manifest_of_a_later_version_is_refused(tmp_path: Path) -> None:

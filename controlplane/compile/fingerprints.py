@@ -1,0 +1,76 @@
+"""The fingerprint of a view: a digest of everything that decides its values."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from controlplane.compile import transformation
+from controlplane.manifest.functions import sum_fits
+from controlplane.manifest.specs import (
+    AggregateSpec,
+    AttributeSpec,
+    Feature,
+    IntervalByInterval,
+    SourceSpec,
+    ViewSpec,
+)
+
+TABLES = 3
+"""The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
+_TOTALS = 4
+"""The form of those that keep float sums for means of decimals whose exact sum fits into no type."""
+
+
+def fingerprint(
+    view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], upstream: Sequence[str], dialect: str
+) -> str:
+    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone.
+
+    `upstream` are the fingerprints of the views that it reads.
+    """
+    total = any(
+        isinstance(one, AggregateSpec) and one.function == "mean" and not sum_fits(one.column_type or "int64")
+        for one in view.features
+    )
+    decides = (
+        _TOTALS if total else TABLES,
+        view.name,
+        view.keys,
+        canonical_sql,
+        view.timestamp,
+        view.tie_breaker,
+        [_decisive(feature, dialect) for feature in view.features],
+        view.schedule,
+        view.tile,
+        view.phase,
+        view.delay,
+        view.start,
+        view.ttl,
+        [(s.name, s.table, s.timestamp) for s in sources],
+        *([upstream] if upstream else []),
+        *_later(view, sources),
+    )
+    return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
+
+
+def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
+    """What decides values and came after the first deployments: it is left out where it is as it was then.
+
+    Views that are computed interval by interval had other values before they were.
+    """
+    if isinstance(view.evaluation, IntervalByInterval):
+        yield "interval by interval", [source.lookback for source in sources]
+    if view.bounds is not None:
+        yield view.bounds
+    if times := [(source.name, source.time_sql, source.pruning) for source in sources if source.time_sql]:
+        yield times
+
+
+def _decisive(feature: Feature, dialect: str) -> Feature:
+    if isinstance(feature, AttributeSpec) or feature.where is None:
+        return msgspec.structs.replace(feature, description="")
+    where = transformation.canonical_condition(feature.where, dialect)
+    return msgspec.structs.replace(feature, description="", where=where)
