@@ -8,7 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench import fetching, flights, increment, intervals, memory, online, plans, reading, serving, training, windows
+from bench import (
+    fetching,
+    flights,
+    increment,
+    intervals,
+    memory,
+    online,
+    plans,
+    reading,
+    serving,
+    training,
+    windows,
+)
 from bench.rows import Row, report, write
 
 TOPICS = {

@@ -1,4 +1,5 @@
-"""Feast, in an environment of its own that is gone afterwards, on the same rows: its offline and its online store."""
+"""Feast, in an environment of its own that is gone afterwards, on the same rows: its offline and
+its online store."""
 
 from __future__ import annotations
 
@@ -106,8 +107,8 @@ class Absent(Exception):
 
 
 def training(folder: Path, repeat: int = 3) -> tuple[float, int, list[float]]:
-    """The seconds of one training set, its rows, and the sums of its integer features, from the parquet files of
-    `folder` (`spine`, `a`, `b`, `c`).
+    """The seconds of one training set, its rows, and the sums of its integer features, from the
+    parquet files of `folder` (`spine`, `a`, `b`, `c`).
 
     Raises:
         Absent: with the reason.
@@ -119,8 +120,8 @@ def training(folder: Path, repeat: int = 3) -> tuple[float, int, list[float]]:
 
 
 def online(folder: Path, place: str, columns: dict[str, str], users: list[str]) -> dict[str, float]:
-    """The median seconds to `write` the rows of `online.parquet` in the folder, and to read `one` and `hundred` of its
-    users from three views of them.
+    """The median seconds to `write` the rows of `online.parquet` in the folder, and to read `one`
+    and `hundred` of its users from three views of them.
 
     Raises:
         Absent: with the reason.
@@ -134,9 +135,11 @@ def online(folder: Path, place: str, columns: dict[str, str], users: list[str]) 
 
 
 @contextmanager
-def served(folder: Path, place: str, columns: Mapping[str, str]) -> Iterator[tuple[psutil.Process, str]]:
-    """Feast's own server with one worker, and its URL; it serves the rows of `online.parquet` in the folder in three
-    views.
+def served(
+    folder: Path, place: str, columns: Mapping[str, str]
+) -> Iterator[tuple[psutil.Process, str]]:
+    """Feast's own server with one worker, and its URL; it serves the rows of `online.parquet` in
+    the folder in three views.
 
     Raises:
         Absent: with the reason.
@@ -149,9 +152,27 @@ def served(folder: Path, place: str, columns: Mapping[str, str]) -> Iterator[tup
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    serve = [command, "serve", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--no-access-log"]
-    serve += ["--max-requests", "0", "--max-requests-jitter", "0"]  # else its worker starts anew under way
-    with subprocess.Popen(serve, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+    serve = [
+        command,
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--no-access-log",
+    ]
+    # Else its worker starts anew under way.
+    serve += [
+        "--max-requests",
+        "0",
+        "--max-requests-jitter",
+        "0",
+    ]
+    with subprocess.Popen(
+        serve, cwd=repository, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
         try:
             while True:
                 with socket.socket() as asked:
@@ -172,7 +193,17 @@ def _python(folder: Path, extra: str) -> Path:
     try:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv")], folder)
         _run(
-            [uv, "pip", "install", "--quiet", "--python", str(python), "-c", str(CONSTRAINTS), f"feast[{extra}]"],
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--python",
+                str(python),
+                "-c",
+                str(CONSTRAINTS),
+                f"feast[{extra}]",
+            ],
             folder,
         )
     except (subprocess.CalledProcessError, OSError) as error:
@@ -193,4 +224,6 @@ def _applied(python: Path, folder: Path, store: str, definitions: str) -> Path:
 
 def _run(command: list[str], folder: Path) -> str:
     environment = {**os.environ, "FEAST_USAGE": "False"}
-    return subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        command, cwd=folder, env=environment, check=True, capture_output=True, text=True
+    ).stdout

@@ -41,7 +41,9 @@ def _rows(folder: Path) -> Iterator[Row]:
         plane.deploy()
         year = seconds(lambda: plane.run(["airport_delays", "carrier_delays"]), 1)
         hour = Interval(LAST, LAST + timedelta(hours=1))
-        one = seconds(lambda: plane.run(["airport_delays", "carrier_delays"], within=hour, recompute=True))
+        one = seconds(
+            lambda: plane.run(["airport_delays", "carrier_delays"], within=hour, recompute=True)
+        )
         yield Row("recompute one hour of a year", one, year, "the whole year at once", 0.2)
         plane.run()
         yield _training(plane, folder)
@@ -51,16 +53,25 @@ def _rows(folder: Path) -> Iterator[Row]:
 def _training(plane: ControlPlane, folder: Path) -> Row:
     spine = (folder / "spine.sql").read_text()
     ours = seconds(
-        lambda: plane.create_dataset("bench", service="late_arrival", spine=spine, time="predict_at"),
+        lambda: plane.create_dataset(
+            "bench", service="late_arrival", spine=spine, time="predict_at"
+        ),
     )
     manifest = plane.deployed()[1]
     joins, columns = [], []
     for index, view in enumerate(manifest.views):
         keys = " AND ".join(f"s.{key} = h{index}.{key}" for key, _ in view.keys)
         table = f"features.{view.name}__history"
-        joins.append(f"ASOF LEFT JOIN {table} h{index} ON {keys} AND s.predict_at >= h{index}.valid_from")
-        columns += [f"h{index}.{feature.name} AS {view.name}__{feature.name}" for feature in view.features]
-    query = f"CREATE OR REPLACE TABLE raw_set AS SELECT s.*, {', '.join(columns)} FROM ({spine}) s {' '.join(joins)}"
+        joins.append(
+            f"ASOF LEFT JOIN {table} h{index} ON {keys} AND s.predict_at >= h{index}.valid_from"
+        )
+        columns += [
+            f"h{index}.{feature.name} AS {view.name}__{feature.name}" for feature in view.features
+        ]
+    query = (
+        f"CREATE OR REPLACE TABLE raw_set AS SELECT s.*, {', '.join(columns)} FROM ({spine}) s"
+        f" {' '.join(joins)}"
+    )
     plane.close()
     with duckdb.connect(str(folder / ".plane" / "warehouse.duckdb")) as connection:
         connection.execute("SET asof_loop_join_threshold = 0")
@@ -76,9 +87,13 @@ def _online(folder: Path) -> Iterator[Row]:
         client = redis.Redis.from_url(online["url"], password=online.get("password"), protocol=2)
         found = [key for key in client.scan_iter(count=1000) if b"{" in key]
         prefixes = sorted({key.split(b"{")[0] for key in found})
-        tails = sorted({key.split(b"{")[1][:-1].decode() for key in found if b":aircraft_registry:" in key})
+        tails = sorted(
+            {key.split(b"{")[1][:-1].decode() for key in found if b":aircraft_registry:" in key}
+        )
         for count, target in ((1, 3.0), (100, 3.0)):
-            requests = [{"origin": "JFK", "carrier": "B6", "tailnum": tail} for tail in tails[:count]]
+            requests = [
+                {"origin": "JFK", "carrier": "B6", "tailnum": tail} for tail in tails[:count]
+            ]
             keys = [_key(prefix, request) for request in requests for prefix in prefixes]
 
             def raw(keys: list[bytes] = keys) -> object:
@@ -99,6 +114,8 @@ def _online(folder: Path) -> Iterator[Row]:
 def _key(prefix: bytes, request: dict[str, str]) -> bytes:
     view = prefix.split(b":")[1].decode()
     name = next(
-        key for word, key in (("airport", "origin"), ("carrier", "carrier"), ("aircraft", "tailnum")) if word in view
+        key
+        for word, key in (("airport", "origin"), ("carrier", "carrier"), ("aircraft", "tailnum"))
+        if word in view
     )
     return prefix + b"{" + request[name].encode() + b"}"

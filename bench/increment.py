@@ -1,8 +1,9 @@
 """One hourly run on a year of history: its time, and what it reads of each table.
 
-A tile matters to the hour if it enters or leaves a window in it: for each key, one that enters, and one that leaves
-each of the windows. What is read is what the conditions of a run's statements let through. DuckDB looks at whole groups
-of 122,880 rows for that, which are many hours of a bench's few keys; how many rows those have is printed beside it.
+A tile matters to the hour if it enters or leaves a window in it: for each key, one that enters, and
+one that leaves each of the windows. What is read is what the conditions of a run's statements let
+through. DuckDB looks at whole groups of 122,880 rows for that, which are many hours of a bench's
+few keys; how many rows those have is printed beside it.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class Profiled:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._warehouse, name)
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
         if atomic:
             self._connection.execute("BEGIN")
         counts = []
@@ -100,27 +103,34 @@ class Profiled:
     def _scans(self, operator: dict[str, Any], above: Sequence[dict[str, Any]] = ()) -> None:
         table = operator.get("extra_info", {}).get("Table")
         if isinstance(table, str):
-            part, scanned = _part(table.rpartition(".")[2]), int(operator.get("intermediate_rows", 0))
+            part, scanned = (
+                _part(table.rpartition(".")[2]),
+                int(operator.get("intermediate_rows", 0)),
+            )
             if _is_given_up(operator, above):
                 self.given_up += scanned
                 return
             rows = min([scanned, *_conditions(operator, above)])
             self.read[part] += rows
-            self.bytes[part] += rows * int(operator.get("intermediate_size_bytes", 0)) // max(scanned, 1)
+            self.bytes[part] += (
+                rows * int(operator.get("intermediate_size_bytes", 0)) // max(scanned, 1)
+            )
             self.looked_at[part] += int(operator.get("rows_scanned", 0))
         for child in operator.get("children", ()):
             self._scans(child, [operator, *above])
 
 
 def _is_given_up(scan: dict[str, Any], above: Sequence[dict[str, Any]]) -> bool:
-    """Whether a scan ended after its first rows, since what they are joined with turned out to be empty."""
+    """Whether a scan ended after its first rows, since what they are joined with turned out to be
+    empty."""
     joins = (operator for operator in above if operator["type"] in ("CROSS_PRODUCT", "HASH_JOIN"))
     nearest = next(joins, scan)
     return nearest is not scan and not nearest.get("intermediate_rows")
 
 
 def _conditions(scan: dict[str, Any], above: Sequence[dict[str, Any]]) -> Iterator[int]:
-    """The rows that a scan's conditions leave which stand above it: filters, and joins with what the statement says."""
+    """The rows that a scan's conditions leave which stand above it: filters, and joins with what
+    the statement says."""
     below = scan
     for operator in above:
         others = [child["type"] for child in operator["children"] if child is not below]
@@ -156,9 +166,12 @@ def rows(temporary: Path) -> Iterator[Row]:
             times.append(time.perf_counter() - started)
         profiled = Profiled(plane)
         for back in range(HOURS, 0, -1):
-            materialize(program, texts, profiled, Interval(END - back * HOUR, END - (back - 1) * HOUR))
+            materialize(
+                program, texts, profiled, Interval(END - back * HOUR, END - (back - 1) * HOUR)
+            )
         query = (
-            f"SELECT count(*) FROM features.spending__tiles WHERE tile_start >= TIMESTAMP '{END:%F %T}' - to_hours(1)"
+            "SELECT count(*) FROM features.spending__tiles WHERE tile_start >= TIMESTAMP"
+            f" '{END:%F %T}' - to_hours(1)"
         )
         [entering] = vars(plane.project.warehouse)["_connection"].execute(query).fetchone()
     slowest = sorted(profiled.statements, key=lambda s: s[1], reverse=True)[:4]
@@ -166,11 +179,28 @@ def rows(temporary: Path) -> Iterator[Row]:
         print(f"    {taken * 1e3:7.1f} ms  {read:>10,} rows  {name}")
     tables = "; ".join(f"{name} {count // HOURS:,}" for name, count in profiled.read.most_common())
     print(f"    rows read in an hour: {tables}")
-    print(f"    in groups of altogether {profiled.looked_at.total() // HOURS:,} rows; {entering:,} tiles enter last")
-    print(f"    begun and given up, as what they are joined with is empty: {profiled.given_up // HOURS:,} rows")
+    print(
+        f"    in groups of altogether {profiled.looked_at.total() // HOURS:,} rows; {entering:,}"
+        " tiles enter last"
+    )
+    print(
+        "    begun and given up, as what they are joined with is empty:"
+        f" {profiled.given_up // HOURS:,} rows"
+    )
     moving = KEYS * (1 + WINDOWS)
-    yield Row(f"one hour on a year of {KEYS:,} keys", min(times), year, "the whole year at once", 0.2)
+    yield Row(
+        f"one hour on a year of {KEYS:,} keys", min(times), year, "the whole year at once", 0.2
+    )
     kilobytes = (profiled.bytes["tiles"] + profiled.bytes["rollups"]) / HOURS / 1e3
     what = "tiles that enter or leave a window"
-    yield Row("tiles and rollups that one hour reads", kilobytes, moving * TILE / 1e3, what, 3, "kB")
-    yield Row("rows of all tables that one hour reads", profiled.read.total() / HOURS, moving, what, None, "rows")
+    yield Row(
+        "tiles and rollups that one hour reads", kilobytes, moving * TILE / 1e3, what, 3, "kB"
+    )
+    yield Row(
+        "rows of all tables that one hour reads",
+        profiled.read.total() / HOURS,
+        moving,
+        what,
+        None,
+        "rows",
+    )

@@ -1,7 +1,8 @@
-"""A year of hourly intervals of views that are computed interval by interval, against the same rows row by row.
+"""A year of hourly intervals of views that are computed interval by interval, against the same rows
+row by row.
 
-Both are whole runs: stage, check, publish. Before a number is printed, the rows that the forms stage are compared for
-some intervals with one statement an interval.
+Both are whole runs: stage, check, publish. Before a number is printed, the rows that the forms
+stage are compared for some intervals with one statement an interval.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ VIEWS = {
     ),
     "windowed": (
         "payments",
-        "SELECT oid % 1000 AS uid, ts, max(amt) OVER (PARTITION BY oid % 10 ORDER BY ts) AS amt FROM {payments}",
+        (
+            "SELECT oid % 1000 AS uid, ts, max(amt) OVER (PARTITION BY oid % 10 ORDER BY ts) AS amt"
+            " FROM {payments}"
+        ),
     ),
     "distinct_rows": ("payments", "SELECT DISTINCT oid % 1000 AS uid, ts, amt FROM {payments}"),
 }
@@ -91,9 +95,14 @@ def _compare(plane: ControlPlane, name: str) -> None:
 
     first = datetime(2023, 6, 1, tzinfo=UTC)
     queries = [sql.each_of(literal(first), literal(first + 24 * HOUR))]
-    queries += [sql.one_range(literal(first + n * HOUR), literal(first + (n + 1) * HOUR)) for n in range(24)]
+    queries += [
+        sql.one_range(literal(first + n * HOUR), literal(first + (n + 1) * HOUR)) for n in range(24)
+    ]
     together, *alone = (
-        [tuple(row.values()) for row in ledger.rows(warehouse, f"{query}\nSELECT * FROM plane_rows")]
+        [
+            tuple(row.values())
+            for row in ledger.rows(warehouse, f"{query}\nSELECT * FROM plane_rows")
+        ]
         for query in queries
     )
     if sorted(together) != sorted(row for some in alone for row in some) or not together:

@@ -1,4 +1,5 @@
-"""The peak memory of computing 10,000,000 events, in a process of its own, with `memory_limit = "1GB"`."""
+"""The peak memory of computing 10,000,000 events, in a process of its own, with `memory_limit =
+"1GB"`."""
 
 from __future__ import annotations
 
@@ -56,4 +57,11 @@ def rows(temporary: Path) -> Iterator[Row]:
         raise RuntimeError(process.stderr.read().decode() if process.stderr else "plane run failed")
     process.returncode = 0
     print(f"    computed in {taken:.0f} s")
-    yield Row("10,000,000 events computed, peak memory", usage.ru_maxrss / 1e3, LIMIT, "2,000 MB", 1.0, "MB")
+    yield Row(
+        "10,000,000 events computed, peak memory",
+        usage.ru_maxrss / 1e3,
+        LIMIT,
+        "2,000 MB",
+        1.0,
+        "MB",
+    )

@@ -1,4 +1,5 @@
-"""The online store: a sync of 1,000,000 rows of 10 features beside its own bytes replayed from memory.
+"""The online store: a sync of 1,000,000 rows of 10 features beside its own bytes replayed from
+memory.
 
 Each measurement is a process of its own, so that its CPU seconds and its memory are its own.
 """
@@ -40,7 +41,8 @@ WINDOW = 2
 
 
 class Spent(NamedTuple):
-    """What one process spent: seconds of its own CPU and of the server's, of wall clock, and its peak memory in MB."""
+    """What one process spent: seconds of its own CPU and of the server's, of wall clock, and its
+    peak memory in MB."""
 
     cpu: float
     server: float
@@ -54,21 +56,33 @@ def rows(temporary: Path) -> Iterator[Row]:
     with started(temporary) as server:
         with redis.Redis.from_url(server.url) as client:
             client.config_set("appendonly", "no")
-        for mode, name in {"compare": "compare-and-set with expiry", "replace": "SET with expiry"}.items():
+        for mode, name in {
+            "compare": "compare-and-set with expiry",
+            "replace": "SET with expiry",
+        }.items():
             spent: dict[str, list[Spent]] = {"ours": [], "replayed": []}
             for _ in range(REPEAT):
                 for what, found in spent.items():
                     found.append(_measured(what, mode, temporary, server))
-            ours, replayed = (Spent(*map(statistics.median, zip(*found, strict=True))) for found in spent.values())
+            ours, replayed = (
+                Spent(*map(statistics.median, zip(*found, strict=True))) for found in spent.values()
+            )
             what = "the same bytes replayed from memory"
             yield Row(f"sync {ROWS:,} x 10, {name}", ours.wall, replayed.wall, what, 1 / 0.9)
             cpu, limit = "the target: 1,500 ns", 1500.0
-            yield Row("the same, CPU of the client, a row", ours.cpu / ROWS * 1e9, limit, cpu, 1.0, "ns")
+            yield Row(
+                "the same, CPU of the client, a row", ours.cpu / ROWS * 1e9, limit, cpu, 1.0, "ns"
+            )
             least = 1e9 / 150_000 if mode == "compare" else None
             other = "150,000 rows a second" if least else "the same bytes replayed"
             against = least or replayed.server / ROWS * 1e9
             yield Row(
-                "the same, CPU of the server, a row", ours.server / ROWS * 1e9, against, other, least and 1.0, "ns"
+                "the same, CPU of the server, a row",
+                ours.server / ROWS * 1e9,
+                against,
+                other,
+                least and 1.0,
+                "ns",
             )
             yield Row("the same, peak memory", ours.memory, 300.0, "300 MB", 1.0, "MB")
 
@@ -76,10 +90,23 @@ def rows(temporary: Path) -> Iterator[Row]:
 def _measured(what: str, mode: str, folder: Path, server: valkey.Server) -> Spent:
     process = psutil.Process(server.pid)
     before = process.cpu_times()
-    command = [sys.executable, "-m", "bench.online", what, mode, str(folder / "rows.arrow"), server.url]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.online",
+        what,
+        mode,
+        str(folder / "rows.arrow"),
+        server.url,
+    ]
     found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     after = process.cpu_times()
-    return Spent(found["cpu"], after.user + after.system - before.user - before.system, found["wall"], found["memory"])
+    return Spent(
+        found["cpu"],
+        after.user + after.system - before.user - before.system,
+        found["wall"],
+        found["memory"],
+    )
 
 
 def data(path: Path, rows: int = ROWS) -> None:
@@ -100,7 +127,9 @@ def data(path: Path, rows: int = ROWS) -> None:
             "count_2": pa.array(random.integers(0, 100_000, count), mask=gone[1]),
             "premium": pa.array(random.random(count) < 0.5),
             "tier": pa.array(random.choice(["gold", "silver", "bronze"], count)),
-            "device": pa.array(np.char.add("device-", random.integers(0, 10**6, count).astype(str)), mask=gone[2]),
+            "device": pa.array(
+                np.char.add("device-", random.integers(0, 10**6, count).astype(str)), mask=gone[2]
+            ),
             "embedding": pa.ListArray.from_arrays(
                 np.arange(0, 4 * count + 1, 4, dtype=np.int32), random.random(4 * count)
             ),
@@ -117,10 +146,19 @@ def data(path: Path, rows: int = ROWS) -> None:
 
 def _records(path: str) -> Iterator[pa.RecordBatch]:
     now = datetime.now(UTC)
-    with pa.OSFile(path) as file, pa.ipc.open_stream(file) as batches:  # a path would be mapped into memory
+    # A path would be mapped into memory.
+    with (
+        pa.OSFile(path) as file,
+        pa.ipc.open_stream(file) as batches,
+    ):
         for batch in batches:
             yield from encode_batch(
-                batch, LAYOUT, b"bench.local:users:0123abcd:", write_version=1, expiry_shift=timedelta(0), now=now
+                batch,
+                LAYOUT,
+                b"bench.local:users:0123abcd:",
+                write_version=1,
+                expiry_shift=timedelta(0),
+                now=now,
             )
 
 

@@ -1,4 +1,5 @@
-"""`plane plan` of 1,000 feature views with 10 features each: the CPU seconds and the memory of the whole process."""
+"""`plane plan` of 1,000 feature views with 10 features each: the CPU seconds and the memory of the
+whole process."""
 
 from __future__ import annotations
 
@@ -29,15 +30,23 @@ def rows(temporary: Path) -> Iterator[Row]:
     yield Row("the same, peak memory", memory, 1000, "1,000 MB", 1.0, "MB")
     with ControlPlane(folder) as plane:
         plane.deploy()
-    yield Row(f"plan of {VIEWS} views without a change, CPU", _measured(folder)[0], SECONDS, what, 1.0)
+    yield Row(
+        f"plan of {VIEWS} views without a change, CPU", _measured(folder)[0], SECONDS, what, 1.0
+    )
     file = folder / "features" / "shop_00000.py"
-    file.write_text(file.read_text().replace('Aggregate("sum", "amount"', 'Aggregate("max", "amount"', 1))
-    yield Row(f"plan of {VIEWS} views with one change, CPU", _measured(folder)[0], SECONDS, what, 1.0)
+    file.write_text(
+        file.read_text().replace('Aggregate("sum", "amount"', 'Aggregate("max", "amount"', 1)
+    )
+    yield Row(
+        f"plan of {VIEWS} views with one change, CPU", _measured(folder)[0], SECONDS, what, 1.0
+    )
 
 
 def _measured(folder: Path, repeat: int = 3) -> tuple[float, float]:
     """CPU seconds (the median) and peak memory in MB of `plane plan`."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
     found = []
     before = after = resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(repeat):

@@ -18,7 +18,10 @@ warehouse = {{ kind = "duckdb", path = ".plane/warehouse.duckdb"{options} }}
 
 
 def make(folder: Path, definitions: str, load: str, now: str, options: str = "") -> Path:
-    """A project whose time stands still at `now`; `load` makes its source tables, `options` are the warehouse's."""
+    """A project whose time stands still at `now`.
+
+    `load` makes its source tables, `options` are the warehouse's.
+    """
     (folder / ".plane").mkdir(parents=True)
     (folder / "plane.toml").write_text(_PLANE.format(now=now, options=options))
     (folder / "features.py").write_text(definitions)

@@ -1,4 +1,5 @@
-"""Reading online: entities of three views and thirty features beside a bare MGET that decodes, and beside Feast."""
+"""Reading online: entities of three views and thirty features beside a bare MGET that decodes, and
+beside Feast."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ NAMESPACE, VERSION, VIEWS = "bench.local", "0123abcd", ("a", "b", "c")
 
 
 def rows(temporary: Path) -> Iterator[Row]:
-    """One entity and a hundred, by turns with the bare reads; and what Feast takes to write and to read the same."""
+    """One entity and a hundred, by turns with the bare reads.
+
+    And what Feast takes to write and to read the same.
+    """
     online.data(temporary / "rows.arrow", ROWS)
     with started(temporary) as server:
         written = _write(temporary, server.url)
@@ -35,15 +39,25 @@ def rows(temporary: Path) -> Iterator[Row]:
         for count, target in ((1, 2.0), (100, 1.5)):
             ours, raw = _reads(server.url, [f"user-{n}" for n in range(count)])
             hundred[count] = ours
-            yield Row(f"read {count} x 3 views, 30 features", ours, raw, "redis-py MGET + decode", target)
+            yield Row(
+                f"read {count} x 3 views, 30 features", ours, raw, "redis-py MGET + decode", target
+            )
         try:
             found = _feast(temporary, server.url)
         except feast.Absent as absent:
             yield Row("read 100 entities beside Feast", hundred[100], None, str(absent), 0.1)
         else:
-            yield Row("read 100 entities beside Feast", hundred[100], found["hundred"], "Feast's SDK", 0.1)
+            yield Row(
+                "read 100 entities beside Feast", hundred[100], found["hundred"], "Feast's SDK", 0.1
+            )
             yield Row("read 1 entity beside Feast", hundred[1], found["one"], "Feast's SDK")
-            yield Row(f"sync {ROWS:,} x 10 beside Feast", written, found["write"], "Feast's materialize", 0.05)
+            yield Row(
+                f"sync {ROWS:,} x 10 beside Feast",
+                written,
+                found["write"],
+                "Feast's materialize",
+                0.05,
+            )
 
 
 def _batches(temporary: Path) -> Iterator[pa.RecordBatch]:
@@ -73,9 +87,15 @@ def _reads(url: str, users: list[str]) -> tuple[float, float]:
     features = tuple(field.name for field in online.LAYOUT.fields)
     views = tuple(ViewLayout(view, VERSION, online.LAYOUT, features) for view in VIEWS)
     store = connect(url=url)
-    reader = OnlineReader(store, ServiceLayout("thirty", NAMESPACE, views), lambda: datetime.now(UTC))
+    reader = OnlineReader(
+        store, ServiceLayout("thirty", NAMESPACE, views), lambda: datetime.now(UTC)
+    )
     requests = [{"user": user} for user in users]
-    keys = [b"bench.local:%s:0123abcd:{%s}" % (view.encode(), user.encode()) for user in users for view in VIEWS]
+    keys = [
+        b"bench.local:%s:0123abcd:{%s}" % (view.encode(), user.encode())
+        for user in users
+        for view in VIEWS
+    ]
     decode = msgspec.msgpack.Decoder().decode
     with redis.Redis.from_url(url, protocol=2) as client:
 

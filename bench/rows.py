@@ -17,8 +17,8 @@ from rich.text import Text
 class Row:
     """One comparison: ours and the other in one unit, and the ratio that would be good enough.
 
-    `against` is None where the other could not be had; `what` then says why, and a row with a target is not ok. Without
-    a `target` the row only informs.
+    `against` is None where the other could not be had; `what` then says why, and a row with a
+    target is not ok. Without a `target` the row only informs.
     """
 
     row: str
@@ -39,7 +39,9 @@ class Row:
         return self.target is None or (self.ratio is not None and self.ratio <= self.target)
 
 
-def seconds(work: Callable[[], object], repeat: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
+def seconds(
+    work: Callable[[], object], repeat: int = 3, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """The median time of some runs."""
     found = []
     for _ in range(repeat):
@@ -55,8 +57,8 @@ def by_turns(
     repeat: int = 3,
     before: Callable[[], object] = lambda: None,
 ) -> tuple[float, float]:
-    """The median times of two works that are run by turns, so that a busy machine slows both; `before` is run before
-    each of them and is not measured."""
+    """The median times of two works that are run by turns, so that a busy machine slows both;
+    `before` is run before each of them and is not measured."""
     found: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeat):
         for work, times in zip((first, second), found, strict=True):
@@ -71,9 +73,15 @@ def report(rows: Iterable[Row]) -> Iterator[Row]:
     for row in rows:
         ratio = f"{row.ratio:.2f}" if row.ratio is not None else "-"
         target = f" (<= {row.target:g})" if row.target is not None else ""
-        verdict = ("", "") if row.target is None else ("  ok", "green") if row.ok else ("  over", "red")
-        against = f"{_short(row.against, row.unit)}  {row.what}" if row.against is not None else row.what
-        console.print(Text.assemble((row.row, "bold"), f": {_short(row.ours, row.unit)} against {against}"))
+        verdict = (
+            ("", "") if row.target is None else ("  ok", "green") if row.ok else ("  over", "red")
+        )
+        against = (
+            f"{_short(row.against, row.unit)}  {row.what}" if row.against is not None else row.what
+        )
+        console.print(
+            Text.assemble((row.row, "bold"), f": {_short(row.ours, row.unit)} against {against}")
+        )
         console.print(Text.assemble(f"    ratio {ratio}{target}", verdict))
         yield row
 

@@ -1,7 +1,8 @@
 """The server that the benches of the online store start.
 
-The embedded one's wheel is built with the C library's allocator, which costs it up to twice the CPU of jemalloc, which
-servers in production have. So it is started with Debian's jemalloc, where that can be had.
+The embedded one's wheel is built with the C library's allocator, which costs it up to twice the CPU
+of jemalloc, which servers in production have. So it is started with Debian's jemalloc, where that
+can be had.
 """
 
 from __future__ import annotations
@@ -30,9 +31,13 @@ def started(temporary: Path) -> Iterator[valkey.Server]:
         os.environ["LD_PRELOAD"] = before
     try:
         with redis.Redis.from_url(server.url, password=server.password) as client:
-            client.config_set("requirepass", "")  # rivals' settings and raw clients are given the address alone
+            # Rivals' settings and raw clients are given the address alone.
+            client.config_set("requirepass", "")
             told = client.info("server")
-        name = f"{told.get('server_name', 'redis')} {told.get('valkey_version', told['redis_version'])}"
+        name = (
+            f"{told.get('server_name', 'redis')}"
+            f" {told.get('valkey_version', told['redis_version'])}"
+        )
         print(f"{name}, {'with jemalloc' if library else 'as it is built'}", flush=True)
         yield server
     finally:

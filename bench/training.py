@@ -1,4 +1,5 @@
-"""A training set of 100,000 rows from three views of 1,000,000 rows each: ours, by hand, and Feast's."""
+"""A training set of 100,000 rows from three views of 1,000,000 rows each: ours, by hand, and
+Feast's."""
 
 from __future__ import annotations
 
@@ -55,7 +56,10 @@ FROM range(1000000);
 
 
 def rows(temporary: Path) -> Iterator[Row]:
-    """From history, against ASOF joins by hand on the same tables; from the sources, against Feast on the same rows."""
+    """From history, against ASOF joins by hand on the same tables.
+
+    From the sources, against Feast on the same rows.
+    """
     folder = projects.make(temporary / "training", DEFINITIONS, LOAD, "2024-02-29T02:00:00Z")
     with ControlPlane(folder) as plane:
         plane.deploy()
@@ -67,15 +71,21 @@ def rows(temporary: Path) -> Iterator[Row]:
             f"ON s.user_id = {n}.user_id AND s.event_timestamp >= {n}.valid_from"
             for n in "abc"
         )
-        query = f"CREATE OR REPLACE TABLE raw.by_hand AS SELECT s.*, {', '.join(names)} FROM raw.spine AS s {joins}"
+        query = (
+            f"CREATE OR REPLACE TABLE raw.by_hand AS SELECT s.*, {', '.join(names)} FROM raw.spine"
+            f" AS s {joins}"
+        )
 
         def ours() -> None:
             plane.create_dataset("history", service="model", spine=SPINE, time="event_timestamp")
 
         def ours_from_source() -> None:
-            plane.create_dataset("source", service="model", spine=SPINE, time="event_timestamp", from_source=True)
+            plane.create_dataset(
+                "source", service="model", spine=SPINE, time="event_timestamp", from_source=True
+            )
 
-        # DuckDB writes its log back after some megabytes: every second time, so always to the same one's account.
+        # DuckDB writes its log back after some megabytes: every second time, so always to the same
+        # one's account.
         measured, by_hand = by_turns(
             ours,
             lambda: connection.execute(query).fetchall(),

@@ -73,7 +73,8 @@ model_%(number)d = FeatureService(
 
 
 def write(folder: Path, views: int) -> None:
-    """Write the project and its (empty) source tables: 10 features a view, 20 views a file, 20 sources."""
+    """Write the project and its (empty) source tables: 10 features a view, 20 views a file, 20
+    sources."""
     names = ", ".join(f"events_{number}" for number in range(SOURCES))
     features = folder / "features"
     features.mkdir(parents=True)
@@ -85,13 +86,17 @@ def write(folder: Path, views: int) -> None:
         text = HEAD % {"first": first, "last": numbers[-1], "names": names}
         for number in numbers:
             text += VIEW % {"number": number, "source": number % SOURCES, "tier": number % 3}
-        text += SERVICE % {"number": first, "views": ", ".join(f"activity_{number}" for number in numbers)}
+        text += SERVICE % {
+            "number": first,
+            "views": ", ".join(f"activity_{number}" for number in numbers),
+        }
         (features / f"shop_{first:05d}.py").write_text(text)
     with duckdb.connect(str(folder / ".plane" / "warehouse.duckdb")) as connection:
         connection.execute("CREATE SCHEMA raw")
         for number in range(SOURCES):
             connection.execute(
-                f"CREATE TABLE raw.events_{number} (customer_id BIGINT, happened_at TIMESTAMP, amount DOUBLE, "
-                "discount DOUBLE, score DOUBLE, channel VARCHAR, shop BIGINT, cancelled BOOLEAN, "
-                "note VARCHAR, country VARCHAR, device VARCHAR, session_id BIGINT)"
+                f"CREATE TABLE raw.events_{number} (customer_id BIGINT, happened_at TIMESTAMP,"
+                " amount DOUBLE, discount DOUBLE, score DOUBLE, channel VARCHAR, shop BIGINT,"
+                " cancelled BOOLEAN, note VARCHAR, country VARCHAR, device VARCHAR, session_id"
+                " BIGINT)"
             )

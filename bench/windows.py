@@ -1,7 +1,9 @@
-"""Sliding windows at 200,000 rows of a spine over 2,000,000 events, three ways that must agree to the last row.
+"""Sliding windows at 200,000 rows of a spine over 2,000,000 events, three ways that must agree to
+the last row.
 
-By hand: running sums per key and two as-of lookups for each window (exact, since the amounts are integers), and one
-join on the range of the farthest window. Ours: from history (the tables are made before), and straight from the source.
+By hand: running sums per key and two as-of lookups for each window (exact, since the amounts are
+integers), and one join on the range of the farthest window. Ours: from history (the tables are made
+before), and straight from the source.
 """
 
 from __future__ import annotations
@@ -88,7 +90,9 @@ GROUP BY s.number, s.window_end"""
 
 
 def _ours(table: str) -> str:
-    columns = ", ".join(f"spending__count_{n} AS n_{n}, spending__amount_sum_{n} AS total_{n}" for n in HOURS)
+    columns = ", ".join(
+        f"spending__count_{n} AS n_{n}, spending__amount_sum_{n} AS total_{n}" for n in HOURS
+    )
     return f"SELECT number, {columns} FROM {table}"
 
 
@@ -99,12 +103,16 @@ def rows(temporary: Path) -> Iterator[Row]:
         connection: duckdb.DuckDBPyConnection = vars(plane.project.warehouse)["_connection"]
         sums = seconds(lambda: connection.execute(_running_sums()).fetchall())
         ranges = seconds(lambda: connection.execute(_range_join()).fetchall())
-        best, what = min((sums, "running sums and as-of lookups by hand"), (ranges, "a range join by hand"))
+        best, what = min(
+            (sums, "running sums and as-of lookups by hand"), (ranges, "a range join by hand")
+        )
         made = []
 
         def create(*, from_source: bool) -> None:
             name = "source" if from_source else "history"
-            found = plane.create_dataset(name, service="model", spine=SPINE, time="ts", from_source=from_source)
+            found = plane.create_dataset(
+                name, service="model", spine=SPINE, time="ts", from_source=from_source
+            )
             made.append(found.table)
 
         plane.deploy()

@@ -1,6 +1,8 @@
-"""controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team already runs.
+"""controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team
+already runs.
 
-Importing it loads only what definitions need; `ControlPlane` and the clients load the rest when they are asked for.
+Importing it loads only what definitions need; `ControlPlane` and the clients load the rest when
+they are asked for.
 """
 
 import importlib

@@ -10,7 +10,13 @@ from typing import Any, TypeVar, overload
 from controlplane.api.facade import ControlPlane
 from controlplane.base.ports import AsyncOnlineStore
 from controlplane.errors import TransientError
-from controlplane.serving import AsyncOnlineReader, FeatureVector, FeatureVectors, Given, OnlineReader
+from controlplane.serving import (
+    AsyncOnlineReader,
+    FeatureVector,
+    FeatureVectors,
+    Given,
+    OnlineReader,
+)
 
 Reader = TypeVar("Reader", OnlineReader, AsyncOnlineReader)
 
@@ -25,7 +31,10 @@ def _rows(keys: Any) -> Any:  # noqa: ANN401 - mappings, or a DataFrame of any l
 
 
 def _renewed(before: Reader | None, make: Callable[[], Reader]) -> Reader:
-    """A reader in the place of an outdated one; what it does not know either stays with what that one read."""
+    """A reader in the place of an outdated one.
+
+    What it does not know either stays with what that one read.
+    """
     try:
         reader = make()
     except TransientError:
@@ -38,7 +47,8 @@ def _renewed(before: Reader | None, make: Callable[[], Reader]) -> Reader:
 
 
 class FeatureClient:
-    """Reads features online: `FeatureClient("path/to/project").get("late_arrival", {"origin": "JFK"})`.
+    """Reads features online: `FeatureClient("path/to/project").get("late_arrival", {"origin":
+    "JFK"})`.
 
     Args:
         directory: the project's folder, or one inside it.
@@ -50,10 +60,14 @@ class FeatureClient:
         self._readers: dict[str, OnlineReader] = {}
 
     @overload
-    def get(self, service: str, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
+    def get(
+        self, service: str, keys: Mapping[str, Any], request: Given = None
+    ) -> FeatureVector: ...
 
     @overload
-    def get(self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
+    def get(
+        self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None
+    ) -> FeatureVectors: ...
 
     def get(
         self,
@@ -61,13 +75,16 @@ class FeatureClient:
         keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         request: Given = None,
     ) -> FeatureVector | FeatureVectors:
-        """The features of one entity, or of several; a key that is unknown gives nulls, and counts of 0.
+        """The features of one entity, or of several.
+
+        A key that is unknown gives nulls, and counts of 0.
 
         Args:
             service: the feature service.
-            keys: name -> value, for each entity; or a DataFrame (pandas, Polars, Arrow) with a row for each, whose
-                columns that are no keys are ignored.
-            request: name -> value of the fields of the service's request, if it has one: for all entities, or for each.
+            keys: name -> value, for each entity; or a DataFrame (pandas, Polars, Arrow) with a row
+                for each, whose columns that are no keys are ignored.
+            request: name -> value of the fields of the service's request, if it has one: for all
+                entities, or for each.
         """
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
@@ -85,7 +102,8 @@ class FeatureClient:
 class AsyncFeatureClient:
     """The same inside an event loop, where concurrent reads share round trips.
 
-    `async with AsyncFeatureClient("path/to/project") as client: await client.get("late_arrival", {"origin": "JFK"})`.
+    `async with AsyncFeatureClient("path/to/project") as client: await client.get("late_arrival",
+    {"origin": "JFK"})`.
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
@@ -97,15 +115,22 @@ class AsyncFeatureClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 
     @overload
-    async def get(self, service: str, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
+    async def get(
+        self, service: str, keys: Mapping[str, Any], request: Given = None
+    ) -> FeatureVector: ...
 
     @overload
-    async def get(self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
+    async def get(
+        self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None
+    ) -> FeatureVectors: ...
 
     async def get(
         self,
@@ -126,7 +151,9 @@ class AsyncFeatureClient:
         project, layout = self._plane.project, self._plane.layout(service)
         if self._store is None:
             self._store = project.async_store()
-        return AsyncOnlineReader(self._store, layout, project.now, calculator=project.calculator(layout))
+        return AsyncOnlineReader(
+            self._store, layout, project.now, calculator=project.calculator(layout)
+        )
 
     async def close(self) -> None:
         """Close the connections."""

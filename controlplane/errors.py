@@ -1,8 +1,9 @@
 """Every error that a user may meet, and what to do about it.
 
-A `PlaneError` says what failed, where (file:line) and what to do. Runtime errors are split by whether a retry
-can help: Airflow retries a `TransientError` and fails at once on a `PermanentError`. `Problems` carries several
-errors, so that a user sees all of them at once. Nothing is raised here and nothing is printed here.
+A `PlaneError` says what failed, where (file:line) and what to do. Runtime errors are split by
+whether a retry can help: Airflow retries a `TransientError` and fails at once on a
+`PermanentError`. `Problems` carries several errors, so that a user sees all of them at once.
+Nothing is raised here and nothing is printed here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Location:
-    """A place in a user's file: the path as the user wrote it and the line, counted from 1 (0: the whole file)."""
+    """A place in a user's file: the path as the user wrote it and the line, counted from 1 (0: the
+    whole file)."""
 
     file: str
     line: int = 0
@@ -53,7 +55,8 @@ class SettingsError(PlaneError):
 
 
 class TransientError(PlaneError):
-    """A failure of the moment (a lock, a dropped connection): the same step may be tried again as it is."""
+    """A failure of the moment (a lock, a dropped connection): the same step may be tried again as
+    it is."""
 
 
 class FileInUse(TransientError):
@@ -71,7 +74,8 @@ class FileInUse(TransientError):
 
 
 class PermanentError(PlaneError):
-    """A failure that a retry cannot mend (bad SQL, a changed column): something must be changed first."""
+    """A failure that a retry cannot mend (bad SQL, a changed column): something must be changed
+    first."""
 
 
 class CheckFailed(PermanentError):
@@ -131,7 +135,9 @@ class Problems(PlaneError):
         flat: list[PlaneError] = []
         for problem in problems:
             flat.extend(problem.problems if isinstance(problem, Problems) else [problem])
-        self.problems: Sequence[PlaneError] = sorted(flat, key=lambda p: (p.where or Location(""), p.message))
+        self.problems: Sequence[PlaneError] = sorted(
+            flat, key=lambda p: (p.where or Location(""), p.message)
+        )
         count = len(self.problems)
         super().__init__(f"{count} problem{'' if count == 1 else 's'} found")
 

@@ -39,7 +39,12 @@ NAVIGATION = {
         "docs/trust",
         "docs/verifying",
     ],
-    "Operations": ["docs/operating", "docs/tables", "examples/05-warehouses/README", "docs/performance"],
+    "Operations": [
+        "docs/operating",
+        "docs/tables",
+        "examples/05-warehouses/README",
+        "docs/performance",
+    ],
     "Reference": ["docs/reference", "CHANGELOG"],
     "Contributing": ["CONTRIBUTING", "ARCHITECTURE", "SECURITY", "CODE_OF_CONDUCT"],
 }

@@ -1,6 +1,7 @@
 """Processes of the tests' own: forked from a server that has imported everything once.
 
-A process has one such server, and what it loads is said once, before its first child: here, for all tests.
+A process has one such server, and what it loads is said once, before its first child: here, for all
+tests.
 """
 
 from __future__ import annotations
@@ -19,8 +20,19 @@ LOADED = (
         "connectors.duckdb.warehouse",
         "connectors.redis.writer",
     ),
-    *("controlplane.state.store", "controlplane.codec.batch", "sqlalchemy.dialects.sqlite", "alembic.command"),
-    *("pyarrow.compute", "sqlglot.dialects.duckdb", "typer._adapters", "rich.progress", "rich.table"),
+    *(
+        "controlplane.state.store",
+        "controlplane.codec.batch",
+        "sqlalchemy.dialects.sqlite",
+        "alembic.command",
+    ),
+    *(
+        "pyarrow.compute",
+        "sqlglot.dialects.duckdb",
+        "typer._adapters",
+        "rich.progress",
+        "rich.table",
+    ),
     *("tests.warm", "tests.shop"),
     # What children are told to do: unless it is there, each of them imports pytest.
     *("tests.connectors.test_duckdb", "tests.connectors.test_redis_kill", "tests.deploy.test_kill"),

@@ -1,4 +1,5 @@
-"""What every test shares: the repository's folder, and property tests that take the time they need."""
+"""What every test shares: the repository's folder, and property tests that take the time they
+need."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-# A slow machine is not a failure, and a run must be repeatable: examples come from the test's own name.
+# A slow machine is not a failure, and a run must be repeatable: examples come from the test's own
+# name.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.load_profile("repeatable")
 
@@ -53,7 +55,8 @@ LONG = (
     "test_packaging.py",
     "engine/test_order.py",
 )
-# Files that share what takes long to make, or a warehouse whose schemas have the same names: one process runs them.
+# Files that share what takes long to make, or a warehouse whose schemas have the same names: one
+# process runs them.
 TOGETHER = {
     "engine/test_parity_databricks.py": "databricks",
     "airflow/test_warehouses.py": "databricks",
@@ -62,7 +65,8 @@ TOGETHER = {
 }
 
 ON_DATABRICKS = {"airflow", "control", "engine", "materialize", "sql", "upgrade", "verification"}
-"""Folders with tests that run on every warehouse: those on Databricks share its schemas, so one process runs them."""
+"""Folders with tests that run on every warehouse: those on Databricks share its schemas, so one
+process runs them."""
 
 
 class Files(LoadFileScheduling):
@@ -87,8 +91,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: that of the tests on Databricks waits for Spark, and others for servers,
-    retries and time limits."""
+    """One process more than there are cores: that of the tests on Databricks waits for Spark, and
+    others for servers, retries and time limits."""
     return len(os.sched_getaffinity(0)) + 1
 
 

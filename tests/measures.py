@@ -29,7 +29,9 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("controlplane", "connectors", "dag_templates")
-FILLERS = frozenset(["given", "told", "found", "one", "some", "wanted", "there", "kind", "what", "here"])
+FILLERS = frozenset(
+    ["given", "told", "found", "one", "some", "wanted", "there", "kind", "what", "here"]
+)
 """Names that say nothing of what they hold."""
 RUNS = 5
 
@@ -77,8 +79,17 @@ def inner_imports(root: Path) -> float:
     """Imports inside functions."""
     count = 0
     for _, text in modules(root):
-        functions = (n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
-        lines = {n.lineno for f in functions for n in ast.walk(f) if isinstance(n, ast.Import | ast.ImportFrom)}
+        functions = (
+            n
+            for n in ast.walk(ast.parse(text))
+            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        )
+        lines = {
+            n.lineno
+            for f in functions
+            for n in ast.walk(f)
+            if isinstance(n, ast.Import | ast.ImportFrom)
+        }
         count += len(lines)
     return count
 
@@ -86,7 +97,10 @@ def inner_imports(root: Path) -> float:
 def root_entries(root: Path) -> float:
     """Rooms and modules of `controlplane`."""
     entries = (root / "controlplane").iterdir()
-    return sum(not e.name.startswith("__") and (e.suffix == ".py" or (e / "__init__.py").exists()) for e in entries)
+    return sum(
+        not e.name.startswith("__") and (e.suffix == ".py" or (e / "__init__.py").exists())
+        for e in entries
+    )
 
 
 def fillers(root: Path) -> float:
@@ -121,7 +135,14 @@ def largest(root: Path) -> float:
 
 def complexity(root: Path) -> float:
     """The highest cyclomatic complexity of a function, as ruff counts it."""
-    command = ["ruff", "check", "--isolated", "--select=C901", "--output-format=json", "--exit-zero"]
+    command = [
+        "ruff",
+        "check",
+        "--isolated",
+        "--select=C901",
+        "--output-format=json",
+        "--exit-zero",
+    ]
     command += ["--config=lint.mccabe.max-complexity=1", *PACKAGES]
     done = _run(Path(sys.executable).parent / command[0], *command[1:], cwd=root)
     return max(int(re.findall(r"\((\d+) > 1\)", one["message"])[0]) for one in json.loads(done))
@@ -131,7 +152,9 @@ def port_methods(root: Path) -> float:
     """Methods of the largest port."""
     path = next(path for path, _ in modules(root) if path.name == "ports.py")
     classes = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef)]
-    return max(sum(isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) for n in c.body) for c in classes)
+    return max(
+        sum(isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) for n in c.body) for c in classes
+    )
 
 
 def client_modules(root: Path) -> float:
@@ -147,7 +170,9 @@ def client_start(root: Path) -> float:
 
 def help_start(root: Path) -> float:
     """CPU of `plane --help` in that of `import typer`."""
-    program = "import sys; sys.argv = ['plane', '--help']; from controlplane.cli.app import main; main()"
+    program = (
+        "import sys; sys.argv = ['plane', '--help']; from controlplane.cli.app import main; main()"
+    )
     return _cpu(root, program) / _cpu(root, "import typer")
 
 
@@ -190,7 +215,11 @@ def _bound(tree: ast.AST) -> Iterator[str]:
         match node:
             case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
                 yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            case (
+                ast.FunctionDef(name=name)
+                | ast.AsyncFunctionDef(name=name)
+                | ast.ClassDef(name=name)
+            ):
                 yield name
             case ast.Attribute(attr=name, ctx=ast.Store()):
                 yield name
@@ -201,7 +230,9 @@ def _run(*command: str | Path, cwd: Path) -> str:
 
 
 def _python(root: Path, program: str) -> str:
-    return _run(sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {program}", cwd=root)
+    return _run(
+        sys.executable, "-c", f"import sys; sys.path.insert(0, {str(root)!r}); {program}", cwd=root
+    )
 
 
 def _cpu(root: Path, program: str) -> float:
@@ -217,7 +248,9 @@ def _cpu(root: Path, program: str) -> float:
 
 def main() -> int:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--against", help="a commit to compare with")
     against = parser.parse_args().against
     with tempfile.TemporaryDirectory() as folder:
@@ -231,7 +264,11 @@ def main() -> int:
             numbers = [measure.take(root) for root in clones.values()]
             broken = broken or not measure.holds(numbers[-1])
             sign = "" if measure.holds(numbers[-1]) else "  (not held)"
-            table.add_row(measure.name, *(f"{n:.2f}".rstrip("0").rstrip(".") for n in numbers), measure.limit + sign)
+            table.add_row(
+                measure.name,
+                *(f"{n:.2f}".rstrip("0").rstrip(".") for n in numbers),
+                measure.limit + sign,
+            )
         if against:
             _run("git", "worktree", "remove", "--force", folder, cwd=ROOT)
     Console().print(table)

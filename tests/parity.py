@@ -1,14 +1,15 @@
-"""`make parity`: the examples and random definitions on Snowflake's and Databricks' local endpoints, row by row.
+"""`make parity`: the examples and random definitions on Snowflake's and Databricks' local
+endpoints, row by row.
 
-    make parity CASES=100 SEED=7                    the cases of a seed
-    make parity CASES=2000 ENGINES=snowflake        on one of the warehouses
-    make parity CASES=1 CASE=7000000012             one case alone, with all rows that differ
-    make parity CASES=0                             the examples alone
-    make parity MUTANTS=1 ENGINES=snowflake         mistakes made on purpose, and how many cases it takes to notice each
+    make parity CASES=100 SEED=7                    the cases of a seed make parity CASES=2000
+    ENGINES=snowflake        on one of the warehouses make parity CASES=1 CASE=7000000012
+    one case alone, with all rows that differ make parity CASES=0                             the
+    examples alone make parity MUTANTS=1 ENGINES=snowflake         mistakes made on purpose, and how
+    many cases it takes to notice each
 
-With CONTROLPLANE_LIVE_SNOWFLAKE (the name of a connection) or CONTROLPLANE_LIVE_DATABRICKS (the address of a SQL
-warehouse) and CONTROLPLANE_LIVE_DATABRICKS_TOKEN, it is that account in place of a local endpoint. Exit code 1 if any
-row differs.
+With CONTROLPLANE_LIVE_SNOWFLAKE (the name of a connection) or CONTROLPLANE_LIVE_DATABRICKS (the
+address of a SQL warehouse) and CONTROLPLANE_LIVE_DATABRICKS_TOKEN, it is that account in place of a
+local endpoint. Exit code 1 if any row differs.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def started(engine: str) -> Iterator[tuple[Warehouse, dict[str, Any]]]:
     with ExitStack() as stack:
         databricks = None
         if engine == "databricks" and not live(engine):
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            folder = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            )
             databricks = stack.enter_context(DatabricksEndpoint.start(folder, os.getpid()))
         yield stack.enter_context(opened(engine, databricks))
 
@@ -72,15 +75,21 @@ def compare_examples(engine: str, console: Console) -> Compared:
     found = Compared()
     with started(engine) as (warehouse, options), tempfile.TemporaryDirectory() as folder:
         with examples.raw_tables(Path(folder)) as raw:
-            for name in track(examples.EXAMPLES, description=f"{engine}, examples", console=console):
+            for name in track(
+                examples.EXAMPLES, description=f"{engine}, examples", console=console
+            ):
                 comparison = examples.compare(name, warehouse, options, raw, Path(folder) / name)
                 tables = [table for view in comparison.views for table in view.tables]
                 found.rows += sum(table.compared for table in tables)
                 if not comparison.equal:
-                    found.differing += sum(t.differing + t.only_here + t.only_there for t in tables) or 1
+                    found.differing += (
+                        sum(t.differing + t.only_here + t.only_there for t in tables) or 1
+                    )
                     console.print(f"{engine}, example {name}: {comparison}", markup=False)
         found.checked = {name: check(warehouse) for name, check in capabilities.CHECKS.items()}
-        found.checked["two first runs at the same moment leave one copy"] = two_at_once(warehouse, options)
+        found.checked["two first runs at the same moment leave one copy"] = two_at_once(
+            warehouse, options
+        )
         for name in (name for name, right in found.checked.items() if not right):
             found.differing += 1
             console.print(f"{engine}: {name}: that is not so")
@@ -131,12 +140,23 @@ def mutants(engine: str, seed: int, console: Console) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.parity", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--seed", type=int, default=1, help="which cases (1)")
-    parser.add_argument("--cases", type=int, default=20, help="how many on each engine (20); refused ones don't count")
+    parser.add_argument(
+        "--cases",
+        type=int,
+        default=20,
+        help="how many on each engine (20); refused ones don't count",
+    )
     parser.add_argument("--case", type=int, help="the first of them")
-    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="on which (all)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes for the cases, each with an endpoint (1)")
+    parser.add_argument(
+        "--engines", nargs="+", choices=ENGINES, default=ENGINES, help="on which (all)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="processes for the cases, each with an endpoint (1)"
+    )
     parser.add_argument("--mutants", action="store_true", help="mistakes made on purpose")
     given = parser.parse_args(arguments)
     if given.jobs > 1 and any(live(engine) for engine in given.engines):
@@ -150,18 +170,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if all(caught) else 1
     first = given.seed * SEEDS if given.case is None else given.case
     alone = given.case is not None
-    others = {} if alone else {engine: compare_examples(engine, console) for engine in given.engines}
-    cases = {engine: compare_cases(engine, first, given.cases, given.jobs, console) for engine in given.engines}
+    others = (
+        {} if alone else {engine: compare_examples(engine, console) for engine in given.engines}
+    )
+    cases = {
+        engine: compare_cases(engine, first, given.cases, given.jobs, console)
+        for engine in given.engines
+    }
     if not alone:
         checked = {engine: one.checked for engine, one in others.items()}
-        console.print(capabilities.shown({engine: one.counts for engine, one in cases.items()}, checked))
-    unseen = [(engine, name) for engine, one in cases.items() for name in capabilities.missing(one.counts)]
+        console.print(
+            capabilities.shown({engine: one.counts for engine, one in cases.items()}, checked)
+        )
+    unseen = [
+        (engine, name) for engine, one in cases.items() for name in capabilities.missing(one.counts)
+    ]
     for engine, name in unseen if given.cases >= MANY else []:
         console.print(f"{engine}: {given.cases} cases compared nothing of: {name}", markup=False)
     found = [*others.values(), *cases.values()]
     rows, differing = sum(one.rows for one in found), sum(one.differing for one in found)
     said = "" if alone else f"{len(examples.EXAMPLES)} examples and "
-    console.print(f"{len(cases)} engines, {said}{given.cases} cases each, {rows} rows, {differing} differing rows")
+    console.print(
+        f"{len(cases)} engines, {said}{given.cases} cases each, {rows} rows, {differing} differing"
+        " rows"
+    )
     return 1 if differing or (unseen and given.cases >= MANY) else 0
 
 

@@ -1,4 +1,5 @@
-"""Writes the golden texts anew: `python -m tests.regenerate`, and then read what git says has changed."""
+"""Writes the golden texts anew: `python -m tests.regenerate`, and then read what git says has
+changed."""
 
 from __future__ import annotations
 

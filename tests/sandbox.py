@@ -1,4 +1,5 @@
-"""A process as a container may run it: a uid without a name, folders that can't be written, a full disk.
+"""A process as a container may run it: a uid without a name, folders that can't be written, a full
+disk.
 
 All of it is done by Linux' namespaces in a child process, so it needs no root and leaves nothing.
 Call these in a child that has one thread, such as one of `tests.children`.
@@ -19,7 +20,10 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def become_nameless() -> None:
-    """Have this process run as `NAMELESS`, which owns what its real user owns; no variable names it."""
+    """Have this process run as `NAMELESS`, which owns what its real user owns.
+
+    No variable names it.
+    """
     user, group = os.getuid(), os.getgid()
     _checked(_LIBC.unshare(_NEW_USER | _NEW_MOUNTS))
     Path("/proc/self/setgroups").write_text("deny")
@@ -46,7 +50,9 @@ def mount_read_only(folder: Path) -> None:
 def mount_small_disk(folder: Path, spare: int) -> None:
     """Have this process see the folder, with what is in it, on a disk with `spare` bytes left."""
     become_nameless()
-    held = {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    held = {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
     page = os.sysconf("SC_PAGESIZE")
     used = sum(-(-len(data) // page) * page for data in held.values())
     _mount("tmpfs", folder, "tmpfs", 0, f"size={used + spare}")

@@ -1,6 +1,9 @@
-"""Real servers that tests of several rooms share, one for each session; on loopback, in a temporary folder.
+"""Real servers that tests of several rooms share, one for each session.
 
-A package of tests takes them in with `pytest_plugins = ["tests.servers"]` in the outermost conftest.
+On loopback, in a temporary folder.
+
+A package of tests takes them in with `pytest_plugins = ["tests.servers"]` in the outermost
+conftest.
 """
 
 from __future__ import annotations
@@ -32,7 +35,13 @@ class OpenServer:
 
     def start(self) -> str:
         """Start it, and return its URL when it answers."""
-        options = {"port": str(self.port), "bind": HOST, "dir": str(self.folder), "appendonly": "yes", "save": ""}
+        options = {
+            "port": str(self.port),
+            "bind": HOST,
+            "dir": str(self.folder),
+            "appendonly": "yes",
+            "save": "",
+        }
         words = [word for name, option in options.items() for word in (f"--{name}", option)]
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen([valkey.server_program(), *words], stdout=log)
@@ -60,7 +69,10 @@ class OpenServer:
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """`redis://127.0.0.1:<port>` of a running server; tests keep apart by keys or database numbers."""
+    """`redis://127.0.0.1:<port>` of a running server.
+
+    Tests keep apart by keys or database numbers.
+    """
     server = OpenServer(tmp_path_factory.mktemp("valkey"))
     try:
         yield server.start()

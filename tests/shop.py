@@ -1,8 +1,8 @@
 """A tiny project for the tests of several rooms, and its command line in processes of its own.
 
-A command is run by a child of a server that has imported everything once (`multiprocessing`'s fork server): a real
-process with a real exit code that can be killed, without a second of imports for each. The installed `plane` itself
-is run where its start matters.
+A command is run by a child of a server that has imported everything once (`multiprocessing`'s fork
+server): a real process with a real exit code that can be killed, without a second of imports for
+each. The installed `plane` itself is run where its start matters.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ TYPED = """ALTER TABLE raw.payments ALTER user_id TYPE BIGINT;
 ALTER TABLE raw.payments ALTER amount TYPE BIGINT"""
 
 Hook = Callable[[], None]
-"""Runs in the child before the command does; it is found by name, so it stands at the top of a module."""
+"""Runs in the child before the command does.
+
+It is found by name, so it stands at the top of a module.
+"""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,11 @@ class Shop:
         self.number = 0
         self.children: list[BaseProcess] = []
         (folder / "features").mkdir(parents=True)
-        store = f'online = {{ kind = "redis", url = "{online}", patience_seconds = 1 }}\n' if online else ""
+        store = (
+            f'online = {{ kind = "redis", url = "{online}", patience_seconds = 1 }}\n'
+            if online
+            else ""
+        )
         self.settings(SETTINGS.format(name=name, online=store, state=state))
         self.define(DEFINITIONS)
         (folder / ".plane").mkdir(mode=0o700)
@@ -161,23 +168,33 @@ class Shop:
         self.define(DEFINITIONS, *pairs)
 
     def sql(self, *statements: str) -> list[tuple[Any, ...]]:
-        """Run statements in the warehouse as a user would, while nobody has it open; the last one's rows."""
+        """Run statements in the warehouse as a user would, while nobody has it open.
+
+        The last one's rows.
+        """
         return sql(self.folder, *statements)
 
     def start(self, *arguments: str, hook: Hook | None = None, cwd: Path | None = None) -> Running:
         """Start a command."""
         self.number += 1
-        out, err = (self.folder.parent / f"{self.folder.name}.{self.number}.{name}" for name in ("out", "err"))
+        out, err = (
+            self.folder.parent / f"{self.folder.name}.{self.number}.{name}"
+            for name in ("out", "err")
+        )
         out.touch()
         err.touch()
         ours = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "PLANE_"))}
         environment = {**ours, "NO_COLOR": "1", **self.extra}
-        child = CHILDREN.Process(target=_command, args=(arguments, cwd or self.folder, environment, out, err, hook))
+        child = CHILDREN.Process(
+            target=_command, args=(arguments, cwd or self.folder, environment, out, err, hook)
+        )
         child.start()
         self.children.append(child)
         return Running(child, out, err)
 
-    def plane(self, *arguments: str, code: int = 0, hook: Hook | None = None, cwd: Path | None = None) -> Done:
+    def plane(
+        self, *arguments: str, code: int = 0, hook: Hook | None = None, cwd: Path | None = None
+    ) -> Done:
         """Run a command, which must end with this exit code."""
         done = self.start(*arguments, hook=hook, cwd=cwd).wait()
         assert done.code == code, f"plane {' '.join(arguments)}: {done.code}\n{done.out}{done.err}"
@@ -185,7 +202,8 @@ class Shop:
         return done
 
     def fails(self, *arguments: str, hook: Hook | None = None, cwd: Path | None = None) -> str:
-        """What a command says that must fail as expected: on standard error, and nothing else but it."""
+        """What a command says that must fail as expected: on standard error, and nothing else but
+        it."""
         done = self.plane(*arguments, code=1, hook=hook, cwd=cwd)
         assert done.out == ""
         return done.err
@@ -230,7 +248,12 @@ def replaced(text: str, *pairs: tuple[str, str]) -> str:
 
 
 def _command(
-    arguments: tuple[str, ...], folder: Path, environment: dict[str, str], out: Path, err: Path, hook: Hook | None
+    arguments: tuple[str, ...],
+    folder: Path,
+    environment: dict[str, str],
+    out: Path,
+    err: Path,
+    hook: Hook | None,
 ) -> None:
     for path, stream in ((out, 1), (err, 2)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

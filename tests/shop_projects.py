@@ -1,4 +1,7 @@
-"""Fixtures that make the projects of `tests.shop`; their online values are kept apart by the projects' names."""
+"""Fixtures that make the projects of `tests.shop`.
+
+Their online values are kept apart by the projects' names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ _NUMBERS = count(1)
 
 @pytest.fixture
 def make(tmp_path: Path, valkey_url: str) -> Iterator[Callable[..., Shop]]:
-    """Makes projects in folders of their own; options as of `Shop`. Commands that still run at the end are killed."""
+    """Makes projects in folders of their own; options as of `Shop`.
+
+    Commands that still run at the end are killed.
+    """
     made: list[Shop] = []
 
     def call(**options: Any) -> Shop:

@@ -1,4 +1,5 @@
-"""The rules of the house that no other tool checks: size, words, doors, and how light an import is."""
+"""The rules of the house that no other tool checks: size, words, doors, and how light an import
+is."""
 
 from __future__ import annotations
 
@@ -50,7 +51,9 @@ def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def offences(modules: list[str], find: Callable[[str, ast.Module], Iterator[tuple[int, str]]]) -> list[str]:
+def offences(
+    modules: list[str], find: Callable[[str, ast.Module], Iterator[tuple[int, str]]]
+) -> list[str]:
     """`file:line: what` for all that `find` yields of each module's source and tree."""
     found = []
     for name in modules:
@@ -60,7 +63,9 @@ def offences(modules: list[str], find: Callable[[str, ast.Module], Iterator[tupl
 
 
 def test_there_is_a_house_to_check() -> None:
-    assert {"controlplane/base/types.py", "connectors/__init__.py", "tests/test_house.py"} <= set(MODULES)
+    assert {"controlplane/base/types.py", "connectors/__init__.py", "tests/test_house.py"} <= set(
+        MODULES
+    )
 
 
 def test_no_module_is_too_long() -> None:
@@ -77,7 +82,8 @@ def test_every_module_says_what_it_is_for() -> None:
 
 
 def test_every_room_has_a_charter() -> None:
-    # A file that no import can name, such as a numbered migration, is a script: its folder is not a room.
+    # A file that no import can name, such as a numbered migration, is a script: its folder is not a
+    # room.
     rooms = {str(Path(name).parent) for name in SHIPPED if Path(name).stem.isidentifier()}
     uncharted = [room for room in sorted(rooms) if not (ROOT / room / "__init__.py").is_file()]
     empty = [
@@ -90,7 +96,11 @@ def test_every_room_has_a_charter() -> None:
 
 def undocumented(_: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     for node in tree.body:
-        if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
+        if (
+            isinstance(node, Function | ast.ClassDef)
+            and not node.name.startswith("_")
+            and not ast.get_docstring(node)
+        ):
             yield node.lineno, f"{node.name} has no docstring"
 
 
@@ -105,9 +115,16 @@ def stands_for_itself(function: Function) -> bool:
 
 def hidden_imports(source: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
     lines = source.splitlines()
-    functions = (node for node in ast.walk(tree) if isinstance(node, Function) and not stands_for_itself(node))
+    functions = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, Function) and not stands_for_itself(node)
+    )
     imports = {
-        node for function in functions for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)
+        node
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
     }
     for node in sorted(imports, key=lambda node: node.lineno):
         beside = lines[max(node.lineno - 2, 0) : node.end_lineno]
@@ -124,7 +141,9 @@ def broad_excepts(_: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
         if not isinstance(node, ast.ExceptHandler):
             continue
         kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-        broad = any(kind is None or ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds)
+        broad = any(
+            kind is None or ast.unparse(kind) in {"Exception", "BaseException"} for kind in kinds
+        )
         last = node.body[-1]
         if broad and not (isinstance(last, ast.Raise) and last.exc is None):
             yield node.lineno, "broad except that does not raise again"
@@ -144,9 +163,13 @@ def patches(_: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
                 | ast.ImportFrom(module="unittest", names=[ast.alias(name="mock")])
             ):
                 yield node.lineno, "a mock"
-            case ast.Import(names=names) if any(alias.name in {"mock", "unittest.mock"} for alias in names):
+            case ast.Import(names=names) if any(
+                alias.name in {"mock", "unittest.mock"} for alias in names
+            ):
                 yield node.lineno, "a mock"
-            case ast.Attribute(value=ast.Name(id="monkeypatch"), attr="setattr" | "setitem" | "delattr"):
+            case ast.Attribute(
+                value=ast.Name(id="monkeypatch"), attr="setattr" | "setitem" | "delattr"
+            ):
                 yield node.lineno, f"monkeypatch.{node.attr}"
             case ast.arg(arg="mocker"):
                 yield node.lineno, "a mock"
@@ -157,7 +180,9 @@ def test_nothing_is_patched() -> None:
 
 
 FOREIGN = {
-    "a machine's own path": re.compile(r"(?<![\w.}*-])/(?:home|Users|root|work|tmp|var/folders)/\w"),
+    "a machine's own path": re.compile(
+        r"(?<![\w.}*-])/(?:home|Users|root|work|tmp|var/folders)/\w"
+    ),
     "a registry's host": re.compile(
         r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|registry\.[\w-]+\.\w|artifact[o]ry"
         r"|(?:index-url|find-links)[ =]+\S*/"
@@ -173,7 +198,9 @@ def test_files_know_no_machine(what: str) -> None:
         if b"\0" not in content:
             lines = content.decode("utf-8").splitlines()
             found += [
-                f"{name}:{number}: {line.strip()}" for number, line in enumerate(lines, 1) if FOREIGN[what].search(line)
+                f"{name}:{number}: {line.strip()}"
+                for number, line in enumerate(lines, 1)
+                if FOREIGN[what].search(line)
             ]
     assert found == []
 
@@ -220,12 +247,15 @@ def test_children_begin_with_all_that_is_loaded_once() -> None:
     child.join()
     # Whoever speaks last would be the only one who is heard.
     said = "CHILDREN" + ".set_forkserver_preload"
-    assert [path.name for path in ROOT.joinpath("tests").rglob("*.py") if said in path.read_text()] == ["children.py"]
+    assert [
+        path.name for path in ROOT.joinpath("tests").rglob("*.py") if said in path.read_text()
+    ] == ["children.py"]
 
 
 def python(program: str, *arguments: str) -> str:
     """What a fresh interpreter prints for `program`."""
-    # As in a newcomer's shell: what other tests or a machine say of Python by variables is left out.
+    # As in a newcomer's shell: what other tests or a machine say of Python by variables is left
+    # out.
     plain = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, env=plain)
@@ -243,7 +273,9 @@ def lightest(program: str, *arguments: str) -> float:
     return min(spent)
 
 
-PLANE = "import sys; from controlplane.cli.app import main; sys.exit(main())"  # as the console script does
+PLANE = (  # as the console script does
+    "import sys; from controlplane.cli.app import main; sys.exit(main())"
+)
 
 
 BARE = 0.012
@@ -251,7 +283,8 @@ BARE = 0.012
 
 
 def limit() -> float:
-    """The promise; on a machine that is busy just now, as an empty interpreter tells, at most twice as much."""
+    """The promise; on a machine that is busy just now, as an empty interpreter tells, at most twice
+    as much."""
     return LIGHT * min(2.0, max(1.0, lightest("pass") / BARE))
 
 

@@ -1,4 +1,5 @@
-"""What a user installs: a wheel and an editable install hold everything, and the pins agree with the ranges."""
+"""What a user installs: a wheel and an editable install hold everything, and the pins agree with
+the ranges."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ EXTRAS = (
     "connectors/databricks",
 )
 
-# Runs in the installed environment: where the packages are, what they hold, and what their entry points load.
+# Runs in the installed environment: where the packages are, what they hold, and what their entry
+# points load.
 LOOK = """
 import importlib, importlib.metadata, importlib.resources, json, sys
 
@@ -53,7 +55,8 @@ print(json.dumps({
 
 
 class Install(NamedTuple):
-    """An environment with this project in it: its folder, where its modules must come from, and what LOOK saw."""
+    """An environment with this project in it: its folder, where its modules must come from, and
+    what LOOK saw."""
 
     folder: Path
     home: Path
@@ -61,9 +64,14 @@ class Install(NamedTuple):
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints; it sees no PYTHONPATH, so that only what is installed can be imported."""
+    """What a command prints.
+
+    It sees no PYTHONPATH, so that only what is installed can be imported.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -74,7 +82,17 @@ def project(repository: Path) -> dict[str, Any]:
 
 def sources(repository: Path) -> dict[str, int]:
     """The packages' files that git keeps or would keep, and their sizes in bytes."""
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *PACKAGES, cwd=repository)
+    listed = run(
+        "git",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "-z",
+        "--",
+        *PACKAGES,
+        cwd=repository,
+    )
     names = (name for name in listed.split("\0") if name and (repository / name).is_file())
     return {name: (repository / name).stat().st_size for name in names}
 
@@ -89,8 +107,11 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=["wheel", "editable"])
-def install(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Install:
-    """A new environment that borrows the dependencies of this one, with the project installed in it."""
+def install(
+    request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Install:
+    """A new environment that borrows the dependencies of this one, with the project installed in
+    it."""
     folder = tmp_path_factory.mktemp(request.param)
     run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -107,7 +128,9 @@ def install(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: 
 
 
 def test_every_package_is_imported_from_where_it_was_installed(install: Install) -> None:
-    assert install.seen["homes"] == {name: str(install.home / name / "__init__.py") for name in PACKAGES}
+    assert install.seen["homes"] == {
+        name: str(install.home / name / "__init__.py") for name in PACKAGES
+    }
 
 
 def test_every_file_is_there(install: Install, repository: Path) -> None:
@@ -139,14 +162,24 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
 def test_every_dependency_is_pinned_within_its_range(repository: Path) -> None:
     lines = (repository / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    assert all(pin.url is None and [part.operator for part in pin.specifier] == ["=="] for pin in pins)
-    here = {pin.name: next(iter(pin.specifier)).version for pin in pins if not pin.marker or pin.marker.evaluate()}
+    assert all(
+        pin.url is None and [part.operator for part in pin.specifier] == ["=="] for pin in pins
+    )
+    here = {
+        pin.name: next(iter(pin.specifier)).version
+        for pin in pins
+        if not pin.marker or pin.marker.evaluate()
+    }
     declared = project(repository)["project"]
     wanted = [
         *declared["dependencies"],
         *(line for extra in declared["optional-dependencies"].values() for line in extra),
     ]
-    outside = [str(need) for need in map(Requirement, wanted) if not need.specifier.contains(here.get(need.name, "0"))]
+    outside = [
+        str(need)
+        for need in map(Requirement, wanted)
+        if not need.specifier.contains(here.get(need.name, "0"))
+    ]
     assert outside == []
 
 
@@ -164,14 +197,21 @@ def test_every_import_is_a_declared_dependency(repository: Path) -> None:
     declared = project(repository)["project"]
     base = {Requirement(line).name for line in declared["dependencies"]}
     extras = declared["optional-dependencies"]
-    every = base | {Requirement(line).name for extra in extras.keys() - {"dev", "docs"} for line in extras[extra]}
+    every = base | {
+        Requirement(line).name
+        for extra in extras.keys() - {"dev", "docs"}
+        for line in extras[extra]
+    }
     providers = packages_distributions()
     undeclared = []
     for name in (name for name in sources(repository) if name.endswith(".py")):
         allowed = every if name.startswith(EXTRAS) else base
         for library in libraries((repository / name).read_text(encoding="utf-8")):
-            # A driver that is not installed here is known by its name: snowflake is of snowflake-connector-python.
+            # A driver that is not installed here is known by its name: snowflake is of
+            # snowflake-connector-python.
             absent = {dependency for dependency in every if dependency.startswith(f"{library}-")}
-            if not allowed & ({canonicalize_name(provider) for provider in providers.get(library, [])} or absent):
+            if not allowed & (
+                {canonicalize_name(provider) for provider in providers.get(library, [])} or absent
+            ):
                 undeclared.append(f"{name}: {library}")
     assert undeclared == []

@@ -1,8 +1,9 @@
-"""`make verify`: random definitions over random data, as many as you like, every value compared with the oracle's.
+"""`make verify`: random definitions over random data, as many as you like, every value compared
+with the oracle's.
 
-    make verify CASES=10000 SEED=7     the cases of a seed, on all cores
-    make verify CASE=7000000012        one case alone, with its definition, its rows and its mismatches
-    make verify MUTANTS=1              mistakes made on purpose, and how many cases it takes to notice each
+    make verify CASES=10000 SEED=7     the cases of a seed, on all cores make verify CASE=7000000012
+    one case alone, with its definition, its rows and its mismatches make verify MUTANTS=1
+    mistakes made on purpose, and how many cases it takes to notice each
 
 Exit code 1 if any value differs.
 """
@@ -32,7 +33,16 @@ from rich.progress import (
 from rich.table import Table
 
 from tests.engine import cases
-from tests.engine.differential import INTERVALS, MODES, REFUSED, SEEDS, Lab, Mismatch, Outcome, relevant
+from tests.engine.differential import (
+    INTERVALS,
+    MODES,
+    REFUSED,
+    SEEDS,
+    Lab,
+    Mismatch,
+    Outcome,
+    relevant,
+)
 from tests.engine.mutants import MUTANTS, Caught, Mutant, hunt
 from tests.engine.mutants_elsewhere import reason
 
@@ -51,13 +61,21 @@ def _play(number: int) -> Outcome:
     return _lab[0].play(number)
 
 
-def in_order(play: Callable[[int], T], numbers: Iterator[int], jobs: int, at_once: int) -> Iterator[T]:
-    """What cases gave, in order and as long as somebody asks; each of so many processes takes some at once."""
+def in_order(
+    play: Callable[[int], T], numbers: Iterator[int], jobs: int, at_once: int
+) -> Iterator[T]:
+    """What cases gave, in order and as long as somebody asks.
+
+    Each of so many processes takes some at once.
+    """
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        # `imap` takes all numbers at once: they are given in portions, the next one before the last is done.
+        # `imap` takes all numbers at once: they are given in portions, the next one before the last
+        # is done.
         waiting: list[Iterable[T]] = []
         while True:
-            waiting.append(pool.imap(play, list(islice(numbers, 4 * at_once * jobs)), chunksize=at_once))
+            waiting.append(
+                pool.imap(play, list(islice(numbers, 4 * at_once * jobs)), chunksize=at_once)
+            )
             if len(waiting) > 1:
                 yield from waiting.pop(0)
 
@@ -74,7 +92,12 @@ def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None 
     shapes: Shapes = Counter()
     wrong: list[Outcome] = []
     refused = done = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     began = time.monotonic()
     with Progress(*columns, TimeRemainingColumn(), console=console) as bars:
         task = bars.add_task(f"seed {seed}", total=wanted)
@@ -100,32 +123,49 @@ def search(seed: int, wanted: int, jobs: int, console: Console, lab: Lab | None 
     share = 100 * (1 - nulls / max(counts.total(), 1))
     mismatches = sum(len(outcome.mismatches) for outcome in wrong)
     rate = done / (time.monotonic() - began)
-    console.print(f"{rate:.1f} cases a second on {jobs} processes; {refused} refused definitions or runs did not count")
+    console.print(
+        f"{rate:.1f} cases a second on {jobs} processes; {refused} refused definitions or runs did"
+        " not count"
+    )
     for outcome in wrong:
         console.print(f"replay with: make verify CASE={outcome.number}")
     broken = sum(bool(outcome.broken) for outcome in wrong)
     errors = f", {broken} errors" if broken else ""
-    text = f"{done} cases, {counts.total()} comparisons ({share:.0f}% non-null), {mismatches} mismatches{errors}"
+    text = (
+        f"{done} cases, {counts.total()} comparisons ({share:.0f}% non-null), {mismatches}"
+        f" mismatches{errors}"
+    )
     console.print(f"{text}, seed {seed}")
     return not wrong
 
 
 def coverage(counts: Counts) -> Table:
-    """How often each function was compared over each kind of window in each mode, nulls left out."""
+    """How often each function was compared over each kind of window in each mode, nulls left
+    out."""
     seen = {(function, window) for function, window, *_ in counts}
     windows = sorted({window for _, window in seen})
-    table = Table("function", "mode", *windows, title="compared values that are not null", title_justify="left")
+    table = Table(
+        "function",
+        "mode",
+        *windows,
+        title="compared values that are not null",
+        title_justify="left",
+    )
     for column in table.columns[2:]:
         column.justify = "right"
     for function in sorted({function for function, _ in seen}):
         for number, mode in enumerate(MODES):
-            cells = [f"{counts[function, w, mode, False]:,}" if (function, w) in seen else "" for w in windows]
+            cells = [
+                f"{counts[function, w, mode, False]:,}" if (function, w) in seen else ""
+                for w in windows
+            ]
             table.add_row(function if number == 0 else "", mode, *cells)
     return table
 
 
 def coverage_of_shapes(shapes: Shapes) -> Table:
-    """How often each kind of SQL was compared in each mode, by its lookback and by how its rows were computed."""
+    """How often each kind of SQL was compared in each mode, by its lookback and by how its rows
+    were computed."""
     title = "compared values that are not null, by the view's SQL"
     table = Table("SQL", "lookback", "computed", *MODES, REFUSED, title=title, title_justify="left")
     for column in table.columns[3:]:
@@ -142,7 +182,8 @@ def replay(number: int, console: Console) -> bool:
     console.print(f"case {number}: {case.intervals} intervals, {len(case.rows)} rows", markup=False)
     form = case.form
     console.print(
-        f"lookback {form.lookback} us, {'apart, ' if form.apart else ''}{form.shape.name}: {form.shape.sql}",
+        f"lookback {form.lookback} us, {'apart, ' if form.apart else ''}{form.shape.name}:"
+        f" {form.shape.sql}",
         markup=False,
     )
     console.print(case.view)
@@ -162,7 +203,8 @@ def replay(number: int, console: Console) -> bool:
 
 def _told(found: Mismatch) -> str:
     return (
-        f"{found.mode}, key {found.key}, at {found.at}: {found.feature} is {found.told!r}, should be {found.expected!r}"
+        f"{found.mode}, key {found.key}, at {found.at}: {found.feature} is {found.told!r}, should"
+        f" be {found.expected!r}"
     )
 
 
@@ -174,7 +216,9 @@ def mutants(
     dialect: str = "duckdb",
 ) -> bool:
     """Make every mistake on purpose that can be made in a dialect; whether all were noticed."""
-    table = Table("mistake", "noticed after", "first seen in", title=f"{len(MUTANTS)} mutants, seed {seed}")
+    table = Table(
+        "mistake", "noticed after", "first seen in", title=f"{len(MUTANTS)} mutants, seed {seed}"
+    )
     made = {mutant: reason(dialect, mutant) for mutant in MUTANTS}
     missed = 0
     for mutant, absent in track(made.items(), description=f"mutants, {dialect}", console=console):
@@ -195,14 +239,24 @@ def mutants(
 
 def main(arguments: Sequence[str] | None = None, lab: Lab | None = None) -> int:
     """The command; its exit code. With a lab of the caller's, cases are played in it."""
-    parser = argparse.ArgumentParser(prog="python -m tests.verify", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.verify", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--seed", type=int, default=1, help="which cases (1)")
-    parser.add_argument("--cases", type=int, default=1000, help="how many (1000); refused definitions do not count")
+    parser.add_argument(
+        "--cases", type=int, default=1000, help="how many (1000); refused definitions do not count"
+    )
     parser.add_argument("--case", type=int, help="this one alone, with details")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each core)"
+    )
     parser.add_argument("--mutants", action="store_true", help="mistakes made on purpose")
     given = parser.parse_args(arguments)
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 160)
+    console = Console(
+        highlight=False,
+        soft_wrap=not sys.stdout.isatty(),
+        width=None if sys.stdout.isatty() else 160,
+    )
     if given.case is not None:
         right = replay(given.case, console)
     elif given.mutants:

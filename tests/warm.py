@@ -1,4 +1,5 @@
-"""Compiles every template and finds the connectors: a fork server loads this and spares its children that."""
+"""Compiles every template and finds the connectors: a fork server loads this and spares its
+children that."""
 
 from __future__ import annotations
 

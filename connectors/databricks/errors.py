@@ -20,16 +20,23 @@ _SAID = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\] (.+)", re.DOTALL)
 _BEHIND_THE_MESSAGE = re.compile(r"\s*(?:SQLSTATE: \w{5}.*|\n.*)", re.DOTALL)
 _SUGGESTED = re.compile(r" (Did you mean one of the following\? \[.+\])\.?$")
 _EXPIRED = re.compile(r"Invalid SessionHandle|INVALID_HANDLE\.SESSION")
-_RACE = re.compile(r"DELTA_CONCURRENT_|DELTA_(METADATA|PROTOCOL)_CHANGED|DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS")
-_ABSENT = re.compile(r"TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|NO_SUCH_CATALOG|DELTA_TABLE_NOT_FOUND")
+_RACE = re.compile(
+    r"DELTA_CONCURRENT_|DELTA_(METADATA|PROTOCOL)_CHANGED|DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS"
+)
+_ABSENT = re.compile(
+    r"TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND|NO_SUCH_CATALOG|DELTA_TABLE_NOT_FOUND"
+)
 _LACKS = re.compile(r"does not have ([A-Z][A-Z ,]*[A-Z]) on (\w+) ['`]?([^'\s]+?)['`]?[.\s]*$")
 _NO_PYTHON = re.compile(r"Python UDFs? (is|are) not supported", re.IGNORECASE)
 _RAISED = re.compile(r"^RuntimeError: (.+)$", re.MULTILINE)
 _SHORTEN = "raise query_timeout, use a larger warehouse, or compute shorter intervals"
 _HINTS = {
-    r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED|UNAUTHORIZED_ACCESS": "ask the owner for the grant that is missing",
+    r"INSUFFICIENT_PERMISSIONS|PERMISSION_DENIED|UNAUTHORIZED_ACCESS": (
+        "ask the owner for the grant that is missing"
+    ),
     r"\w*TIMEOUT_EXCEEDED": _SHORTEN,
-    r"DELTA_FAILED_TO_MERGE_FIELDS|INCOMPATIBLE_DATA_FOR_TABLE|DATATYPE_MISMATCH|CAST_INVALID_INPUT|CANNOT_UP_CAST": (
+    r"DELTA_FAILED_TO_MERGE_FIELDS|INCOMPATIBLE_DATA_FOR_TABLE"
+    r"|DATATYPE_MISMATCH|CAST_INVALID_INPUT|CANNOT_UP_CAST": (
         "compare the types of the table's columns with those that the statement gives"
     ),
 }
@@ -77,7 +84,10 @@ def translated(error: Exception, doing: str = "") -> PlaneError:
     name, text = found[1], _BEHIND_THE_MESSAGE.sub("", found[2])
     hint = next((hint for pattern, hint in _HINTS.items() if re.match(pattern, name)), "")
     if lacking := _LACKS.search(text):
-        hint = f"ask for it: GRANT {lacking[1]} ON {lacking[2].upper()} {lacking[3]} TO `<who this session is>`"
+        hint = (
+            f"ask for it: GRANT {lacking[1]} ON {lacking[2].upper()} {lacking[3]} TO `<who this"
+            " session is>`"
+        )
     if suggested := _SUGGESTED.search(text):
         text, hint = text[: suggested.start()], suggested[1]
     if name.startswith("UDF_USER_CODE_ERROR") and (raised := _RAISED.search(found[2])):
@@ -87,7 +97,10 @@ def translated(error: Exception, doing: str = "") -> PlaneError:
         return TransientError(message, hint="another writer was at work: try again")
     if _ABSENT.match(name):
         return Absent(
-            message, hint="check the name and the catalog: what one may not see looks as if it were not there"
+            message,
+            hint=(
+                "check the name and the catalog: what one may not see looks as if it were not there"
+            ),
         )
     return PermanentError(message, hint=hint)
 
@@ -95,16 +108,24 @@ def translated(error: Exception, doing: str = "") -> PlaneError:
 def _refused(status: int, said: str, doing: str) -> PermanentError:
     reason = f"{status}, {said}" if said else str(status)
     if status in {401, 403}:
-        hint = "check the credentials, whether they have expired, and whether they may use this warehouse"
+        hint = (
+            "check the credentials, whether they have expired, and whether they may use this"
+            " warehouse"
+        )
         return PermanentError(f"{doing}: Databricks refused the credentials ({reason})", hint=hint)
-    hint = "check server_hostname and http_path, and whether the warehouse is there and may be started"
+    hint = (
+        "check server_hostname and http_path, and whether the warehouse is there and may be started"
+    )
     return PermanentError(f"{doing}: Databricks refused the request ({reason})", hint=hint)
 
 
 def _unreached(error: Exception, doing: str) -> PlaneError:
-    """An error without a class of Spark's: something on the way, or between the driver and the warehouse."""
+    """An error without a class of Spark's: something on the way, or between the driver and the
+    warehouse."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     message = f"{doing}: {lines[0]}" if doing else lines[0]
     if isinstance(error, driver.ServerOperationError | driver.NotSupportedError):
         return PermanentError(message)
-    return TransientError(message, hint="the warehouse can't be reached, or is just starting: try again")
+    return TransientError(
+        message, hint="the warehouse can't be reached, or is just starting: try again"
+    )

@@ -6,7 +6,9 @@ import re
 
 from controlplane.base.ports import Estimate
 
-_STATISTICS = re.compile(r"Statistics\(sizeInBytes=([\d.E+]+) ([KMGTPE]?)i?B(?:, rowCount=([\d.E+]+))?")
+_STATISTICS = re.compile(
+    r"Statistics\(sizeInBytes=([\d.E+]+) ([KMGTPE]?)i?B(?:, rowCount=([\d.E+]+))?"
+)
 _TABLE = re.compile(r"\bRelation(V2)?\b")
 _UNITS = {unit: 1024**power for power, unit in enumerate(["", "K", "M", "G", "T", "P"])}
 """What is larger stands for a size that nobody knows."""

@@ -23,7 +23,8 @@ DOWNLOADS = 4
 """Files of a large result that are fetched, and held, at the same time."""
 PATIENCE = 30
 """Seconds for what is answered at once: reaching the workspace, getting a token."""
-# A library's warnings would go to the terminal where nobody has set up logging; who has still sees them.
+# A library's warnings would go to the terminal where nobody has set up logging; who has still sees
+# them.
 logging.getLogger("databricks").addHandler(logging.NullHandler())
 
 
@@ -52,7 +53,8 @@ def connect(
         auth_type: `databricks-oauth` or `azure-oauth`: a person signs in, with the browser.
         catalog: of names that don't say theirs; the workspace's default unless given.
         query_timeout: seconds after which the warehouse stops a statement.
-        url: the whole address in place of the first two, or where it is not made of them, as behind a private link.
+        url: the whole address in place of the first two, or where it is not made of them, as behind
+            a private link.
         ca_file: the certificates to trust, where they are not the machine's.
         query_tags: what every statement bears in the query history besides what it is for.
 
@@ -62,24 +64,39 @@ def connect(
         PermanentError: it refuses.
     """
     if not url and not (server_hostname and http_path):
-        hint = "give server_hostname and http_path, as the warehouse's connection details have them, or url"
+        hint = (
+            "give server_hostname and http_path, as the warehouse's connection details have them,"
+            " or url"
+        )
         raise SettingsError("it must be clear where the SQL warehouse is", hint=hint)
     host = (server_hostname or "").removeprefix("https://").rstrip("/")
     address = url or f"https://{host}/{(http_path or '').lstrip('/')}"
     _check_address(address)
-    host, http_path = host or str(parse.urlsplit(address).hostname), http_path or parse.urlsplit(address).path
+    host, http_path = (
+        host or str(parse.urlsplit(address).hostname),
+        http_path or parse.urlsplit(address).path,
+    )
     ways: dict[str, dict[str, Any]] = {}
     if access_token:
         ways["access_token"] = {"access_token": access_token}
     if client_id and client_secret:
-        headers = _service_principal(parse.urljoin(address, "/oidc/v1/token"), client_id, client_secret, ca_file)
+        headers = _service_principal(
+            parse.urljoin(address, "/oidc/v1/token"), client_id, client_secret, ca_file
+        )
         ways["client_id"] = {"credentials_provider": lambda: headers}
     if auth_type in OAUTH_TYPES:
         ways["auth_type"] = {"auth_type": auth_type}
-    if len(ways) != 1 or (auth_type and "auth_type" not in ways) or bool(client_id) != bool(client_secret):
+    if (
+        len(ways) != 1
+        or (auth_type and "auth_type" not in ways)
+        or bool(client_id) != bool(client_secret)
+    ):
         raise SettingsError(
             "it must be clear how to sign in to Databricks",
-            hint=f"give access_token, or client_id and client_secret, or auth_type: {' or '.join(OAUTH_TYPES)}",
+            hint=(
+                "give access_token, or client_id and client_secret, or auth_type:"
+                f" {' or '.join(OAUTH_TYPES)}"
+            ),
         )
     [sign_in] = ways.values()
     _reach(address)
@@ -98,7 +115,8 @@ def connect(
             query_tags=shown_tags(tags),
             user_agent_entry="controlplane",
             max_download_threads=DOWNLOADS,
-            # With telemetry on, the driver calls another address of the workspace, and waits a minute for it.
+            # With telemetry on, the driver calls another address of the workspace, and waits a
+            # minute for it.
             enable_telemetry=False,
             # The driver waits at least the longest delay, whatever the server asks for.
             _retry_delay_max=5,
@@ -127,8 +145,10 @@ def _check_address(address: str) -> None:
     if not plain:
         raise SettingsError(
             "the address of the SQL warehouse is not a plain https URL",
-            hint='write url = "https://host/sql/1.0/warehouses/...", or server_hostname and http_path;'
-            " credentials have settings of their own, such as access_token",
+            hint=(
+                'write url = "https://host/sql/1.0/warehouses/...", or server_hostname and'
+                " http_path; credentials have settings of their own, such as access_token"
+            ),
         )
 
 
@@ -141,14 +161,18 @@ def _reach(address: str) -> None:
         socket.create_connection((place.hostname, place.port or 443), timeout=PATIENCE).close()
     except OSError as error:
         raise TransientError(
-            f"connecting to {place.hostname}: {error.strerror or error}", hint="check server_hostname and the network"
+            f"connecting to {place.hostname}: {error.strerror or error}",
+            hint="check server_hostname and the network",
         ) from None
 
 
 def _service_principal(
     address: str, client_id: str, client_secret: str, ca_file: str | None
 ) -> Callable[[], dict[str, str]]:
-    """The headers of a service principal, with a new token at each call; the driver calls when the old one expires."""
+    """The headers of a service principal, with a new token at each call.
+
+    The driver calls when the old one expires.
+    """
     pair = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
     wanted = request.Request(  # noqa: S310 - the address is the one that the statements go to
         address,

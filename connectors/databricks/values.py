@@ -26,7 +26,10 @@ _CANONICAL = {
 
 
 def canonical_type(name: str) -> str:
-    """Databricks' name of a type in the spelling of `controlplane.base.types`; one without such a spelling as it is."""
+    """Databricks' name of a type in the spelling of `controlplane.base.types`.
+
+    One without such a spelling as it is.
+    """
     if is_list(name):
         item = canonical_type(item_type(name))
         return f"array<{item}>" if _is_canonical(item) else name
@@ -43,7 +46,10 @@ def _is_canonical(name: str) -> bool:
 
 
 def canonical_rows(table: pa.Table) -> pa.Table:
-    """The same rows in the Arrow types that stand for the canonical ones; other types stay as they are."""
+    """The same rows in the Arrow types that stand for the canonical ones.
+
+    Other types stay as they are.
+    """
     fields = [pa.field(field.name, _canonical_arrow(field.type)) for field in table.schema]
     return table.cast(pa.schema(fields))
 
@@ -61,7 +67,9 @@ def _canonical_arrow(kind: pa.DataType) -> pa.DataType:
 
 
 def check_last_part(cursor: Cursor) -> None:
-    """Check that the last part of a result held the rows that the warehouse said; the driver checks the others.
+    """Check that the last part of a result held the rows that the warehouse said.
+
+    The driver checks the others.
 
     Raises:
         TransientError: rows are missing.

@@ -35,8 +35,12 @@ BUFFER_BYTES = 32 * 1024 * 1024
 DESCRIBED_TOGETHER = 20
 """Queries in one; all are asked alone where one is wrong."""
 LONGEST_TAG = 128
-_QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:SELECT|WITH|FROM|VALUES|TABLE)\b", re.IGNORECASE | re.DOTALL)
-_LEXEME = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|--[^\n]*|/\*.*?\*/|[()]""", re.DOTALL)
+_QUERY = re.compile(
+    r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:SELECT|WITH|FROM|VALUES|TABLE)\b", re.IGNORECASE | re.DOTALL
+)
+_LEXEME = re.compile(
+    r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|--[^\n]*|/\*.*?\*/|[()]""", re.DOTALL
+)
 
 
 @dataclass(eq=False)
@@ -49,11 +53,14 @@ class _Work:
 
 
 class DatabricksWarehouse:
-    """Implements `controlplane.base.ports.Warehouse` over one session, which is opened anew where it has expired."""
+    """Implements `controlplane.base.ports.Warehouse` over one session, which is opened anew where
+    it has expired."""
 
     dialect = "databricks"
 
-    def __init__(self, open_session: Callable[[], Connection], host: str, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, open_session: Callable[[], Connection], host: str, tags: Mapping[str, str]
+    ) -> None:
         self._open_session = open_session
         self._host = host
         self._tags = tags
@@ -61,11 +68,13 @@ class DatabricksWarehouse:
         with self._working(f"connecting to {host}"):
             self._connection = open_session()
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
         """See `Warehouse.execute`.
 
-        There is no transaction over several statements: `atomic` or not, they run in order, the first error stops
-        them, and what ran before it stays. Each must bear being run twice.
+        There is no transaction over several statements: `atomic` or not, they run in order, the
+        first error stops them, and what ran before it stays. Each must bear being run twice.
         """
         counts: list[int] = []
         with self._working("") as work:
@@ -78,8 +87,8 @@ class DatabricksWarehouse:
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
         """See `Warehouse.fetch`.
 
-        The protocol tells how many rows each part of a result holds and where it begins, and that is checked. It does
-        not tell how many rows there are in all.
+        The protocol tells how many rows each part of a result holds and where it begins, and that
+        is checked. It does not tell how many rows there are in all.
         """
         with self._working("reading") as work, self._ran(work, sql, tag) as cursor:
             while (table := cursor.fetchmany_arrow(BATCH_ROWS)).num_rows:
@@ -90,9 +99,13 @@ class DatabricksWarehouse:
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
         """See `Warehouse.columns`."""
         found: dict[str, Mapping[str, str] | None] = {}
-        for table, columns in zip(tables, self._described([f"SELECT * FROM {t}" for t in tables]), strict=True):
+        for table, columns in zip(
+            tables, self._described([f"SELECT * FROM {t}" for t in tables]), strict=True
+        ):
             if isinstance(columns, PermanentError) and not isinstance(columns, Absent):
-                raise PermanentError(f"reading the columns of {table}: {columns.message}", hint=columns.hint)
+                raise PermanentError(
+                    f"reading the columns of {table}: {columns.message}", hint=columns.hint
+                )
             found[table] = None if isinstance(columns, Absent) else columns
         return found
 
@@ -101,30 +114,50 @@ class DatabricksWarehouse:
         return self._described(queries)
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """See `Warehouse.explain`: Spark tells rows and bytes where statistics were computed, bytes alone elsewhere."""
+        """See `Warehouse.explain`: Spark tells rows and bytes where statistics were computed, bytes
+        alone elsewhere."""
         # EXPLAIN of a wrong query succeeds, and says so in its text.
         checked = zip(queries, self._described(queries), strict=True)
-        return [said if isinstance(said, PermanentError) else self._explained(query) for query, said in checked]
+        return [
+            said if isinstance(said, PermanentError) else self._explained(query)
+            for query, said in checked
+        ]
 
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
         about = "current_user() AS user, current_catalog() AS catalog"
-        databricks = "SELECT current_version().dbsql_version AS sql, current_version().dbr_version AS runtime"
+        databricks = (
+            "SELECT current_version().dbsql_version AS sql, current_version().dbr_version AS"
+            " runtime"
+        )
         with self._working("asking for the version") as work:
             try:
                 row = self._rows(work, f"{databricks}, {about}")[0]
-                product = f"Databricks SQL {row['sql']}" if row["sql"] else f"Databricks Runtime {row['runtime']}"
+                product = (
+                    f"Databricks SQL {row['sql']}"
+                    if row["sql"]
+                    else f"Databricks Runtime {row['runtime']}"
+                )
             except driver.ServerOperationError:
                 # A Spark that is no Databricks has no current_version.
                 row = self._rows(work, f"SELECT version() AS version, {about}")[0]
                 product = f"Spark {row['version'].split()[0]}"
-        return {"product": product, "place": self._host, "user": row["user"], "catalog": row["catalog"]}
+        return {
+            "product": product,
+            "place": self._host,
+            "user": row["user"],
+            "catalog": row["catalog"],
+        }
 
     def cancel(self) -> None:
-        """See `Warehouse.cancel`. The statement ends a moment later, when the warehouse has heard of it."""
+        """See `Warehouse.cancel`.
+
+        The statement ends a moment later, when the warehouse has heard of it.
+        """
         for work in list(self._running):
             work.cancelled = True
-            # Not in this thread: a signal handler may have interrupted it in the middle of a request.
+            # Not in this thread: a signal handler may have interrupted it in the middle of a
+            # request.
             threading.Thread(target=self._cancel, args=(work,), daemon=True).start()
 
     def close(self) -> None:
@@ -159,7 +192,10 @@ class DatabricksWarehouse:
 
     @contextmanager
     def _ran(self, work: _Work, sql: str, tag: str) -> Iterator[Cursor]:
-        """A cursor that has run `sql`; in a new session where the old one has expired, in which nothing ran then."""
+        """A cursor that has run `sql`.
+
+        In a new session where the old one has expired, in which nothing ran then.
+        """
         try:
             cursor = self._submitted(work, sql, tag)
         except driver.Error as error:
@@ -179,14 +215,17 @@ class DatabricksWarehouse:
         cursor = self._connection.cursor(arraysize=BATCH_ROWS, buffer_size_bytes=BUFFER_BYTES)
         work.cursor = cursor
         try:
-            cursor.execute(sql, query_tags=shown_tags({**self._tags, "work": tag, "statement": work.doing}))
+            cursor.execute(
+                sql, query_tags=shown_tags({**self._tags, "work": tag, "statement": work.doing})
+            )
         except BaseException as error:
             # Ctrl-C or Airflow's timeout has interrupted the wait: there it would go on.
             if not isinstance(error, Exception) and cursor.active_command_id is not None:
                 with suppress(*BROKEN):
                     cursor.cancel()
             raise
-        # The driver takes a statement that was cancelled or timed out on the server for one that succeeded.
+        # The driver takes a statement that was cancelled or timed out on the server for one that
+        # succeeded.
         status = cursor.active_result_set.status if cursor.active_result_set else None
         if status is CommandState.CANCELLED:
             raise cancelled(work.doing)
@@ -204,16 +243,27 @@ class DatabricksWarehouse:
         found: list[Mapping[str, str] | PermanentError] = []
         for start in range(0, len(queries), DESCRIBED_TOGETHER):
             some = queries[start : start + DESCRIBED_TOGETHER]
-            found += self._described_together(some) or [self._described_alone(query) for query in some]
+            found += self._described_together(some) or [
+                self._described_alone(query) for query in some
+            ]
         return found
 
-    def _described_together(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
-        """The columns of all queries as those of one, with a mark behind each query's; empty if one can't be so."""
-        if len(queries) == 1 or not all(_QUERY.match(query) and _is_closed(query) for query in queries):
+    def _described_together(
+        self, queries: Sequence[str]
+    ) -> list[Mapping[str, str] | PermanentError]:
+        """The columns of all queries as those of one, with a mark behind each query's.
+
+        Empty if one can't be so.
+        """
+        if len(queries) == 1 or not all(
+            _QUERY.match(query) and _is_closed(query) for query in queries
+        ):
             return []
         marks = [f"plane__end_{i}" for i in range(len(queries))]
         wanted = ", ".join(f"query_{i}.*, 0 AS {mark}" for i, mark in enumerate(marks))
-        sources = " CROSS JOIN ".join(f"({query}\n) AS query_{i}" for i, query in enumerate(queries))
+        sources = " CROSS JOIN ".join(
+            f"({query}\n) AS query_{i}" for i, query in enumerate(queries)
+        )
         try:
             with self._working("") as work:
                 rows = self._rows(work, f"DESCRIBE QUERY SELECT {wanted} FROM {sources}")
@@ -238,7 +288,8 @@ class DatabricksWarehouse:
         return estimated(row["plan"])
 
     def _described_alone(self, query: str) -> Mapping[str, str] | PermanentError:
-        # Only a query can stand behind DESCRIBE QUERY, except a lone name: that would be a column of a table.
+        # Only a query can stand behind DESCRIBE QUERY, except a lone name: that would be a column
+        # of a table.
         if not _QUERY.match(query):
             return PermanentError("it must be exactly one query")
         try:

@@ -17,7 +17,8 @@ _SETTINGS = (
     "SET threads = 1",  # a row takes microseconds
     "SET TimeZone = 'UTC'",
     "SET enable_external_access = false",
-    # Planning is nearly all of the time, and half of it would be spent on making a tiny query faster.
+    # Planning is nearly all of the time, and half of it would be spent on making a tiny query
+    # faster.
     "PRAGMA disable_optimizer",
     "SET lock_configuration = true",
 )
@@ -61,7 +62,9 @@ class DuckDBCalculator:
             self._own.cursor = self._connection.cursor()
             [self._own.statement] = self._own.cursor.extract_statements(self._query)
         try:
-            rows = self._own.cursor.execute(self._own.statement, [_plain(column) for column in columns]).fetchall()
+            rows = self._own.cursor.execute(
+                self._own.statement, [_plain(column) for column in columns]
+            ).fetchall()
         except duckdb.Error as error:
             raise _translated(error) from None
         return [tuple(_zoned(value) for value in row) for row in rows]
@@ -86,5 +89,9 @@ def _zoned(value: Any) -> Any:  # noqa: ANN401
 
 def _translated(error: duckdb.Error) -> PermanentError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = (lines[0] if lines else type(error).__name__).removeprefix("Invalid Input Error: ").removeprefix(RAISED)
+    text = (
+        (lines[0] if lines else type(error).__name__)
+        .removeprefix("Invalid Input Error: ")
+        .removeprefix(RAISED)
+    )
     return PermanentError(f"a calculation failed: {text}")

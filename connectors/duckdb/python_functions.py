@@ -1,4 +1,5 @@
-"""Functions in Python for DuckDB, which runs them but has no statement for it: `CREATE FUNCTION` as others have it."""
+"""Functions in Python for DuckDB, which runs them but has no statement for it: `CREATE FUNCTION` as
+others have it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 _CREATE = re.compile(
     r'CREATE OR REPLACE TEMPORARY FUNCTION "(?P<name>[^"]+)"\((?P<parameters>.*)\)\n'
-    r"RETURNS (?P<returns>.+)\nLANGUAGE PYTHON\nHANDLER = '(?P<handler>\w+)'\nAS \$\$\n(?P<body>.*)\n\$\$",
+    r"RETURNS (?P<returns>.+)\nLANGUAGE PYTHON\nHANDLER = '(?P<handler>\w+)'\nAS"
+    r" \$\$\n(?P<body>.*)\n\$\$",
     re.DOTALL,
 )
 RAISED = "Python exception occurred while executing the UDF: RuntimeError: "
@@ -39,7 +41,9 @@ def create_function(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
     kinds: list[Any] = [duckdb.sqltype(kind) for kind in _PARAMETER.findall(found["parameters"])]
     connection.create_function(
         found["name"],
-        _by_column(program[found["handler"]], len(kinds), _arrow_type(connection, found["returns"])),
+        _by_column(
+            program[found["handler"]], len(kinds), _arrow_type(connection, found["returns"])
+        ),
         kinds,
         duckdb.sqltype(found["returns"]),
         type=PythonUDFType.ARROW,  # the driver's own values would lose NaN
@@ -49,15 +53,26 @@ def create_function(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
 
 
 def _arrow_type(connection: duckdb.DuckDBPyConnection, name: str) -> pa.DataType:
-    return connection.sql(f"SELECT CAST(NULL AS {name}) AS one").to_arrow_table().schema.field("one").type
+    return (
+        connection.sql(f"SELECT CAST(NULL AS {name}) AS one")
+        .to_arrow_table()
+        .schema.field("one")
+        .type
+    )
 
 
-def _by_column(function: Callable[..., Any], count: int, returns: pa.DataType) -> Callable[..., pa.Array]:
+def _by_column(
+    function: Callable[..., Any], count: int, returns: pa.DataType
+) -> Callable[..., pa.Array]:
     def compute(*columns: pa.ChunkedArray) -> pa.Array:
-        rows: Sequence[Sequence[Any]] = list(zip(*(column.to_pylist() for column in columns), strict=True))
+        rows: Sequence[Sequence[Any]] = list(
+            zip(*(column.to_pylist() for column in columns), strict=True)
+        )
         return pa.array([function(*row) for row in rows], returns)
 
     # DuckDB counts them.
-    parameters = [inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)]
+    parameters = [
+        inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)
+    ]
     vars(compute)["__signature__"] = inspect.Signature(parameters)
     return compute

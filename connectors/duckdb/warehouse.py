@@ -47,7 +47,10 @@ _CANONICAL = {
 
 
 def canonical_type(name: str) -> str:
-    """DuckDB's name of a type in the spelling of `controlplane.base.types`; one without such a spelling as it is."""
+    """DuckDB's name of a type in the spelling of `controlplane.base.types`.
+
+    One without such a spelling as it is.
+    """
     if name.endswith("[]"):
         item = canonical_type(name[:-2])
         return name if item == name[:-2] else f"array<{item}>"
@@ -61,7 +64,8 @@ def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
 
     Args:
         path: the file, or `:memory:`.
-        memory_limit: what it may use before it writes to disk, such as `2GB`; most of the machine's unless given.
+        memory_limit: what it may use before it writes to disk, such as `2GB`; most of the machine's
+            unless given.
 
     Raises:
         TransientError: another process has the file open.
@@ -70,12 +74,15 @@ def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
     try:
         if path != ":memory:":
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(path, config={"memory_limit": memory_limit} if memory_limit else {})
+        connection = duckdb.connect(
+            path, config={"memory_limit": memory_limit} if memory_limit else {}
+        )
         # The machine's zone must not decide what a comparison of TIMESTAMPTZ with TIMESTAMP means.
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
         # A table that is not there is an error, also where a variable of this process has its name.
         connection.execute("SET GLOBAL python_enable_replacements = false")
-        # Its estimate of rows is far off after joins: an as-of join by nested loops then takes minutes for seconds.
+        # Its estimate of rows is far off after joins: an as-of join by nested loops then takes
+        # minutes for seconds.
         connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
     except (duckdb.Error, OSError) as error:
         raise _translated(error, f"opening the warehouse {path}") from None
@@ -92,7 +99,9 @@ class DuckDBWarehouse:
         self._path = path
         self._cursors: set[duckdb.DuckDBPyConnection] = set()
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
         """See `Warehouse.execute`; DuckDB has no query log, so `tag` is not used."""
         counts: list[int] = []
         if atomic:
@@ -141,7 +150,8 @@ class DuckDBWarehouse:
         return found
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """See `Warehouse.explain`: no numbers, since DuckDB takes any filter for one that keeps a fifth of the rows."""
+        """See `Warehouse.explain`: no numbers, since DuckDB takes any filter for one that keeps a
+        fifth of the rows."""
         return [self._explained(query) for query in queries]
 
     def info(self) -> Mapping[str, str]:
@@ -174,11 +184,17 @@ class DuckDBWarehouse:
             pass  # the transaction is already gone; the first error is the one to tell
 
     def _described_together(self, queries: Sequence[str]) -> Sequence[Mapping[str, str] | None]:
-        """The columns of each query, asked for as one record of one query; None for what must be asked alone."""
+        """The columns of each query, asked for as one record of one query.
+
+        None for what must be asked alone.
+        """
         if len(queries) == 1:
             return [None]  # it may be anybody's text, which might close a parenthesis of ours
         name = "plane__record"
-        records = [f"(SELECT {name} FROM ({query}\n) AS {name}) AS query_{i}" for i, query in enumerate(queries)]
+        records = [
+            f"(SELECT {name} FROM ({query}\n) AS {name}) AS query_{i}"
+            for i, query in enumerate(queries)
+        ]
         try:
             kinds = self._connection.sql(f"SELECT {', '.join(records)}").types
         except duckdb.Error:
@@ -227,7 +243,10 @@ def _translating(doing: str = "") -> Iterator[None]:
     """Raise a driver's error as one of ours; `doing` says what failed."""
     try:
         yield
-    except (duckdb.Error, OSError) as error:  # an error in the middle of a stream comes through Arrow, as OSError
+    except (
+        duckdb.Error,
+        OSError,
+    ) as error:  # an error in the middle of a stream comes through Arrow, as OSError
         raise _translated(error, doing) from None
     except RuntimeError as error:
         if "interrupted" not in str(error):
@@ -251,7 +270,9 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
         pid = int(holder[1]) if holder else None
         return FileInUse(f"{doing}: the file is open{by}", pid=pid, hint=hint)
     if isinstance(error, duckdb.IOException) and "not a valid DuckDB database" in text:
-        return PermanentError(message, hint="give the path of a DuckDB file, or of one that is not there yet")
+        return PermanentError(
+            message, hint="give the path of a DuckDB file, or of one that is not there yet"
+        )
     # A commit that can't write is a TransactionException too.
     if isinstance(error, _OF_THE_DISK) and (remedy := disk_remedy(text)):
         return PermanentError(message, hint=remedy)
@@ -260,5 +281,7 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
     if isinstance(error, duckdb.InterruptException):
         return PermanentError(f"{doing}: cancelled" if doing else "cancelled")
     if isinstance(error, duckdb.OutOfMemoryException):
-        return PermanentError(message, hint="give the process more memory, or compute shorter intervals")
+        return PermanentError(
+            message, hint="give the process more memory, or compute shorter intervals"
+        )
     return PermanentError(message, hint=hint)

@@ -40,7 +40,9 @@ class AsyncRedisCluster:
         translated: Callable[[exceptions.RedisError, str], PlaneError],
         timeout_seconds: float,
     ) -> None:
-        self._options = {name: value for name, value in options.items() if name not in {"host", "port"}}
+        self._options = {
+            name: value for name, value in options.items() if name not in {"host", "port"}
+        }
         self._first: _Address = (options.get("host", "localhost"), options.get("port", 6379))
         self._place, self._translated, self._timeout = place, translated, timeout_seconds
         self._servers: dict[_Address, Server] = {}
@@ -114,7 +116,9 @@ class AsyncRedisCluster:
                 await server.open()
         sent = {slot: servers[slot].send(command) for slot, command in commands.items()}
         try:
-            return {slot: await self._reply(slot, commands[slot], reply) for slot, reply in sent.items()}
+            return {
+                slot: await self._reply(slot, commands[slot], reply) for slot, reply in sent.items()
+            }
         finally:
             for reply in sent.values():  # where another failed, or the request is given up
                 if reply is not None and not reply.cancel() and not reply.cancelled():
@@ -145,7 +149,9 @@ class AsyncRedisCluster:
                 code, *details = str(error).split(" ")
                 # some of the keys have moved, and some have not
                 if code == "TRYAGAIN" and len(command) > 2:
-                    return [(await self._reply(slot, (command[0], key), None))[0] for key in command[1:]]
+                    return [
+                        (await self._reply(slot, (command[0], key), None))[0] for key in command[1:]
+                    ]
                 if code not in ("MOVED", "ASK"):
                     raise self._translated(error, f"{doing} on {_name(owner)}") from None
                 owner, asking = _address(details[-1], owner), code == "ASK"
@@ -165,7 +171,9 @@ class AsyncRedisCluster:
         found = self._servers.get(address)
         if found is None:
             host, port = address
-            pool = ConnectionPool(**{"connection_class": Connection, **self._options, "host": host, "port": port})
+            pool = ConnectionPool(
+                **{"connection_class": Connection, **self._options, "host": host, "port": port}
+            )
             found = self._servers[address] = Server(pool, self._timeout)
         return found
 
@@ -184,7 +192,9 @@ class AsyncRedisCluster:
     def _look(self) -> None:
         """Begin to look where the slots are, unless that was done just now."""
         loop = asyncio.get_running_loop()
-        if self._looking is None and (not self._owners or loop.time() - self._looked_at >= _REFRESH_SECONDS):
+        if self._looking is None and (
+            not self._owners or loop.time() - self._looked_at >= _REFRESH_SECONDS
+        ):
             self._looking = loop.create_task(self._locate())
             self._looking.add_done_callback(self._looked)
 

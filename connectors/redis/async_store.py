@@ -39,7 +39,11 @@ def connect(
     Raises:
         SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
     """
-    files = {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
+    files = {
+        "ca_certificate": ca_certificate,
+        "certificate": certificate,
+        "private_key_file": private_key_file,
+    }
     store = blocking.connect(
         url=url,
         username=username,
@@ -68,13 +72,19 @@ def connect(
         # lazy: the driver's part for clusters takes a while to import
         from connectors.redis.async_cluster import AsyncRedisCluster
 
-        return AsyncRedisCluster({**options, **parse_url(url)}, store.place, store.translated, timeout_seconds)
+        return AsyncRedisCluster(
+            {**options, **parse_url(url)}, store.place, store.translated, timeout_seconds
+        )
     if sentinels:
-        watchers = Sentinels(sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds)
+        watchers = Sentinels(
+            sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds
+        )
         client = async_master_client(url, options, watchers)
     else:
         client = redis.asyncio.Redis.from_url(url, **options)
-    return AsyncRedisStore(Server(client.connection_pool, timeout_seconds), store.place, store.translated)
+    return AsyncRedisStore(
+        Server(client.connection_pool, timeout_seconds), store.place, store.translated
+    )
 
 
 class AsyncRedisStore:
@@ -87,7 +97,10 @@ class AsyncRedisStore:
     """
 
     def __init__(
-        self, server: Server, place: str, translated: Callable[[exceptions.RedisError, str], PlaneError]
+        self,
+        server: Server,
+        place: str,
+        translated: Callable[[exceptions.RedisError, str], PlaneError],
     ) -> None:
         self._server, self._place, self._translated = server, place, translated
 

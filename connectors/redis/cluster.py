@@ -1,4 +1,7 @@
-"""Redis Cluster: which node has a key's slot, now and while slots move; commands over many keys go out slot by slot."""
+"""Redis Cluster: which node has a key's slot, now and while slots move.
+
+Commands over many keys go out slot by slot.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ _Command: TypeAlias = "Callable[[list[bytes]], tuple[Any, ...]]"
 
 
 class _Client(RedisCluster):
-    """The driver's client, which also follows an ASK to a node that has no slot yet, and so is in no list."""
+    """The driver's client, which also follows an ASK to a node that has no slot yet, and so is in
+    no list."""
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
@@ -87,7 +91,8 @@ class Cluster:
         """A client of each master that there is now."""
         with _plain_errors():
             self._client.nodes_manager.initialize()
-            return [self._client.get_redis_connection(node) for node in self._client.get_primaries()]  # type: ignore[no-untyped-call]
+            nodes = self._client.get_primaries()  # type: ignore[no-untyped-call]
+            return [self._client.get_redis_connection(node) for node in nodes]
 
     def close(self) -> None:
         """Give the connections back."""
@@ -124,7 +129,9 @@ class Cluster:
             raise exceptions.ConnectionError("some slots have no node")
         nodes = list({found[slot][0].name: found[slot][0] for slot in found}.values())
         numbers = {node.name: number for number, node in enumerate(nodes)}
-        owners = np.array([numbers[found[slot][0].name] for slot in range(REDIS_CLUSTER_HASH_SLOTS)], np.int16)
+        owners = np.array(
+            [numbers[found[slot][0].name] for slot in range(REDIS_CLUSTER_HASH_SLOTS)], np.int16
+        )
         self._owners = nodes, owners
         return self._owners
 
@@ -137,7 +144,8 @@ class Cluster:
         return answers
 
     def _by_slot(self, keys: Sequence[bytes], command: _Command) -> list[tuple[list[int], Any]]:
-        """A command of many keys, once for each slot: where the slot's keys stand in `keys`, and the answer.
+        """A command of many keys, once for each slot: where the slot's keys stand in `keys`, and
+        the answer.
 
         The driver's own pipelines cost twice as much, and give up early where a master has died.
         """
@@ -148,17 +156,29 @@ class Cluster:
             of_nodes: dict[ClusterNode, list[list[int]]] = {}
             if len(of_slots) > 1:
                 for slot, places in of_slots.items():
-                    of_nodes.setdefault(self._client.nodes_manager.get_node_from_slot(slot), []).append(places)
-            found, left = self._at_once(keys, command, of_nodes) if of_nodes else ([], list(of_slots.values()))
+                    of_nodes.setdefault(
+                        self._client.nodes_manager.get_node_from_slot(slot), []
+                    ).append(places)
+            found, left = (
+                self._at_once(keys, command, of_nodes)
+                if of_nodes
+                else ([], list(of_slots.values()))
+            )
             for places in left:
                 words = command([keys[place] for place in places])
                 found.append((places, self._client.execute_command(*words)))  # type: ignore[no-untyped-call]
         return found
 
     def _at_once(
-        self, keys: Sequence[bytes], command: _Command, of_nodes: Mapping[ClusterNode, list[list[int]]]
+        self,
+        keys: Sequence[bytes],
+        command: _Command,
+        of_nodes: Mapping[ClusterNode, list[list[int]]],
     ) -> tuple[list[tuple[list[int], Any]], list[list[int]]]:
-        """Send everything to every node, and then read; the second are those that didn't get an answer."""
+        """Send everything to every node, and then read.
+
+        The second are those that didn't get an answer.
+        """
         found: list[tuple[list[int], Any]] = []
         left: list[list[int]] = []
         owed: dict[Connection, list[list[int]]] = {}
@@ -186,18 +206,23 @@ class Cluster:
         return found, left
 
 
-def _give_back(pool: ConnectionPool, connection: Connection, owed: Mapping[Connection, list[list[int]]]) -> None:
+def _give_back(
+    pool: ConnectionPool, connection: Connection, owed: Mapping[Connection, list[list[int]]]
+) -> None:
     if owed.get(connection):
         connection.disconnect()  # type: ignore[no-untyped-call]  # replies that come yet are nobody else's
     pool.release(connection)
 
 
 def slots(keys: pa.Array) -> np.ndarray[Any, Any]:
-    """The slot of each key (binary, no nulls): CRC16 of what stands in its first braces, else of all of it."""
+    """The slot of each key (binary, no nulls): CRC16 of what stands in its first braces, else of
+    all of it."""
     # lazy: readers need no numpy
     import numpy as np
 
-    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].astype(np.int64)
+    offsets = np.frombuffer(keys.buffers()[1], np.int32)[
+        keys.offset : keys.offset + len(keys) + 1
+    ].astype(np.int64)
     data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)
     start, end = offsets[:-1], offsets[1:]
     opened, closed = np.flatnonzero(data == ord("{")), np.flatnonzero(data == ord("}"))
@@ -225,4 +250,8 @@ def _plain_errors() -> Iterator[None]:
     except exceptions.RedisClusterException as error:
         inner = error.__cause__ or error
         found = inner if isinstance(inner, exceptions.RedisError) else inner.__context__
-        raise found if isinstance(found, exceptions.RedisError) else exceptions.ConnectionError(str(error)) from None
+        raise (
+            found
+            if isinstance(found, exceptions.RedisError)
+            else exceptions.ConnectionError(str(error))
+        ) from None

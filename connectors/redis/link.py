@@ -103,7 +103,10 @@ class Server:
             return self._link
         loop = asyncio.get_running_loop()
         if self._link is not None and self._link.timed_out:
-            self._silent, self._failure = True, exceptions.TimeoutError("Timeout reading from server")
+            self._silent, self._failure = (
+                True,
+                exceptions.TimeoutError("Timeout reading from server"),
+            )
         if self._opening is None:
             if loop.time() - self._failed_at < _PAUSE:
                 raise self._failure.with_traceback(None)  # else it would grow with each raise
@@ -112,7 +115,9 @@ class Server:
         opening = self._opening
         if self._silent:
             # It may have come back since, unnoticed because nobody asked.
-            await asyncio.wait({opening}, timeout=max(0.0, self._opening_since + _PAUSE - loop.time()))
+            await asyncio.wait(
+                {opening}, timeout=max(0.0, self._opening_since + _PAUSE - loop.time())
+            )
             if not opening.done():
                 raise self._failure.with_traceback(None)
         return await asyncio.shield(opening)

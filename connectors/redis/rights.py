@@ -53,7 +53,9 @@ def rights(masters: Iterable[redis.Redis], prefix: bytes) -> Rights:
     for master in masters:
         user = str(master.connection_pool.connection_kwargs.get("username") or user)
         for name, words in _TRIALS.items():
-            match _refusal(master, [prefix + b"plane_doctor" if word == "{key}" else word for word in words]):
+            match _refusal(
+                master, [prefix + b"plane_doctor" if word == "{key}" else word for word in words]
+            ):
                 case "key":
                     missing[f"~{prefix.decode()}*"] = None
                 case "unknown":

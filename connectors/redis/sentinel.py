@@ -28,7 +28,10 @@ from controlplane.errors import SettingsError
 
 _PORT = 26379
 _TIMEOUT_SECONDS = 2.0  # for each sentinel, at most: the next one may answer at once
-_CREDENTIALS = "set `sentinel_password`, and `sentinel_username` unless it is the default user, of the online store"
+_CREDENTIALS = (
+    "set `sentinel_password`, and `sentinel_username` unless it is the default user, of the online"
+    " store"
+)
 _PLAIN = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?")
 _LISTED = 5  # names of other masters that an error lists
@@ -96,11 +99,15 @@ class NoMaster(exceptions.RedisError):
     """
 
     def __init__(self, name: str, answers: Mapping[Place, _Refusal]) -> None:
-        told = "; ".join(f"sentinel {host}:{port}: {answer.text}" for (host, port), answer in answers.items())
+        told = "; ".join(
+            f"sentinel {host}:{port}: {answer.text}" for (host, port), answer in answers.items()
+        )
         super().__init__(f"no sentinel names a master {name!r}: {told}")
         self.permanent = all(answer.permanent for answer in answers.values())
         hints = dict.fromkeys(answer.hint for answer in answers.values() if answer.hint)
-        self.hint = "; ".join(hints) or "check that the sentinels run and can be reached, then try again"
+        self.hint = (
+            "; ".join(hints) or "check that the sentinels run and can be reached, then try again"
+        )
 
 
 @dataclass(frozen=True)
@@ -126,12 +133,16 @@ def master_client(url: str, options: Mapping[str, Any], sentinels: Sentinels) ->
     """
     given = {**options, **parse_url(url)}  # type: ignore[no-untyped-call]
     name, secure = _name(given)
-    watchers = _Sentinel(sentinels.addresses(), sentinels.options() | {"retry": Retry(NoBackoff(), 0)})
+    watchers = _Sentinel(
+        sentinels.addresses(), sentinels.options() | {"retry": Retry(NoBackoff(), 0)}
+    )
     client: redis.Redis = watchers.master_for(name, ssl=secure, **given)  # type: ignore[no-untyped-call]
     return client
 
 
-def async_master_client(url: str, options: Mapping[str, Any], sentinels: Sentinels) -> redis.asyncio.Redis:
+def async_master_client(
+    url: str, options: Mapping[str, Any], sentinels: Sentinels
+) -> redis.asyncio.Redis:
     """The same inside an event loop; see `master_client`."""
     given = {**options, **parse_async_url(url)}
     name, secure = _name(given)
@@ -245,8 +256,12 @@ def _chosen(name: str, masters: Mapping[str, Mapping[str, Any]]) -> Place | _Ref
     state = masters.get(name)
     if state is None:
         others = ", ".join(sorted(masters)[:_LISTED]) or "none"
-        hint = "the URL's host must be the name of a master that the sentinels watch: redis://NAME/0"
-        return _Refusal(f"it watches no master of this name (it watches: {others})", permanent=True, hint=hint)
+        hint = (
+            "the URL's host must be the name of a master that the sentinels watch: redis://NAME/0"
+        )
+        return _Refusal(
+            f"it watches no master of this name (it watches: {others})", permanent=True, hint=hint
+        )
     if state["is_sdown"] or state["is_odown"] or not state["is_master"]:
         return _Refusal("it says that the master is down")
     return state["ip"], state["port"]
@@ -259,7 +274,11 @@ def _refusal(error: exceptions.RedisError) -> _Refusal:
         if "without any password configured" in text:
             hint = "leave `sentinel_password` out: these sentinels ask for none"
             return _Refusal("it asks for no password", permanent=True, hint=hint)
-        asked = "it asks for a password" if "required" in text else "it refuses the user or the password"
+        asked = (
+            "it asks for a password"
+            if "required" in text
+            else "it refuses the user or the password"
+        )
         return _Refusal(asked, permanent=True, hint=_CREDENTIALS)
     if isinstance(error, exceptions.NoPermissionError):
         hint = "let the sentinels' user run SENTINEL MASTERS: ACL SETUSER NAME +sentinel|masters"
@@ -269,8 +288,8 @@ def _refusal(error: exceptions.RedisError) -> _Refusal:
         return _Refusal("it is not a sentinel", permanent=True, hint=hint)
     if "certificate" in text or "SSL" in text:
         hint = (
-            "set `sentinel_tls` only if the sentinels speak TLS, and `ca_certificate` to the PEM file of the "
-            "authority that signed their certificates"
+            "set `sentinel_tls` only if the sentinels speak TLS, and `ca_certificate` to the PEM"
+            " file of the authority that signed their certificates"
         )
         return _Refusal(text, permanent=True, hint=hint)
     return _Refusal(text)

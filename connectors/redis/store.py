@@ -1,6 +1,7 @@
 """Redis and Valkey (6.2 or newer): the online store.
 
-Knows keys, values and their write version; a write is kept only where no newer one is there (`writer.lua`).
+Knows keys, values and their write version; a write is kept only where no newer one is there
+(`writer.lua`).
 """
 
 from __future__ import annotations
@@ -27,12 +28,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from redis.connection import ConnectionPool
 
-_INNER_CODE = re.compile(r" -([A-Z]+) ")  # servers before 7 wrap the error of a command that a script called
+# Servers before 7 wrap the error of a command that a script called.
+_INNER_CODE = re.compile(r" -([A-Z]+) ")
 _GLOB = re.compile(rb"[*?\[\]\\^]")  # what SCAN's patterns give a meaning
 _SCANNED = 1000  # keys that the server looks at in one go
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM")
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT")
-_PASSING = ("READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS", "BUSY", "NOSCRIPT")
+_PASSING = (
+    "READONLY",
+    "LOADING",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MISCONF",
+    "NOREPLICAS",
+    "BUSY",
+    "NOSCRIPT",
+)
 _EXPIRIES = """
 local time, found = redis.call('TIME'), {}
 for i, key in ipairs(KEYS) do
@@ -76,26 +88,31 @@ def connect(
     compare_and_set: bool = True,
     max_rows_per_second: float | None = None,
 ) -> RedisStore:
-    """The store at `url`. Nothing is sent yet: the first call connects, and later ones connect again if need be.
+    """The store at `url`.
+
+    Nothing is sent yet: the first call connects, and later ones connect again if need be.
 
     Args:
         url: `redis://host:port/database`, `rediss://...` for TLS, or `unix://path`.
         username: if the URL has none.
         password: if the URL has none.
-        sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master that they watch.
+        sentinels: `host:port` of each Redis Sentinel; the URL's host is then the name of the master
+            that they watch.
         sentinel_username: of the sentinels themselves, if they ask for one; theirs are not the
             master's.
         sentinel_password: likewise.
         sentinel_tls: whether the sentinels are asked over TLS, with the files below; the URL says
             it of the master.
         cluster: the URL is that of a node of a Redis Cluster, which tells of the others.
-        ca_certificate: a PEM file of those who sign the server's certificate, beside those that the machine trusts.
+        ca_certificate: a PEM file of those who sign the server's certificate, beside those that the
+            machine trusts.
         certificate: a PEM file, if the server asks its clients for one.
         private_key_file: of `certificate`, unless it is in the same file.
         timeout_seconds: for connecting and for each answer.
-        patience_seconds: for how long a write waits for a server that restarts, fails over or is busy.
-        compare_and_set: keep an older value from replacing a newer one; False costs the server half as much, and is
-            for stores that no two runs write to at a time.
+        patience_seconds: for how long a write waits for a server that restarts, fails over or is
+            busy.
+        compare_and_set: keep an older value from replacing a newer one; False costs the server half
+            as much, and is for stores that no two runs write to at a time.
         max_rows_per_second: of a write; as many as the server takes unless given.
 
     Raises:
@@ -112,7 +129,9 @@ def connect(
             text = f"the online store's {name} is {value:g}"
             raise SettingsError(text, hint=f"give a number from {least:g} to {_LONGEST:g}")
     if cluster and sentinels:
-        raise SettingsError("the online store has both `cluster` and `sentinels`", hint="leave one of them out")
+        raise SettingsError(
+            "the online store has both `cluster` and `sentinels`", hint="leave one of them out"
+        )
     retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3)
     options: dict[str, Any] = {
         "protocol": 2,
@@ -120,10 +139,16 @@ def connect(
         "socket_connect_timeout": timeout_seconds,
         "retry": retry,
     }
-    files = {"ca_certificate": ca_certificate, "certificate": certificate, "private_key_file": private_key_file}
+    files = {
+        "ca_certificate": ca_certificate,
+        "certificate": certificate,
+        "private_key_file": private_key_file,
+    }
     secured = driver_options(url, files, of_sentinels=sentinel_tls)
     options |= secured if is_secure(url) else {}
-    watchers = Sentinels(sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds)
+    watchers = Sentinels(
+        sentinels, sentinel_username, sentinel_password, sentinel_tls, secured, timeout_seconds
+    )
     if watchers.given and not sentinels:
         text = f"the online store has `{watchers.given[0]}`, but no `sentinels`"
         raise SettingsError(text, hint="give the addresses of the sentinels, or leave it out")
@@ -143,8 +168,10 @@ def connect(
         # Without the URL: it may hold a password.
         raise SettingsError(
             "the URL of the online store is not a Redis URL",
-            hint="write redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/of/socket (the last, and a "
-            "database other than 0, are not for a cluster)",
+            hint=(
+                "write redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/of/socket"
+                " (the last, and a database other than 0, are not for a cluster)"
+            ),
         ) from None
     return RedisStore(
         servers,
@@ -203,10 +230,17 @@ class RedisStore:
         max_rows_per_second: float | None = None,
     ) -> None:
         self._servers = servers
-        self._patience, self._compare, self._rate = patience_seconds, compare_and_set, max_rows_per_second
+        self._patience, self._compare, self._rate = (
+            patience_seconds,
+            compare_and_set,
+            max_rows_per_second,
+        )
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
-        """See `OnlineStore.write`; every reply is counted. After an error, what was written before it stays."""
+        """See `OnlineStore.write`; every reply is counted.
+
+        After an error, what was written before it stays.
+        """
         # lazy: readers need neither Arrow nor the tenth of a second that its import takes
         from connectors.redis.writer import COMPARE, REPLACE, BulkWriter
 
@@ -249,17 +283,24 @@ class RedisStore:
         return fields
 
     def set_fields(
-        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+        self,
+        name: bytes,
+        fields: Mapping[bytes, bytes],
+        expected: Mapping[bytes, bytes | None] | None = None,
     ) -> bool:
         """See `OnlineStore.set_fields`."""
         if not expected:
             if fields:
-                self._told("HSET", self._servers.call, "HSET", name, *chain.from_iterable(fields.items()))
+                self._told(
+                    "HSET", self._servers.call, "HSET", name, *chain.from_iterable(fields.items())
+                )
             return True
         there = {field: value for field, value in expected.items() if value is not None}
         absent = [field for field, value in expected.items() if value is None]
         parts = [*chain.from_iterable(there.items()), *chain.from_iterable(fields.items())]
-        [changed] = self._told("EVAL", self._servers.ask, _CHANGE, [name], len(absent), len(there), *absent, *parts)
+        [changed] = self._told(
+            "EVAL", self._servers.ask, _CHANGE, [name], len(absent), len(there), *absent, *parts
+        )
         return bool(changed)
 
     def info(self) -> StoreInfo:
@@ -267,13 +308,18 @@ class RedisStore:
 
         All of it is in INFO: CONFIG is often forbidden where Redis is managed.
         """
-        facts = [self._told("INFO", one.execute_command, "INFO") for one in self._told("INFO", self._servers.masters)]
+        facts = [
+            self._told("INFO", one.execute_command, "INFO")
+            for one in self._told("INFO", self._servers.masters)
+        ]
         first = facts[0]
         policies = {str(each.get("maxmemory_policy", "")) for each in facts}
         limits = [int(each.get("maxmemory", 0)) for each in facts]
         return StoreInfo(
             version=str(first.get("valkey_version") or first.get("redis_version", "")),
-            eviction_policy=min(policies, key=lambda policy: (not policy.startswith("allkeys-"), policy)),
+            eviction_policy=min(
+                policies, key=lambda policy: (not policy.startswith("allkeys-"), policy)
+            ),
             used_memory=sum(int(each.get("used_memory", 0)) for each in facts),
             max_memory=sum(limits) if all(limits) else 0,
             epoch=" ".join(sorted(str(each.get("master_replid", "")) for each in facts)),
@@ -321,22 +367,30 @@ class RedisStore:
             return (PermanentError if error.permanent else TransientError)(message, hint=error.hint)
         # The driver counts refused passwords among lost connections, so these come first.
         if isinstance(error, exceptions.AuthenticationError) or code in _REFUSED:
-            hint = "check the user and its password; `plane doctor` names the permissions (ACL) that it lacks"
+            hint = (
+                "check the user and its password; `plane doctor` names the permissions (ACL) that"
+                " it lacks"
+            )
         elif "certificate" in text and isinstance(error, exceptions.ConnectionError):
             hint = (
-                "TLS: `ca_certificate` is a file of those who sign the server's certificate, which must name the URL's "
-                "host; `certificate` and `private_key_file` are for a server that asks its clients for one"
+                "TLS: `ca_certificate` is a file of those who sign the server's certificate, which"
+                " must name the URL's host; `certificate` and `private_key_file` are for a server"
+                " that asks its clients for one"
             )
         elif code == "OOM":
             hint = (
-                "the server's memory is full: raise maxmemory, or remove versions and views that nobody reads; keep "
-                "an eviction policy of noeviction or volatile-*, because the others drop values without an error"
+                "the server's memory is full: raise maxmemory, or remove versions and views that"
+                " nobody reads; keep an eviction policy of noeviction or volatile-*, because the"
+                " others drop values without an error"
             )
         elif code in _CLUSTER and self._servers.one_slot:
             hint = "this is one node of a Redis Cluster: set `cluster = true`"
         elif "cluster support disabled" in text:
             hint = "this is no node of a Redis Cluster: leave `cluster` out"
-        elif isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError) or code in _PASSING + _CLUSTER:
+        elif (
+            isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError)
+            or code in _PASSING + _CLUSTER
+        ):
             hint = "check that the server runs and can be reached, then try again"
             if "No space left on device" in text:  # MISCONF: it can't write its append-only file
                 hint = "free some space on the server's disk"
@@ -355,7 +409,9 @@ class Single:
         self._client = client
         pool = client.connection_pool
         options = pool.connection_kwargs
-        at = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        at = (
+            options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        )
         if isinstance(pool, SentinelConnectionPool):
             at = f"{pool.service_name} (Sentinel)"
         self.place = f"{at}/{options.get('db', 0)}"

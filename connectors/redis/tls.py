@@ -7,7 +7,11 @@ from pathlib import Path
 
 from controlplane.errors import SettingsError
 
-_TLS = {"ca_certificate": "ssl_ca_certs", "certificate": "ssl_certfile", "private_key_file": "ssl_keyfile"}
+_TLS = {
+    "ca_certificate": "ssl_ca_certs",
+    "certificate": "ssl_certfile",
+    "private_key_file": "ssl_keyfile",
+}
 
 
 def is_secure(url: str) -> bool:
@@ -15,7 +19,9 @@ def is_secure(url: str) -> bool:
     return url.startswith(("rediss://", "valkeys://"))
 
 
-def driver_options(url: str, files: Mapping[str, str | None], *, of_sentinels: bool = False) -> dict[str, str]:
+def driver_options(
+    url: str, files: Mapping[str, str | None], *, of_sentinels: bool = False
+) -> dict[str, str]:
     """The driver's options for files of TLS.
 
     Args:
@@ -33,6 +39,7 @@ def driver_options(url: str, files: Mapping[str, str | None], *, of_sentinels: b
     for name, path in given.items():
         if not Path(path).is_file():
             raise SettingsError(
-                f"the online store's {name}: there is no file {path}", hint="give the path of a PEM file"
+                f"the online store's {name}: there is no file {path}",
+                hint="give the path of a PEM file",
             )
     return {_TLS[name]: path for name, path in given.items()}

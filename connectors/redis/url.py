@@ -1,4 +1,5 @@
-"""The URL of an online store: read strictly, since the driver ignores or overrides what it does not expect.
+"""The URL of an online store: read strictly, since the driver ignores or overrides what it does not
+expect.
 
 The driver takes any query parameter as a keyword of its connections, and a path that is not a
 number as database 0. Both are refused here, before anything is connected.
@@ -17,7 +18,9 @@ _EXAMPLES = (
     "write redis://host:6379/0, rediss://host:6379/0 for TLS, or unix:///path/of/socket (the last, "
     "and a database other than 0, are not for a cluster)"
 )
-_ESCAPES = "in its user and password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
+_ESCAPES = (
+    "in its user and password, write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23 and % as %25"
+)
 _REPLACEMENTS = {
     "username": "set `username` of `online`",
     "password": "set `password` of `online`",
@@ -26,8 +29,13 @@ _REPLACEMENTS = {
     "ssl_ca_data": "set `ca_certificate` of `online`",
     "ssl_certfile": "set `certificate` of `online`",
     "ssl_keyfile": "set `private_key_file` of `online`",
-    "ssl_cert_reqs": "remove it: the server's certificate is always checked; `ca_certificate` names who signed it",
-    "ssl_check_hostname": "remove it: the server's certificate is always checked, and its host name",
+    "ssl_cert_reqs": (
+        "remove it: the server's certificate is always checked; `ca_certificate` names who"
+        " signed it"
+    ),
+    "ssl_check_hostname": (
+        "remove it: the server's certificate is always checked, and its host name"
+    ),
     "socket_timeout": "set `timeout_seconds` of `online`",
     "socket_connect_timeout": "set `timeout_seconds` of `online`",
     "timeout": "set `timeout_seconds` of `online`",
@@ -51,7 +59,9 @@ def check_url(url: object, options: Iterable[str]) -> None:
     parts = _split(url)
     # The parser takes what follows an unescaped character of a password for a path or an option.
     if parts.fragment or "#" in str(url) or any("@" in part for part in (parts.path, parts.query)):
-        raise SettingsError("the URL of the online store has an @ or # in the wrong place", hint=_ESCAPES)
+        raise SettingsError(
+            "the URL of the online store has an @ or # in the wrong place", hint=_ESCAPES
+        )
     given = parse_qsl(parts.query, keep_blank_values=True)
     for name, _ in given:
         if name != "db":
@@ -80,11 +90,17 @@ def _split(url: object) -> SplitResult:
         parts = urlsplit(url if isinstance(url, str) else "")
         _ = parts.port  # it is read when it is asked for
         can_be_looked_up = is_host(parts.hostname or "localhost")
-        if can_be_looked_up and parts.scheme in SCHEMES and str(url).startswith(f"{parts.scheme}://"):
+        if (
+            can_be_looked_up
+            and parts.scheme in SCHEMES
+            and str(url).startswith(f"{parts.scheme}://")
+        ):
             return parts
     except ValueError:
         pass  # its text may hold the password
-    raise SettingsError("the URL of the online store is not a Redis URL", hint=f"{_EXAMPLES}; {_ESCAPES}")
+    raise SettingsError(
+        "the URL of the online store is not a Redis URL", hint=f"{_EXAMPLES}; {_ESCAPES}"
+    )
 
 
 def _told(name: str) -> str:

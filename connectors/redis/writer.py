@@ -1,6 +1,8 @@
-"""Writing in bulk: records become one stream of commands over the driver's own connections, replies are read in bulk.
+"""Writing in bulk: records become one stream of commands over the driver's own connections, replies
+are read in bulk.
 
-A record is at every moment in one place: waiting, sent, to be sent again, or counted. So none is lost, whatever breaks.
+A record is at every moment in one place: waiting, sent, to be sent again, or counted. So none is
+lost, whatever breaks.
 """
 
 from __future__ import annotations
@@ -31,12 +33,18 @@ _LENGTHS = pa.array([b"\r\n$%d\r\n" % length for length in range(2048)], pa.bina
 
 
 class Nodes(Protocol):
-    """Where records go; `one_slot` is whether a command may have any keys of a node. A node is called `host:port`."""
+    """Where records go; `one_slot` is whether a command may have any keys of a node.
+
+    A node is called `host:port`.
+    """
 
     one_slot: bool
 
     def split(self, records: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
-        """Each record with the others of its node, in order. May have to look for the nodes first."""
+        """Each record with the others of its node, in order.
+
+        May have to look for the nodes first.
+        """
 
     def pool(self, node: str) -> ConnectionPool:
         """The connections of a node; they speak RESP2."""
@@ -49,8 +57,10 @@ class Mode(NamedTuple):
     """How records are written.
 
     Args:
-        commands: makes the commands of a batch, each for as many records as are told and with so much before it.
-        stored: how many records the reply to a command says were stored; None: it is none of a command that worked.
+        commands: makes the commands of a batch, each for as many records as are told and with so
+            much before it.
+        stored: how many records the reply to a command says were stored; None: it is none of a
+            command that worked.
         together: records that one command may hold.
         script: that the commands run, if they do.
     """
@@ -66,7 +76,8 @@ def _compare(records: pa.RecordBatch, together: int, before: bytes) -> memoryvie
     keys = _grouped(_binary(*_argument(records.column("key"))), together)
     values = _grouped(_binary(*_argument(records.column("value")), *_argument(expires)), together)
     head, last = (
-        before + b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$%d\r\n%d" % (3 * n + 3, _SHA, len(str(n)), n)
+        before
+        + b"*%d\r\n$7\r\nEVALSHA\r\n$40\r\n%s\r\n$%d\r\n%d" % (3 * n + 3, _SHA, len(str(n)), n)
         for n in (together, len(records) - together * (len(keys) - 1))
     )
     return _joined(pa.array([head] * (len(keys) - 1) + [last], pa.binary()), keys, values)
@@ -79,7 +90,9 @@ def _replace(records: pa.RecordBatch, _: int, before: bytes) -> memoryview:
     if expires.null_count:
         head = pc.if_else(expires.is_valid(), head, before + b"*3\r\n$3\r\nSET")
         expiry = [_binary(*expiry).fill_null(b"")]
-    return _joined(head, *_argument(records.column("key")), *_argument(records.column("value")), *expiry)
+    return _joined(
+        head, *_argument(records.column("key")), *_argument(records.column("value")), *expiry
+    )
 
 
 COMPARE = Mode(_compare, lambda reply: int(reply[1:]) if reply[:1] == b":" else None, 100, _SCRIPT)
@@ -92,7 +105,9 @@ def _grouped(rows: pa.Array, together: int) -> pa.Array:
     """The bytes of so many rows as one, without a copy."""
     offsets = np.frombuffer(rows.buffers()[1], np.int32)[rows.offset : rows.offset + len(rows) + 1]
     bounds = np.append(offsets[:-1:together], offsets[-1])
-    return pa.Array.from_buffers(pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), rows.buffers()[2]])
+    return pa.Array.from_buffers(
+        pa.binary(), len(bounds) - 1, [None, pa.py_buffer(bounds), rows.buffers()[2]]
+    )
 
 
 def _binary(*parts: bytes | pa.Array) -> pa.Array:
@@ -114,7 +129,10 @@ def _texts(numbers: pa.Array) -> pa.Array:
 
 
 def _argument(texts: pa.Array) -> tuple[bytes | pa.Array, pa.Array]:
-    """What stands before each text in a command, and the text. The end of its line belongs to what follows."""
+    """What stands before each text in a command, and the text.
+
+    The end of its line belongs to what follows.
+    """
     lengths = pc.binary_length(texts)
     shortest, longest = (found.as_py() for found in pc.min_max(lengths).values())
     if shortest == longest is not None and not texts.null_count:
@@ -136,7 +154,10 @@ def _paced(batches: Iterable[pa.RecordBatch], rate: float) -> Iterator[pa.Record
 
 
 class _Sent(NamedTuple):
-    """Records of which one command holds so many; `asking` is to a node that their slot only begins to move to."""
+    """Records of which one command holds so many.
+
+    `asking` is to a node that their slot only begins to move to.
+    """
 
     records: pa.RecordBatch
     together: int
@@ -149,8 +170,8 @@ class _Sent(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    """What became of what was sent: how many records were stored and kept out, the errors, the records that failed,
-    and those for which another node is to be asked."""
+    """What became of what was sent: how many records were stored and kept out, the errors, the
+    records that failed, and those for which another node is to be asked."""
 
     sent: _Sent
     stored: int
@@ -161,7 +182,8 @@ class _Answer(NamedTuple):
 
 
 class _Link:
-    """One node's connection, opened when it is needed, with what waits for it and what it owes replies for."""
+    """One node's connection, opened when it is needed, with what waits for it and what it owes
+    replies for."""
 
     def __init__(self, pool: ConnectionPool, mode: Mode, *, follow: bool) -> None:
         self._pool, self._mode, self._follow = pool, mode, follow
@@ -175,7 +197,9 @@ class _Link:
         while self.waiting and len(self.sent) < _WINDOW:
             connection = self._connection or self._open()
             self.sent.append(batch := self.waiting.popleft())
-            packed = self._mode.commands(batch.records, batch.together, _ASKING if batch.asking else b"")
+            packed = self._mode.commands(
+                batch.records, batch.together, _ASKING if batch.asking else b""
+            )
             connection.send_packed_command([packed], check_health=False)  # type: ignore[no-untyped-call]
 
     def receive(self) -> _Answer:
@@ -187,7 +211,9 @@ class _Link:
         lines = self._lines(batch.commands)
         self.sent.popleft()
         lines = lines[1::2] if batch.asking else lines
-        replies = {reply: (self._mode.stored(reply), count) for reply, count in Counter(lines).items()}
+        replies = {
+            reply: (self._mode.stored(reply), count) for reply, count in Counter(lines).items()
+        }
         stored = sum(each * count for each, count in replies.values() if each is not None)
         bad = {reply for reply, (each, _) in replies.items() if each is None}
         moving = {reply for reply in bad if self._follow and reply.startswith(b"-ASK ")}
@@ -215,7 +241,12 @@ class _Link:
                 self._connection.disconnect()  # type: ignore[no-untyped-call]  # replies that come yet are nobody else's
             self._pool.release(self._connection)
         held = [*self.sent, *self.waiting]
-        self._connection, self._received, self.sent, self.waiting = None, bytearray(), deque(), deque()
+        self._connection, self._received, self.sent, self.waiting = (
+            None,
+            bytearray(),
+            deque(),
+            deque(),
+        )
         return held
 
     def _open(self) -> Connection:
@@ -299,15 +330,22 @@ class BulkWriter:
             self._again.append(batch)
             return
         for node, part in parts:
-            self._link(node).waiting.append(_Sent(part, batch.together if self._nodes.one_slot else 1))
+            self._link(node).waiting.append(
+                _Sent(part, batch.together if self._nodes.one_slot else 1)
+            )
 
     def _link(self, node: str) -> _Link:
         if node not in self._links:
-            self._links[node] = _Link(self._nodes.pool(node), self._mode, follow=not self._nodes.one_slot)
+            self._links[node] = _Link(
+                self._nodes.pool(node), self._mode, follow=not self._nodes.one_slot
+            )
         return self._links[node]
 
     def _work(self, *, finish: bool) -> None:
-        """Send and receive until nothing waits; with `finish`, or to send again what failed, until nothing is owed."""
+        """Send and receive until nothing waits.
+
+        With `finish`, or to send again what failed, until nothing is owed.
+        """
         while True:
             for link in list(self._links.values()):
                 try:
@@ -315,9 +353,15 @@ class BulkWriter:
                     if link.waiting or (link.sent and (finish or self._again)):
                         self._settle(link.receive())
                 except (exceptions.RedisError, OSError) as error:
-                    self._failed(error if isinstance(error, exceptions.RedisError) else _lost(error), "writing")
+                    self._failed(
+                        error if isinstance(error, exceptions.RedisError) else _lost(error),
+                        "writing",
+                    )
                     self._again += link.close()
-            if any(link.waiting or (link.sent and (finish or self._again)) for link in self._links.values()):
+            if any(
+                link.waiting or (link.sent and (finish or self._again))
+                for link in self._links.values()
+            ):
                 continue
             if not self._again:
                 return
@@ -333,7 +377,10 @@ class BulkWriter:
         if answer.errors:
             # An error is of a command: alone, each of its records says whether it is of this one.
             if answer.sent.together == 1:
-                doing = f"writing ({answer.failed.num_rows} of {answer.sent.records.num_rows} records failed)"
+                doing = (
+                    f"writing ({answer.failed.num_rows} of {answer.sent.records.num_rows} records"
+                    " failed)"
+                )
                 for text in answer.errors:
                     self._failed(exceptions.ResponseError(text), doing)
             self._again.append(_Sent(answer.failed, 1))
@@ -350,7 +397,8 @@ class BulkWriter:
         self._failure = found
 
     def _heal(self) -> None:
-        """Send again what failed: to the nodes that there are now, over connections that know the script."""
+        """Send again what failed: to the nodes that there are now, over connections that know the
+        script."""
         time.sleep(min(0.5, 0.01 * 2**self._failures))
         self._failures += 1
         for link in self._links.values():
@@ -363,5 +411,7 @@ class BulkWriter:
 
 
 def _lost(error: OSError) -> exceptions.RedisError:
-    kind = exceptions.TimeoutError if isinstance(error, TimeoutError) else exceptions.ConnectionError
+    kind = (
+        exceptions.TimeoutError if isinstance(error, TimeoutError) else exceptions.ConnectionError
+    )
     return kind(str(error))

@@ -1,4 +1,5 @@
-"""Snowflake's errors as ours: what went wrong in one line, whether a retry can help, and what to do."""
+"""Snowflake's errors as ours: what went wrong in one line, whether a retry can help, and what to
+do."""
 
 from __future__ import annotations
 
@@ -26,11 +27,16 @@ class MissingObject(PermanentError):
 
 
 def session_gone(error: errors.Error) -> bool:
-    """Whether the session had ended, so that nothing was run. Line 5 says so of a submission in other words."""
+    """Whether the session had ended, so that nothing was run.
+
+    Line 5 says so of a submission in other words.
+    """
     return error.errno in _SESSION_GONE or "did not report a queryId" in str(error)
 
 
-def translated(error: errors.Error, doing: str, context: Mapping[str, str], secrets: set[str]) -> PlaneError:
+def translated(
+    error: errors.Error, doing: str, context: Mapping[str, str], secrets: set[str]
+) -> PlaneError:
     """A driver's error as one of ours.
 
     Args:
@@ -45,11 +51,13 @@ def translated(error: errors.Error, doing: str, context: Mapping[str, str], secr
     role = context.get("role") or "of this session"
     if session_gone(error):
         return TransientError(message, hint="the session had ended: try again, a new one is opened")
-    if number in _NO_WAREHOUSE or (re.search(r"\bwarehouse\b", text, re.IGNORECASE) and number in MISSING_OBJECT):
+    if number in _NO_WAREHOUSE or (
+        re.search(r"\bwarehouse\b", text, re.IGNORECASE) and number in MISSING_OBJECT
+    ):
         warehouse = context.get("warehouse") or "<name>"
         hint = (
-            f"set `warehouse`, let role {role} use it (GRANT USAGE ON WAREHOUSE {warehouse} TO ROLE {role}), "
-            "and see that it resumes by itself and its resource monitor has credits left"
+            f"set `warehouse`, let role {role} use it (GRANT USAGE ON WAREHOUSE {warehouse} TO ROLE"
+            f" {role}), and see that it resumes by itself and its resource monitor has credits left"
         )
         return PermanentError(message, hint=hint)
     if number == _NO_PRIVILEGE:
@@ -57,7 +65,8 @@ def translated(error: errors.Error, doing: str, context: Mapping[str, str], secr
     if number in MISSING_OBJECT:
         name = _named(text) or "<name>"
         hint = (
-            f"check the name; if it is right, role {role} may not see it: GRANT SELECT ON TABLE {name} TO ROLE {role}"
+            f"check the name; if it is right, role {role} may not see it: GRANT SELECT ON TABLE"
+            f" {name} TO ROLE {role}"
         )
         return MissingObject(message, hint=hint)
     if number == _UNKNOWN_COLUMN:
@@ -67,11 +76,17 @@ def translated(error: errors.Error, doing: str, context: Mapping[str, str], secr
         return TransientError(message, hint="another transaction held the table's lock: try again")
     if number == _TIMED_OUT or (number == _CANCELLED and "timeout" in text.lower()):
         allowed = f" (now {context['query_timeout']} s)" if context.get("query_timeout") else ""
-        return PermanentError(message, hint=f"raise `query_timeout`{allowed}, or compute shorter intervals")
+        return PermanentError(
+            message, hint=f"raise `query_timeout`{allowed}, or compute shorter intervals"
+        )
     if number == _CANCELLED:
-        return PermanentError(f"{doing}: cancelled" if doing else "cancelled", hint="somebody stopped the query")
+        return PermanentError(
+            f"{doing}: cancelled" if doing else "cancelled", hint="somebody stopped the query"
+        )
     if number == _CUT_SHORT or number in _INTERNAL or _of_the_moment(error):
-        return TransientError(message, hint="Snowflake or the way to it failed for a moment: try again")
+        return TransientError(
+            message, hint="Snowflake or the way to it failed for a moment: try again"
+        )
     return PermanentError(message)
 
 
@@ -94,15 +109,26 @@ def _of_the_moment(error: errors.Error) -> bool:
 
 def login_failed(error: errors.Error, role: str, secrets: set[str]) -> PlaneError:
     """What kept a session from opening."""
-    text = re.sub(r"^(Failed to (login|connect to DB)|Login error)[:.] (\S+:\d+[.] )?", "", _line(error, secrets))
+    text = re.sub(
+        r"^(Failed to (login|connect to DB)|Login error)[:.] (\S+:\d+[.] )?",
+        "",
+        _line(error, secrets),
+    )
     text = re.sub(r"^Login error: |, code: \d+$", "", text)
     message = f"connecting to Snowflake: {text}"
-    if _of_the_moment(error) or re.search(r"HTTP request failed|timed? ?out|unavailable", text, re.IGNORECASE):
-        return TransientError(message, hint="check `account` (or `host`) and the network, and try again")
+    if _of_the_moment(error) or re.search(
+        r"HTTP request failed|timed? ?out|unavailable", text, re.IGNORECASE
+    ):
+        return TransientError(
+            message, hint="check `account` (or `host`) and the network, and try again"
+        )
     if "role" in text.lower():
         hint = f"check `role`, or ask for it: GRANT ROLE {role or '<role>'} TO USER <user>"
         return PermanentError(message, hint=hint)
-    hint = "check `account`, `user`, `database` and what proves who you are: a key, a token or a password"
+    hint = (
+        "check `account`, `user`, `database` and what proves who you are: a key, a token or a"
+        " password"
+    )
     return PermanentError(message, hint=hint)
 
 

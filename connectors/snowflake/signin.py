@@ -35,7 +35,9 @@ def connect(
     query_timeout: int = 14_400,
     query_tags: Mapping[str, str] | None = None,
 ) -> SnowflakeWarehouse:
-    """Open a session. Who you are is proved by a key, a token, the cloud's identity, a browser or a password.
+    """Open a session.
+
+    Who you are is proved by a key, a token, the cloud's identity, a browser or a password.
 
     Args:
         account: the account's identifier, such as `myorg-production`.
@@ -43,9 +45,10 @@ def connect(
         role: the role to work as; the user's default unless given.
         warehouse: what computes; the user's default unless given.
         database: where schemas are looked for; the user's default unless given.
-        connection_name: a connection of the driver's `connections.toml`; all other options go before what it says.
-        authenticator: how to log in, as the driver calls it, such as `externalbrowser` or `oauth`; what the options
-            below suggest unless given.
+        connection_name: a connection of the driver's `connections.toml`; all other options go
+            before what it says.
+        authenticator: how to log in, as the driver calls it, such as `externalbrowser` or `oauth`;
+            what the options below suggest unless given.
         private_key_file: the path of a key of a key pair, PEM.
         private_key: that key itself, as PEM or as base64 of it.
         private_key_passphrase: what that key is encrypted with.
@@ -73,7 +76,10 @@ def connect(
         raise SettingsError("connector 'snowflake' does not know the account", hint=hint)
     if authenticator is None:
         authenticator = way_in(
-            private_key_file or private_key, token or token_file_path, oauth_client_id, workload_identity_provider
+            private_key_file or private_key,
+            token or token_file_path,
+            oauth_client_id,
+            workload_identity_provider,
         )
     given = {
         "account": account,
@@ -96,8 +102,18 @@ def connect(
         "port": port,
         "protocol": protocol,
     }
-    secrets = {text for text in (private_key, private_key_passphrase, token, oauth_client_secret, password) if text}
+    secrets = {
+        text
+        for text in (private_key, private_key_passphrase, token, oauth_client_secret, password)
+        if text
+    }
     options = {name: value for name, value in given.items() if value is not None}
-    context = {"role": role or "", "warehouse": warehouse or "", "query_timeout": str(query_timeout)}
+    context = {
+        "role": role or "",
+        "warehouse": warehouse or "",
+        "query_timeout": str(query_timeout),
+    }
     tags = {"application": "controlplane", **(query_tags or {})}
-    return SnowflakeWarehouse(options | session_options(query_timeout, query_tag(tags)), context, secrets, tags)
+    return SnowflakeWarehouse(
+        options | session_options(query_timeout, query_tag(tags)), context, secrets, tags
+    )

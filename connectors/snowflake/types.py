@@ -1,7 +1,8 @@
-"""Snowflake's types in the spelling of `controlplane.base.types`, and its rows as Arrow columns of those types.
+"""Snowflake's types in the spelling of `controlplane.base.types`, and its rows as Arrow columns of
+those types.
 
-An array with a declared item type arrives as an Arrow list, or as JSON text, as the account is set up; one without
-stays the JSON text that Snowflake gives.
+An array with a declared item type arrives as an Arrow list, or as JSON text, as the account is set
+up; one without stays the JSON text that Snowflake gives.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from controlplane.codec.arrow import arrow_type
 
 # The driver's numbers of types, in order.
 _TYPE_CODES = (
-    "NUMBER", "FLOAT", "VARCHAR", "DATE", "TIMESTAMP_NTZ", "VARIANT", "TIMESTAMP_LTZ", "TIMESTAMP_TZ", "TIMESTAMP_NTZ",
-    "OBJECT", "ARRAY", "BINARY", "TIME", "BOOLEAN", "GEOGRAPHY", "GEOMETRY", "VECTOR", "MAP", "FILE",
-    "INTERVAL YEAR TO MONTH", "INTERVAL DAY TO SECOND",
+    "NUMBER", "FLOAT", "VARCHAR", "DATE", "TIMESTAMP_NTZ", "VARIANT", "TIMESTAMP_LTZ",
+    "TIMESTAMP_TZ", "TIMESTAMP_NTZ", "OBJECT", "ARRAY", "BINARY", "TIME", "BOOLEAN",
+    "GEOGRAPHY", "GEOMETRY", "VECTOR", "MAP", "FILE", "INTERVAL YEAR TO MONTH",
+    "INTERVAL DAY TO SECOND",
 )  # fmt: skip
 _CANONICAL = {
     "BOOLEAN": "bool",
@@ -63,13 +65,16 @@ def plain_name(name: str) -> str:
 
 
 def column_name(name: str) -> str:
-    """A column's name as definitions spell it: one that is stored in small letters keeps its quotes, since without them
-    it would be another name."""
+    """A column's name as definitions spell it: one that is stored in small letters keeps its
+    quotes, since without them it would be another name."""
     return f'"{name}"' if name == name.lower() != name.upper() else plain_name(name)
 
 
 def canonical_type(text: str) -> str:
-    """A type in Snowflake's words in the spelling of `base.types`; one without such a spelling as it is."""
+    """A type in Snowflake's words in the spelling of `base.types`.
+
+    One without such a spelling as it is.
+    """
     parts = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
     if parts is None:
         return text
@@ -85,7 +90,8 @@ def canonical_type(text: str) -> str:
 
 
 def described_type(column: Described) -> str:
-    """A column's type in the spelling of `controlplane.base.types`, or else in Snowflake's words."""
+    """A column's type in the spelling of `controlplane.base.types`, or else in Snowflake's
+    words."""
     return canonical_type(_in_words(column))
 
 
@@ -119,7 +125,9 @@ def _cast(array: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
     if wanted is None or array.type == wanted:
         return array
     if is_list(kind) and not pa.types.is_list(array.type):
-        return pa.chunked_array([_from_json(chunk, item_type(kind)) for chunk in array.chunks], wanted)
+        return pa.chunked_array(
+            [_from_json(chunk, item_type(kind)) for chunk in array.chunks], wanted
+        )
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         array = array.cast(pa.timestamp("us", "UTC"), safe=False)
     # What is finer than a microsecond is cut off; of all other types nothing is.
@@ -127,9 +135,14 @@ def _cast(array: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
 
 
 def _from_json(texts: pa.Array, item: str) -> pa.Array:
-    """Arrays that came as JSON text, as lists; an item that is null may stand there as `undefined`."""
+    """Arrays that came as JSON text, as lists.
+
+    An item that is null may stand there as `undefined`.
+    """
     if "binary" in item:
-        raise pa.ArrowInvalid("arrays of bytes that come as JSON cannot be read: cast it to a text in the query")
+        raise pa.ArrowInvalid(
+            "arrays of bytes that come as JSON cannot be read: cast it to a text in the query"
+        )
     wanted = arrow_type(f"array<{item}>")
     read = arrow_type(re.sub(r"[^<>]+(?=>+$)", "string", f"array<{item}>"))
     if not len(texts):
@@ -137,7 +150,9 @@ def _from_json(texts: pa.Array, item: str) -> pa.Array:
     texts = pc.replace_substring_regex(pc.fill_null(texts, "null"), r"\s*\n\s*", "")
     if "string" not in item:
         # Every word in quotes: JSON has none for what is no number.
-        texts = pc.replace_substring_regex(pc.replace_substring(texts, '"', ""), r"\s*([\[\],])\s*", r"\1")
+        texts = pc.replace_substring_regex(
+            pc.replace_substring(texts, '"', ""), r"\s*([\[\],])\s*", r"\1"
+        )
         texts = pc.replace_substring_regex(texts, r"([^\[\],]+)", '"\\1"')
         texts = pc.replace_substring_regex(texts, '"(?:null|undefined)"', "null")
     lines = pc.binary_join_element_wise('{"v":', texts, "}\n", "")

@@ -1,10 +1,11 @@
 """Snowflake: statements and rows through one session of the vendor's driver, of its lines 4 and 5.
 
-Knows statements and rows; timestamps are `TIMESTAMP_NTZ` in UTC. Columns whose names Snowflake stores in capitals are
-given in lower case, all others as they are.
+Knows statements and rows; timestamps are `TIMESTAMP_NTZ` in UTC. Columns whose names Snowflake
+stores in capitals are given in lower case, all others as they are.
 
-Every statement is submitted without waiting for its end, and asked for until it is done: so its number is known, and it
-can be stopped on the server; and a request that gets no answer is given up soon, however long a statement may take.
+Every statement is submitted without waiting for its end, and asked for until it is done: so its
+number is known, and it can be stopped on the server; and a request that gets no answer is given up
+soon, however long a statement may take.
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ from snowflake.connector import errors
 
 from connectors.snowflake.driver import described, is_one_query, query_tag
 from connectors.snowflake.errors import MissingObject, login_failed, session_gone, translated
-from connectors.snowflake.types import canonical_type, column_name, described_type, normalised, plain_name
+from connectors.snowflake.types import (
+    canonical_type,
+    column_name,
+    described_type,
+    normalised,
+    plain_name,
+)
 from controlplane.base.ports import Estimate, Statement, check_names
 from controlplane.errors import PermanentError, TransientError
 
@@ -32,23 +39,32 @@ BATCH_ROWS = 65_536
 PARALLEL = 8
 """Questions about tables and queries that are asked side by side."""
 DESCRIBED_TOGETHER = 10
-"""Tables whose columns are asked for in one query. A compiler takes longer with every view in it."""
+"""Tables whose columns are asked for in one query.
+
+A compiler takes longer with every view in it.
+"""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
 """Seconds between two questions whether a statement is done; they grow while it runs."""
 Q = TypeVar("Q")
 T = TypeVar("T")
 
-# Where nobody asked for logs, the driver's reports of what it tries again do not go to the terminal.
+# Where nobody asked for logs, the driver's reports of what it tries again do not go to the
+# terminal.
 logging.getLogger("snowflake.connector").addHandler(logging.NullHandler())
 
 
 class SnowflakeWarehouse:
-    """Implements `base.ports.Warehouse` over one session, which is opened again if it ended between uses."""
+    """Implements `base.ports.Warehouse` over one session, which is opened again if it ended between
+    uses."""
 
     dialect = "snowflake"
 
     def __init__(
-        self, options: Mapping[str, Any], context: Mapping[str, str], secrets: set[str], tags: Mapping[str, str]
+        self,
+        options: Mapping[str, Any],
+        context: Mapping[str, str],
+        secrets: set[str],
+        tags: Mapping[str, str],
     ) -> None:
         self._options = options
         self._context = context
@@ -61,8 +77,13 @@ class SnowflakeWarehouse:
         self._cancelled = False
         self._connection = self._opened()
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
-        """See `Warehouse.execute`. Snowflake commits at every definition of a table or view, `atomic` or not."""
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
+        """See `Warehouse.execute`.
+
+        Snowflake commits at every definition of a table or view, `atomic` or not.
+        """
         with self._using():
             if not atomic:
                 return [self._changed(statement, tag) for statement in statements]
@@ -86,7 +107,9 @@ class SnowflakeWarehouse:
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
         """See `Warehouse.columns`."""
-        groups = [tables[at : at + DESCRIBED_TOGETHER] for at in range(0, len(tables), DESCRIBED_TOGETHER)]
+        groups = [
+            tables[at : at + DESCRIBED_TOGETHER] for at in range(0, len(tables), DESCRIBED_TOGETHER)
+        ]
         found = self._side_by_side(self._columns_together, groups)
         return {table: columns for group in found for table, columns in group.items()}
 
@@ -102,7 +125,8 @@ class SnowflakeWarehouse:
         return self._side_by_side(alone, queries)
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """See `Warehouse.explain`: Snowflake tells the bytes of the partitions that are left to read."""
+        """See `Warehouse.explain`: Snowflake tells the bytes of the partitions that are left to
+        read."""
         return self._side_by_side(self._explained, queries)
 
     def info(self) -> Mapping[str, str]:
@@ -141,11 +165,15 @@ class SnowflakeWarehouse:
                 self._cancelled = self._cancelled and self._uses > 0
 
     def _state(self, warehouse: str) -> Mapping[str, str]:
-        """Whether a warehouse runs, and whether it resumes by itself, as far as the role may see it."""
+        """Whether a warehouse runs, and whether it resumes by itself, as far as the role may see
+        it."""
         cursor = self._run("SHOW WAREHOUSES", "looking at the warehouse")
         names = [column.name for column in cursor.description or ()]
         with self._translating("looking at the warehouse"):
-            shown = {row[names.index("name")]: dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+            shown = {
+                row[names.index("name")]: dict(zip(names, row, strict=True))
+                for row in cursor.fetchall()
+            }
         one = shown.get(warehouse)
         return {"state": str(one["state"]), "resumes": str(one["auto_resume"])} if one else {}
 
@@ -158,7 +186,9 @@ class SnowflakeWarehouse:
         with self._translating(statement.name):
             [row] = cursor.fetchall()
         counted = ("number of rows inserted", "number of rows updated", "number of rows deleted")
-        return sum(int(value) for name, value in zip(names, row, strict=True) if name.startswith(counted))
+        return sum(
+            int(value) for name, value in zip(names, row, strict=True) if name.startswith(counted)
+        )
 
     def _explained(self, query: str) -> Estimate | PermanentError:
         try:
@@ -176,9 +206,13 @@ class SnowflakeWarehouse:
 
     def _describe(self, sql: str) -> Mapping[str, str]:
         if not is_one_query(sql):
-            raise PermanentError("it must be exactly one query", hint="write one SELECT, or a WITH that ends in one")
+            raise PermanentError(
+                "it must be exactly one query", hint="write one SELECT, or a WITH that ends in one"
+            )
         with self._using(), self._translating():
-            columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(sql) else [])
+            columns = self._in_session(
+                lambda cursor: described(cursor) if cursor.describe(sql) else []
+            )
         check_names(column_name(column.name) for column in columns)
         return {column_name(column.name): described_type(column) for column in columns}
 
@@ -196,10 +230,14 @@ class SnowflakeWarehouse:
     def _described_together(self, tables: Sequence[str]) -> list[Mapping[str, str]]:
         marks = [f"PLANE__END_{number}" for number in range(len(tables))]
         wanted = ", ".join(f"t{number}.*, 0 AS {mark}" for number, mark in enumerate(marks))
-        sources = " CROSS JOIN ".join(f"{table} AS t{number}" for number, table in enumerate(tables))
+        sources = " CROSS JOIN ".join(
+            f"{table} AS t{number}" for number, table in enumerate(tables)
+        )
         query = f"SELECT {wanted} FROM {sources}"
         with self._using(), self._translating():
-            columns = self._in_session(lambda cursor: described(cursor) if cursor.describe(query) else [])
+            columns = self._in_session(
+                lambda cursor: described(cursor) if cursor.describe(query) else []
+            )
         found: list[Mapping[str, str]] = []
         table: dict[str, str] = {}
         for column in columns:
@@ -216,10 +254,16 @@ class SnowflakeWarehouse:
                 rows = self._answer(f"DESCRIBE TABLE {table}", f"reading the columns of {table}")
         except MissingObject:
             return None
-        return {column_name(name): canonical_type(kind) for name, kind, what, *_ in rows if what == "COLUMN"}
+        return {
+            column_name(name): canonical_type(kind)
+            for name, kind, what, *_ in rows
+            if what == "COLUMN"
+        }
 
     def _rows(self, cursor: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - of either line
-        columns = [(plain_name(column.name), described_type(column)) for column in described(cursor)]
+        columns = [
+            (plain_name(column.name), described_type(column)) for column in described(cursor)
+        ]
         expected, seen = cursor.rowcount or 0, 0
         with self._translating("reading"):
             for table in cursor.fetch_arrow_batches(force_microsecond_precision=True):
@@ -274,7 +318,10 @@ class SnowflakeWarehouse:
         return cursor
 
     def _in_session(self, call: Callable[[Any], T], *, alone: bool = True) -> T:
-        """Call with a cursor; where the session turns out to have ended, once more with one of a new session."""
+        """Call with a cursor.
+
+        Where the session turns out to have ended, once more with one of a new session.
+        """
         if alone:
             self._reopen()
         try:
@@ -340,7 +387,8 @@ class SnowflakeWarehouse:
                 raise PermanentError(f"{doing}: cancelled" if doing else "cancelled") from None
             raise translated(error, doing, self._context, self._secrets) from None
         except (OSError, ValueError) as error:
-            # Line 4 lets through what its HTTP client and Arrow raise over a part that did not come whole.
+            # Line 4 lets through what its HTTP client and Arrow raise over a part that did not come
+            # whole.
             text = f"a part of the result did not come whole ({type(error).__name__})"
             hint = "the way to the result failed for a moment: try again"
             raise TransientError(f"{doing}: {text}", hint=hint) from None

@@ -1,4 +1,5 @@
-"""Airflow reads DAGs from releases: `<root>/releases/<digest>/`, of which `<root>/CURRENT` names the newest.
+"""Airflow reads DAGs from releases: `<root>/releases/<digest>/`, of which `<root>/CURRENT` names
+the newest.
 
 A DAG run stays with the release that it began with; replacing `CURRENT` deploys, or goes back.
 Where `CURRENT` can't be read, as while a share is not mounted, nothing changes: to Airflow an empty
@@ -46,18 +47,23 @@ class ReleaseBundle(BaseDagBundle):
         """
         self.refresh()
         if self._shown is None and self._seen.exists():
-            text = f"{self._root / 'CURRENT'} is not there, but releases were there before: is a share not mounted?"
+            text = (
+                f"{self._root / 'CURRENT'} is not there, but releases were there before: is a share"
+                " not mounted?"
+            )
             raise FileNotFoundError(text)
         if self._shown is None:
             self.path.mkdir(parents=True, exist_ok=True)
         if self.version is not None:
-            # Airflow's cleaner of unused versions removes this folder, and fails where there is none.
+            # Airflow's cleaner of unused versions removes this folder, and fails where there is
+            # none.
             (self.versions_dir / self.version).mkdir(parents=True, exist_ok=True)
         super().initialize()
 
     @property
     def path(self) -> Path:
-        """The release that this bundle was opened for, else the current one, else an empty folder."""
+        """The release that this bundle was opened for, else the current one, else an empty
+        folder."""
         return self._root / "releases" / self._shown if self._shown else self.base_dir / "empty"
 
     def get_current_version(self) -> BundleVersion | None:

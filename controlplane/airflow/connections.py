@@ -1,7 +1,8 @@
 """Airflow's connections of the types `snowflake` and `databricks` as options of our own connectors.
 
-The fields are read as Airflow's providers for the two read them, so that a connection that a team has works here too;
-the providers themselves are not needed. An extra may also hold our connectors' own options, by their names.
+The fields are read as Airflow's providers for the two read them, so that a connection that a team
+has works here too; the providers themselves are not needed. An extra may also hold our connectors'
+own options, by their names.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from controlplane.errors import PermanentError
 _NUMBERS = ("port", "query_timeout")
 _OAUTH_ELSEWHERE = ("azure_conn_id", "refresh_token")
 _PROXY = ("proxy_host", "proxy_port", "proxy_user", "proxy_password")
-_AZURE = ("azure_tenant_id", "use_azure_managed_identity", "use_default_azure_credential", "federated_k8s")
+_AZURE = (
+    "azure_tenant_id",
+    "use_azure_managed_identity",
+    "use_default_azure_credential",
+    "federated_k8s",
+)
 _PROVE_ALONE = {
     "token",
     "token_file_path",
@@ -32,7 +38,8 @@ _PROVE_A_USER = {"password", "private_key", "private_key_file"}
 
 @dataclass
 class _Reading:
-    """A connection while it is read: `extra` is what was not used yet, `problems` are pairs of what and what to do."""
+    """A connection while it is read: `extra` is what was not used yet, `problems` are pairs of what
+    and what to do."""
 
     connection: Connection
     extra: dict[str, Any]
@@ -41,7 +48,9 @@ class _Reading:
 
     def refuse(self, names: Collection[str], hint: str) -> None:
         """Note fields that ask for what our connectors don't do."""
-        self.problems += [(f"its {name} is not supported", hint) for name in names if self.extra.pop(name, None)]
+        self.problems += [
+            (f"its {name} is not supported", hint) for name in names if self.extra.pop(name, None)
+        ]
 
 
 def options_of(connection: Connection, known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
@@ -71,7 +80,10 @@ def options_of(connection: Connection, known: Collection[str]) -> tuple[dict[str
 
 
 def _extra(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The extra's fields that hold something; one without the prefix of older forms goes before one with it."""
+    """The extra's fields that hold something.
+
+    One without the prefix of older forms goes before one with it.
+    """
     filled = {name: value for name, value in given.items() if value not in (None, "", False)}
     return {name.removeprefix(prefix): value for name, value in filled.items()} | {
         name: value for name, value in filled.items() if not name.startswith(prefix)
@@ -82,13 +94,17 @@ def _snowflake(reading: _Reading) -> None:
     connection, extra, options = reading.connection, reading.extra, reading.options
     login, password = connection.login, connection.password
     reading.refuse(_PROXY, "set HTTPS_PROXY for the workers")
-    reading.refuse(_OAUTH_ELSEWHERE, "use a key pair, a token, or OAuth with grant_type client_credentials")
+    reading.refuse(
+        _OAUTH_ELSEWHERE, "use a key pair, a token, or OAuth with grant_type client_credentials"
+    )
     if (region := extra.pop("region", None)) and "account" in options:
         options["account"] += f".{region}"
     if content := extra.pop("private_key_content", None):
         options["private_key"] = content
     if "private_key" in options and "private_key_file" in options:
-        reading.problems.append(("it has two private keys", "leave private_key_file or private_key_content out"))
+        reading.problems.append(
+            ("it has two private keys", "leave private_key_file or private_key_content out")
+        )
     authenticator = str(options.get("authenticator", "snowflake")).lower()
     if authenticator == "snowflake":
         options.pop("authenticator", None)  # the default there; a key or a token says more
@@ -120,7 +136,10 @@ def _snowflake(reading: _Reading) -> None:
 def _databricks(reading: _Reading) -> None:
     connection, extra, options = reading.connection, reading.extra, reading.options
     login, password = connection.login, connection.password
-    way = "set a token as the password, or service_principal_oauth in the extra with login and password"
+    way = (
+        "set a token as the password, or service_principal_oauth in the extra with login and"
+        " password"
+    )
     reading.refuse(_AZURE, way)
     refused = bool(reading.problems)
     host = str(extra.pop("host", None) or connection.host or "")
@@ -144,4 +163,7 @@ def _databricks(reading: _Reading) -> None:
         reading.problems.append(("nothing in it signs you in", way))
 
 
-_READERS: Mapping[str, Callable[[_Reading], None]] = {"snowflake": _snowflake, "databricks": _databricks}
+_READERS: Mapping[str, Callable[[_Reading], None]] = {
+    "snowflake": _snowflake,
+    "databricks": _databricks,
+}

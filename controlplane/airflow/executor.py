@@ -1,4 +1,5 @@
-"""Airflow's executor on one machine, for the embedded Airflow: tasks begin soon, and find what they import there."""
+"""Airflow's executor on one machine, for the embedded Airflow: tasks begin soon, and find what they
+import there."""
 
 from __future__ import annotations
 
@@ -18,10 +19,12 @@ _LOOK = 0.25
 
 
 class WarmExecutor(LocalExecutor):
-    """Workers are forked with everything imported that our tasks need, which is most of what a short task costs.
+    """Workers are forked with everything imported that our tasks need, which is most of what a
+    short task costs.
 
-    The scheduler rests here and not by itself (its `scheduler_idle_sleep_time` is to be 0): until somebody has written
-    to Airflow's database, an SQLite file, as the api-server does when a task ends or a run is asked for.
+    The scheduler rests here and not by itself (its `scheduler_idle_sleep_time` is to be 0): until
+    somebody has written to Airflow's database, an SQLite file, as the api-server does when a task
+    ends or a run is asked for.
     """
 
     def start(self) -> None:

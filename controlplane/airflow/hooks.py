@@ -1,4 +1,7 @@
-"""Airflow's connections become open warehouses and online stores; credentials come from there and nowhere else."""
+"""Airflow's connections become open warehouses and online stores.
+
+Credentials come from there and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.workspace import project
 
 LOCK_TIMEOUT = 60.0
-"""Seconds to wait for a locked DuckDB file, unless the connection says otherwise in `lock_timeout`."""
+"""Seconds to wait for a locked DuckDB file, unless the connection says otherwise in
+`lock_timeout`."""
 
 
 class WarehouseHook(BaseHook):
@@ -29,7 +33,11 @@ class WarehouseHook(BaseHook):
     conn_name_attr = "warehouse_conn_id"
     default_conn_name = "plane_warehouse"
 
-    def __init__(self, warehouse_conn_id: str = default_conn_name, query_tags: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        warehouse_conn_id: str = default_conn_name,
+        query_tags: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self.warehouse_conn_id = warehouse_conn_id
         self.query_tags = query_tags
@@ -44,7 +52,11 @@ class WarehouseHook(BaseHook):
         connection = self.get_connection(self.warehouse_conn_id)
         options, unused = options_of(connection, project.option_names(str(connection.conn_type)))
         if unused:
-            self.log.info("connection %r: these fields of its extra are not used: %s", connection.conn_id, unused)
+            self.log.info(
+                "connection %r: these fields of its extra are not used: %s",
+                connection.conn_id,
+                unused,
+            )
         tags = {**options.pop("query_tags", {}), **(self.query_tags or {})}
         return project.open_warehouse(str(connection.conn_type), {**options, "query_tags": tags})
 
@@ -68,16 +80,19 @@ class SnowflakeHook(WarehouseHook):
 
 
 class DatabricksHook(WarehouseHook):
-    """A Databricks SQL warehouse, by a connection as Airflow's own provider for Databricks has it."""
+    """A Databricks SQL warehouse, by a connection as Airflow's own provider for Databricks has
+    it."""
 
     conn_type = "databricks"
     hook_name = "Databricks"
 
 
 class DuckDBHook(WarehouseHook):
-    """A DuckDB file: the connection's host is its path, its extra holds the connector's other options.
+    """A DuckDB file: the connection's host is its path, its extra holds the connector's other
+    options.
 
-    One process at a time may open such a file, so that a locked one is waited for. There is no query log.
+    One process at a time may open such a file, so that a locked one is waited for. There is no
+    query log.
     """
 
     conn_type = "duckdb"
@@ -92,7 +107,9 @@ class DuckDBHook(WarehouseHook):
         """
         connection = self.get_connection(self.warehouse_conn_id)
         if not connection.host:
-            raise PermanentError(f"connection {self.warehouse_conn_id!r} names no DuckDB file", hint="set its host")
+            raise PermanentError(
+                f"connection {self.warehouse_conn_id!r} names no DuckDB file", hint="set its host"
+            )
         options = connection.extra_dejson
         timeout = options.pop("lock_timeout", None)
         deadline = time.monotonic() + float(LOCK_TIMEOUT if timeout is None else timeout)
@@ -131,7 +148,12 @@ class OnlineStoreHook(BaseHook):
         """
         connection = self.get_connection(self.online_conn_id)
         options = {name: value for name, value in connection.extra_dejson.items() if name != "ssl"}
-        config = {"url": _url(connection), "username": connection.login, "password": connection.password, **options}
+        config = {
+            "url": _url(connection),
+            "username": connection.login,
+            "password": connection.password,
+            **options,
+        }
         return project.open_store(config)
 
     def test_connection(self) -> tuple[bool, str]:
@@ -168,7 +190,8 @@ def open_warehouse(conn_id: str, query_tags: Mapping[str, str] | None = None) ->
 
     Raises:
         TransientError: it can't be reached now.
-        PlaneError: the connection is of no such type or lacks something, or the warehouse refuses it.
+        PlaneError: the connection is of no such type or lacks something, or the warehouse refuses
+            it.
     """
     return warehouse_hook(conn_id, query_tags).get_conn()
 

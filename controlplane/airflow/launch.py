@@ -1,10 +1,11 @@
 """Starts components of Airflow out of one process, which imports once what each of them would.
 
-`python -m controlplane.airflow.launch FILE`, where the file is JSON: `parent`, the process that waits for this one;
-`migrate`, if the database is to be made or migrated first: its `log` and the `stamp` that then tells the `version`;
-`record`, the file among whose `processes` each component is noted; and `components`, of each its name, the `arguments`
-of Airflow's command line and its `log`. Each component leads a session of its own, and begins when it is on record:
-wherever this ends, nothing runs that nobody knows of.
+`python -m controlplane.airflow.launch FILE`, where the file is JSON: `parent`, the process that
+waits for this one; `migrate`, if the database is to be made or migrated first: its `log` and the
+`stamp` that then tells the `version`; `record`, the file among whose `processes` each component is
+noted; and `components`, of each its name, the `arguments` of Airflow's command line and its `log`.
+Each component leads a session of its own, and begins when it is on record: wherever this ends,
+nothing runs that nobody knows of.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from typing import NoReturn
 
 from airflow import __main__ as command
 from airflow.api_fastapi.execution_api import app  # noqa: F401
-from airflow.cli.commands import dag_processor_command, scheduler_command, triggerer_command  # noqa: F401
+from airflow.cli.commands import (  # noqa: F401
+    dag_processor_command,
+    scheduler_command,
+    triggerer_command,
+)
 from airflow.migrations import db_types  # noqa: F401
 from airflow.providers_manager import ProvidersManager
 from setproctitle import setproctitle
@@ -31,8 +36,10 @@ from controlplane.embedded.daemon import known, read_state, tail, write_state
 def main(file: Path) -> None:
     """Fork each component, and end; in a component, be it until it ends."""
     ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
-    os.umask(0o077)  # what components and tasks write is their owner's alone: logs, the database, releases' caches
-    gc.freeze()  # what is imported stays: nobody has to look through it for garbage, and components share its memory
+    # What components and tasks write is their owner's alone: logs, the database, releases' caches.
+    os.umask(0o077)
+    # What is imported stays: the collector need not scan it, and components share its memory.
+    gc.freeze()
     wanted = read_state(file)
     if os.getppid() != wanted["parent"]:
         sys.exit("who asked for this has gone")
@@ -98,7 +105,8 @@ def _be(arguments: Sequence[str]) -> NoReturn:
         sys.stderr.write(f"{code}\n")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Python would tear down all that was imported, one object at a time: seconds for each component.
+    # Python would tear down all that was imported, one object at a time: seconds for each
+    # component.
     os._exit(code if isinstance(code, int) else 1)
 
 

@@ -1,6 +1,8 @@
-"""From a partition of an upstream view to those of a view that reads it, where their schedules differ.
+"""From a partition of an upstream view to those of a view that reads it, where their schedules
+differ.
 
-Airflow's own mappers know hours, days and ISO weeks; these know every epoch grid, and all keys keep one spelling.
+Airflow's own mappers know hours, days and ISO weeks; these know every epoch grid, and all keys keep
+one spelling.
 """
 
 from __future__ import annotations
@@ -13,7 +15,13 @@ from airflow.partition_mappers.base import PartitionMapper
 from airflow.partition_mappers.wait_policy import WaitForAll
 
 from controlplane.base.naming import partition_key
-from controlplane.base.types import floor, format_duration, format_instant, parse_duration, parse_instant
+from controlplane.base.types import (
+    floor,
+    format_duration,
+    format_instant,
+    parse_duration,
+    parse_instant,
+)
 
 
 class RollUp(PartitionMapper):
@@ -31,7 +39,13 @@ class RollUp(PartitionMapper):
     wait_policy = WaitForAll()
 
     def __init__(
-        self, *, upstream: str, schedule: str, phase: str = "0s", since: str | None = None, until: str | None = None
+        self,
+        *,
+        upstream: str,
+        schedule: str,
+        phase: str = "0s",
+        since: str | None = None,
+        until: str | None = None,
     ) -> None:
         super().__init__()
         self._phase = parse_duration(phase)
@@ -49,7 +63,8 @@ class RollUp(PartitionMapper):
         return frozenset(
             partition_key(part)
             for part in _parts(start, self._schedule, self._upstream)
-            if (self._since is None or part >= self._since) and (self._until is None or part < self._until)
+            if (self._since is None or part >= self._since)
+            and (self._until is None or part < self._until)
         )
 
     def to_partition_date(self, downstream_key: str) -> datetime:
@@ -86,7 +101,10 @@ class FanOut(PartitionMapper):
 
     def to_downstream(self, key: str) -> Iterable[str]:
         """The partitions inside the upstream one."""
-        return [partition_key(part) for part in _parts(parse_instant(key), self._upstream, self._schedule)]
+        return [
+            partition_key(part)
+            for part in _parts(parse_instant(key), self._upstream, self._schedule)
+        ]
 
     def to_partition_date(self, downstream_key: str) -> datetime:
         """Where the partition begins."""
@@ -94,7 +112,10 @@ class FanOut(PartitionMapper):
 
     def serialize(self) -> dict[str, Any]:
         """What `deserialize` reads back."""
-        return {"upstream": format_duration(self._upstream), "schedule": format_duration(self._schedule)}
+        return {
+            "upstream": format_duration(self._upstream),
+            "schedule": format_duration(self._schedule),
+        }
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> PartitionMapper:

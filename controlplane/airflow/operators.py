@@ -1,8 +1,8 @@
 """The tasks of a view's DAG, thin over `controlplane.materialize.tasks`.
 
-A DAG file imports this at every parse, so that nothing heavy may be imported here: see `work`. Each task's SQL is a
-template field, and what it leaves open (`plane.start`, `plane.stage`, ...) is filled from the DAG run, so that
-Airflow shows the very statements that ran.
+A DAG file imports this at every parse, so that nothing heavy may be imported here: see `work`. Each
+task's SQL is a template field, and what it leaves open (`plane.start`, `plane.stage`, ...) is
+filled from the DAG run, so that Airflow shows the very statements that ran.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class ViewOperator(BaseOperator):
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql"}
 
-    def __init__(self, *, program: str, sql: str, warehouse_conn_id: str = "plane_warehouse", **kwargs: Any) -> None:
+    def __init__(
+        self, *, program: str, sql: str, warehouse_conn_id: str = "plane_warehouse", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.program = program
         self.sql = sql
@@ -48,7 +50,9 @@ class ViewOperator(BaseOperator):
         self._warehouse: Warehouse | None = None
         self._killed = False
 
-    def render_template_fields(self, context: Context, jinja_env: jinja2.Environment | None = None) -> None:
+    def render_template_fields(
+        self, context: Context, jinja_env: jinja2.Environment | None = None
+    ) -> None:
         """Fill the SQL with the run's variables, under the name `plane`."""
         run = self._run(context)
         self.log.info("%s of feature view %s over %s", self.task_id, run.program.view, run.interval)
@@ -191,7 +195,10 @@ class BeginSync(ViewOperator):
         self.online_conn_id = online_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """See `online.syncing.begin_sync`; what the store's owner should know is told in the log."""
+        """See `online.syncing.begin_sync`.
+
+        What the store's owner should know is told in the log.
+        """
         run = self._run(context)
         begun, warnings = run.begin_sync(self.online_conn_id, self.shards)
         for warning in warnings:
@@ -221,7 +228,8 @@ class SyncShard(Sync):
 
 
 class Announce(ViewOperator):
-    """Show this version of the view to its readers, once it is complete, and announce its online values.
+    """Show this version of the view to its readers, once it is complete, and announce its online
+    values.
 
     Args:
         online_conn_id: Airflow's connection to the online store; None where the view is not online.
@@ -240,10 +248,12 @@ class Announce(ViewOperator):
 
 
 class EndSync(Announce):
-    """End a sync whose shards were tasks, and announce as `Announce` does: a mapped task would, once for each shard.
+    """End a sync whose shards were tasks, and announce as `Announce` does: a mapped task would,
+    once for each shard.
 
     Args:
-        sync_sql: what the shards read, a file of the release: where the store has lost values, this task writes all.
+        sync_sql: what the shards read, a file of the release: where the store has lost values, this
+            task writes all.
         begun: what `BeginSync` returned.
         reports: what each `SyncShard` returned.
         kwargs: as for `Announce`.
@@ -252,7 +262,9 @@ class EndSync(Announce):
     template_fields: Sequence[str] = ("sql", "sync_sql", "begun", "reports")
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "sync_sql": "sql"}
 
-    def __init__(self, *, online_conn_id: str, sync_sql: str, begun: Any, reports: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *, online_conn_id: str, sync_sql: str, begun: Any, reports: Any, **kwargs: Any
+    ) -> None:
         super().__init__(online_conn_id=online_conn_id, **kwargs)
         self.sync_sql = sync_sql
         self.begun = begun
@@ -261,7 +273,9 @@ class EndSync(Announce):
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> bool:
         """See `online.syncing.end_sync` and `materialize.tasks.activate`."""
         online_conn_id: Any = self.online_conn_id
-        synced, lost = run.end_sync(warehouse, online_conn_id, self.sync_sql, self.begun, self.reports)
+        synced, lost = run.end_sync(
+            warehouse, online_conn_id, self.sync_sql, self.begun, self.reports
+        )
         if lost:
             self.log.warning("%s; all that is missing was written again", lost)
         self.log.info("synced: %s", synced)

@@ -15,16 +15,34 @@ def get_provider_info() -> dict[str, Any]:
         "name": "controlplane",
         "description": "Feature views in your own warehouse and Redis.",
         "integrations": [
-            {"integration-name": "DuckDB", "external-doc-url": "https://duckdb.org", "tags": ["software"]},
-            {"integration-name": "Snowflake", "external-doc-url": "https://www.snowflake.com", "tags": ["service"]},
-            {"integration-name": "Databricks", "external-doc-url": "https://www.databricks.com", "tags": ["service"]},
-            {"integration-name": "Redis", "external-doc-url": "https://redis.io", "tags": ["software"]},
+            {
+                "integration-name": "DuckDB",
+                "external-doc-url": "https://duckdb.org",
+                "tags": ["software"],
+            },
+            {
+                "integration-name": "Snowflake",
+                "external-doc-url": "https://www.snowflake.com",
+                "tags": ["service"],
+            },
+            {
+                "integration-name": "Databricks",
+                "external-doc-url": "https://www.databricks.com",
+                "tags": ["service"],
+            },
+            {
+                "integration-name": "Redis",
+                "external-doc-url": "https://redis.io",
+                "tags": ["software"],
+            },
         ],
         "hooks": [
             {"integration-name": name, "python-modules": ["controlplane.airflow.hooks"]}
             for name in ("DuckDB", "Snowflake", "Databricks", "Redis")
         ],
-        "operators": [{"integration-name": "DuckDB", "python-modules": ["controlplane.airflow.operators"]}],
+        "operators": [
+            {"integration-name": "DuckDB", "python-modules": ["controlplane.airflow.operators"]}
+        ],
         "connection-types": [
             # Airflow warns of a type that two providers bring; theirs has the same fields.
             *(form for form in _CLOUDS if not _installed(f"{_OFFICIAL}{form['connection-type']}")),
@@ -76,7 +94,10 @@ _CLOUDS: list[dict[str, Any]] = [
             "warehouse": {"label": "Warehouse", "schema": {"type": ["string", "null"]}},
             "database": {"label": "Database", "schema": {"type": ["string", "null"]}},
             "role": {"label": "Role", "schema": {"type": ["string", "null"]}},
-            "private_key_file": {"label": "Private key (path)", "schema": {"type": ["string", "null"]}},
+            "private_key_file": {
+                "label": "Private key (path)",
+                "schema": {"type": ["string", "null"]},
+            },
             "private_key_content": {
                 "label": "Private key (text)",
                 "schema": {"type": ["string", "null"], "format": "password"},
@@ -89,11 +110,18 @@ _CLOUDS: list[dict[str, Any]] = [
         "hook-class-name": "controlplane.airflow.hooks.DatabricksHook",
         "ui-field-behaviour": {
             "hidden-fields": ["port", "schema"],
-            "relabeling": {"host": "Workspace", "login": "Service principal", "password": "Token or secret"},
+            "relabeling": {
+                "host": "Workspace",
+                "login": "Service principal",
+                "password": "Token or secret",
+            },
             "placeholders": {"host": "dbc-a1b2345c-d6e7.cloud.databricks.com"},
         },
         "conn-fields": {
-            "http_path": {"label": "HTTP path of the warehouse", "schema": {"type": ["string", "null"]}},
+            "http_path": {
+                "label": "HTTP path of the warehouse",
+                "schema": {"type": ["string", "null"]},
+            },
             "catalog": {"label": "Catalog", "schema": {"type": ["string", "null"]}},
             "service_principal_oauth": {
                 "label": "Sign in as the service principal",

@@ -1,7 +1,8 @@
 """When a view's DAG runs: once for each interval of its epoch grid, at the interval's end + D.
 
-Airflow's cron timetables can't do that: cron can't say every divisor of a day, can't shift a run without shifting its
-partition's name, and the `end_date` that would end such a schedule also blocks runs that a person starts.
+Airflow's cron timetables can't do that: cron can't say every divisor of a day, can't shift a run
+without shifting its partition's name, and the `end_date` that would end such a schedule also blocks
+runs that a person starts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from airflow.sdk.timezone import coerce_datetime
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
 from controlplane.base import naming
-from controlplane.base.types import ceil, floor, format_duration, format_instant, parse_duration, parse_instant, utc
+from controlplane.base.types import (
+    ceil,
+    floor,
+    format_duration,
+    format_instant,
+    parse_duration,
+    parse_instant,
+    utc,
+)
 
 if TYPE_CHECKING:
     from airflow.utils.types import DagRunType
@@ -27,7 +36,8 @@ def plain(instant: datetime) -> datetime:
 
 
 class IntervalTimetable(Timetable):
-    """One partition for each interval `[kS, (k+1)S)`, run at its end + D; the partition's key is where it begins.
+    """One partition for each interval `[kS, (k+1)S)`, run at its end + D; the partition's key is
+    where it begins.
 
     Args:
         every: the schedule S, such as `1h`.
@@ -38,7 +48,9 @@ class IntervalTimetable(Timetable):
 
     partitioned = True
 
-    def __init__(self, every: str, *, delay: str = "0s", phase: str = "0s", until: str | None = None) -> None:
+    def __init__(
+        self, every: str, *, delay: str = "0s", phase: str = "0s", until: str | None = None
+    ) -> None:
         self._step = parse_duration(every)
         self._delay = parse_duration(delay)
         self._phase = parse_duration(phase)
@@ -75,7 +87,10 @@ class IntervalTimetable(Timetable):
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """The run after the last one; without catch-up, those between it and the newest that is due are left out."""
+        """The run after the last one.
+
+        Without catch-up, those between it and the newest that is due are left out.
+        """
         starts = []
         if restriction.earliest is not None:
             starts.append(self._ceil(plain(restriction.earliest)))
@@ -85,8 +100,11 @@ class IntervalTimetable(Timetable):
             starts.append(self._floor(datetime.now(UTC) - self._delay) - self._step)
         return self._run(max(starts), restriction.latest)
 
-    def iter_partition_dagrun_infos(self, *, earliest: datetime, latest: datetime) -> Iterable[DagRunInfo]:
-        """The runs of a backfill: all intervals that begin from `earliest` to `latest`, both included, and are due."""
+    def iter_partition_dagrun_infos(
+        self, *, earliest: datetime, latest: datetime
+    ) -> Iterable[DagRunInfo]:
+        """The runs of a backfill: all intervals that begin from `earliest` to `latest`, both
+        included, and are due."""
         start, now = self._ceil(plain(earliest)), datetime.now(UTC)
         while start <= latest and (run := self._run(start)) is not None and run.run_after <= now:
             yield run
@@ -98,9 +116,15 @@ class IntervalTimetable(Timetable):
         return DataInterval(coerce_datetime(end - self._step), coerce_datetime(end))
 
     def generate_run_id(
-        self, *, run_type: DagRunType, run_after: datetime, data_interval: DataInterval | None, **extra: Any
+        self,
+        *,
+        run_type: DagRunType,
+        run_after: datetime,
+        data_interval: DataInterval | None,
+        **extra: Any,
     ) -> str:
-        """`scheduled__<partition>__<now>`: a partition may be run again, and each run has an id of its own."""
+        """`scheduled__<partition>__<now>`: a partition may be run again, and each run has an id of
+        its own."""
         key = extra.get("partition_key") or run_after.isoformat()
         return run_type.generate_run_id(suffix=f"{key}__{format_instant(datetime.now(UTC))}")
 
@@ -112,8 +136,8 @@ class IntervalTimetable(Timetable):
         nearest = naming.partition_key(self._floor(start or datetime.now(UTC)))
         if start is None or partition_key != nearest:
             raise InvalidPartitionKeyError(
-                f"{partition_key!r} is not the key of a partition: they begin every {format_duration(self._step)} and "
-                f"are written like {nearest}"
+                f"{partition_key!r} is not the key of a partition: they begin every"
+                f" {format_duration(self._step)} and are written like {nearest}"
             )
         return start
 
@@ -130,7 +154,9 @@ class IntervalTimetable(Timetable):
 
     def _run(self, start: datetime, latest: datetime | None = None) -> DagRunInfo | None:
         end = start + self._step
-        if (self._until is not None and end > self._until) or (latest is not None and start > latest):
+        if (self._until is not None and end > self._until) or (
+            latest is not None and start > latest
+        ):
             return None
         return DagRunInfo(
             run_after=coerce_datetime(end + self._delay),

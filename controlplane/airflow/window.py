@@ -1,4 +1,7 @@
-"""Which stretch of time a DAG run computes, and when it may begin. Pure: knows neither Airflow nor a clock."""
+"""Which stretch of time a DAG run computes, and when it may begin.
+
+Pure: knows neither Airflow nor a clock.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ class Request:
 
     Attributes:
         at: when it was asked for: its logical date, or the moment after which it may run.
-        partition: where the interval of its partition begins; scheduled, backfill and asset-triggered runs have one.
+        partition: where the interval of its partition begins; scheduled, backfill and
+            asset-triggered runs have one.
         start: first instant of a range, as the person wrote it who triggered the run.
         end: first instant after that range.
     """
@@ -43,7 +47,10 @@ def check_configuration(view: str, configuration: object) -> Mapping[str, str | 
     Raises:
         PermanentError: it is not an object with the keys of `KEYS` and texts as values.
     """
-    what, hint = f"feature view {view!r}: the run's configuration", f"its keys are {' and '.join(KEYS)}. {_EXAMPLE}"
+    what, hint = (
+        f"feature view {view!r}: the run's configuration",
+        f"its keys are {' and '.join(KEYS)}. {_EXAMPLE}",
+    )
     if not isinstance(configuration, Mapping):
         raise PermanentError(f"{what} is not an object", hint=hint)
     if unknown := [str(key) for key in configuration if key not in KEYS]:
@@ -55,7 +62,8 @@ def check_configuration(view: str, configuration: object) -> Mapping[str, str | 
 
 
 def interval_of(program: Program, request: Request) -> Interval:
-    """The stretch that a run computes: its range, else its partition, else the last interval that was due.
+    """The stretch that a run computes: its range, else its partition, else the last interval that
+    was due.
 
     Raises:
         PermanentError: the range can't be read, contradicts a partition, or no interval is due yet.
@@ -77,7 +85,8 @@ def interval_of(program: Program, request: Request) -> Interval:
 
 
 def waits_until(program: Program, interval: Interval, wall: datetime) -> datetime | None:
-    """The moment at which the run may begin to read, if that is yet to come: the interval's end + D.
+    """The moment at which the run may begin to read, if that is yet to come: the interval's end +
+    D.
 
     Args:
         program: the view.
@@ -85,21 +94,30 @@ def waits_until(program: Program, interval: Interval, wall: datetime) -> datetim
         wall: the wall clock.
 
     Raises:
-        PermanentError: the interval has not ended, or lies beyond the view's `end` or the environment's fixed `now`.
+        PermanentError: the interval has not ended, or lies beyond the view's `end` or the
+            environment's fixed `now`.
     """
     timing = program.timing
     ready = interval.end + timing.delay
     what = f"feature view {program.view!r}: {interval}"
     if timing.end is not None and timing.last is not None and interval.end > timing.last:
         hint = "give an earlier range, or deploy a later end"
-        raise PermanentError(f"{what} goes beyond the view's end, {format_instant(timing.end)}", hint=hint)
+        raise PermanentError(
+            f"{what} goes beyond the view's end, {format_instant(timing.end)}", hint=hint
+        )
     if program.now is not None:
         if ready > program.now:
-            text = f"{what} is not due: in this environment it is always {format_instant(program.now)}"
-            raise PermanentError(text, hint="give an earlier range, or deploy the environment with a later `now`")
+            text = (
+                f"{what} is not due: in this environment it is always {format_instant(program.now)}"
+            )
+            raise PermanentError(
+                text, hint="give an earlier range, or deploy the environment with a later `now`"
+            )
         return None
     if interval.end > wall:
-        raise PermanentError(f"{what} has not ended yet", hint=f"run it at {format_instant(ready)} or later")
+        raise PermanentError(
+            f"{what} has not ended yet", hint=f"run it at {format_instant(ready)} or later"
+        )
     return ready if ready > wall else None
 
 

@@ -1,4 +1,7 @@
-"""What the operators do once their task runs. Only then is this imported: it brings drivers and Arrow with it."""
+"""What the operators do once their task runs.
+
+Only then is this imported: it brings drivers and Arrow with it.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ class Run:
         return waits_until(self.program, self.interval, clock())
 
     def announced(self) -> list[str]:
-        """Keys of the partitions that its assets must name; empty where Airflow names the run's own by itself."""
+        """Keys of the partitions that its assets must name.
+
+        Empty where Airflow names the run's own by itself.
+        """
         return [] if self._partitioned else partition_keys(self.program, self.interval)
 
     def stage(self, warehouse: Warehouse, sql: str) -> None:
@@ -91,7 +97,10 @@ class Run:
         return asdict(counts), counts.warnings
 
     def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
-        """See `materialize.tasks.publish`; the publication's version and the new frontier as plain data."""
+        """See `materialize.tasks.publish`.
+
+        The publication's version and the new frontier as plain data.
+        """
         head = tasks.publish(self.program, warehouse, sql, self._run_id)
         return {"version": head.version, "frontier": head.frontier.isoformat()}
 
@@ -116,14 +125,24 @@ class Run:
         """See `online.syncing.write_shard`; the report as plain data."""
         told = _told(begun, syncing.Begun, "begin_sync")
         with _opened(online_conn_id) as store:
-            return asdict(syncing.write_shard(self.program, warehouse, store, sql, told, shard, clock=clock))
+            return asdict(
+                syncing.write_shard(self.program, warehouse, store, sql, told, shard, clock=clock)
+            )
 
     def end_sync(
-        self, warehouse: Warehouse, online_conn_id: str, sql: str, begun: object, reports: Iterable[object]
+        self,
+        warehouse: Warehouse,
+        online_conn_id: str,
+        sql: str,
+        begun: object,
+        reports: Iterable[object],
     ) -> tuple[dict[str, Any], str]:
-        """See `online.syncing.end_sync`; the report as plain data, and what was lost meanwhile, if anything was.
+        """See `online.syncing.end_sync`.
 
-        The shards' tasks can't be asked to begin anew: where the store has lost values, all are written here.
+        The report as plain data, and what was lost meanwhile, if anything was.
+
+        The shards' tasks can't be asked to begin anew: where the store has lost values, all are
+        written here.
         """
         told = _told(begun, syncing.Begun, "begin_sync")
         done = [_told(report, syncing.ShardReport, "sync") for report in reports]
@@ -131,7 +150,10 @@ class Run:
             try:
                 return asdict(syncing.end_sync(self.program, store, told, done)), ""
             except syncing.ValuesLost as error:
-                return asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock)), error.message
+                return (
+                    asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock)),
+                    error.message,
+                )
 
     def activate(self, warehouse: Warehouse, online_conn_id: str | None, sql: str) -> bool:
         """See `materialize.tasks.activate`: complete is what holds all that is due by now."""
@@ -154,7 +176,10 @@ def _told(value: object, kind: type[T], task: str) -> T:
     except msgspec.ValidationError:
         raise PermanentError(
             f"what task {task!r} returned is not there, or is not of this release",
-            hint="clear begin_sync and what follows it; a task that was marked as successful has written nothing",
+            hint=(
+                "clear begin_sync and what follows it; a task that was marked as successful has"
+                " written nothing"
+            ),
         ) from None
 
 

@@ -1,4 +1,5 @@
-"""The Airflow of a project on this machine: it runs what the release says, with the project's own connections."""
+"""The Airflow of a project on this machine: it runs what the release says, with the project's own
+connections."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ class EmbeddedAirflow:
     def __init__(self, project: Project) -> None:
         self._project = project
 
-    def up(self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None) -> airflow.AirflowServer:
+    def up(
+        self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None
+    ) -> airflow.AirflowServer:
         """Start it, unless it runs as it should; returns where its UI is, and where the password
         for it is.
 
@@ -35,7 +38,9 @@ class EmbeddedAirflow:
         """
         self._project.current()
         environment = self._project.environment
-        connections = {dags.WAREHOUSE: airflow.connection(environment.warehouse_kind, environment.warehouse)}
+        connections = {
+            dags.WAREHOUSE: airflow.connection(environment.warehouse_kind, environment.warehouse)
+        }
         if (online := self._project.online_config()) is not None:
             connections[dags.ONLINE] = airflow.connection("plane_redis", online)
         return airflow.up(
@@ -60,7 +65,11 @@ class EmbeddedAirflow:
         return airflow.down(self._project.environment.airflow_home)
 
     def run(
-        self, views: Sequence[str], within: Interval, *, on_progress: Callable[[Progress], None] = lambda _: None
+        self,
+        views: Sequence[str],
+        within: Interval,
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> dict[str, dict[str, str]]:
         """Let it compute a range, one run for each interval; returns view -> partition -> state.
 
@@ -76,7 +85,13 @@ class EmbeddedAirflow:
             raise PlaneError(f"Airflow {reason} here", hint="run `plane airflow up` first")
         return run_partitions(
             server.client(),
-            {view.name: naming.dag_id(manifest.project, manifest.environment, view.name) for view in chosen},
-            {view.name: partition_keys(timing(view), within, self._project.now()) for view in chosen},
+            {
+                view.name: naming.dag_id(manifest.project, manifest.environment, view.name)
+                for view in chosen
+            },
+            {
+                view.name: partition_keys(timing(view), within, self._project.now())
+                for view in chosen
+            },
             lambda view, step, done, total: on_progress(Progress(view, step, done, total)),
         )

@@ -96,7 +96,8 @@ class Changes:
     ) -> tuple[Plan, Deployment | None]:
         """Make the plan true, and return it and the new deployment.
 
-        An empty plan deploys nothing, and one of repairs alone records no deployment: then it is None.
+        An empty plan deploys nothing, and one of repairs alone records no deployment: then it is
+        None.
 
         Args:
             planned: what `plan` returned.
@@ -142,12 +143,16 @@ class Changes:
             adopt=adopt,
         )
         project.close_releases()
-        if any(d.name == POINTERS for a in plan.actions if isinstance(a, Repair) for d in a.damages):
+        if any(
+            d.name == POINTERS for a in plan.actions if isinstance(a, Repair) for d in a.damages
+        ):
             on_step("online values")
             self._online.serve(manifest)
         return plan, None if plan.repairs_alone else deployment
 
-    def conflict(self, manifest: Manifest, current: Deployment | None, before: Manifest | None) -> tuple[str, str]:
+    def conflict(
+        self, manifest: Manifest, current: Deployment | None, before: Manifest | None
+    ) -> tuple[str, str]:
         """Say who else deployed to the schema of `manifest`, and the remedy; both empty if nobody.
 
         Args:
@@ -161,7 +166,9 @@ class Changes:
         migrations.check(self._project.warehouse)
         return self._conflict(manifest, current, before)
 
-    def _conflict(self, manifest: Manifest, current: Deployment | None, before: Manifest | None) -> tuple[str, str]:
+    def _conflict(
+        self, manifest: Manifest, current: Deployment | None, before: Manifest | None
+    ) -> tuple[str, str]:
         warehouse = self._project.warehouse
         owner = owners.read(warehouse, manifest.schema)
         names = (manifest.schema, manifest.project, manifest.environment)
@@ -176,7 +183,9 @@ class Changes:
                 if name.startswith(prefix)
             }
         known = {view.name: view.fingerprint for view in before.views} if before else {}
-        text = owners.unknown_deployment(owner, self._recorded(owner, current), versions.items(), known.items())
+        text = owners.unknown_deployment(
+            owner, self._recorded(owner, current), versions.items(), known.items()
+        )
         return text, owners.OTHER_STATE if text else ""
 
     def _recorded(self, owner: owners.Owner | None, current: Deployment | None) -> bool:
@@ -194,7 +203,8 @@ class Changes:
     def lost(
         self, manifest: Manifest, views: Sequence[ViewSpec], entries: drift.Entries
     ) -> tuple[set[str], list[PlaneError]]:
-        """Look for what went missing of deployed views before a run: without it, all seems computed.
+        """Look for what went missing of deployed views before a run: without it, all seems
+        computed.
 
         Args:
             manifest: the deployed one.
@@ -221,7 +231,9 @@ class Changes:
             problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in damages]
         return blocked, problems
 
-    def _drifts(self, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release) -> list[Drift]:
+    def _drifts(
+        self, manifest: Manifest, before: Manifest, entries: drift.Entries, release: Release
+    ) -> list[Drift]:
         """What is missing or altered of the versions that stay deployed."""
         if before.schema != manifest.schema or before.dialect != manifest.dialect:
             return []

@@ -30,7 +30,10 @@ _PAUSE_SECONDS = 0.1
 
 
 def findings(project: Project, conflict: Conflict) -> list[Finding]:
-    """Check everything that a project stands on; `conflict` says who else deployed to its schema."""
+    """Check everything that a project stands on.
+
+    `conflict` says who else deployed to its schema.
+    """
     checks = _Checks(project, conflict)
 
     def beside_airflow(subject: str, check: Callable[[], list[Finding]]) -> doctor.Check:
@@ -59,13 +62,22 @@ class _Checks:
         self._conflict = conflict
 
     def versions(self) -> list[Finding]:
-        return [*doctor.versions(), *doctor.driver_findings(self._project.environment.warehouse_kind)]
+        return [
+            *doctor.versions(),
+            *doctor.driver_findings(self._project.environment.warehouse_kind),
+        ]
 
     def connected(self) -> list[Finding]:
         schema = self._project.environment.schema
         defined = load(self._project.root, self._project.environment.definitions)[0]
-        tables = sorted({one.table for one in defined.sources if not one.table.startswith(f"{schema}.")})
-        python = any(isinstance(one, RealtimeFeature) for service in defined.services for one in service.features)
+        tables = sorted(
+            {one.table for one in defined.sources if not one.table.startswith(f"{schema}.")}
+        )
+        python = any(
+            isinstance(one, RealtimeFeature)
+            for service in defined.services
+            for one in service.features
+        )
         return warehouse.findings(self._project.warehouse, schema, tables, python=python)
 
     def compiled(self) -> list[Finding]:
@@ -89,7 +101,11 @@ class _Checks:
 
     def synced(self) -> list[Finding]:
         try:
-            current, warehouse, store = self._project.deployed(), self._project.warehouse, self._project.store
+            current, warehouse, store = (
+                self._project.deployed(),
+                self._project.warehouse,
+                self._project.store,
+            )
             if store is None or current is None:
                 return []
             manifest = manifests.from_json(current.manifest)
@@ -101,7 +117,10 @@ class _Checks:
         doors = ledger.doors(warehouse)
         lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
         hint = "run `plane run`: it writes and points to what is missing"
-        return [Finding("online store", doctor.ERROR, f"Redis {problem}", hint) for problem in lost.values()]
+        return [
+            Finding("online store", doctor.ERROR, f"Redis {problem}", hint)
+            for problem in lost.values()
+        ]
 
     def released(self) -> list[Finding]:
         current = self._project.deployed()
@@ -130,7 +149,9 @@ class _Checks:
         return doctor.airflow_findings(server.url, client.import_errors(), shown, expected, pools)
 
 
-def _beside_airflow(project: Project, subject: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+def _beside_airflow(
+    project: Project, subject: str, check: Callable[[], list[Finding]]
+) -> list[Finding]:
     """Run a check that needs the warehouse; where a task of our own Airflow has its file open, wait
     a little for it.
 
@@ -142,10 +163,18 @@ def _beside_airflow(project: Project, subject: str, check: Callable[[], list[Fin
         try:
             return check()
         except FileInUse as error:
-            if error.pid is None or not airflow_health.runs_process(project.environment.airflow_home, error.pid):
+            if error.pid is None or not airflow_health.runs_process(
+                project.environment.airflow_home, error.pid
+            ):
                 raise
             if time.monotonic() > deadline:
-                text = f"not checked: a task of the embedded Airflow (process {error.pid}) has the warehouse open"
-                hint = "run `plane doctor` again when no task runs; one process at a time can open a DuckDB file"
+                text = (
+                    f"not checked: a task of the embedded Airflow (process {error.pid}) has the"
+                    " warehouse open"
+                )
+                hint = (
+                    "run `plane doctor` again when no task runs; one process at a time can open a"
+                    " DuckDB file"
+                )
                 return [Finding(subject, doctor.WARNING, text, hint)]
         time.sleep(_PAUSE_SECONDS)

@@ -49,11 +49,14 @@ class ControlPlane:
         directory: the project's folder, or one inside it.
         environment: its name; PLANE_ENV unless given, else `local`, else the only one.
 
-    Use it as a context manager: connections open when they are first needed and are closed at the end.
+    Use it as a context manager: connections open when they are first needed and are closed at the
+    end.
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
-        self.project = Project(Path(directory), environment, embedded=lambda folder: valkey.start(folder).options)
+        self.project = Project(
+            Path(directory), environment, embedded=lambda folder: valkey.start(folder).options
+        )
         self.online = Online(self.project)
         self.changes = Changes(self.project, self.online)
         self.airflow = EmbeddedAirflow(self.project)
@@ -63,7 +66,10 @@ class ControlPlane:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -95,7 +101,9 @@ class ControlPlane:
         approve: Callable[[Plan], bool] = lambda _: True,
         adopt: bool = False,
     ) -> tuple[Plan, Deployment | None]:
-        """Plan, and make the plan true; an empty plan deploys nothing. Returns the plan, and the new deployment.
+        """Plan, and make the plan true; an empty plan deploys nothing.
+
+        Returns the plan, and the new deployment.
 
         Args:
             on_step: told each step before it begins.
@@ -115,8 +123,9 @@ class ControlPlane:
         *,
         approve: Callable[[Plan], bool] = lambda _: True,
     ) -> tuple[Plan, Deployment | None]:
-        """Deploy once more what was deployed earlier, and show and serve its versions at once, as far as they were
-        computed; later runs compute what they lack. The definition files stay as they are.
+        """Deploy once more what was deployed earlier, and show and serve its versions at once, as
+        far as they were computed; later runs compute what they lack. The definition files stay as
+        they are.
 
         Args:
             number: of the earlier deployment; the one before the current unless given.
@@ -127,7 +136,9 @@ class ControlPlane:
             PlaneError: there is no such deployment, or the plan was not approved.
         """
         earlier = deploying.earlier(self.project.state, self.name, number)
-        then = msgspec.structs.replace(manifests.from_json(earlier.manifest), now=self.project.environment.now)
+        then = msgspec.structs.replace(
+            manifests.from_json(earlier.manifest), now=self.project.environment.now
+        )
         planned = self.changes.plan(then)
 
         def serve() -> None:
@@ -145,7 +156,8 @@ class ControlPlane:
         resync: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> list[ViewRun]:
-        """Compute every due interval that the ledger lacks, then sync what changed to the online store.
+        """Compute every due interval that the ledger lacks, then sync what changed to the online
+        store.
 
         Args:
             views: names of feature views; all unless given.
@@ -164,7 +176,9 @@ class ControlPlane:
         if within is not None:
             check_range([build(manifest, view) for view in chosen], within, project.now())
         found: list[ViewRun] = []
-        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock):
+        with project.state.lock(
+            f"{self.name}/run", holder=deploying.holder(), purpose="run", now=project.clock
+        ):
             owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
             entries = ledger.entries(project.warehouse)
             failed, problems = self.changes.lost(manifest, chosen, entries)
@@ -172,9 +186,13 @@ class ControlPlane:
                 if view.name in failed or failed.intersection(view.upstream):
                     failed.add(view.name)
                     continue
-                covered = ledger.covered(entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ()))
+                covered = ledger.covered(
+                    entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ())
+                )
                 try:
-                    pieces = missing(build(manifest, view), () if recompute else covered, project.now(), within)
+                    pieces = missing(
+                        build(manifest, view), () if recompute else covered, project.now(), within
+                    )
                     found.append(self._run_view(manifest, view, pieces, resync, on_progress))
                 except PlaneError as error:
                     failed.add(view.name)
@@ -194,7 +212,10 @@ class ControlPlane:
     ) -> ViewRun:
         project = self.project
         program, rendered = build(manifest, view), render_view(manifest, view)
-        sql = {name: getattr(rendered, name) for name in ("stage", "check", "publish", "unstage", "sync", "doors")}
+        sql = {
+            name: getattr(rendered, name)
+            for name in ("stage", "check", "publish", "unstage", "sync", "doors")
+        }
         total = sum(piece.count(view.schedule) for piece in pieces)
         done = 0
 
@@ -224,7 +245,14 @@ class ControlPlane:
         deployment, manifest = self.deployed()
         conflict, _ = self.changes.conflict(manifest, deployment, manifest)
         store, problem = project.store_or_problem()
-        return status(manifest, project.warehouse, store, project.now(), online_problem=problem, conflict=conflict)
+        return status(
+            manifest,
+            project.warehouse,
+            store,
+            project.now(),
+            online_problem=problem,
+            conflict=conflict,
+        )
 
     def verify(
         self,
@@ -234,7 +262,10 @@ class ControlPlane:
         seed: int | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verifying.Report:
-        """Compare tables, training sets and online values with the raw rows; see `verifying.verify`."""
+        """Compare tables, training sets and online values with the raw rows.
+
+        See `verifying.verify`.
+        """
         return verifying.verify(
             self.deployed()[1],
             self.project.warehouse,
@@ -248,9 +279,15 @@ class ControlPlane:
         )
 
     def verify_against(
-        self, environment: str, views: Sequence[str] = (), *, on_progress: Callable[[Progress], None] = lambda _: None
+        self,
+        environment: str,
+        views: Sequence[str] = (),
+        *,
+        on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verifying.Comparison:
-        """Compare the tables with those of another environment of the project, row by row; see `verifying.compare`.
+        """Compare the tables with those of another environment of the project, row by row.
+
+        See `verifying.compare`.
 
         Args:
             environment: the name of the other one, as in plane.toml.
@@ -262,10 +299,15 @@ class ControlPlane:
         """
         if environment == self.name:
             text = f"environment {environment!r} can't be compared with itself"
-            raise PlaneError(text, hint="name another one of plane.toml, or choose this one's opposite with --env")
+            raise PlaneError(
+                text,
+                hint="name another one of plane.toml, or choose this one's opposite with --env",
+            )
         with ControlPlane(self.project.root, environment) as other:
             self._beside = other
-            ours, theirs = (verifying.Side(p.name, p.deployed()[1], p.project.warehouse) for p in (self, other))
+            ours, theirs = (
+                verifying.Side(p.name, p.deployed()[1], p.project.warehouse) for p in (self, other)
+            )
             return verifying.compare(ours, theirs, views, on_progress=on_progress)
 
     def cancel(self) -> None:
@@ -282,23 +324,39 @@ class ControlPlane:
         """
         layout = self.layout(service)
         calculator = self.project.calculator(layout)
-        return OnlineReader(self.online.store(), layout, clock=self.project.now, calculator=calculator)
+        return OnlineReader(
+            self.online.store(), layout, clock=self.project.now, calculator=calculator
+        )
 
     def layout(self, service: str) -> ServiceLayout:
         """How a deployed feature service lies in the online store."""
-        current, *earlier = self.project.state.history(self.name, limit=_KNOWN_DEPLOYMENTS) or [self.deployed()[0]]
+        current, *earlier = self.project.state.history(self.name, limit=_KNOWN_DEPLOYMENTS) or [
+            self.deployed()[0]
+        ]
         return service_layout(
-            manifests.from_json(current.manifest), service, [manifests.from_json(d.manifest) for d in earlier]
+            manifests.from_json(current.manifest),
+            service,
+            [manifests.from_json(d.manifest) for d in earlier],
         )
 
-    def get(self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None) -> FeatureVector:
+    def get(
+        self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None
+    ) -> FeatureVector:
         """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
         return self.reader(service).get(keys, request)
 
-    def get_text(self, service: str, keys: Mapping[str, str], request: Mapping[str, str]) -> FeatureVector:
+    def get_text(
+        self, service: str, keys: Mapping[str, str], request: Mapping[str, str]
+    ) -> FeatureVector:
         """The same with keys and request fields as text, as a command line gives them."""
-        kinds = {name: kind for view in reversed(self.layout(service).views) for name, kind in view.layout.keys}
-        typed = parse_key_text(Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys)
+        kinds = {
+            name: kind
+            for view in reversed(self.layout(service).views)
+            for name, kind in view.layout.keys
+        }
+        typed = parse_key_text(
+            Layout(keys=tuple(kinds.items()), fields=(Field("any", "bool"),)), keys
+        )
         reader = self.reader(service)
         return reader.get(typed, reader.request.parsed(request))
 
@@ -309,13 +367,24 @@ class ControlPlane:
         dry_run: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> erasing.Erasure:
-        """Erase an entity from all tables that are made here and from the online store; see `api.forget`."""
+        """Erase an entity from all tables that are made here and from the online store.
+
+        See `api.forget`.
+        """
         project = self.project
         project.current()
         known = ((manifest, view) for _, manifest, view in project.versions())
-        with project.state.lock(f"{self.name}/run", holder=deploying.holder(), purpose="forget", now=project.clock):
+        with project.state.lock(
+            f"{self.name}/run", holder=deploying.holder(), purpose="forget", now=project.clock
+        ):
             return erasing.forget(
-                known, project.warehouse, project.store, keys, clock=project.clock, dry_run=dry_run, on_step=on_step
+                known,
+                project.warehouse,
+                project.store,
+                keys,
+                clock=project.clock,
+                dry_run=dry_run,
+                on_step=on_step,
             )
 
     def schema(self, service: str) -> contracts.Contract:
@@ -338,7 +407,9 @@ class ControlPlane:
         as_of: str = "scheduled",
         from_source: bool = False,
     ) -> datasets.Created:
-        """Create the next version of a training set in the warehouse; see `training.datasets.create`.
+        """Create the next version of a training set in the warehouse.
+
+        See `training.datasets.create`.
 
         From sources, the definitions are those of the files; otherwise what is deployed.
         """

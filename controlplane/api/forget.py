@@ -1,8 +1,9 @@
 """Erases an entity: its rows in every table that is made here, and its values in the online store.
 
-The order makes a run that was stopped, or a sync that goes on meanwhile, harmless: the head of each version is taken
-first, so that a publication under way gives up; tombstones keep out what a sync has read already; then the rows go, all
-together where the warehouse has transactions; and then the tombstones are written once more, newer than any such sync.
+The order makes a run that was stopped, or a sync that goes on meanwhile, harmless: the head of each
+version is taken first, so that a publication under way gives up; tombstones keep out what a sync
+has read already; then the rows go, all together where the warehouse has transactions; and then the
+tombstones are written once more, newer than any such sync.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Erasure:
         tables: every table that was looked at.
         online: keys of the online store under which tombstones were put; those go after a week.
         standing: of these keys, those that hold a value all the same.
-        sources: raw tables that still hold rows of the entity, as `schema.name` -> rows: a run that reads them computes
-            its features anew.
+        sources: raw tables that still hold rows of the entity, as `schema.name` -> rows: a run that
+            reads them computes its features anew.
         at: when; None where nothing was written.
     """
 
@@ -89,7 +90,8 @@ def forget(
     dry_run: bool = False,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Erasure:
-    """Erase every row with these keys from all versions of all views that have them, from training sets, and online.
+    """Erase every row with these keys from all versions of all views that have them, from training
+    sets, and online.
 
     Args:
         known: every version that was deployed, and a manifest that has it; the newest first.
@@ -101,8 +103,8 @@ def forget(
         on_step: told each step before it begins.
 
     Raises:
-        PlaneError: no view has such keys, or a value is not of its type, or the store holds the values
-            of another warehouse.
+        PlaneError: no view has such keys, or a value is not of its type, or the store holds the
+            values of another warehouse.
     """
     d = dialect(warehouse.dialect)
     versions = _versions(known, d, keys)
@@ -110,12 +112,18 @@ def forget(
         first = versions[0].program
         claims.check(store, first.namespace, identity.read(warehouse), first.schema)
     on_step("count")
-    trained = {f"{naming.DATASETS}.{naming.dataset(c.name, c.version)}": c.table for c in datasets.existing(warehouse)}
+    trained = {
+        f"{naming.DATASETS}.{naming.dataset(c.name, c.version)}": c.table
+        for c in datasets.existing(warehouse)
+    }
     named = {plain: quoted for one in versions for plain, quoted in one.tables.items()} | trained
     raw = sorted({table for one in versions for table in one.sources})
     columns = warehouse.columns([*named, *raw])
-    there = {plain: quoted for plain, quoted in named.items() if set(keys) <= set(columns[plain] or ())}
-    # A key may have had another type in an earlier version, and then a value that is none of it has no rows there.
+    there = {
+        plain: quoted for plain, quoted in named.items() if set(keys) <= set(columns[plain] or ())
+    }
+    # A key may have had another type in an earlier version, and then a value that is none of it has
+    # no rows there.
     newest = {key: kind for one in reversed(versions) for key, kind in one.view.keys if key in keys}
     _typed(newest, keys)
     conditions = {name: _condition(d, columns[name] or {}, newest, keys) for name in [*there, *raw]}
@@ -123,7 +131,9 @@ def forget(
     remaining = _counts(warehouse, {table: table for table in raw}, conditions)
     sources = {table: count for table, count in remaining.items() if count}
     if dry_run:
-        return Erasure([Erased(name, count, count) for name, count in before.items()], 0, 0, sources, None)
+        return Erasure(
+            [Erased(name, count, count) for name, count in before.items()], 0, 0, sources, None
+        )
     alive = [one for one in versions if any(table in there for table in one.tables)]
     on_step("take the heads")
     warehouse.execute([_take(d, one.program) for one in alive], tag="forget")
@@ -137,7 +147,9 @@ def forget(
     work = [_take(d, one.program) for one in alive]
     for name, quoted in there.items():
         if conditions[name]:
-            work.append(Statement(f"forget in {name}", f"DELETE FROM {quoted} WHERE {conditions[name]}"))
+            work.append(
+                Statement(f"forget in {name}", f"DELETE FROM {quoted} WHERE {conditions[name]}")
+            )
     warehouse.execute(work, tag="forget", atomic=True)
     on_step("online values")
     _bury(store, warehouse, buried, clock)
@@ -147,7 +159,9 @@ def forget(
     return Erasure(tables, online, _standing(store, buried), sources, clock())
 
 
-def _versions(known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapping[str, str]) -> list[_Version]:
+def _versions(
+    known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapping[str, str]
+) -> list[_Version]:
     found: list[_Version] = []
     others: set[str] = set()
     for manifest, view in known:
@@ -155,9 +169,15 @@ def _versions(known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapp
             others.add(", ".join(name for name, _ in view.keys))
             continue
         names = [table(view.name, view.fingerprint) for table in _TABLES]
-        tables = {f"{manifest.schema}.{name}": qualified(d, manifest.schema, name) for name in names}
+        tables = {
+            f"{manifest.schema}.{name}": qualified(d, manifest.schema, name) for name in names
+        }
         read = [manifest.source(name) for name in view.sources]
-        raw = [s.table for s in read if manifest.read_view(s) is None and set(keys) <= set(dict(s.columns))]
+        raw = [
+            s.table
+            for s in read
+            if manifest.read_view(s) is None and set(keys) <= set(dict(s.columns))
+        ]
         found.append(_Version(build(manifest, view), view, tables, raw))
     if not found:
         hint = f"keys are: {'; '.join(sorted(others))}"
@@ -167,13 +187,18 @@ def _versions(known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapp
 
 def _typed(types: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
     layout = codec.Layout(keys=tuple(types.items()), fields=(codec.Field("any", "bool"),))
-    return {name: (value, types[name]) for name, value in codec.parse_key_text(layout, keys).items()}
+    return {
+        name: (value, types[name]) for name, value in codec.parse_key_text(layout, keys).items()
+    }
 
 
-def _condition(d: Dialect, columns: Mapping[str, str], newest: Mapping[str, str], keys: Mapping[str, str]) -> str:
+def _condition(
+    d: Dialect, columns: Mapping[str, str], newest: Mapping[str, str], keys: Mapping[str, str]
+) -> str:
     """What is true of the entity's rows in a table of these columns; empty where none can be.
 
-    A raw table's column may be of a type that no key has, such as a narrower number: it is compared as the newest.
+    A raw table's column may be of a type that no key has, such as a narrower number: it is compared
+    as the newest.
     """
     if not set(keys) <= set(columns):
         return ""
@@ -188,11 +213,15 @@ def _condition(d: Dialect, columns: Mapping[str, str], newest: Mapping[str, str]
     )
 
 
-def _counts(warehouse: Warehouse, tables: Mapping[str, str], conditions: Mapping[str, str]) -> dict[str, int]:
+def _counts(
+    warehouse: Warehouse, tables: Mapping[str, str], conditions: Mapping[str, str]
+) -> dict[str, int]:
     found = {}
     for name, quoted in tables.items():
         if condition := conditions.get(name):
-            [row] = ledger.rows(warehouse, f"SELECT count(*) AS row_count FROM {quoted} WHERE {condition}")
+            [row] = ledger.rows(
+                warehouse, f"SELECT count(*) AS row_count FROM {quoted} WHERE {condition}"
+            )
             found[name] = int(row["row_count"])
         else:
             found[name] = 0
@@ -206,7 +235,10 @@ def _cursor(store: OnlineStore, program: Program) -> SyncCursor:
 def _take(d: Dialect, program: Program) -> Statement:
     """Become the newest publication of a version, so that one that is under way gives up."""
     run_id = d.text(f"forget-{uuid.uuid4().hex}")
-    sql = f"UPDATE {program.head} SET version = greatest(version + 1, {d.clock_micros()}), run_id = {run_id}"
+    sql = (
+        f"UPDATE {program.head} SET version = greatest(version + 1, {d.clock_micros()}), run_id ="
+        f" {run_id}"
+    )
     return Statement(f"take the head of {program.view}", sql)
 
 
@@ -223,9 +255,12 @@ def _online_keys(
     program = one.program
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     if {name for name, _ in program.layout.keys} == set(keys):
-        # Said by the keys alone: an erasure that was stopped when the rows were gone is finished by the next.
+        # Said by the keys alone: an erasure that was stopped when the rows were gone is finished by
+        # the next.
         try:
-            return [codec.online_key(prefix, program.layout, codec.parse_key_text(program.layout, keys))]
+            return [
+                codec.online_key(prefix, program.layout, codec.parse_key_text(program.layout, keys))
+            ]
         except PlaneError:
             return []
     d = dialect(warehouse.dialect)

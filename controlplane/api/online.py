@@ -1,4 +1,5 @@
-"""The online values of an environment: what of each version is there, and whether it is what the warehouse says."""
+"""The online values of an environment: what of each version is there, and whether it is what the
+warehouse says."""
 
 from __future__ import annotations
 
@@ -86,7 +87,9 @@ class Online:
         store = self._project.store
         if store is None:
             name = self._project.environment.name
-            raise PlaneError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
+            raise PlaneError(
+                f"environment {name!r} has no online store", hint="give it `online` in plane.toml"
+            )
         return store
 
     def verify(
@@ -96,13 +99,16 @@ class Online:
         heal: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Verified:
-        """Compare every version that readers are served, and every one that was synced, with the warehouse.
+        """Compare every version that readers are served, and every one that was synced, with the
+        warehouse.
 
-        Where readers are served none of a view, perhaps since the store lost it, that is the deployed one.
+        Where readers are served none of a view, perhaps since the store lost it, that is the
+        deployed one.
 
         Args:
             views: names of feature views; all unless given.
-            heal: write what is missing or wrong again, and put tombstones under keys that the warehouse doesn't have.
+            heal: write what is missing or wrong again, and put tombstones under keys that the
+                warehouse doesn't have.
             on_progress: told how far it is, in rows.
 
         Raises:
@@ -156,7 +162,8 @@ class Online:
         return sorted(found, key=lambda one: (one.view, -one.deployment))
 
     def serve(self, manifest: Manifest) -> None:
-        """Give readers the versions of `manifest` that users' views show, all at once, as far as they were synced."""
+        """Give readers the versions of `manifest` that users' views show, all at once, as far as
+        they were synced."""
         store, warehouse = self._project.store, self._project.warehouse
         if store is None:
             return
@@ -168,7 +175,10 @@ class Online:
             program.view: program.fingerprint
             for program in programs
             if shown.get(program.feature_view) == program.fingerprint
-            and SyncCursor(store, program.namespace, program.view, program.fingerprint).read().reached > 0
+            and SyncCursor(store, program.namespace, program.view, program.fingerprint)
+            .read()
+            .reached
+            > 0
         }
         point(store, manifest.namespace, flipped)
 
@@ -217,15 +227,18 @@ class Online:
             on_progress: told how far it is, in versions.
 
         Raises:
-            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or the
-                values are another warehouse's.
+            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or
+                the values are another warehouse's.
         """
         store, manifest = self.store(), self._project.current()[1]
         namespace = manifest.namespace
         if text := self._conflict(store, manifest):
             raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)
         with self._project.state.lock(
-            self._project.environment.name, holder=deploy.holder(), purpose="clean", now=self._project.clock
+            self._project.environment.name,
+            holder=deploy.holder(),
+            purpose="clean",
+            now=self._project.clock,
         ):
             kept: dict[str, int] = {}
             gone = []
@@ -238,8 +251,12 @@ class Online:
                 return [Cleaned(version, None) for version in gone]
             found = []
             for done, version in enumerate(gone):
-                on_progress(Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone)))
-                keys = remove_version(store, namespace, version.view, version.fingerprint, keys_per_second)
+                on_progress(
+                    Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone))
+                )
+                keys = remove_version(
+                    store, namespace, version.view, version.fingerprint, keys_per_second
+                )
                 found.append(Cleaned(version, keys))
             return found
 
@@ -248,7 +265,9 @@ class Online:
         found = read_claim(store, manifest.namespace)
         return claims.conflict(found, identity.read(self._project.warehouse), manifest.schema)
 
-    def _versions(self, store: OnlineStore, views: Sequence[str]) -> list[tuple[Manifest, Program, bool]]:
+    def _versions(
+        self, store: OnlineStore, views: Sequence[str]
+    ) -> list[tuple[Manifest, Program, bool]]:
         """Each version that is served, should be, or was synced."""
         deployment, current = self._project.current()
         for view in views:

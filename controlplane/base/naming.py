@@ -1,4 +1,7 @@
-"""Every derived name is made here: tables, DAG ids, Redis keys, files of a release. Pure text, no I/O."""
+"""Every derived name is made here: tables, DAG ids, Redis keys, files of a release.
+
+Pure text, no I/O.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ POOL = "plane_warehouse"
 
 
 def is_name(text: str) -> bool:
-    """Whether `text` may name a definition: letters, digits and single underscores, starting with a letter."""
+    """Whether `text` may name a definition: letters, digits and single underscores, starting with a
+    letter."""
     return NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
 
 
@@ -29,23 +33,29 @@ def name_remedy(text: object) -> str:
     """What to do about a name that `is_name` refuses."""
     if isinstance(text, str) and NAME.fullmatch(text) and len(text) > LONGEST_NAME:
         return f"shorten it: it has {len(text)} characters, and at most {LONGEST_NAME} fit"
-    return f"use letters, digits and single underscores, beginning with a letter, at most {LONGEST_NAME} characters"
+    return (
+        "use letters, digits and single underscores, beginning with a letter, at most"
+        f" {LONGEST_NAME} characters"
+    )
 
 
 def stored(name: str, dialect: str) -> str:
-    """A name as its warehouse stores it: Snowflake does so in capitals unless it is written in quotes, as in `"ts"`."""
+    """A name as its warehouse stores it: Snowflake does so in capitals unless it is written in
+    quotes, as in `"ts"`."""
     if is_quoted(name):
         return name[1:-1]
     return name.upper() if dialect == "snowflake" and name.islower() else name
 
 
 def is_quoted(name: str) -> bool:
-    """Whether a column's name stands in double quotes, so that it means the very letters between them."""
+    """Whether a column's name stands in double quotes, so that it means the very letters between
+    them."""
     return len(name) > 2 and name[0] == name[-1] == '"'
 
 
 def feature(view: str, name: str) -> str:
-    """The one spelling of a feature outside its view: training column, HTTP field, client result."""
+    """The one spelling of a feature outside its view: training column, HTTP field, client
+    result."""
     return f"{view}__{name}"
 
 
@@ -80,17 +90,26 @@ def door(view: str, part: str = "") -> str:
 
 
 def door_in(schema: str, table: str) -> str:
-    """The view that a source reads by its one right spelling, `schema.view`; empty of any other table."""
+    """The view that a source reads by its one right spelling, `schema.view`.
+
+    Empty of any other table.
+    """
     return table.removeprefix(f"{schema}.") if table.startswith(f"{schema}.") else ""
 
 
 def head(schema: str, view: str, fingerprint: str) -> str:
-    """One-row table of one version of a view: its newest publication and its frontier; it serialises the writers."""
+    """One-row table of one version of a view: its newest publication and its frontier.
+
+    It serialises the writers.
+    """
     return f"head__{schema}__{view}__{fingerprint}"
 
 
 def stage(view: str, run_id: str, interval: Interval) -> str:
-    """Table that holds one run's rows between its tasks; equal for retries of the same run and interval."""
+    """Table that holds one run's rows between its tasks.
+
+    Equal for retries of the same run and interval.
+    """
     digest = hashlib.sha256(f"{run_id}\0{interval}".encode()).hexdigest()[:12]
     return f"stage__{view}__{digest}"
 
@@ -116,12 +135,14 @@ def dag_id(project: str, environment: str, view: str) -> str:
 
 
 def partition_key(start: datetime) -> str:
-    """Airflow's key for the partition that begins at `start`, as its partition timetable writes it."""
+    """Airflow's key for the partition that begins at `start`, as its partition timetable writes
+    it."""
     return format_instant(start).removesuffix("Z")
 
 
 def asset_uri(project: str, environment: str, view: str, store: str) -> str:
-    """The Airflow asset of a view's table (`store` is `offline`) or of its online values (`online`)."""
+    """The Airflow asset of a view's table (`store` is `offline`) or of its online values
+    (`online`)."""
     return f"plane://{project}/{environment}/{view}/{store}"
 
 
@@ -136,7 +157,10 @@ def namespace(project: str, environment: str) -> str:
 
 
 def online_prefix(namespace: str, view: str, fingerprint: str) -> bytes:
-    """What every key of one version of a view begins with; the entity follows in braces (a Cluster hash tag)."""
+    """What every key of one version of a view begins with.
+
+    The entity follows in braces (a Cluster hash tag).
+    """
     return f"{namespace}:{view}:{fingerprint}:".encode()
 
 

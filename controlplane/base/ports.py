@@ -1,7 +1,8 @@
 """The protocols between this package and the systems that a team already runs.
 
-A connector implements one of them with at most 9 methods. It knows statements, rows and keys; it does not know
-what they are for. Every method raises `TransientError` or `PermanentError`, never a driver's own error.
+A connector implements one of them with at most 9 methods. It knows statements, rows and keys; it
+does not know what they are for. Every method raises `TransientError` or `PermanentError`, never a
+driver's own error.
 """
 
 from __future__ import annotations
@@ -24,15 +25,16 @@ class Statement(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """What a warehouse expects of a query before it runs: the rows of its result, and the bytes that it reads; None
-    where it doesn't say."""
+    """What a warehouse expects of a query before it runs: the rows of its result, and the bytes
+    that it reads; None where it doesn't say."""
 
     rows: int | None = None
     read_bytes: int | None = None
 
 
 class Columns(dict[str, str]):
-    """A query's or table's columns in order, and their types, where names that differ in case alone are one name.
+    """A query's or table's columns in order, and their types, where names that differ in case alone
+    are one name.
 
     Columns are looked up in any case, and listed as the warehouse spells them.
     """
@@ -70,7 +72,9 @@ def check_names(columns: Iterable[str]) -> None:
         plain = folded(name)
         if plain in known:
             text = f"two of its columns have one name: {known[plain]!r} and {name!r}"
-            raise PermanentError(text, hint=f"rename one of them in the query, as in: ... AS other_{plain}")
+            raise PermanentError(
+                text, hint=f"rename one of them in the query, as in: ... AS other_{plain}"
+            )
         known[plain] = name
 
 
@@ -79,25 +83,35 @@ class Warehouse(Protocol):
 
     dialect: str
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
-        """Run `statements` in order and return the rows each one changed (-1 where the warehouse doesn't tell).
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
+        """Run `statements` in order and return the rows each one changed (-1 where the warehouse
+        doesn't tell).
 
-        `tag` names the work in the warehouse's own query log. With `atomic`, all of them take effect or none.
+        `tag` names the work in the warehouse's own query log. With `atomic`, all of them take
+        effect or none.
         """
 
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
-        """Stream a query's rows as Arrow batches. All batches come from one snapshot of the data."""
+        """Stream a query's rows as Arrow batches.
+
+        All batches come from one snapshot of the data.
+        """
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
-        """For each table (`schema.name`), its columns in order and their types in the spelling of `types`;
-        a type that has no such spelling is given in the warehouse's own words; a missing table is None."""
+        """For each table (`schema.name`), its columns in order and their types in the spelling of
+        `types`; a type that has no such spelling is given in the warehouse's own words; a missing
+        table is None."""
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
-        """Check queries without running them, in few round trips: for each its columns and their types, spelled as in
-        `columns`, or what is wrong with it; two columns of one name are (see `check_names`)."""
+        """Check queries without running them, in few round trips: for each its columns and their
+        types, spelled as in `columns`, or what is wrong with it; two columns of one name are (see
+        `check_names`)."""
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """Have queries planned without running them: for each what it would read and give, or what is wrong with it."""
+        """Have queries planned without running them: for each what it would read and give, or what
+        is wrong with it."""
 
     def info(self) -> Mapping[str, str]:
         """What `plane doctor` shows: the product's version, the place, the user; no secret."""
@@ -122,10 +136,13 @@ def described(warehouse: Warehouse, sql: str) -> Mapping[str, str]:
 
 
 class Calculator(Protocol):
-    """One query over rows that are in memory, ready to be run many times, by several threads at once."""
+    """One query over rows that are in memory, ready to be run many times, by several threads at
+    once."""
 
     def compute(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-        """The query's rows, in order. Its parameters are lists: the columns of the rows that it runs over.
+        """The query's rows, in order.
+
+        Its parameters are lists: the columns of the rows that it runs over.
 
         Values are as in `codec`: timestamps in UTC, decimals as `Decimal`.
         """
@@ -136,7 +153,8 @@ class Calculator(Protocol):
 
 @dataclass
 class WriteCount:
-    """What became of the records of a write: stored, or kept out by a newer value that was there already."""
+    """What became of the records of a write: stored, or kept out by a newer value that was there
+    already."""
 
     written: int = 0
     kept_newer: int = 0
@@ -144,10 +162,13 @@ class WriteCount:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What `plane doctor` and the preflight look at; sizes in bytes, `max_memory` 0 where there is no limit.
+    """What `plane doctor` and the preflight look at.
 
-    `epoch` is another one when a server has started anew or failed over: it may have lost the last of what it had
-    acknowledged. Where values are `spread` over servers, one may have lost some that are older than what another kept.
+    Sizes in bytes, `max_memory` 0 where there is no limit.
+
+    `epoch` is another one when a server has started anew or failed over: it may have lost the last
+    of what it had acknowledged. Where values are `spread` over servers, one may have lost some that
+    are older than what another kept.
     """
 
     version: str
@@ -189,19 +210,25 @@ class OnlineStore(Protocol):
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         """Store every record unless its key holds a value with a newer write version (see `codec`).
 
-        A batch has the columns `key` and `value` (binary) and `expires_ms` (int64: the wall-clock expiry in
-        milliseconds since the epoch, null where there is none); see `codec.batch.RECORDS`. Only a few batches are in
-        memory at a time.
+        A batch has the columns `key` and `value` (binary) and `expires_ms` (int64: the wall-clock
+        expiry in milliseconds since the epoch, null where there is none); see
+        `codec.batch.RECORDS`. Only a few batches are in memory at a time.
         """
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The values under `keys`, in order, in one round trip; None where there is none."""
 
     def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
-        """When each key expires, in milliseconds since the epoch and to the second; None: never, or it is not there."""
+        """When each key expires, in milliseconds since the epoch and to the second.
+
+        None: never, or it is not there.
+        """
 
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
-        """All keys that begin with `prefix`, some at a time; one that is there all the while comes at least once."""
+        """All keys that begin with `prefix`, some at a time.
+
+        One that is there all the while comes at least once.
+        """
 
     def remove(self, keys: Sequence[bytes]) -> int:
         """Remove `keys` whatever they hold; returns how many there were."""
@@ -210,10 +237,14 @@ class OnlineStore(Protocol):
         """All fields of a small hash; empty where there is none."""
 
     def set_fields(
-        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+        self,
+        name: bytes,
+        fields: Mapping[bytes, bytes],
+        expected: Mapping[bytes, bytes | None] | None = None,
     ) -> bool:
-        """Set fields of a small hash, all at once; but only if these fields hold what is expected, None: are not there.
-        Returns whether they did. Nobody else's change comes between the look and the setting."""
+        """Set fields of a small hash, all at once; but only if these fields hold what is expected,
+        None: are not there. Returns whether they did. Nobody else's change comes between the look
+        and the setting."""
 
     def info(self) -> StoreInfo:
         """Version, eviction policy, memory."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long work is: the view, the step that begins, and the intervals done of all that the view has to do."""
+    """How far a long work is: the view, the step that begins, and the intervals done of all that
+    the view has to do."""
 
     view: str
     step: str

@@ -1,7 +1,8 @@
-"""The one room of Jinja, strict about what is undefined; users' text is filled in a sandbox, the templates of
-`dag_templates` are code of ours. Their delimiters leave Airflow's alone.
+"""The one room of Jinja, strict about what is undefined; users' text is filled in a sandbox, the
+templates of `dag_templates` are code of ours. Their delimiters leave Airflow's alone.
 
-Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. Templates make text, they never act.
+Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. Templates make text,
+they never act.
 """
 
 from __future__ import annotations
@@ -52,12 +53,23 @@ _OURS = jinja2.Environment(
     comment_start_string="<#",
     comment_end_string="#>",
 )
-# Filters, which Jinja calls directly: functions take twice as long, and macros of the templates' own twenty times.
+# Filters, which Jinja calls directly: functions take twice as long, and macros of the templates'
+# own twenty times.
 _OURS.globals.clear()  # no template of ours uses them, and each rendering would copy them
 _OURS.filters.update(py=_python, comment=_comment, json=json.dumps, names=_names, same=_same)
-_THEIRS = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True)
-_FAILURES = (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
-"""What a template's expressions raise: `{{ 1 + "a" }}` a TypeError, `{{ 1 / 0 }}` a ZeroDivisionError."""
+_THEIRS = ImmutableSandboxedEnvironment(
+    undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True
+)
+_FAILURES = (
+    jinja2.TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+)
+"""What a template's expressions raise: `{{ 1 + "a" }}` a TypeError, `{{ 1 / 0 }}` a
+ZeroDivisionError."""
 
 
 def render(name: str, context: Mapping[str, Any]) -> str:
@@ -71,7 +83,8 @@ def _template(name: str) -> jinja2.Template:
 
 
 def render_text(text: str, context: Mapping[str, Any], *, where: Location | None = None) -> str:
-    """A text with ordinary `{{ }}` delimiters, filled with `context`: users' SQL files, and SQL of a release.
+    """A text with ordinary `{{ }}` delimiters, filled with `context`: users' SQL files, and SQL of
+    a release.
 
     Raises:
         DefinitionError: the text is no valid template or uses a name that `context` lacks.
@@ -80,11 +93,18 @@ def render_text(text: str, context: Mapping[str, Any], *, where: Location | None
         return _parsed(text).render(context)
     except _Alone as error:
         place = Location(where.file, error.line) if where else None
-        hint = "write the text into this file, or let the view's function return SQL that Python puts together"
-        raise DefinitionError(f"the template reads another file: {error}", where=place, hint=hint) from None
+        hint = (
+            "write the text into this file, or let the view's function return SQL that Python puts"
+            " together"
+        )
+        raise DefinitionError(
+            f"the template reads another file: {error}", where=place, hint=hint
+        ) from None
     except jinja2.TemplateSyntaxError as error:
         place = Location(where.file, error.lineno or 0) if where else None
-        raise DefinitionError(f"the template does not parse: {error.message}", where=place) from None
+        raise DefinitionError(
+            f"the template does not parse: {error.message}", where=place
+        ) from None
     except _FAILURES as error:
         place = Location(where.file, _line(error) or where.line) if where else None
         hint = f"known names: {', '.join(sorted(context))}"
@@ -94,7 +114,9 @@ def render_text(text: str, context: Mapping[str, Any], *, where: Location | None
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> jinja2.Template:
     # A run of many stretches fills the same few files for each.
-    for node in _THEIRS.parse(text).find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
+    for node in _THEIRS.parse(text).find_all(
+        (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+    ):
         raise _Alone(node)
     return _THEIRS.from_string(text)
 
@@ -112,11 +134,14 @@ class _Alone(Exception):
 def _line(error: Exception) -> int:
     """The line of the template at which it failed; 0 if it is not known."""
     frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0)
+    return next(
+        (frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0
+    )
 
 
 def escape(text: str) -> str:
-    """`text` as `render_text` and Airflow give it back unchanged: their delimiters in it lose their meaning."""
+    """`text` as `render_text` and Airflow give it back unchanged: their delimiters in it lose their
+    meaning."""
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return text
     for mark in ("{{", "{%", "{#"):

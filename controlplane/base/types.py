@@ -1,7 +1,7 @@
 """Value types and time: the vocabulary that every room shares. No I/O, no clock.
 
-Timestamps are aware `datetime` in UTC with microseconds; a naive one is taken as UTC. Durations are `timedelta`.
-All intervals are half-open `[start, end)` and every grid is aligned to the Unix epoch.
+Timestamps are aware `datetime` in UTC with microseconds; a naive one is taken as UTC. Durations are
+`timedelta`. All intervals are half-open `[start, end)` and every grid is aligned to the Unix epoch.
 """
 
 from __future__ import annotations
@@ -17,24 +17,35 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """The instants between which readers know every time: those of Python's `datetime`."""
 MICROSECOND = timedelta(microseconds=1)
-_UNITS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
+_UNITS = {
+    "us": 1,
+    "ms": 1_000,
+    "s": 1_000_000,
+    "m": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+}
 # Python also takes 20130101, 2013-W01-2, any letter before the time, and drops digits behind
 # microseconds.
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _OFFSET = "Z|[+-][0-9]{2}:[0-9]{2}"
 _IS_DATE = re.compile(_DATE).fullmatch
-_IS_INSTANT = re.compile(rf"{_DATE}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?({_OFFSET})?)?").fullmatch
+_IS_INSTANT = re.compile(
+    rf"{_DATE}([T ][0-9]{{2}}:[0-9]{{2}}(:[0-9]{{2}}(\.[0-9]{{1,6}})?)?({_OFFSET})?)?"
+).fullmatch
 _DURATION = re.compile(r"(\d+)(us|ms|s|m|h|d|w)")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 LONGEST_DURATION = timedelta(days=36_500)
-"""A hundred years: instants that are so far from others must still be ones that every warehouse knows."""
+"""A hundred years: instants that are so far from others must still be ones that every warehouse
+knows."""
 
 
 @lru_cache(maxsize=1000)
 def parse_duration(text: str) -> timedelta:
-    """The duration that `text` says: parts of a number and a unit of us, ms, s, m, h, d or w, as in `1h` or `1d12h`.
+    """The duration that `text` says: parts of a number and a unit of us, ms, s, m, h, d or w, as in
+    `1h` or `1d12h`.
 
     Raises:
         ValueError: `text` is not such a duration.
@@ -42,7 +53,9 @@ def parse_duration(text: str) -> timedelta:
     compact = text.replace(" ", "")
     parts = _DURATION.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
-        raise ValueError(f"{text!r} is not a duration: write a number and a unit, such as 30m, 1h, 7d or 1d12h")
+        raise ValueError(
+            f"{text!r} is not a duration: write a number and a unit, such as 30m, 1h, 7d or 1d12h"
+        )
     units = {**_UNITS, "w": 7 * _UNITS["d"]}
     micros = sum(int(number) * units[unit] for number, unit in parts)
     if micros > LONGEST_DURATION // MICROSECOND:
@@ -52,7 +65,10 @@ def parse_duration(text: str) -> timedelta:
 
 @lru_cache(maxsize=1000)
 def format_duration(duration: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back: `24h` becomes `1d`, 90 minutes `1h30m`; zero is `0s`."""
+    """The shortest text that `parse_duration` reads back: `24h` becomes `1d`, 90 minutes `1h30m`.
+
+    Zero is `0s`.
+    """
     rest = duration // MICROSECOND
     if rest < 0:
         return "-" + format_duration(-duration)
@@ -77,9 +93,13 @@ def parse_instant(text: str) -> datetime:
             raise ValueError
         return utc(datetime.fromisoformat(text))
     except OverflowError:
-        raise ValueError(f"{text!r} is out of range: write a time between 0001-01-01 and 9999-12-31 in UTC") from None
+        raise ValueError(
+            f"{text!r} is out of range: write a time between 0001-01-01 and 9999-12-31 in UTC"
+        ) from None
     except ValueError:
-        raise ValueError(f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z") from None
+        raise ValueError(
+            f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z"
+        ) from None
 
 
 def parse_date(text: str) -> date:
@@ -115,13 +135,19 @@ def from_micros(count: int) -> datetime:
 
 
 def floor(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -> datetime:
-    """The last grid point of `step` at or before `instant`; the grid begins `phase` after the epoch."""
+    """The last grid point of `step` at or before `instant`.
+
+    The grid begins `phase` after the epoch.
+    """
     origin = EPOCH + phase
     return origin + (utc(instant) - origin) // step * step
 
 
 def ceil(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -> datetime:
-    """The first grid point of `step` at or after `instant`; the grid begins `phase` after the epoch."""
+    """The first grid point of `step` at or after `instant`.
+
+    The grid begins `phase` after the epoch.
+    """
     origin = EPOCH + phase
     return origin - (origin - utc(instant)) // step * step
 
@@ -199,7 +225,9 @@ def parse_type(text: str) -> str:
             return f"decimal({precision},{scale})"
     if array := _ARRAY.fullmatch(name):
         return f"array<{parse_type(array[1])}>"
-    raise ValueError(f"{text!r} is not a type: choose from {', '.join(SCALARS)}, decimal(p,s), array<type>")
+    raise ValueError(
+        f"{text!r} is not a type: choose from {', '.join(SCALARS)}, decimal(p,s), array<type>"
+    )
 
 
 def is_list(name: str) -> bool:

@@ -7,23 +7,40 @@ from typing import Annotated
 import typer
 
 from controlplane.cli import present
-from controlplane.cli.common import HERE, Directory, End, Environment, Json, Start, control_plane, interval
+from controlplane.cli.common import (
+    HERE,
+    Directory,
+    End,
+    Environment,
+    Json,
+    Start,
+    control_plane,
+    interval,
+)
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
-    help="The Airflow on this machine that runs the project's DAGs.", no_args_is_help=True, rich_markup_mode=None
+    help="The Airflow on this machine that runs the project's DAGs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
 @app.command(epilog="Example: plane airflow up --port 8080")
 def up(
-    port: Annotated[int | None, typer.Option(help="Loopback port of the UI; a free one unless given.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Loopback port of the UI; a free one unless given.")
+    ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Start Airflow on this machine, loopback only, with the project's connections, and return when it is healthy."""
-    with control_plane(directory, environment) as plane, present.steps("airflow", quiet=json) as on_step:
+    """Start Airflow on this machine, loopback only, with the project's connections, and return when
+    it is healthy."""
+    with (
+        control_plane(directory, environment) as plane,
+        present.steps("airflow", quiet=json) as on_step,
+    ):
         server = plane.airflow.up(port=port, on_step=on_step)
     if json:
         file = str(server.password_file)
@@ -34,7 +51,9 @@ def up(
 
 
 @app.command(epilog="Example: plane airflow password")
-def password(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def password(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Show the password for the UI and the REST API of the Airflow on this machine; the user is
     `plane`."""
     with control_plane(directory, environment) as plane:
@@ -58,7 +77,9 @@ def down(environment: Environment = None, directory: Directory = HERE, json: Jso
 
 @app.command(epilog="Example: plane airflow run --start 2013-12-31T18:00Z --end 2014-01-01")
 def run(
-    views: Annotated[list[str] | None, typer.Argument(help="Feature views; all unless given.")] = None,
+    views: Annotated[
+        list[str] | None, typer.Argument(help="Feature views; all unless given.")
+    ] = None,
     start: Start = None,
     end: End = None,
     environment: Environment = None,
@@ -69,9 +90,13 @@ def run(
     within = interval(start, end)
     if within is None:
         raise PlaneError(
-            "give the range: --start and --end", hint="plane airflow run --start 2013-12-31 --end 2014-01-01"
+            "give the range: --start and --end",
+            hint="plane airflow run --start 2013-12-31 --end 2014-01-01",
         )
-    with control_plane(directory, environment) as plane, present.progress(quiet=json) as on_progress:
+    with (
+        control_plane(directory, environment) as plane,
+        present.progress(quiet=json) as on_progress,
+    ):
         found = plane.airflow.run(views or (), within, on_progress=on_progress)
     if json:
         present.as_json(found)

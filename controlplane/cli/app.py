@@ -42,7 +42,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # what typer makes of Ctrl-C
-for module in (init, plan, deploy, rollback, run, status, get, forget, schema, verify, doctor, stop):
+for module in (
+    init,
+    plan,
+    deploy,
+    rollback,
+    run,
+    status,
+    get,
+    forget,
+    schema,
+    verify,
+    doctor,
+    stop,
+):
     app.command(epilog=module.EXAMPLE)(module.command)
     app.registered_commands[-1].name = module.__name__.rpartition(".")[2]
 app.add_typer(dataset.app, name="dataset")
@@ -71,8 +84,12 @@ _plane = typer.main.get_command(app)
 
 
 def main() -> None:
-    """Run one command; the exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug)."""
-    # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a plan's time.
+    """Run one command.
+
+    The exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug).
+    """
+    # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a
+    # plan's time.
     gc.set_threshold(100_000, 50, 50)
     present.escape_what_streams_cannot_encode()
     try:
@@ -100,7 +117,12 @@ def _report(error: Exception) -> NoReturn:
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(
-            "w", prefix="plane-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+            "w",
+            prefix="plane-bug-",
+            suffix=".txt",
+            delete=False,
+            encoding="utf-8",
+            errors="backslashreplace",
         ) as report:
             report.write(text)
     except OSError:

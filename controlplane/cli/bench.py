@@ -20,25 +20,44 @@ def _group() -> None:
     pass
 
 
-@app.command(epilog="Example: plane bench serve http://127.0.0.1:8000 --service late_arrival --entities entities.json")
+@app.command(
+    epilog=(
+        "Example: plane bench serve http://127.0.0.1:8000 --service late_arrival --entities"
+        " entities.json"
+    )
+)
 def serve(
     url: Annotated[str, typer.Argument(help="Of a server that runs.")],
     service: Annotated[str, typer.Option("--service", "-s", help="Feature service.")],
     entities: Annotated[
-        str, typer.Option(help="JSON list of objects, each with keys and request fields; or a file that holds one.")
+        str,
+        typer.Option(
+            help=(
+                "JSON list of objects, each with keys and request fields; or a file that holds one."
+            )
+        ),
     ],
     batch: Annotated[int, typer.Option(min=1, help="Entities of each request.")] = 1,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Connections, each with one request.")] = 16,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=1000, help="Connections, each with one request.")
+    ] = 16,
     duration: Annotated[float, typer.Option(min=0.1, help="Seconds.")] = 10.0,
     key: Annotated[str | None, typer.Option(envvar="PLANE_API_KEY", help="API key.")] = None,
     json: Json = False,
 ) -> None:
-    """Ask a feature server as fast as it answers, and show how many answers came and how long each took."""
+    """Ask a feature server as fast as it answers, and show how many answers came and how long each
+    took."""
     # lazy: no other command needs asyncio
     from controlplane.server import load
 
     found = load.measure(
-        url, service, _entities(entities), batch=batch, concurrency=concurrency, seconds=duration, key=key
+        url,
+        service,
+        _entities(entities),
+        batch=batch,
+        concurrency=concurrency,
+        seconds=duration,
+        key=key,
     )
     if json:
         present.as_json(found.to_dict())

@@ -23,13 +23,23 @@ HERE = Path()
 _FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 Environment = Annotated[
-    str | None, typer.Option("--env", "-e", envvar="PLANE_ENV", help="Environment of plane.toml.", show_default="local")
+    str | None,
+    typer.Option(
+        "--env", "-e", envvar="PLANE_ENV", help="Environment of plane.toml.", show_default="local"
+    ),
 ]
 Directory = Annotated[
-    Path, typer.Option("--directory", "-C", help="The project's folder, or one inside it.", show_default="here")
+    Path,
+    typer.Option(
+        "--directory", "-C", help="The project's folder, or one inside it.", show_default="here"
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
-Start = Annotated[str | None, typer.Option(help="First instant, such as 2013-01-01 or 2013-01-01T06:00Z.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")
+]
+Start = Annotated[
+    str | None, typer.Option(help="First instant, such as 2013-01-01 or 2013-01-01T06:00Z.")
+]
 End = Annotated[str | None, typer.Option(help="First instant that is left out.")]
 
 
@@ -72,7 +82,9 @@ def interval(start: str | None, end: str | None) -> Interval | None:
     last = instant(end, "end") if end else _FOREVER
     if first >= last:
         until = f"--end {end}" if end else f"the latest end, {last.date()}"
-        raise PlaneError(f"--start {start} is not before {until}", hint="the end is left out, so it comes later")
+        raise PlaneError(
+            f"--start {start} is not before {until}", hint="the end is left out, so it comes later"
+        )
     return Interval(first, last)
 
 
@@ -110,6 +122,8 @@ def named(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or name in found:
-            raise PlaneError(f"--{option} {text}: write name=value, and each name once", hint=example)
+            raise PlaneError(
+                f"--{option} {text}: write name=value, and each name once", hint=example
+            )
         found[name] = value
     return found

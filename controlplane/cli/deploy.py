@@ -16,7 +16,9 @@ def command(
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")
+    ] = False,
     adopt: Annotated[
         bool,
         typer.Option(
@@ -30,7 +32,10 @@ def command(
     Creates tables, writes the release for Airflow, and records the deployment.
     """
     approve = approving("Deploy", json=json, yes=yes)
-    with control_plane(directory, environment) as plane, present.steps("deploy", quiet=json) as on_step:
+    with (
+        control_plane(directory, environment) as plane,
+        present.steps("deploy", quiet=json) as on_step,
+    ):
         plan, deployment = plane.deploy(on_step, approve=approve, adopt=adopt)
     if json:
         present.as_json({"plan": plan, "deployment": None if deployment is None else deployment.id})

@@ -10,10 +10,13 @@ from controlplane.cli.common import HERE, Directory, Environment, Json, control_
 EXAMPLE = "Example: plane doctor --env production"
 
 
-def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def command(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Check all that the project stands on.
 
-    Connections, versions, the release, the online store's policy; exits with 1 if something is wrong.
+    Connections, versions, the release, the online store's policy; exits with 1 if something is
+    wrong.
     """
     with control_plane(directory, environment) as plane:
         findings = plane.doctor()

@@ -14,9 +14,12 @@ EXAMPLE = "Example: plane get late_arrival --key origin=JFK --key carrier=B6"
 
 def command(
     service: Annotated[str, typer.Argument(help="Feature service.")],
-    key: Annotated[list[str] | None, typer.Option("--key", "-k", help="A key as name=value; once for each.")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option("--key", "-k", help="A key as name=value; once for each.")
+    ] = None,
     request: Annotated[
-        list[str] | None, typer.Option("--request", "-r", help="A request field as name=value; once for each.")
+        list[str] | None,
+        typer.Option("--request", "-r", help="A request field as name=value; once for each."),
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,

@@ -14,8 +14,12 @@ EXAMPLE = "Example: plane init shop"
 
 
 def command(
-    directory: Annotated[Path, typer.Argument(help="Folder of the new project; made if need be.")] = Path(),
-    name: Annotated[str | None, typer.Option(help="Name of the project; the folder's unless given.")] = None,
+    directory: Annotated[
+        Path, typer.Argument(help="Folder of the new project; made if need be.")
+    ] = Path(),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the project; the folder's unless given.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a small working project, to be edited.
@@ -29,4 +33,6 @@ def command(
     for path in written:
         present.line(f"wrote {path}")
     go = "" if directory == Path() else f"cd {directory} && "
-    present.line(f"Next: {go}plane plan && plane deploy && plane run && plane get example --key user_id=1")
+    present.line(
+        f"Next: {go}plane plan && plane deploy && plane run && plane get example --key user_id=1"
+    )

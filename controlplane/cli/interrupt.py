@@ -1,4 +1,5 @@
-"""Ctrl-C while a driver works: Python sees a signal only when the driver returns, so a thread has it return."""
+"""Ctrl-C while a driver works: Python sees a signal only when the driver returns, so a thread has
+it return."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def cancelling(cancel: Callable[[], None]) -> Iterator[None]:
-    """Call `cancel`, from another thread, as soon as Ctrl-C is pressed; `KeyboardInterrupt` is raised as ever.
+    """Call `cancel`, from another thread, as soon as Ctrl-C is pressed.
+
+    `KeyboardInterrupt` is raised as ever.
 
     For the main thread alone.
     """

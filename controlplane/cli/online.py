@@ -19,9 +19,15 @@ app = typer.Typer(
 
 @app.command(epilog="Example: plane online verify airport_delays --heal")
 def verify(
-    views: Annotated[list[str] | None, typer.Argument(help="Feature views; all unless given.")] = None,
+    views: Annotated[
+        list[str] | None, typer.Argument(help="Feature views; all unless given.")
+    ] = None,
     heal: Annotated[
-        bool, typer.Option("--heal", help="Write again what is missing or wrong, and bury what should not be there.")
+        bool,
+        typer.Option(
+            "--heal",
+            help="Write again what is missing or wrong, and bury what should not be there.",
+        ),
     ] = False,
     environment: Environment = None,
     directory: Directory = HERE,
@@ -29,10 +35,14 @@ def verify(
 ) -> None:
     """Compare the online store with the warehouse's newest rows, key by key.
 
-    Of every version that readers are served or that was synced: keys that are missing, wrong, extra, or expire at
-    another time. Syncs may go on meanwhile. Exits with 1 if something is wrong and was not healed.
+    Of every version that readers are served or that was synced: keys that are missing, wrong,
+    extra, or expire at another time. Syncs may go on meanwhile. Exits with 1 if something is wrong
+    and was not healed.
     """
-    with control_plane(directory, environment) as plane, present.progress(quiet=json, counted="rows") as on_progress:
+    with (
+        control_plane(directory, environment) as plane,
+        present.progress(quiet=json, counted="rows") as on_progress,
+    ):
         found = plane.online.verify(views or (), heal=heal, on_progress=on_progress)
     if json:
         present.as_json(found)
@@ -43,11 +53,13 @@ def verify(
 
 
 @app.command(epilog="Example: plane online versions")
-def versions(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def versions(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """List the versions of feature views that the online store holds values of.
 
-    A redefined view is written under its new version while readers are served the old one, which stays for a rollback
-    until `plane online clean`.
+    A redefined view is written under its new version while readers are served the old one, which
+    stays for a rollback until `plane online clean`.
     """
     with control_plane(directory, environment) as plane:
         found = plane.online.versions()
@@ -75,7 +87,9 @@ def take_over(
     ):
         ask = f"This replaces all online values of environment {plane.name}. Take over?"
         if not yes and (json or not present.confirm(ask)):
-            raise PlaneError("the take-over was not approved; nothing was written", hint="pass --yes")
+            raise PlaneError(
+                "the take-over was not approved; nothing was written", hint="pass --yes"
+            )
         found = plane.online.take_over(on_progress=on_progress)
     if json:
         present.as_json(found)
@@ -87,9 +101,15 @@ def take_over(
 
 @app.command(epilog="Example: plane online clean --keep 0 --dry-run")
 def clean(
-    keep: Annotated[int, typer.Option(min=0, help="Versions of each view to keep for a rollback.")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-    keys_per_second: Annotated[float, typer.Option(min=1, help="Remove at most so many keys a second.")] = 50_000,
+    keep: Annotated[
+        int, typer.Option(min=0, help="Versions of each view to keep for a rollback.")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+    ] = False,
+    keys_per_second: Annotated[
+        float, typer.Option(min=1, help="Remove at most so many keys a second.")
+    ] = 50_000,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
@@ -102,7 +122,9 @@ def clean(
         control_plane(directory, environment) as plane,
         present.progress(quiet=json, counted="versions") as on_progress,
     ):
-        found = plane.online.clean(keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress)
+        found = plane.online.clean(
+            keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress
+        )
     if json:
         present.as_json(found)
     else:

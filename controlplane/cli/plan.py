@@ -17,7 +17,8 @@ def command(
     directory: Directory = HERE,
     json: Json = False,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts.")
+        bool,
+        typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes, for scripts."),
     ] = False,
 ) -> None:
     """Show what a deploy would change.

@@ -45,7 +45,9 @@ def _action(action: Action) -> Iterator[Text]:
     verb, _, kind = tag.partition("_")
     sign, colour = _SIGNS.get(verb, ("~", "cyan"))
     name = getattr(action, "view", "") or getattr(action, "service", "")
-    title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(kind, "release")
+    title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(
+        kind, "release"
+    )
     if verb == "repair":
         title = f"feature view {name}" if name else "control tables and release"
     yield Text.assemble((f"{sign} {title}", colour), f"  {_consequence(tag, action)}")
@@ -60,14 +62,22 @@ def _action(action: Action) -> Iterator[Text]:
 def _consequence(tag: str, action: Action) -> str:
     return {
         "create_view": "new: its tables are created",
-        "redefine_view": "its values change: a new version is computed, the old one shows until it is complete",
+        "redefine_view": (
+            "its values change: a new version is computed, the old one shows until it is complete"
+        ),
         "update_view": "its values stay",
         "drop_view": "its DAG and users' views go; its tables stay",
         "create_service": "new",
         "update_service": "",
         "drop_service": "goes",
-        "repair": "missing, altered or of an earlier version: the deploy repairs it"
-        + (", and its intervals are computed again" if getattr(action, "recomputed", False) else ""),
+        "repair": (
+            "missing, altered or of an earlier version: the deploy repairs it"
+            + (
+                ", and its intervals are computed again"
+                if getattr(action, "recomputed", False)
+                else ""
+            )
+        ),
         "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
     }[tag]
 
@@ -76,7 +86,9 @@ def _change(change: Change) -> str:
     if not change.before:
         return f"+ {change.name}: {change.after}"
     return (
-        f"- {change.name}: {change.before}" if not change.after else f"{change.name}: {change.before} -> {change.after}"
+        f"- {change.name}: {change.before}"
+        if not change.after
+        else f"{change.name}: {change.before} -> {change.after}"
     )
 
 
@@ -85,7 +97,9 @@ def _forecasts(found: Sequence[Forecast]) -> None:
         return
     rows = []
     for forecast in found:
-        stretches = [f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing]
+        stretches = [
+            f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing
+        ]
         more = len(stretches) - _SHOWN_STRETCHES
         shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
         text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"

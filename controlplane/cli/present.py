@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.prompt import Confirm
 from rich.text import Text
 
@@ -79,11 +86,19 @@ def error(problem: PlaneError) -> None:
 
 def interrupted() -> None:
     """Ctrl-C."""
-    _err.print(Text("interrupted: what was under way is undone or left to the next call; run the command again"))
+    _err.print(
+        Text(
+            "interrupted: what was under way is undone or left to the next call; run the command"
+            " again"
+        )
+    )
 
 
 def bug(problem: Exception, report: Path | None) -> None:
-    """A failure that should not happen; `report` is the file that tells more, if one could be written."""
+    """A failure that should not happen.
+
+    `report` is the file that tells more, if one could be written.
+    """
     _err.print(Text.assemble(("bug: ", "bold red"), f"{type(problem).__name__}: {problem}"))
     beside = report or "the lines below"
     _err.print(Text(f"  -> this is a bug in controlplane; please report it with {beside}"))
@@ -96,7 +111,8 @@ def confirm(question: str) -> bool:
 
 @contextmanager
 def steps(what: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show the step that is under way, from the first one on: until then a question may be asked."""
+    """Show the step that is under way, from the first one on: until then a question may be
+    asked."""
     if quiet or not _err.is_terminal:
         yield lambda _: None
         return
@@ -122,7 +138,10 @@ def working(what: str, *, quiet: bool) -> Iterator[None]:
 
 @contextmanager
 def progress(*, quiet: bool, counted: str = "intervals") -> Iterator[Callable[[Event], None]]:
-    """A bar for each view, counting its intervals or cases; plain lines where there is no terminal."""
+    """A bar for each view, counting its intervals or cases.
+
+    Plain lines where there is no terminal.
+    """
     if quiet:
         yield lambda _: None
         return
@@ -173,23 +192,52 @@ def runs(found: Sequence[ViewRun]) -> None:
     """What a run did."""
     said = [warning for run in found for warning in run.synced.warnings]
     for run in found:
-        said += [f"{run.view} over {done.interval}: {warning}" for done in run.computed for warning in done.warnings]
+        said += [
+            f"{run.view} over {done.interval}: {warning}"
+            for done in run.computed
+            for warning in done.warnings
+        ]
     warn(said)
     if not any(run.computed or run.synced.rows for run in found):
         line("Everything is computed and in sync: nothing to do.")
         return
     rows = []
     for run in found:
-        count, dropped = (sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count"))
-        rows.append((run.view, str(len(run.computed)), f"{count:,}", f"{dropped:,}", f"{run.synced.written:,} keys"))
+        count, dropped = (
+            sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count")
+        )
+        rows.append(
+            (
+                run.view,
+                str(len(run.computed)),
+                f"{count:,}",
+                f"{dropped:,}",
+                f"{run.synced.written:,} keys",
+            )
+        )
     table(("feature view", "stretches", "rows", "dropped", "synced"), rows)
 
 
 def status(found: Sequence[ViewStatus]) -> None:
     """How fresh every view is."""
-    columns = ("feature view", "state", "computed through", "behind now", "last rows", "missing", "sync lag", "owner")
+    columns = (
+        "feature view",
+        "state",
+        "computed through",
+        "behind now",
+        "last rows",
+        "missing",
+        "sync lag",
+        "owner",
+    )
     rows = []
-    colours = {"up to date": "green", "behind": "yellow", "not computed": "red", "damaged": "red", "replaced": "red"}
+    colours = {
+        "up to date": "green",
+        "behind": "yellow",
+        "not computed": "red",
+        "damaged": "red",
+        "replaced": "red",
+    }
     for view in found:
         rows_in = f" in {view.last_intervals:,} intervals" if (view.last_intervals or 0) > 1 else ""
         row = (
@@ -226,13 +274,19 @@ def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
     rows = []
     for name, value in found.items():
         since = found.effective_time(name)
-        rows.append((name, written(value), found.status(name).value, format_instant(since) if since else ""))
+        rows.append(
+            (name, written(value), found.status(name).value, format_instant(since) if since else "")
+        )
     table(("feature", "value", "status", "effective since"), rows)
 
 
 def findings(found: Sequence[Finding]) -> None:
     """What the doctor found."""
-    signs = {"ok": ("ok", "green"), "warning": ("warning", "yellow"), "error": ("error", "bold red")}
+    signs = {
+        "ok": ("ok", "green"),
+        "warning": ("warning", "yellow"),
+        "error": ("error", "bold red"),
+    }
     for finding in found:
         sign, colour = signs[finding.level]
         out.print(Text.assemble((f"{sign:8}", colour), f"{finding.subject}: {finding.message}"))
@@ -243,7 +297,13 @@ def findings(found: Sequence[Finding]) -> None:
 def datasets(found: Sequence[Created]) -> None:
     """All training sets."""
     rows = [
-        (d.table, d.service, f"{d.row_count:,}", format_instant(d.created_at.replace(microsecond=0)), d.created_by)
+        (
+            d.table,
+            d.service,
+            f"{d.row_count:,}",
+            format_instant(d.created_at.replace(microsecond=0)),
+            d.created_by,
+        )
         for d in found
     ]
     table(("training set", "service", "rows", "created", "by"), rows)
@@ -259,10 +319,12 @@ def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """A table; where the terminal is too narrow for it, one row below the other, so that no word is broken."""
+    """A table; where the terminal is too narrow for it, one row below the other, so that no word is
+    broken."""
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     widths = [
-        max(map(cell_len, column)) for column in zip(columns, *([c.plain for c in row] for row in cells), strict=True)
+        max(map(cell_len, column))
+        for column in zip(columns, *([c.plain for c in row] for row in cells), strict=True)
     ]
     if sum(widths) + _GAP * (len(widths) - 1) <= out.width:
         header = [Text(column, "bold") for column in columns]
@@ -271,7 +333,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     width = max(map(len, columns))
     for row in cells:
         lines(
-            Text.assemble((f"{column:{width}}", "bold"), "  ", cell) for column, cell in zip(columns, row, strict=True)
+            Text.assemble((f"{column:{width}}", "bold"), "  ", cell)
+            for column, cell in zip(columns, row, strict=True)
         )
         line("")
 
@@ -279,7 +342,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
 def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     """One line of a table."""
     return Text(" " * _GAP).join(
-        Text.assemble(cell, " " * (width - cell.cell_len)) for cell, width in zip(cells, widths, strict=True)
+        Text.assemble(cell, " " * (width - cell.cell_len))
+        for cell, width in zip(cells, widths, strict=True)
     )
 
 
@@ -297,7 +361,13 @@ def written(found: object) -> str:
     """A value as a line shows it."""
     if isinstance(found, list):
         return f"[{', '.join(map(written, found))}]"
-    return "null" if found is None else format_instant(found) if isinstance(found, datetime) else str(found)
+    return (
+        "null"
+        if found is None
+        else format_instant(found)
+        if isinstance(found, datetime)
+        else str(found)
+    )
 
 
 def _short(duration: timedelta) -> str:
@@ -310,10 +380,21 @@ def load(found: Measured) -> None:
     """What a load test found, and how its times are spread."""
     figures = found.to_dict()
     per_second = found.codes[200] / found.seconds
-    line(f"{figures['requests']:,} requests in {found.seconds:.1f} s: {per_second:,.0f} answers a second")
-    line("  ".join(f"{name.removesuffix('_ms')} {figures[name]:.2f} ms" for name in ("p50_ms", "p90_ms", "p99_ms")))
+    line(
+        f"{figures['requests']:,} requests in {found.seconds:.1f} s: {per_second:,.0f} answers a"
+        " second"
+    )
+    line(
+        "  ".join(
+            f"{name.removesuffix('_ms')} {figures[name]:.2f} ms"
+            for name in ("p50_ms", "p90_ms", "p99_ms")
+        )
+    )
     if set(found.codes) != {200}:
-        line("statuses: " + ", ".join(f"{code}: {count:,}" for code, count in sorted(found.codes.items())))
+        line(
+            "statuses: "
+            + ", ".join(f"{code}: {count:,}" for code, count in sorted(found.codes.items()))
+        )
     counts = found.histogram()
     most = max(counts.values())
     for limit, count in counts.items():

@@ -19,7 +19,10 @@ def command(
     service: Annotated[str, typer.Argument(help="Feature service.")],
     language: Annotated[str, typer.Option("--format", "-f", help=_FORMATS)] = "json-schema",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write it to this file; of arrow, an IPC file without rows.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write it to this file; of arrow, an IPC file without rows."
+        ),
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
@@ -39,7 +42,9 @@ def command(
         try:
             output.write_bytes(content)
         except OSError as error:
-            raise PlaneError(f"{output} can't be written: {error.strerror}", hint="choose another file") from None
+            raise PlaneError(
+                f"{output} can't be written: {error.strerror}", hint="choose another file"
+            ) from None
     if json:
         written = None if output is None else str(output)
         present.as_json({"contract": contract, "format": language, "file": written, "text": text})

@@ -8,7 +8,9 @@ from controlplane.cli.common import HERE, Directory, Environment, Json, control_
 EXAMPLE = "Example: plane status --json"
 
 
-def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def command(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Show how fresh every feature view is.
 
     The last interval, its rows, gaps, and how far the online store is behind.

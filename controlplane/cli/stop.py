@@ -8,7 +8,9 @@ from controlplane.cli.common import HERE, Directory, Environment, Json, control_
 EXAMPLE = "Example: plane stop"
 
 
-def command(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
+def command(
+    environment: Environment = None, directory: Directory = HERE, json: Json = False
+) -> None:
     """Stop the embedded Redis and Airflow of the project."""
     with control_plane(directory, environment) as plane:
         stopped = plane.stop_servers()

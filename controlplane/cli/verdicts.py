@@ -1,4 +1,5 @@
-"""Prints what verifications found: against the raw rows, another environment, and in the online store."""
+"""Prints what verifications found: against the raw rows, another environment, and in the online
+store."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from controlplane.cli.present import line, out, table, written
 if TYPE_CHECKING:
     from controlplane.api.forget import Erasure
     from controlplane.api.online import Cleaned, Taken, Verified, Version
-    from controlplane.verify import Comparison, Mismatch, Report, RowDifference, ServiceMismatch, TableComparison
+    from controlplane.verify import (
+        Comparison,
+        Mismatch,
+        Report,
+        RowDifference,
+        ServiceMismatch,
+        TableComparison,
+    )
 
 _SHOWN = 5
 
@@ -23,7 +31,9 @@ def verified(found: Report) -> None:
     rows = []
     for view in found.views:
         places = ", ".join(f"{place} {count:,}" for place, count in view.compared.items())
-        rows.append((view.view, f"{view.cases:,}", places or "nothing", _counted(view.mismatch_count)))
+        rows.append(
+            (view.view, f"{view.cases:,}", places or "nothing", _counted(view.mismatch_count))
+        )
     table(("feature view", "cases", "compared values", "mismatches"), rows)
     for view in found.views:
         if view.refused:
@@ -33,10 +43,19 @@ def verified(found: Report) -> None:
         for mismatch in view.mismatches[:_SHOWN]:
             _mismatch(mismatch)
         if (more := view.mismatch_count - _SHOWN) > 0:
-            line(f"{view.view}: {more:,} more mismatches; --json lists the first {len(view.mismatches)}")
+            line(
+                f"{view.view}: {more:,} more mismatches; --json lists the first"
+                f" {len(view.mismatches)}"
+            )
     if found.services:
         shown = [
-            (s.service, f"{s.cases:,}", f"{s.compared:,}", f"{s.refused:,}", _counted(s.mismatch_count))
+            (
+                s.service,
+                f"{s.cases:,}",
+                f"{s.compared:,}",
+                f"{s.refused:,}",
+                _counted(s.mismatch_count),
+            )
             for s in found.services
         ]
         table(("feature service", "cases", "calculated values", "refused", "mismatches"), shown)
@@ -44,7 +63,10 @@ def verified(found: Report) -> None:
         for one in service.mismatches[:_SHOWN]:
             _differs(one)
         if (more := service.mismatch_count - _SHOWN) > 0:
-            line(f"{service.service}: {more:,} more mismatches; --json lists the first {len(service.mismatches)}")
+            line(
+                f"{service.service}: {more:,} more mismatches; --json lists the first"
+                f" {len(service.mismatches)}"
+            )
     share = 100 * (1 - found.nulls / max(found.comparisons, 1))
     line(
         f"{found.cases:,} cases, {found.comparisons:,} comparisons ({share:.0f}% non-null), "
@@ -58,7 +80,9 @@ def _counted(mismatches: int) -> Text:
 
 def _differs(found: ServiceMismatch) -> None:
     told = f": {written(found.online)} at a read, {written(found.training)} in training sets"
-    out.print(Text.assemble(("mismatch: ", "bold red"), f"{found.feature} of {found.service}", told))
+    out.print(
+        Text.assemble(("mismatch: ", "bold red"), f"{found.feature} of {found.service}", told)
+    )
     line(f"  from {', '.join(f'{name}={written(value)}' for name, value in found.given.items())}")
 
 
@@ -90,7 +114,8 @@ def _ways(found: Mismatch, keys: str) -> None:
 
 
 def compared(found: Comparison) -> None:
-    """What a comparison with another environment compared, and the first differences of each table."""
+    """What a comparison with another environment compared, and the first differences of each
+    table."""
     rows: list[tuple[str | Text, ...]] = []
     for view in found.views:
         through = format_instant(view.through) if view.through else ""
@@ -113,12 +138,21 @@ def compared(found: Comparison) -> None:
 
 def _differences(found: Comparison, view: str, part: TableComparison) -> None:
     for text in part.columns:
-        out.print(Text.assemble(("difference: ", "bold red"), f"{view}, {part.table}: column {text}"))
+        out.print(
+            Text.assemble(("difference: ", "bold red"), f"{view}, {part.table}: column {text}")
+        )
     for one in part.differences[:_SHOWN]:
-        out.print(Text.assemble(("difference: ", "bold red"), f"{view}, {part.table}, {_difference(found, one)}"))
+        out.print(
+            Text.assemble(
+                ("difference: ", "bold red"), f"{view}, {part.table}, {_difference(found, one)}"
+            )
+        )
     count = part.differing + part.only_here + part.only_there
     if (more := count - _SHOWN) > 0:
-        line(f"{view}, {part.table}: {more:,} more differing rows; --json lists the first {len(part.differences)}")
+        line(
+            f"{view}, {part.table}: {more:,} more differing rows; --json lists the first"
+            f" {len(part.differences)}"
+        )
 
 
 def _difference(found: Comparison, one: RowDifference) -> str:
@@ -139,21 +173,51 @@ def reconciled(found: Verified) -> None:
         return
     rows: list[tuple[str | Text, ...]] = []
     for one in found.versions:
-        bad = [Text(f"{n:,}", "red" if n else "green") for n in (one.missing, one.wrong, one.expiry, one.extra)]
+        bad = [
+            Text(f"{n:,}", "red" if n else "green")
+            for n in (one.missing, one.wrong, one.expiry, one.extra)
+        ]
         counts = [f"{n:,}" for n in (one.rows, one.right, one.newer, one.pending)]
-        rows.append((one.view, one.fingerprint, "served" if one.served else "", *counts, *bad, f"{one.healed:,}"))
-    kinds = ("rows", "right", "newer", "not synced", "missing", "wrong", "wrong expiry", "extra", "healed")
+        rows.append(
+            (
+                one.view,
+                one.fingerprint,
+                "served" if one.served else "",
+                *counts,
+                *bad,
+                f"{one.healed:,}",
+            )
+        )
+    kinds = (
+        "rows",
+        "right",
+        "newer",
+        "not synced",
+        "missing",
+        "wrong",
+        "wrong expiry",
+        "extra",
+        "healed",
+    )
     table(("feature view", "version", "", *kinds), rows)
-    line(f"Keys that are not as the warehouse says: {found.unhealed:,}" if found.unhealed else "Redis is in step.")
+    line(
+        f"Keys that are not as the warehouse says: {found.unhealed:,}"
+        if found.unhealed
+        else "Redis is in step."
+    )
 
 
 def online_versions(found: Sequence[Version]) -> None:
     """The versions that the online store holds."""
     rows = []
     for one in found:
-        states = [name for name, true in (("served", one.served), ("deployed", one.current)) if true]
+        states = [
+            name for name, true in (("served", one.served), ("deployed", one.current)) if true
+        ]
         synced = format_instant(one.synced_at.replace(microsecond=0)) if one.synced_at else "never"
-        rows.append((one.view, one.fingerprint, str(one.deployment), ", ".join(states) or "kept", synced))
+        rows.append(
+            (one.view, one.fingerprint, str(one.deployment), ", ".join(states) or "kept", synced)
+        )
     if rows:
         table(("feature view", "version", "deployment", "is", "in step since"), rows)
     else:
@@ -162,8 +226,13 @@ def online_versions(found: Sequence[Version]) -> None:
 
 def taken_over(found: Taken) -> None:
     """What a take-over wrote of each version."""
-    line(f"The values were those of {found.before}." if found.before else "The values were nobody's.")
-    rows = [(one.view, one.fingerprint, f"{one.written:,}", f"{one.unhealed:,}") for one in found.versions]
+    line(
+        f"The values were those of {found.before}." if found.before else "The values were nobody's."
+    )
+    rows = [
+        (one.view, one.fingerprint, f"{one.written:,}", f"{one.unhealed:,}")
+        for one in found.versions
+    ]
     if rows:
         table(("feature view", "version", "keys written", "not as they should be"), rows)
     if found.unhealed:
@@ -181,7 +250,11 @@ def cleaned(found: Sequence[Cleaned]) -> None:
 
 def erasure(found: Erasure) -> None:
     """What was erased, or would be."""
-    rows = [(one.table, f"{one.rows:,}", f"{one.left:,}") for one in found.tables if one.rows or one.left]
+    rows = [
+        (one.table, f"{one.rows:,}", f"{one.left:,}")
+        for one in found.tables
+        if one.rows or one.left
+    ]
     if rows:
         table(("table", "rows", "left"), rows)
     else:
@@ -189,6 +262,12 @@ def erasure(found: Erasure) -> None:
     if found.at is not None:
         line(f"Online: tombstones under {found.online:,} keys, which go after a week.")
         if found.standing:
-            line(f"Online: {found.standing:,} keys still hold a value, which a sync wrote meanwhile: run it again.")
+            line(
+                f"Online: {found.standing:,} keys still hold a value, which a sync wrote meanwhile:"
+                " run it again."
+            )
     for name, count in found.sources.items():
-        line(f"{name} still holds {count:,} rows: remove them there, or a run that reads them computes features again.")
+        line(
+            f"{name} still holds {count:,} rows: remove them there, or a run that reads them"
+            " computes features again."
+        )

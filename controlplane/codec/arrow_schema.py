@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A column: its name, its canonical type, whether it may be null, and what else is said of it."""
+    """A column: its name, its canonical type, whether it may be null, and what else is said of
+    it."""
 
     name: str
     type: str
@@ -26,13 +27,20 @@ def schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> pa.Schema:
     # lazy: it imports Arrow
     from controlplane.codec.arrow import arrow_type
 
-    fields = [pa.field(one.name, arrow_type(one.type), one.nullable, dict(one.metadata)) for one in columns]
+    fields = [
+        pa.field(one.name, arrow_type(one.type), one.nullable, dict(one.metadata))
+        for one in columns
+    ]
     return pa.schema(fields, metadata=dict(metadata))
 
 
 def text(columns: Sequence[Column], metadata: Mapping[str, str]) -> str:
-    """The schema as people read it: a line for each column, and for each thing that is said of it."""
-    return str(schema(columns, metadata).to_string(show_field_metadata=True, truncate_metadata=False)) + "\n"
+    """The schema as people read it: a line for each column, and for each thing that is said of
+    it."""
+    return (
+        str(schema(columns, metadata).to_string(show_field_metadata=True, truncate_metadata=False))
+        + "\n"
+    )
 
 
 def file(columns: Sequence[Column], metadata: Mapping[str, str]) -> bytes:

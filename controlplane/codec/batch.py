@@ -47,8 +47,8 @@ def encode_batch(
     """One record for each row, in order, in batches of `RECORDS` that are small whatever came.
 
     Args:
-        batch: the key columns, `valid_from` and `expires_at` (timestamps), `is_deleted` (bool) and a column for each
-            feature, found by name.
+        batch: the key columns, `valid_from` and `expires_at` (timestamps), `is_deleted` (bool) and
+            a column for each feature, found by name.
         layout: of the view.
         prefix: of the view's version, see `naming.online_prefix`.
         write_version: orders this write among all writes of the same keys.
@@ -61,18 +61,25 @@ def encode_batch(
     rows = max(1, min(_ROWS, batch.num_rows * _BYTES // max(1, batch.nbytes)))
     for start in range(0, batch.num_rows, rows):
         piece = batch.slice(start, rows)
-        effective, deleted = _column(piece, "valid_from", "timestamp"), _column(piece, "is_deleted", "bool")
+        effective, deleted = (
+            _column(piece, "valid_from", "timestamp"),
+            _column(piece, "is_deleted", "bool"),
+        )
         if effective.null_count:
             raise PermanentError("a row to write online has no valid_from")
         since = stamps(whole(effective))
-        features = [part for f in layout.fields for part in packed(_column(piece, f.name, f.type), f.type)]
+        features = [
+            part for f in layout.fields for part in packed(_column(piece, f.name, f.type), f.type)
+        ]
         values = joined(value_head(len(layout.fields), write_version), since, *features)
         expires = _expiry(_column(piece, "expires_at", "timestamp"), expiry_shift // MICROSECOND)
         if pc.any(deleted).as_py():
             gone = deleted.fill_null(False)
             values = pc.if_else(gone, joined(value_head(0, write_version), since), values)
             expires = pc.if_else(gone, (now + TOMBSTONE - EPOCH) // _MILLISECOND, expires)
-        yield pa.RecordBatch.from_arrays([row_keys(piece, layout, prefix), values, expires], schema=RECORDS)
+        yield pa.RecordBatch.from_arrays(
+            [row_keys(piece, layout, prefix), values, expires], schema=RECORDS
+        )
 
 
 def row_keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
@@ -91,9 +98,13 @@ def row_keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
 
 
 def _expiry(expires: pa.Array, shift_us: int) -> pa.Array:
-    # Rounded up: an expiry within a millisecond is enforced by readers, a value lost early by nobody.
+    # Rounded up: an expiry within a millisecond is enforced by readers, a value lost early by
+    # nobody.
     milliseconds = -(-(whole(expires) + shift_us) // 1000)
-    return pa.array(milliseconds, mask=expires.is_null().to_numpy(zero_copy_only=False) if expires.null_count else None)
+    return pa.array(
+        milliseconds,
+        mask=expires.is_null().to_numpy(zero_copy_only=False) if expires.null_count else None,
+    )
 
 
 def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
@@ -106,7 +117,9 @@ def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
         if "string" in kind:
             typed.validate(full=True)  # of bytes that are no UTF-8, no reader makes text
     except pa.ArrowException as error:
-        raise PermanentError(f"column {name!r} ({column.type}) can't be written online as {kind}: {error}") from None
+        raise PermanentError(
+            f"column {name!r} ({column.type}) can't be written online as {kind}: {error}"
+        ) from None
     _check_years(typed, name, kind)
     return typed
 
@@ -120,6 +133,7 @@ def _check_years(column: pa.Array, name: str, kind: str) -> None:
     first, last = _YEARS[kind]
     if len(numbers) and (numbers.min() < first or numbers.max() > last):
         raise PermanentError(
-            f"column {name!r} holds a {kind} outside the years 1 to 9999, which can't be read online",
+            f"column {name!r} holds a {kind} outside the years 1 to 9999, which can't be read"
+            " online",
             hint="write null for infinite and unknown times",
         )

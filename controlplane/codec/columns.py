@@ -1,7 +1,8 @@
-"""Arrow columns as MessagePack elements and as key text: the work on a sync's hot path, without a loop over rows.
+"""Arrow columns as MessagePack elements and as key text: the work on a sync's hot path, without a
+loop over rows.
 
-What stands in a value and in a key is said in `controlplane.codec.values` and `controlplane.codec.keys`; these kernels
-write the same bytes for a whole column at once.
+What stands in a value and in a key is said in `controlplane.codec.values` and
+`controlplane.codec.keys`; these kernels write the same bytes for a whole column at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Cell(NamedTuple):
-    """What stands at a fixed place of every row: a marker, and a number of whose 8 bytes some may be left out.
+    """What stands at a fixed place of every row: a marker, and a number of whose 8 bytes some may
+    be left out.
 
     Args:
         mark: the marker, or each row's.
@@ -42,9 +44,11 @@ Part: TypeAlias = "bytes | Cell | pa.Array"
 
 
 class _Form(NamedTuple):
-    """How MessagePack writes numbers, or what begins with one, by their size: which marker before how many bytes.
+    """How MessagePack writes numbers, or what begins with one, by their size: which marker before
+    how many bytes.
 
-    `bounds` part the sizes; the last of all others is null's. Where `inline` is 0xff the number is part of the marker.
+    `bounds` part the sizes; the last of all others is null's. Where `inline` is 0xff the number is
+    part of the marker.
     """
 
     bounds: Numbers
@@ -67,7 +71,9 @@ def _form(bounds: Sequence[int], sizes: Sequence[tuple[int, int]]) -> _Form:
 
 _SIGNED = [(0xD3, 8), (0xD2, 4), (0xD1, 2), (0xD0, 1)]
 _UNSIGNED = [(0xCC, 1), (0xCD, 2), (0xCE, 4), (0xCF, 8)]
-_INTEGER = _form([-(2**31), -(2**15), -(2**7), -(2**5), 2**7, 2**8, 2**16, 2**32], [*_SIGNED, (0, 0), *_UNSIGNED])
+_INTEGER = _form(
+    [-(2**31), -(2**15), -(2**7), -(2**5), 2**7, 2**8, 2**16, 2**32], [*_SIGNED, (0, 0), *_UNSIGNED]
+)
 _STRING = _form([2**5, 2**8, 2**16], [(0xA0, 0), (0xD9, 1), (0xDA, 2), (0xDB, 4)])
 _BINARY = _form([2**8, 2**16], [(0xC4, 1), (0xC5, 2), (0xC6, 4)])
 _FLOAT = _form([], [(0xCB, 8)])
@@ -76,7 +82,9 @@ _ARRAY = _form([2**4, 2**16], [(0x90, 0), (0xDC, 2), (0xDD, 4)])
 _SAFE_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~-"
 _SAFE = np.isin(np.arange(256), np.frombuffer(_SAFE_BYTES, np.uint8))
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), np.uint8).reshape(256, 2)
-_ESCAPE = np.frombuffer("".join(f"%{byte:02X}" for byte in range(256)).encode(), np.uint8).reshape(256, 3)
+_ESCAPE = np.frombuffer("".join(f"%{byte:02X}" for byte in range(256)).encode(), np.uint8).reshape(
+    256, 3
+)
 
 
 def packed(column: pa.Array, kind: str) -> list[Part]:
@@ -87,7 +95,9 @@ def packed(column: pa.Array, kind: str) -> list[Part]:
     if is_list(kind):
         return _lists(column, item_type(kind))
     if kind == "bool":
-        return [Cell(np.where(_valid(column), 0xC2 | _numpy(column, fill=False), 0xC0).astype(np.uint8))]
+        return [
+            Cell(np.where(_valid(column), 0xC2 | _numpy(column, fill=False), 0xC0).astype(np.uint8))
+        ]
     if kind == "float64":
         return [_floats(column)]
     if kind in ("int64", "date", "timestamp"):
@@ -107,19 +117,28 @@ def joined(*parts: Part) -> pa.Array:
         if fixed:
             arrays.append(_frame(list(cast("Iterator[Cell]", group))))
         else:
-            arrays += [pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in group]
+            arrays += [
+                pa.scalar(part, pa.binary()) if isinstance(part, bytes) else part for part in group
+            ]
     return arrays[0] if len(arrays) == 1 else pc.binary_join_element_wise(*arrays, b"")
 
 
 def _frame(cells: Sequence[Cell]) -> pa.Array:
-    """Cells side by side. They are written as the fields of a record: numpy does that several times faster than as
-    columns of bytes."""
-    count = next(len(found) for cell in cells for found in (cell.number, cell.mark) if isinstance(found, np.ndarray))
+    """Cells side by side. They are written as the fields of a record: numpy does that several times
+    faster than as columns of bytes."""
+    count = next(
+        len(found)
+        for cell in cells
+        for found in (cell.number, cell.mark)
+        if isinstance(found, np.ndarray)
+    )
     fields: list[tuple[str, str]] = []
     for place, cell in enumerate(cells):
         fields.append((f"mark{place}", "u1"))
         if cell.number is not None:
-            fields.append((f"number{place}", f">{cell.number.dtype.kind}{cell.number.dtype.itemsize}"))
+            fields.append(
+                (f"number{place}", f">{cell.number.dtype.kind}{cell.number.dtype.itemsize}")
+            )
     frame = np.empty(count, fields)
     for place, cell in enumerate(cells):
         frame[f"mark{place}"] = cell.mark
@@ -138,7 +157,8 @@ def _frame(cells: Sequence[Cell]) -> pa.Array:
 
 
 def _filtered(content: Bytes, kept: Bytes) -> Bytes:
-    """The bytes beside those of `kept` that are 1: Arrow does that several times faster than numpy."""
+    """The bytes beside those of `kept` that are 1: Arrow does that several times faster than
+    numpy."""
     bits = pa.py_buffer(np.packbits(kept, bitorder="little"))
     mask = pa.Array.from_buffers(pa.bool_(), len(kept), [None, bits])
     found: Bytes = pa.array(content).filter(mask).to_numpy()
@@ -158,7 +178,10 @@ def spelled(column: pa.Array, kind: str) -> pa.Array:
 
 
 def escaped(column: pa.Array) -> pa.Array:
-    """Binary text with everything but letters, digits and `_.-~` percent-escaped; what is empty is a lone `%`."""
+    """Binary text with everything but letters, digits and `_.-~` percent-escaped.
+
+    What is empty is a lone `%`.
+    """
     lengths, content = _content(column)
     if content.tobytes().translate(None, _SAFE_BYTES):
         safe = _SAFE[content]
@@ -176,13 +199,18 @@ def decimals(column: pa.Array, kind: str) -> pa.Array:
     """Decimals in plain notation, with all digits of their scale."""
     scale = decimal_scale(kind)
     # Arrow writes small decimals with an exponent, but never whole numbers.
-    unscaled = pa.Array.from_buffers(pa.decimal128(38, 0), len(column), column.buffers(), offset=column.offset)
+    unscaled = pa.Array.from_buffers(
+        pa.decimal128(38, 0), len(column), column.buffers(), offset=column.offset
+    )
     text = unscaled.cast(pa.string())
     if scale == 0:
         return text
     sign = pc.if_else(pc.starts_with(text, "-"), "-", "")
     digits = pc.utf8_lpad(pc.utf8_ltrim(text, "-"), scale + 1, "0")
-    whole_part, rest = pc.utf8_slice_codeunits(digits, 0, -scale), pc.utf8_slice_codeunits(digits, -scale)
+    whole_part, rest = (
+        pc.utf8_slice_codeunits(digits, 0, -scale),
+        pc.utf8_slice_codeunits(digits, -scale),
+    )
     return pc.binary_join_element_wise(sign, whole_part, ".", rest, "")
 
 
@@ -202,18 +230,27 @@ def _numpy(column: pa.Array, fill: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - t
 
 def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
     valid: npt.NDArray[np.bool_] = (
-        column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else np.ones(len(column), np.bool_)
+        column.is_valid().to_numpy(zero_copy_only=False)
+        if column.null_count
+        else np.ones(len(column), np.bool_)
     )
     return valid
 
 
 def _content(column: pa.Array) -> tuple[Numbers, Bytes]:
-    """The lengths of a string or binary column's values, null's 0, and their bytes one after the other."""
+    """The lengths of a string or binary column's values, null's 0, and their bytes one after the
+    other."""
     if column.null_count:
         column = column.cast(pa.binary()).fill_null(b"")
-    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[
+        column.offset : column.offset + len(column) + 1
+    ]
     data = column.buffers()[2]
-    content = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data is not None else np.empty(0, np.uint8)
+    content = (
+        np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+        if data is not None
+        else np.empty(0, np.uint8)
+    )
     return np.diff(offsets).astype(np.int64), content
 
 
@@ -237,7 +274,9 @@ def _headed(numbers: Numbers, valid: npt.NDArray[np.bool_], form: _Form) -> Cell
     if len(numbers):
         least, most = np.searchsorted(form.bounds, (numbers.min(), numbers.max()), side="right")
         if least == most and form.widths[least] == 0:
-            return Cell(np.where(valid, form.marks[least] | numbers.astype(np.uint8), 0xC0).astype(np.uint8))
+            return Cell(
+                np.where(valid, form.marks[least] | numbers.astype(np.uint8), 0xC0).astype(np.uint8)
+            )
         if least == most and valid.all():
             return Cell(int(form.marks[least]), numbers.astype(f"i{form.widths[least]}"))
     size = np.searchsorted(form.bounds, numbers, side="right")

@@ -1,4 +1,5 @@
-"""Records as they should be online against the values that are there: whole batches at once, no loop over rows."""
+"""Records as they should be online against the values that are there: whole batches at once, no
+loop over rows."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Outcome(NamedTuple):
-    """What became of some records: how many are `right`, `newer`, `pending`, `missing`, `wrong` or right but for their
-    `expiry`, and those that are to be written again."""
+    """What became of some records: how many are `right`, `newer`, `pending`, `missing`, `wrong` or
+    right but for their `expiry`, and those that are to be written again."""
 
     counts: dict[str, int]
     bad: pa.RecordBatch
@@ -45,10 +46,13 @@ def compare(
     Args:
         records: as `encode_batch` made them of `rows`.
         rows: with `is_deleted`, and the `version` of the publication that each comes from.
-        found: the value of each key, and in `expiries` when it expires, in milliseconds since the epoch.
+        found: the value of each key, and in `expiries` when it expires, in milliseconds since the
+            epoch.
         expiries: see `found`.
-        write_version: of the newest publication among the rows: a value with a greater one is newer than they are.
-        synced: rows of later publications than this one may not be there yet; None: all must be there.
+        write_version: of the newest publication among the rows: a value with a greater one is newer
+            than they are.
+        synced: rows of later publications than this one may not be there yet; None: all must be
+            there.
         now_ms: the wall clock after the values were read.
         exact_expiry: whether `records` say when values expire, not only that they do.
     """
@@ -60,10 +64,16 @@ def compare(
     equal = _equal(wanted, values)
     right = equal | (gone & (absent | tombs))
     newer = ~right & (versions > write_version)
-    pending = ~right & ~newer & (_numbers(rows.column("version")) > (2**63 - 1 if synced is None else synced))
+    pending = (
+        ~right
+        & ~newer
+        & (_numbers(rows.column("version")) > (2**63 - 1 if synced is None else synced))
+    )
     missing = ~right & ~newer & ~pending & absent
     wrong = ~(right | newer | pending | missing)
-    lasting = equal & ~gone & ~_same_expiry(expires, pa.array(expiries, pa.int64()), exact=exact_expiry)
+    lasting = (
+        equal & ~gone & ~_same_expiry(expires, pa.array(expiries, pa.int64()), exact=exact_expiry)
+    )
     bad = records.filter(pa.array(missing | wrong | lasting))
     masks = {
         "right": right & ~lasting,
@@ -77,7 +87,10 @@ def compare(
 
 
 class KeySet:
-    """Keys as numbers of 64 bits: 8 bytes each, whatever their length. Two keys may share one, hardly ever."""
+    """Keys as numbers of 64 bits: 8 bytes each, whatever their length.
+
+    Two keys may share one, hardly ever.
+    """
 
     def __init__(self) -> None:
         self._parts: list[npt.NDArray[np.uint64]] = []
@@ -94,7 +107,9 @@ class KeySet:
             self._sorted = np.unique(np.concatenate([np.empty(0, np.uint64), *self._parts]))
         hashes = _hashes(pa.array(keys, pa.binary()))
         places = np.minimum(np.searchsorted(self._sorted, hashes), max(len(self._sorted) - 1, 0))
-        known = self._sorted[places] == hashes if len(self._sorted) else np.zeros(len(hashes), np.bool_)
+        known = (
+            self._sorted[places] == hashes if len(self._sorted) else np.zeros(len(hashes), np.bool_)
+        )
         return [keys[place] for place in np.flatnonzero(~known).tolist()]
 
 
@@ -122,19 +137,35 @@ def _equal(wanted: pa.Array, values: pa.Array) -> Mask:
 
 def _same_behind(head: int, wanted: pa.Array, values: pa.Array) -> Mask:
     start, stop = head + 1, head + 1 + _VERSION
-    return _mask(pc.equal(*(pc.binary_replace_slice(each, start, stop, b"") for each in (wanted, values))))
+    return _mask(
+        pc.equal(*(pc.binary_replace_slice(each, start, stop, b"") for each in (wanted, values)))
+    )
 
 
 def _versions(values: pa.Array) -> tuple[npt.NDArray[np.int64], Mask]:
-    """The write version of each value, the smallest number where it is no value; and whether it is a tombstone."""
-    offsets = np.frombuffer(values.buffers()[1], np.int32)[values.offset : values.offset + len(values) + 1]
-    data = np.append(np.frombuffer(values.buffers()[2] or b"", np.uint8), np.zeros(_LONG + 1 + _VERSION, np.uint8))
+    """The write version of each value, the smallest number where it is no value.
+
+    And whether it is a tombstone.
+    """
+    offsets = np.frombuffer(values.buffers()[1], np.int32)[
+        values.offset : values.offset + len(values) + 1
+    ]
+    data = np.append(
+        np.frombuffer(values.buffers()[2] or b"", np.uint8),
+        np.zeros(_LONG + 1 + _VERSION, np.uint8),
+    )
     start, lengths = offsets[:-1].astype(np.int64), np.diff(offsets)
     first = data[start]
     head = np.where(first == 0xDC, _LONG, _SHORT)
-    valid = (lengths >= head + 2 * (1 + _VERSION)) & (data[start + head] == 0xD3) & ~_mask(values.is_null())
+    valid = (
+        (lengths >= head + 2 * (1 + _VERSION))
+        & (data[start + head] == 0xD3)
+        & ~_mask(values.is_null())
+    )
     bytes_ = data[(start + head + 1)[:, None] + np.arange(_VERSION)]
-    versions = np.where(valid, np.ascontiguousarray(bytes_).view(">i8")[:, 0], np.iinfo(np.int64).min)
+    versions = np.where(
+        valid, np.ascontiguousarray(bytes_).view(">i8")[:, 0], np.iinfo(np.int64).min
+    )
     return versions.astype(np.int64), valid & (first == 0x92)
 
 
@@ -147,7 +178,9 @@ def _same_expiry(wanted: pa.Array, found: pa.Array, *, exact: bool) -> Mask:
 
 def _hashes(keys: pa.Array) -> npt.NDArray[np.uint64]:
     """FNV-1a of each key."""
-    offsets = np.frombuffer(keys.buffers()[1], np.int32)[keys.offset : keys.offset + len(keys) + 1].astype(np.int64)
+    offsets = np.frombuffer(keys.buffers()[1], np.int32)[
+        keys.offset : keys.offset + len(keys) + 1
+    ].astype(np.int64)
     data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)
     lengths = np.diff(offsets)
     order = np.argsort(-lengths)

@@ -1,6 +1,7 @@
 """DataFrames of any library, as rows and columns of canonical types: pandas, Polars, Arrow.
 
-What has the Arrow PyCapsule interface (`__arrow_c_stream__`) is taken as it is, so that no library is imported here.
+What has the Arrow PyCapsule interface (`__arrow_c_stream__`) is taken as it is, so that no library
+is imported here.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ _PLAIN = (
 
 def is_frame(value: object) -> bool:
     """Whether a value is a DataFrame or a table of Arrow, of whatever library."""
-    return hasattr(value, "__arrow_c_stream__") or (hasattr(value, "to_dict") and hasattr(value, "columns"))
+    return hasattr(value, "__arrow_c_stream__") or (
+        hasattr(value, "to_dict") and hasattr(value, "columns")
+    )
 
 
 def as_table(frame: Any) -> pa.Table:  # noqa: ANN401 - of any library
-    """A DataFrame as an Arrow table of canonical types; timestamps are in UTC, and what is finer than a microsecond is
-    cut off. A pandas index with a name stays as a column, any other is left out.
+    """A DataFrame as an Arrow table of canonical types; timestamps are in UTC, and what is finer
+    than a microsecond is cut off. A pandas index with a name stays as a column, any other is left
+    out.
 
     Raises:
         PlaneError: it is no DataFrame, or a column has a type that is none of ours.
@@ -56,7 +60,10 @@ def as_table(frame: Any) -> pa.Table:  # noqa: ANN401 - of any library
         raise PlaneError(f"the DataFrame can't be read as Arrow: {error}", hint=hint) from None
     table = table.select([name for name in table.column_names if not name.startswith(_INDEX)])
     check_names(table.column_names)
-    columns = [_column(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
+    columns = [
+        _column(name, column)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
     return pa.table(columns, names=table.column_names)
 
 
@@ -71,8 +78,13 @@ def rows_of(keys: Any) -> Any:  # noqa: ANN401 - of any library
 
 
 def values_of(table: pa.Table, most: int) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows of `as_table`, at most so many at once; timestamps in microseconds since the epoch."""
-    fields = [pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in table.schema]
+    """The rows of `as_table`, at most so many at once.
+
+    Timestamps in microseconds since the epoch.
+    """
+    fields = [
+        pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in table.schema
+    ]
     columns = [column.cast(kind) for column, kind in zip(table.columns, fields, strict=True)]
     for batch in pa.table(columns, names=table.column_names).to_batches(max_chunksize=most):
         yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
@@ -94,11 +106,14 @@ def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = pc.floor_temporal(column, unit="microsecond")
     try:
         if pa.types.is_timestamp(column.type):
-            # Seconds may lie beyond what microseconds can count, which must not become another time.
+            # Seconds may lie beyond what microseconds can count, which must not become another
+            # time.
             return column.cast(pa.timestamp("us", "UTC" if column.type.tz else None)).cast(kind)
         return column.cast(kind)
     except pa.ArrowInvalid as error:
-        raise PlaneError(f"the DataFrame's column {name!r}: {error}", hint="convert the column first") from None
+        raise PlaneError(
+            f"the DataFrame's column {name!r}: {error}", hint="convert the column first"
+        ) from None
 
 
 def _kind(name: str, arrow: pa.DataType) -> str:
@@ -111,4 +126,6 @@ def _kind(name: str, arrow: pa.DataType) -> str:
         if is_one(arrow):
             return kind
     hint = "convert it to numbers, texts, bytes, dates, timestamps or lists of them"
-    raise PlaneError(f"the DataFrame's column {name!r} has the type {arrow}, which is not supported", hint=hint)
+    raise PlaneError(
+        f"the DataFrame's column {name!r} has the type {arrow}, which is not supported", hint=hint
+    )

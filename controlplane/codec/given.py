@@ -12,7 +12,14 @@ from typing import Any
 
 import msgspec
 
-from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type, utc
+from controlplane.base.types import (
+    decimal_precision,
+    decimal_scale,
+    is_decimal,
+    is_list,
+    item_type,
+    utc,
+)
 from controlplane.codec.keys import parse_text
 
 # Python also takes spaces, underscores, a plus, and digits of other scripts.

@@ -1,7 +1,7 @@
 """Keys: the values that identify an entity, as text. Different values never share a key.
 
-Each key part is written in one canonical way and percent-escaped, so that the separators `:`, `{` and `}` never occur
-inside a part; an empty part is a lone `%`, which no escaping yields.
+Each key part is written in one canonical way and percent-escaped, so that the separators `:`, `{`
+and `}` never occur inside a part; an empty part is a lone `%`, which no escaping yields.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, micros, parse_date, parse_instant
+from controlplane.base.types import (
+    decimal_precision,
+    decimal_scale,
+    is_decimal,
+    micros,
+    parse_date,
+    parse_instant,
+)
 from controlplane.codec.layout import Layout
 from controlplane.errors import PlaneError
 
@@ -57,7 +64,9 @@ def parse_key_text(layout: Layout, texts: Mapping[str, str]) -> dict[str, Any]:
         PlaneError: a key part is absent, unknown, or its text is not of its type.
     """
     names = [name for name, _ in layout.keys]
-    for wrong in [name for name in texts if name not in names] + [name for name in names if name not in texts]:
+    for wrong in [name for name in texts if name not in names] + [
+        name for name in names if name not in texts
+    ]:
         what = "absent" if wrong in names else "unknown"
         raise PlaneError(f"key {wrong!r} is {what}", hint=f"the keys are: {', '.join(names)}")
     return {name: _parsed(name, kind, texts[name]) for name, kind in layout.keys}
@@ -69,7 +78,10 @@ def _texts(layout: Layout) -> list[tuple[str, Callable[[Any], str]]]:
 
 
 def key_text(name: str, kind: str) -> Callable[[Any], str]:
-    """The function that writes values of one key part; it raises PlaneError for what is not of the type."""
+    """The function that writes values of one key part.
+
+    It raises PlaneError for what is not of the type.
+    """
     spell = _spelling(kind)
     safe = kind not in {"string", "binary"}  # digits, signs and small letters
 

@@ -1,4 +1,5 @@
-"""Times that Python's dates can't hold, in columns of Arrow: of one, `to_pylist` would make an error without a name."""
+"""Times that Python's dates can't hold, in columns of Arrow: of one, `to_pylist` would make an
+error without a name."""
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ def endless(column: pa.Array) -> int:
     if pa.types.is_list(column.type):
         return endless(column.flatten())
     if pa.types.is_timestamp(column.type):
-        numbers, bounds = column.cast(pa.timestamp("us")).cast(pa.int64()), (micros(FIRST), micros(LAST))
+        numbers, bounds = (
+            column.cast(pa.timestamp("us")).cast(pa.int64()),
+            (micros(FIRST), micros(LAST)),
+        )
     elif pa.types.is_date32(column.type):
         numbers, bounds = column.cast(pa.int32()), ((FIRST - EPOCH).days, (LAST - EPOCH).days)
     else:

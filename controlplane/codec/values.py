@@ -43,7 +43,8 @@ class Decoded(NamedTuple):
 
     Args:
         write_version: orders writers of one key.
-        effective_us: the earliest moment at which it can be served, in microseconds since the epoch.
+        effective_us: the earliest moment at which it can be served, in microseconds since the
+            epoch.
         values: of each feature in the order of the layout; None is a tombstone.
     """
 
@@ -94,11 +95,15 @@ def decode(value: bytes, layout: Layout) -> Decoded:
 
 @lru_cache
 def decoder(layout: Layout) -> Callable[[Sequence[bytes | None]], list[Sequence[Any] | None]]:
-    """The function that decodes values of a layout into rows: write version, effective time, features.
+    """The function that decodes values of a layout into rows: write version, effective time,
+    features.
 
-    A row of two is a tombstone; None stays None. The function raises PermanentError for what is no value of the layout.
+    A row of two is a tombstone; None stays None. The function raises PermanentError for what is no
+    value of the layout.
     """
-    whole = msgspec.msgpack.Decoder(GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields))))
+    whole = msgspec.msgpack.Decoder(
+        GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields)))
+    )
     decode_whole: Callable[[bytes], Sequence[Any]] = whole.decode
     reads = [(place, _read(field.type)) for place, field in enumerate(layout.fields, start=2)]
     converted = [(place, read) for place, read in reads if read is not None]

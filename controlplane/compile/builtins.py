@@ -4,9 +4,10 @@ The parser has one class for what several warehouses call differently, and it al
 of other warehouses. Where a warehouse has no function of a name, that is a user's own function,
 which may do anything.
 
-Sources: DuckDB 2.0's `duckdb_functions()`, Snowflake's `SHOW FUNCTIONS` (builtin ones), the function
-registry of Spark 4.2 and the pages of Databricks SQL. Snowflake doesn't let a user's function have
-the name of one of its own, and Databricks looks for its own first. In DuckDB a macro may hide a
+Sources: DuckDB 2.0's `duckdb_functions()`, Snowflake's `SHOW FUNCTIONS` (builtin ones), the
+function registry of Spark 4.2 and the pages of Databricks SQL. Snowflake doesn't let a user's
+function have the name of one of its own, and Databricks looks for its own first. In DuckDB a macro
+may hide a
 function: see `docs/semantics.md`.
 """
 
@@ -150,14 +151,19 @@ _COMMENTS = ("--", "/*", "//", "#")
 
 
 def macros(warehouse: Warehouse) -> frozenset[str]:
-    """The names of users' functions that may hide a built-in one: DuckDB looks for a macro first."""
+    """The names of users' functions that may hide a built-in one: DuckDB looks for a macro
+    first."""
     if warehouse.dialect != "duckdb":
         return frozenset()
-    query = "SELECT DISTINCT lower(function_name) AS name FROM duckdb_functions() WHERE NOT internal"
+    query = (
+        "SELECT DISTINCT lower(function_name) AS name FROM duckdb_functions() WHERE NOT internal"
+    )
     return frozenset(row["name"] for batch in warehouse.fetch(query) for row in batch.to_pylist())
 
 
-def unknown_calls(sql: str, tree: exp.Expr, dialect: str, hidden: Collection[str] = ()) -> list[Construct]:
+def unknown_calls(
+    sql: str, tree: exp.Expr, dialect: str, hidden: Collection[str] = ()
+) -> list[Construct]:
     """Calls of functions that are not known to be the warehouse's own: each name once.
 
     Args:
@@ -166,14 +172,21 @@ def unknown_calls(sql: str, tree: exp.Expr, dialect: str, hidden: Collection[str
         dialect: of the text.
         hidden: names of users' functions that stand for the warehouse's own (see `macros`).
     """
-    known = frozenset(name for name in KNOWN[dialect] if name not in hidden) if hidden else KNOWN[dialect]
+    known = (
+        frozenset(name for name in KNOWN[dialect] if name not in hidden)
+        if hidden
+        else KNOWN[dialect]
+    )
     if not any(mark in sql for mark in _COMMENTS) and all(
-        not before and not quote and name.lower() in known for before, quote, name in _CALL.findall(sql)
+        not before and not quote and name.lower() in known
+        for before, quote, name in _CALL.findall(sql)
     ):
         return []  # most texts: they need no second reading
     # A name in front of a list of columns is called nowhere.
     named = Counter(
-        alias.this.name.lower() for alias in tree.find_all(exp.TableAlias) if alias.this and alias.args.get("columns")
+        alias.this.name.lower()
+        for alias in tree.find_all(exp.TableAlias)
+        if alias.this and alias.args.get("columns")
     )
     found: dict[str, Construct] = {}
     tokens: list[Token] = sqlglot.tokenize(sql, dialect=dialect)

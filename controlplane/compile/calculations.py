@@ -28,12 +28,15 @@ def compile_calculations(
     dialect: str,
     collector: Collector,
 ) -> list[CalculationSpec]:
-    """The calculations and realtime features that are right; what is wrong with the others is noted.
+    """The calculations and realtime features that are right.
+
+    What is wrong with the others is noted.
 
     Args:
         wanted: the definitions, in order.
         what: how messages call the service.
-        features: name -> type of the service's request fields, and of its features by their full names.
+        features: name -> type of the service's request fields, and of its features by their full
+            names.
         warehouse: asked for the types of expressions over these; nothing is read.
         dialect: of the expressions.
         collector: takes the problems.
@@ -41,10 +44,15 @@ def compile_calculations(
     known, found = dict(features), list[CalculationSpec]()
     taken = {name.lower() for name in features}
     for one in wanted:
-        called = f"{what}, {'calculation' if isinstance(one, Calculation) else 'realtime feature'} {one.name!r}"
+        called = (
+            f"{what}, {'calculation' if isinstance(one, Calculation) else 'realtime feature'}"
+            f" {one.name!r}"
+        )
         before = len(collector.found)
         if not isinstance(one.name, str) or not naming.is_name(one.name):
-            collector.add(f"{called}: that is not a name", one.location, naming.name_remedy(one.name))
+            collector.add(
+                f"{called}: that is not a name", one.location, naming.name_remedy(one.name)
+            )
         elif one.name.lower() in taken:
             collector.add(f"{called} is named twice", one.location, "name it once")
         kind = collector.parsed(f"{called}, type", parse_type, one.type, one.location)
@@ -62,12 +70,20 @@ def compile_calculations(
             continue
         if len(collector.found) == before:
             place = collector.located(one.location)
-            found.append(CalculationSpec(one.name, kind, expression, inputs, one.description, place, python))
+            found.append(
+                CalculationSpec(one.name, kind, expression, inputs, one.description, place, python)
+            )
         known[str(one.name)] = kind  # later ones may name it, whatever else is wrong with it
     return found
 
 
-def _python(feature: RealtimeFeature, what: str, known: Mapping[str, str], dialect: str, collector: Collector) -> str:
+def _python(
+    feature: RealtimeFeature,
+    what: str,
+    known: Mapping[str, str],
+    dialect: str,
+    collector: Collector,
+) -> str:
     """The text of its function; empty where that is wrong."""
     source = source_of(feature, what, collector)
     if source is None:
@@ -79,23 +95,43 @@ def _python(feature: RealtimeFeature, what: str, known: Mapping[str, str], diale
         return ""
     lists = [name for name in names if is_list(known[name])]
     if dialect in WITHOUT_LISTS and (lists or is_list(str(feature.type))):
-        text = f"{what}: on {dialect} a Python function can't take or give lists{': ' * bool(lists)}{', '.join(lists)}"
-        collector.add(text, feature.location, "write it as a calculation, or give the function single values")
+        text = (
+            f"{what}: on {dialect} a Python function can't take or give"
+            f" lists{': ' * bool(lists)}{', '.join(lists)}"
+        )
+        collector.add(
+            text, feature.location, "write it as a calculation, or give the function single values"
+        )
         return ""
     if not names:
-        collector.add(f"{what}: its function takes nothing", feature.location, f"name inputs: {listing(known)}")
+        collector.add(
+            f"{what}: its function takes nothing",
+            feature.location,
+            f"name inputs: {listing(known)}",
+        )
         return ""
     return source
 
 
 def _inputs(
-    calculation: Calculation, what: str, known: Mapping[str, str], dialect: str, collector: Collector
+    calculation: Calculation,
+    what: str,
+    known: Mapping[str, str],
+    dialect: str,
+    collector: Collector,
 ) -> tuple[str, ...]:
-    """The features that the expression names, in the order of `known`; what is wrong with it is noted."""
+    """The features that the expression names, in the order of `known`.
+
+    What is wrong with it is noted.
+    """
     try:
         tree = _parsed(calculation.expression, dialect)
     except ValueError as error:
-        collector.add(f"{what}: {error}", calculation.location, "write one SQL expression on the features of a row")
+        collector.add(
+            f"{what}: {error}",
+            calculation.location,
+            "write one SQL expression on the features of a row",
+        )
         return ()
     kinds: tuple[tuple[type[exp.Expr], str], ...] = (
         (exp.Query, "a subquery"),
@@ -113,9 +149,14 @@ def _inputs(
         return ()
     if found := changeable(calculation.expression, dialect):
         hint = "training and serving would differ: give the value as a feature"
-        text = f"{what}: the value of {listing(one.name for one in found)} depends on more than features"
+        text = (
+            f"{what}: the value of {listing(one.name for one in found)} depends on more than"
+            " features"
+        )
         collector.add(text, calculation.location, hint)
-    named = dict.fromkeys(column.sql() if column.table else column.name for column in tree.find_all(exp.Column))
+    named = dict.fromkeys(
+        column.sql() if column.table else column.name for column in tree.find_all(exp.Column)
+    )
     unknown = [name for name in named if name not in known]
     if unknown:
         text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
@@ -131,7 +172,11 @@ def _parsed(expression: object, dialect: str) -> exp.Expr:
     except transformation.NOT_PARSED as error:
         raise ValueError(f"its expression does not parse: {transformation.plain(error)}") from None
     [tree] = trees if len(trees) == 1 else [None]
-    if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or len([v for v in tree.args.values() if v]) > 1:
+    if (
+        not isinstance(tree, exp.Select)
+        or len(tree.expressions) != 1
+        or len([v for v in tree.args.values() if v]) > 1
+    ):
         raise ValueError("it is not one expression")
     found: exp.Expr = tree.expressions[0]
     return found
@@ -147,17 +192,24 @@ def _check_type(
     dialect: str,
     collector: Collector,
 ) -> None:
-    rows = transformation.stand_in([(name, known[name]) for name in inputs] or [("none", "bool")], dialect)
+    rows = transformation.stand_in(
+        [(name, known[name]) for name in inputs] or [("none", "bool")], dialect
+    )
     value = f"({calculation.expression}\n)"
     try:
-        [actual] = described(warehouse, f"SELECT {value} AS plane_value FROM ({rows}) AS plane_row").values()
+        [actual] = described(
+            warehouse, f"SELECT {value} AS plane_value FROM ({rows}) AS plane_row"
+        ).values()
     except PermanentError as error:
         text = f"{what}: the warehouse refuses its expression: {error.message}"
         collector.add(text, calculation.location, error.hint)
         return
     try:
-        # Conditions may not hold what needs more than one row, or gives more: also what the parser has no name for.
-        described(warehouse, f"SELECT 1 AS plane_value FROM ({rows}) AS plane_row WHERE {value} IS NULL")
+        # Conditions may not hold what needs more than one row, or gives more: also what the parser
+        # has no name for.
+        described(
+            warehouse, f"SELECT 1 AS plane_value FROM ({rows}) AS plane_row WHERE {value} IS NULL"
+        )
     except PermanentError as error:
         text = f"{what}: its expression is not one value of one row: {error.message}"
         collector.add(text, calculation.location, "compute that in a feature view")

@@ -1,4 +1,5 @@
-"""Functions whose value depends on more than their arguments: on the time, on chance, on the session.
+"""Functions whose value depends on more than their arguments: on the time, on chance, on the
+session.
 
 A second run of the same interval would give other values, so no SQL of a definition may hold them.
 """
@@ -13,12 +14,13 @@ import sqlglot
 from sqlglot import Token, TokenType
 
 _DUCKDB = (
-    "current_catalog current_connection_id current_database current_date current_localtime current_localtimestamp "
-    "current_query current_query_id current_role current_schema current_schemas current_setting current_time "
-    "current_timestamp current_transaction_id current_user currval error gen_random_uuid get_current_time "
-    "get_current_timestamp getvariable in_search_path localtime localtimestamp nextval now random session_user "
-    "setseed setval sleep_ms stats today transaction_timestamp txid_current user uuid uuidv4 uuidv7 vector_type "
-    "write_log"
+    "current_catalog current_connection_id current_database current_date current_localtime"
+    " current_localtimestamp current_query current_query_id current_role current_schema"
+    " current_schemas current_setting current_time current_timestamp current_transaction_id"
+    " current_user currval error gen_random_uuid get_current_time get_current_timestamp getvariable"
+    " in_search_path localtime localtimestamp nextval now random session_user setseed setval"
+    " sleep_ms stats today transaction_timestamp txid_current user uuid uuidv4 uuidv7 vector_type"
+    " write_log"
 )
 _SNOWFLAKE = (
     "all_user_names current_account current_account_name current_available_roles current_client "
@@ -30,10 +32,10 @@ _SNOWFLAKE = (
     "zipf"
 )
 _DATABRICKS = (
-    "aes_encrypt ai_query curdate current_metastore current_path current_recipient current_timezone "
-    "input_file_block_length input_file_block_start input_file_name is_account_group_member "
-    "is_member monotonically_increasing_id rand randn secret session_window shuffle "
-    "spark_partition_id try_secret version"
+    "aes_encrypt ai_query curdate current_metastore current_path current_recipient current_timezone"
+    " input_file_block_length input_file_block_start input_file_name is_account_group_member"
+    " is_member monotonically_increasing_id rand randn secret session_window shuffle"
+    " spark_partition_id try_secret version"
 )
 CHANGEABLE = frozenset(f"{_DUCKDB} {_SNOWFLAKE} {_DATABRICKS}".split(" "))
 """Their names, of all warehouses: a name means the same wherever two have it."""

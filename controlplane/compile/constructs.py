@@ -31,7 +31,9 @@ def spelling(node: exp.Expr) -> str:
 
 def plain(node: exp.Expr) -> bool:
     """Whether a node of an expression depends on its own row alone."""
-    if isinstance(node, exp.Unnest | exp.Lateral | exp.Explode | exp.Posexplode | exp.Flatten | exp.Inline):
+    if isinstance(
+        node, exp.Unnest | exp.Lateral | exp.Explode | exp.Posexplode | exp.Flatten | exp.Inline
+    ):
         return True  # in a FROM clause or a projection: several rows of one
     if isinstance(node, exp.Anonymous) and node.name.lower() in UNNESTING_NAMES:
         return True
@@ -44,8 +46,14 @@ def plain(node: exp.Expr) -> bool:
 
 def breaks(join: exp.Join, right_timed: bool) -> str:
     """Why a join of a timed source and a static table is not row by row; empty if it is."""
-    side, method, kind = (str(join.args.get(name) or "").upper() for name in ("side", "method", "kind"))
-    if method == "POSITIONAL" or (method == "ASOF" and right_timed) or (kind in {"SEMI", "ANTI"} and right_timed):
+    side, method, kind = (
+        str(join.args.get(name) or "").upper() for name in ("side", "method", "kind")
+    )
+    if (
+        method == "POSITIONAL"
+        or (method == "ASOF" and right_timed)
+        or (kind in {"SEMI", "ANTI"} and right_timed)
+    ):
         return f"{method or kind} JOIN"
     if join.args.get("pivots"):
         return "PIVOT"
@@ -81,7 +89,11 @@ def _right(join: exp.Join) -> Iterator[Joined]:
 
 
 def _operand(node: exp.Expr) -> Iterator[Joined]:
-    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table) and set(filled(node)) == {"this"}:
+    if (
+        isinstance(node, exp.Subquery)
+        and isinstance(node.this, exp.Table)
+        and set(filled(node)) == {"this"}
+    ):
         yield from _operand(node.this)  # parentheses around tables
         return
     yield Joined(node)
@@ -98,11 +110,16 @@ def filled(node: exp.Expr) -> list[str]:
 
 def words(node: exp.Expr) -> str:
     """What a construct is called."""
-    if isinstance(node, exp.Window | exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
+    if isinstance(
+        node, exp.Window | exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup
+    ):
         inner = node.this
         while isinstance(inner, exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup):
             inner = inner.this
-        return f"{'window function' if isinstance(node, exp.Window) else 'aggregate'} {function(inner)}"
+        return (
+            f"{'window function' if isinstance(node, exp.Window) else 'aggregate'}"
+            f" {function(inner)}"
+        )
     if isinstance(node, exp.Dot):
         node = node.expression
     if isinstance(node, exp.AggFunc):
@@ -114,7 +131,11 @@ def words(node: exp.Expr) -> str:
 
 def function(node: exp.Expr) -> str:
     """A function's name as a call."""
-    name = node.name if isinstance(node, exp.Anonymous) else getattr(node, "sql_name", lambda: node.key)()
+    name = (
+        node.name
+        if isinstance(node, exp.Anonymous)
+        else getattr(node, "sql_name", lambda: node.key)()
+    )
     return f"{name.lower()}()"
 
 
@@ -145,27 +166,42 @@ _ORDERED_BY_ARGUMENT = (exp.First, exp.Last, exp.ArrayAgg, exp.GroupConcat, exp.
 def unsteady(tree: exp.Expr) -> bool:
     """Whether the order in which rows come may decide what a query returns.
 
-    Such a query gives what the warehouse gives for one interval alone: it is evaluated in a statement of its own.
+    Such a query gives what the warehouse gives for one interval alone: it is evaluated in a
+    statement of its own.
     """
     return (
-        any(not limit.parent or not limit.parent.args.get("order") for limit in tree.find_all(exp.Limit, exp.Fetch))
+        any(
+            not limit.parent or not limit.parent.args.get("order")
+            for limit in tree.find_all(exp.Limit, exp.Fetch)
+        )
         or any(
             not distinct.parent.args.get("order")
             for distinct in tree.find_all(exp.Distinct)
             if distinct.args.get("on") and isinstance(distinct.parent, exp.Select)
         )
         or any(
-            not window.args.get("order") and not window.args.get("alias") and not _orderless(window.this)
+            not window.args.get("order")
+            and not window.args.get("alias")
+            and not _orderless(window.this)
             for window in tree.find_all(exp.Window)
         )
-        or any(str(join.args.get("method") or "").upper() == "POSITIONAL" for join in tree.find_all(exp.Join))
+        or any(
+            str(join.args.get("method") or "").upper() == "POSITIONAL"
+            for join in tree.find_all(exp.Join)
+        )
         or any(tree.find_all(*_UNORDERED))
         or any(
-            not (plain(one) or _orderless(one) or isinstance(one, _ORDERED_BY_ARGUMENT) or _windowed(one))
+            not (
+                plain(one)
+                or _orderless(one)
+                or isinstance(one, _ORDERED_BY_ARGUMENT)
+                or _windowed(one)
+            )
             for one in tree.find_all(exp.AggFunc, exp.Anonymous)
         )
         or any(
-            not isinstance(one.this, exp.Order) and not isinstance(one.parent, exp.Window | exp.WithinGroup)
+            not isinstance(one.this, exp.Order)
+            and not isinstance(one.parent, exp.Window | exp.WithinGroup)
             for one in tree.find_all(*_ORDERED_BY_ARGUMENT)
         )
     )
@@ -203,7 +239,10 @@ _ORDERLESS: tuple[type[exp.Expr], ...] = (
     ),
     *(exp.BitwiseAndAgg, exp.BitwiseOrAgg, exp.BitwiseXorAgg),
 )
-_ORDERLESS_TEXT = "bitstring_agg count_star entropy favg fsum histogram kahan_sum kurtosis_pop mad mean product sem"
+_ORDERLESS_TEXT = (
+    "bitstring_agg count_star entropy favg fsum histogram kahan_sum kurtosis_pop mad mean"
+    " product sem"
+)
 _ORDERLESS_NAMES = frozenset(_ORDERLESS_TEXT.split())
 """Aggregates unknown to the parser whose result is the same in any order of rows."""
 

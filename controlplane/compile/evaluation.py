@@ -1,7 +1,9 @@
-"""Proves which views are row by row: what their SQL returns over two intervals is what it returns over each of them.
+"""Proves which views are row by row: what their SQL returns over two intervals is what it returns
+over each of them.
 
-The proof reads the parsed SQL and follows columns to the sources that they come from. It knows what is allowed, and
-everything else is a construct that makes a view interval by interval: a wrong guess could cost speed, never a number.
+The proof reads the parsed SQL and follows columns to the sources that they come from. It knows what
+is allowed, and everything else is a construct that makes a view interval by interval: a wrong guess
+could cost speed, never a number.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ class Analysis:
         construct: what makes it interval by interval; None if it is row by row.
         columns: as in `Relation`.
         steady: whether the order in which rows come decides nothing (see `constructs.unsteady`).
-        refused: tables and functions that it reads beside its sources, and samples: no SQL of a view may hold them.
+        refused: tables and functions that it reads beside its sources, and samples: no SQL of a
+            view may hold them.
     """
 
     construct: Construct | None
@@ -101,7 +104,10 @@ _NUMBERED = (exp.Explode, exp.Flatten, exp.SplitToTable)
 
 
 class _Walk:
-    """One walk over a query's tree. An environment maps names in small letters to what they stand for."""
+    """One walk over a query's tree.
+
+    An environment maps names in small letters to what they stand for.
+    """
 
     def __init__(self, sources: Mapping[str, Source], dialect: str) -> None:
         self._sources = sources
@@ -146,7 +152,11 @@ class _Walk:
 
     def _rows(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Relation:
         """What an expression stands for that makes rows of its arguments alone."""
-        found = (one for part in tree.iter_expressions() for one in self._expression(part, names, {}, True))
+        found = (
+            one
+            for part in tree.iter_expressions()
+            for one in self._expression(part, names, {}, True)
+        )
         return Relation({}, constructs=tuple(found), open=True)
 
     def _with(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Mapping[str, Relation]:
@@ -158,9 +168,13 @@ class _Walk:
             name = key(cte.args["alias"].this, self._dialect)
             # Snowflake doesn't ask for the word RECURSIVE.
             may_recur = clause.args.get("recursive") or self._dialect == "snowflake"
-            if may_recur and any(self._named(table) == name for table in cte.this.find_all(exp.Table)):
+            if may_recur and any(
+                self._named(table) == name for table in cte.this.find_all(exp.Table)
+            ):
                 inner = self.query(cte.this, {**known, name: Relation({}, open=True)})
-                inner = broken(Relation({}, inner.timed, inner.constructs, open=True), "a recursive query", cte)
+                inner = broken(
+                    Relation({}, inner.timed, inner.constructs, open=True), "a recursive query", cte
+                )
             else:
                 inner = self.query(cte.this, known)
             known[name] = renamed(inner, cte.args.get("alias"))
@@ -178,26 +192,37 @@ class _Walk:
             else dict(zip(left.columns, right.columns.values(), strict=False))
         )
         plain = not any(tree.args.get(name) for name in ("side", "kind", "on"))
-        known = plain and not (left.open or right.open) and (by_name or len(left.columns) == len(right.columns))
+        known = (
+            plain
+            and not (left.open or right.open)
+            and (by_name or len(left.columns) == len(right.columns))
+        )
         columns = {
-            name: origins | pairs[name] if known and origins and pairs[name] else frozenset[Origin]()
+            name: origins | pairs[name]
+            if known and origins and pairs[name]
+            else frozenset[Origin]()
             for name, origins in left.columns.items()
         }
         timed = left.timed or right.timed
-        merged = Relation(columns, timed, (*left.constructs, *right.constructs), left.open or right.open)
+        merged = Relation(
+            columns, timed, (*left.constructs, *right.constructs), left.open or right.open
+        )
         if isinstance(tree, exp.Union) and not tree.args.get("distinct"):
             return merged
         return broken(merged, "UNION" if isinstance(tree, exp.Union) else tree.key.upper(), tree)
 
     def _modified(self, tree: exp.Expr, relation: Relation) -> Relation:
-        """What the clauses make of a relation that follow a set operation or a query in parentheses."""
+        """What the clauses make of a relation that follow a set operation or a query in
+        parentheses."""
         self._samples(tree)
         for clause, value in tree.args.items():
             if value and clause in {"joins", "laterals"}:
                 relation = broken(relation, "a join behind parentheses", tree, always=True)
             elif value and clause not in _AROUND:
                 words = _CLAUSE_WORDS.get(clause, clause.strip("_").upper())
-                relation = broken(relation, words, constructs.node_of(value), always=clause in {"limit", "offset"})
+                relation = broken(
+                    relation, words, constructs.node_of(value), always=clause in {"limit", "offset"}
+                )
         return relation
 
     def _select(self, tree: exp.Select, names: Mapping[str, Relation]) -> Relation:
@@ -221,12 +246,15 @@ class _Walk:
         breaking += self._numbering(tree, scope)
         nested = any(construct.words.startswith("a subquery over") for construct in breaking)
         columns, open_ = self._projection.columns(tree, scope)
-        return Relation(columns, timed or nested, tuple(sorted(set(breaking), key=constructs.order)), open_)
+        return Relation(
+            columns, timed or nested, tuple(sorted(set(breaking), key=constructs.order)), open_
+        )
 
     def _scope(
         self, parts: Sequence[constructs.Joined], names: Mapping[str, Relation]
     ) -> tuple[Scope, list[Construct]]:
-        """The relations that a SELECT reads, by alias, and what is wrong with how they are joined."""
+        """The relations that a SELECT reads, by alias, and what is wrong with how they are
+        joined."""
         children: dict[str, Relation] = {}
         unseen: set[str] = set()
         breaking: list[Construct] = []
@@ -237,13 +265,17 @@ class _Walk:
             timed = any(one.timed for one in relations[:place])
             if child.timed and timed:
                 name = part.node.name or part.node.alias_or_name or "a query"
-                breaking.append(Construct(f"a join with a second timed source, {name}", constructs.line(part.node)))
+                breaking.append(
+                    Construct(
+                        f"a join with a second timed source, {name}", constructs.line(part.node)
+                    )
+                )
             alias = self._alias(part.node) or f"plane {place}"
             # Two relations with one alias: a column of either has no certain origin.
             children[alias] = Relation({}, child.timed, open=True) if alias in children else child
             for join, size in part.joins:
-                # All that a join has on its right: tables in parentheses are one operand. Where both
-                # sides are timed, their join is noted already.
+                # All that a join has on its right: tables in parentheses are one operand. Where
+                # both sides are timed, their join is noted already.
                 right = any(one.timed for one in relations[place : place + size])
                 if right != timed and (words := constructs.breaks(join, right)):
                     breaking.append(Construct(words, constructs.line(part.node)))
@@ -251,22 +283,36 @@ class _Walk:
                 if str(join.args.get("kind") or "").upper() in {"SEMI", "ANTI"}:
                     unseen.add(alias)
         joins = [join for part in parts for join, _ in part.joins]
-        merged = frozenset(one.name.lower() for join in joins for one in join.args.get("using") or ())
+        merged = frozenset(
+            one.name.lower() for join in joins for one in join.args.get("using") or ()
+        )
         natural = any(str(join.args.get("method") or "").upper() == "NATURAL" for join in joins)
         return Scope(children, frozenset(unseen), merged, natural, mixed), breaking
 
     def _alias(self, node: exp.Expr) -> str:
         alias = node.args.get("alias")
-        named = alias.this if isinstance(alias, exp.TableAlias) else node.this if isinstance(node, exp.Table) else None
+        named = (
+            alias.this
+            if isinstance(alias, exp.TableAlias)
+            else node.this
+            if isinstance(node, exp.Table)
+            else None
+        )
         return key(named, self._dialect) if isinstance(named, exp.Identifier) else ""
 
     def _numbering(self, tree: exp.Select, scope: Scope) -> Iterator[Construct]:
         """Reads of a column that numbers the rows of the whole query."""
-        numbered = {name: child.numbering for name, child in scope.children.items() if child.numbering}
+        numbered = {
+            name: child.numbering for name, child in scope.children.items() if child.numbering
+        }
         for column in tree.find_all(exp.Column, exp.Star) if numbered else ():
             table = column.args.get("table")
-            chosen = [numbered.get(key(table, self._dialect), "")] if table else list(numbered.values())
-            if any(chosen) and (column.name.lower() in chosen or isinstance(column, exp.Star) or column.name == "*"):
+            chosen = (
+                [numbered.get(key(table, self._dialect), "")] if table else list(numbered.values())
+            )
+            if any(chosen) and (
+                column.name.lower() in chosen or isinstance(column, exp.Star) or column.name == "*"
+            ):
                 words = f"column {next(filter(None, chosen))}, which numbers the rows of the query"
                 yield Construct(words, constructs.line(column) or constructs.line(tree))
 
@@ -289,7 +335,9 @@ class _Walk:
             self.refused.append(Construct(words, constructs.line(node)))
             return Relation({}, open=True)
         if node.args.get("pivots"):
-            relation = broken(Relation({}, relation.timed, relation.constructs, open=True), "PIVOT", node)
+            relation = broken(
+                Relation({}, relation.timed, relation.constructs, open=True), "PIVOT", node
+            )
         return renamed(relation, node.args.get("alias"))
 
     def _lateral(self, node: exp.Lateral, names: Mapping[str, Relation]) -> Relation:
@@ -323,7 +371,9 @@ class _Walk:
         if node.args.get("sample"):
             self.refused.append(Construct("a sample, which chance decides", constructs.line(node)))
 
-    def _expressions(self, tree: exp.Select, parts: Sequence[constructs.Joined]) -> Iterator[exp.Expr]:
+    def _expressions(
+        self, tree: exp.Select, parts: Sequence[constructs.Joined]
+    ) -> Iterator[exp.Expr]:
         yield from tree.expressions
         for name in ("where", "having", "qualify", "group", "order"):
             if tree.args.get(name):
@@ -354,11 +404,15 @@ class _Walk:
                 if inner.timed:
                     yield Construct("a subquery over a timed source", constructs.line(node))
                 elif timed and self._borrows(node, children, names):
-                    yield Construct("an aggregate of an outer query's columns", constructs.line(node))
+                    yield Construct(
+                        "an aggregate of an outer query's columns", constructs.line(node)
+                    )
                 yield from inner.constructs
                 continue
             if isinstance(node, exp.Placeholder | exp.Parameter | exp.SessionParameter):
-                self.refused.append(Construct(f"{node.sql()}, a value of the session", constructs.line(node)))
+                self.refused.append(
+                    Construct(f"{node.sql()}, a value of the session", constructs.line(node))
+                )
             elif asked and not constructs.plain(node):
                 yield Construct(constructs.words(node), constructs.line(node))
                 asked = False  # what it holds is part of the same construct, subqueries aside
@@ -369,9 +423,13 @@ class _Walk:
         child = children.get(key(table, self._dialect)) if table else None
         return child is not None and not child.timed
 
-    def _borrows(self, query: exp.Expr, children: Mapping[str, Relation], names: Mapping[str, Relation]) -> bool:
+    def _borrows(
+        self, query: exp.Expr, children: Mapping[str, Relation], names: Mapping[str, Relation]
+    ) -> bool:
         """Whether a subquery may aggregate over columns of the query around it."""
-        tables = [table for table in query.find_all(exp.Table) if isinstance(table.this, exp.Identifier)]
+        tables = [
+            table for table in query.find_all(exp.Table) if isinstance(table.this, exp.Identifier)
+        ]
         own = {self._alias(table) for table in tables}
         read = [names[name] for table in tables if (name := self._named(table)) in names]
         known = {column for relation in read for column in relation.columns}

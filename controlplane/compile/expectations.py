@@ -10,7 +10,14 @@ from decimal import Decimal
 from typing import Any
 
 from controlplane.base.ports import Warehouse, described
-from controlplane.base.types import decimal_scale, format_instant, is_decimal, parse_date, parse_instant, parse_type
+from controlplane.base.types import (
+    decimal_scale,
+    format_instant,
+    is_decimal,
+    parse_date,
+    parse_instant,
+    parse_type,
+)
 from controlplane.compile import transformation
 from controlplane.compile.problems import Collector, listing
 from controlplane.definitions import expect
@@ -42,7 +49,8 @@ _ORDERED = ("int64", "float64", "string", "date", "timestamp", "a decimal")
 
 @dataclass(frozen=True)
 class Relation:
-    """Some rows: their columns, and how a query selects from them: `<before> SELECT ... FROM <name>`."""
+    """Some rows: their columns, and how a query selects from them: `<before> SELECT ... FROM
+    <name>`."""
 
     columns: Mapping[str, str]
     before: str
@@ -106,10 +114,16 @@ class _Compiler:
 
     def _check_common(self, one: Expectation) -> None:
         if one.severity not in SEVERITIES:
-            self._wrong(one, f"there is no severity {one.severity!r}", f"choose from: {listing(SEVERITIES)}")
+            self._wrong(
+                one, f"there is no severity {one.severity!r}", f"choose from: {listing(SEVERITIES)}"
+            )
         share = one.may_fail
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-            self._wrong(one, f"may_fail is {share!r}", "give a share of the rows, from 0 to below 1, such as 0.01")
+            self._wrong(
+                one,
+                f"may_fail is {share!r}",
+                "give a share of the rows, from 0 to below 1, such as 0.01",
+            )
         if one.name is not None and not (isinstance(one.name, str) and one.name.strip()):
             self._wrong(one, f"{one.name!r} is not a name", "give some text, or leave name= out")
 
@@ -139,9 +153,13 @@ class _Compiler:
         if bounds == (None, None):
             self._wrong(one, "it says nothing", "give at_least=1, or at_most=")
         elif any(bound is not None and (type(bound) is not int or bound < 0) for bound in bounds):
-            self._wrong(one, "a number of rows is a whole number from 0 on", "correct at_least or at_most")
+            self._wrong(
+                one, "a number of rows is a whole number from 0 on", "correct at_least or at_most"
+            )
         elif one.at_least is not None and one.at_most is not None and one.at_least > one.at_most:
-            self._wrong(one, "no number of rows is right", "give an at_least that is not above at_most")
+            self._wrong(
+                one, "no number of rows is right", "give an at_least that is not above at_most"
+            )
         else:
             return RowsSpec(*self._common(one), at_least=one.at_least, at_most=one.at_most)
         return None
@@ -153,8 +171,15 @@ class _Compiler:
             return None
         if column is None:
             return None
-        low, high = (None if value is None else self._value(one, value, column) for value in (one.low, one.high))
-        if low is not None and high is not None and _comparable(low, column[1]) > _comparable(high, column[1]):
+        low, high = (
+            None if value is None else self._value(one, value, column)
+            for value in (one.low, one.high)
+        )
+        if (
+            low is not None
+            and high is not None
+            and _comparable(low, column[1]) > _comparable(high, column[1])
+        ):
             self._wrong(one, "no value lies there", "give the lower value first")
         return BetweenSpec(*self._common(one), column=column, low=low, high=high)
 
@@ -166,20 +191,29 @@ class _Compiler:
         if column is None:
             return None
         values = [self._value(one, value, column) for value in one.values]
-        return OneOfSpec(*self._common(one), column=column, values=tuple(v for v in values if v is not None))
+        return OneOfSpec(
+            *self._common(one), column=column, values=tuple(v for v in values if v is not None)
+        )
 
     def _unique(self, one: expect.Unique) -> Expected | None:
         if not one.columns:
             self._wrong(one, "it names no column", 'name one or several: unique("flight_id")')
-        columns = [self._column(one, column, ("bool", "binary", *_ORDERED)) for column in one.columns]
-        return UniqueSpec(*self._common(one), columns=tuple(column for column in columns if column is not None))
+        columns = [
+            self._column(one, column, ("bool", "binary", *_ORDERED)) for column in one.columns
+        ]
+        return UniqueSpec(
+            *self._common(one), columns=tuple(column for column in columns if column is not None)
+        )
 
     def _that(self, one: expect.That) -> Expected | None:
         hint = "write one condition, such as dep_delay > 0"
         condition = str(one.condition)
         try:
             transformation.canonical_condition(condition, self.dialect)
-            query = f"{self.relation.before}\nSELECT ({condition}\n) AS plane_holds FROM {self.relation.name}"
+            query = (
+                f"{self.relation.before}\nSELECT ({condition}\n) AS plane_holds FROM"
+                f" {self.relation.name}"
+            )
             [kind] = described(self.warehouse, query.strip()).values()
         except ValueError as error:
             self._wrong(one, str(error), hint)
@@ -192,11 +226,17 @@ class _Compiler:
             self._wrong(one, f"its condition is {kind}, not bool", "compare with something")
         return ThatSpec(*self._common(one), condition=condition)
 
-    def _column(self, one: Expectation, name: object, kinds: Sequence[str] = ()) -> TypedColumn | None:
+    def _column(
+        self, one: Expectation, name: object, kinds: Sequence[str] = ()
+    ) -> TypedColumn | None:
         """The column with its canonical type, which must be one of `kinds`, if there are any."""
         actual = self.relation.columns.get(name) if isinstance(name, str) else None
         if actual is None or not isinstance(name, str):
-            self._wrong(one, f"there is no column {name!r}", f"the columns are: {listing(self.relation.columns)}")
+            self._wrong(
+                one,
+                f"there is no column {name!r}",
+                f"the columns are: {listing(self.relation.columns)}",
+            )
             return None
         if not kinds:
             return name, actual
@@ -205,7 +245,11 @@ class _Compiler:
         except ValueError:
             kind = ""
         if ("a decimal" if is_decimal(kind) else kind) not in kinds:
-            self._wrong(one, f"column {name!r} is {actual}", f"it takes {listing(kinds)}; or say it with expect.that")
+            self._wrong(
+                one,
+                f"column {name!r} is {actual}",
+                f"it takes {listing(kinds)}; or say it with expect.that",
+            )
             return None
         return name, kind
 
@@ -214,18 +258,30 @@ class _Compiler:
         name, kind = column
         text = _spelled(value, kind)
         if text is None:
-            fits = f"a number with {decimal_scale(kind)} decimals" if is_decimal(kind) else _VALUES[kind]
+            fits = (
+                f"a number with {decimal_scale(kind)} decimals"
+                if is_decimal(kind)
+                else _VALUES[kind]
+            )
             self._wrong(one, f"column {name!r} is {kind}, which {value!r} is not", f"give {fits}")
         return text
 
 
 def _spelled(value: Any, kind: str) -> str | None:  # noqa: ANN401 - what a user wrote
     """The value as exact text of this type; None if it is none."""
-    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and math.isfinite(value)
+    number = (
+        isinstance(value, int | float | Decimal)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
     try:
         match kind:
             case "bool" | "int64":
-                return str(value).lower() if type(value) is {"bool": bool, "int64": int}[kind] else None
+                return (
+                    str(value).lower()
+                    if type(value) is {"bool": bool, "int64": int}[kind]
+                    else None
+                )
             case "float64":
                 return repr(float(value)) if number else None
             case "string":
@@ -234,7 +290,9 @@ def _spelled(value: Any, kind: str) -> str | None:  # noqa: ANN401 - what a user
                 is_date = isinstance(value, date) and not isinstance(value, datetime)
                 return (value if is_date else parse_date(value)).isoformat()
             case "timestamp":
-                return format_instant(value if isinstance(value, datetime) else parse_instant(value))
+                return format_instant(
+                    value if isinstance(value, datetime) else parse_instant(value)
+                )
         # What is left is a decimal.
         exact = Decimal(str(value)) if number else None
         scaled = None if exact is None else exact.quantize(Decimal(1).scaleb(-decimal_scale(kind)))
@@ -255,7 +313,9 @@ def _title(one: Expectation) -> str:
     match one:
         case expect.Rows():
             bounds = {"at_least": one.at_least, "at_most": one.at_most}
-            said = ", ".join(f"{name}={bound}" for name, bound in bounds.items() if bound is not None)
+            said = ", ".join(
+                f"{name}={bound}" for name, bound in bounds.items() if bound is not None
+            )
             return f"rows({said})"
         case expect.NotNull():
             return f"not_null({one.column})"
@@ -263,7 +323,11 @@ def _title(one: Expectation) -> str:
             if one.low is None and one.high is None:
                 return f"between({one.column})"
             if one.low is None or one.high is None:
-                return f"{one.column} >= {one.low}" if one.high is None else f"{one.column} <= {one.high}"
+                return (
+                    f"{one.column} >= {one.low}"
+                    if one.high is None
+                    else f"{one.column} <= {one.high}"
+                )
             return f"between({one.column}, {one.low}, {one.high})"
         case expect.OneOf():
             return f"one_of({one.column})"

@@ -42,7 +42,8 @@ RESERVED = (
 
 
 def conditions(view: BatchFeatureView, dialect: str, what: str) -> dict[str, str]:
-    """The parseable `where` conditions of the view's aggregates, by the name of a column that tells their type."""
+    """The parseable `where` conditions of the view's aggregates, by the name of a column that tells
+    their type."""
     found: dict[str, str] = {}
     for index, feature in enumerate(view.features):
         if isinstance(feature, Aggregate) and feature.where is not None:
@@ -81,7 +82,11 @@ def compile_features(
     found: list[Feature] = []
     taken = {name.lower() for name in taken}
     if not view.features:
-        collector.add(f"{what} has no features", view.location, "give features=[Attribute(...) or Aggregate(...)]")
+        collector.add(
+            f"{what} has no features",
+            view.location,
+            "give features=[Attribute(...) or Aggregate(...)]",
+        )
     features: Sequence[object] = view.features  # a file may hold anything
     for index, feature in enumerate(features):
         if isinstance(feature, Attribute):
@@ -100,20 +105,28 @@ def compile_features(
     return found
 
 
-def _check_name(name: str, what: str, feature: Attribute | Aggregate, taken: set[str], collector: Collector) -> None:
+def _check_name(
+    name: str, what: str, feature: Attribute | Aggregate, taken: set[str], collector: Collector
+) -> None:
     if not naming.is_name(name):
         hint = naming.name_remedy(name)
         if isinstance(feature, Aggregate):
             hint += "; name= replaces what stands before the window"
         collector.add(f"{what}: {name!r} can't be a feature's name", feature.location, hint)
     elif name.lower() in RESERVED:
-        collector.add(f"{what}: {name!r} is a name of ours: {listing(RESERVED)}", feature.location, "choose another")
+        collector.add(
+            f"{what}: {name!r} is a name of ours: {listing(RESERVED)}",
+            feature.location,
+            "choose another",
+        )
     elif name.lower() in taken:
         text = f"{what}: {name!r} is already the name of a key or of another feature"
         collector.add(text, feature.location, "give one of them another name=")
 
 
-def _attribute(feature: Attribute, what: str, columns: Mapping[str, str], collector: Collector) -> list[Feature]:
+def _attribute(
+    feature: Attribute, what: str, columns: Mapping[str, str], collector: Collector
+) -> list[Feature]:
     place = f"{what}, attribute {feature.name!r}"
     column = feature.column or feature.name
     declared = collector.parsed(place, parse_type, feature.type, feature.location)
@@ -124,7 +137,9 @@ def _attribute(feature: Attribute, what: str, columns: Mapping[str, str], collec
         return []
     if actual != declared:
         hint = f"declare {actual!r}, or cast it in the SQL"
-        collector.add(f"{place}: column {column!r} is {actual}, declared {declared}", feature.location, hint)
+        collector.add(
+            f"{place}: column {column!r} is {actual}, declared {declared}", feature.location, hint
+        )
         return []
     return [AttributeSpec(feature.name, declared, column, feature.description)]
 
@@ -151,14 +166,20 @@ def _aggregates(
             return []
         if not function.takes(actual):
             text = f"{place}: column {feature.column!r} is {actual}"
-            collector.add(text, feature.location, f"{feature.function} takes {function.accepts}; cast it in the SQL")
+            collector.add(
+                text,
+                feature.location,
+                f"{feature.function} takes {function.accepts}; cast it in the SQL",
+            )
             return []
     elif function.needs_column:
         collector.add(f"{place} needs a column", feature.location, f"it takes {function.accepts}")
         return []
     if not _parameters_fit(feature, place, function, collector):
         return []
-    if feature.where is not None and not _condition_fits(feature, place, condition, dialect, collector):
+    if feature.where is not None and not _condition_fits(
+        feature, place, condition, dialect, collector
+    ):
         return []
     by = _second_key(feature, place, columns, collector) if feature.by is not None else None
     if feature.by is not None and by is None:
@@ -197,42 +218,63 @@ def _aggregates(
     return found
 
 
-def _second_key(feature: Aggregate, place: str, columns: Mapping[str, str], collector: Collector) -> Column | None:
+def _second_key(
+    feature: Aggregate, place: str, columns: Mapping[str, str], collector: Collector
+) -> Column | None:
     name = feature.by or ""
     kind = _column(f"{place}, by", name, columns, feature, collector)
     if kind is None:
         return None
     if kind not in KEY_TYPES:
-        collector.add(f"{place}: by {name!r} is {kind}", feature.location, f"use {listing(KEY_TYPES)}; cast in the SQL")
+        collector.add(
+            f"{place}: by {name!r} is {kind}",
+            feature.location,
+            f"use {listing(KEY_TYPES)}; cast in the SQL",
+        )
         return None
     return name, kind
 
 
-def _series_fits(values: AggregateSpec, place: str, gives: str, feature: Aggregate, collector: Collector) -> bool:
+def _series_fits(
+    values: AggregateSpec, place: str, gives: str, feature: Aggregate, collector: Collector
+) -> bool:
     if not isinstance(values.window, SeriesWindow) or not (values.by or is_list(gives)):
         return True
     what = "a second key" if values.by else "a function that gives lists"
-    collector.add(f"{place}: a series can't have {what}", feature.location, "use windows with offsets instead")
+    collector.add(
+        f"{place}: a series can't have {what}", feature.location, "use windows with offsets instead"
+    )
     return False
 
 
-def _parameters_fit(feature: Aggregate, place: str, function: Function, collector: Collector) -> bool:
+def _parameters_fit(
+    feature: Aggregate, place: str, function: Function, collector: Collector
+) -> bool:
     for name, value in (("n", feature.n), ("q", feature.q)):
         if value is not None and function.parameter != name:
             collector.add(f"{place} takes no {name}", feature.location, f"remove {name}=")
             return False
-    if function.parameter == "n" and not (type(feature.n) is int and 1 <= feature.n <= LONGEST_LIST):
+    if function.parameter == "n" and not (
+        type(feature.n) is int and 1 <= feature.n <= LONGEST_LIST
+    ):
         hint = f"give n=, a whole number from 1 to {LONGEST_LIST}"
         collector.add(f"{place}: n is {feature.n!r}", feature.location, hint)
         return False
-    if function.parameter == "q" and not (isinstance(feature.q, int | float) and 0 <= feature.q <= 1):
-        collector.add(f"{place}: q is {feature.q!r}", feature.location, "give q=, from 0 to 1: 0.5 is the median")
+    if function.parameter == "q" and not (
+        isinstance(feature.q, int | float) and 0 <= feature.q <= 1
+    ):
+        collector.add(
+            f"{place}: q is {feature.q!r}",
+            feature.location,
+            "give q=, from 0 to 1: 0.5 is the median",
+        )
         return False
     return True
 
 
 def _verb(feature: Aggregate) -> str:
-    """What a feature's name says of its function: `last_5` for last_n of 5, `p95` for the 0.95 percentile."""
+    """What a feature's name says of its function: `last_5` for last_n of 5, `p95` for the 0.95
+    percentile."""
     if feature.n is not None:
         return f"{feature.function.removesuffix('_n')}_{feature.n}"
     if feature.q is not None:
@@ -243,35 +285,61 @@ def _verb(feature: Aggregate) -> str:
 
 
 def _column(
-    place: str, column: str, columns: Mapping[str, str], feature: Attribute | Aggregate, collector: Collector
+    place: str,
+    column: str,
+    columns: Mapping[str, str],
+    feature: Attribute | Aggregate,
+    collector: Collector,
 ) -> str | None:
     """The canonical type of the column; None after a problem was noted."""
     actual = columns.get(column)
     if actual is None:
         hint = f"it returns: {listing(c for c in columns if not c.startswith('plane_where_'))}"
-        collector.add(f"{place}: column {column!r} is not returned by the view's SQL", feature.location, hint)
+        collector.add(
+            f"{place}: column {column!r} is not returned by the view's SQL", feature.location, hint
+        )
         return None
     try:
         return parse_type(actual)
     except ValueError:
-        hint = "cast it in the SQL to one of: bool, int64, float64, string, binary, date, timestamp, decimal(p,s)"
-        collector.add(f"{place}: column {column!r} is {actual}, which has no exact form here", feature.location, hint)
+        hint = (
+            "cast it in the SQL to one of: bool, int64, float64, string, binary, date, timestamp,"
+            " decimal(p,s)"
+        )
+        collector.add(
+            f"{place}: column {column!r} is {actual}, which has no exact form here",
+            feature.location,
+            hint,
+        )
         return None
 
 
-def _condition_fits(feature: Aggregate, place: str, condition: str | None, dialect: str, collector: Collector) -> bool:
+def _condition_fits(
+    feature: Aggregate, place: str, condition: str | None, dialect: str, collector: Collector
+) -> bool:
     try:
         transformation.canonical_condition(feature.where or "", dialect)
     except ValueError as error:
-        collector.add(f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0")
+        collector.add(
+            f"{place}: {error}", feature.location, "write one condition, such as dep_delay > 0"
+        )
         return False
     if found := changeable(feature.where or "", dialect):
         text = (
-            f"{place}: in its condition the value of {listing(one.name for one in found)} depends on more than the row"
+            f"{place}: in its condition the value of {listing(one.name for one in found)} depends"
+            " on more than the row"
         )
-        collector.add(text, feature.location, "a second run would give other values: compare columns with each other")
+        collector.add(
+            text,
+            feature.location,
+            "a second run would give other values: compare columns with each other",
+        )
         return False
     if condition != "bool":
-        collector.add(f"{place}: its condition is {condition}, not bool", feature.location, "compare with something")
+        collector.add(
+            f"{place}: its condition is {condition}, not bool",
+            feature.location,
+            "compare with something",
+        )
         return False
     return True

@@ -19,20 +19,32 @@ from controlplane.manifest.specs import (
 )
 
 TABLES = 3
-"""The form of a view's own tables; raised when it changes, so that tables of another form are never written to."""
+"""The form of a view's own tables.
+
+Raised when it changes, so that tables of another form are never written to.
+"""
 _TOTALS = 4
-"""The form of those that keep float sums for means of decimals whose exact sum fits into no type."""
+"""The form of those that keep float sums for means of decimals whose exact sum fits into no
+type."""
 
 
 def fingerprint(
-    view: ViewSpec, canonical_sql: str, sources: Sequence[SourceSpec], upstream: Sequence[str], dialect: str
+    view: ViewSpec,
+    canonical_sql: str,
+    sources: Sequence[SourceSpec],
+    upstream: Sequence[str],
+    dialect: str,
 ) -> str:
-    """Eight hex digits of everything that decides the view's values; what does not decide them leaves it alone.
+    """Eight hex digits of everything that decides the view's values.
+
+    What does not decide them leaves it alone.
 
     `upstream` are the fingerprints of the views that it reads.
     """
     total = any(
-        isinstance(one, AggregateSpec) and one.function == "mean" and not sum_fits(one.column_type or "int64")
+        isinstance(one, AggregateSpec)
+        and one.function == "mean"
+        and not sum_fits(one.column_type or "int64")
         for one in view.features
     )
     decides = (
@@ -57,7 +69,8 @@ def fingerprint(
 
 
 def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
-    """What decides values and came after the first deployments: it is left out where it is as it was then.
+    """What decides values and came after the first deployments: it is left out where it is as it
+    was then.
 
     Views that are computed interval by interval had other values before they were.
     """
@@ -65,7 +78,9 @@ def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
         yield "interval by interval", [source.lookback for source in sources]
     if view.bounds is not None:
         yield view.bounds
-    if times := [(source.name, source.time_sql, source.pruning) for source in sources if source.time_sql]:
+    if times := [
+        (source.name, source.time_sql, source.pruning) for source in sources if source.time_sql
+    ]:
         yield times
 
 

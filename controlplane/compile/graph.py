@@ -1,4 +1,5 @@
-"""The order in which views depend on each other: a view whose source is another view's table comes after it."""
+"""The order in which views depend on each other: a view whose source is another view's table comes
+after it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ def order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
         CycleError: its second argument is the cycle, first name repeated at the end.
     """
     position = {name: index for index, name in enumerate(upstream)}
-    sorter = TopologicalSorter({name: [u for u in ups if u in position] for name, ups in upstream.items()})
+    sorter = TopologicalSorter(
+        {name: [u for u in ups if u in position] for name, ups in upstream.items()}
+    )
     sorter.prepare()
     ordered: list[str] = []
     while sorter.is_active():

@@ -1,4 +1,7 @@
-"""The rules of a view's time grid. Nothing is ever widened: what does not fit is refused, with values that would."""
+"""The rules of a view's time grid.
+
+Nothing is ever widened: what does not fit is refused, with values that would.
+"""
 
 from __future__ import annotations
 
@@ -57,35 +60,63 @@ def check_grid(view: BatchFeatureView, what: str, collector: Collector) -> Grid 
         collector.add(text, where, f"use {format_duration(schedule)} or a divisor of it")
         return None
     if phase >= schedule:
-        text = f"{what}: phase {format_duration(phase)} is not below its schedule {format_duration(schedule)}"
-        collector.add(text, where, f"use {format_duration(phase % schedule)}: it gives the same grid")
+        text = (
+            f"{what}: phase {format_duration(phase)} is not below its schedule"
+            f" {format_duration(schedule)}"
+        )
+        collector.add(
+            text, where, f"use {format_duration(phase % schedule)}: it gives the same grid"
+        )
     origin = format_instant(EPOCH + phase)
     for name, instant in (("start", start), ("end", end)):
         if instant is not None and instant != floor(instant, schedule, phase):
             points = [format_instant(edge(instant, schedule, phase)) for edge in (floor, ceil)]
-            text = f"{what}: {name} {format_instant(instant)} is not on the grid of its schedule, which is aligned"
-            collector.add(f"{text} to {origin.removesuffix('T00:00:00Z')}", where, f"use {' or '.join(points)}")
+            text = (
+                f"{what}: {name} {format_instant(instant)} is not on the grid of its schedule,"
+                " which is aligned"
+            )
+            collector.add(
+                f"{text} to {origin.removesuffix('T00:00:00Z')}",
+                where,
+                f"use {' or '.join(points)}",
+            )
     if end is not None and end <= start:
         collector.add(f"{what}: end is not after start", where, "correct one of them")
     if lateness % schedule:
         near = format_duration(ceil_duration(lateness, schedule))
-        text = f"{what}: lateness {view.lateness} is not a multiple of its schedule {format_duration(schedule)}"
+        text = (
+            f"{what}: lateness {view.lateness} is not a multiple of its schedule"
+            f" {format_duration(schedule)}"
+        )
         collector.add(text, where, f"use {near}")
     _check_ttl(view, what, ttl, schedule, collector)
-    return Grid(schedule, tile, start, end, ttl, lateness, phase) if len(collector.found) == before else None
+    return (
+        Grid(schedule, tile, start, end, ttl, lateness, phase)
+        if len(collector.found) == before
+        else None
+    )
 
 
 def _check_ttl(
-    view: BatchFeatureView, what: str, ttl: timedelta | None, schedule: timedelta, collector: Collector
+    view: BatchFeatureView,
+    what: str,
+    ttl: timedelta | None,
+    schedule: timedelta,
+    collector: Collector,
 ) -> None:
     if ttl is None:
         return
     if any(isinstance(feature, Aggregate) for feature in view.features):
-        hint = "remove ttl: windows already expire; or move the row features into a view of their own"
+        hint = (
+            "remove ttl: windows already expire; or move the row features into a view of their own"
+        )
         collector.add(f"{what}: a view with aggregates can't have a ttl", view.location, hint)
     if ttl < schedule or ttl % schedule:
         up = ceil_duration(ttl, schedule)
-        text = f"{what}: ttl {format_duration(ttl)} is not a multiple of its schedule {format_duration(schedule)}"
+        text = (
+            f"{what}: ttl {format_duration(ttl)} is not a multiple of its schedule"
+            f" {format_duration(schedule)}"
+        )
         collector.add(text, view.location, f"use {format_duration(up)} or another multiple")
 
 

@@ -1,7 +1,8 @@
-"""Imports of definition files as they are now: Python's own cache of compiled modules may be of an earlier text.
+"""Imports of definition files as they are now: Python's own cache of compiled modules may be of an
+earlier text.
 
-Python takes such a cache for current if the file has the same size and was changed in the same second: an edit by a
-program, or another branch that git checks out, can be both.
+Python takes such a cache for current if the file has the same size and was changed in the same
+second: an edit by a program, or another branch that git checks out, can be both.
 """
 
 from __future__ import annotations
@@ -9,7 +10,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, PathFinder, SourceFileLoader
+from importlib.machinery import (
+    SOURCE_SUFFIXES,
+    FileFinder,
+    ModuleSpec,
+    PathFinder,
+    SourceFileLoader,
+)
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -27,12 +34,17 @@ class _Finder:
     """Finds modules that lie in some folders."""
 
     def __init__(self, folders: Sequence[str]) -> None:
-        self._finders = {folder: FileFinder(folder, (SourceLoader, SOURCE_SUFFIXES)) for folder in folders}
+        self._finders = {
+            folder: FileFinder(folder, (SourceLoader, SOURCE_SUFFIXES)) for folder in folders
+        }
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What `sys.meta_path` asks for; `path` are the folders of the package that the module is of."""
+        """What `sys.meta_path` asks for.
+
+        `path` are the folders of the package that the module is of.
+        """
         for folder in self._finders if path is None else path:
             finder = self._finders.get(folder)
             spec = finder.find_spec(name) if finder else None
@@ -43,7 +55,10 @@ class _Finder:
 
 @contextmanager
 def importable(folders: Sequence[str]) -> Iterator[None]:
-    """Modules in the folders can be imported, before others of the same names; in the end they are forgotten."""
+    """Modules in the folders can be imported, before others of the same names.
+
+    In the end they are forgotten.
+    """
     before, modules, finder = list(sys.path), set(sys.modules), _Finder(folders)
     sys.path[:0] = folders
     sys.meta_path.insert(sys.meta_path.index(PathFinder), finder)

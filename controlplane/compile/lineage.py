@@ -18,8 +18,8 @@ Origin = tuple[str, str]
 class Source:
     """What the proof must know of a source: `time` is its time column, None for a static table.
 
-    `time_sql` is the parsed expression that gives the time, where the table has no such column. `open` is whether the
-    table has more columns than these.
+    `time_sql` is the parsed expression that gives the time, where the table has no such column.
+    `open` is whether the table has more columns than these.
     """
 
     columns: Sequence[str]
@@ -33,7 +33,8 @@ class Relation:
     """What a query returns.
 
     Attributes:
-        columns: name -> the sources' columns that its values are, unchanged; empty where they are computed.
+        columns: name -> the sources' columns that its values are, unchanged; empty where they are
+            computed.
         timed: whether it reads a timed source.
         constructs: what keeps it from being row by row, the first one first.
         open: whether it may have more columns than these, or have them in other places.
@@ -50,7 +51,11 @@ class Relation:
 def key(identifier: exp.Expr, dialect: str) -> str:
     """What a table's name or alias is known by; on Snowflake, quotes make another name of it."""
     quoted = isinstance(identifier, exp.Identifier) and identifier.args.get("quoted")
-    return identifier.name if quoted and dialect == "snowflake" else folded_name(identifier.name, dialect)
+    return (
+        identifier.name
+        if quoted and dialect == "snowflake"
+        else folded_name(identifier.name, dialect)
+    )
 
 
 def folded_name(name: str, dialect: str) -> str:
@@ -60,20 +65,32 @@ def folded_name(name: str, dialect: str) -> str:
 
 def own_time(origins: frozenset[Origin], sources: Mapping[str, Source]) -> bool:
     """Whether a column's values are times of sources, unchanged."""
-    times = {(name.lower(), source.time.lower()) for name, source in sources.items() if source.time is not None}
+    times = {
+        (name.lower(), source.time.lower())
+        for name, source in sources.items()
+        if source.time is not None
+    }
     return bool(origins) and origins <= times
 
 
-def broken(relation: Relation, words: str, node: exp.Expr | None, *, always: bool = False) -> Relation:
+def broken(
+    relation: Relation, words: str, node: exp.Expr | None, *, always: bool = False
+) -> Relation:
     """The relation with one more construct, if it reads a timed source at all."""
     if not relation.timed and not always:
         return relation
-    return replace(relation, constructs=(*relation.constructs, Construct(words, constructs.line(node))))
+    return replace(
+        relation, constructs=(*relation.constructs, Construct(words, constructs.line(node)))
+    )
 
 
 def renamed(relation: Relation, alias: exp.Expr | None) -> Relation:
     """The relation under an alias that may name its columns anew."""
-    names = [one.name.lower() for one in (alias.args.get("columns") or ())] if isinstance(alias, exp.TableAlias) else []
+    names = (
+        [one.name.lower() for one in (alias.args.get("columns") or ())]
+        if isinstance(alias, exp.TableAlias)
+        else []
+    )
     if not names:
         return relation
     columns = dict(zip(names, relation.columns.values(), strict=False)) if not relation.open else {}

@@ -30,7 +30,8 @@ class Definitions:
 
 
 def files(root: Path, entries: Sequence[str]) -> list[Path]:
-    """The Python files that the project's `definitions` name: files themselves, and all in folders, sorted.
+    """The Python files that the project's `definitions` name: files themselves, and all in folders,
+    sorted.
 
     Tests may lie beside definitions: `test_*.py` and `conftest.py` in a folder are none.
 
@@ -41,7 +42,11 @@ def files(root: Path, entries: Sequence[str]) -> list[Path]:
     for entry in entries:
         path = root / entry
         if path.is_dir():
-            found.extend(p for p in sorted(path.rglob("*.py")) if "__pycache__" not in p.parts and not _is_test(p))
+            found.extend(
+                p
+                for p in sorted(path.rglob("*.py"))
+                if "__pycache__" not in p.parts and not _is_test(p)
+            )
         elif path.is_file():
             found.append(path)
         else:
@@ -58,9 +63,12 @@ def _is_test(path: Path) -> bool:
 
 
 def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneError]]:
-    """Run every definition file once; a file that fails is a problem, and the others are still loaded.
+    """Run every definition file once.
 
-    Files import each other by module name: every folder among `entries`, and the folder of every file, is importable.
+    A file that fails is a problem, and the others are still loaded.
+
+    Files import each other by module name: every folder among `entries`, and the folder of every
+    file, is importable.
     """
     definitions = Definitions()
     problems: list[PlaneError] = []
@@ -85,7 +93,10 @@ def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneErr
 
 
 def keep_well_shaped(definitions: Definitions) -> list[PlaneError]:
-    """Leave out definitions whose arguments have a wrong type, and those built on them; returns what is wrong."""
+    """Leave out definitions whose arguments have a wrong type, and those built on them.
+
+    Returns what is wrong.
+    """
     if definitions.well_shaped:
         return []
     shapes = Shapes()
@@ -121,7 +132,8 @@ def _run(path: Path) -> object:
 
 
 def _collect(module: object, definitions: Definitions, seen: set[int]) -> None:
-    """Note what a module defines, unless another one that imports it was `seen` to hold the same object."""
+    """Note what a module defines, unless another one that imports it was `seen` to hold the same
+    object."""
     for value in vars(module).values():
         match value:
             case _ if id(value) in seen:

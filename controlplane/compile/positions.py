@@ -28,7 +28,9 @@ def position(view: BatchFeatureView, sql: str, line: int) -> Location:
         tree = ast.parse(textwrap.dedent("".join(lines)))
     except (OSError, TypeError, SyntaxError):
         return view.location
-    written = [node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None]
+    written = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Return) and node.value is not None
+    ]
     if not written or written[-1].value is None:
         return view.location
     text = written[-1].value

@@ -35,13 +35,19 @@ class Collector:
             error.where = self.located(error.where)
         self.found.append(error)
 
-    def parsed(self, what: str, parse: Callable[[str], T], text: object, location: Location) -> T | None:
-        """`parse(text)`; where that raises `ValueError`, None, and the problem is noted as that of `what`.
+    def parsed(
+        self, what: str, parse: Callable[[str], T], text: object, location: Location
+    ) -> T | None:
+        """`parse(text)`.
+
+        Where that raises `ValueError`, None, and the problem is noted as that of `what`.
 
         What the error says after its first colon is the remedy.
         """
         if not isinstance(text, str):
-            self.add(f"{what} must be text, not {type(text).__name__}", location, "put it into quotes")
+            self.add(
+                f"{what} must be text, not {type(text).__name__}", location, "put it into quotes"
+            )
             return None
         try:
             return parse(text)

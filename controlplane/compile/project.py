@@ -1,6 +1,8 @@
-"""Definitions -> Manifest: every rule checked, every name and type resolved, all problems reported at once.
+"""Definitions -> Manifest: every rule checked, every name and type resolved, all problems reported
+at once.
 
-The warehouse is asked for the columns of the sources and of what each view's SQL returns, and for nothing else.
+The warehouse is asked for the columns of the sources and of what each view's SQL returns, and for
+nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ from controlplane.manifest.specs import EntitySpec, Manifest, ViewSpec
 
 @dataclass(frozen=True)
 class Target:
-    """What a manifest is made for: one environment of one project. `now` is set where time stands still.
+    """What a manifest is made for: one environment of one project.
+
+    `now` is set where time stands still.
 
     `reader_role` is who may read users' views, if it is said.
     """
@@ -45,7 +49,10 @@ class Target:
 
 
 def compile_manifest(
-    definitions: Definitions, target: Target, warehouse: Warehouse, earlier: Iterable[PlaneError] = ()
+    definitions: Definitions,
+    target: Target,
+    warehouse: Warehouse,
+    earlier: Iterable[PlaneError] = (),
 ) -> Manifest:
     """Check everything and freeze it.
 
@@ -73,7 +80,8 @@ def compile_manifest(
     ordered, cyclic = _ordered(definitions.views, upstream, collector)
     tables = _tables(definitions, warehouse, cyclic, target.schema, collector)
     sources = {
-        s.name: compile_source(s, tables.get(s.name), target.dialect, warehouse, collector) for s in definitions.sources
+        s.name: compile_source(s, tables.get(s.name), target.dialect, warehouse, collector)
+        for s in definitions.sources
     }
     readers: dict[str, list[str]] = {}
     for one in definitions.sources:
@@ -86,19 +94,29 @@ def compile_manifest(
         for view in wave:
             own = found_in[view.name]
             context = Context(
-                target.dialect, target.schema, warehouse, sources, views, upstream[view.name], hidden, own
+                target.dialect,
+                target.schema,
+                warehouse,
+                sources,
+                views,
+                upstream[view.name],
+                hidden,
+                own,
             )
             begun.append((view.name, compile_view(view, context)))
         for name, spec in _answered(begun, warehouse).items():
             views[name] = spec
             for reader in readers.get(f"{target.schema}.{name}", ()):
                 if (source := sources[reader]) is not None:
-                    sources[reader] = msgspec.structs.replace(source, columns=chaining.columns(spec))
+                    sources[reader] = msgspec.structs.replace(
+                        source, columns=chaining.columns(spec)
+                    )
     views = {view.name: views[view.name] for view in ordered if view.name in views}
     for view in ordered:
         collector.found += found_in[view.name].found
     services = [
-        compile_service(s, definitions.views, views, warehouse, target.dialect, collector) for s in definitions.services
+        compile_service(s, definitions.views, views, warehouse, target.dialect, collector)
+        for s in definitions.services
     ]
     if collector.found:
         raise Problems(collector.found)
@@ -128,17 +146,27 @@ def _check_names(kind: str, found: Sequence[Named], collector: Collector) -> Non
             collector.add(text, definition.location, naming.name_remedy(name))
         elif name.lower() in first:
             where = collector.located(first[name.lower()].location)
-            collector.add(f"{kind} {name!r} is defined twice, first at {where}", definition.location, "rename one")
+            collector.add(
+                f"{kind} {name!r} is defined twice, first at {where}",
+                definition.location,
+                "rename one",
+            )
         else:
             first[name.lower()] = definition
         if not isinstance(definition, BatchSource) and not definition.owner:
-            collector.add(f"{kind} {name!r} has no owner", definition.location, "give owner=, a person or a team")
+            collector.add(
+                f"{kind} {name!r} has no owner",
+                definition.location,
+                "give owner=, a person or a team",
+            )
 
 
 def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
     keys: list[tuple[str, str]] = []
     if not entity.keys:
-        collector.add(f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}')
+        collector.add(
+            f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}'
+        )
     for name, text in entity.keys.items():
         what = f"entity {entity.name!r}, key {name!r}"
         if not naming.is_name(name):
@@ -151,10 +179,16 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
             canonical = parse_type(text)
         except ValueError:
             # Not the parser's own remedy: it offers types that no key can have.
-            collector.add(f"{what}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}")
+            collector.add(
+                f"{what}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}"
+            )
             continue
         if canonical not in KEY_TYPES:
-            collector.add(f"{what}: a {canonical} can't be a key", entity.location, f"use {listing(KEY_TYPES)}")
+            collector.add(
+                f"{what}: a {canonical} can't be a key",
+                entity.location,
+                f"use {listing(KEY_TYPES)}",
+            )
         keys.append((name, canonical))
     place = collector.located(entity.location)
     return EntitySpec(entity.name, tuple(keys), entity.owner, entity.description, place)
@@ -185,7 +219,9 @@ def _ordered(
         return [view for view in by_name.values() if view.name not in cycle], set(cycle)
 
 
-def _waves(ordered: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]]) -> list[list[BatchFeatureView]]:
+def _waves(
+    ordered: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]]
+) -> list[list[BatchFeatureView]]:
     """The views that can be compiled together: each after those that it reads."""
     depths: dict[str, int] = {}
     waves: dict[int, list[BatchFeatureView]] = {}
@@ -205,7 +241,9 @@ def _answered(begun: Iterable[tuple[str, Question]], warehouse: Warehouse) -> di
             asked.append((name, question, next(question)))
         except StopIteration:
             continue  # its problems were noted
-    for (name, question, _), answer in zip(asked, warehouse.describe_all([q for *_, q in asked]), strict=True):
+    for (name, question, _), answer in zip(
+        asked, warehouse.describe_all([q for *_, q in asked]), strict=True
+    ):
         try:
             question.send(answer)
         except StopIteration as ended:
@@ -215,17 +253,28 @@ def _answered(begun: Iterable[tuple[str, Question]], warehouse: Warehouse) -> di
 
 
 def _tables(
-    definitions: Definitions, warehouse: Warehouse, cyclic: set[str], schema: str, collector: Collector
+    definitions: Definitions,
+    warehouse: Warehouse,
+    cyclic: set[str],
+    schema: str,
+    collector: Collector,
 ) -> dict[str, Mapping[str, str] | None]:
-    """Columns by source name. A view's own door is described from the view, and one within a cycle not at all."""
+    """Columns by source name.
+
+    A view's own door is described from the view, and one within a cycle not at all.
+    """
     asked: list[BatchSource] = []
     names = {view.name for view in definitions.views}
-    own = chaining.Own(schema, names, catalog_of(warehouse, [source.table for source in definitions.sources]))
+    own = chaining.Own(
+        schema, names, catalog_of(warehouse, [source.table for source in definitions.sources])
+    )
     refused: set[str] = set()
     for source in definitions.sources:
         if not transformation.is_table(source.table):
             hint = "write schema.table, quoted where the warehouse needs it"
-            collector.add(f"source {source.name!r}: {source.table!r} is not a table", source.location, hint)
+            collector.add(
+                f"source {source.name!r}: {source.table!r} is not a table", source.location, hint
+            )
         elif not chaining.check_source(source, own, collector):
             refused.add(source.name)
         elif naming.door_in(schema, source.table) not in names:
@@ -233,17 +282,25 @@ def _tables(
     found = warehouse.columns([source.table for source in asked])
     for source in asked:
         if found.get(source.table) is None:
-            hint = "load it, or correct `table`; a source must exist before views that read it are planned"
-            collector.add(f"source {source.name!r}: there is no table {source.table}", source.location, hint)
+            hint = (
+                "load it, or correct `table`; a source must exist before views that read it are"
+                " planned"
+            )
+            collector.add(
+                f"source {source.name!r}: there is no table {source.table}", source.location, hint
+            )
     return {source.name: found.get(source.table) for source in asked} | {
         source.name: {}
         for source in definitions.sources
-        if naming.door_in(schema, source.table) in names and source.name not in refused and not cyclic
+        if naming.door_in(schema, source.table) in names
+        and source.name not in refused
+        and not cyclic
     }
 
 
 def catalog_of(warehouse: Warehouse, tables: Iterable[str]) -> str:
-    """The catalogue (Snowflake: database) of the session, which is asked for only where a table names one."""
+    """The catalogue (Snowflake: database) of the session, which is asked for only where a table
+    names one."""
     if all(len(transformation.table_parts(table)) < 3 for table in tables):
         return ""
     function = "CURRENT_DATABASE()" if warehouse.dialect == "snowflake" else "current_catalog()"

@@ -1,4 +1,5 @@
-"""The columns that a SELECT returns, each followed back to the sources' columns that its values are.
+"""The columns that a SELECT returns, each followed back to the sources' columns that its values
+are.
 
 Where a column can't be followed, it has no origin: then its values count as computed.
 """
@@ -115,7 +116,9 @@ class Projection:
         # DuckDB gives the second column of one name another name; elsewhere that is an error.
         columns.hiding = columns.hiding or self._dialect == "duckdb"
 
-    def _star(self, star: exp.Star, table: exp.Expr | None, scope: Scope, columns: _Columns) -> None:
+    def _star(
+        self, star: exp.Star, table: exp.Expr | None, scope: Scope, columns: _Columns
+    ) -> None:
         """Add what `*` or `table.*` stands for."""
         unknown = Relation({}, open=True)
         if table is not None:
@@ -138,10 +141,14 @@ class Projection:
         if star.args.get("ilike"):
             columns.open = True
 
-    def _starred(self, star: exp.Star, child: Relation, scope: Scope) -> dict[str, frozenset[Origin]]:
+    def _starred(
+        self, star: exp.Star, child: Relation, scope: Scope
+    ) -> dict[str, frozenset[Origin]]:
         left_out = {one.name.lower() for one in star.args.get("except_") or ()}
         replaced = {one.alias.lower(): one.this for one in star.args.get("replace") or ()}
-        renamed = {one.this.name.lower(): one.alias.lower() for one in star.args.get("rename") or ()}
+        renamed = {
+            one.this.name.lower(): one.alias.lower() for one in star.args.get("rename") or ()
+        }
         found: dict[str, frozenset[Origin]] = {}
         for name, origins in child.columns.items():
             if name in replaced:
@@ -155,8 +162,13 @@ class Projection:
         return found
 
     def _name(self, projection: exp.Expr) -> str:
-        """What a column of the result is called, in small letters; empty where the warehouse chooses."""
-        if isinstance(projection, exp.Paren) or (isinstance(projection, exp.Cast) and self._dialect == "databricks"):
+        """What a column of the result is called, in small letters.
+
+        Empty where the warehouse chooses.
+        """
+        if isinstance(projection, exp.Paren) or (
+            isinstance(projection, exp.Cast) and self._dialect == "databricks"
+        ):
             return self._name(projection.this)  # Spark calls a cast column by the column's name
         if isinstance(projection, exp.Dot):
             return self._name(projection.expression)
@@ -169,7 +181,10 @@ class Projection:
     def _origins(
         self, node: exp.Expr | None, scope: Scope, aliases: Mapping[str, frozenset[Origin]]
     ) -> frozenset[Origin]:
-        """The sources' columns that an expression's values are, unchanged; empty where they are computed."""
+        """The sources' columns that an expression's values are, unchanged.
+
+        Empty where they are computed.
+        """
         while isinstance(node, exp.Paren):
             node = node.this
         if node is None:
@@ -179,19 +194,31 @@ class Projection:
         if isinstance(node, exp.Window | exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
             return self._origins(node.this, scope, aliases)
         if isinstance(node, _UNCHANGED) and not isinstance(node.this, exp.Order | exp.Distinct):
-            if node.args.get("default") or (isinstance(node, exp.Min | exp.Max) and node.expressions):
+            if node.args.get("default") or (
+                isinstance(node, exp.Min | exp.Max) and node.expressions
+            ):
                 return _UNKNOWN
             return self._origins(node.this, scope, aliases)
         if isinstance(node, exp.Case | exp.If | exp.Nullif):
             results = [one.args.get("true") for one in node.args.get("ifs") or ()]
             results += [node.args.get(name) for name in ("true", "false", "default")]
-            chosen = [node.this] if isinstance(node, exp.Nullif) else [one for one in results if one]
-            return _all_of(self._origins(one, scope, aliases) for one in chosen if not isinstance(one, exp.Null))
+            chosen = (
+                [node.this] if isinstance(node, exp.Nullif) else [one for one in results if one]
+            )
+            return _all_of(
+                self._origins(one, scope, aliases)
+                for one in chosen
+                if not isinstance(one, exp.Null)
+            )
         if isinstance(node, _CHOICES):
-            return _all_of(self._origins(one, scope, aliases) for one in (node.this, *node.expressions))
+            return _all_of(
+                self._origins(one, scope, aliases) for one in (node.this, *node.expressions)
+            )
         return self._expressed(node, scope)
 
-    def _column(self, node: exp.Column, scope: Scope, aliases: Mapping[str, frozenset[Origin]]) -> frozenset[Origin]:
+    def _column(
+        self, node: exp.Column, scope: Scope, aliases: Mapping[str, frozenset[Origin]]
+    ) -> frozenset[Origin]:
         name = node.name.lower()
         if node.args.get("db"):
             return _UNKNOWN  # a field of a struct

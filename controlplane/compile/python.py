@@ -1,6 +1,8 @@
-"""A user's Python function -> one canonical text that stands for itself, or what keeps it from running elsewhere.
+"""A user's Python function -> one canonical text that stands for itself, or what keeps it from
+running elsewhere.
 
-Comments, white space, annotations and the docstring are no part of the text, so they change nothing.
+Comments, white space, annotations and the docstring are no part of the text, so they change
+nothing.
 """
 
 from __future__ import annotations
@@ -19,16 +21,18 @@ from controlplane.definitions.realtime import RealtimeFeature
 from controlplane.errors import Location
 
 WITHOUT_LISTS = ("snowflake",)
-"""Where a list's items have no types of their own, so that Python would get others than at a read."""
+"""Where a list's items have no types of their own, so that Python would get others than at a
+read."""
 _MODULES = (
-    "base64 binascii bisect cmath collections datetime decimal fractions functools hashlib heapq html ipaddress "
-    "itertools json math numbers operator re statistics string struct textwrap typing unicodedata zlib"
+    "base64 binascii bisect cmath collections datetime decimal fractions functools hashlib heapq"
+    " html ipaddress itertools json math numbers operator re statistics string struct textwrap"
+    " typing unicodedata zlib"
 )
 MODULES = frozenset(_MODULES.split(" "))
 """What a function may import: part of Python, and the same in every process."""
 _UNSAFE = (
-    "__import__ breakpoint compile delattr dir eval exec exit globals hash help id input locals open print quit "
-    "setattr vars"
+    "__import__ breakpoint compile delattr dir eval exec exit globals hash help id input locals"
+    " open print quit setattr vars"
 )
 UNSAFE = frozenset(_UNSAFE.split(" "))
 """Builtins whose value depends on the process, or that do more than give a value."""
@@ -40,7 +44,11 @@ def source_of(feature: RealtimeFeature, what: str, collector: Collector) -> str 
     """The canonical text of the function; None, and problems, where it can't stand for itself."""
     function = feature.function
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
-        collector.add(f"{what}: that is no function", feature.location, "decorate a function that is made by `def`")
+        collector.add(
+            f"{what}: that is no function",
+            feature.location,
+            "decorate a function that is made by `def`",
+        )
         return None
     try:
         [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
@@ -49,7 +57,9 @@ def source_of(feature: RealtimeFeature, what: str, collector: Collector) -> str 
         collector.add(f"{what}: the text of its function can't be read", feature.location, hint)
         return None
     if not isinstance(tree, ast.FunctionDef):
-        collector.add(f"{what}: its function is asynchronous", feature.location, "write a plain `def`")
+        collector.add(
+            f"{what}: its function is asynchronous", feature.location, "write a plain `def`"
+        )
         return None
     text = _canonical(tree)
     found = [*_signature(function, tree), *_uses(function, tree, text)]
@@ -80,7 +90,11 @@ def _signature(function: Callable[..., Any], tree: ast.FunctionDef) -> Found:
         yield tree.lineno, "is a generator", "return one value"
     given = tree.args
     if given.vararg or given.kwarg or given.kwonlyargs or given.posonlyargs or given.defaults:
-        yield tree.lineno, "has parameters that are no plain names", "name each input once: (amount, view__feature)"
+        yield (
+            tree.lineno,
+            "has parameters that are no plain names",
+            "name each input once: (amount, view__feature)",
+        )
 
 
 def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Found:
@@ -89,15 +103,27 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Fou
     outside = [*function.__code__.co_freevars, *_outside(text, tree.name)]
     for name in dict.fromkeys(outside):
         unsafe = name in UNSAFE
-        problem = f"uses {name!r}, which is not in it" if not unsafe else f"calls {name}, which does more than compute"
-        hint = f"{_ALONE}import or define what it needs inside" if not unsafe else "return what follows from its inputs"
+        problem = (
+            f"uses {name!r}, which is not in it"
+            if not unsafe
+            else f"calls {name}, which does more than compute"
+        )
+        hint = (
+            f"{_ALONE}import or define what it needs inside"
+            if not unsafe
+            else "return what follows from its inputs"
+        )
         yield _line(tree, name), problem, hint
     for node in ast.walk(tree):
         if isinstance(node, ast.Global | ast.Nonlocal):
             yield node.lineno, "changes names outside of it", "return one value"
         elif isinstance(node, ast.Import | ast.ImportFrom):
             plain = [one.name for one in node.names]
-            names = ["." * node.level + (node.module or "")] if isinstance(node, ast.ImportFrom) else plain
+            names = (
+                ["." * node.level + (node.module or "")]
+                if isinstance(node, ast.ImportFrom)
+                else plain
+            )
             wrong = [name for name in names if name.partition(".")[0] not in MODULES]
             if wrong:
                 hint = f"{_ALONE}it may import {listing(sorted(MODULES))}"
@@ -105,7 +131,11 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Fou
         elif isinstance(node, ast.Attribute) and node.attr in _CLOCKS:
             hint = "training and serving would differ: take the time as a request field"
             yield node.lineno, f"reads the clock ({node.attr})", hint
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _zoneless(node, node.func.attr):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and _zoneless(node, node.func.attr)
+        ):
             hint = "training and serving would differ: give a zone, such as UTC"
             yield node.lineno, f"takes the zone of its process ({node.func.attr})", hint
 
@@ -117,7 +147,8 @@ def _zoneless(call: ast.Call, name: str) -> bool:
 
 
 def _outside(text: str, own: str) -> list[str]:
-    """The names that a function takes from outside of it and that are not Python's own, or not safe."""
+    """The names that a function takes from outside of it and that are not Python's own, or not
+    safe."""
     found: dict[str, None] = {}
     waiting = list(symtable.symtable(text, "<function>", "exec").get_children())
     while waiting:
@@ -125,11 +156,17 @@ def _outside(text: str, own: str) -> list[str]:
         waiting += table.get_children()
         for symbol in table.get_symbols():
             name = symbol.get_name()
-            if symbol.is_global() and name != own and (name in UNSAFE or not hasattr(builtins, name)):
+            if (
+                symbol.is_global()
+                and name != own
+                and (name in UNSAFE or not hasattr(builtins, name))
+            ):
                 found[name] = None
     return list(found)
 
 
 def _line(tree: ast.AST, name: str) -> int:
-    lines = (node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name)
+    lines = (
+        node.lineno for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == name
+    )
     return min(lines, default=1)

@@ -1,4 +1,5 @@
-"""Words of SQL that can't name a source, since the view's SQL reads it by that name without quotes."""
+"""Words of SQL that can't name a source, since the view's SQL reads it by that name without
+quotes."""
 
 from __future__ import annotations
 
@@ -38,11 +39,14 @@ _RESERVED = {
 
 @lru_cache
 def is_reserved(name: str, dialect: str) -> bool:
-    """Whether a warehouse reads the name as a word of its SQL, where `FROM name` should read a table."""
+    """Whether a warehouse reads the name as a word of its SQL, where `FROM name` should read a
+    table."""
     if name.lower() in _RESERVED.get(dialect, "").split():
         return True
     try:
-        parsed = sqlglot.parse_one(f"WITH {name} AS (SELECT 1 AS x) SELECT x FROM {name}", dialect=dialect)
+        parsed = sqlglot.parse_one(
+            f"WITH {name} AS (SELECT 1 AS x) SELECT x FROM {name}", dialect=dialect
+        )
     except sqlglot.errors.SqlglotError:
         return True
     return [table.name for table in parsed.find_all(exp.Table)] != [name]

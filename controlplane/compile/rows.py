@@ -1,4 +1,5 @@
-"""The rows that a view's SQL may return: whether it is row by row, and what its event time is proved to be."""
+"""The rows that a view's SQL may return: whether it is row by row, and what its event time is
+proved to be."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from controlplane.manifest.specs import (
 
 @dataclass(frozen=True)
 class Proved:
-    """How a view's SQL is computed, and the bounds of its event time where that is not its sources'."""
+    """How a view's SQL is computed, and the bounds of its event time where that is not its
+    sources'."""
 
     evaluation: Evaluation
     bounds: EventTimeBounds | None
@@ -67,10 +69,11 @@ def prove(
     """
     for one in changeable(sql, dialect):
         collector.add(
-            f"{what}: the value of {one.name} in its SQL depends on more than the rows: on the time, on chance or on "
-            "the session",
+            f"{what}: the value of {one.name} in its SQL depends on more than the rows: on the"
+            " time, on chance or on the session",
             position(view, sql, one.line),
-            "a second run of an interval would give other rows: compute it from the sources' columns",
+            "a second run of an interval would give other rows: compute it from the sources'"
+            " columns",
         )
     known = {source.name: _known(source, dialect) for source in sources}
     analysis = analyse(sql, tree, dialect, known, hidden)
@@ -78,8 +81,8 @@ def prove(
         collector.add(
             f"{what}: its SQL reads {words}",
             position(view, sql, line),
-            "declare every table as a source and read it by the source's name: an interval sees of a source what "
-            "belongs to it, of anything else also the future",
+            "declare every table as a source and read it by the source's name: an interval sees of"
+            " a source what belongs to it, of anything else also the future",
         )
     evaluation: Evaluation = RowByRow()
     if timestamp is not None and analysis.construct is not None:
@@ -91,7 +94,9 @@ def prove(
         bounds = _bounds(view, what, timestamp, analysis, known, delay, collector)
         if bounds is not None:
             spelled = {folded(name): name for name in returned}
-            bounds = msgspec.structs.replace(bounds, source_time=spelled.get(bounds.source_time, bounds.source_time))
+            bounds = msgspec.structs.replace(
+                bounds, source_time=spelled.get(bounds.source_time, bounds.source_time)
+            )
     elif view.event_time_bounds is not None and timestamp is None:
         text = f"{what}: a view without an event time can't have event_time_bounds"
         collector.add(text, view.location, "remove them, or give a source its timestamp")
@@ -120,22 +125,27 @@ def _bounds(
     delay: timedelta,
     collector: Collector,
 ) -> EventTimeBounds | None:
-    """The bounds, which must be declared where the event time is not that of a source, and nowhere else."""
+    """The bounds, which must be declared where the event time is not that of a source, and nowhere
+    else."""
     own = own_time(analysis.columns.get(folded(timestamp), frozenset()), sources)
     timed = {name: source.time for name, source in sources.items() if source.time is not None}
     if view.event_time_bounds is None:
         if not own:
             named = listing(f"{name}.{time}" for name, time in timed.items())
             collector.add(
-                f"{what}: its event time {timestamp!r} is not provably the time of a source ({named})",
+                f"{what}: its event time {timestamp!r} is not provably the time of a source"
+                f" ({named})",
                 view.location,
-                "return that column unchanged; or, if the source's clock is another one, give the source the "
-                "expression as its timestamp; or declare event_time_bounds=(earliest, latest) of event time minus "
-                "source time",
+                "return that column unchanged; or, if the source's clock is another one, give the"
+                " source the expression as its timestamp; or declare event_time_bounds=(earliest,"
+                " latest) of event time minus source time",
             )
         return None
     if own:
-        text = f"{what}: its event time {timestamp!r} is a source's own time, so there is nothing to bound"
+        text = (
+            f"{what}: its event time {timestamp!r} is a source's own time, so there is nothing to"
+            " bound"
+        )
         collector.add(text, view.location, "remove event_time_bounds")
         return None
     low, high = _declared(view, what, collector)
@@ -147,8 +157,9 @@ def _bounds(
         return None
     if -low > delay:
         collector.add(
-            f"{what}: rows come up to {format_duration(-low)} after their event time, and its settling delay is "
-            f"{format_duration(delay)}: values would be visible before their rows are there",
+            f"{what}: rows come up to {format_duration(-low)} after their event time, and its"
+            f" settling delay is {format_duration(delay)}: values would be visible before their"
+            " rows are there",
             view.location,
             f"give a source settling_delay={format_duration(-low)!r}, or more",
         )
@@ -159,18 +170,23 @@ def _bounds(
     collector.add(
         f"{what}: its event time is bounded by its sources' time, which its SQL does not return",
         view.location,
-        f"return one of these columns unchanged: {listing(dict.fromkeys(str(time) for time in timed.values()))}",
+        "return one of these columns unchanged:"
+        f" {listing(dict.fromkeys(str(time) for time in timed.values()))}",
     )
     return None
 
 
-def _declared(view: BatchFeatureView, what: str, collector: Collector) -> tuple[timedelta | None, timedelta | None]:
+def _declared(
+    view: BatchFeatureView, what: str, collector: Collector
+) -> tuple[timedelta | None, timedelta | None]:
     bounds = view.event_time_bounds or ()
     low, high = (_signed(bound, f"{what}, event_time_bounds", view, collector) for bound in bounds)
     return low, high
 
 
-def _signed(bound: str, what: str, view: BatchFeatureView, collector: Collector) -> timedelta | None:
+def _signed(
+    bound: str, what: str, view: BatchFeatureView, collector: Collector
+) -> timedelta | None:
     """A duration that may be negative; None after a problem was noted."""
     text = bound.strip()
     length = collector.duration(what, text.removeprefix("-"), view.location)

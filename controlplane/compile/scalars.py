@@ -1,4 +1,5 @@
-"""What is known to give one value of one row, whatever other rows there are: the proof's list of allowed SQL.
+"""What is known to give one value of one row, whatever other rows there are: the proof's list of
+allowed SQL.
 
 A name that is missing here costs speed alone: a view that uses it is computed interval by interval.
 """
@@ -57,7 +58,10 @@ ByteString BitString UnicodeString ColumnDef TableColumn Aliases BitwiseNot Opcl
 ROW_LOCAL: frozenset[type[exp.Expr]] = frozenset(
     getattr(exp, name) for name in (_FUNCTIONS + _CLAUSES).split() if hasattr(exp, name)
 )
-"""Kinds of expressions that give one value of one row; operators are told by `exp.Binary` and the like."""
+"""Kinds of expressions that give one value of one row.
+
+Operators are told by `exp.Binary` and the like.
+"""
 
 _NAMED = """
 age base64 bin bit_count char_length chr concat_ws contains convert_timezone date_add date_diff

@@ -19,7 +19,13 @@ from controlplane.definitions import (
     Selection,
 )
 from controlplane.errors import Location
-from controlplane.manifest.specs import CalculationSpec, Feature, RequestField, ServiceSpec, ViewSpec
+from controlplane.manifest.specs import (
+    CalculationSpec,
+    Feature,
+    RequestField,
+    ServiceSpec,
+    ViewSpec,
+)
 
 
 def compile_service(
@@ -45,7 +51,11 @@ def compile_service(
     calculations: list[Calculation | RealtimeFeature] = []
     broken = False
     if not any(not isinstance(entry, Calculation | RealtimeFeature) for entry in service.features):
-        collector.add(f"feature service {service.name!r} has no features", service.location, "give features=[view]")
+        collector.add(
+            f"feature service {service.name!r} has no features",
+            service.location,
+            "give features=[view]",
+        )
     entries: Sequence[object] = service.features  # a file may hold anything
     for entry in entries:
         if isinstance(entry, Calculation | RealtimeFeature):
@@ -53,8 +63,13 @@ def compile_service(
             continue
         view, wanted, where = _entry(entry, service.location)
         if view is None or id(view) not in known_views:
-            text = f"feature service {service.name!r}: {entry!r:.60} is not a feature view of this project"
-            collector.add(text, service.location, "give feature views, view.only('feature'), or calculations")
+            text = (
+                f"feature service {service.name!r}: {entry!r:.60} is not a feature view of this"
+                " project"
+            )
+            collector.add(
+                text, service.location, "give feature views, view.only('feature'), or calculations"
+            )
             continue
         spec = views.get(view.name)
         if spec is None:
@@ -63,16 +78,24 @@ def compile_service(
         known = {feature.name: feature for feature in spec.features}
         for name in known if wanted is None else wanted:
             if name not in known:
-                text = f"feature service {service.name!r}: feature view {view.name!r} has no feature {name!r}"
+                text = (
+                    f"feature service {service.name!r}: feature view {view.name!r} has no feature"
+                    f" {name!r}"
+                )
                 collector.add(text, where, f"its features are: {listing(known)}")
             elif (view.name, name) in features:
-                text = f"feature service {service.name!r}: {naming.feature(view.name, name)} is named twice"
+                text = (
+                    f"feature service {service.name!r}: {naming.feature(view.name, name)} is named"
+                    " twice"
+                )
                 collector.add(text, where, "name it once")
             else:
                 features[view.name, name] = known[name]
     place = collector.located(service.location)
     keys = {name: view for view, _ in features for name, _ in views[view].keys}
-    request = _request(service.request, f"feature service {service.name!r}", service.location, keys, collector)
+    request = _request(
+        service.request, f"feature service {service.name!r}", service.location, keys, collector
+    )
     found: list[CalculationSpec] = []
     if not broken:  # else nearly every name would be unknown
         kinds = {one.name: one.type for one in request}
@@ -80,7 +103,13 @@ def compile_service(
         what = f"feature service {service.name!r}"
         found = compile_calculations(calculations, what, kinds, warehouse, dialect, collector)
     return ServiceSpec(
-        service.name, tuple(features), service.owner, service.description, place, tuple(found), tuple(request)
+        service.name,
+        tuple(features),
+        service.owner,
+        service.description,
+        place,
+        tuple(found),
+        tuple(request),
     )
 
 
@@ -96,7 +125,9 @@ def _request(
         return []
     what = f"{service}, request {source.name!r}"
     if not isinstance(source.name, str) or not naming.is_name(source.name):
-        collector.add(f"{what}: that is not a name", source.location, naming.name_remedy(source.name))
+        collector.add(
+            f"{what}: that is not a name", source.location, naming.name_remedy(source.name)
+        )
     if not source.fields:
         collector.add(f"{what} has no fields", source.location, 'give fields={"field": "type"}')
     for name in source.nullable:
@@ -114,7 +145,11 @@ def _request(
             text = f"{one} has the name of a key of feature view {lower[name.lower()]!r}"
             collector.add(text, source.location, "choose another")
         elif name.lower() in taken:
-            collector.add(f"{one} is named twice", source.location, "name it once; capitals make no difference")
+            collector.add(
+                f"{one} is named twice",
+                source.location,
+                "name it once; capitals make no difference",
+            )
         canonical = collector.parsed(one, parse_type, kind, source.location)
         taken.add(str(name).lower())
         if canonical is not None:
@@ -122,7 +157,9 @@ def _request(
     return found
 
 
-def _entry(entry: object, service: Location) -> tuple[BatchFeatureView | None, Sequence[str] | None, Location]:
+def _entry(
+    entry: object, service: Location
+) -> tuple[BatchFeatureView | None, Sequence[str] | None, Location]:
     if isinstance(entry, Selection):
         return entry.view, entry.features, entry.location
     return (entry if isinstance(entry, BatchFeatureView) else None), None, service

@@ -65,8 +65,11 @@ _ITEMS_BELOW = {
     ("BatchSource", "expectations"),
     ("FeatureService", "features"),
 }
-"""Lists whose items the compiler tells apart by itself, so that it can tell what is wrong with the others."""
-_OF_SERVICES = "features=[spend, calculation(...)], with feature views, some features of one, or calculations"
+"""Lists whose items the compiler tells apart by itself, so that it can tell what is wrong with the
+others."""
+_OF_SERVICES = (
+    "features=[spend, calculation(...)], with feature views, some features of one, or calculations"
+)
 
 _LONGEST_VALUE = 80  # characters of a value that a message repeats; names have 63 at most
 Test = Callable[[Any], bool]
@@ -80,7 +83,10 @@ class Shapes:
         self._fine: dict[int, bool] = {}
 
     def fit(self, definition: object) -> bool:
-        """Whether a definition and all that it is built on have the right shape; what has not is noted."""
+        """Whether a definition and all that it is built on have the right shape.
+
+        What has not is noted.
+        """
         return self._checked(definition, (), Location(""))
 
     def _checked(self, value: object, around: tuple[object, ...], where: Location) -> bool:
@@ -125,7 +131,9 @@ class Shapes:
             example = 'view.only("count_1h", "count_1d")'
         remedy = f"write {example}" if example else _remedy(name, hint)
         self.problems.append(
-            DefinitionError(f"{what}: {name} must be {_words(hint)}, {found}", where=where, hint=remedy)
+            DefinitionError(
+                f"{what}: {name} must be {_words(hint)}, {found}", where=where, hint=remedy
+            )
         )
 
 
@@ -137,7 +145,10 @@ def _called(value: Any, inside: str) -> str:  # noqa: ANN401 - users' own
             return f"{inside}, {own}" if kind in _INNER and inside else own
         case "Aggregate":
             if isinstance(value.function, str):
-                return f"{inside}, {value.function}({value.column if isinstance(value.column, str) else ''})"
+                return (
+                    f"{inside},"
+                    f" {value.function}({value.column if isinstance(value.column, str) else ''})"
+                )
             return f"{inside}, Aggregate"
         case "Attribute":
             return f"{inside}, attribute {_described(value.name)}"
@@ -147,11 +158,18 @@ def _called(value: Any, inside: str) -> str:  # noqa: ANN401 - users' own
 
 @lru_cache
 def _hints(kind: type) -> Sequence[tuple[str, Any, Test]]:
-    """The arguments of a definition of this kind, what each must be, and what tells whether it is."""
-    if not dataclasses.is_dataclass(kind) or not kind.__module__.startswith("controlplane.definitions"):
+    """The arguments of a definition of this kind, what each must be, and what tells whether it
+    is."""
+    if not dataclasses.is_dataclass(kind) or not kind.__module__.startswith(
+        "controlplane.definitions"
+    ):
         return ()
     hints = typing.get_type_hints(kind)
-    named = [(field.name, hints[field.name]) for field in dataclasses.fields(kind) if field.name != "location"]
+    named = [
+        (field.name, hints[field.name])
+        for field in dataclasses.fields(kind)
+        if field.name != "location"
+    ]
     below = {name for owner, name in _ITEMS_BELOW if owner == kind.__name__}
     return [(name, hint, _is_list if name in below else _test(hint)) for name, hint in named]
 
@@ -182,7 +200,9 @@ def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
             )
         case origin if origin is Mapping:
             key, inner = map(_test, parts)
-            return lambda value: isinstance(value, Mapping) and all(key(k) and inner(v) for k, v in value.items())
+            return lambda value: (
+                isinstance(value, Mapping) and all(key(k) and inner(v) for k, v in value.items())
+            )
         case origin if origin is Callable:
             return callable
     if hint is float:
@@ -204,7 +224,9 @@ def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annot
         case origin if origin in (typing.Union, UnionType):
             if set(typing.get_args(Value)) <= set(parts):
                 return "values of a column" if many else "a value of a column"
-            return " or ".join(dict.fromkeys(_words(part, many=many) for part in parts if part is not NoneType))
+            return " or ".join(
+                dict.fromkeys(_words(part, many=many) for part in parts if part is not NoneType)
+            )
         case origin if origin is Sequence:
             return f"a list of {_words(parts[0], many=True)}"
         case origin if origin is tuple:

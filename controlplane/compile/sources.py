@@ -1,4 +1,5 @@
-"""One source: its time, which may be an expression, how far views look back, and its expectations."""
+"""One source: its time, which may be an expression, how far views look back, and its
+expectations."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def compile_source(
 
     Args:
         source: the definition.
-        columns: of its table; None where there is no such table, empty where a feature view of the project makes it.
+        columns: of its table; None where there is no such table, empty where a feature view of the
+            project makes it.
         dialect: the warehouse's.
         warehouse: asked for the types of expressions.
         collector: takes the problems.
@@ -55,7 +57,9 @@ def compile_source(
     what = f"source {source.name!r}"
     if is_reserved(source.name, dialect):
         text = f"{what}: {source.name.upper()} is a reserved word of {dialect}'s SQL"
-        hint = f"choose another name, such as {source.name}_rows; its table may keep the name it has"
+        hint = (
+            f"choose another name, such as {source.name}_rows; its table may keep the name it has"
+        )
         collector.add(text, source.location, hint)
         return None
     delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
@@ -78,7 +82,9 @@ def compile_source(
             pruning = _pruning(source, what, columns, dialect, collector)
     if source.prune_by is not None and not time_sql:
         text = f"{what}: prune_by has a meaning only where the timestamp is an expression"
-        collector.add(text, source.location, "remove it: the warehouse finds rows by the timestamp itself")
+        collector.add(
+            text, source.location, "remove it: the warehouse finds rows by the timestamp itself"
+        )
     if source.timestamp is None and (delay or lookback != timedelta(0)):
         knob = "settling_delay" if delay else "lookback"
         text = f"{what}: a table without a timestamp can't have a {knob}"
@@ -90,8 +96,12 @@ def compile_source(
             source.expectations, what, source.location, rows, dialect, warehouse, collector
         )
     elif source.expectations:
-        text = f"{what} is a feature view of this project, so its expectations have their place there"
-        collector.add(text, source.location, "give them to the feature view, or to the source that it reads")
+        text = (
+            f"{what} is a feature view of this project, so its expectations have their place there"
+        )
+        collector.add(
+            text, source.location, "give them to the feature view, or to the source that it reads"
+        )
     return SourceSpec(
         name=source.name,
         table=source.table,
@@ -113,7 +123,9 @@ def is_column(timestamp: str, columns: Container[str]) -> bool:
     return _NAME.fullmatch(timestamp) is not None or timestamp in columns
 
 
-def _check_time_column(source: BatchSource, what: str, columns: Mapping[str, str], collector: Collector) -> bool:
+def _check_time_column(
+    source: BatchSource, what: str, columns: Mapping[str, str], collector: Collector
+) -> bool:
     kind = columns.get(str(source.timestamp))
     if kind == "timestamp":
         return True
@@ -159,8 +171,13 @@ def _check_expression(
         collector.add(said, source.location, "give an expression over the table's columns alone")
         return False
     if SOURCE_TIME in (name.lower() for name in columns):
-        said = f"{what}: its timestamp is an expression, and {source.table} has a column {SOURCE_TIME!r} already"
-        collector.add(said, source.location, "read a view over the table that names the column differently")
+        said = (
+            f"{what}: its timestamp is an expression, and {source.table} has a column"
+            f" {SOURCE_TIME!r} already"
+        )
+        collector.add(
+            said, source.location, "read a view over the table that names the column differently"
+        )
         return False
     try:
         query = f"SELECT ({text}\n) AS {SOURCE_TIME} FROM {source.table}"
@@ -213,14 +230,18 @@ def _pruning(
     collector.add(
         f"{what}: it can't be pruned by {source.prune_by!r}, which is {kind}",
         source.location,
-        "name a date or timestamp column within two days of the event time, or the number of seconds that the "
-        "timestamp converts, as in timestamp='to_timestamp(seconds)', prune_by='seconds'; or leave prune_by out",
+        "name a date or timestamp column within two days of the event time, or the number of"
+        " seconds that the timestamp converts, as in timestamp='to_timestamp(seconds)',"
+        " prune_by='seconds'; or leave prune_by out",
     )
     return None
 
 
 def _scale(tree: exp.Expr, column: str) -> int | None:
-    """The parts of a second that a conversion from a number takes, as a power of ten; None if it is something else."""
+    """The parts of a second that a conversion from a number takes, as a power of ten.
+
+    None if it is something else.
+    """
     if isinstance(tree, exp.UnixToTime):
         scale = tree.args.get("scale")
         number = 0 if scale is None else int(scale.name) if scale.name.isdigit() else None

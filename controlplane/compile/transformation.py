@@ -1,7 +1,8 @@
-"""A view's SQL: made from the user's function or file, parsed to check it, and framed by its sources.
+"""A view's SQL: made from the user's function or file, parsed to check it, and framed by its
+sources.
 
-The user's text is kept as it was written; it is parsed, never rewritten. Each source is a CTE of the source's name,
-so that `from {departures}` reads as the user wrote it.
+The user's text is kept as it was written; it is parsed, never rewritten. Each source is a CTE of
+the source's name, so that `from {departures}` reads as the user wrote it.
 """
 
 from __future__ import annotations
@@ -49,18 +50,22 @@ def text_of(view: BatchFeatureView) -> str:
     """The SQL that the view's function returns or its file holds, with its sources' names put in.
 
     Raises:
-        DefinitionError: the function raised or returned no text, or the file can't be read or rendered.
+        DefinitionError: the function raised or returned no text, or the file can't be read or
+            rendered.
     """
     names = {source.name: source.name for source in view.sources}
     if view.sql_file is not None:
         path = sql_path(view)
         try:
             # Editors on Windows begin a file with a byte order mark.
-            return template.render_text(path.read_text(encoding="utf-8-sig"), names, where=Location(str(path), 1))
+            return template.render_text(
+                path.read_text(encoding="utf-8-sig"), names, where=Location(str(path), 1)
+            )
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise DefinitionError(
-                f"feature view {view.name!r}: its sql_file {view.sql_file!r} can't be read: {reason}",
+                f"feature view {view.name!r}: its sql_file {view.sql_file!r} can't be read:"
+                f" {reason}",
                 where=view.location,
                 hint="the path is relative to the definition file",
             ) from None
@@ -75,9 +80,11 @@ def text_of(view: BatchFeatureView) -> str:
 
 
 def one_statement(sql: str, dialect: str) -> str:
-    """A query as it was written, without the semicolons and comments at its end, so that it may stand in parentheses.
+    """A query as it was written, without the semicolons and comments at its end, so that it may
+    stand in parentheses.
 
-    A text that does not parse, or holds several statements, is given back as it is: `canonical` says what is wrong.
+    A text that does not parse, or holds several statements, is given back as it is: `canonical`
+    says what is wrong.
     """
     try:
         tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
@@ -90,8 +97,8 @@ def one_statement(sql: str, dialect: str) -> str:
 
 
 def unframed(sql: str, relations: Mapping[str, str], dialect: str) -> str:
-    """The user's SQL behind its sources, but as the query itself: DuckDB gives a second column of one name another name
-    where the query is a CTE."""
+    """The user's SQL behind its sources, but as the query itself: DuckDB gives a second column of
+    one name another name where the query is a CTE."""
     ctes = ",\n".join(f"{name} AS (\n  {select}\n)" for name, select in relations.items())
     tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
     own = 0
@@ -159,7 +166,8 @@ def canonical_condition(sql: str, dialect: str) -> str:
 
 
 def framed(sql: str, relations: Mapping[str, str]) -> str:
-    """The user's SQL as the CTE `plane_rows`, behind one CTE for each source (`relations`: name -> SELECT)."""
+    """The user's SQL as the CTE `plane_rows`, behind one CTE for each source (`relations`: name ->
+    SELECT)."""
     ctes = [f"{name} AS (\n  {select}\n)" for name, select in relations.items()]
     ctes.append(f"{OUTPUT} AS (\n{sql}\n)")
     return "WITH " + ",\n".join(ctes)
@@ -168,7 +176,9 @@ def framed(sql: str, relations: Mapping[str, str]) -> str:
 def plain(error: Exception) -> str:
     """What the parser says, without colours, in one line."""
     if not isinstance(error, sqlglot.errors.SqlglotError):
-        return f"the parser fails at a call or clause with arguments that it doesn't expect ({error})"
+        return (
+            f"the parser fails at a call or clause with arguments that it doesn't expect ({error})"
+        )
     return re.sub(r"\x1b\[[0-9;]*m", "", str(error)).split("\n")[0]
 
 
@@ -184,8 +194,14 @@ _STAND_INS = {
 
 
 def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
-    """A SELECT without rows that has these columns, for a table that does not exist yet; no name needs quotes."""
-    casts = (f'CAST(NULL AS {_stand_in_type(kind)}) AS "{naming.stored(name, dialect)}"' for name, kind in columns)
+    """A SELECT without rows that has these columns, for a table that does not exist yet.
+
+    No name needs quotes.
+    """
+    casts = (
+        f'CAST(NULL AS {_stand_in_type(kind)}) AS "{naming.stored(name, dialect)}"'
+        for name, kind in columns
+    )
     return sqlglot.parse_one(f"SELECT {', '.join(casts)} WHERE 1 = 0").sql(dialect=dialect)
 
 

@@ -1,4 +1,5 @@
-"""Running the users' own Python: whatever it raises becomes one error with the file and line of theirs."""
+"""Running the users' own Python: whatever it raises becomes one error with the file and line of
+theirs."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ _NOT_THERE = re.compile(r"cannot import name '(\w+)'")
 
 @contextmanager
 def running(what: str, file: str, fallback: Location | None = None) -> Iterator[None]:
-    """Run users' code from `file`; `what` names it in the error, `fallback` is its place if no line can be told.
+    """Run users' code from `file`.
+
+    `what` names it in the error, `fallback` is its place if no line can be told.
 
     Raises:
         DefinitionError: the code raised anything but a `PlaneError`.
@@ -39,14 +42,21 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
         ) from None
     # User code may raise anything, and `sys.exit()` in it must not end the command without a word.
     except (Exception, SystemExit) as error:
-        lines = [f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == Path(file)]
+        lines = [
+            f.lineno or 0
+            for f in traceback.extract_tb(error.__traceback__)
+            if Path(f.filename) == Path(file)
+        ]
         where = Location(file, lines[-1]) if lines else fallback or Location(file)
         text = str(error).strip().split("\n")[0]
         if isinstance(error, ImportError):
             text = text.partition(" (")[0]  # behind it stands where the module lies on this machine
-        text = text.partition(". Did you mean")[0]  # from Python 3.13 on; the hint says it on all versions
+        # From Python 3.13 on; the hint says it on all versions.
+        text = text.partition(". Did you mean")[0]
         raise DefinitionError(
-            f"{what} raised {type(error).__name__}{f': {text}' if text else ''}", where=where, hint=_remedy(error)
+            f"{what} raised {type(error).__name__}{f': {text}' if text else ''}",
+            where=where,
+            hint=_remedy(error),
         ) from None
 
 
@@ -60,7 +70,9 @@ def _remedy(error: BaseException) -> str:
     if isinstance(error, ImportError) and str(error.name).startswith("controlplane."):
         return "import it from controlplane itself: from controlplane import ..."
     if isinstance(error, ImportError):
-        return "install the package, or put the module into one of the project's `definitions` folders"
+        return (
+            "install the package, or put the module into one of the project's `definitions` folders"
+        )
     if isinstance(error, NameError | AttributeError) and (named := _similar(error)):
         return named
     return "run the file with python to see where it fails"

@@ -41,7 +41,8 @@ from controlplane.manifest.timing import span
 from controlplane.manifest.windows import CalendarWindow, ZoneSpec
 
 _MOST_SHARDS = 64
-_LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)  # how the parser and all warehouses name a line
+# How the parser and all warehouses name a line.
+_LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ Question = Generator[str, Mapping[str, str] | PermanentError, ViewSpec | None]
 
 
 def compile_view(view: BatchFeatureView, context: Context) -> Question:
-    """The checked view, or None after its problems were noted; asks for the columns of its SQL on the way."""
+    """The checked view, or None after its problems were noted.
+
+    Asks for the columns of its SQL on the way.
+    """
     collector = context.collector
     what = f"feature view {view.name!r}"
     before = len(collector.found)
@@ -92,26 +96,48 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         columns = named if isinstance(named, PermanentError) else columns
     returned = () if isinstance(columns, PermanentError) or timestamp not in columns else columns
     proved = prove(
-        view, what, sql, tree, sources, timestamp, delay, returned, context.dialect, context.macros, collector
+        view,
+        what,
+        sql,
+        tree,
+        sources,
+        timestamp,
+        delay,
+        returned,
+        context.dialect,
+        context.macros,
+        collector,
     )
     if isinstance(columns, PermanentError):
         _refused(view, what, columns, query.partition(sql)[0].count("\n"), collector)
         return None
     if proved.bounds is not None and proved.bounds.low < timedelta(0) and context.upstream:
-        hint = "bound the event time in the feature view that it reads, or read that view's own sources"
-        text = f"{what}: it reads a feature view, so its event time can't be before the time of what it reads"
+        hint = (
+            "bound the event time in the feature view that it reads, or read that view's own"
+            " sources"
+        )
+        text = (
+            f"{what}: it reads a feature view, so its event time can't be before the time of what"
+            " it reads"
+        )
         collector.add(text, view.location, hint)
     for name, kind in keys:
         _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
     if timestamp is not None:
-        _check_column(f"{what}: event time {timestamp!r}", timestamp, "timestamp", columns, view, collector)
+        _check_column(
+            f"{what}: event time {timestamp!r}", timestamp, "timestamp", columns, view, collector
+        )
     for name in view.tie_breaker:
         _check_column(f"{what}: tie_breaker {name!r}", name, None, columns, view, collector)
     taken = {name for name, _ in keys}
     features = compile_features(view, what, grid, columns, taken, context.dialect, collector)
     if timestamp is None and any(isinstance(feature, AggregateSpec) for feature in features):
         hint = "give a source its timestamp, or aggregate in the SQL"
-        collector.add(f"{what}: without an event time there are no windows to aggregate over", view.location, hint)
+        collector.add(
+            f"{what}: without an event time there are no windows to aggregate over",
+            view.location,
+            hint,
+        )
     rows = Relation(
         {name: kind for name, kind in columns.items() if not name.startswith("plane_where_")},
         _framed(sql, sources, context),
@@ -156,7 +182,9 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     )
     upstream = [context.views[name].fingerprint for name in context.upstream]
     canonical = transformation.spelled(tree, context.dialect)
-    return msgspec.structs.replace(spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect))
+    return msgspec.structs.replace(
+        spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect)
+    )
 
 
 def _zones(features: Sequence[Feature], start: datetime) -> tuple[ZoneSpec, ...]:
@@ -175,7 +203,11 @@ def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Colum
     for entity in view.entities:
         for name, text in entity.keys.items():
             if name.lower() in {other.lower() for other in keys}:
-                collector.add(f"{what}: two of its entities have the key {name!r}", view.location, "rename one key")
+                collector.add(
+                    f"{what}: two of its entities have the key {name!r}",
+                    view.location,
+                    "rename one key",
+                )
             try:
                 keys[name] = parse_type(text)
             except ValueError:
@@ -183,7 +215,9 @@ def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Colum
     return list(keys.items())
 
 
-def _sources(view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context) -> list[SourceSpec] | None:
+def _sources(
+    view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context
+) -> list[SourceSpec] | None:
     """The sources' specs; None if any of them is wrong, which was noted with it."""
     collector = context.collector
     names = [source.name for source in view.sources]
@@ -191,13 +225,20 @@ def _sources(view: BatchFeatureView, what: str, parameters: Sequence[str], conte
         collector.add(f"{what} has no sources", view.location, "give sources=[...]")
         return None
     if sorted(parameters) != sorted(names):
-        text = f"{what}: its function takes ({listing(parameters)}), its sources are ({listing(names)})"
+        text = (
+            f"{what}: its function takes ({listing(parameters)}), its sources are"
+            f" ({listing(names)})"
+        )
         collector.add(text, view.location, "name each parameter after a source")
     found: list[SourceSpec] = []
     for source in view.sources:
         if source.name not in context.sources:
             hint = "define it at the top of a definition file"
-            collector.add(f"{what}: source {source.name!r} is not defined in this project", view.location, hint)
+            collector.add(
+                f"{what}: source {source.name!r} is not defined in this project",
+                view.location,
+                hint,
+            )
             return None
         spec = context.sources[source.name]
         if spec is None:
@@ -230,15 +271,21 @@ def _sql(
 
 
 def _line(view: BatchFeatureView, text: str) -> Location:
-    """Where an error about the view's SQL is: the line that it names of the SQL's own file, if it has one."""
+    """Where an error about the view's SQL is: the line that it names of the SQL's own file, if it
+    has one."""
     if view.sql_file is None:
         return view.location
     named = _LINE.search(text)
     return Location(str(transformation.sql_path(view)), int(named[2]) if named else 1)
 
 
-def _refused(view: BatchFeatureView, what: str, error: PermanentError, before: int, collector: Collector) -> None:
-    """Note what the warehouse says; `before` lines of ours precede the view's SQL in what it was asked."""
+def _refused(
+    view: BatchFeatureView, what: str, error: PermanentError, before: int, collector: Collector
+) -> None:
+    """Note what the warehouse says.
+
+    `before` lines of ours precede the view's SQL in what it was asked.
+    """
 
     def own(named: re.Match[str]) -> str:
         return f"{named[1]}{max(int(named[2]) - before, 1)}"
@@ -255,7 +302,9 @@ def _timestamp(
     timestamp = view.timestamp or (timed[0].timestamp if timed else None)
     if not timed and timestamp is not None:
         hint = "give a source its timestamp, or remove timestamp="
-        collector.add(f"{what} names a timestamp, but none of its sources has one", view.location, hint)
+        collector.add(
+            f"{what} names a timestamp, but none of its sources has one", view.location, hint
+        )
     return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
 
 
@@ -263,14 +312,24 @@ def _check_shards(view: BatchFeatureView, what: str, collector: Collector) -> No
     shards = view.sync_shards
     if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= _MOST_SHARDS:
         text = f"{what}: sync_shards is {shards!r}, not a whole number from 1 to {_MOST_SHARDS}"
-        collector.add(text, view.location, "use the number of tasks that may write online side by side, such as 8")
+        collector.add(
+            text,
+            view.location,
+            "use the number of tasks that may write online side by side, such as 8",
+        )
     elif shards > 1 and not view.online:
-        collector.add(f"{what} has sync_shards, but is not online", view.location, "remove one of the two")
+        collector.add(
+            f"{what} has sync_shards, but is not online", view.location, "remove one of the two"
+        )
 
 
-def _query(view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
+def _query(
+    view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context
+) -> str:
     """What the SQL returns, with a boolean column for each condition."""
-    extra = "".join(f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items())
+    extra = "".join(
+        f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items()
+    )
     return f"{_framed(sql, sources, context)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
 
 
@@ -280,14 +339,18 @@ def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
 
 
 def _may_be_renamed(columns: Mapping[str, str]) -> bool:
-    """Whether a column may have another name than the user's, who gave two the same: `status_1` next to `Status`."""
+    """Whether a column may have another name than the user's, who gave two the same: `status_1`
+    next to `Status`."""
     known = {name.lower() for name in columns}
     bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
     return any(base is not None and base[1] in known for base in bases)
 
 
 def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str]:
-    """What is read of each source; a view that may not be deployed yet has a stand-in of its columns."""
+    """What is read of each source.
+
+    A view that may not be deployed yet has a stand-in of its columns.
+    """
     relations = {}
     for source in sources:
         exists = naming.door_in(context.schema, source.table) not in context.views
@@ -301,7 +364,12 @@ def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str
 
 
 def _check_column(
-    what: str, name: str, kind: str | None, columns: Mapping[str, str], view: BatchFeatureView, collector: Collector
+    what: str,
+    name: str,
+    kind: str | None,
+    columns: Mapping[str, str],
+    view: BatchFeatureView,
+    collector: Collector,
 ) -> None:
     if name not in columns:
         hint = f"it returns: {listing(columns)}"

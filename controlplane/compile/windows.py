@@ -1,4 +1,5 @@
-"""The windows of aggregates: lengths, lifetimes, series and periods of a calendar, checked against the view's grid."""
+"""The windows of aggregates: lengths, lifetimes, series and periods of a calendar, checked against
+the view's grid."""
 
 from __future__ import annotations
 
@@ -29,11 +30,18 @@ _MOST_PERIODS = 1000
 _FINEST = timedelta(minutes=1)
 
 
-def compile_windows(feature: Aggregate, place: str, grid: Grid, collector: Collector) -> list[tuple[str, Window]]:
-    """The windows that are right, each with what a feature's name says of it; what is wrong is noted."""
+def compile_windows(
+    feature: Aggregate, place: str, grid: Grid, collector: Collector
+) -> list[tuple[str, Window]]:
+    """The windows that are right, each with what a feature's name says of it.
+
+    What is wrong is noted.
+    """
     found: list[tuple[str, Window]] = []
     if isinstance(feature.windows, str) or not feature.windows:
-        collector.add(f"{place} has no list of windows", feature.location, 'give windows=["1h", "1d"]')
+        collector.add(
+            f"{place} has no list of windows", feature.location, 'give windows=["1h", "1d"]'
+        )
         return []
     for window in feature.windows:
         if isinstance(window, Series):
@@ -50,7 +58,9 @@ def compile_windows(feature: Aggregate, place: str, grid: Grid, collector: Colle
     return found
 
 
-def compile_offset(feature: Aggregate, place: str, grid: Grid, collector: Collector) -> timedelta | None:
+def compile_offset(
+    feature: Aggregate, place: str, grid: Grid, collector: Collector
+) -> timedelta | None:
     """The offset, zero or negative; None after a problem was noted."""
 
     def parse(text: str) -> timedelta:
@@ -64,25 +74,39 @@ def compile_offset(feature: Aggregate, place: str, grid: Grid, collector: Collec
         collector.add(text, feature.location, f"use -{feature.offset}")
         return None
     if offset and any(isinstance(window, Calendar) for window in feature.windows):
-        collector.add(f"{place}: a calendar window can't have an offset", feature.location, "use Calendar(..., ago=1)")
+        collector.add(
+            f"{place}: a calendar window can't have an offset",
+            feature.location,
+            "use Calendar(..., ago=1)",
+        )
         return None
     if offset % grid.tile:
         near = format_duration(ceil_duration(-offset, grid.tile))
-        text = f"{place}: offset {feature.offset} is not a multiple of the tile {format_duration(grid.tile)}"
+        text = (
+            f"{place}: offset {feature.offset} is not a multiple of the tile"
+            f" {format_duration(grid.tile)}"
+        )
         collector.add(text, feature.location, f"use -{near}")
         return None
     return offset
 
 
-def _length(text: str, what: str, feature: Aggregate, place: str, grid: Grid, collector: Collector) -> timedelta | None:
+def _length(
+    text: str, what: str, feature: Aggregate, place: str, grid: Grid, collector: Collector
+) -> timedelta | None:
     length = collector.duration(f"{place}, {what}", text, feature.location)
     if length is None:
         return None
     if length < grid.tile or length % grid.tile:
         up = ceil_duration(length, grid.tile)
         near = sorted({max(up - grid.tile, grid.tile), up})
-        problem = f"{place}: {what} {text} is not a multiple of the tile {format_duration(grid.tile)}"
-        hint = f"use {' or '.join(format_duration(n) for n in near)}, or set aggregation_interval to a divisor"
+        problem = (
+            f"{place}: {what} {text} is not a multiple of the tile {format_duration(grid.tile)}"
+        )
+        hint = (
+            f"use {' or '.join(format_duration(n) for n in near)}, or set aggregation_interval to a"
+            " divisor"
+        )
         collector.add(problem, feature.location, hint)
         return None
     return length
@@ -103,10 +127,18 @@ def _series(
         return None
     if length + (series.steps - 1) * step > LONGEST_DURATION:
         text = f"{place}: a series of {series.steps} steps of {format_duration(step)} is too long"
-        collector.add(text, feature.location, f"let it be at most {format_duration(LONGEST_DURATION)} altogether")
+        collector.add(
+            text,
+            feature.location,
+            f"let it be at most {format_duration(LONGEST_DURATION)} altogether",
+        )
         return None
     label = f"{series.window.replace(' ', '')}_x{series.steps}"
-    label += f"_every_{series.step.replace(' ', '')}" if series.step is not None and step != length else ""
+    label += (
+        f"_every_{series.step.replace(' ', '')}"
+        if series.step is not None and step != length
+        else ""
+    )
     return label, SeriesWindow(length, step, series.steps)
 
 
@@ -125,11 +157,23 @@ def _calendar(
 def _calendar_problem(calendar: Calendar, grid: Grid) -> tuple[str, str] | None:
     """What is wrong, and what to do."""
     if calendar.unit not in LONGEST_PERIOD:
-        return f"a calendar has no unit {calendar.unit!r}", f"choose from: {listing(LONGEST_PERIOD)}"
-    whole = all(type(number) is int and 0 <= number <= _MOST_PERIODS for number in (calendar.count, calendar.ago))
+        return (
+            f"a calendar has no unit {calendar.unit!r}",
+            f"choose from: {listing(LONGEST_PERIOD)}",
+        )
+    whole = all(
+        type(number) is int and 0 <= number <= _MOST_PERIODS
+        for number in (calendar.count, calendar.ago)
+    )
     if not whole or calendar.count < 1 or (calendar.count > 1 and not calendar.ago):
         text = f"a calendar window of count={calendar.count!r}, ago={calendar.ago!r}"
-        return text, "several periods must be over: give ago=1 or more, or count=1 for the one that has begun"
+        return (
+            text,
+            (
+                "several periods must be over: give ago=1 or more, or count=1 for the one that has"
+                " begun"
+            ),
+        )
     try:
         spec = zone_spec(calendar.zone)
     except ValueError as error:
@@ -174,7 +218,8 @@ def zone_spec(name: str) -> ZoneSpec:
 
 
 def starts(spec: ZoneSpec, unit: str, first: date, last: date) -> list[datetime]:
-    """Where the periods begin whose local first day lies from `first` to `last`: the first instant of that day."""
+    """Where the periods begin whose local first day lies from `first` to `last`: the first instant
+    of that day."""
     untils = [*(since for since, _ in spec.offsets[1:]), datetime.max.replace(tzinfo=UTC)]
     found: list[datetime] = []
     index = 0
@@ -209,7 +254,8 @@ def _off_grid(spec: ZoneSpec, unit: str, grid: Grid) -> datetime | None:
 
 @lru_cache
 def _moments_of_the_week(zone: str, unit: str, year: int) -> Sequence[tuple[datetime, datetime]]:
-    """When in a week periods begin, from a year on: for each such moment the first and the last that do.
+    """When in a week periods begin, from a year on: for each such moment the first and the last
+    that do.
 
     Every tile divides a week, so these few say whether all of them begin with a tile.
     """
@@ -221,8 +267,18 @@ def _moments_of_the_week(zone: str, unit: str, year: int) -> Sequence[tuple[date
 
 
 def _finer_tile(spec: ZoneSpec, unit: str, grid: Grid) -> str:
-    for tile in (timedelta(hours=12), timedelta(hours=1), timedelta(minutes=30), timedelta(minutes=15), _FINEST):
+    for tile in (
+        timedelta(hours=12),
+        timedelta(hours=1),
+        timedelta(minutes=30),
+        timedelta(minutes=15),
+        _FINEST,
+    ):
         finer = Grid(grid.schedule, tile, grid.start, grid.end, grid.ttl, grid.lateness, grid.phase)
-        if grid.schedule % tile == timedelta(0) and tile < grid.tile and _off_grid(spec, unit, finer) is None:
+        if (
+            grid.schedule % tile == timedelta(0)
+            and tile < grid.tile
+            and _off_grid(spec, unit, finer) is None
+        ):
             return f"set aggregation_interval={format_duration(tile)!r}"
     return f"use UTC, or a schedule and a phase that meet the days of {spec.name}"

@@ -20,7 +20,14 @@ from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.sql import control_tables, objects
-from controlplane.sql.control_tables import DEPLOYED, IDENTITY, LEDGER, METRICS, OWNERS, PUBLIC_VIEWS
+from controlplane.sql.control_tables import (
+    DEPLOYED,
+    IDENTITY,
+    LEDGER,
+    METRICS,
+    OWNERS,
+    PUBLIC_VIEWS,
+)
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.objects import DataTable, PublicView
 from controlplane.sql.tables import qualified
@@ -148,7 +155,9 @@ def without_lost(entries: Entries, drifts: Iterable[Drift], schema: str) -> Entr
 class _ViewCheck:
     """One deployed version of a view: what it should have in the warehouse."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, setup: str, doors: Mapping[str, str]) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, setup: str, doors: Mapping[str, str]
+    ) -> None:
         self._manifest, self._view = manifest, view
         self.tables = objects.tables(manifest, view, setup)
         self._public = objects.public_views(manifest, view, self.tables)
@@ -158,7 +167,9 @@ class _ViewCheck:
             d = dialect(manifest.dialect)
             for part in naming.PARTS:
                 name = getattr(naming, part)(view.name, self._shown)
-                self._shown_tables[f"{manifest.schema}.{name}"] = qualified(d, manifest.schema, name)
+                self._shown_tables[f"{manifest.schema}.{name}"] = qualified(
+                    d, manifest.schema, name
+                )
 
     @property
     def objects(self) -> Iterable[DataTable | PublicView]:
@@ -219,7 +230,9 @@ class _ViewCheck:
             widened=tuple(widened),
         )
 
-    def _narrow(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> dict[str, Widening]:
+    def _narrow(
+        self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]
+    ) -> dict[str, Widening]:
         """Sums as tables had them before parts of a sum could be larger than 64 bits."""
         d = dialect(self._manifest.dialect)
         sums = objects.wide_sums(self._manifest, self._view) if table.part == "tiles" else {}
@@ -230,7 +243,9 @@ class _ViewCheck:
                 found[name] = Widening(table.quoted, d.quote(name), kind, sums[d.quote(name)])
         return found
 
-    def _altered(self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]) -> str:
+    def _altered(
+        self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]
+    ) -> str:
         expected = {self._stored(name): types[kind] for name, kind in table.columns.items()}
         return differences(expected, columns)
 
@@ -276,7 +291,9 @@ def _unlisted(
         return []
     listed = set(versions)
     return [
-        Damage(DEPLOYED.plain, f"does not list version {view.fingerprint} of feature view {view.name}")
+        Damage(
+            DEPLOYED.plain, f"does not list version {view.fingerprint} of feature view {view.name}"
+        )
         for view in views
         if (f"{manifest.schema}.{view.name}", view.fingerprint) not in listed
     ]
@@ -361,10 +378,15 @@ def _covered_through(manifest: Manifest, view: ViewSpec, entries: Entries) -> da
     return next((part.end for part in covered if part.start <= view.start), view.start)
 
 
-def _frontiers(warehouse: Warehouse, manifest: Manifest, views: Sequence[ViewSpec]) -> dict[str, datetime]:
+def _frontiers(
+    warehouse: Warehouse, manifest: Manifest, views: Sequence[ViewSpec]
+) -> dict[str, datetime]:
     d = dialect(manifest.dialect)
     heads = (control_tables.head(manifest.schema, view.name, view.fingerprint) for view in views)
-    queries = [f"SELECT {index} AS view_index, frontier FROM {head.quoted(d)}" for index, head in enumerate(heads)]
+    queries = [
+        f"SELECT {index} AS view_index, frontier FROM {head.quoted(d)}"
+        for index, head in enumerate(heads)
+    ]
     rows = ledger.rows(warehouse, "\nUNION ALL ".join(queries))
     found = {views[row["view_index"]].name: utc(row["frontier"]) for row in rows}
     return {view.name: found.get(view.name, view.start) for view in views}

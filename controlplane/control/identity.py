@@ -35,7 +35,14 @@ def read(warehouse: Warehouse) -> Identity | None:
 
 
 def ensure(warehouse: Warehouse, *, made_by: str, now: datetime) -> Identity:
-    """Return the identity, after making it where there is none; deploys at the same time agree on one."""
+    """Return the identity, after making it where there is none.
+
+    Deploys at the same time agree on one.
+    """
     d = dialect(warehouse.dialect)
-    literals = {"id": d.text(secrets.token_hex(8)), "made_at": d.instant(now), "made_by": d.text(made_by)}
+    literals = {
+        "id": d.text(secrets.token_hex(8)),
+        "made_at": d.instant(now),
+        "made_by": d.text(made_by),
+    }
     return single_row.ensure(warehouse, IDENTITY, literals, lambda: read(warehouse))

@@ -1,4 +1,5 @@
-"""What is computed and what is shown, read from the warehouse: publications, frontiers, users' views.
+"""What is computed and what is shown, read from the warehouse: publications, frontiers, users'
+views.
 
 Nothing is written here: the ledger is written with the data, by the SQL of a release.
 """
@@ -22,7 +23,9 @@ def rows(warehouse: Warehouse, sql: str, *, tag: str = "") -> list[dict[str, Any
     return [row for batch in warehouse.fetch(sql, tag=tag) for row in batch.to_pylist()]
 
 
-def read_table(warehouse: Warehouse, table: ControlTable, suffix: str = "") -> list[dict[str, Any]] | None:
+def read_table(
+    warehouse: Warehouse, table: ControlTable, suffix: str = ""
+) -> list[dict[str, Any]] | None:
     """All rows of a control table; None if it is missing.
 
     Args:
@@ -37,8 +40,8 @@ def read_table(warehouse: Warehouse, table: ControlTable, suffix: str = "") -> l
 
 @dataclass(frozen=True)
 class Head:
-    """A view's newest publication: `version` in microseconds on the warehouse's clock (0: none yet), and the end of
-    what is computed without a gap since the view's start."""
+    """A view's newest publication: `version` in microseconds on the warehouse's clock (0: none
+    yet), and the end of what is computed without a gap since the view's start."""
 
     version: int
     frontier: datetime
@@ -89,7 +92,9 @@ def covered(publications: Iterable[Entry]) -> list[Interval]:
 
 def doors(warehouse: Warehouse) -> Mapping[str, str]:
     """Which version the public views show: `schema.view` -> fingerprint."""
-    return {row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()}
+    return {
+        row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()
+    }
 
 
 def shown(warehouse: Warehouse, program: Program) -> str | None:
@@ -98,7 +103,8 @@ def shown(warehouse: Warehouse, program: Program) -> str | None:
 
 
 def deployed(warehouse: Warehouse, program: Program) -> bool:
-    """Whether this version is the deployed one: not one of an earlier release, nor of a view that was dropped."""
+    """Whether this version is the deployed one: not one of an earlier release, nor of a view that
+    was dropped."""
     return (program.feature_view, program.fingerprint) in (deployed_versions(warehouse) or ())
 
 
@@ -109,7 +115,8 @@ def deployed_versions(warehouse: Warehouse) -> list[tuple[str, str]] | None:
 
 
 def ready(warehouse: Warehouse, program: Program, showing: str | None, through: datetime) -> bool:
-    """Whether this version may be shown instead of `showing`: the first of a view at once, so that its tables are
-    there to be looked at; a redefined one when it is computed through `through`, and its old version shows until then.
+    """Whether this version may be shown instead of `showing`: the first of a view at once, so that
+    its tables are there to be looked at; a redefined one when it is computed through `through`, and
+    its old version shows until then.
     """
     return showing is None or head(warehouse, program.head).frontier >= through

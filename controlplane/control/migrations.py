@@ -29,10 +29,10 @@ class Migration:
     Attributes:
         version: what the schema has afterwards; each migration has the next number.
         statements: returns what is left to do, from the dialect and from the control tables'
-            columns as they are (`schema.table` -> columns). A deploy may be stopped after any of the
-            statements; the next one asks again and runs what is returned then. So each of them may
-            be run twice, or is left out once the columns show its effect: Databricks, for one, has
-            no ADD COLUMN IF NOT EXISTS.
+            columns as they are (`schema.table` -> columns). A deploy may be stopped after any of
+            the statements; the next one asks again and runs what is returned then. So each of them
+            may be run twice, or is left out once the columns show its effect: Databricks, for one,
+            has no ADD COLUMN IF NOT EXISTS.
     """
 
     version: int
@@ -40,8 +40,9 @@ class Migration:
 
 
 MIGRATIONS: tuple[Migration, ...] = ()
-"""In order, the first for version 2. There is none yet: no control table has changed since the first
-release. Plans read before their deploy migrates: readers must know the version before, too."""
+"""In order, the first for version 2. There is none yet: no control table has changed since the
+first release. Plans read before their deploy migrates: readers must know the version before,
+too."""
 
 
 def latest(migrations: Sequence[Migration] = MIGRATIONS) -> int:
@@ -62,10 +63,15 @@ def pending(version: int, migrations: Sequence[Migration] = MIGRATIONS) -> str:
     """Say what a deploy does to a control schema of this version; empty if nothing."""
     if version == latest(migrations):
         return ""
-    return f"has version {version} of the control tables, which a deploy brings to version {latest(migrations)}"
+    return (
+        f"has version {version} of the control tables, which a deploy brings to version"
+        f" {latest(migrations)}"
+    )
 
 
-def upgrade(warehouse: Warehouse, *, now: datetime, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+def upgrade(
+    warehouse: Warehouse, *, now: datetime, migrations: Sequence[Migration] = MIGRATIONS
+) -> None:
     """Bring the control schema up to date, and record its version. Run again, it does what is left.
 
     Raises:
@@ -92,8 +98,8 @@ def _known(warehouse: Warehouse, columns: Catalogue, migrations: Sequence[Migrat
         version = FIRST_VERSION if made else latest(migrations)
     if version > latest(migrations):
         raise PermanentError(
-            f"the warehouse has version {version} of the control tables in {naming.CONTROL_SCHEMA}, and this "
-            f"controlplane knows versions up to {latest(migrations)}",
+            f"the warehouse has version {version} of the control tables in {naming.CONTROL_SCHEMA},"
+            f" and this controlplane knows versions up to {latest(migrations)}",
             hint="update controlplane to the release that others deploy with",
         )
     if version == latest(migrations):
@@ -105,7 +111,8 @@ def _check_columns(columns: Catalogue) -> None:
     problems = [
         f"{table.plain} {problem}"
         for table in SHARED
-        if (existing := columns[table.plain]) is not None and (problem := differences(table.columns, existing))
+        if (existing := columns[table.plain]) is not None
+        and (problem := differences(table.columns, existing))
     ]
     if problems:
         raise PermanentError(
@@ -122,10 +129,16 @@ def _recorded(warehouse: Warehouse) -> int | None:
     if warehouse.columns([SCHEMA_VERSION.plain])[SCHEMA_VERSION.plain] is None:
         return None
     # Not all columns: a newer controlplane may have added some.
-    rows = ledger.rows(warehouse, f"SELECT version FROM {SCHEMA_VERSION.quoted(dialect(warehouse.dialect))}")
+    rows = ledger.rows(
+        warehouse, f"SELECT version FROM {SCHEMA_VERSION.quoted(dialect(warehouse.dialect))}"
+    )
     return max((row["version"] for row in rows), default=None)
 
 
 def _record(d: Dialect, version: int, now: datetime) -> Statement:
-    sql = f"UPDATE {SCHEMA_VERSION.quoted(d)} SET version = {version}, migrated_at = {d.instant(now)}"
-    return Statement(f"record version {version} of the control tables", f"{sql} WHERE version < {version}")
+    sql = (
+        f"UPDATE {SCHEMA_VERSION.quoted(d)} SET version = {version}, migrated_at = {d.instant(now)}"
+    )
+    return Statement(
+        f"record version {version} of the control tables", f"{sql} WHERE version < {version}"
+    )

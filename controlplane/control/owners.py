@@ -45,14 +45,19 @@ class Owner:
     def __str__(self) -> str:
         number = f"deployment {self.deployment}" if self.deployment else "its first deployment"
         at = format_instant(self.deployed_at.replace(microsecond=0))
-        return f"environment {self.environment!r} of project {self.project!r} ({number}, by {self.deployed_by} at {at})"
+        return (
+            f"environment {self.environment!r} of project {self.project!r} ({number}, by"
+            f" {self.deployed_by} at {at})"
+        )
 
 
 def read(warehouse: Warehouse, schema: str) -> Owner | None:
     """Return the owner of a schema; None where no deploy of this version has recorded one."""
     owned = f" WHERE schema_name = {dialect(warehouse.dialect).text(schema)}"
     # Two first deploys at once may both leave a row; all readers agree on the earlier one.
-    rows = ledger.read_table(warehouse, OWNERS, f"{owned} ORDER BY deployed_at, project, environment")
+    rows = ledger.read_table(
+        warehouse, OWNERS, f"{owned} ORDER BY deployed_at, project, environment"
+    )
     if not rows:
         return None
     row = rows[0]
@@ -72,7 +77,8 @@ def conflict(owner: Owner | None, schema: str, project: str, environment: str) -
     if owner is None or (owner.project, owner.environment) == (project, environment):
         return ""
     return (
-        f"environment {environment!r} of project {project!r} may not write to schema {schema!r}: it belongs to {owner}"
+        f"environment {environment!r} of project {project!r} may not write to schema {schema!r}: it"
+        f" belongs to {owner}"
     )
 
 
@@ -146,12 +152,14 @@ def _merge(d: Dialect, owner: Owner, *, replace: bool) -> Statement:
         "deployed_by": d.text(owner.deployed_by),
         "deployed_at": d.instant(owner.deployed_at),
     }
-    row = ", ".join(f"{d.cast(values[name], kind)} AS {name}" for name, kind in OWNERS.columns.items())
+    row = ", ".join(
+        f"{d.cast(values[name], kind)} AS {name}" for name, kind in OWNERS.columns.items()
+    )
     names = list(OWNERS.columns)
     updated = ", ".join(f"{name} = n.{name}" for name in names[1:])
     sql = (
         f"MERGE INTO {OWNERS.quoted(d)} AS o USING (SELECT {row}) AS n "
-        f"ON o.schema_name = n.schema_name"
+        "ON o.schema_name = n.schema_name"
         + (f" WHEN MATCHED THEN UPDATE SET {updated}" if replace else "")
         + f" WHEN NOT MATCHED THEN INSERT ({', '.join(names)}) "
         f"VALUES ({', '.join(f'n.{name}' for name in names)})"

@@ -30,7 +30,8 @@ def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[
     found = []
     if drift.recomputed and LEDGER.plain not in missing:
         where = (
-            f"feature_view = {d.text(f'{manifest.schema}.{view.name}')} AND fingerprint = {d.text(view.fingerprint)}"
+            f"feature_view = {d.text(f'{manifest.schema}.{view.name}')} AND fingerprint ="
+            f" {d.text(view.fingerprint)}"
         )
         sql = f"DELETE FROM {LEDGER.quoted(d)} WHERE {where}"
         found.append(Statement("clear the ledger", sql))
@@ -47,13 +48,16 @@ def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[
     for wide in drift.widened:
         statements = d.widen(wide.table, wide.column, wide.type, wide.members)
         found += [Statement(f"widen {wide.column} of {wide.table}", sql) for sql in statements]
-    found += [Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped]
+    found += [
+        Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped
+    ]
     return found
 
 
 @contextmanager
 def of_another_kind() -> Iterator[None]:
-    """Give a remedy where a statement that replaces or drops an object of ours meets another kind of it.
+    """Give a remedy where a statement that replaces or drops an object of ours meets another kind
+    of it.
 
     A user's table in place of a public view is not dropped: nobody knows what it holds.
 
@@ -64,7 +68,7 @@ def of_another_kind() -> Iterator[None]:
         yield
     except PermanentError as error:
         error.hint = error.hint or (
-            "if the warehouse has another kind of object under this name, such as a table instead of a "
-            "view, drop or rename it, then run `plane deploy` again"
+            "if the warehouse has another kind of object under this name, such as a table instead"
+            " of a view, drop or rename it, then run `plane deploy` again"
         )
         raise

@@ -18,7 +18,10 @@ Row = TypeVar("Row")
 
 
 def ensure(
-    warehouse: Warehouse, table: ControlTable, literals: Mapping[str, str], read: Callable[[], Row | None]
+    warehouse: Warehouse,
+    table: ControlTable,
+    literals: Mapping[str, str],
+    read: Callable[[], Row | None],
 ) -> Row:
     """Return the table's row, after making the table with this row where there is none.
 
@@ -37,11 +40,15 @@ def ensure(
     if (row := read()) is not None:
         return row
     d = dialect(warehouse.dialect)
-    columns = ", ".join(f"{d.cast(literals[name], kind)} AS {name}" for name, kind in table.columns.items())
+    columns = ", ".join(
+        f"{d.cast(literals[name], kind)} AS {name}" for name, kind in table.columns.items()
+    )
     quoted = table.quoted(d)
     statements = [
         create_schema(d),
-        Statement(f"make {table.plain}", f"CREATE TABLE IF NOT EXISTS {quoted} AS SELECT {columns}"),
+        Statement(
+            f"make {table.plain}", f"CREATE TABLE IF NOT EXISTS {quoted} AS SELECT {columns}"
+        ),
         # Does nothing unless somebody has removed the row.
         Statement(
             f"restore the row of {table.plain}",

@@ -1,7 +1,7 @@
 """What users write: entities, sources, feature views and feature services, as frozen dataclasses.
 
-Nothing is checked here: a definition remembers what was written and where, and `compile` reports all that is wrong
-with it at once. No I/O is done here.
+Nothing is checked here: a definition remembers what was written and where, and `compile` reports
+all that is wrong with it at once. No I/O is done here.
 """
 
 from controlplane.definitions import expect

@@ -10,7 +10,10 @@ from controlplane.errors import Location
 
 @dataclass(frozen=True)
 class Calculation:
-    """A feature from other features and request fields. Made by `calculation`, whose arguments it holds."""
+    """A feature from other features and request fields.
+
+    Made by `calculation`, whose arguments it holds.
+    """
 
     name: str
     type: str
@@ -20,15 +23,17 @@ class Calculation:
 
 
 def calculation(name: str, type: str, expression: str, *, description: str = "") -> Calculation:  # noqa: A002
-    """Declare a feature that is computed from other features and request fields, in training and online alike.
+    """Declare a feature that is computed from other features and request fields, in training and
+    online alike.
 
     It stands in a feature service's `features`, beside the views that it needs.
 
     Args:
         name: the feature's name: letters, digits and single underscores.
         type: its type (see `controlplane.base.types`), which must be the expression's own.
-        expression: SQL on one row, in the warehouse's dialect, over features of the service by their full names
-            `view__feature`, over fields of its request, and over calculations that stand before it in the service.
+        expression: SQL on one row, in the warehouse's dialect, over features of the service by
+            their full names `view__feature`, over fields of its request, and over calculations that
+            stand before it in the service.
         description: one sentence for those who did not write it.
     """
     return Calculation(name, type, expression, description=description)

@@ -15,7 +15,8 @@ class Entity:
 
     Args:
         name: letters, digits and single underscores.
-        keys: column name -> type (see `controlplane.base.types`), in order; every row needs all of them.
+        keys: column name -> type (see `controlplane.base.types`), in order; every row needs all of
+            them.
         owner: who answers for it: a person or a team, best an e-mail address.
         description: one sentence for those who did not write it.
     """

@@ -1,6 +1,8 @@
-"""Expectations: what a source's rows, or the rows that a feature view's SQL returns, must fulfil to be published.
+"""Expectations: what a source's rows, or the rows that a feature view's SQL returns, must fulfil to
+be published.
 
-`from controlplane import expect`, and then `expect.not_null("origin")`, `expect.between("dep_delay", -120, 3000)`, ...
+`from controlplane import expect`, and then `expect.not_null("origin")`,
+`expect.between("dep_delay", -120, 3000)`, ...
 """
 
 from __future__ import annotations
@@ -74,9 +76,15 @@ class That(Expectation):
 
 
 def rows(
-    *, at_least: int | None = None, at_most: int | None = None, severity: str = "error", name: str | None = None
+    *,
+    at_least: int | None = None,
+    at_most: int | None = None,
+    severity: str = "error",
+    name: str | None = None,
 ) -> Expectation:
-    """Each interval of the view's schedule has so many rows; a table without an event time is counted as a whole.
+    """Each interval of the view's schedule has so many rows.
+
+    A table without an event time is counted as a whole.
 
     Args:
         at_least: the fewest rows; 1 says that no interval is empty.
@@ -87,7 +95,9 @@ def rows(
     return Rows(at_least=at_least, at_most=at_most, severity=severity, name=name)
 
 
-def not_null(column: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None) -> Expectation:
+def not_null(
+    column: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None
+) -> Expectation:
     """The column has a value in every row.
 
     Args:
@@ -118,11 +128,18 @@ def between(
         severity: as in `rows`.
         name: as in `rows`.
     """
-    return Between(column=column, low=low, high=high, may_fail=may_fail, severity=severity, name=name)
+    return Between(
+        column=column, low=low, high=high, may_fail=may_fail, severity=severity, name=name
+    )
 
 
 def one_of(
-    column: str, values: Sequence[Value], *, may_fail: float = 0, severity: str = "error", name: str | None = None
+    column: str,
+    values: Sequence[Value],
+    *,
+    may_fail: float = 0,
+    severity: str = "error",
+    name: str | None = None,
 ) -> Expectation:
     """The column is one of these values; nulls pass.
 
@@ -136,8 +153,12 @@ def one_of(
     return OneOf(column=column, values=values, may_fail=may_fail, severity=severity, name=name)
 
 
-def unique(*columns: str, may_fail: float = 0, severity: str = "error", name: str | None = None) -> Expectation:
-    """No two rows of a run are equal in these columns; rows with a null in one of them are left out.
+def unique(
+    *columns: str, may_fail: float = 0, severity: str = "error", name: str | None = None
+) -> Expectation:
+    """No two rows of a run are equal in these columns.
+
+    Rows with a null in one of them are left out.
 
     Args:
         columns: their names.
@@ -148,7 +169,9 @@ def unique(*columns: str, may_fail: float = 0, severity: str = "error", name: st
     return Unique(columns=columns, may_fail=may_fail, severity=severity, name=name)
 
 
-def that(condition: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None) -> Expectation:
+def that(
+    condition: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None
+) -> Expectation:
     """Every row fulfils a condition; rows for which it is null pass.
 
     Args:

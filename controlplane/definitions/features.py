@@ -16,7 +16,8 @@ class Attribute:
 
     Args:
         name: the feature's name.
-        type: its type (see `controlplane.base.types`); the column is cast to it where the warehouse loses nothing.
+        type: its type (see `controlplane.base.types`); the column is cast to it where the warehouse
+            loses nothing.
         column: the column of the view's SQL that holds it, if it is named differently.
         description: one sentence for those who did not write it.
     """
@@ -32,24 +33,27 @@ class Attribute:
 class Aggregate:
     """One function over one or several windows; every window is a feature of its own.
 
-    A window of length W at time T covers events with `T - W <= event time < T`; nulls in the column are left out.
-    The features are named `<name>_<window>`, with `_offset_<offset>` behind where there is one; the name is
-    `<column>_<function>`, or `<function>` without a column, unless given; `last_n` of 5 is `last_5`, `percentile` of
-    0.95 is `p95`. With `by=` it is followed by `_by_<column>`, and a second feature, `<feature>_keys`, is the list of
-    the column's values that the window holds, in ascending order; the feature is the list of what the function gives
-    for each of them.
+    A window of length W at time T covers events with `T - W <= event time < T`; nulls in the column
+    are left out. The features are named `<name>_<window>`, with `_offset_<offset>` behind where
+    there is one; the name is `<column>_<function>`, or `<function>` without a column, unless given;
+    `last_n` of 5 is `last_5`, `percentile` of
+    0.95 is `p95`. With `by=` it is followed by `_by_<column>`, and a second feature,
+    `<feature>_keys`, is the list of the column's values that the window holds, in ascending order;
+    the feature is the list of what the function gives for each of them.
 
     Args:
-        function: count, sum, mean, min, max, var_samp, var_pop, stddev_samp, stddev_pop, first, last, first_n, last_n,
-            first_distinct_n, last_distinct_n, count_distinct, approx_count_distinct, percentile or approx_percentile.
+        function: count, sum, mean, min, max, var_samp, var_pop, stddev_samp, stddev_pop, first,
+            last, first_n, last_n, first_distinct_n, last_distinct_n, count_distinct,
+            approx_count_distinct, percentile or approx_percentile.
         column: the column that is aggregated; `count` without one counts rows.
-        windows: lengths such as `1h` or `7d`, multiples of the view's aggregation interval; `lifetime`; `Series(...)`;
-            `Calendar(...)`.
+        windows: lengths such as `1h` or `7d`, multiples of the view's aggregation interval;
+            `lifetime`; `Series(...)`; `Calendar(...)`.
         where: SQL condition on a row, in the warehouse's dialect; rows that fail it are left out.
         offset: shifts the windows into the past, such as `-1d`.
         n: how many values, for first_n, last_n, first_distinct_n and last_distinct_n.
         q: which quantile, from 0 to 1, for percentile and approx_percentile: 0.5 is the median.
-        by: a second key: one value for each of the column's values in the window; rows without one are left out.
+        by: a second key: one value for each of the column's values in the window; rows without one
+            are left out.
         name: the features' name before the window.
         description: one sentence for those who did not write it.
     """

@@ -19,15 +19,17 @@ class FeatureService:
 
     Args:
         name: letters, digits and single underscores.
-        features: feature views, or some features of one by `view.only("count_1h")`; and calculations and
-            realtime features over them, which stand behind the features of views.
+        features: feature views, or some features of one by `view.only("count_1h")`; and
+            calculations and realtime features over them, which stand behind the features of views.
         request: what callers give with each read, for calculations and realtime features.
         owner: who answers for the model's inputs.
         description: one sentence for those who did not write it.
     """
 
     name: str
-    features: Sequence[BatchFeatureView | Selection | Calculation | RealtimeFeature] = field(kw_only=True)
+    features: Sequence[BatchFeatureView | Selection | Calculation | RealtimeFeature] = field(
+        kw_only=True
+    )
     owner: str = field(kw_only=True)
     request: RequestSource | None = field(default=None, kw_only=True)
     description: str = field(default="", kw_only=True)

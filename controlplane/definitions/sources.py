@@ -17,15 +17,17 @@ class BatchSource:
     Args:
         name: how feature views call it; also the name of their function's parameter.
         table: `schema.table` (or `catalog.schema.table`) as the warehouse spells it.
-        timestamp: column with the event time in UTC, or a SQL expression over one row that gives it, such as
-            `local_ts AT TIME ZONE 'Asia/Tokyo'`: views see its value as the column `source_time`. Without a timestamp
-            the table is static and is re-read as a whole.
-        prune_by: with an expression, the raw column by which the warehouse finds the rows of an interval: a date or
-            timestamp within two days of the event time, or the number of seconds that the expression converts.
-        lookback: how much before an interval a view also sees of this source, such as `7d`, or `unbounded`: for
-            sources that are looked up, like the orders that a payment belongs to.
+        timestamp: column with the event time in UTC, or a SQL expression over one row that gives
+            it, such as `local_ts AT TIME ZONE 'Asia/Tokyo'`: views see its value as the column
+            `source_time`. Without a timestamp the table is static and is re-read as a whole.
+        prune_by: with an expression, the raw column by which the warehouse finds the rows of an
+            interval: a date or timestamp within two days of the event time, or the number of
+            seconds that the expression converts.
+        lookback: how much before an interval a view also sees of this source, such as `7d`, or
+            `unbounded`: for sources that are looked up, like the orders that a payment belongs to.
         settling_delay: rows with an event time before x have arrived by x + this, such as `30m`.
-        expectations: what its rows must fulfil; every run that reads them checks those that it reads (see `expect`).
+        expectations: what its rows must fulfil; every run that reads them checks those that it
+            reads (see `expect`).
         owner: who answers for the table, if that is not the owner of the views that read it.
         description: one sentence for those who did not write it.
     """
@@ -44,12 +46,14 @@ class BatchSource:
 
 @dataclass(frozen=True)
 class RequestSource:
-    """What a caller gives with each read of a feature service, and the spine of a training set has as columns.
+    """What a caller gives with each read of a feature service, and the spine of a training set has
+    as columns.
 
     Args:
         name: letters, digits and single underscores.
         fields: name -> type of each field; calculations of the service call it by this name.
-        nullable: the fields that may be null, and are null where they are not given; of the others null is refused.
+        nullable: the fields that may be null, and are null where they are not given; of the others
+            null is refused.
         description: one sentence for those who did not write it.
     """
 

@@ -19,7 +19,10 @@ Transformation = Callable[..., str | None]
 
 @dataclass(frozen=True)
 class BatchFeatureView:
-    """Features of some entities, computed on a schedule. Made by `batch_feature_view`, whose arguments it holds."""
+    """Features of some entities, computed on a schedule.
+
+    Made by `batch_feature_view`, whose arguments it holds.
+    """
 
     name: str
     transformation: Transformation
@@ -81,36 +84,43 @@ def batch_feature_view(
     sync_shards: int = 1,
     tags: Mapping[str, str] | None = None,
 ) -> Callable[[Transformation], BatchFeatureView]:
-    """Declare a batch feature view; the decorated function's name is the view's, its docstring the description.
+    """Declare a batch feature view.
 
-    The function's parameters are the names of its sources; it returns one SELECT in the warehouse's dialect, which
-    yields the entities' keys, the event time and the columns of the features.
+    The decorated function's name is the view's, its docstring the description.
+
+    The function's parameters are the names of its sources; it returns one SELECT in the warehouse's
+    dialect, which yields the entities' keys, the event time and the columns of the features.
 
     Args:
         entities: what the features describe.
         sources: the tables that the SQL reads.
         features: row features and aggregates.
-        schedule: how often a run happens, and the grid on which values change: a divisor of a day, `1d` or `7d`.
+        schedule: how often a run happens, and the grid on which values change: a divisor of a day,
+            `1d` or `7d`.
         start: the first instant that has values; windows before it are null.
         owner: who answers for the view.
         end: no interval that begins at or after it is computed.
-        ttl: row features are null from this long after they became visible; a multiple of `schedule`.
+        ttl: row features are null from this long after they became visible; a multiple of
+            `schedule`.
         aggregation_interval: length of a tile; `schedule` unless given.
-        phase: how long after the epoch, a Thursday, the view's grid begins: `4d` lets weeks begin on Mondays, `5h` days
-            at 05:00 UTC; less than `schedule`.
-        lateness: each run computes this much before its interval again, for rows that came after their settling delay;
-            a multiple of `schedule`.
+        phase: how long after the epoch, a Thursday, the view's grid begins: `4d` lets weeks begin
+            on Mondays, `5h` days at 05:00 UTC; less than `schedule`.
+        lateness: each run computes this much before its interval again, for rows that came after
+            their settling delay; a multiple of `schedule`.
         timestamp: the event time's column in the SQL's result, if it is not the first source's.
-        event_time_bounds: the least and the greatest `event time - source time` of a row, such as `("-6h", "0s")` for
-            events that are loaded up to six hours after they happened. Declare them where the event time is not the
-            source's own; the SQL returns the source's time as well, and rows outside the bounds are left out and
-            counted. The settling delay must be at least as long as the negative bound.
+        event_time_bounds: the least and the greatest `event time - source time` of a row, such as
+            `("-6h", "0s")` for events that are loaded up to six hours after they happened. Declare
+            them where the event time is not the source's own; the SQL returns the source's time as
+            well, and rows outside the bounds are left out and counted. The settling delay must be
+            at least as long as the negative bound.
         tie_breaker: columns that order rows of equal event time, before the features themselves do.
-        expectations: what the rows that the SQL returns must fulfil, or else nothing is published (see `expect`).
-        sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as variables.
+        expectations: what the rows that the SQL returns must fulfil, or else nothing is published
+            (see `expect`).
+        sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as
+            variables.
         online: whether the values are kept in the online store.
-        sync_shards: how many tasks of Airflow's bring a run's values to the online store side by side, from 1 to 64;
-            for views that are too large for one.
+        sync_shards: how many tasks of Airflow's bring a run's values to the online store side by
+            side, from 1 to 64; for views that are too large for one.
         tags: free labels that reach DAGs and tables.
     """
     where = caller()

@@ -10,7 +10,8 @@ LIFETIME = "lifetime"
 
 @dataclass(frozen=True)
 class Series:
-    """Several windows of one length, one after the other: the feature is the list of their values, oldest first.
+    """Several windows of one length, one after the other: the feature is the list of their values,
+    oldest first.
 
     Args:
         window: the length of each, such as `1d`.
@@ -25,14 +26,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Calendar:
-    """Whole periods of a calendar: `Calendar("month")` is this month so far, with `ago=1` the whole month before.
+    """Whole periods of a calendar: `Calendar("month")` is this month so far, with `ago=1` the whole
+    month before.
 
-    The window at T holds `count` periods, the last of which is `ago` before the one that T lies in; nothing at or after
-    T is ever in it. Days may have 23 or 25 hours; weeks begin on Mondays.
+    The window at T holds `count` periods, the last of which is `ago` before the one that T lies in;
+    nothing at or after T is ever in it. Days may have 23 or 25 hours; weeks begin on Mondays.
 
     Args:
         unit: day, week or month.
-        zone: the time zone whose clocks say when a period begins, by its IANA name such as `Europe/Berlin`.
+        zone: the time zone whose clocks say when a period begins, by its IANA name such as
+            `Europe/Berlin`.
         count: how many periods; more than one only with `ago`.
         ago: 0 for the period that has begun, 1 for the last one that is over.
     """

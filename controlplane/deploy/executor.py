@@ -1,5 +1,5 @@
-"""Applies a plan: tables, release, users' views, record. Every step may be repeated, so that a deploy that was
-stopped anywhere is healed by the next one.
+"""Applies a plan: tables, release, users' views, record. Every step may be repeated, so that a
+deploy that was stopped anywhere is healed by the next one.
 
 Order: the control tables are brought up to date and the new tables are created; the release is
 written beside the old one and `CURRENT` is replaced in one step; users' views of new feature views
@@ -46,7 +46,10 @@ KEPT_RELEASES = 10
 
 
 def user_name() -> str:
-    """Name the user of this process; `uid 12345` where the uid has no name, as in OpenShift's pods."""
+    """Name the user of this process.
+
+    `uid 12345` where the uid has no name, as in OpenShift's pods.
+    """
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # OSError from Python 3.13 on
@@ -85,19 +88,22 @@ def deploy(
         now: the environment's now.
         clock: the wall clock.
         on_step: told each step before it begins.
-        at_once: show every version of which something is computed, also while it lags behind, and then call this.
+        at_once: show every version of which something is computed, also while it lags behind, and
+            then call this.
         drifts: what is missing or altered in the warehouse, and is made again.
         adopt: take the schema over from whoever deployed to it.
 
     Raises:
-        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder can't be written, or
-            the schema belongs to another environment.
+        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder
+            can't be written, or the schema belongs to another environment.
     """
     with state.lock(manifest.environment, holder=holder(), purpose="deploy", now=clock):
         current = state.current(manifest.environment)
         if (current.id if current else None) != plan.base:
             hint = "run `plane plan` again and look at what changed"
-            raise PlaneError("the plan is stale: somebody has deployed since it was made", hint=hint)
+            raise PlaneError(
+                "the plan is stale: somebody has deployed since it was made", hint=hint
+            )
         check_folder(root, manifest)
         on_step("control tables")
         migrations.upgrade(warehouse, now=clock())
@@ -108,10 +114,14 @@ def deploy(
             if drift.view:
                 on_step(f"repair of {drift.view}")
                 with repair.of_another_kind():
-                    warehouse.execute(repair.prepare(manifest, drift, missing), tag=_tag(manifest, drift.view))
+                    warehouse.execute(
+                        repair.prepare(manifest, drift, missing), tag=_tag(manifest, drift.view)
+                    )
         for view in manifest.views:
             on_step(f"tables of {view.name}")
-            warehouse.execute(split(release.files[f"sql/{view.name}.setup.sql"]), tag=_tag(manifest, view.name))
+            warehouse.execute(
+                split(release.files[f"sql/{view.name}.setup.sql"]), tag=_tag(manifest, view.name)
+            )
         on_step("release")
         write_release(root, release)
         on_step("versions")
@@ -127,8 +137,12 @@ def deploy(
             through = due.end if due else view.start
             if at_once:
                 through = min(through, view.start + view.schedule)
-            renewed = view.name in reopened or (showing == view.fingerprint and view.name in updated)
-            if renewed or (showing != view.fingerprint and ledger.ready(warehouse, built, showing, through)):
+            renewed = view.name in reopened or (
+                showing == view.fingerprint and view.name in updated
+            )
+            if renewed or (
+                showing != view.fingerprint and ledger.ready(warehouse, built, showing, through)
+            ):
                 on_step(f"users' view of {view.name}")
                 statements = split(release.files[f"sql/{view.name}.doors.sql"])
                 with repair.of_another_kind():
@@ -152,7 +166,8 @@ def deploy(
             expected=plan.base,
             now=clock(),
         )
-        # After the state, which is the record that counts: what is lost here, the next deploy writes.
+        # After the state, which is the record that counts: what is lost here, the next deploy
+        # writes.
         settle(warehouse, manifest, deployment)
         return deployment
 
@@ -165,13 +180,18 @@ def settle(warehouse: Warehouse, manifest: Manifest, deployment: Deployment) -> 
     identity.ensure(warehouse, made_by=deployment.deployed_by, now=deployment.deployed_at)
     names = (manifest.schema, manifest.project, manifest.environment)
     by, at = deployment.deployed_by, deployment.deployed_at
-    owner, now = owners.check(warehouse, *names), Owner(*names, deployment.id, deployment.release, by, at)
+    owner, now = (
+        owners.check(warehouse, *names),
+        Owner(*names, deployment.id, deployment.release, by, at),
+    )
     if owner != now:
         d = dialect(manifest.dialect)
         warehouse.execute([*owners.prepare(d), owners.record(d, now)], tag=_tag(manifest, ""))
 
 
-def _take_schema(manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime, *, adopt: bool) -> None:
+def _take_schema(
+    manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime, *, adopt: bool
+) -> None:
     """Become the owner of the schema, unless somebody else is.
 
     Raises:
@@ -199,15 +219,21 @@ def earlier(state: StateStore, environment: str, number: int | None) -> Deployme
     current = state.current(environment)
     before = state.history(environment, limit=_SHOWN, before=current.id) if current else []
     if current is None or not before:
-        raise PlaneError(f"environment {environment!r} has no earlier deployment", hint="deploy twice first")
+        raise PlaneError(
+            f"environment {environment!r} has no earlier deployment", hint="deploy twice first"
+        )
     if number is None:
         return before[0]
-    found = [one for one in state.history(environment, limit=1, before=number + 1) if one.id == number]
+    found = [
+        one for one in state.history(environment, limit=1, before=number + 1) if one.id == number
+    ]
     if found and number != current.id:
         return found[0]
     wrong = "is the current one" if found else "is none of this environment's"
     numbers = ", ".join(str(one.id) for one in before)
-    raise PlaneError(f"deployment {number} {wrong}", hint=f"the last ones before the current are {numbers}")
+    raise PlaneError(
+        f"deployment {number} {wrong}", hint=f"the last ones before the current are {numbers}"
+    )
 
 
 def check_folder(root: Path, manifest: Manifest) -> None:
@@ -217,15 +243,21 @@ def check_folder(root: Path, manifest: Manifest) -> None:
         PermanentError: the folder can't be made or written, or holds another environment's release.
     """
     try:
-        text = (root / "releases" / (_shown(root) or "none") / "manifest.json").read_text(encoding="utf-8")
+        text = (root / "releases" / (_shown(root) or "none") / "manifest.json").read_text(
+            encoding="utf-8"
+        )
         there = manifests.from_json(text)
     except (OSError, PlaneError):
         pass  # nothing is there yet, or nothing that can be read: then it is written anew
     else:
         if (there.project, there.environment) != (manifest.project, manifest.environment):
             raise PermanentError(
-                f"{root} holds the release of environment {there.environment!r} of project {there.project!r}",
-                hint="give each environment a folder of its own: `airflow = { releases = ... }` in plane.toml",
+                f"{root} holds the release of environment {there.environment!r} of project"
+                f" {there.project!r}",
+                hint=(
+                    "give each environment a folder of its own: `airflow = { releases = ... }` in"
+                    " plane.toml"
+                ),
             )
     try:
         (root / "releases").mkdir(parents=True, exist_ok=True)
@@ -242,7 +274,11 @@ def release_damage(root: Path, digest: str) -> str:
         shown = _shown(root)
         if shown != digest:
             return f"Airflow sees {shown or 'no release'}, deployed is {digest}"
-        return "" if _intact(root, digest) else f"files of the release {digest} in {root} are missing or changed"
+        return (
+            ""
+            if _intact(root, digest)
+            else f"files of the release {digest} in {root} are missing or changed"
+        )
     except OSError as error:
         return f"the release in {root} can't be read: {error.strerror or error}"
 
@@ -281,9 +317,11 @@ def check_release(root: Path, manifest: Manifest, release: Release) -> None:
 
 
 def write_release(root: Path, release: Release) -> None:
-    """Write the release's files under `<root>/releases/<digest>` and point `<root>/CURRENT` to them.
+    """Write the release's files under `<root>/releases/<digest>` and point `<root>/CURRENT` to
+    them.
 
-    The folder appears whole or not at all; one that holds the same bytes is kept, a damaged one replaced.
+    The folder appears whole or not at all; one that holds the same bytes is kept, a damaged one
+    replaced.
 
     Raises:
         PermanentError: the folder can't be written.
@@ -323,8 +361,13 @@ def _intact(root: Path, digest: str) -> bool:
     """Whether the release is there, byte for byte."""
     folder = root / "releases" / digest
     # What Python leaves beside the DAGs is no part of the release.
-    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    found = {path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace") for path in paths}
+    paths = [
+        path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    found = {
+        path.relative_to(folder).as_posix(): path.read_text("utf-8", errors="replace")
+        for path in paths
+    }
     return digest_of(found) == digest
 
 
@@ -345,10 +388,16 @@ def _flush(folder: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove drafts of deploys that were stopped, and all but the newest releases. The lock keeps others away."""
+    """Remove drafts of deploys that were stopped, and all but the newest releases.
+
+    The lock keeps others away.
+    """
     releases, shown = root / "releases", _shown(root)
     drafts = [path for path in releases.iterdir() if path.name.startswith(".")]
-    whole = sorted((p for p in releases.iterdir() if not p.name.startswith(".")), key=lambda p: -p.stat().st_mtime)
+    whole = sorted(
+        (p for p in releases.iterdir() if not p.name.startswith(".")),
+        key=lambda p: -p.stat().st_mtime,
+    )
     for path in drafts + [p for p in whole[KEPT_RELEASES:] if p.name != shown]:
         shutil.rmtree(path)
     for path in [*root.glob(".CURRENT.*"), *root.glob(".probe-*")]:
@@ -374,12 +423,16 @@ def _close_doors(manifest: Manifest, view: str, warehouse: Warehouse) -> None:
 
 
 def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
-    """Note which version of each view is deployed, so that a run of an earlier release flips nothing back."""
+    """Note which version of each view is deployed, so that a run of an earlier release flips
+    nothing back."""
     d = dialect(manifest.dialect)
     table = DEPLOYED.quoted(d)
     names = [view.name for view in manifest.views] + plan.dropped
     ours = ", ".join(d.text(f"{manifest.schema}.{name}") for name in names)
-    rows = ", ".join(f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})" for v in manifest.views)
+    rows = ", ".join(
+        f"({d.text(f'{manifest.schema}.{v.name}')}, {d.text(v.fingerprint)})"
+        for v in manifest.views
+    )
     statements = [create_schema(d), DEPLOYED.create(d)]
     gone, noted = f"DELETE FROM {table} WHERE feature_view IN ({ours})", f"INSERT INTO {table}"
     if rows and not d.transactional:

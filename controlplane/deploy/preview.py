@@ -1,4 +1,5 @@
-"""What the warehouse says of new and changed views before they are deployed, and what a run of each view takes."""
+"""What the warehouse says of new and changed views before they are deployed, and what a run of each
+view takes."""
 
 from __future__ import annotations
 
@@ -25,33 +26,48 @@ from controlplane.sql.rehearsal import rehearsed
 from controlplane.sql.statements import split
 
 EXPLAINED = 20
-"""So many views are explained in the embedded warehouse: it has planned all their queries for their columns before."""
+"""So many views are explained in the embedded warehouse: it has planned all their queries for their
+columns before."""
 _LOOKED_AT = 100
 
 
-def explain(plan: Plan, manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime) -> Plan:
-    """Have the warehouse plan what each new or changed view would stage, for its newest interval that is due, and
-    compile the queries behind that, for which tables that a deploy makes stand in.
+def explain(
+    plan: Plan, manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime
+) -> Plan:
+    """Have the warehouse plan what each new or changed view would stage, for its newest interval
+    that is due, and compile the queries behind that, for which tables that a deploy makes stand in.
 
-    A view that reads one which changes as well is left out. The embedded warehouse is asked for what is staged alone:
-    it is part of the package, and the rest is no text of users.
+    A view that reads one which changes as well is left out. The embedded warehouse is asked for
+    what is staged alone: it is part of the package, and the rest is no text of users.
 
     Raises:
-        Problems: all that the warehouse refuses to stage, with the views' places. What it would not compile behind that
-            is a warning of the plan: tables that stand in are not quite those that will be there.
+        Problems: all that the warehouse refuses to stage, with the views' places. What it would not
+            compile behind that is a warning of the plan: tables that stand in are not quite those
+            that will be there.
     """
-    changed = {action.view for action in plan.actions if isinstance(action, CreateView | RedefineView)}
-    views = [view for view in manifest.views if view.name in changed and not changed.intersection(view.upstream)]
+    changed = {
+        action.view for action in plan.actions if isinstance(action, CreateView | RedefineView)
+    }
+    views = [
+        view
+        for view in manifest.views
+        if view.name in changed and not changed.intersection(view.upstream)
+    ]
     remote = dialect(manifest.dialect).has_rights
     if not remote:
         views = views[:EXPLAINED]
     runs = [_Run(manifest, release, view, now) for view in views]
-    answers = warehouse.explain([run.statements("stage")[0].sql.partition(" AS\n")[2] for run in runs])
+    answers = warehouse.explain(
+        [run.statements("stage")[0].sql.partition(" AS\n")[2] for run in runs]
+    )
     problems: list[PlaneError] = []
     costs: dict[str, list[Cost]] = {}
     for view, answer in zip(views, answers, strict=True):
         if isinstance(answer, PermanentError):
-            text = f"feature view {view.name!r}: the warehouse refuses what a run would stage: {answer.message}"
+            text = (
+                f"feature view {view.name!r}: the warehouse refuses what a run would stage:"
+                f" {answer.message}"
+            )
             problems.append(DefinitionError(text, where=view.location, hint=answer.hint))
         else:
             costs[view.name] = _estimated(answer)
@@ -68,7 +84,9 @@ class _Run:
         self.view, self._files = view, release.files
         times = timing(view)
         end = due.end if (due := times.due(now)) else view.start + view.schedule
-        self._variables = run_variables(build(manifest, view), Interval(end - view.schedule, end), "plan")
+        self._variables = run_variables(
+            build(manifest, view), Interval(end - view.schedule, end), "plan"
+        )
 
     def statements(self, *names: str) -> list[Statement]:
         """Those of some files, with all put in."""
@@ -81,33 +99,47 @@ def _refused(runs: Sequence[_Run], warehouse: Warehouse) -> Iterator[str]:
     asked = [
         (run.view, query)
         for run in runs
-        for query in rehearsed(run.statements("setup"), run.statements("stage", "check", "publish", "doors"))
+        for query in rehearsed(
+            run.statements("setup"), run.statements("stage", "check", "publish", "doors")
+        )
     ]
     told = set()
     answers = warehouse.describe_all([query.sql for _, query in asked])
     for (view, query), answer in zip(asked, answers, strict=True):
         if isinstance(answer, PermanentError) and view.name not in told:
             told.add(view.name)
-            yield f"feature view {view.name!r}: the warehouse may refuse to {query.name}: {answer.message}"
+            yield (
+                f"feature view {view.name!r}: the warehouse may refuse to {query.name}:"
+                f" {answer.message}"
+            )
 
 
-def from_runs(plan: Plan, manifest: Manifest, entries: Mapping[tuple[str, str], Sequence[Entry]]) -> Plan:
-    """Add the rows of an interval in the newest runs of each view, of an earlier version where this one has none."""
+def from_runs(
+    plan: Plan, manifest: Manifest, entries: Mapping[tuple[str, str], Sequence[Entry]]
+) -> Plan:
+    """Add the rows of an interval in the newest runs of each view, of an earlier version where this
+    one has none."""
     by_view: dict[str, list[Entry]] = {}
     for (name, _), found in entries.items():
         by_view.setdefault(name, []).extend(found)
     costs: dict[str, list[Cost]] = {}
     for view in manifest.views:
         name = f"{manifest.schema}.{view.name}"
-        known = entries.get((name, view.fingerprint)) or sorted(by_view.get(name, ()), key=lambda entry: entry.version)
-        rows = [round(entry.row_count / _readings(view, entry.interval)) for entry in known[-_LOOKED_AT:]]
+        known = entries.get((name, view.fingerprint)) or sorted(
+            by_view.get(name, ()), key=lambda entry: entry.version
+        )
+        rows = [
+            round(entry.row_count / _readings(view, entry.interval))
+            for entry in known[-_LOOKED_AT:]
+        ]
         if rows:
             costs[view.name] = [Cost(min(rows), max(rows), "rows", "earlier runs")]
     return _with(plan, costs)
 
 
 def _readings(view: ViewSpec, interval: Interval) -> int:
-    """How many everyday runs would have read the rows of this interval: a static view reads all in each."""
+    """How many everyday runs would have read the rows of this interval: a static view reads all in
+    each."""
     match view:
         case BatchViewSpec():
             return max(interval.count(view.schedule), 1)

@@ -1,4 +1,5 @@
-"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and workers beside it.
+"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and
+workers beside it.
 
 Meant for one person: everything listens on 127.0.0.1 alone, and other users of the machine, who
 reach that too, need a password. Airflow itself is never imported: its components run as daemons and
@@ -89,8 +90,9 @@ def up(
 ) -> AirflowServer:
     """Start what does not run yet of the Airflow in `home`, and return when all of it is healthy.
 
-    Other `connections`, another port or another version of Airflow restart what runs. The caller's own
-    `AIRFLOW__*` settings are left out, lest this touch another Airflow's database; `airflow.cfg` in `home` is read.
+    Other `connections`, another port or another version of Airflow restart what runs. The caller's
+    own `AIRFLOW__*` settings are left out, lest this touch another Airflow's database;
+    `airflow.cfg` in `home` is read.
 
     Args:
         home: AIRFLOW_HOME, made if need be, for its owner alone.
@@ -98,13 +100,15 @@ def up(
         connections: connection id -> URI or JSON, as Airflow reads it from `AIRFLOW_CONN_<ID>`.
         pools: pool -> slots; those that exist are set to these slots, others are left.
         port: loopback port of the UI; by default the one used last if it is free, else a free one.
-        bundle_config: Airflow's `dag_bundle_config_list` as JSON, in place of the releases in `bundle_root`.
+        bundle_config: Airflow's `dag_bundle_config_list` as JSON, in place of the releases in
+            `bundle_root`.
         timeout: seconds that the start may take.
         on_progress: is told in a few words what happens.
 
     Raises:
         MissingDriver: Airflow is not installed.
-        PlaneError: the port is taken, or a component ended or was not healthy in time; nothing is left running.
+        PlaneError: the port is taken, or a component ended or was not healthy in time; nothing is
+            left running.
     """
     home = home.absolute()
     version = _version()
@@ -113,14 +117,20 @@ def up(
         state = read_state(home / "state.json")
         daemons = daemons_of(state)
         running = {name for name, daemon in daemons.items() if alive(daemon)}
-        stop([daemon for name, daemon in daemons.items() if name not in running], grace=_STOP_SECONDS)
+        stop(
+            [daemon for name, daemon in daemons.items() if name not in running], grace=_STOP_SECONDS
+        )
         chosen = port or (state["port"] if running else choose_port(state.get("port")))
         if not (running and chosen == state["port"]) and not port_is_free(chosen):
-            raise PlaneError(f"port {chosen} is in use", hint="choose another one, or leave the choice to us")
+            raise PlaneError(
+                f"port {chosen} is in use", hint="choose another one, or leave the choice to us"
+            )
         undo.callback(_stop, home)
         secret = _secret(home)
         _make_password(home)
-        environment = _environment(home, chosen, secret, bundle_config or _releases(bundle_root), connections)
+        environment = _environment(
+            home, chosen, secret, bundle_config or _releases(bundle_root), connections
+        )
         settings = _digest(version, environment, secret)
         if running and state.get("settings") != settings:
             on_progress("the settings have changed: stopping what runs")
@@ -131,8 +141,16 @@ def up(
                 on_progress(f"preparing the database of Airflow {version}")
             on_progress(f"starting {', '.join(missing)}")
             kept = {name: state["processes"][name] for name in running}
-            write_state(home / "state.json", {"port": chosen, "settings": settings, "processes": kept})
-            _start(home, {"migrate": migrate, "components": _components(home, missing)}, environment, lock, deadline)
+            write_state(
+                home / "state.json", {"port": chosen, "settings": settings, "processes": kept}
+            )
+            _start(
+                home,
+                {"migrate": migrate, "components": _components(home, missing)},
+                environment,
+                lock,
+                deadline,
+            )
         _await_health(home, on_progress, deadline)
         server = _server(home, read_state(home / "state.json"))
         client = server.client()
@@ -143,7 +161,8 @@ def up(
 
 
 def connection(kind: str, options: Mapping[str, Any]) -> str:
-    """An Airflow connection as JSON from a connector's options: what has a field of its own, and its extra."""
+    """An Airflow connection as JSON from a connector's options: what has a field of its own, and
+    its extra."""
     found: dict[str, Any] = {"conn_type": kind}
     extra = dict(options)
     if "path" in extra:
@@ -151,7 +170,10 @@ def connection(kind: str, options: Mapping[str, Any]) -> str:
     if kind == "plane_redis" and "url" in extra:
         url = urlsplit(extra.pop("url"))
         found |= {"host": url.hostname, "port": url.port, "schema": url.path.strip("/")}
-        found |= {"login": url.username and unquote(url.username), "password": url.password and unquote(url.password)}
+        found |= {
+            "login": url.username and unquote(url.username),
+            "password": url.password and unquote(url.password),
+        }
         if url.scheme in ("rediss", "valkeys"):
             extra["ssl"] = True
     for option, part in (("username", "login"), ("password", "password")):
@@ -182,7 +204,10 @@ def find(home: Path, *, patience: float = 0.0) -> AirflowServer | None:
 
 
 def down(home: Path) -> bool:
-    """Stop every process of the Airflow in `home`; its database and logs stay. Returns whether anything ran."""
+    """Stop every process of the Airflow in `home`; its database and logs stay.
+
+    Returns whether anything ran.
+    """
     home = home.absolute()
     # Without the lock: where nothing was started, nothing is waited for or written.
     if not daemons_of(read_state(home / "state.json")):
@@ -215,15 +240,20 @@ def _version() -> str:
     try:
         return importlib.metadata.version("apache-airflow-core")
     except importlib.metadata.PackageNotFoundError:
-        raise MissingDriver("Airflow is not installed", hint="pip install 'controlplane[airflow]'") from None
+        raise MissingDriver(
+            "Airflow is not installed", hint="pip install 'controlplane[airflow]'"
+        ) from None
 
 
 def _server(home: Path, state: Mapping[str, Any]) -> AirflowServer:
-    return AirflowServer(home, state["port"], {name: daemon.pid for name, daemon in daemons_of(state).items()})
+    return AirflowServer(
+        home, state["port"], {name: daemon.pid for name, daemon in daemons_of(state).items()}
+    )
 
 
 def _secret(home: Path) -> str:
-    """The key of this folder that signs Airflow's tokens: 64 bytes, as its algorithm wants, in hexadecimal."""
+    """The key of this folder that signs Airflow's tokens: 64 bytes, as its algorithm wants, in
+    hexadecimal."""
     path = home / "secret.json"
     if "jwt" not in read_state(path):
         write_state(path, {"jwt": secrets.token_hex(64)})
@@ -236,21 +266,26 @@ def _releases(root: Path) -> str:
     return json.dumps([{"name": "plane", "classpath": RELEASE_BUNDLE, "kwargs": kwargs}])
 
 
-def _environment(home: Path, port: int, secret: str, bundles: str, connections: Mapping[str, str]) -> dict[str, str]:
+def _environment(
+    home: Path, port: int, secret: str, bundles: str, connections: Mapping[str, str]
+) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("AIRFLOW__") and name not in {"AIRFLOW_HOME", "AIRFLOW_CONFIG"}
     }
     url = f"http://{HOST}:{port}"
-    direct = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST]))
+    direct = ",".join(
+        filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST])
+    )
     return {
         **inherited,
         **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
         "AIRFLOW__CORE__PARALLELISM": "4",  # a worker idles for each
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0",  # the executor waits, and not longer than tasks last
+        # The executor waits, and not longer than tasks last.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": ("0"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         # Said in full: an airflow.cfg in the folder must not let everybody in.
@@ -269,28 +304,40 @@ def _environment(home: Path, port: int, secret: str, bundles: str, connections: 
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": secret,
         "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-        # A worker sees the end of a task's process as late as this, where it has seen its pipes close a moment before.
+        # A worker sees the end of a task's process as late as this, where it has seen its pipes
+        # close a moment before.
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "15",
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),  # the default is shared by all
-        "AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH": "65536",  # the UI shows the SQL of a task, whole
+        # The default is shared by all.
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
+        # The UI shows the SQL of a task, whole.
+        "AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH": ("65536"),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",  # a changed file is read at once all the same
+        # A changed file is read at once all the same.
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": ("300"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        "NO_PROXY": direct,  # workers call the api-server, and no proxy of the caller's knows this machine's loopback
+        # Workers call the api-server, and no proxy of the caller's knows this machine's loopback.
+        "NO_PROXY": (direct),
         "no_proxy": direct,
     }
 
 
 def _digest(version: str, environment: Mapping[str, str], secret: str) -> str:
     """Tells whether what runs was started with these settings, and nothing of what they are."""
-    ours = sorted((name, value) for name, value in environment.items() if name.startswith("AIRFLOW"))
-    return hashlib.blake2b(json.dumps([version, ours]).encode(), key=bytes.fromhex(secret)).hexdigest()
+    ours = sorted(
+        (name, value) for name, value in environment.items() if name.startswith("AIRFLOW")
+    )
+    return hashlib.blake2b(
+        json.dumps([version, ours]).encode(), key=bytes.fromhex(secret)
+    ).hexdigest()
 
 
 def _unless_migrated(home: Path, version: str) -> dict[str, Any] | None:
-    """How the launcher makes or migrates the database first; None if it is of this version of Airflow."""
+    """How the launcher makes or migrates the database first.
+
+    None if it is of this version of Airflow.
+    """
     stamp, database = home / "migrated.json", home / "airflow.db"
     migrated = read_state(stamp).get("airflow") if database.exists() else None
     if migrated == version:
@@ -309,7 +356,11 @@ def _components(home: Path, names: list[str]) -> dict[str, Any]:
 
 
 def _start(
-    home: Path, request: Mapping[str, Any], environment: Mapping[str, str], lock: TextIO, deadline: float
+    home: Path,
+    request: Mapping[str, Any],
+    environment: Mapping[str, str],
+    lock: TextIO,
+    deadline: float,
 ) -> None:
     asked, log = home / "launch.json", home / "launch.log"
     write_state(asked, {"parent": os.getpid(), "record": str(home / "state.json"), **request})
@@ -319,7 +370,8 @@ def _start(
                 # -P: else modules in the folder that the caller stands in would hide Airflow's.
                 [sys.executable, "-P", "-m", _LAUNCH, str(asked)],
                 env=dict(environment),
-                stdin=lock,  # whoever comes next waits for the launcher, should this process be killed
+                # If this process is killed, the next caller waits for the launcher.
+                stdin=lock,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 timeout=max(1.0, deadline - time.monotonic()),
@@ -336,7 +388,8 @@ def _stop(home: Path) -> bool:
     state = read_state(home / "state.json")
     daemons = daemons_of(state)
     if (triggerer := daemons.get("triggerer")) and alive(triggerer):
-        # Of one that ends in peace the triggerer may hear late, and then waits for it for 10 seconds.
+        # Of one that ends in peace the triggerer may hear late, and then waits for it for 10
+        # seconds.
         kill_forked(triggerer)
     ran = stop(daemons.values(), grace=_STOP_SECONDS)
     write_state(home / "state.json", {"port": state.get("port")})
@@ -350,7 +403,9 @@ def _await_health(home: Path, on_progress: Callable[[str], None], deadline: floa
         for name, daemon in daemons_of(state).items():
             if not alive(daemon):
                 log = home / f"{name}.log"
-                raise PlaneError(f"Airflow's {name} ended as it started:\n{tail(log)}", hint=f"see {log}")
+                raise PlaneError(
+                    f"Airflow's {name} ended as it started:\n{tail(log)}", hint=f"see {log}"
+                )
         reporting = healthy(state)
         for name in sorted(reporting - known):
             on_progress(f"{name} is healthy")
@@ -359,5 +414,8 @@ def _await_health(home: Path, on_progress: Callable[[str], None], deadline: floa
             return
         if time.monotonic() > deadline:
             waiting = ", ".join(sorted(set(COMPONENTS) - reporting))
-            raise PlaneError(f"Airflow was not healthy in time; still waiting for {waiting}", hint=f"see {home}/*.log")
+            raise PlaneError(
+                f"Airflow was not healthy in time; still waiting for {waiting}",
+                hint=f"see {home}/*.log",
+            )
         time.sleep(_POLL)

@@ -1,4 +1,5 @@
-"""Airflow's REST API, as far as a laptop needs it: watch DAGs, start runs, wait for them, read their logs.
+"""Airflow's REST API, as far as a laptop needs it: watch DAGs, start runs, wait for them, read
+their logs.
 
 For the embedded Airflow alone: it sends the password unencrypted, so it refuses to talk to any host
 but this one.
@@ -30,20 +31,23 @@ _BAD_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}  # expired; signed 
 class AirflowClient:
     """Talks to the Airflow at `url`, such as `http://127.0.0.1:8080`.
 
-    Every method raises `TransientError` if Airflow cannot be reached or fails, and `PermanentError` if it refuses.
-    DAG runs, task instances and events come as Airflow's API documents them.
+    Every method raises `TransientError` if Airflow cannot be reached or fails, and `PermanentError`
+    if it refuses. DAG runs, task instances and events come as Airflow's API documents them.
 
     Args:
         url: address of the api-server.
         username: who logs in; nobody needs to for `health`.
         password: of that user.
-        timeout: seconds that one request may take; more than Airflow waits for its database, see `embedded.airflow`.
+        timeout: seconds that one request may take; more than Airflow waits for its database, see
+            `embedded.airflow`.
 
     Raises:
         ValueError: `url` is not on this machine.
     """
 
-    def __init__(self, url: str, *, username: str = "", password: str = "", timeout: float = 90.0) -> None:
+    def __init__(
+        self, url: str, *, username: str = "", password: str = "", timeout: float = 90.0
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme != "http" or parts.hostname not in {"127.0.0.1", "localhost", "::1"}:
             raise ValueError(f"{url!r} is not an http address of this machine")
@@ -51,7 +55,9 @@ class AirflowClient:
         self._timeout = timeout
         self._login = {"username": username, "password": password}
         self._token = ""
-        self._open = build_opener(ProxyHandler({})).open  # a proxy has no part in a talk within one machine
+        self._open = build_opener(
+            ProxyHandler({})
+        ).open  # a proxy has no part in a talk within one machine
 
     def health(self) -> Json:
         """Health of each component; empty while nobody answers."""
@@ -100,7 +106,12 @@ class AirflowClient:
         run_id: str | None = None,
     ) -> str:
         """Start a run, for one partition if `partition_key` is given, and return its id."""
-        body = {"dag_run_id": run_id, "logical_date": None, "partition_key": partition_key, "conf": dict(conf or {})}
+        body = {
+            "dag_run_id": run_id,
+            "logical_date": None,
+            "partition_key": partition_key,
+            "conf": dict(conf or {}),
+        }
         run: str = self._call("POST", _path("dags", dag_id, "dagRuns"), body)["dag_run_id"]
         return run
 
@@ -109,7 +120,10 @@ class AirflowClient:
         return self._call("GET", _path("dags", dag_id, "dagRuns", run_id))
 
     def runs(self, dag_id: str, **filters: str) -> list[Json]:
-        """A DAG's runs, oldest first; `filters` are those of Airflow's API, such as `state="failed"`."""
+        """A DAG's runs, oldest first.
+
+        `filters` are those of Airflow's API, such as `state="failed"`.
+        """
         return self._all(_path("dags", dag_id, "dagRuns"), "dag_runs", filters)
 
     def unfinished(self) -> set[tuple[str, str]]:
@@ -143,48 +157,74 @@ class AirflowClient:
                 if (now := self.run(dag_id, run_id)["state"]) != states[run_id]:
                     states[run_id] = now
                     on_progress(f"{dag_id} {run_id}: {now}")
-            waiting = [f"{run_id} ({state})" for run_id, state in states.items() if state not in _FINISHED]
+            waiting = [
+                f"{run_id} ({state})" for run_id, state in states.items() if state not in _FINISHED
+            ]
             if not waiting:
                 return states
             if time.monotonic() > deadline:
                 raise TransientError(
-                    f"{len(waiting)} of {len(states)} runs of {dag_id} have not ended after {timeout:.0f} s: "
-                    + ", ".join(waiting[:5]),
+                    f"{len(waiting)} of {len(states)} runs of {dag_id} have not ended after"
+                    f" {timeout:.0f} s: " + ", ".join(waiting[:5]),
                     hint=f"see {self.url}/dags/{dag_id}/runs",
                 )
             time.sleep(_POLL)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
         """The tasks of a run as they stand, mapped ones one by one."""
-        return self._all(_path("dags", dag_id, "dagRuns", run_id, "taskInstances"), "task_instances")
+        return self._all(
+            _path("dags", dag_id, "dagRuns", run_id, "taskInstances"), "task_instances"
+        )
 
-    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1) -> str:
+    def log(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1
+    ) -> str:
         """What one try of a task has logged, a line for each event; tries count from 1."""
-        path = _path("dags", dag_id, "dagRuns", run_id, "taskInstances", task_id, "logs", str(try_number))
+        path = _path(
+            "dags", dag_id, "dagRuns", run_id, "taskInstances", task_id, "logs", str(try_number)
+        )
         query = urlencode({"full_content": "true", "map_index": map_index})
         return "\n".join(_line(event) for event in self._call("GET", f"{path}?{query}")["content"])
 
     def clear(
-        self, dag_id: str, run_id: str, *, only_failed: bool = False, run_on_latest_version: bool = False
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        only_failed: bool = False,
+        run_on_latest_version: bool = False,
     ) -> None:
         """Run a run's tasks again, with the DAG of then unless `run_on_latest_version`."""
-        body = {"dry_run": False, "only_failed": only_failed, "run_on_latest_version": run_on_latest_version}
+        body = {
+            "dry_run": False,
+            "only_failed": only_failed,
+            "run_on_latest_version": run_on_latest_version,
+        }
         self._call("POST", _path("dags", dag_id, "dagRuns", run_id, "clear"), body)
 
     def backfill(
-        self, dag_id: str, start: datetime, end: datetime, *, max_active_runs: int = 1, reprocess: str = "none"
+        self,
+        dag_id: str,
+        start: datetime,
+        end: datetime,
+        *,
+        max_active_runs: int = 1,
+        reprocess: str = "none",
     ) -> int:
-        """Queue a run for every interval or partition from `start` to `end`, both included; return the backfill's id.
+        """Queue a run for every interval or partition from `start` to `end`, both included.
 
-        A DAG has one backfill at a time; Airflow refuses another until it has noticed, within half a minute, that
-        the last one is over.
+        Return the backfill's id.
+
+        A DAG has one backfill at a time; Airflow refuses another until it has noticed, within half
+        a minute, that the last one is over.
 
         Args:
             dag_id: the DAG.
             start: where the first interval begins.
             end: where the last interval begins.
             max_active_runs: how many may run at the same time.
-            reprocess: which intervals that have a run already are run again: `none`, `failed` or `completed` ones too.
+            reprocess: which intervals that have a run already are run again: `none`, `failed` or
+                `completed` ones too.
         """
         body = {
             "dag_id": dag_id,
@@ -199,26 +239,42 @@ class AirflowClient:
     def backfill_runs(self, backfill_id: int) -> list[Json]:
         """The newest run of each interval or partition in a backfill's range, in their order.
 
-        Airflow's API does not say which runs a backfill made or took over, so these may include others.
+        Airflow's API does not say which runs a backfill made or took over, so these may include
+        others.
         """
         backfill = self._call("GET", _path("backfills", str(backfill_id)))
-        start, end = (utc(datetime.fromisoformat(backfill[bound])) for bound in ("from_date", "to_date"))
+        start, end = (
+            utc(datetime.fromisoformat(backfill[bound])) for bound in ("from_date", "to_date")
+        )
         newest: dict[datetime, Json] = {}
-        for column, margin in (("logical_date", timedelta()), ("partition_date", timedelta(days=1))):
+        for column, margin in (
+            ("logical_date", timedelta()),
+            ("partition_date", timedelta(days=1)),
+        ):
             # Partitions are asked for by calendar day, in the DAG's own time zone.
             bounds = {f"{column}_gte": start - margin, f"{column}_lte": end + margin}
-            texts = {name: format_instant(bound)[: 10 if margin else None] for name, bound in bounds.items()}
-            for run in sorted(self.runs(backfill["dag_id"], **texts), key=lambda run: str(run["queued_at"])):
+            texts = {
+                name: format_instant(bound)[: 10 if margin else None]
+                for name, bound in bounds.items()
+            }
+            for run in sorted(
+                self.runs(backfill["dag_id"], **texts), key=lambda run: str(run["queued_at"])
+            ):
                 if run[column] and start <= (begins := datetime.fromisoformat(run[column])) <= end:
                     newest[begins] = run
         return [newest[begins] for begins in sorted(newest)]
 
     def asset_events(self, *, dag_id: str | None = None, run_id: str | None = None) -> list[Json]:
-        """Events of assets, oldest first: all of them, or those that a DAG or one of its runs emitted."""
+        """Events of assets, oldest first: all of them, or those that a DAG or one of its runs
+        emitted."""
         filters = {"source_dag_id": dag_id, "source_run_id": run_id}
-        return self._all("/assets/events", "asset_events", {k: v for k, v in filters.items() if v is not None})
+        return self._all(
+            "/assets/events", "asset_events", {k: v for k, v in filters.items() if v is not None}
+        )
 
-    def _all(self, path: str, key: str, filters: Mapping[str, str | list[str]] | None = None) -> list[Json]:
+    def _all(
+        self, path: str, key: str, filters: Mapping[str, str | list[str]] | None = None
+    ) -> list[Json]:
         """All pages of a collection."""
         items: list[Json] = []
         while True:
@@ -231,25 +287,35 @@ class AirflowClient:
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
         """One request to the API, once more if Airflow fails.
 
-        Airflow logs who changes something from its event loop. Where a request of a task holds the lock of SQLite just
-        then, each waits for the other until the database's patience is over, and the log fails: before anything is
-        changed.
+        Airflow logs who changes something from its event loop. Where a request of a task holds the
+        lock of SQLite just then, each waits for the other until the database's patience is over,
+        and the log fails: before anything is changed.
         """
         try:
             return self._ask(method, path, body)
         except TransientError as error:
-            if not isinstance(error.__cause__, HTTPError) or error.__cause__.code != HTTPStatus.INTERNAL_SERVER_ERROR:
+            if (
+                not isinstance(error.__cause__, HTTPError)
+                or error.__cause__.code != HTTPStatus.INTERNAL_SERVER_ERROR
+            ):
                 raise
         return self._ask(method, path, body)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Json:
-        """One request, with a token that is fetched once, and again when it is not taken any more."""
+        """One request, with a token that is fetched once, and again when it is not taken any
+        more."""
         fresh = not self._token
         self._token = self._token or self.token()
         try:
-            return self._send(method, f"/api/v2{path}", {"Authorization": f"Bearer {self._token}"}, body)
+            return self._send(
+                method, f"/api/v2{path}", {"Authorization": f"Bearer {self._token}"}, body
+            )
         except PermanentError as error:
-            if fresh or not isinstance(error.__cause__, HTTPError) or error.__cause__.code not in _BAD_TOKEN:
+            if (
+                fresh
+                or not isinstance(error.__cause__, HTTPError)
+                or error.__cause__.code not in _BAD_TOKEN
+            ):
                 raise
         self._token = ""
         return self._ask(method, path, body)
@@ -273,8 +339,13 @@ class AirflowClient:
         except HTTPError as error:
             with error:
                 said = _detail(error.read())
-            if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR or error.code == HTTPStatus.TOO_MANY_REQUESTS:
-                raise TransientError(f"{what} failed with {error.code}: {said}", hint="see api-server.log") from error
+            if (
+                error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+                or error.code == HTTPStatus.TOO_MANY_REQUESTS
+            ):
+                raise TransientError(
+                    f"{what} failed with {error.code}: {said}", hint="see api-server.log"
+                ) from error
             raise PermanentError(f"{what} was refused with {error.code}: {said}") from error
         except OSError as error:  # urllib's own errors are OSErrors too
             raise TransientError(f"{what} got no answer: {error}", hint="is Airflow up?") from error
@@ -302,4 +373,6 @@ def _line(event: Json | str) -> str:
         return event
     head = " ".join(str(event[key]) for key in ("timestamp", "level", "event") if event.get(key))
     details = event.get("error_detail") or []
-    return "\n".join([head, *(f"  {detail.get('exc_type')}: {detail.get('exc_value')}" for detail in details)])
+    return "\n".join(
+        [head, *(f"  {detail.get('exc_type')}: {detail.get('exc_value')}" for detail in details)]
+    )

@@ -53,7 +53,11 @@ def runs_process(home: Path, pid: int) -> bool:
 def daemons_of(state: Mapping[str, Any]) -> dict[str, Daemon]:
     """The components that a folder's `state.json` records, running or not, by name."""
     records = state.get("processes", {})
-    return {name: daemon for name in COMPONENTS if (daemon := remembered(records.get(name, {}).get("process")))}
+    return {
+        name: daemon
+        for name in COMPONENTS
+        if (daemon := remembered(records.get(name, {}).get("process")))
+    }
 
 
 def healthy(state: Mapping[str, Any]) -> set[str]:
@@ -66,7 +70,9 @@ def healthy(state: Mapping[str, Any]) -> set[str]:
         component = report.get(key) or {}
         beat = component.get(f"latest_{key}_heartbeat")
         since = datetime.fromisoformat(state["processes"][name]["since"])
-        fresh = key == "metadatabase" or (beat is not None and datetime.fromisoformat(beat) >= since)
+        fresh = key == "metadatabase" or (
+            beat is not None and datetime.fromisoformat(beat) >= since
+        )
         if component.get("status") == "healthy" and fresh:
             found.add(name)
     return found

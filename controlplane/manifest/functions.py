@@ -19,7 +19,8 @@ def is_number(column_type: str) -> bool:
 
 
 def sum_fits(column_type: str) -> bool:
-    """Whether the exact sum of any number of such values fits into the type of its state: 10 digits are left."""
+    """Whether the exact sum of any number of such values fits into the type of its state: 10 digits
+    are left."""
     return not is_decimal(column_type) or decimal_precision(column_type) <= DIGITS - 10
 
 
@@ -63,7 +64,8 @@ def _float64(_: str) -> str:
 class Function:
     """What an aggregate function takes and gives; `accepts` says it for people.
 
-    `parameter` is the argument of `Aggregate` that it needs: `n` (how many values) or `q` (which quantile).
+    `parameter` is the argument of `Aggregate` that it needs: `n` (how many values) or `q` (which
+    quantile).
     """
 
     takes: Callable[[str], bool]
@@ -78,7 +80,9 @@ _ORDERED = "a number, string, date or timestamp column"
 _SCALARS = "a column of any type but an array"
 
 FUNCTIONS = {
-    "count": Function(_any, _int64, "a column of any type, or none to count rows", needs_column=False),
+    "count": Function(
+        _any, _int64, "a column of any type, or none to count rows", needs_column=False
+    ),
     "sum": Function(is_number, _sum_type, _NUMBERS),
     "mean": Function(is_number, _float64, _NUMBERS),
     "min": Function(_ordered, _same, _ORDERED),
@@ -94,7 +98,9 @@ FUNCTIONS = {
     "first_distinct_n": Function(_scalar, _list, _SCALARS, parameter="n"),
     "last_distinct_n": Function(_scalar, _list, _SCALARS, parameter="n"),
     "count_distinct": Function(_scalar, _int64, _SCALARS),
-    "approx_count_distinct": Function(_hashable, _int64, "a column that is no float64, binary or array"),
+    "approx_count_distinct": Function(
+        _hashable, _int64, "a column that is no float64, binary or array"
+    ),
     "percentile": Function(is_number, _float64, _NUMBERS, parameter="q"),
     "approx_percentile": Function(is_number, _float64, _NUMBERS, parameter="q"),
 }

@@ -1,4 +1,5 @@
-"""The manifest: everything that was declared, checked and resolved, as frozen data with one JSON form."""
+"""The manifest: everything that was declared, checked and resolved, as frozen data with one JSON
+form."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ class EntitySpec(msgspec.Struct, frozen=True):
 class Pruning(msgspec.Struct, frozen=True):
     """The raw column by which a warehouse finds the rows of an interval.
 
-    `scale` is None for a date or timestamp near the source's time; else the column is a number that counts parts of a
-    second since the epoch, 10^scale of them in a second.
+    `scale` is None for a date or timestamp near the source's time; else the column is a number that
+    counts parts of a second since the epoch, 10^scale of them in a second.
     """
 
     column: str
@@ -42,8 +43,9 @@ class Pruning(msgspec.Struct, frozen=True):
 class SourceSpec(msgspec.Struct, frozen=True):
     """A table that views read, with the columns it had when the manifest was made.
 
-    `timestamp` is the column with its time, as views see it; `time_sql` the expression that gives it, where the table
-    has no such column. `lookback` is how much before an interval views see of it; None for everything.
+    `timestamp` is the column with its time, as views see it; `time_sql` the expression that gives
+    it, where the table has no such column. `lookback` is how much before an interval views see of
+    it; None for everything.
     """
 
     name: str
@@ -70,10 +72,13 @@ class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribut
 
 
 class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregate"):
-    """One function over one window; `column` None counts rows, `column_type` is the column's canonical type.
+    """One function over one window.
 
-    `n` and `q` are parameters of the functions that have them. With a second key (`by`) there is a list with one value
-    for each of its values in the window, in ascending order; `lists_keys` is the list of these values themselves.
+    `column` None counts rows, `column_type` is the column's canonical type.
+
+    `n` and `q` are parameters of the functions that have them. With a second key (`by`) there is a
+    list with one value for each of its values in the window, in ascending order; `lists_keys` is
+    the list of these values themselves.
     """
 
     name: str
@@ -95,14 +100,16 @@ Feature = AttributeSpec | AggregateSpec
 
 
 class RowByRow(msgspec.Struct, frozen=True, tag_field="kind", tag="row_by_row"):
-    """What the SQL returns over two intervals is what it returns over each: any range is one statement."""
+    """What the SQL returns over two intervals is what it returns over each: any range is one
+    statement."""
 
 
 class IntervalByInterval(msgspec.Struct, frozen=True, tag_field="kind", tag="interval_by_interval"):
     """Each interval is evaluated as if it were the only one.
 
-    `construct` is the part of the SQL that asks for it, at `location`. `steady` says that the order in which rows come
-    decides nothing, so that a warehouse that can may evaluate many intervals in one statement.
+    `construct` is the part of the SQL that asks for it, at `location`. `steady` says that the order
+    in which rows come decides nothing, so that a warehouse that can may evaluate many intervals in
+    one statement.
     """
 
     construct: str
@@ -114,7 +121,10 @@ Evaluation = RowByRow | IntervalByInterval
 
 
 class EventTimeBounds(msgspec.Struct, frozen=True):
-    """`low <= event time - source time <= high`; the SQL returns the source's time as the column `source_time`."""
+    """`low <= event time - source time <= high`.
+
+    The SQL returns the source's time as the column `source_time`.
+    """
 
     low: timedelta
     high: timedelta
@@ -169,7 +179,8 @@ class _View(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kin
 
 
 class BatchViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="batch"):
-    """A batch feature view over events: `timestamp` is the column of its SQL with their event time."""
+    """A batch feature view over events: `timestamp` is the column of its SQL with their event
+    time."""
 
     timestamp: str
 
@@ -181,11 +192,17 @@ class StaticViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="static"):
 
 
 ViewSpec = BatchViewSpec | StaticViewSpec
-"""Every kind of feature view. Match it exhaustively (`assert_never`): mypy then lists what a new kind needs."""
+"""Every kind of feature view.
+
+Match it exhaustively (`assert_never`): mypy then lists what a new kind needs.
+"""
 
 
 class RequestField(msgspec.Struct, frozen=True):
-    """What a caller gives with each read; `nullable` says whether it may be null, and be left out."""
+    """What a caller gives with each read.
+
+    `nullable` says whether it may be null, and be left out.
+    """
 
     name: str
     type: str
@@ -193,8 +210,9 @@ class RequestField(msgspec.Struct, frozen=True):
 
 
 class CalculationSpec(msgspec.Struct, frozen=True):
-    """A feature from other features of its service: `inputs` are their full names, or names of request fields and of
-    earlier calculations. It is an expression, or a function whose Python takes the inputs in order."""
+    """A feature from other features of its service: `inputs` are their full names, or names of
+    request fields and of earlier calculations. It is an expression, or a function whose Python
+    takes the inputs in order."""
 
     name: str
     type: str
@@ -206,8 +224,8 @@ class CalculationSpec(msgspec.Struct, frozen=True):
 
 
 class ServiceSpec(msgspec.Struct, frozen=True):
-    """A feature service: its features as (view, feature), in declared order, behind them its calculations, and what its
-    callers give."""
+    """A feature service: its features as (view, feature), in declared order, behind them its
+    calculations, and what its callers give."""
 
     name: str
     features: tuple[tuple[str, str], ...]
@@ -219,7 +237,10 @@ class ServiceSpec(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """One project in one environment. Views are in dependency order; `reader_role` may read them, if there is one."""
+    """One project in one environment.
+
+    Views are in dependency order; `reader_role` may read them, if there is one.
+    """
 
     project: str
     environment: str
@@ -273,4 +294,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 def _unknown(kind: str, name: str, known: list[str]) -> PlaneError:
-    return PlaneError(f"there is no {kind} {name!r}", hint=f"choose from: {', '.join(known) or '(none is declared)'}")
+    return PlaneError(
+        f"there is no {kind} {name!r}",
+        hint=f"choose from: {', '.join(known) or '(none is declared)'}",
+    )

@@ -1,4 +1,7 @@
-"""A manifest's JSON, as deployments and releases keep it; those of earlier versions are migrated."""
+"""A manifest's JSON, as deployments and releases keep it.
+
+Those of earlier versions are migrated.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ def from_json(text: str) -> Manifest:
             return msgspec.json.decode(text, type=Manifest)
         if form > FORMAT:
             raise PlaneError(
-                f"the recorded manifest has format {form}; this version of controlplane reads up to {FORMAT}",
+                f"the recorded manifest has format {form}; this version of controlplane reads up to"
+                f" {FORMAT}",
                 hint="a later version deployed this project: install that version",
             )
         tree = msgspec.json.decode(text)
@@ -53,7 +57,10 @@ def _name_locations(manifest: Any) -> Any:  # noqa: ANN401 - JSON
     def named(tree: Any) -> Any:  # noqa: ANN401 - JSON
         match tree:
             case {"place": {"file": _, "line": _} as location, **others}:
-                return {"location": location, **{key: named(value) for key, value in others.items()}}
+                return {
+                    "location": location,
+                    **{key: named(value) for key, value in others.items()},
+                }
             case dict():
                 return {key: named(value) for key, value in tree.items()}
             case list():
@@ -81,5 +88,7 @@ def _tag_views(manifest: Any) -> Any:  # noqa: ANN401 - JSON
             return manifest
 
 
-_MIGRATIONS: Mapping[int, Callable[[Any], Any]] = MappingProxyType({1: _name_locations, 2: _tag_views})
+_MIGRATIONS: Mapping[int, Callable[[Any], Any]] = MappingProxyType(
+    {1: _name_locations, 2: _tag_views}
+)
 """From each earlier format to the next one."""

@@ -1,6 +1,7 @@
 """The time algebra of a view: which intervals are due, what each reads, how far a change reaches.
 
-Letters as in the docs: S schedule, I tile, W window, O offset, D delay. Pure arithmetic on the view's grid.
+Letters as in the docs: S schedule, I tile, W window, O offset, D delay. Pure arithmetic on the
+view's grid.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ import msgspec
 
 from controlplane.base.types import Interval, ceil, floor
 from controlplane.manifest.specs import AggregateSpec, BatchViewSpec, StaticViewSpec, ViewSpec
-from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
+from controlplane.manifest.windows import (
+    CalendarWindow,
+    LifetimeWindow,
+    SeriesWindow,
+    SlidingWindow,
+)
 
 LONGEST_PERIOD = {"day": timedelta(days=2), "week": timedelta(days=8), "month": timedelta(days=32)}
 """What no period of a calendar exceeds, whatever the clocks of its zone do."""
@@ -24,7 +30,10 @@ LONGEST_RUN = timedelta(days=92)
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """The time knobs that say when a view's intervals are computed; the grid begins `phase` after the epoch."""
+    """The time knobs that say when a view's intervals are computed.
+
+    The grid begins `phase` after the epoch.
+    """
 
     schedule: timedelta
     delay: timedelta
@@ -61,11 +70,13 @@ class Timing(msgspec.Struct, frozen=True):
         return Interval(start, end) if start < end else None
 
     def pieces(self, gap: Interval) -> Iterator[Interval]:
-        """A range of whole intervals in the pieces that runs compute, none longer than `LONGEST_RUN`."""
+        """A range of whole intervals in the pieces that runs compute, none longer than
+        `LONGEST_RUN`."""
         return gap.split(LONGEST_RUN // self.schedule * self.schedule)
 
     def visible(self, event: datetime) -> datetime:
-        """When a row with this event time can first be served (its effective time): floor(ts, S) + S + D."""
+        """When a row with this event time can first be served (its effective time): floor(ts, S) +
+        S + D."""
         return self.floor(event) + self.schedule + self.delay
 
     def computed_through(self, instant: datetime) -> datetime:
@@ -79,7 +90,9 @@ def timing(view: ViewSpec) -> Timing:
 
 
 def span(aggregate: AggregateSpec) -> timedelta:
-    """How far before the end of an interval its window may begin, offset included; zero for a lifetime.
+    """How far before the end of an interval its window may begin, offset included.
+
+    Zero for a lifetime.
 
     Of a calendar window it is an upper bound.
     """
@@ -98,7 +111,8 @@ def span(aggregate: AggregateSpec) -> timedelta:
 
 
 def tile_length(view: ViewSpec) -> timedelta:
-    """How long the view's tiles are: all rows of a static view lie in one tile, as long as its schedule."""
+    """How long the view's tiles are: all rows of a static view lie in one tile, as long as its
+    schedule."""
     match view:
         case BatchViewSpec():
             return view.tile
@@ -114,7 +128,10 @@ def endless(view: ViewSpec) -> bool:
 
 
 def depth(view: ViewSpec) -> timedelta:
-    """How far back from its end the farthest window of the view begins, lifetimes aside; zero without one."""
+    """How far back from its end the farthest window of the view begins, lifetimes aside.
+
+    Zero without one.
+    """
     return max(map(span, view.aggregates), default=timedelta(0))
 
 
@@ -129,7 +146,8 @@ def read_start(view: ViewSpec) -> datetime:
 def reach(view: ViewSpec) -> timedelta:
     """How long after an interval's end its rows can still change values, lifetimes aside.
 
-    A tile leaves its farthest window at most depth + S after its end. A row feature beside aggregates reaches no
+    A tile leaves its farthest window at most depth + S after its end. A row feature beside
+    aggregates reaches no
     farther: every later change point comes from a newer tile, which has a last row of its own.
     """
     return depth(view) + view.schedule if view.aggregates else timedelta(0)

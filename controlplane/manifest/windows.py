@@ -24,7 +24,10 @@ class LifetimeWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="lifetim
 
 
 class SeriesWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="series"):
-    """`steps` sliding windows of one length, each ending `step` after the one before; the last ends at T."""
+    """`steps` sliding windows of one length, each ending `step` after the one before.
+
+    The last ends at T.
+    """
 
     length: timedelta
     step: timedelta
@@ -32,7 +35,10 @@ class SeriesWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="series"):
 
 
 class CalendarWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="calendar"):
-    """`count` periods of a zone's calendar, the last one `ago` before the period that T lies in; cut at T."""
+    """`count` periods of a zone's calendar, the last one `ago` before the period that T lies in.
+
+    Cut at T.
+    """
 
     unit: str
     zone: str
@@ -44,7 +50,8 @@ Window = SlidingWindow | LifetimeWindow | SeriesWindow | CalendarWindow
 
 
 class ZoneSpec(msgspec.Struct, frozen=True):
-    """A time zone as it was known when the manifest was made: (since when, its offset from UTC), in order."""
+    """A time zone as it was known when the manifest was made: (since when, its offset from UTC), in
+    order."""
 
     name: str
     offsets: tuple[tuple[datetime, timedelta], ...]
@@ -59,7 +66,11 @@ def words(window: Window) -> str:
             every = f", {format_duration(step)} apart" if step != length else ""
             return f"{steps} windows of {format_duration(length)}{every}"
         case CalendarWindow(unit, zone, count, ago):
-            which = f"this {unit} so far" if not ago else f"{count} whole {unit}{'s' if count > 1 else ''}, {ago} ago"
+            which = (
+                f"this {unit} so far"
+                if not ago
+                else f"{count} whole {unit}{'s' if count > 1 else ''}, {ago} ago"
+            )
             return f"{which} ({zone})"
         case LifetimeWindow():
             return "everything since the view's start"

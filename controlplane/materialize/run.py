@@ -18,9 +18,11 @@ from controlplane.release.variables import fill, run_variables
 def missing(
     program: Program, covered: Iterable[Interval], now: datetime, within: Interval | None = None
 ) -> list[Interval]:
-    """The stretches that are due at `now` and not covered, in order, none longer than `LONGEST_RUN`.
+    """The stretches that are due at `now` and not covered, in order, none longer than
+    `LONGEST_RUN`.
 
-    A static view is read as a whole, however long the stretch. `within` limits them: only whole intervals inside it.
+    A static view is read as a whole, however long the stretch. `within` limits them: only whole
+    intervals inside it.
     """
     due = program.timing.due(now)
     if due is not None and within is not None:
@@ -28,7 +30,9 @@ def missing(
     if due is None:
         return []
     gaps = subtract(due, list(covered))
-    return gaps if program.static else [piece for gap in gaps for piece in program.timing.pieces(gap)]
+    return (
+        gaps if program.static else [piece for gap in gaps for piece in program.timing.pieces(gap)]
+    )
 
 
 def check_range(programs: Sequence[Program], within: Interval, now: datetime) -> None:
@@ -40,7 +44,8 @@ def check_range(programs: Sequence[Program], within: Interval, now: datetime) ->
     due = {program.view: (program.timing, program.timing.due(now)) for program in programs}
     if not any(all_due and timing.inside(within, all_due) for timing, all_due in due.values()):
         known = [
-            f"{view}: every {format_duration(t.schedule)} in {d or '(nothing yet)'}" for view, (t, d) in due.items()
+            f"{view}: every {format_duration(t.schedule)} in {d or '(nothing yet)'}"
+            for view, (t, d) in due.items()
         ]
         text = f"no feature view has a whole interval within {within} that is due"
         raise PlaneError(text, hint=f"due are, of {'; of '.join(known)}")
@@ -90,7 +95,9 @@ def materialize(
     finally:
         on_step("unstage")
         tasks.unstage(program, warehouse, filled["unstage"])
-    return Materialized(interval, counts.row_count, counts.dropped_count, head.version, counts.warnings)
+    return Materialized(
+        interval, counts.row_count, counts.dropped_count, head.version, counts.warnings
+    )
 
 
 @dataclass(frozen=True)
@@ -113,10 +120,15 @@ def bring_online(
     on_rows: Callable[[int], None] = lambda _: None,
     full: bool = False,
 ) -> syncing.SyncReport:
-    """Sync what was published since the last sync, and show this version once it is complete at `now`."""
+    """Sync what was published since the last sync, and show this version once it is complete at
+    `now`."""
     report = syncing.SyncReport()
     if store is not None and program.online:
-        report = syncing.sync(program, warehouse, store, sql["sync"], clock=clock, on_rows=on_rows, full=full)
+        report = syncing.sync(
+            program, warehouse, store, sql["sync"], clock=clock, on_rows=on_rows, full=full
+        )
     due = program.timing.due(now)
-    tasks.activate(program, warehouse, store, sql["doors"], due.end if due else program.timing.start)
+    tasks.activate(
+        program, warehouse, store, sql["doors"], due.end if due else program.timing.start
+    )
     return report

@@ -1,7 +1,9 @@
-"""The steps of one run of one view. Each takes SQL whose open places are filled, and may be run again.
+"""The steps of one run of one view.
 
-Order: stage -> check -> publish -> sync (see `online.syncing`) -> activate, and unstage whatever happened. What staged
-rows fail, nothing publishes; what is not published, nothing syncs.
+Each takes SQL whose open places are filled, and may be run again.
+
+Order: stage -> check -> publish -> sync (see `online.syncing`) -> activate, and unstage whatever
+happened. What staged rows fail, nothing publishes; what is not published, nothing syncs.
 """
 
 from __future__ import annotations
@@ -35,25 +37,29 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
 
 
 def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> None:
-    """Check that the views which it reads are computed as far as an interval that ends at `end` needs them.
+    """Check that the views which it reads are computed as far as an interval that ends at `end`
+    needs them.
 
     Raises:
         TransientError: one is not; what is missing of it would be missing here for good.
     """
     for upstream in program.upstream:
         needed = upstream.needed(end)
-        if needed > upstream.timing.start and ledger.head(warehouse, upstream.head).frontier < needed:
+        if (
+            needed > upstream.timing.start
+            and ledger.head(warehouse, upstream.head).frontier < needed
+        ):
             raise TransientError(
-                f"feature view {program.view!r} reads feature view {upstream.view!r}, which is not computed without a "
-                f"gap through {format_instant(needed)}",
+                f"feature view {program.view!r} reads feature view {upstream.view!r}, which is not"
+                f" computed without a gap through {format_instant(needed)}",
                 hint=f"compute it first: `plane run {upstream.view}`",
             )
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of one expectation: of so many rows so many fail it; `observed` is one value that does, or what was
-    seen; `source` is None where it speaks of what the view's SQL returns."""
+    """What became of one expectation: of so many rows so many fail it; `observed` is one value that
+    does, or what was seen; `source` is None where it speaks of what the view's SQL returns."""
 
     source: str | None
     name: str
@@ -71,12 +77,14 @@ class Checked:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """The rows of a stage, and those among them that are left out because they lack a key or an event time.
+    """The rows of a stage, and those among them that are left out because they lack a key or an
+    event time.
 
-    `out_of_bounds` are rows whose event time is not within the view's bounds of the source's time; `untimed_rows` are
-    rows of the sources, whenever they came, that no run reads because they have no event time, and `endless_rows` those
-    whose event time is infinite; `out_of_range` says what lies outside its type, if anything does;
-    `replaced_tiles` counts what was computed for the interval before.
+    `out_of_bounds` are rows whose event time is not within the view's bounds of the source's time;
+    `untimed_rows` are rows of the sources, whenever they came, that no run reads because they have
+    no event time, and `endless_rows` those whose event time is infinite; `out_of_range` says what
+    lies outside its type, if anything does; `replaced_tiles` counts what was computed for the
+    interval before.
     """
 
     row_count: int
@@ -92,25 +100,32 @@ class StageCounts:
 
     @property
     def warnings(self) -> list[str]:
-        """What blocks nothing and should be known: expectations that are not met, rows that are never read."""
-        found = [str(one) for one in self.expectations if not one.passed and one.severity != "error"]
+        """What blocks nothing and should be known: expectations that are not met, rows that are
+        never read."""
+        found = [
+            str(one) for one in self.expectations if not one.passed and one.severity != "error"
+        ]
         if self.out_of_bounds:
             found.append(
-                f"{self.out_of_bounds:,} rows have an event time outside of event_time_bounds: they are left out"
+                f"{self.out_of_bounds:,} rows have an event time outside of event_time_bounds: they"
+                " are left out"
             )
         if self.untimed_rows:
-            found.append(f"{self.untimed_rows:,} rows of the sources have no event time: no run reads them")
+            found.append(
+                f"{self.untimed_rows:,} rows of the sources have no event time: no run reads them"
+            )
         return found
 
 
 def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
-    """Count the stage's rows and those that will be dropped, and check and record what is expected of them.
+    """Count the stage's rows and those that will be dropped, and check and record what is expected
+    of them.
 
     Raises:
-        CheckFailed: a value lies outside its type, or an event time is infinite. Or an expectation of severity error
-            is not met. Or all rows would be dropped, and they are the view's first or would replace values: that is a
-            mistake in the definition or in the source. Otherwise they are dropped and counted, lest one bad row stop a
-            quiet hour for good.
+        CheckFailed: a value lies outside its type, or an event time is infinite. Or an expectation
+            of severity error is not met. Or all rows would be dropped, and they are the view's
+            first or would replace values: that is a mistake in the definition or in the source.
+            Otherwise they are dropped and counted, lest one bad row stop a quiet hour for good.
     """
     count, *expectations = split(sql)
     found: list[Checked] = []
@@ -125,17 +140,24 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
     all_bad = counts.row_count > 0 and counts.dropped_count == counts.row_count
     if all_bad and (counts.replaced_tiles or ledger.head(warehouse, program.head).version == 0):
         raise CheckFailed(
-            f"feature view {program.view!r}: all {counts.row_count} rows of the interval lack a key or an event time",
-            hint=f"look at {', '.join(program.sources)}: {counts.null_keys} rows have a null key, "
-            f"{counts.null_times} no event time",
+            f"feature view {program.view!r}: all {counts.row_count} rows of the interval lack a key"
+            " or an event time",
+            hint=(
+                f"look at {', '.join(program.sources)}: {counts.null_keys} rows have a null key, "
+                f"{counts.null_times} no event time"
+            ),
         )
     failed = [str(one) for one in found if not one.passed and one.severity == "error"]
     if failed:
         number = "an expectation is" if len(failed) == 1 else f"{len(failed)} expectations are"
         raise CheckFailed(
-            f"feature view {program.view!r}: {number} not met, so nothing was published: {'; '.join(failed)}",
+            f"feature view {program.view!r}: {number} not met, so nothing was published:"
+            f" {'; '.join(failed)}",
             where=program.location,
-            hint=f"correct the rows of {', '.join(program.sources)} or change what is expected, and run it again",
+            hint=(
+                f"correct the rows of {', '.join(program.sources)} or change what is expected, and"
+                " run it again"
+            ),
         )
     return counts
 
@@ -147,7 +169,10 @@ def _check_values(program: Program, counts: StageCounts) -> None:
         text = f"{what}: values are out of range, so nothing was published: {found}"
         raise CheckFailed(text, where=where, hint=HINT)
     if counts.endless_rows:
-        text = f"{what}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an infinite event time"
+        text = (
+            f"{what}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an infinite"
+            " event time"
+        )
         hint = "filter them out in a view of the warehouse, and let the source read that"
         raise CheckFailed(f"{text}, so nothing was published", where=where, hint=hint)
 
@@ -155,11 +180,12 @@ def _check_values(program: Program, counts: StageCounts) -> None:
 def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> ledger.Head:
     """Replace the interval in tiles, history, newest rows and ledger, and return the new head.
 
-    All of it takes effect together; where the warehouse has no transactions, one statement after the other, and a run
-    that was stopped in between is mended when it is run again.
+    All of it takes effect together; where the warehouse has no transactions, one statement after
+    the other, and a run that was stopped in between is mended when it is run again.
 
     Raises:
-        TransientError: another run took the head meanwhile, so that not all of this one was written.
+        TransientError: another run took the head meanwhile, so that not all of this one was
+            written.
     """
     with explained(f"feature view {program.view!r}", program.location):
         warehouse.execute(split(sql), tag=program.tag("publish"), atomic=True)
@@ -177,15 +203,21 @@ def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
     warehouse.execute(split(sql), tag=program.tag("unstage"))
 
 
-def activate(program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime) -> bool:
-    """Point users' views and online readers to this version, as soon as `control.ledger.ready` says that it may show.
+def activate(
+    program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, through: datetime
+) -> bool:
+    """Point users' views and online readers to this version, as soon as `control.ledger.ready` says
+    that it may show.
 
-    A run that began with an earlier release changes nothing: its version is not the deployed one any more.
-    Returns whether this version shows.
+    A run that began with an earlier release changes nothing: its version is not the deployed one
+    any more. Returns whether this version shows.
     """
     showing = ledger.shown(warehouse, program)
     if showing != program.fingerprint:
-        if not (ledger.deployed(warehouse, program) and ledger.ready(warehouse, program, showing, through)):
+        if not (
+            ledger.deployed(warehouse, program)
+            and ledger.ready(warehouse, program, showing, through)
+        ):
             return False
         warehouse.execute(split(sql), tag=program.tag("activate"), atomic=True)
     if store is not None and program.online:
@@ -210,6 +242,7 @@ def _check_sources(program: Program, warehouse: Warehouse) -> None:
                 changed.append(f"{table}.{name} is {columns[name]}, was {kind}")
     if changed:
         raise PermanentError(
-            f"feature view {program.view!r}: its sources have changed since the deploy: {'; '.join(changed)}",
+            f"feature view {program.view!r}: its sources have changed since the deploy:"
+            f" {'; '.join(changed)}",
             hint="restore the columns, or adapt the definition and deploy it",
         )

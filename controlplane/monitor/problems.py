@@ -1,4 +1,5 @@
-"""What is missing or altered of what was deployed, in the warehouse and in the online store, view by view."""
+"""What is missing or altered of what was deployed, in the warehouse and in the online store, view
+by view."""
 
 from __future__ import annotations
 

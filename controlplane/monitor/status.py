@@ -75,7 +75,8 @@ def status(
     Args:
         manifest: what is deployed.
         warehouse: the ledger is read there.
-        store: asked for the cursors; one that does not answer is told per view, and the rest is still shown.
+        store: asked for the cursors; one that does not answer is told per view, and the rest is
+            still shown.
         now: the environment's now.
         online_problem: why there is no `store`, where there should be one; it is told per view.
         conflict: who else deployed to the schema, in words; empty if nobody did.
@@ -112,7 +113,10 @@ def _with_problems(view: ViewStatus, conflict: str, problems: Sequence[str]) -> 
 
 
 class _Synced(NamedTuple):
-    """What the online store says of one view; `away` is whether it said nothing, and will not to others."""
+    """What the online store says of one view.
+
+    `away` is whether it said nothing, and will not to others.
+    """
 
     lag: timedelta | None = None
     at: datetime | None = None
@@ -131,7 +135,9 @@ def _view(
 ) -> ViewStatus:
     due = program.timing.due(now)
     covered = ledger.covered(entries)
-    missing = sum(gap.count(program.timing.schedule) for gap in subtract(due, covered)) if due else 0
+    missing = (
+        sum(gap.count(program.timing.schedule) for gap in subtract(due, covered)) if due else 0
+    )
     frontier = next((part.end for part in covered if part.start <= program.timing.start), None)
     newest = max(entries, key=lambda entry: (entry.interval.end, entry.version), default=None)
     state = UP_TO_DATE

@@ -46,7 +46,12 @@ def check(store: OnlineStore, namespace: str, identity: Identity | None, schema:
 
 
 def claim(
-    store: OnlineStore, namespace: str, warehouse: Warehouse, identity: Identity, schema: str, now: datetime
+    store: OnlineStore,
+    namespace: str,
+    warehouse: Warehouse,
+    identity: Identity,
+    schema: str,
+    now: datetime,
 ) -> None:
     """Record that the namespace's values come from this warehouse, unless they are another's.
 
@@ -71,7 +76,7 @@ def check_cursor(cursor: Cursor, namespace: str, identity: Identity) -> None:
     """
     if cursor.warehouse not in (None, identity.id):
         raise PermanentError(
-            f"the online store holds values of warehouse {cursor.warehouse}; this environment is on "
-            f"warehouse {identity.id}; nothing was written to {namespace}",
+            f"the online store holds values of warehouse {cursor.warehouse}; this environment is on"
+            f" warehouse {identity.id}; nothing was written to {namespace}",
             hint=REMEDY,
         )

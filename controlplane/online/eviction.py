@@ -1,4 +1,5 @@
-"""What an online store's eviction policy means for the values in it: the one place that decides what is safe. Pure."""
+"""What an online store's eviction policy means for the values in it: the one place that decides
+what is safe. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from controlplane.base.ports import StoreInfo
 
 @dataclass(frozen=True)
 class Concern:
-    """What stands against writing values into a store: `fatal` where they would not be safe there, and a remedy."""
+    """What stands against writing values into a store: `fatal` where they would not be safe there,
+    and a remedy."""
 
     fatal: bool
     message: str
@@ -18,12 +20,15 @@ class Concern:
 
 
 def concerns(info: StoreInfo) -> Iterator[Concern]:
-    """Everything that stands against it: under `allkeys-*` the server drops any value without an error."""
+    """Everything that stands against it: under `allkeys-*` the server drops any value without an
+    error."""
     if info.eviction_policy.startswith("allkeys-"):
         yield Concern(
             True,
-            f"maxmemory-policy is {info.eviction_policy}: the server may drop feature values without an error",
-            "set maxmemory-policy to noeviction, or to a volatile-* policy, in the server's configuration",
+            f"maxmemory-policy is {info.eviction_policy}: the server may drop feature values"
+            " without an error",
+            "set maxmemory-policy to noeviction, or to a volatile-* policy, in the server's"
+            " configuration",
         )
     elif not info.eviction_policy:
         yield Concern(

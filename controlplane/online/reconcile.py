@@ -1,4 +1,5 @@
-"""Compares the online store with the warehouse's newest rows, key by key, and heals it where it is asked to."""
+"""Compares the online store with the warehouse's newest rows, key by key, and heals it where it is
+asked to."""
 
 from __future__ import annotations
 
@@ -26,15 +27,16 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass
 class Reconciled:
-    """One version of a view in the online store, by keys. Every row of the warehouse is of one kind; `extra` are keys
-    that it has no row for.
+    """One version of a view in the online store, by keys. Every row of the warehouse is of one
+    kind; `extra` are keys that it has no row for.
 
     Args:
         view: the feature view.
         fingerprint: its version.
         served: whether readers are given this version now.
         rows: the warehouse's newest rows, deleted ones included.
-        right: as the row says: the value and its expiry, or nothing where it is deleted or has expired.
+        right: as the row says: the value and its expiry, or nothing where it is deleted or has
+            expired.
         newer: written since the rows were read, by a sync that goes on.
         pending: published since the last sync; the next one writes them.
         missing: not there.
@@ -74,12 +76,15 @@ def reconcile(
     heal: bool = False,
     on_rows: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Reconciled:
-    """Compare one version of a view. Syncs may go on meanwhile: what they write is newer, not wrong.
+    """Compare one version of a view.
+
+    Syncs may go on meanwhile: what they write is newer, not wrong.
 
     Args:
         program: the version.
         warehouse: read in one snapshot.
-        store: read, and with `heal` written with compare-and-set: never over what a sync wrote meanwhile.
+        store: read, and with `heal` written with compare-and-set: never over what a sync wrote
+            meanwhile.
         sql: the version's newest rows.
         served: whether readers are given this version.
         clock: the wall clock.
@@ -97,7 +102,8 @@ def reconcile(
     from controlplane.codec.compare import KeySet, buried, compare
 
     found = Reconciled(program.view, program.fingerprint, served)
-    # Before the rows: what is published up to here has been written, and none of it is newer than they are.
+    # Before the rows: what is published up to here has been written, and none of it is newer than
+    # they are.
     synced = SyncCursor(store, program.namespace, program.view, program.fingerprint).read().version
     newest = ledger.head(warehouse, program.head).version
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
@@ -110,7 +116,9 @@ def reconcile(
         newest, wall = batch.column("write_version")[0].as_py(), clock()
         shift = wall - program.now if program.now is not None else timedelta(0)
         done = 0
-        for records in encode_batch(batch, program.layout, prefix, write_version=newest, expiry_shift=shift, now=wall):
+        for records in encode_batch(
+            batch, program.layout, prefix, write_version=newest, expiry_shift=shift, now=wall
+        ):
             keys.add(records.column("key"))
             names = records.column("key").to_pylist()
             outcome = compare(

@@ -24,13 +24,22 @@ Fields = dict[bytes, bytes]
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """A record whose attributes are the fields of a hash; an attribute that is None has no field."""
+    """A record whose attributes are the fields of a hash.
+
+    An attribute that is None has no field.
+    """
 
     @classmethod
     def from_fields(cls, fields: Mapping[bytes, bytes]) -> Self:
         """Decode the fields of a hash; fields that the record does not have are ignored."""
         stored = ((name, fields.get(name.encode())) for name in cls.__struct_fields__)
-        return cls(**{name: _DECODERS.get(name, bytes.decode)(raw) for name, raw in stored if raw is not None})
+        return cls(
+            **{
+                name: _DECODERS.get(name, bytes.decode)(raw)
+                for name, raw in stored
+                if raw is not None
+            }
+        )
 
     def to_fields(self) -> Fields:
         """Encode the attributes as the fields of a hash."""
@@ -47,7 +56,8 @@ class Cursor(_Record, frozen=True):
     Attributes:
         version: the newest publication of which all values are written; 0 while they are removed or
             replaced; None before the first sync has ended.
-        token: random bytes that stay the same until the store loses values or somebody removes them.
+        token: random bytes that stay the same until the store loses values or somebody removes
+            them.
         rows: how many rows the last sync read.
         synced_at: when the last sync began, by the wall clock.
         epoch: `StoreInfo.epoch` at the last sync.
@@ -134,7 +144,8 @@ class SyncCursor:
         """Set the attributes of `moved` that are not None, in one step.
 
         Returns:
-            Whether the cursor still had the token and the version of `seen`; otherwise nothing was set.
+            Whether the cursor still had the token and the version of `seen`; otherwise nothing was
+            set.
         """
         known = seen.to_fields()
         expected = {name: known.get(name) for name in (b"token", b"version")}
@@ -160,8 +171,13 @@ def read_claim(store: OnlineStore, namespace: str) -> Claim | None:
     return Claim.from_fields(fields) if b"warehouse" in fields else None
 
 
-def write_claim(store: OnlineStore, namespace: str, claim: Claim, *, only_first: bool = False) -> None:
-    """Record whose values the namespace holds; with `only_first`, only where nobody's are recorded."""
+def write_claim(
+    store: OnlineStore, namespace: str, claim: Claim, *, only_first: bool = False
+) -> None:
+    """Record whose values the namespace holds.
+
+    With `only_first`, only where nobody's are recorded.
+    """
     expected = {b"warehouse": None} if only_first else None
     store.set_fields(naming.claim_hash(namespace), claim.to_fields(), expected)
 

@@ -10,13 +10,18 @@ from controlplane.online.records import SyncCursor
 
 
 def remove_version(
-    store: OnlineStore, namespace: str, view: str, fingerprint: str, keys_per_second: float | None = None
+    store: OnlineStore,
+    namespace: str,
+    view: str,
+    fingerprint: str,
+    keys_per_second: float | None = None,
 ) -> int:
     """Remove every key of a version that nobody reads; returns how many there were.
 
-    The cursor says before and after each step that nothing of the version is there, under another token, and goes
-    last: a removal that was stopped is found again, and a sync of the version that went on meanwhile fails and, when
-    repeated, writes all of it anew.
+    The cursor says before and after each step that nothing of the version is there, under another
+    token, and goes
+    last: a removal that was stopped is found again, and a sync of the version that went on
+    meanwhile fails and, when repeated, writes all of it anew.
     """
     cursor = SyncCursor(store, namespace, view, fingerprint)
     cursor.reset()

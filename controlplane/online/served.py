@@ -1,4 +1,5 @@
-"""Whether an online store serves what the warehouse shows: pointers and cursors that went missing."""
+"""Whether an online store serves what the warehouse shows: pointers and cursors that went
+missing."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from controlplane.manifest.specs import Manifest
 from controlplane.online.records import SyncCursor, read_pointers
 
 
-def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]) -> dict[str, str]:
+def lost_pointers(
+    store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]
+) -> dict[str, str]:
     """Return the views whose readers are not given the version that public views show, and why.
 
     A version that was never synced can't be served, so it is not among them.
@@ -29,7 +32,8 @@ def lost_pointers(store: OnlineStore, manifest: Manifest, shown: Mapping[str, st
         if SyncCursor(store, manifest.namespace, view.name, fingerprint).read().reached > 0:
             instead = f"version {pointer}" if pointer else "no version"
             found[view.name] = (
-                f"points readers of {view.name} to {instead} instead of {fingerprint}, which is synced and shown"
+                f"points readers of {view.name} to {instead} instead of {fingerprint}, which is"
+                " synced and shown"
             )
     return found
 

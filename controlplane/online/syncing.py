@@ -1,7 +1,8 @@
 """Bringing what was published to the online store: begun once, written shard by shard, ended once.
 
-`sync` does it with one shard. In Airflow the shards of a large view are tasks of their own, which may run beside each
-other and be run again: writes are compare-and-set, and only the end moves the cursor.
+`sync` does it with one shard. In Airflow the shards of a large view are tasks of their own, which
+may run beside each other and be run again: writes are compare-and-set, and only the end moves the
+cursor.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Begun:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What one shard did: rows read, written, and kept out by newer values; it read all that `version` published.
+    """What one shard did: rows read, written, and kept out by newer values.
+
+    It read all that `version` published.
 
     `warehouse` is the id of the warehouse that it read; empty where that has none yet.
     """
@@ -72,8 +75,8 @@ class ShardReport:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What a sync did: rows read, written, and kept out by newer values; `version` is what the store now holds,
-    `warnings` what its owner should know."""
+    """What a sync did: rows read, written, and kept out by newer values; `version` is what the
+    store now holds, `warnings` what its owner should know."""
 
     rows: int = 0
     written: int = 0
@@ -92,14 +95,16 @@ def sync(
     on_rows: Callable[[int], None] = lambda _: None,
     full: bool = False,
 ) -> SyncReport:
-    """Write every key that was published since the last sync, as it stands now, and then move the cursor.
+    """Write every key that was published since the last sync, as it stands now, and then move the
+    cursor.
 
     Args:
         program: the view.
         warehouse: read in one snapshot.
         store: written with compare-and-set, so that overlapping runs are safe.
         sql: the view's newest rows.
-        clock: the wall clock; where the environment's `now` is fixed, expiries move by the difference.
+        clock: the wall clock; where the environment's `now` is fixed, expiries move by the
+            difference.
         on_rows: told the number of rows of each batch.
         full: write all keys, whatever the cursor says.
     """
@@ -109,7 +114,12 @@ def sync(
 
 
 def begin_sync(
-    program: Program, store: OnlineStore, *, clock: Callable[[], datetime], shards: int = 1, full: bool = False
+    program: Program,
+    store: OnlineStore,
+    *,
+    clock: Callable[[], datetime],
+    shards: int = 1,
+    full: bool = False,
 ) -> Begun:
     """Look at the store and at the cursor, and give the latter a token if it has none; see `sync`.
 
@@ -123,12 +133,21 @@ def begin_sync(
     # A single server persists in order: if the cursor survived, so did every earlier write.
     if info.spread and cursor.epoch not in (None, info.epoch):
         warnings.append(
-            "the online store has restarted or failed over since the last sync, which may have lost values: all keys "
-            "were written again"
+            "the online store has restarted or failed over since the last sync, which may have lost"
+            " values: all keys were written again"
         )
         full = True
     token, reached = cursor.token or b"", cursor.reached
-    return Begun(secrets.token_hex(4), shards, token, info.epoch, reached, 0 if full else reached, wall, warnings)
+    return Begun(
+        secrets.token_hex(4),
+        shards,
+        token,
+        info.epoch,
+        reached,
+        0 if full else reached,
+        wall,
+        warnings,
+    )
 
 
 def write_shard(
@@ -149,7 +168,8 @@ def write_shard(
             it did not answer for every row.
     """
     warehouse_id = _claim(program, warehouse, store, begun.wall)
-    # Read before the rows: every publication up to this one is among them, also one that left no key changed.
+    # Read before the rows: every publication up to this one is among them, also one that left no
+    # key changed.
     version = max(begun.cursor, ledger.head(warehouse, program.head).version)
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     shift = begun.wall - program.now if program.now is not None else timedelta(0)
@@ -160,25 +180,33 @@ def write_shard(
         from controlplane.codec.batch import encode_batch
 
         nonlocal rows, version
-        for batch in warehouse.fetch(_rows_of(program, warehouse, sql, begun, shard), tag=program.tag("sync")):
+        for batch in warehouse.fetch(
+            _rows_of(program, warehouse, sql, begun, shard), tag=program.tag("sync")
+        ):
             if batch.num_rows == 0:
                 continue
             rows += batch.num_rows
             version = batch.column("write_version")[0].as_py()
-            yield from encode_batch(batch, program.layout, prefix, write_version=version, expiry_shift=shift, now=now)
+            yield from encode_batch(
+                batch, program.layout, prefix, write_version=version, expiry_shift=shift, now=now
+            )
             on_rows(batch.num_rows)
 
     count = store.write(encoded())
     if count.written + count.kept_newer != rows:
         raise PermanentError(
-            f"feature view {program.view!r}: {rows} rows were read, but the online store answered for "
-            f"{count.written + count.kept_newer}",
+            f"feature view {program.view!r}: {rows} rows were read, but the online store answered"
+            f" for {count.written + count.kept_newer}",
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
-    return ShardReport(begun.mark, shard, rows, count.written, count.kept_newer, version, warehouse_id)
+    return ShardReport(
+        begun.mark, shard, rows, count.written, count.kept_newer, version, warehouse_id
+    )
 
 
-def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequence[ShardReport]) -> SyncReport:
+def end_sync(
+    program: Program, store: OnlineStore, begun: Begun, reports: Sequence[ShardReport]
+) -> SyncReport:
     """Move the cursor to what all shards have read, if the values are still there; see `sync`.
 
     Raises:
@@ -188,12 +216,13 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
     own = {report.shard: report for report in reports if report.mark == begun.mark}
     if missing := sorted(set(range(begun.shards)) - set(own)):
         raise PermanentError(
-            f"feature view {program.view!r}: of {begun.shards} shards of the sync these have not been written: "
-            f"{', '.join(map(str, missing))}",
+            f"feature view {program.view!r}: of {begun.shards} shards of the sync these have not"
+            f" been written: {', '.join(map(str, missing))}",
             hint="run it again from its beginning; the cursor was not moved, so nothing is lost",
         )
     rows, written, kept_newer = (
-        sum(getattr(report, name) for report in own.values()) for name in ("rows", "written", "kept_newer")
+        sum(getattr(report, name) for report in own.values())
+        for name in ("rows", "written", "kept_newer")
     )
     # A publication that came between two shards is only in the later one's rows.
     version = min(report.version for report in own.values())
@@ -207,12 +236,20 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
     )
     sync_cursor = _cursor(program, store)
     while True:
-        # The cursor lies next to the values and is lost with them; who removes them gives it another token.
+        # The cursor lies next to the values and is lost with them; who removes them gives it
+        # another token.
         cursor = sync_cursor.read()
-        if cursor.token != begun.token or cursor.reached < begun.found or store.info().epoch != begun.epoch:
+        if (
+            cursor.token != begun.token
+            or cursor.reached < begun.found
+            or store.info().epoch != begun.epoch
+        ):
             raise ValuesLost(
                 f"feature view {program.view!r}: the online store lost values while it was written",
-                hint="run it again: it writes everything that is missing; see why the server was flushed or restarted",
+                hint=(
+                    "run it again: it writes everything that is missing; see why the server was"
+                    " flushed or restarted"
+                ),
             )
         if cursor.reached > version:
             break  # another sync came further; going back would look like a loss to a third
@@ -222,7 +259,9 @@ def end_sync(program: Program, store: OnlineStore, begun: Begun, reports: Sequen
 
 
 def preflight(info: StoreInfo) -> list[str]:
-    """Look at what the store says of itself before the first write; returns what its owner should know.
+    """Look at what the store says of itself before the first write.
+
+    Returns what its owner should know.
 
     Raises:
         PermanentError: values would not be safe in it; nothing was written.
@@ -230,7 +269,9 @@ def preflight(info: StoreInfo) -> list[str]:
     warnings: list[str] = []
     for concern in eviction.concerns(info):
         if concern.fatal:
-            raise PermanentError(f"the online store: {concern.message}; nothing was written", hint=concern.hint)
+            raise PermanentError(
+                f"the online store: {concern.message}; nothing was written", hint=concern.hint
+            )
         warnings.append(f"the online store: {concern.message}; {concern.hint}")
     return warnings
 
@@ -252,7 +293,10 @@ def _rows_of(program: Program, warehouse: Warehouse, sql: str, begun: Begun, sha
     if begun.shards == 1:
         return query
     d = dialect(warehouse.dialect)
-    return f"{query} AND {d.shard_of([d.quote(name) for name, _ in program.layout.keys], begun.shards)} = {shard}"
+    return (
+        f"{query} AND"
+        f" {d.shard_of([d.quote(name) for name, _ in program.layout.keys], begun.shards)} = {shard}"
+    )
 
 
 def _cursor(program: Program, store: OnlineStore) -> SyncCursor:

@@ -91,7 +91,9 @@ def take_over(
         on_progress(Progress(f"{view.name} {view.fingerprint}", "write", done, len(served)))
         found.append(_rewritten(of, view, warehouse, store, clock))
     shown_views = {
-        view.name: view.fingerprint for of, view in served if doors.get(f"{of.schema}.{view.name}") == view.fingerprint
+        view.name: view.fingerprint
+        for of, view in served
+        if doors.get(f"{of.schema}.{view.name}") == view.fingerprint
     }
     point(store, manifest.namespace, shown_views)
     return before, found

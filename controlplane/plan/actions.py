@@ -1,4 +1,7 @@
-"""The changes that a plan may hold: a closed union of frozen data. `kind` is the tag of their JSON form."""
+"""The changes that a plan may hold: a closed union of frozen data.
+
+`kind` is the tag of their JSON form.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class CreateView(msgspec.Struct, frozen=True, tag_field="kind", tag="create_view
 
 
 class RedefineView(msgspec.Struct, frozen=True, tag_field="kind", tag="redefine_view"):
-    """A view's values change: a new version is computed beside the old one, which shows until the new is complete."""
+    """A view's values change: a new version is computed beside the old one, which shows until the
+    new is complete."""
 
     view: str
     before: str
@@ -67,8 +71,8 @@ class DropService(msgspec.Struct, frozen=True, tag_field="kind", tag="drop_servi
 
 
 class Rerender(msgspec.Struct, frozen=True, tag_field="kind", tag="rerender"):
-    """Nothing that is declared changes, but the files that would be written do: settings, or another version of
-    controlplane."""
+    """Nothing that is declared changes, but the files that would be written do: settings, or
+    another version of controlplane."""
 
     before: str
     after: str
@@ -89,5 +93,13 @@ class Repair(msgspec.Struct, frozen=True, tag_field="kind", tag="repair"):
 
 
 Action = (
-    CreateView | RedefineView | UpdateView | DropView | CreateService | UpdateService | DropService | Rerender | Repair
+    CreateView
+    | RedefineView
+    | UpdateView
+    | DropView
+    | CreateService
+    | UpdateService
+    | DropService
+    | Rerender
+    | Repair
 )

@@ -40,8 +40,12 @@ from controlplane.plan.actions import (
 _NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations", "evaluation", "bounds")
 
 
-def diff(before: Manifest | None, after: Manifest, release_before: str, release_after: str) -> list[Action]:
-    """What changes between what was deployed and what is declared; views first, in dependency order.
+def diff(
+    before: Manifest | None, after: Manifest, release_before: str, release_after: str
+) -> list[Action]:
+    """What changes between what was deployed and what is declared.
+
+    Views first, in dependency order.
 
     Args:
         before: the deployed manifest; None if nothing was.
@@ -84,7 +88,10 @@ def _services(before: Manifest | None, after: Manifest) -> Iterator[Action]:
             if getattr(old, name) != getattr(service, name)
         ]
         if old.features != service.features:
-            were, are = (", ".join(naming.feature(*feature) for feature in s.features) for s in (old, service))
+            were, are = (
+                ", ".join(naming.feature(*feature) for feature in s.features)
+                for s in (old, service)
+            )
             changes.append(Change("features", were, are))
         if old.request != service.request:
             changes.append(Change("request", _requested(old), _requested(service)))
@@ -96,7 +103,9 @@ def _services(before: Manifest | None, after: Manifest) -> Iterator[Action]:
 
 
 def _requested(service: ServiceSpec) -> str:
-    return ", ".join(f"{f.name} {f.type}{' or null' if f.nullable else ''}" for f in service.request)
+    return ", ".join(
+        f"{f.name} {f.type}{' or null' if f.nullable else ''}" for f in service.request
+    )
 
 
 def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]:
@@ -123,7 +132,9 @@ def _names(service: ServiceSpec) -> tuple[str, ...]:
     return (*features, *(c.name for c in service.calculations))
 
 
-def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: Manifest) -> Iterator[Change]:
+def _view_changes(
+    old: ViewSpec, new: ViewSpec, before: Manifest | None, after: Manifest
+) -> Iterator[Change]:
     for name in new.__struct_fields__:
         if name not in _NOT_COMPARED and getattr(old, name) != getattr(new, name):
             yield Change(name, text(getattr(old, name)), text(getattr(new, name)))
@@ -131,7 +142,9 @@ def _view_changes(old: ViewSpec, new: ViewSpec, before: Manifest | None, after: 
         if describe_part(old) != describe_part(new):
             yield Change(name, describe_part(old), describe_part(new))
     for name in new.upstream:
-        version, now = (m.view(name).fingerprint if m and name in old.upstream else "" for m in (before, after))
+        version, now = (
+            m.view(name).fingerprint if m and name in old.upstream else "" for m in (before, after)
+        )
         if version != now:
             yield Change(f"version of {name}, which it reads", version, now)
     features = {f.name: f for f in old.features}
@@ -166,7 +179,9 @@ def _bounded(view: ViewSpec) -> str:
 
 
 def _signed(duration: timedelta) -> str:
-    return f"-{format_duration(-duration)}" if duration < timedelta(0) else format_duration(duration)
+    return (
+        f"-{format_duration(-duration)}" if duration < timedelta(0) else format_duration(duration)
+    )
 
 
 def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
@@ -174,23 +189,35 @@ def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
         ("table", old.table, new.table),
         ("timestamp", old.time_sql or text(old.timestamp), new.time_sql or text(new.timestamp)),
         ("prune_by", *(one.pruning.column if one.pruning else "" for one in (old, new))),
-        ("lookback", *("unbounded" if one.lookback is None else text(one.lookback) for one in (old, new))),
+        (
+            "lookback",
+            *("unbounded" if one.lookback is None else text(one.lookback) for one in (old, new)),
+        ),
     ):
         if was != becomes:
             yield Change(f"source {new.name} {part}", was, becomes)
-    yield from _expectation_changes(f"source {new.name} expectation", old.expectations, new.expectations)
+    yield from _expectation_changes(
+        f"source {new.name} expectation", old.expectations, new.expectations
+    )
     were, are = dict(old.columns), dict(new.columns)
     for column in {**were, **are}:
         if were.get(column) != are.get(column):
-            yield Change(f"source {new.name} column {column}", were.get(column, ""), are.get(column, ""))
+            yield Change(
+                f"source {new.name} column {column}", were.get(column, ""), are.get(column, "")
+            )
 
 
-def _expectation_changes(what: str, old: Sequence[Expected], new: Sequence[Expected]) -> Iterator[Change]:
+def _expectation_changes(
+    what: str, old: Sequence[Expected], new: Sequence[Expected]
+) -> Iterator[Change]:
     were, are = ({one.name: one for one in some} for some in (old, new))
     for name in {**were, **are}:
         before, after = were.get(name), are.get(name)
         if before != after:
-            yield Change(f"{what} {name}", *("" if one is None else _expected(one) for one in (before, after)))
+            yield Change(
+                f"{what} {name}",
+                *("" if one is None else _expected(one) for one in (before, after)),
+            )
 
 
 def _expected(one: Expected) -> str:
@@ -198,7 +225,10 @@ def _expected(one: Expected) -> str:
     said = [one.severity, *([f"{one.may_fail * 100:g}% may fail"] if one.may_fail else [])]
     for name in type(one).__struct_fields__:
         value = getattr(one, name)
-        if name in ("low", "high", "values", "condition", "at_least", "at_most") and value not in (None, one.name):
+        if name in ("low", "high", "values", "condition", "at_least", "at_most") and value not in (
+            None,
+            one.name,
+        ):
             said.append(f"{name} {', '.join(value) if isinstance(value, tuple) else value}")
     return ", ".join(said)
 
@@ -206,11 +236,15 @@ def _expected(one: Expected) -> str:
 def describe(feature: Feature) -> str:
     """A feature in a few words: `mean(dep_delay) over 24h where dep_delay > 0: float64`."""
     if not isinstance(feature, AggregateSpec):
-        return f"last {feature.column}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
+        return f"last {feature.column}: {feature.type}" + (
+            f" ({feature.description})" if feature.description else ""
+        )
     parameters = [str(p) for p in (feature.column, feature.n, feature.q) if p is not None]
     said = f"{feature.function}({', '.join(parameters)}) over {windows.words(feature.window)}"
     said += f" offset -{format_duration(-feature.offset)}" if feature.offset else ""
-    said += f" by {feature.by[0]}{', its values' if feature.lists_keys else ''}" if feature.by else ""
+    said += (
+        f" by {feature.by[0]}{', its values' if feature.lists_keys else ''}" if feature.by else ""
+    )
     said += f" where {feature.where}" if feature.where else ""
     return f"{said}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
 

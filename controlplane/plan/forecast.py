@@ -9,7 +9,14 @@ from typing import assert_never
 import msgspec
 
 from controlplane.base.types import Interval, subtract
-from controlplane.manifest.specs import BatchViewSpec, IntervalByInterval, Manifest, RowByRow, StaticViewSpec, ViewSpec
+from controlplane.manifest.specs import (
+    BatchViewSpec,
+    IntervalByInterval,
+    Manifest,
+    RowByRow,
+    StaticViewSpec,
+    ViewSpec,
+)
 from controlplane.manifest.timing import timing
 from controlplane.sql.dialects import dialect
 from controlplane.sql.rows import evaluated_together
@@ -26,8 +33,8 @@ class Stretch(msgspec.Struct, frozen=True):
 class Cost(msgspec.Struct, frozen=True):
     """What a run of one interval takes: `low` to `high` of a `unit`, as `basis` has it.
 
-    The unit is `rows` that its SQL returns, or `bytes` that it reads; the basis `earlier runs`, or the warehouse's
-    `estimate` before it runs.
+    The unit is `rows` that its SQL returns, or `bytes` that it reads; the basis `earlier runs`, or
+    the warehouse's `estimate` before it runs.
     """
 
     low: int
@@ -39,9 +46,9 @@ class Cost(msgspec.Struct, frozen=True):
 class Computation(msgspec.Struct, frozen=True):
     """How a view's SQL is computed, and what the missing intervals cost.
 
-    `way` is `row by row`, `interval by interval`, or `as a whole` for a static view. `construct` is the part of the SQL
-    that makes it interval by interval, at `place` (`file:line`); both are empty for the others. `statements` is how
-    many statements evaluate the SQL for all that is missing.
+    `way` is `row by row`, `interval by interval`, or `as a whole` for a static view. `construct` is
+    the part of the SQL that makes it interval by interval, at `place` (`file:line`); both are empty
+    for the others. `statements` is how many statements evaluate the SQL for all that is missing.
     """
 
     way: str
@@ -51,7 +58,8 @@ class Computation(msgspec.Struct, frozen=True):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """What one view has to compute, and when an event at `event` becomes visible in it (`visible_at`)."""
+    """What one view has to compute, and when an event at `event` becomes visible in it
+    (`visible_at`)."""
 
     view: str
     fingerprint: str
@@ -72,7 +80,10 @@ Covered = Callable[[str, str], Sequence[Interval]]
 
 
 def forecast(manifest: Manifest, covered: Covered, now: datetime) -> tuple[Forecast, ...]:
-    """The forecast of every view at `now`; the example event is the last instant of the newest due interval."""
+    """The forecast of every view at `now`.
+
+    The example event is the last instant of the newest due interval.
+    """
     found = []
     for view in manifest.views:
         times = timing(view)
@@ -82,7 +93,9 @@ def forecast(manifest: Manifest, covered: Covered, now: datetime) -> tuple[Forec
         event = (due.end if due else view.start) - view.schedule / 2
         how = computation(manifest, view, gaps)
         visible = times.visible(event)
-        found.append(Forecast(view.name, view.fingerprint, stretches, event, visible, computation=how))
+        found.append(
+            Forecast(view.name, view.fingerprint, stretches, event, visible, computation=how)
+        )
     return tuple(found)
 
 
@@ -97,7 +110,9 @@ def computation(manifest: Manifest, view: ViewSpec, missing: Sequence[Interval])
             assert_never(never)
 
 
-def _of_batch_view(manifest: Manifest, view: BatchViewSpec, missing: Sequence[Interval]) -> Computation:
+def _of_batch_view(
+    manifest: Manifest, view: BatchViewSpec, missing: Sequence[Interval]
+) -> Computation:
     if evaluated_together(manifest, view, dialect(manifest.dialect)):
         pieces = timing(view).pieces
         statements = sum(1 for gap in missing for _ in pieces(gap))

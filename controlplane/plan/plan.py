@@ -17,9 +17,10 @@ from controlplane.release.release import Release, render_release
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a deploy would do. `base` is the deployment that it starts from (None: the first), `release` the digest of
-    the files that it would write; `warnings` are what the warehouse may not take. `conflict` says who else has deployed
-    to the schema, `remedy` what to do: then a deploy is refused unless it adopts the schema."""
+    """What a deploy would do. `base` is the deployment that it starts from (None: the first),
+    `release` the digest of the files that it would write; `warnings` are what the warehouse may not
+    take. `conflict` says who else has deployed to the schema, `remedy` what to do: then a deploy is
+    refused unless it adopts the schema."""
 
     project: str
     environment: str
@@ -67,7 +68,8 @@ def make_plan(
 
     Args:
         manifest: what is declared.
-        deployed: id, manifest JSON and release digest of the current deployment; None before the first.
+        deployed: id, manifest JSON and release digest of the current deployment; None before the
+            first.
         covered: what is computed already.
         now: the environment's now.
         release: the files, where they are rendered already.
@@ -76,7 +78,9 @@ def make_plan(
     """
     release = release or render_release(manifest)
     base, before, earlier = deployed or (None, None, "")
-    actions = diff(manifests.from_json(before) if before else None, manifest, earlier, release.digest)
+    actions = diff(
+        manifests.from_json(before) if before else None, manifest, earlier, release.digest
+    )
     actions += _repairs(drifts)
     if damaged_release and release.digest == earlier:
         actions.append(Repair("", "", (Damage("release", damaged_release),)))
@@ -92,4 +96,7 @@ def make_plan(
 
 
 def _repairs(drifts: Iterable[Drift]) -> list[Action]:
-    return [Repair(drift.view, drift.fingerprint, drift.damages, drift.dropped, drift.recomputed) for drift in drifts]
+    return [
+        Repair(drift.view, drift.fingerprint, drift.damages, drift.dropped, drift.recomputed)
+        for drift in drifts
+    ]

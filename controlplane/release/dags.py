@@ -21,7 +21,11 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def render_dag(
-    manifest: Manifest, view: ViewSpec, *, warehouse_conn_id: str = WAREHOUSE, online_conn_id: str = ONLINE
+    manifest: Manifest,
+    view: ViewSpec,
+    *,
+    warehouse_conn_id: str = WAREHOUSE,
+    online_conn_id: str = ONLINE,
 ) -> str:
     """The Python text of the view's DAG. Equal manifests give equal bytes.
 
@@ -37,7 +41,8 @@ def render_dag(
 
 @dataclass
 class _Context:
-    """What the template may ask for: Python expressions as text, and the text of the DAG's documentation."""
+    """What the template may ask for: Python expressions as text, and the text of the DAG's
+    documentation."""
 
     _manifest: Manifest
     _view: ViewSpec
@@ -60,7 +65,13 @@ class _Context:
     @property
     def ours(self) -> list[tuple[str, list[str]]]:
         online = ["BeginSync", "EndSync", "SyncShard"] if self.shards else ["Announce", "Sync"]
-        operators = ["Check", "Publish", "Stage", "Unstage", *(online if self._view.online else ["Announce"])]
+        operators = [
+            "Check",
+            "Publish",
+            "Stage",
+            "Unstage",
+            *(online if self._view.online else ["Announce"]),
+        ]
         modules = [("controlplane.airflow.operators", sorted(operators))]
         kinds = {mapper.partition("(")[0] for _, mapper in self.upstream} - {"IdentityMapper"}
         if kinds:
@@ -75,7 +86,9 @@ class _Context:
 
     @property
     def dag_id(self) -> str:
-        return _text(naming.dag_id(self._manifest.project, self._manifest.environment, self._view.name))
+        return _text(
+            naming.dag_id(self._manifest.project, self._manifest.environment, self._view.name)
+        )
 
     @property
     def offline(self) -> str:
@@ -159,12 +172,27 @@ class _Context:
         facts = [
             ("Entities", f"{', '.join(e.name for e in entities)} ({keys})"),
             ("Sources", ", ".join(self._manifest.source(name).table for name in view.sources)),
-            ("Schedule", f"every {format_duration(view.schedule)}{due}, from {format_instant(view.start)}{until}"),
+            (
+                "Schedule",
+                (
+                    f"every {format_duration(view.schedule)}{due}, from"
+                    f" {format_instant(view.start)}{until}"
+                ),
+            ),
             ("Owner", view.owner),
             ("Defined at", str(view.location)),
             ("Version", view.fingerprint),
             ("Tables", f"`{schema}.{view.name}`, `{schema}.{naming.door(view.name, 'latest')}`"),
-            ("Online", f"yes, written in {self.shards} shards" if self.shards else "yes" if view.online else "no"),
+            (
+                "Online",
+                (
+                    f"yes, written in {self.shards} shards"
+                    if self.shards
+                    else "yes"
+                    if view.online
+                    else "no"
+                ),
+            ),
         ]
         lines = [
             f"### {view.name}",
@@ -176,22 +204,32 @@ class _Context:
             "",
             "| feature | type | value |",
             "|---|---|---|",
-            *(f"| {_cell(f.name)} | {_cell(f.type)} | {_cell(_meaning(f))} |" for f in view.features),
+            *(
+                f"| {_cell(f.name)} | {_cell(f.type)} | {_cell(_meaning(f))} |"
+                for f in view.features
+            ),
             "",
-            "A run computes its partition; one that is triggered with `start` and `end` computes that range, and one",
+            (
+                "A run computes its partition; one that is triggered with `start` and `end`"
+                " computes that range, and one"
+            ),
             "that is triggered with neither computes the last interval that is due.",
         ]
         text = "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
         return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 
     def _asset(self, view: str, store: str) -> str:
-        return _text(naming.asset_uri(self._manifest.project, self._manifest.environment, view, store))
+        return _text(
+            naming.asset_uri(self._manifest.project, self._manifest.environment, view, store)
+        )
 
     def _mapper(self, upstream: ViewSpec) -> str:
         ours, theirs = self._view.schedule, upstream.schedule
         if ours == theirs:
             return "IdentityMapper()"
-        arguments = f"upstream={_text(format_duration(theirs))}, schedule={_text(format_duration(ours))}"
+        arguments = (
+            f"upstream={_text(format_duration(theirs))}, schedule={_text(format_duration(ours))}"
+        )
         if ours < theirs:
             return f"FanOut({arguments})"
         if self._view.phase:
@@ -227,7 +265,9 @@ def _meaning(feature: Feature) -> str:
         text = f"{feature.function} of {what} over {words(feature.window)}"
         text += f", offset {format_duration(feature.offset)}" if feature.offset else ""
         text += (
-            f", {'the values' if feature.lists_keys else 'for each value'} of `{feature.by[0]}`" if feature.by else ""
+            f", {'the values' if feature.lists_keys else 'for each value'} of `{feature.by[0]}`"
+            if feature.by
+            else ""
         )
         text += f", where `{feature.where}`" if feature.where else ""
     return f"{text}. {feature.description}" if feature.description else text

@@ -1,4 +1,5 @@
-"""What the tasks of one view need to know beside their SQL: one small JSON document in the release."""
+"""What the tasks of one view need to know beside their SQL: one small JSON document in the
+release."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Upstream(msgspec.Struct, frozen=True):
     def needed(self, end: datetime) -> datetime:
         """How far it must be computed, for all rows that count from before `end`."""
         times = self.timing
-        # Rows count from the end of an interval + D on; the last such end before `end` is asked for.
+        # Rows count from the end of an interval + D on; the last such end before `end` is asked
+        # for.
         last = times.ceil(end - times.delay) - times.schedule
         if self.static:
             last = min(last, times.start + times.schedule)
@@ -38,9 +40,9 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """One version of one view, as its tasks see it. `sources` is table -> column -> type at the time of the deploy;
-    `steps` says that its stage has a statement for each interval. Only Airflow's workers of an
-    earlier version read `ledger` and `doors`."""
+    """One version of one view, as its tasks see it. `sources` is table -> column -> type at the
+    time of the deploy; `steps` says that its stage has a statement for each interval. Only
+    Airflow's workers of an earlier version read `ledger` and `doors`."""
 
     project: str
     environment: str
@@ -59,7 +61,8 @@ class Program(msgspec.Struct, frozen=True):
     head: str
     doors: str
     layout: Layout
-    location: Location = msgspec.field(name="place")  # releases of earlier versions run on after an upgrade
+    # Releases of earlier versions run on after an upgrade.
+    location: Location = msgspec.field(name="place")
     upstream: tuple[Upstream, ...] = ()
     cover: Cover | None = None
     steps: bool = False
@@ -102,7 +105,9 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         upstream=tuple(
             Upstream(
                 view=name,
-                head=control_tables.head(manifest.schema, name, manifest.view(name).fingerprint).quoted(d),
+                head=control_tables.head(
+                    manifest.schema, name, manifest.view(name).fingerprint
+                ).quoted(d),
                 timing=timing(manifest.view(name)),
                 static=isinstance(manifest.view(name), StaticViewSpec),
             )
@@ -119,9 +124,12 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
 
 
 def layout(view: ViewSpec) -> Layout:
-    """How the view's rows look online: its keys, and its features with their defaults, in declared order."""
+    """How the view's rows look online: its keys, and its features with their defaults, in declared
+    order."""
     fields = tuple(
-        Field(name=f.name, type=f.type, default=default(f) if isinstance(f, AggregateSpec) else None)
+        Field(
+            name=f.name, type=f.type, default=default(f) if isinstance(f, AggregateSpec) else None
+        )
         for f in view.features
     )
     return Layout(keys=view.keys, fields=fields, ttl=view.ttl)
@@ -129,7 +137,9 @@ def layout(view: ViewSpec) -> Layout:
 
 def to_json(program: Program) -> str:
     """The program's one JSON text."""
-    return msgspec.json.format(msgspec.json.encode(program, order="sorted"), indent=2).decode() + "\n"
+    return (
+        msgspec.json.format(msgspec.json.encode(program, order="sorted"), indent=2).decode() + "\n"
+    )
 
 
 def from_json(text: str) -> Program:
@@ -141,4 +151,6 @@ def from_json(text: str) -> Program:
     try:
         return msgspec.json.decode(text, type=Program)
     except msgspec.DecodeError as error:
-        raise PlaneError(f"a program of the release can't be read: {error}", hint="deploy again") from None
+        raise PlaneError(
+            f"a program of the release can't be read: {error}", hint="deploy again"
+        ) from None

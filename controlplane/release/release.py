@@ -1,7 +1,7 @@
 """A release: every file that a deploy writes for Airflow, and the digest that names it.
 
-Layout: `<view>.py` (the DAG), `sql/<view>.<task>.sql` (its statements), `<view>.json` (its program),
-`manifest.json`. Rendering the same manifest twice gives the same bytes.
+Layout: `<view>.py` (the DAG), `sql/<view>.<task>.sql` (its statements), `<view>.json` (its
+program), `manifest.json`. Rendering the same manifest twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from controlplane.sql.views import FILES, render_view
 
 @dataclass(frozen=True)
 class Release:
-    """The files of a release, relative path -> text, and the digest of all of them (16 hex digits)."""
+    """The files of a release, relative path -> text, and the digest of all of them (16 hex
+    digits)."""
 
     files: Mapping[str, str]
     digest: str

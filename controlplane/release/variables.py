@@ -1,4 +1,5 @@
-"""What a run decides: its interval and its name, as the open places `plane.*` of a release's SQL want them."""
+"""What a run decides: its interval and its name, as the open places `plane.*` of a release's SQL
+want them."""
 
 from __future__ import annotations
 
@@ -26,10 +27,13 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class RunVariables:
-    """The value of `plane` in a release's SQL; every attribute is text that is safe where the templates put it.
+    """The value of `plane` in a release's SQL.
 
-    `cover` are the tiles and rollups that make up the windows at the interval's end: window, start, end; `cover_tiles`
-    and `cover_rollups` are those of either kind, each once. `steps` are the intervals that the run evaluates.
+    Every attribute is text that is safe where the templates put it.
+
+    `cover` are the tiles and rollups that make up the windows at the interval's end: window, start,
+    end; `cover_tiles` and `cover_rollups` are those of either kind, each once. `steps` are the
+    intervals that the run evaluates.
     """
 
     start: str
@@ -49,8 +53,8 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
 
     Args:
         program: the view.
-        interval: whole intervals of the view's schedule. What lies less than the view's lateness before is computed
-            again; the first interval reads back as far as its windows need.
+        interval: whole intervals of the view's schedule. What lies less than the view's lateness
+            before is computed again; the first interval reads back as far as its windows need.
         run_id: names the run in the ledger; retries of a run have the same.
 
     Raises:
@@ -64,12 +68,16 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
     if interval.start < program.timing.start:
         raise PermanentError(
             f"feature view {program.view!r}: {interval} begins before the view's start",
-            hint=f"begin at {program.timing.start.isoformat()} or later, or deploy an earlier start",
+            hint=(
+                f"begin at {program.timing.start.isoformat()} or later, or deploy an earlier start"
+            ),
         )
     start = max(interval.start - program.lateness, program.timing.start)
     cover = program.cover.at(interval.end) if program.cover else []
     parts = sorted({part for _, part in cover}, key=lambda part: (part.start, part.end))
-    tiles = [part for part in parts if program.cover and part.end - part.start == program.cover.tile]
+    tiles = [
+        part for part in parts if program.cover and part.end - part.start == program.cover.tile
+    ]
     read_start = program.read_start if start == program.timing.start else start
     return RunVariables(
         start=naming.instant_literal(start),

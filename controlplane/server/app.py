@@ -1,4 +1,7 @@
-"""The ASGI application. Hot routes are answered here without a framework: a request costs tens of microseconds."""
+"""The ASGI application.
+
+Hot routes are answered here without a framework: a request costs tens of microseconds.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,13 @@ from typing import Any
 
 import msgspec
 
-from controlplane.errors import CalculationFailed, PermanentError, PlaneError, SettingsError, TransientError
+from controlplane.errors import (
+    CalculationFailed,
+    PermanentError,
+    PlaneError,
+    SettingsError,
+    TransientError,
+)
 from controlplane.server import metrics, openapi
 from controlplane.server.deadlines import Deadlines
 from controlplane.server.health import StoreHealth
@@ -56,7 +65,8 @@ class Options:
         budget_ms: how long the store may take to answer a request whose body is there.
         max_body: bytes.
         max_entities: of one request.
-        refresh_seconds: how long it may take to see a deployment, another version that serves, or changed keys.
+        refresh_seconds: how long it may take to see a deployment, another version that serves, or
+            changed keys.
         access_log: a line for each request.
         upload_seconds: how long the body of a request may take to come.
         hosts: names that the server answers to where it has no keys, next to loopback's and its
@@ -126,7 +136,11 @@ class App:
                         return
                     deadline.at = perf_counter() + self._budget_seconds
                     call = shape.parse(sent, name, self._options.max_entities)
-                    served = self._offering(call, allowed) if call.features else self._allowed(call.service, allowed)
+                    served = (
+                        self._offering(call, allowed)
+                        if call.features
+                        else self._allowed(call.service, allowed)
+                    )
                     service, count = served.name, len(call.entities)
                     typed = served.inputs.typed(call.entities, call.place)
                     question = served.reader.ask(typed, served.inputs.requests(typed))
@@ -179,7 +193,9 @@ class App:
             if header == b"authorization" and (key := self._keyring.find(value)) is not None:
                 return key
         hint = "send a key in the header `Authorization: Bearer ...`"
-        raise Refused(401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),))
+        raise Refused(
+            401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),)
+        )
 
     def _check_host(self, scope: Scope) -> None:
         """Refuse a request for another name. One without a name is no browser's, and is
@@ -189,7 +205,10 @@ class App:
         for header, value in scope["headers"]:
             if header == b"host" and not self._hosts.serve(value, address):
                 text = "the server does not answer to the name in the header `Host`"
-                hint = "ask by its address, start it with --allow-host NAME, or have it ask for API keys (--keys)"
+                hint = (
+                    "ask by its address, start it with --allow-host NAME, or have it ask for API"
+                    " keys (--keys)"
+                )
                 raise Refused(421, text, hint=hint)
 
     def _allowed(self, name: str, key: Key | None) -> Served:
@@ -197,7 +216,9 @@ class App:
         self._loaded()
         served = self._services.served.get(name)
         if key is not None and not key.allows(name):
-            raise Refused(403, "this API key may not read this feature service", hint="ask for a key that may")
+            raise Refused(
+                403, "this API key may not read this feature service", hint="ask for a key that may"
+            )
         if served is None:
             known = [one.name for one in self._readable(key)]
             hint = f"choose from: {', '.join(known)}" if known else ""
@@ -205,7 +226,8 @@ class App:
         return served
 
     def _offering(self, call: Call, key: Key | None) -> Served:
-        """A feature service with all the features that are wanted, which asks for no more than is given."""
+        """A feature service with all the features that are wanted, which asks for no more than is
+        given."""
         found = [one for one in self._readable(key) if one.types.keys() >= set(call.features)]
         if not found:
             hint = "ask for a feature service, or declare one that has them"
@@ -221,7 +243,9 @@ class App:
     def _readable(self, key: Key | None) -> list[Served]:
         """The feature services that a key may read."""
         self._loaded()
-        return [one for one in self._services.served.values() if key is None or key.allows(one.name)]
+        return [
+            one for one in self._services.served.values() if key is None or key.allows(one.name)
+        ]
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """What was sent; None if whoever sent it has gone."""
@@ -267,9 +291,18 @@ class App:
         headers: Headers = []
         try:
             if scope["method"] not in {"GET", "HEAD"}:
-                known = path in {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/v1/services"}
+                known = path in {
+                    "/health/live",
+                    "/health/ready",
+                    "/metrics",
+                    "/openapi.json",
+                    "/docs",
+                    "/v1/services",
+                }
                 if known:
-                    raise Refused(405, "this is asked for by GET", headers=((b"allow", b"GET, HEAD"),))
+                    raise Refused(
+                        405, "this is asked for by GET", headers=((b"allow", b"GET, HEAD"),)
+                    )
                 raise Refused(404, "there is nothing here", hint="see /docs")
             if path == "/health/live":
                 body = b'{"status":"live"}'
@@ -279,7 +312,9 @@ class App:
                 key = self._key(scope)
                 body, kind = metrics.text(key.allows if key else None), metrics.CONTENT_TYPE
             elif path == "/v1/services":
-                body = msgspec.json.encode({"services": [one.name for one in self._readable(self._key(scope))]})
+                body = msgspec.json.encode(
+                    {"services": [one.name for one in self._readable(self._key(scope))]}
+                )
             elif path == "/openapi.json":
                 body = msgspec.json.encode(self._openapi(scope))
             elif path == "/docs":
@@ -292,7 +327,9 @@ class App:
             headers += refused.headers
         headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send(
+            {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
+        )
 
     async def _ready(self) -> dict[str, Any]:
         """What the store's servers say. Requests are answered as long as one of several does."""
@@ -343,10 +380,12 @@ class App:
                 self._tasks = [asyncio.get_running_loop().create_task(work) for work in watches]
                 for task in self._tasks:
                     task.add_done_callback(_ended)
-                # What was loaded lives on: looking through it for garbage took more than half of a request's time.
+                # What was loaded lives on: looking through it for garbage took more than half of a
+                # request's time.
                 gc.collect()
                 gc.freeze()
-                # Refused requests die in cycles; at a threshold of 100,000 they held 20 MB between two collections.
+                # Refused requests die in cycles; at a threshold of 100,000 they held 20 MB between
+                # two collections.
                 gc.set_threshold(20_000, 50, 50)
                 say("worker_started", deployment=self._services.deployment)
                 await send({"type": "lifespan.startup.complete"})
@@ -372,7 +411,11 @@ class App:
                     say("keys_loaded")
                     seen = changed
             except (OSError, SettingsError) as error:
-                say("keys_failed", logging.ERROR, error=error.message if isinstance(error, PlaneError) else "not there")
+                say(
+                    "keys_failed",
+                    logging.ERROR,
+                    error=error.message if isinstance(error, PlaneError) else "not there",
+                )
                 seen = -1.0
             await asyncio.sleep(self._options.refresh_seconds)
 

@@ -1,5 +1,5 @@
-"""Limits of time for the requests of an event loop, looked at now and then: a timer for each would cost as much as a
-read."""
+"""Limits of time for the requests of an event loop, looked at now and then: a timer for each would
+cost as much as a read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ _EVERY = 0.02  # seconds
 
 
 class Deadline:
-    """Until when, in seconds of `perf_counter`, the task that made it may work; it may be put off."""
+    """Until when, in seconds of `perf_counter`, the task that made it may work.
+
+    It may be put off.
+    """
 
     __slots__ = ("_late", "_task", "at")
 

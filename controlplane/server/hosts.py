@@ -1,7 +1,8 @@
 """Which names a server answers to where it asks for no API keys.
 
 A page of any website may have a browser resolve the page's own name to this server's address (DNS
-rebinding), and then read what the server answers. Such a request has that name in its header `Host`.
+rebinding), and then read what the server answers. Such a request has that name in its header
+`Host`.
 """
 
 from __future__ import annotations

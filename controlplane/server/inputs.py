@@ -25,20 +25,28 @@ _FORMS = {
 
 
 class Inputs:
-    """What a feature service asks of its callers; `keys` and `fields` (of its request) are name -> canonical type."""
+    """What a feature service asks of its callers.
+
+    `keys` and `fields` (of its request) are name -> canonical type.
+    """
 
     def __init__(self, reader: ServiceReader) -> None:
         self.keys, self.fields = reader.key_types, reader.request.types
         nullable = set(self.keys) | reader.request.nullable
         types = {**self.fields, **self.keys}
-        self._checks = [(name, kind, _converter(kind), name in nullable) for name, kind in types.items()]
+        self._checks = [
+            (name, kind, _converter(kind), name in nullable) for name, kind in types.items()
+        ]
 
     def typed(self, entities: Sequence[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
-        """Each entity with values of the right Python types; what the service does not ask for is left out.
+        """Each entity with values of the right Python types.
+
+        What the service does not ask for is left out.
 
         Args:
             entities: as JSON has them.
-            place: where a value stands in the body, with `{n}` for the entity's number and `{name}` for the value's.
+            place: where a value stands in the body, with `{n}` for the entity's number and `{name}`
+                for the value's.
 
         Raises:
             Refused: a value is missing or not of its type; it says which.
@@ -48,7 +56,8 @@ class Inputs:
             row: dict[str, Any] = {}
             for name, kind, convert, nullable in self._checks:
                 try:
-                    # A field of the request that may be null may be left out; a key may not: it could be misspelt.
+                    # A field of the request that may be null may be left out; a key may not: it
+                    # could be misspelt.
                     value = entity.get(name) if nullable and name in self.fields else entity[name]
                     if value is not None:
                         row[name] = convert(value)
@@ -58,11 +67,22 @@ class Inputs:
                         raise TypeError
                 except KeyError:
                     field = place.format(n=number, name=name)
-                    hint = "give it, or null where there is no such entity" if name in self.keys else "give it"
-                    raise Refused(400, f"{field} ({kind}) is missing", field=field, hint=hint) from None
+                    hint = (
+                        "give it, or null where there is no such entity"
+                        if name in self.keys
+                        else "give it"
+                    )
+                    raise Refused(
+                        400, f"{field} ({kind}) is missing", field=field, hint=hint
+                    ) from None
                 except (TypeError, ValueError, ArithmeticError):
-                    field, hint = place.format(n=number, name=name), f"give {form(kind)}{', or null' * nullable}"
-                    raise Refused(400, f"{field} is not of type {kind}", field=field, hint=hint) from None
+                    field, hint = (
+                        place.format(n=number, name=name),
+                        f"give {form(kind)}{', or null' * nullable}",
+                    )
+                    raise Refused(
+                        400, f"{field} is not of type {kind}", field=field, hint=hint
+                    ) from None
             found.append(row)
         return found
 
@@ -75,11 +95,16 @@ def form(kind: str) -> str:
     """What JSON a type takes, in words."""
     if is_list(kind):
         return f"an array, of nulls or {form(item_type(kind))}"
-    return _FORMS.get(kind, f'a whole number, or the digits of a {kind} as a string such as "-1.50"')
+    return _FORMS.get(
+        kind, f'a whole number, or the digits of a {kind} as a string such as "-1.50"'
+    )
 
 
 def _converter(kind: str) -> Callable[[Any], Any]:
-    """The function that makes a value of a type from JSON; it raises TypeError, ValueError or ArithmeticError."""
+    """The function that makes a value of a type from JSON.
+
+    It raises TypeError, ValueError or ArithmeticError.
+    """
     if is_list(kind):
         item = _converter(item_type(kind))
         return lambda value: [None if one is None else item(one) for one in _of(list, value)]

@@ -1,6 +1,9 @@
-"""API keys: who may read which feature services. A file holds their digests, never the keys themselves.
+"""API keys: who may read which feature services.
 
-A key is `plane_<id>_<secret>`: the id finds its entry, and the digest of the whole is compared in constant time.
+A file holds their digests, never the keys themselves.
+
+A key is `plane_<id>_<secret>`: the id finds its entry, and the digest of the whole is compared in
+constant time.
 """
 
 from __future__ import annotations
@@ -43,7 +46,10 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def entry(self) -> str:
         """What to append to the file."""
         names = ", ".join(f'"{service}"' for service in self.services)
-        return f'[[key]]\nname = "{self.name}"\nid = "{self.id}"\ndigest = "{self.digest}"\nservices = [{names}]\n'
+        return (
+            f'[[key]]\nname = "{self.name}"\nid = "{self.id}"\ndigest = "{self.digest}"\nservices ='
+            f" [{names}]\n"
+        )
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,7 +66,10 @@ def create(name: str, services: tuple[str, ...]) -> tuple[str, Key]:
     secret = f"plane_{public}_{secrets.token_urlsafe(32)}"
     key = Key(name, public, _digest(secret), services)
     if not (_is_read_back(key) and all(text.isprintable() for text in (name, *services))):
-        text = "can't make the API key: a name holds a quote, a backslash, a line break or a control character"
+        text = (
+            "can't make the API key: a name holds a quote, a backslash, a line break or a control"
+            " character"
+        )
         raise PlaneError(text, hint="leave these out")
     return secret, key
 
@@ -90,23 +99,39 @@ class Keyring:
 
     def __init__(self, file: Path) -> None:
         where = Location(str(file))
-        hint = "each key is a table [[key]] with name, id, digest and services, as `plane serve key` prints it"
+        hint = (
+            "each key is a table [[key]] with name, id, digest and services, as `plane serve key`"
+            " prints it"
+        )
         try:
             found = _parsed(file.read_bytes())
         except OSError as error:
-            raise SettingsError(f"the file of API keys can't be read: {error.strerror}", where=where) from None
+            raise SettingsError(
+                f"the file of API keys can't be read: {error.strerror}", where=where
+            ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            raise SettingsError("the file of API keys is not valid TOML", where=where, hint=hint) from None
+            raise SettingsError(
+                "the file of API keys is not valid TOML", where=where, hint=hint
+            ) from None
         except msgspec.ValidationError as error:
-            raise SettingsError(f"the file of API keys is wrong: {error}", where=where, hint=hint) from None
+            raise SettingsError(
+                f"the file of API keys is wrong: {error}", where=where, hint=hint
+            ) from None
         self._keys = {key.id: key for key in found}
         if len(self._keys) < len(found):
-            raise SettingsError("the file of API keys has an id twice", where=where, hint="make a new key")
+            raise SettingsError(
+                "the file of API keys has an id twice", where=where, hint="make a new key"
+            )
 
     def find(self, authorization: bytes) -> Key | None:
-        """The entry of the key in a header `Authorization: Bearer <key>`, or of the scheme `Tecton-key`."""
+        """The entry of the key in a header `Authorization: Bearer <key>`, or of the scheme
+        `Tecton-key`."""
         scheme, _, secret = authorization.decode("latin-1").partition(" ")
         found = _KEY.fullmatch(secret.strip())
-        if found is None or scheme.lower() not in _SCHEMES or (key := self._keys.get(found[1])) is None:
+        if (
+            found is None
+            or scheme.lower() not in _SCHEMES
+            or (key := self._keys.get(found[1])) is None
+        ):
             return None
         return key if hmac.compare_digest(key.digest, _digest(found[0])) else None

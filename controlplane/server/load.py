@@ -1,4 +1,5 @@
-"""A load test of a running server: so many connections ask as fast as they are answered, for a while."""
+"""A load test of a running server: so many connections ask as fast as they are answered, for a
+while."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ class Measured(NamedTuple):
 
     def percentile(self, share: float) -> float:
         """The milliseconds that this share of the answers took at most."""
-        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+        return self.milliseconds[
+            min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))
+        ]
 
     def histogram(self) -> dict[float, int]:
         """How many answers took at most so many milliseconds, and more than the limit before."""
@@ -56,7 +59,10 @@ class Measured(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """The figures, for programs."""
-        shares = {f"p{round(share * 100)}_ms": round(self.percentile(share), 3) for share in (0.5, 0.9, 0.99)}
+        shares = {
+            f"p{round(share * 100)}_ms": round(self.percentile(share), 3)
+            for share in (0.5, 0.9, 0.99)
+        }
         return {
             "requests": len(self.milliseconds),
             "seconds": round(self.seconds, 3),
@@ -94,7 +100,10 @@ def measure(
         PlaneError: the URL is none of HTTP, or there are no entities.
     """
     if not entities:
-        raise PlaneError("there are no entities to ask for", hint="give a JSON list of objects, each with the keys")
+        raise PlaneError(
+            "there are no entities to ask for",
+            hint="give a JSON list of objects, each with the keys",
+        )
     chance = random.Random(1)  # noqa: S311 - a choice that may be guessed
     bodies = (
         msgspec.json.encode({"entities": chance.choices(entities, k=batch)})
@@ -104,20 +113,35 @@ def measure(
 
 
 def post(
-    url: str, bodies: Iterable[bytes], concurrency: int, seconds: float, key: str | None = None, patience: float = 10.0
+    url: str,
+    bodies: Iterable[bytes],
+    concurrency: int,
+    seconds: float,
+    key: str | None = None,
+    patience: float = 10.0,
 ) -> Measured:
     """Send bodies in JSON to one URL, over and over; arguments and errors as of `measure`."""
     host, port = _place(url)
-    heads = [f"POST {urlsplit(url).path} HTTP/1.1", f"Host: {urlsplit(url).netloc}", "Content-Type: application/json"]
+    heads = [
+        f"POST {urlsplit(url).path} HTTP/1.1",
+        f"Host: {urlsplit(url).netloc}",
+        "Content-Type: application/json",
+    ]
     heads += [f"Authorization: Bearer {key}"] if key else []
-    requests = ["\r\n".join([*heads, f"Content-Length: {len(body)}", "", ""]).encode() + body for body in bodies]
+    requests = [
+        "\r\n".join([*heads, f"Content-Length: {len(body)}", "", ""]).encode() + body
+        for body in bodies
+    ]
     try:
         return asyncio.run(_measure(host, port, requests, concurrency, seconds, patience))
     except TimeoutError:
         text = f"the server at {host}:{port} does not answer within {patience:g} s"
         raise TransientError(text, hint="look at its log") from None
     except OSError as error:
-        text = f"the server at {host}:{port} can't be reached: {error.strerror or 'it closed the connection'}"
+        text = (
+            f"the server at {host}:{port} can't be reached:"
+            f" {error.strerror or 'it closed the connection'}"
+        )
         raise TransientError(text, hint="start it with `plane serve`") from None
 
 
@@ -133,7 +157,12 @@ def _place(url: str) -> tuple[str, int]:
 
 
 async def _measure(
-    host: str, port: int, requests: Sequence[bytes], concurrency: int, seconds: float, patience: float
+    host: str,
+    port: int,
+    requests: Sequence[bytes],
+    concurrency: int,
+    seconds: float,
+    patience: float,
 ) -> Measured:
     loop = asyncio.get_running_loop()
     found = Measured(0.0, [], Counter())
@@ -189,7 +218,9 @@ class _Client(asyncio.Protocol):
         lines = head.lower().split(b"\r\n")
         try:
             code = int(head[9:12])
-            length = next((int(line[len(_LENGTH) :]) for line in lines if line.startswith(_LENGTH)), 0)
+            length = next(
+                (int(line[len(_LENGTH) :]) for line in lines if line.startswith(_LENGTH)), 0
+            )
         except ValueError:
             hint = "give the URL that `plane serve` shows"
             self.done.set_exception(PlaneError("what answers there does not speak HTTP", hint=hint))

@@ -1,4 +1,7 @@
-"""Logs as a JSON object a line, for machines that collect them. They hold names, counts and times, and no values."""
+"""Logs as a JSON object a line, for machines that collect them.
+
+They hold names, counts and times, and no values.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ def say(event: str, level: int = logging.INFO, **facts: object) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One record as a line of JSON; of an exception its type and places, since its text may hold values."""
+    """One record as a line of JSON.
+
+    Of an exception its type and places, since its text may hold values.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""

@@ -1,4 +1,5 @@
-"""What Prometheus sees: requests and how long they took, how values were found, and what the store refused."""
+"""What Prometheus sees: requests and how long they took, how values were found, and what the store
+refused."""
 
 from __future__ import annotations
 
@@ -21,28 +22,47 @@ from controlplane.serving import FeatureVectors
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 WORKERS = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable with the folder where several workers keep their counts; read when the library is imported."""
+"""The variable with the folder where several workers keep their counts.
+
+Read when the library is imported.
+"""
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _REGISTRY = CollectorRegistry()
 _REQUESTS = Counted("plane_requests", "Requests.", ["service", "api", "code"], registry=_REGISTRY)
 _SECONDS = Histogram(
-    "plane_request_seconds", "How long requests took.", ["service"], buckets=_BUCKETS, registry=_REGISTRY
+    "plane_request_seconds",
+    "How long requests took.",
+    ["service"],
+    buckets=_BUCKETS,
+    registry=_REGISTRY,
 )
 _ROWS = Counted(
-    "plane_rows", "Rows of feature views by how they were found.", ["service", "status"], registry=_REGISTRY
+    "plane_rows",
+    "Rows of feature views by how they were found.",
+    ["service", "status"],
+    registry=_REGISTRY,
 )
 _REFUSED = Counted(
-    "plane_connections_refused", "Connections that were closed for a limit.", ["reason"], registry=_REGISTRY
+    "plane_connections_refused",
+    "Connections that were closed for a limit.",
+    ["reason"],
+    registry=_REGISTRY,
 )
-_ERRORS = Counted("plane_store_errors", "Reads that the online store did not answer.", registry=_REGISTRY)
+_ERRORS = Counted(
+    "plane_store_errors", "Reads that the online store did not answer.", registry=_REGISTRY
+)
 _DEPLOYMENT = Gauge(
-    "plane_deployment", "The deployment that is served.", registry=_REGISTRY, multiprocess_mode="livemostrecent"
+    "plane_deployment",
+    "The deployment that is served.",
+    registry=_REGISTRY,
+    multiprocess_mode="livemostrecent",
 )
 
 _SERVICE = re.compile(rb'[{,]service="([^"]*)"')
 _MOST = 1000
-# What the library does not know yet: to tell it of each request would take a tenth of the request's time.
+# What the library does not know yet: to tell it of each request would take a tenth of the request's
+# time.
 _counted: Counter[tuple[str, str, int]] = Counter()
 _found: Counter[tuple[str, tuple[str, ...]]] = Counter()
 _took: defaultdict[str, list[float]] = defaultdict(list)

@@ -1,4 +1,7 @@
-"""What the server offers, as OpenAPI and as a page; made of what is deployed, so that names and types are real."""
+"""What the server offers, as OpenAPI and as a page.
+
+Made of what is deployed, so that names and types are real.
+"""
 
 from __future__ import annotations
 
@@ -47,14 +50,20 @@ def document(project: str, served: Sequence[Served], *, keys: bool, max_entities
             paths[path] = {"post": _operation(summary, body, answer, {"type": "object"})}
     paths["/health/live"] = {"get": _told("Whether the process lives", "The process lives.")}
     paths["/health/ready"] = {
-        "get": _told("Whether requests can be answered", "The store answers.", {"503": {"description": _PROBLEMS[503]}})
+        "get": _told(
+            "Whether requests can be answered",
+            "The store answers.",
+            {"503": {"description": _PROBLEMS[503]}},
+        )
     }
     told: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": f"Features of {project}",
             "version": controlplane.__version__,
-            "description": "Online features by feature service; 64-bit integers have all their digits.",
+            "description": (
+                "Online features by feature service; 64-bit integers have all their digits."
+            ),
         },
         "paths": paths,
         "components": {"schemas": {"Error": _error()}},
@@ -70,12 +79,20 @@ def _ours(served: Served, most: int) -> Json:
     entity = record({name: nullable(_given(kind)) for name, kind in inputs.items()}, closed=False)
     vector = record(
         {
-            "features": record({name: nullable(scalar_or_list(kind)) for name, kind in served.types.items()}),
-            "statuses": record({name: {"enum": [str(one) for one in Status]} for name in served.types}),
-            "effective_times": record({name: nullable(scalar_or_list("timestamp")) for name in served.types}),
+            "features": record(
+                {name: nullable(scalar_or_list(kind)) for name, kind in served.types.items()}
+            ),
+            "statuses": record(
+                {name: {"enum": [str(one) for one in Status]} for name in served.types}
+            ),
+            "effective_times": record(
+                {name: nullable(scalar_or_list("timestamp")) for name in served.types}
+            ),
         }
     )
-    answer = record({"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}})
+    answer = record(
+        {"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}}
+    )
     body = record({"entities": {"type": "array", "maxItems": most, "items": entity}}, closed=False)
     summary = served.description.strip().partition("\n")[0] or f"The features of {served.name}"
     return {
@@ -84,14 +101,33 @@ def _ours(served: Served, most: int) -> Json:
     }
 
 
-def _others(served: Sequence[Served], names: list[str], most: int) -> Iterable[tuple[str, str, Json, Json]]:
-    kinds = {name: kind for one in served for name, kind in {**one.inputs.fields, **one.inputs.keys}.items()}
-    values = {"type": "object", "properties": {name: nullable(_given(kind)) for name, kind in kinds.items()}}
-    flags = ("includeNames", "includeEffectiveTimes", "includeDataTypes", "includeServingStatus", "includeSloInfo")
+def _others(
+    served: Sequence[Served], names: list[str], most: int
+) -> Iterable[tuple[str, str, Json, Json]]:
+    kinds = {
+        name: kind
+        for one in served
+        for name, kind in {**one.inputs.fields, **one.inputs.keys}.items()
+    }
+    values = {
+        "type": "object",
+        "properties": {name: nullable(_given(kind)) for name, kind in kinds.items()},
+    }
+    flags = (
+        "includeNames",
+        "includeEffectiveTimes",
+        "includeDataTypes",
+        "includeServingStatus",
+        "includeSloInfo",
+    )
     options = {"type": "object", "properties": {flag: {"type": "boolean"} for flag in flags}}
     service = {"enum": names}
     row = {"joinKeyMap": values, "requestContextMap": values}
-    common = {"featureServiceName": service, "workspaceName": {"type": "string"}, "metadataOptions": options}
+    common = {
+        "featureServiceName": service,
+        "workspaceName": {"type": "string"},
+        "metadataOptions": options,
+    }
     one = {"type": "object", "required": ["featureServiceName"], "properties": {**common, **row}}
     rows = {"type": "array", "maxItems": most, "items": {"type": "object", "properties": row}}
     many = {
@@ -102,11 +138,21 @@ def _others(served: Sequence[Served], names: list[str], most: int) -> Iterable[t
     vector = record({"features": {"type": "array"}})
     path = "/api/v1/feature-service/get-features"
     single = {"type": "object", "required": ["result"], "properties": {"result": vector}}
-    several = {"type": "object", "required": ["result"], "properties": {"result": {"type": "array", "items": vector}}}
+    several = {
+        "type": "object",
+        "required": ["result"],
+        "properties": {"result": {"type": "array", "items": vector}},
+    }
     yield path, "As Tecton's get-features", record({"params": one}, closed=False), single
-    yield f"{path}-batch", "As Tecton's get-features-batch", record({"params": many}, closed=False), several
+    yield (
+        f"{path}-batch",
+        "As Tecton's get-features-batch",
+        record({"params": many}, closed=False),
+        several,
+    )
     columns = {
-        name: {"type": "array", "maxItems": most, "items": nullable(_given(kind))} for name, kind in kinds.items()
+        name: {"type": "array", "maxItems": most, "items": nullable(_given(kind))}
+        for name, kind in kinds.items()
     }
     references = sorted({name.replace("__", ":", 1) for one in served for name in one.types})
     feast = {
@@ -121,12 +167,16 @@ def _others(served: Sequence[Served], names: list[str], most: int) -> Iterable[t
             "full_feature_names": {"type": "boolean"},
         },
     }
-    answer = record({"metadata": {"type": "object"}, "results": {"type": "array", "items": {"type": "object"}}})
+    answer = record(
+        {"metadata": {"type": "object"}, "results": {"type": "array", "items": {"type": "object"}}}
+    )
     yield "/get-online-features", "As Feast's get-online-features", feast, answer
 
 
 def _operation(summary: str, body: Json, answer: Json, problem: Json) -> Json:
-    problems = {str(code): {"description": text, **_content(problem)} for code, text in _PROBLEMS.items()}
+    problems = {
+        str(code): {"description": text, **_content(problem)} for code, text in _PROBLEMS.items()
+    }
     problems["503"]["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return {
         "summary": summary,
@@ -146,7 +196,11 @@ def _content(schema: Json) -> Json:
 def _given(kind: str) -> Json:
     """How a value of a type is given."""
     if is_list(kind):
-        return {"type": "array", "items": nullable(_given(item_type(kind))), "description": form(kind)}
+        return {
+            "type": "array",
+            "items": nullable(_given(item_type(kind))),
+            "description": form(kind),
+        }
     return {**scalar_or_list(kind), "description": form(kind)}
 
 
@@ -160,27 +214,46 @@ _STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td{paddin
 
 def page(told: Mapping[str, Any]) -> bytes:
     """The document for people; it loads nothing from elsewhere."""
-    parts = [f"<!doctype html><title>{escape(told['info']['title'])}</title><style>{_STYLE}</style>"]
-    parts.append(f"<h1>{escape(told['info']['title'])}</h1><p>{escape(told['info']['description'])}</p>")
+    parts = [
+        f"<!doctype html><title>{escape(told['info']['title'])}</title><style>{_STYLE}</style>"
+    ]
+    parts.append(
+        f"<h1>{escape(told['info']['title'])}</h1><p>{escape(told['info']['description'])}</p>"
+    )
     parts.append('<p>The same for programs: <a href="/openapi.json">openapi.json</a>.</p>')
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
-            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2><p>{escape(operation['summary'])}</p>")
+            parts.append(
+                f"<h2><code>{method.upper()}"
+                f" {escape(path)}</code></h2><p>{escape(operation['summary'])}</p>"
+            )
             if "requestBody" in operation:
-                told_of = {"Body": operation["requestBody"], "Answer": operation["responses"]["200"]}
+                told_of = {
+                    "Body": operation["requestBody"],
+                    "Answer": operation["responses"]["200"],
+                }
                 for title, holder in told_of.items():
-                    parts.append(f"<h3>{title}</h3>" + _table(holder["content"]["application/json"]["schema"]))
+                    parts.append(
+                        f"<h3>{title}</h3>"
+                        + _table(holder["content"]["application/json"]["schema"])
+                    )
     return "\n".join(parts).encode()
 
 
 def _table(schema: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><td><code>{escape(name)}</code><td>{escape(kind)}" for name, kind in _fields("", schema))
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code><td>{escape(kind)}"
+        for name, kind in _fields("", schema)
+    )
     return f"<table>{rows}</table>"
 
 
 def _fields(prefix: str, schema: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     schema = schema["anyOf"][0] if "anyOf" in schema else schema
-    kind = schema.get("type") or f"one of {', '.join(map(str, schema.get('enum', [schema.get('const', '')])))}"
+    kind = (
+        schema.get("type")
+        or f"one of {', '.join(map(str, schema.get('enum', [schema.get('const', '')])))}"
+    )
     if prefix:
         yield prefix, schema.get("description") or schema.get("format") or kind
     for name, inner in schema.get("properties", {}).items():

@@ -60,7 +60,9 @@ class Protocol(HttpToolsProtocol):
         self._connections.enter(self, self._connections.waiting)
         if not admitted:
             text = f"this worker has {self._connections.limit} connections, which is its limit"
-            self._refuse(Refused(503, text, hint="ask again in a second", code="too_many_connections"))
+            self._refuse(
+                Refused(503, text, hint="ask again in a second", code="too_many_connections")
+            )
             if not self._connections.may_linger:
                 self.abort()
 
@@ -157,7 +159,9 @@ class Protocol(HttpToolsProtocol):
             self.cycle.disconnected = True  # its body will not come; whoever reads it is told that
             self.cycle.message_event.set()
         body = as_json(refused)
-        head = STATUS_LINE[refused.status] + b"content-type: application/json\r\nconnection: close\r\n"
+        head = (
+            STATUS_LINE[refused.status] + b"content-type: application/json\r\nconnection: close\r\n"
+        )
         if refused.status == 503:
             head += b"retry-after: 1\r\n"
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
@@ -296,7 +300,12 @@ class Protocol(HttpToolsProtocol):
         """See `Connection.expire`."""
         if self._in_head or self._head:
             self._refuse(
-                Refused(408, "the request's head did not come in time", hint="send it again", code="head_too_slow")
+                Refused(
+                    408,
+                    "the request's head did not come in time",
+                    hint="send it again",
+                    code="head_too_slow",
+                )
             )
         else:
             self._connections.refused("silent")

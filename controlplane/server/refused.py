@@ -1,4 +1,5 @@
-"""What a request is refused for: a status, a code for programs, and words that repeat nothing of what was sent."""
+"""What a request is refused for: a status, a code for programs, and words that repeat nothing of
+what was sent."""
 
 from __future__ import annotations
 
@@ -55,5 +56,10 @@ class Refused(PlaneError):
 
 def as_json(refused: Refused) -> bytes:
     """The body of the answer, where no other shape was asked for."""
-    facts = {"code": refused.code, "message": refused.message, "field": refused.field, "hint": refused.hint}
+    facts = {
+        "code": refused.code,
+        "message": refused.message,
+        "field": refused.field,
+        "hint": refused.hint,
+    }
     return msgspec.json.encode({"error": facts})

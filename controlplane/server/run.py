@@ -25,7 +25,8 @@ from controlplane.server.services import Services
 
 _WORKERS = "PROMETHEUS_MULTIPROC_DIR"
 _GRACE = 10  # seconds for requests that are under way when the server stops
-_HUNG = 60  # seconds without a sign of life after which a worker is replaced; starting takes some on a busy machine
+# Seconds without a sign of life after which a worker is replaced; a busy machine starts slowly.
+_HUNG = 60
 _KEEP_ALIVE = 75  # seconds; longer than what stands in front keeps its own connections
 
 
@@ -89,7 +90,10 @@ def serve(
         PlaneError: the port can't be opened, or the process may not open so many files.
     """
     if max_connections is not None and max_connections > room():
-        text = f"can't accept {max_connections} connections: the limit of open files has room for {room()}"
+        text = (
+            f"can't accept {max_connections} connections: the limit of open files has room for"
+            f" {room()}"
+        )
         raise PlaneError(text, hint="raise the limit (`ulimit -n`), or lower --max-connections")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -97,7 +101,8 @@ def serve(
     except (OSError, OverflowError) as error:
         text = f"can't listen on {host} port {port}: {error}"
         raise PlaneError(text, hint="choose another --host or --port") from None
-    # The supervisor ends as asked; then the signals that it kept are raised again, and mean nothing more.
+    # The supervisor ends as asked; then the signals that it kept are raised again, and mean nothing
+    # more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     config = Config(

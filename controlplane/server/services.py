@@ -1,4 +1,5 @@
-"""What the server serves: the feature services of the newest deployment, looked at again every few seconds."""
+"""What the server serves: the feature services of the newest deployment, looked at again every few
+seconds."""
 
 from __future__ import annotations
 
@@ -37,12 +38,14 @@ class Served:
 
 
 class Services:
-    """All feature services of an environment that can be read online, and the store that they are read from.
+    """All feature services of an environment that can be read online, and the store that they are
+    read from.
 
     Args:
         directory: the project's folder.
         environment: its name.
-        refresh_seconds: how long it may take to see a deployment, or another version that is served.
+        refresh_seconds: how long it may take to see a deployment, or another version that is
+            served.
     """
 
     def __init__(self, directory: Path, environment: str | None, refresh_seconds: float) -> None:
@@ -78,7 +81,9 @@ class Services:
             try:
                 layout = self._plane.layout(spec.name)
                 calculator = self._plane.project.calculator(layout)
-                found[spec.name] = Served(spec, ServiceReader(layout, self._plane.project.now, calculator=calculator))
+                found[spec.name] = Served(
+                    spec, ServiceReader(layout, self._plane.project.now, calculator=calculator)
+                )
             except TransientError:
                 raise  # it passes: the service is not offline
             except PlaneError as error:
@@ -101,7 +106,8 @@ class Services:
     async def refresh(self) -> None:
         """See what is deployed and which versions are served.
 
-        A service is read only when it is known which versions are served: a new one may not be complete.
+        A service is read only when it is known which versions are served: a new one may not be
+        complete.
 
         Raises:
             PlaneError: the record of deployments or the store can't be read now.

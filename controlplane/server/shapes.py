@@ -1,4 +1,7 @@
-"""The shapes in which features are asked for and answered: our own, Tecton's and Feast's; one core behind them."""
+"""The shapes in which features are asked for and answered: our own, Tecton's and Feast's.
+
+One core behind them.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ class Shape(Protocol):
     api: str
 
     def parse(self, body: bytes, name: str, most: int) -> Call:
-        """What a body asks for; `name` is what the path says behind the route, `most` how many entities may be.
+        """What a body asks for.
+
+        `name` is what the path says behind the route, `most` how many entities may be.
 
         Raises:
             Refused: the body is not of the shape.
@@ -64,10 +69,13 @@ def _read(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:  # noqa: ANN4
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        # It names types and places, and places are names of ours up to the first that is a key of a mapping.
+        # It names types and places, and places are names of ours up to the first that is a key of a
+        # mapping.
         message, _, place = str(error).partition(" - at `$")
         field = place.rstrip("`").lstrip(".")
-        raise Refused(400, f"the body is not as it should be: {message}", field=field, hint="see /docs") from None
+        raise Refused(
+            400, f"the body is not as it should be: {message}", field=field, hint="see /docs"
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refused(400, "the body is not valid JSON", hint="send JSON in UTF-8") from None
 
@@ -99,10 +107,13 @@ class _Vectors(msgspec.Struct, gc=False):
 def _features(names: Names) -> Callable[..., msgspec.Struct]:
     """A structure of the service's features: made and encoded in a third of a dict's time."""
     fields = [f"f{place}" for place in range(len(names.places))]
-    return msgspec.defstruct("Features", fields, rename=dict(zip(fields, names.places, strict=True)), gc=False)
+    return msgspec.defstruct(
+        "Features", fields, rename=dict(zip(fields, names.places, strict=True)), gc=False
+    )
 
 
-# Many vectors say the same of their rows: to write it anew for each would take a tenth of a request's time.
+# Many vectors say the same of their rows: to write it anew for each would take a tenth of a
+# request's time.
 @lru_cache(maxsize=256)
 def _statuses(names: Names, found: Sequence[Status], nulls: Sequence[bool]) -> msgspec.Raw:
     return msgspec.Raw(_encode(names.said(_STATUS, found, nulls)))
@@ -131,7 +142,9 @@ class NamedMap:
         for vector in vectors:
             names = vector.names
             statuses = _statuses(names, vector.found, vector.nulls)
-            found.append(_Vector(_features(names)(*vector.listed), statuses, _times(names, vector.since)))
+            found.append(
+                _Vector(_features(names)(*vector.listed), statuses, _times(names, vector.since))
+            )
         return _encode(_Vectors(served.name, found))
 
     def refuse(self, refused: Refused) -> bytes:
@@ -146,7 +159,19 @@ _TECTON_STATUS = {
     Status.EXPIRED: "MISSING_DATA",
 }
 _TECTON_TYPES = {"bool": "boolean", "binary": "string", "date": "string"}
-_GRPC_CODES = {400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 413: 3, 421: 7, 422: 9, 503: 14, 504: 4}
+_GRPC_CODES = {
+    400: 3,
+    401: 16,
+    403: 7,
+    404: 5,
+    405: 12,
+    408: 4,
+    413: 3,
+    421: 7,
+    422: 9,
+    503: 14,
+    504: 4,
+}
 
 
 class _Options(msgspec.Struct, frozen=True, rename="camel"):
@@ -181,7 +206,9 @@ class _Tecton:
     def refuse(self, refused: Refused) -> bytes:
         """See `Shape.refuse`."""
         text = f"{refused.message}{': ' * bool(refused.hint)}{refused.hint}"
-        return _encode({"error": text, "message": text, "code": _GRPC_CODES[refused.status], "details": []})
+        return _encode(
+            {"error": text, "message": text, "code": _GRPC_CODES[refused.status], "details": []}
+        )
 
     def _params(self, body: bytes, decoder: msgspec.json.Decoder[Any], kind: Any) -> Any:  # noqa: ANN401
         """The parameters, whose names Tecton's own clients write in either case."""
@@ -191,7 +218,9 @@ class _Tecton:
         except msgspec.ValidationError as error:
             message, _, place = str(error).partition(" - at `$")
             field = f"params{place.rstrip('`')}"
-            raise Refused(400, f"the body is not as it should be: {message}", field=field, hint="see /docs") from None
+            raise Refused(
+                400, f"the body is not as it should be: {message}", field=field, hint="see /docs"
+            ) from None
 
     def _metadata(self, served: Served, options: _Options) -> list[Json]:
         items: list[Json] = []
@@ -219,7 +248,12 @@ class Tecton(_Tecton):
         """See `Shape.parse`."""
         params = self._params(body, self._decoder, _TectonParams)
         entity = {**params.request_context_map, **params.join_key_map}
-        return Call(params.feature_service_name, [entity], "params.joinKeyMap.{name}", params.metadata_options)
+        return Call(
+            params.feature_service_name,
+            [entity],
+            "params.joinKeyMap.{name}",
+            params.metadata_options,
+        )
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
@@ -237,7 +271,10 @@ class Tecton(_Tecton):
 
 
 class TectonBatch(_Tecton):
-    """Tecton's get-features-batch; effective times are told by get-features alone, as theirs are."""
+    """Tecton's get-features-batch.
+
+    Effective times are told by get-features alone, as theirs are.
+    """
 
     api = "tecton-batch"
     _decoder = msgspec.json.Decoder(_Params)
@@ -262,7 +299,8 @@ class TectonBatch(_Tecton):
 
 
 def _camel(params: Mapping[str, Any]) -> Json:
-    """The same with names in camel case, down to the maps of values, whose names are the service's own."""
+    """The same with names in camel case, down to the maps of values, whose names are the service's
+    own."""
     found: Json = {}
     for name, value in params.items():
         first, *rest = name.split("_")
@@ -327,11 +365,18 @@ class Feast:
         """See `Shape.parse`."""
         asked = _read(self._decoder, body)
         if bool(asked.feature_service) == bool(asked.features):
-            raise Refused(400, "give either `feature_service` or `features`", field="features", hint="see /docs")
+            raise Refused(
+                400,
+                "give either `feature_service` or `features`",
+                field="features",
+                hint="see /docs",
+            )
         columns = {**asked.request_context, **asked.entities}
         lengths = {len(column) for column in columns.values()}
         if len(lengths) > 1:
-            raise Refused(400, "the columns of `entities` are of different lengths", field="entities")
+            raise Refused(
+                400, "the columns of `entities` are of different lengths", field="entities"
+            )
         _limit(max(lengths, default=0), most)
         names, rows = list(columns), zip(*columns.values(), strict=True)
         entities = [dict(zip(names, row, strict=True)) for row in rows]
@@ -346,7 +391,12 @@ class Feast:
         features = [name if full else name.partition("__")[2] or name for name in wanted]
         if len({*names, *features}) < len(names) + len(features):
             hint = "set it to true: two features, or a feature and a key, have the same short name"
-            raise Refused(400, "short names are not unique in this service", field="full_feature_names", hint=hint)
+            raise Refused(
+                400,
+                "short names are not unique in this service",
+                field="full_feature_names",
+                hint=hint,
+            )
         count = len(vectors)
         results: list[Json] = [
             {

@@ -1,4 +1,5 @@
-"""What a reader has to know of a feature service: plain data, one JSON form, made when the service is deployed."""
+"""What a reader has to know of a feature service: plain data, one JSON form, made when the service
+is deployed."""
 
 from __future__ import annotations
 
@@ -53,8 +54,9 @@ class ServiceLayout(msgspec.Struct, frozen=True):
     Args:
         name: of the service.
         namespace: of the environment, see `naming.namespace`.
-        views: what is read, in order. A view may stand here in several versions: the first is read where the store
-            names none of them, and says which features are read; another version may lack some of these.
+        views: what is read, in order. A view may stand here in several versions: the first is read
+            where the store names none of them, and says which features are read; another version
+            may lack some of these.
         calculations: what is calculated from the features; None if nothing is.
         request: what callers give, in order.
     """
@@ -67,13 +69,18 @@ class ServiceLayout(msgspec.Struct, frozen=True):
 
     @property
     def types(self) -> dict[str, str]:
-        """The features in order, by full name, and their canonical types: those of each view's first version."""
+        """The features in order, by full name, and their canonical types: those of each view's
+        first version."""
         found: dict[str, str] = {}
         first: dict[str, ViewLayout] = {}
         for view in self.views:
             first.setdefault(view.view, view)
         for view in first.values():
             kinds = {field.name: field.type for field in view.layout.fields}
-            found |= {naming.feature(view.view, feature): kinds[feature] for feature in view.features}
+            found |= {
+                naming.feature(view.view, feature): kinds[feature] for feature in view.features
+            }
         calculated = self.calculations
-        return found | (dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {})
+        return found | (
+            dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {}
+        )

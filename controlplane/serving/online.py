@@ -39,7 +39,8 @@ class _Reader(Generic[Store]):
         calculator: runs the query of the service's calculations; needed where it has some.
 
     Raises:
-        PlaneError: the first version of a view lacks a feature that the service reads, or there is no calculator.
+        PlaneError: the first version of a view lacks a feature that the service reads, or there is
+            no calculator.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class _Reader(Generic[Store]):
 
     @property
     def outdated(self) -> bool:
-        """Whether a view is served in a version that was deployed after this reader was made, and it is time to look
-        for what is deployed now."""
+        """Whether a view is served in a version that was deployed after this reader was made, and
+        it is time to look for what is deployed now."""
         return self._service.outdated and time.monotonic() >= self._refresh_at
 
     def start(self, versions: Mapping[str, str]) -> None:
@@ -112,9 +113,10 @@ class OnlineReader(_Reader[OnlineStore]):
         """The vector of one entity, or one for each of several, in order.
 
         Args:
-            keys: name -> value, of the right Python types; null where there is no entity. Other names are ignored.
-            request: the fields of the service's request, of the right Python types: one mapping, which counts for all
-                entities, or one for each.
+            keys: name -> value, of the right Python types; null where there is no entity. Other
+                names are ignored.
+            request: the fields of the service's request, of the right Python types: one mapping,
+                which counts for all entities, or one for each.
 
         Raises:
             PlaneError: a key or a request field is not given or not of its type.
@@ -179,7 +181,9 @@ class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
     async def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
 
     @overload
-    async def get(self, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
+    async def get(
+        self, keys: Sequence[Mapping[str, Any]], request: Given = None
+    ) -> FeatureVectors: ...
 
     async def get(
         self,

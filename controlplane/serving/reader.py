@@ -1,4 +1,7 @@
-"""What a read of a feature service asks the store for, and what its answers mean. No I/O: `online` does that."""
+"""What a read of a feature service asks the store for, and what its answers mean.
+
+No I/O: `online` does that.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +32,16 @@ class ServiceReader:
         calculator: runs the query of the service's calculations; needed where it has some.
 
     Raises:
-        PlaneError: the first version of a view lacks a feature that the service reads, or there is no calculator.
+        PlaneError: the first version of a view lacks a feature that the service reads, or there is
+            no calculator.
     """
 
     def __init__(
-        self, service: ServiceLayout, clock: Callable[[], datetime], *, calculator: Calculator | None = None
+        self,
+        service: ServiceLayout,
+        clock: Callable[[], datetime],
+        *,
+        calculator: Calculator | None = None,
     ) -> None:
         self.namespace = service.namespace
         self._clock = clock
@@ -46,16 +54,25 @@ class ServiceReader:
             ready = _View(service.namespace, version, chosen[version.view])
             self._known.setdefault(version.view, {})[version.version] = ready
         self.types = service.types
-        names = [naming.feature(view, field.name) for view, fields in chosen.items() for field in fields]
+        names = [
+            naming.feature(view, field.name) for view, fields in chosen.items() for field in fields
+        ]
         self.request = RequestReader(service.name, service.request)
         self._calculated: _Calculated | None = None
         if service.calculations is not None:
             if calculator is None:
-                raise PlaneError(f"feature service {service.name!r} has calculations, and nothing to run them with")
-            self._calculated = _Calculated(service.calculations, calculator, names, self.request.names)
+                raise PlaneError(
+                    f"feature service {service.name!r} has calculations, and nothing to run them"
+                    " with"
+                )
+            self._calculated = _Calculated(
+                service.calculations, calculator, names, self.request.names
+            )
             names += service.calculations.names
         self._names = names
-        self._views = self._reading([next(iter(versions.values())) for versions in self._known.values()])
+        self._views = self._reading(
+            [next(iter(versions.values())) for versions in self._known.values()]
+        )
 
     @property
     def feature_names(self) -> list[str]:
@@ -80,9 +97,9 @@ class ServiceReader:
     def serve(self, pointers: Mapping[str, str]) -> None:
         """Read from now on the versions that the store's pointers name: view -> fingerprint.
 
-        A view of which none is named is read in the first that the layout names. One that the layout does not know
-        (deployed after this reader was made) is not read: its view stays with the one that is read now, and `outdated`
-        says that a newer layout is needed.
+        A view of which none is named is read in the first that the layout names. One that the
+        layout does not know (deployed after this reader was made) is not read: its view stays with
+        the one that is read now, and `outdated` says that a newer layout is needed.
         """
         views, self.outdated = [], False
         for (view, versions), now in zip(self._known.items(), self._views.all, strict=True):
@@ -100,8 +117,8 @@ class ServiceReader:
         """What to ask the store for.
 
         Args:
-            entities: for each its keys, name -> value, of the right Python types; null where there is no entity. Other
-                names are ignored.
+            entities: for each its keys, name -> value, of the right Python types; null where there
+                is no entity. Other names are ignored.
             request: the fields of the service's request: for all entities, or for each.
 
         Raises:
@@ -110,11 +127,17 @@ class ServiceReader:
         given = self.request.columns(request, len(entities))
         views = self._views
         names = views.keys(entities)
-        keys = [name for name in names if name is not None] if None in names else cast("list[bytes]", names)
+        keys = (
+            [name for name in names if name is not None]
+            if None in names
+            else cast("list[bytes]", names)
+        )
         return Question(keys, names, views, len(entities), given)
 
     def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
-        """The vector of each entity that was asked for, in order; `found` are the values under the question's keys.
+        """The vector of each entity that was asked for, in order.
+
+        `found` are the values under the question's keys.
 
         Raises:
             CalculationFailed: a calculation can't be computed.
@@ -129,7 +152,11 @@ class ServiceReader:
         if self._calculated is not None and read:
             self._calculated.add(read, views.sources, question.given)
         names = views.names
-        return FeatureVectors(self.types, len(views.all), [FeatureVector(names, values, rows) for values, rows in read])
+        return FeatureVectors(
+            self.types,
+            len(views.all),
+            [FeatureVector(names, values, rows) for values, rows in read],
+        )
 
 
 class Question(NamedTuple):
@@ -162,13 +189,19 @@ class _View:
     def __init__(self, namespace: str, view: ViewLayout, features: Sequence[Field]) -> None:
         self.name, self.version = view.view, view.version
         self.prefix = naming.online_prefix(namespace, view.view, view.version)
-        self.keys = tuple((view.request_keys.get(name, name), kind) for name, kind in view.layout.keys)
+        self.keys = tuple(
+            (view.request_keys.get(name, name), kind) for name, kind in view.layout.keys
+        )
         self._decode = codec.decoder(view.layout)
         self._ttl_us = None if view.layout.ttl is None else view.layout.ttl // MICROSECOND
         self._defaults = [feature.default for feature in features]
-        places = {(field.name, field.type): place for place, field in enumerate(view.layout.fields, start=2)}
+        places = {
+            (field.name, field.type): place
+            for place, field in enumerate(view.layout.fields, start=2)
+        }
         self._places = [places.get((feature.name, feature.type)) for feature in features]
-        self._plain = self._places == list(places.values())  # all features, in the order of the value
+        # All features, in the order of the value.
+        self._plain = self._places == list(places.values())
         self.lacks = [place is None for place in self._places]
         self._texts = [(name, kind, codec.key_text(name, kind)) for name, kind in self.keys]
 
@@ -177,19 +210,36 @@ class _View:
         parts = []
         for name, kind, text in self._texts:
             try:
-                parts.append([None if (value := entity[name]) is None else text(value) for entity in entities])
+                parts.append(
+                    [
+                        None if (value := entity[name]) is None else text(value)
+                        for entity in entities
+                    ]
+                )
             except KeyError:
                 raise PlaneError(
-                    f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not given",
+                    f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not"
+                    " given",
                     hint=f"give {name}=..., or None where there is no such entity",
                 ) from None
         if len(parts) == 1:
-            return [None if text is None else codec.row_key(b"", text.encode()) for text in parts[0]]
+            return [
+                None if text is None else codec.row_key(b"", text.encode()) for text in parts[0]
+            ]
         together = zip(*parts, strict=True)
-        return [None if None in some else codec.row_key(b"", ":".join(some).encode()) for some in together]
+        return [
+            None if None in some else codec.row_key(b"", ":".join(some).encode())
+            for some in together
+        ]
 
-    def read(self, stored: Sequence[bytes | None], now_us: int, read: Sequence[tuple[list[Any], list[Row]]]) -> None:
-        """Add the selected features of each row to the values of its entity, and to its rows how it was found."""
+    def read(
+        self,
+        stored: Sequence[bytes | None],
+        now_us: int,
+        read: Sequence[tuple[list[Any], list[Row]]],
+    ) -> None:
+        """Add the selected features of each row to the values of its entity, and to its rows how it
+        was found."""
         plain = self._plain
         expired_us = None if self._ttl_us is None else now_us - self._ttl_us
         for found, (values, rows) in zip(self._decode(stored), read, strict=True):
@@ -206,7 +256,10 @@ class _View:
             values.extend(self._chosen(None))
 
     def _chosen(self, found: Sequence[Any] | None) -> Iterator[Any]:
-        """The selected features of a row; where there is none, and of those that it lacks, the defaults."""
+        """The selected features of a row.
+
+        Where there is none, and of those that it lacks, the defaults.
+        """
         for place, default in zip(self._places, self._defaults, strict=True):
             if found is not None and place is not None:
                 yield found[place]
@@ -215,14 +268,20 @@ class _View:
 
 
 class _Calculated:
-    """A service's calculations, ready to be added to what was read; `names` are the features in its order, `request`
-    those of the request's fields."""
+    """A service's calculations, ready to be added to what was read; `names` are the features in its
+    order, `request` those of the request's fields."""
 
     def __init__(
-        self, calculations: Calculations, calculator: Calculator, names: Sequence[str], request: Sequence[str]
+        self,
+        calculations: Calculations,
+        calculator: Calculator,
+        names: Sequence[str],
+        request: Sequence[str],
     ) -> None:
         self._calculator = calculator
-        self._inputs = [name if name in request else names.index(name) for name in calculations.inputs]
+        self._inputs = [
+            name if name in request else names.index(name) for name in calculations.inputs
+        ]
         found = (calculations.sources[name] for name in calculations.names)
         self.sources = [[names.index(name) for name in sources] for sources in found]
         """For each calculation the places of the features that it reads."""
@@ -233,10 +292,11 @@ class _Calculated:
         sources: Sequence[Sequence[int]],
         given: Mapping[str, Sequence[Any]],
     ) -> None:
-        """Add the calculations of each entity behind its values, and behind its rows how those that `sources` names
-        for each calculation were found."""
+        """Add the calculations of each entity behind its values, and behind its rows how those that
+        `sources` names for each calculation were found."""
         columns = [
-            given[place] if isinstance(place, str) else [values[place] for values, _ in read] for place in self._inputs
+            given[place] if isinstance(place, str) else [values[place] for values, _ in read]
+            for place in self._inputs
         ]
         try:
             found = self._calculator.compute(columns or [[True] * len(read)])
@@ -248,7 +308,8 @@ class _Calculated:
 
 
 def _newest(rows: Sequence[Row]) -> Row:
-    """How a calculation was found: present if any of its features was, and counting from the newest of them."""
+    """How a calculation was found: present if any of its features was, and counting from the newest
+    of them."""
     present = [since for status, since in rows if status is Status.PRESENT and since is not None]
     if present or not rows:
         return Status.PRESENT, max(present, default=None)
@@ -264,14 +325,20 @@ class _Views:
         sources: for each calculation the places of the features that it reads.
     """
 
-    def __init__(self, views: list[_View], names: Sequence[str], sources: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, views: list[_View], names: Sequence[str], sources: Sequence[Sequence[int]]
+    ) -> None:
         self.all = views
         leaders: dict[tuple[tuple[str, str], ...], _View] = {}
         for view in views:
             leaders.setdefault(view.keys, view)
         self._leaders = list(leaders.values())
         self._prefixes = [(view.prefix, list(leaders).index(view.keys)) for view in views]
-        owners = [len(views) if lacking else place for place, view in enumerate(views) for lacking in view.lacks]
+        owners = [
+            len(views) if lacking else place
+            for place, view in enumerate(views)
+            for lacking in view.lacks
+        ]
         self._lacking = len(views) in owners
         self.sources = [[owners[place] for place in places] for places in sources]
         """For each calculation the rows that its features are from."""
@@ -279,14 +346,23 @@ class _Views:
         self.names = Names(names, [*owners, *calculated])
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
-        """The key of each view's row of each entity, one entity after the other; None where a part of it is null."""
+        """The key of each view's row of each entity, one entity after the other.
+
+        None where a part of it is null.
+        """
         ends = zip(*[leader.ends(entities) for leader in self._leaders], strict=True)
         prefixes = self._prefixes
-        return [None if (end := some[leader]) is None else prefix + end for some in ends for prefix, leader in prefixes]
+        return [
+            None if (end := some[leader]) is None else prefix + end
+            for some in ends
+            for prefix, leader in prefixes
+        ]
 
-    def read(self, answers: Sequence[bytes | None], entities: int, now_us: int) -> list[tuple[list[Any], list[Row]]]:
-        """The values of each entity, and the rows that they are from: one of each view, and one for the features that
-        a version lacks; `answers` are those to `keys`."""
+    def read(
+        self, answers: Sequence[bytes | None], entities: int, now_us: int
+    ) -> list[tuple[list[Any], list[Row]]]:
+        """The values of each entity, and the rows that they are from: one of each view, and one for
+        the features that a version lacks; `answers` are those to `keys`."""
         read: list[tuple[list[Any], list[Row]]] = [([], []) for _ in range(entities)]
         for place, view in enumerate(self.all):
             view.read(answers[place :: len(self.all)], now_us, read)
@@ -300,5 +376,7 @@ def _features(view: ViewLayout) -> list[Field]:
     """The features that are read of a view."""
     known = {field.name: field for field in view.layout.fields}
     if unknown := [feature for feature in view.features if feature not in known]:
-        raise PlaneError(f"feature view {view.view!r} has no {', '.join(unknown)} in version {view.version}")
+        raise PlaneError(
+            f"feature view {view.view!r} has no {', '.join(unknown)} in version {view.version}"
+        )
     return [known[feature] for feature in view.features]

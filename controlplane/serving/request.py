@@ -28,17 +28,22 @@ class RequestReader:
         self.nullable = {one.name for one in fields if one.nullable}
 
     def columns(self, request: Given, count: int) -> dict[str, list[Any]]:
-        """The values of each field for `count` entities: one request for all of them, or one for each.
+        """The values of each field for `count` entities: one request for all of them, or one for
+        each.
 
         Raises:
-            PlaneError: a field is not given, unknown, null or not of its type; or there are more or fewer requests.
+            PlaneError: a field is not given, unknown, null or not of its type; or there are more or
+                fewer requests.
         """
         if request is None and not self._fields:
             return {}
         if request is None or isinstance(request, Mapping):
             return {name: [value] * count for name, value in self._checked(request or {}).items()}
         if len(request) != count:
-            text = f"feature service {self._service!r}: {len(request)} requests were given for {count} entities"
+            text = (
+                f"feature service {self._service!r}: {len(request)} requests were given for {count}"
+                " entities"
+            )
             raise PlaneError(text, hint="give one for each, or one mapping for all of them")
         found = [self._checked(one) for one in request]
         return {name: [one[name] for one in found] for name in self.names}
@@ -47,7 +52,9 @@ class RequestReader:
         if not request.keys() <= self._known:
             unknown = ", ".join(repr(name) for name in request if name not in self._known)
             text = f"feature service {self._service!r} has no request field {unknown}"
-            raise PlaneError(text, hint=f"its request fields are: {', '.join(self.names) or '(none)'}")
+            raise PlaneError(
+                text, hint=f"its request fields are: {', '.join(self.names) or '(none)'}"
+            )
         found: dict[str, Any] = {}
         for field, check in self._fields:
             value = request.get(field.name)
@@ -78,10 +85,15 @@ class RequestReader:
         return found
 
     def _absent(self, field: RequestField, *, given: bool) -> PlaneError:
-        text = f"request field {field.name!r} ({field.type}) of feature service {self._service!r} is "
+        text = (
+            f"request field {field.name!r} ({field.type}) of feature service {self._service!r} is "
+        )
         hint = f"give {expected(field.type)}, or declare it in the request's nullable"
         return PlaneError(text + ("null" if given else "not given"), hint=hint)
 
     def _wrong(self, field: RequestField, given: str) -> PlaneError:
-        text = f"request field {field.name!r} of feature service {self._service!r} is of type {field.type}, "
+        text = (
+            f"request field {field.name!r} of feature service {self._service!r} is of type"
+            f" {field.type}, "
+        )
         return PlaneError(text + given, hint=f"give {expected(field.type)}")

@@ -13,14 +13,16 @@ from controlplane.sql.dialects import DUCKDB
 from controlplane.sql.training import views_of
 
 
-def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()) -> ServiceLayout:
+def service_layout(
+    manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()
+) -> ServiceLayout:
     """How a feature service lies in the online store.
 
     Args:
         manifest: what is deployed.
         service: the name of the service.
-        earlier: what was deployed before, newest first: a redefined view is read in its old version until the new
-            one is complete.
+        earlier: what was deployed before, newest first: a redefined view is read in its old version
+            until the new one is complete.
 
     Raises:
         PlaneError: there is no such service, or one of its views is not kept online.
@@ -29,7 +31,10 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
     views = views_of(manifest, spec)
     offline = [view.name for view in views if not view.online]
     if offline:
-        text = f"feature service {service!r} reads views that are not kept online: {', '.join(offline)}"
+        text = (
+            f"feature service {service!r} reads views that are not kept online:"
+            f" {', '.join(offline)}"
+        )
         raise PlaneError(text, hint="declare online=True and deploy")
     names = [view.name for view in views]
     old = [view for m in earlier for view in m.views if view.name in names and view.online]
@@ -38,7 +43,12 @@ def service_layout(manifest: Manifest, service: str, earlier: Sequence[Manifest]
         name=service,
         namespace=manifest.namespace,
         views=tuple(
-            ViewLayout(v.name, v.fingerprint, layout(v), tuple(f for name, f in spec.features if name == v.name))
+            ViewLayout(
+                v.name,
+                v.fingerprint,
+                layout(v),
+                tuple(f for name, f in spec.features if name == v.name),
+            )
             for v in versions.values()
         ),
         calculations=_calculations(manifest, spec),

@@ -22,7 +22,8 @@ class Status(StrEnum):
 
     - `present`: the store holds it.
     - `null`: the store holds the row, and the feature is null in it.
-    - `missing`: the store holds no row for the key, or the key is null, or the version that serves lacks the feature.
+    - `missing`: the store holds no row for the key, or the key is null, or the version that serves
+    lacks the feature.
     - `expired`: the store holds a row whose time to live is over.
 
     A missing or expired feature reads as its default: 0 for counts, an empty list, else None.
@@ -63,7 +64,9 @@ class Names:
         """For each feature what is said of its row."""
         return dict(zip(self.places, map(found.__getitem__, self.owners), strict=True))
 
-    def said(self, words: Mapping[Status, T], found: Sequence[Status], nulls: Sequence[bool]) -> dict[str, T]:
+    def said(
+        self, words: Mapping[Status, T], found: Sequence[Status], nulls: Sequence[bool]
+    ) -> dict[str, T]:
         """The status of every feature in those words; see `FeatureVector.found` and `nulls`."""
         said = self.spread([words[status] for status in found])
         for name, owner, null in zip(self.places, self.owners, nulls, strict=False):
@@ -71,7 +74,9 @@ class Names:
                 said[name] = words[Status.NULL]
         return said
 
-    def effective(self, written: Callable[[int], T], since: Sequence[int | None]) -> dict[str, T | None]:
+    def effective(
+        self, written: Callable[[int], T], since: Sequence[int | None]
+    ) -> dict[str, T | None]:
         """The effective time of every feature as `written` has it; see `FeatureVector.since`."""
         return self.spread([None if count is None else written(count) for count in since])
 
@@ -79,13 +84,15 @@ class Names:
 class FeatureVector(Mapping[str, Any]):
     """The features of one request, by their full names `view__feature` in the order of the service.
 
-    As a mapping it gives the plain values: dates as `date`, timestamps as `datetime` in UTC, decimals as `Decimal`.
+    As a mapping it gives the plain values: dates as `date`, timestamps as `datetime` in UTC,
+    decimals as `Decimal`.
     """
 
     __slots__ = ("_rows", "_values", "names")
 
     def __init__(self, names: Names, values: Sequence[Any], rows: Sequence[Row]) -> None:
-        """Made by the reader: the values are in the order of the names, whose owners are places in `rows`."""
+        """Made by the reader: the values are in the order of the names, whose owners are places in
+        `rows`."""
         self.names = names
         self._values = values
         self._rows = rows
@@ -157,9 +164,14 @@ class FeatureVector(Mapping[str, Any]):
         return dict(zip(self.names.places, self._values, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Everything, in the same shape whatever was found: name -> `value`, `status`, `effective_time`."""
+        """Everything, in the same shape whatever was found: name -> `value`, `status`,
+        `effective_time`."""
         return {
-            name: {"value": self[name], "status": self.status(name), "effective_time": self.effective_time(name)}
+            name: {
+                "value": self[name],
+                "status": self.status(name),
+                "effective_time": self.effective_time(name),
+            }
             for name in self
         }
 
@@ -170,9 +182,11 @@ class FeatureVectors(list[FeatureVector]):
     Its columns and their types are those of the service as it is deployed, whatever was found.
     """
 
-    def __init__(self, types: Mapping[str, str], views: int, vectors: Iterable[FeatureVector]) -> None:
-        """Made by the reader: `types` are the canonical types of the features, in order; `views` is how many were
-        read."""
+    def __init__(
+        self, types: Mapping[str, str], views: int, vectors: Iterable[FeatureVector]
+    ) -> None:
+        """Made by the reader: `types` are the canonical types of the features, in order; `views` is
+        how many were read."""
         super().__init__(vectors)
         self.types, self._views = types, views
 
@@ -186,7 +200,8 @@ class FeatureVectors(list[FeatureVector]):
 
     def to_arrow(self, *, statuses: bool = False, effective_times: bool = False) -> pa.Table:
         """A row for each entity and a column for each feature, with `<feature>__status` and
-        `<feature>__effective_time` beside it where these are asked for. Timestamps are in UTC, without a zone."""
+        `<feature>__effective_time` beside it where these are asked for. Timestamps are in UTC,
+        without a zone."""
         # lazy: who reads one entity needs no Arrow
         import pyarrow as pa
 
@@ -197,14 +212,18 @@ class FeatureVectors(list[FeatureVector]):
         for name, kind in self.types.items():
             columns[name] = pa.array([vector[name] for vector in self], arrow_type(kind))
             if statuses:
-                columns[f"{name}__status"] = pa.array([str(vector.status(name)) for vector in self], pa.string())
+                columns[f"{name}__status"] = pa.array(
+                    [str(vector.status(name)) for vector in self], pa.string()
+                )
             if effective_times:
                 times = [vector.effective_time(name) for vector in self]
                 columns[f"{name}__effective_time"] = pa.array(times, pa.timestamp("us"))
         return pa.table(columns)
 
     def to_pandas(self, *, statuses: bool = False, effective_times: bool = False) -> pd.DataFrame:
-        """The same as a data frame; its columns keep Arrow's types, so that integers stay integers beside nulls.
+        """The same as a data frame.
+
+        Its columns keep Arrow's types, so that integers stay integers beside nulls.
 
         Raises:
             MissingDriver: pandas is not installed.
@@ -213,9 +232,11 @@ class FeatureVectors(list[FeatureVector]):
             # lazy: it may not be there
             import pandas as pd
         except ImportError:
-            raise MissingDriver("pandas is not installed", hint="pip install pandas, or use to_arrow()") from None
+            raise MissingDriver(
+                "pandas is not installed", hint="pip install pandas, or use to_arrow()"
+            ) from None
 
-        frame: pd.DataFrame = self.to_arrow(statuses=statuses, effective_times=effective_times).to_pandas(
-            types_mapper=pd.ArrowDtype
-        )
+        frame: pd.DataFrame = self.to_arrow(
+            statuses=statuses, effective_times=effective_times
+        ).to_pandas(types_mapper=pd.ArrowDtype)
         return frame

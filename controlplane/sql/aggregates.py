@@ -1,7 +1,8 @@
-"""The algebra of partial aggregates: which states a tile holds, how they merge over a window, what they mean.
+"""The algebra of partial aggregates: which states a tile holds, how they merge over a window, what
+they mean.
 
-Functions share states: the mean of a column needs its sum and its count, and `sum` and `count` over the same column
-need nothing more.
+Functions share states: the mean of a column needs its sum and its count, and `sum` and `count` over
+the same column need nothing more.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ Input = tuple[str | None, str | None]
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A column of the stage that aggregates read: its name, its SQL over the user's rows, and the type of the value;
-    `column` is the user's name of what is read, None for the row itself."""
+    """A column of the stage that aggregates read: its name, its SQL over the user's rows, and the
+    type of the value; `column` is the user's name of what is read, None for the row itself."""
 
     name: str
     sql: str
@@ -48,7 +49,8 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Windows(msgspec.Struct, frozen=True):
-    """Aggregates over tiles, as names with SQL: what is `merged` of the tiles, and their `values` over that."""
+    """Aggregates over tiles, as names with SQL: what is `merged` of the tiles, and their `values`
+    over that."""
 
     merged: list[tuple[str, str]]
     values: list[tuple[str, str]]
@@ -71,10 +73,11 @@ class Names:
 
 
 class TileSchema:
-    """The stage's and the tiles' columns for some aggregates, and each aggregate as an expression over tiles.
+    """The stage's and the tiles' columns for some aggregates, and each aggregate as an expression
+    over tiles.
 
-    `order` names the columns of the stage that put rows of a tile into order, before the value itself does; `owner` is
-    whom an error names.
+    `order` names the columns of the stage that put rows of a tile into order, before the value
+    itself does; `owner` is whom an error names.
     """
 
     def __init__(
@@ -104,11 +107,14 @@ class TileSchema:
         return Windows([(name, sql) for sql, name in frames.merged.items()], values)
 
     def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
-        """The aggregate, in its own type, over columns of `frames.merged`, to which it adds what it needs."""
+        """The aggregate, in its own type, over columns of `frames.merged`, to which it adds what it
+        needs."""
         source = (aggregate.column, aggregate.where)
         labels = [kind.label for kind in needed(aggregate)]
         values = [
-            _MEANINGS[aggregate.function](self._window(source, labels, frame, frames.merged), aggregate)
+            _MEANINGS[aggregate.function](
+                self._window(source, labels, frame, frames.merged), aggregate
+            )
             for frame in frames.of(aggregate)
         ]
         d = self._dialect
@@ -121,14 +127,19 @@ class TileSchema:
         return d.cast(d.array(values) if whole else values[0], kind)
 
     def _fitting(self, total: str, aggregate: AggregateSpec) -> str:
-        """The sum of integers, which is of a wider type, as one of 64 bits; or else an error that names it."""
+        """The sum of integers, which is of a wider type, as one of 64 bits.
+
+        Or else an error that names it.
+        """
         wrong = f"({total} < {INT64[0]} OR {total} > {INT64[1]})"
         what = f"feature '{aggregate.name}' (int64)"
         return checked(total, "int64", what, self._owner, self._dialect, wrong)
 
     def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
         """Whether the window holds any row of a second key's value."""
-        window = self._window((None, aggregate.where), [COUNT.label], frames.of(aggregate)[0], frames.merged)
+        window = self._window(
+            (None, aggregate.where), [COUNT.label], frames.of(aggregate)[0], frames.merged
+        )
         return f"{window.merged('sum', COUNT.label)} > 0"
 
     def rolled(self) -> Windows:
@@ -142,7 +153,9 @@ class TileSchema:
                 values.append((self._dialect.quote(state.name), f"CAST({sql} AS {state.rolled})"))
         return Windows([(name, sql) for sql, name in merged.items()], values)
 
-    def _window(self, source: Input, labels: Sequence[str], frame: Frame, merged: dict[str, str]) -> Window:
+    def _window(
+        self, source: Input, labels: Sequence[str], frame: Frame, merged: dict[str, str]
+    ) -> Window:
         columns = {label: self._dialect.quote(self.states[source, label].name) for label in labels}
         return Window(self._dialect, columns, frame, merged)
 
@@ -151,7 +164,9 @@ class TileSchema:
         if source not in self.staged:
             self.staged[source] = self._stage(source, typed or "int64")
         if (source, kind.label) not in self.states:
-            self.states[source, kind.label] = self._state(source, kind, column or "row", typed or "int64")
+            self.states[source, kind.label] = self._state(
+                source, kind, column or "row", typed or "int64"
+            )
 
     def _stage(self, source: Input, type_: str) -> Staged:
         column, condition = source
@@ -162,7 +177,10 @@ class TileSchema:
     def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
         d = self._dialect
         value = d.quote(self.staged[source].name)
-        rows, type_ = Rows(value, column, (*self._order, f"{value}{NULLS_FIRST}")), kind.type(d, column)
+        rows, type_ = (
+            Rows(value, column, (*self._order, f"{value}{NULLS_FIRST}")),
+            kind.type(d, column),
+        )
         rolled = type_ if kind.merged else None
         sql = f"CAST({kind.made(d, rows)} AS {type_})"
         return State(self._names.of(f"{name}__{kind.label}"), type_, sql, kind, rolled)
@@ -240,18 +258,23 @@ def _percentile(window: Window, aggregate: AggregateSpec) -> str:
         for edge in ("floor", "ceil")
     )
     share = f"({place} - floor({place}))"
-    return f"CASE WHEN {share} = 0 THEN {lower} ELSE {lower} * (1 - {share}) + {upper} * {share} END"
+    return (
+        f"CASE WHEN {share} = 0 THEN {lower} ELSE {lower} * (1 - {share}) + {upper} * {share} END"
+    )
 
 
 def _approx_percentile(window: Window, aggregate: AggregateSpec) -> str:
     """The middle of the first bucket whose values and all before are more than q (n - 1)."""
     d = window.dialect
-    found = d.bucket_at(window.listed(d.loose(window.columns["buckets"]), "buckets"), aggregate.q or 0.0)
+    found = d.bucket_at(
+        window.listed(d.loose(window.columns["buckets"]), "buckets"), aggregate.q or 0.0
+    )
     size = f"2 * pow({states.GAMMA!r}, abs({found}) - {states.ORIGIN}) / ({states.GAMMA!r} + 1)"
     infinite, nan = (d.cast(d.text(text), "float64") for text in ("inf", "nan"))
     return (
-        f"CASE WHEN {found} = 0 THEN 0 WHEN {found} = {states.NOT_A_NUMBER} THEN {nan} "
-        f"WHEN abs({found}) = {states.INFINITE} THEN sign({found}) * {infinite} ELSE sign({found}) * {size} END"
+        f"CASE WHEN {found} = 0 THEN 0 WHEN {found} = {states.NOT_A_NUMBER} THEN {nan} WHEN"
+        f" abs({found}) = {states.INFINITE} THEN sign({found}) * {infinite} ELSE sign({found}) *"
+        f" {size} END"
     )
 
 
@@ -279,10 +302,15 @@ _MEANINGS: dict[str, Meaning] = {
 
 
 def default(aggregate: AggregateSpec) -> Default:
-    """The aggregate's value where there is no row at all: 0 for counts, an empty list, else null; a series of these."""
+    """The aggregate's value where there is no row at all: 0 for counts, an empty list, else null.
+
+    A series of these.
+    """
     if aggregate.by:
         return ()
-    nothing = 0 if aggregate.function in ("count", "count_distinct", "approx_count_distinct") else None
+    nothing = (
+        0 if aggregate.function in ("count", "count_distinct", "approx_count_distinct") else None
+    )
     if isinstance(aggregate.window, SeriesWindow):
         return (nothing,) * aggregate.window.steps
     return () if is_list(aggregate.type) else nothing
@@ -292,5 +320,7 @@ def default_sql(aggregate: AggregateSpec, d: Dialect) -> str | None:
     """The same in SQL; None for null."""
     value = default(aggregate)
     if isinstance(value, tuple):
-        return d.cast(d.array(["NULL" if item is None else str(item) for item in value]), aggregate.type)
+        return d.cast(
+            d.array(["NULL" if item is None else str(item) for item in value]), aggregate.type
+        )
     return None if value is None else str(value)

@@ -30,8 +30,8 @@ def added(
         rows: the relation.
         calculations: what is computed, in order.
         types: of whatever they need.
-        owner: whose they are. If it is given, a whole number beyond int64 is an error also where the
-            warehouse stores it.
+        owner: whose they are. If it is given, a whole number beyond int64 is an error also where
+            the warehouse stores it.
     """
     query = rows
     for number, one in enumerate(calculations):
@@ -40,7 +40,9 @@ def added(
         sql = called(d, schema, one, types) if one.python else written
         value = d.given(sql, one.type)
         if owner is not None:
-            value = whole(sql, one.type, f"calculation '{one.name}' ({one.type})", owner, d) or value
+            value = (
+                whole(sql, one.type, f"calculation '{one.name}' ({one.type})", owner, d) or value
+            )
         query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
     return query
 
@@ -71,15 +73,20 @@ def given(service: ServiceSpec) -> dict[str, str]:
 
 
 def in_memory(manifest: Manifest, service: ServiceSpec) -> tuple[tuple[str, ...], str]:
-    """The features and request fields that the service's calculations need, and a query of the embedded DuckDB.
+    """The features and request fields that the service's calculations need, and a query of the
+    embedded DuckDB.
 
-    It takes one list for each of these, with one item for each row, and gives the calculations of each row.
+    It takes one list for each of these, with one item for each row, and gives the calculations of
+    each row.
     """
     d, types = DUCKDB, given(service) | kinds(manifest, service)
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
     inputs = tuple(name for name in types if name in needed)
-    lists = [f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}" for n, name in enumerate(inputs, 1)]
+    lists = [
+        f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}"
+        for n, name in enumerate(inputs, 1)
+    ]
     # Also where nothing is needed, there is a row for each item.
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
     query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations, types)

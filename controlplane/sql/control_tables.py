@@ -1,4 +1,5 @@
-"""Every table of the control schema `_plane`: its name, its columns, and the statement that makes it.
+"""Every table of the control schema `_plane`: its name, its columns, and the statement that makes
+it.
 
 They are declared here because a release's SQL is rendered from them. The room `control` reads them,
 compares them with the warehouse and migrates them. A table keeps its name and columns once projects
@@ -23,8 +24,8 @@ class ControlTable:
         name: without the schema.
         columns: name -> canonical type, in order.
         nullable: the columns that may be null.
-        written_by_views: whether runs of several views write into it, so that a warehouse with locks
-            per partition keeps their rows apart.
+        written_by_views: whether runs of several views write into it, so that a warehouse with
+            locks per partition keeps their rows apart.
     """
 
     name: str
@@ -118,7 +119,10 @@ METRICS = ControlTable(
     nullable=frozenset({"source", "observed"}),
     written_by_views=True,
 )
-"""One row an expectation and run. `source` is null where it is about what the view's SQL returns."""
+"""One row an expectation and run.
+
+`source` is null where it is about what the view's SQL returns.
+"""
 
 DATASETS = ControlTable(
     "datasets",
@@ -145,7 +149,12 @@ def head(schema: str, view: str, fingerprint: str) -> ControlTable:
     """
     return ControlTable(
         naming.head(schema, view, fingerprint),
-        {"version": "int64", "frontier": "timestamp", "earlier_frontier": "timestamp", "run_id": "string"},
+        {
+            "version": "int64",
+            "frontier": "timestamp",
+            "earlier_frontier": "timestamp",
+            "run_id": "string",
+        },
     )
 
 

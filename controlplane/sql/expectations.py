@@ -1,6 +1,8 @@
-"""Expectations as SQL: one column of the rows for each, null where a row fulfils it, and one row of results for each.
+"""Expectations as SQL: one column of the rows for each, null where a row fulfils it, and one row of
+results for each.
 
-The column holds the value that fails, as text, so that counting it counts the failures and any of it is an example.
+The column holds the value that fails, as text, so that counting it counts the failures and any of
+it is an example.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Rows:
     Args:
         relation: a table or a CTE that holds `columns`.
         source: the source's name; None for what the view's SQL returns.
-        interval: the start of the interval that a row belongs to; empty where the rows are counted as a whole.
+        interval: the start of the interval that a row belongs to; empty where the rows are counted
+            as a whole.
         inside: whether a row belongs to an interval of the run.
         intervals: how many intervals the run has.
     """
@@ -44,19 +47,23 @@ class Rows:
 
 
 def columns(expectations: Sequence[Expected], d: Dialect) -> list[tuple[str, str]]:
-    """What the rows must hold to be checked: names, quoted, and their SQL over what was declared."""
+    """What the rows must hold to be checked: names, quoted, and their SQL over what was
+    declared."""
     found: list[tuple[str, str]] = []
     for index, one in enumerate(expectations):
         if isinstance(one, UniqueSpec):
             names = [d.quote(_part(index, place)) for place in range(len(one.columns))]
-            found += [(name, _typed(column, d)) for name, column in zip(names, one.columns, strict=True)]
+            found += [
+                (name, _typed(column, d)) for name, column in zip(names, one.columns, strict=True)
+            ]
         elif not isinstance(one, RowsSpec):
             found.append((d.quote(_name(index)), _failing(one, d)))
     return found
 
 
 def results(expectations: Sequence[Expected], rows: Rows, d: Dialect) -> list[str]:
-    """One SELECT for each expectation: its rows, those that fail, an example or a summary of what was seen.
+    """One SELECT for each expectation: its rows, those that fail, an example or a summary of what
+    was seen.
 
     What a run decides stays open in them; users' own text is escaped.
     """
@@ -95,7 +102,9 @@ def _failing(one: NotNullSpec | BetweenSpec | OneOfSpec | ThatSpec, d: Dialect) 
         holds = f"{value} IN ({', '.join(literal(v, one.column[1], d) for v in one.values)})"
     else:
         bounds = [(">=", one.low), ("<=", one.high)]
-        holds = " AND ".join(f"{value} {sign} {literal(v, one.column[1], d)}" for sign, v in bounds if v is not None)
+        holds = " AND ".join(
+            f"{value} {sign} {literal(v, one.column[1], d)}" for sign, v in bounds if v is not None
+        )
     return f"CASE WHEN NOT ({holds}) THEN {d.cast(value, 'string')} END"
 
 
@@ -107,8 +116,8 @@ def _typed(column: TypedColumn, d: Dialect) -> str:
 def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:
     source = "NULL" if rows.source is None else d.text(rows.source)
     about = (
-        f"SELECT {d.cast(source, 'string')} AS source, {template.escape(d.text(one.name))} AS name, "
-        f"{d.text(one.severity)} AS severity, {share(one.may_fail)} AS may_fail"
+        f"SELECT {d.cast(source, 'string')} AS source, {template.escape(d.text(one.name))} AS name,"
+        f" {d.text(one.severity)} AS severity, {share(one.may_fail)} AS may_fail"
     )
     if isinstance(one, RowsSpec):
         return f"{about}, {_counted(one, rows, d)}"
@@ -116,28 +125,31 @@ def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:
         return f"{about}, {_distinct(index, one, rows, d)}"
     column = d.quote(_name(index))
     return (
-        f"{about}, count(*) AS row_count, count({column}) AS failed_count, nullif(min({column}), '') AS observed\n"
-        f"FROM {rows.relation}"
+        f"{about}, count(*) AS row_count, count({column}) AS failed_count, nullif(min({column}),"
+        f" '') AS observed\nFROM {rows.relation}"
     )
 
 
 def _counted(one: RowsSpec, rows: Rows, d: Dialect) -> str:
     right = " AND ".join(
-        f"n {sign} {bound}" for sign, bound in ((">=", one.at_least), ("<=", one.at_most)) if bound is not None
+        f"n {sign} {bound}"
+        for sign, bound in ((">=", one.at_least), ("<=", one.at_most))
+        if bound is not None
     )
     if not rows.interval:
         n = d.cast("n", "string")
         return (
-            f"1 AS row_count, CASE WHEN {right} THEN 0 ELSE 1 END AS failed_count, {n} AS observed\n"
-            f"FROM (SELECT count(*) AS n FROM {rows.relation}) AS counted"
+            f"1 AS row_count, CASE WHEN {right} THEN 0 ELSE 1 END AS failed_count, {n} AS"
+            f" observed\nFROM (SELECT count(*) AS n FROM {rows.relation}) AS counted"
         )
     empty = f"{rows.intervals} - count(*)"
     failed = f"count(CASE WHEN NOT ({right}) THEN 1 END)" + (f" + {empty}" if one.at_least else "")
     fewest = d.cast(f"CASE WHEN count(*) < {rows.intervals} THEN 0 ELSE min(n) END", "string")
     most = d.cast("coalesce(max(n), 0)", "string")
     return (
-        f"{rows.intervals} AS row_count, {failed} AS failed_count, {fewest} || ' to ' || {most} AS observed\n"
-        f"FROM (SELECT count(*) AS n FROM {rows.relation} WHERE {rows.inside} GROUP BY {rows.interval}) AS counted"
+        f"{rows.intervals} AS row_count, {failed} AS failed_count, {fewest} || ' to ' || {most} AS"
+        f" observed\nFROM (SELECT count(*) AS n FROM {rows.relation} WHERE {rows.inside} GROUP BY"
+        f" {rows.interval}) AS counted"
     )
 
 

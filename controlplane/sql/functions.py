@@ -1,4 +1,5 @@
-"""The users' Python functions as functions of the warehouse: one program, the same wherever it runs."""
+"""The users' Python functions as functions of the warehouse: one program, the same wherever it
+runs."""
 
 from __future__ import annotations
 
@@ -27,7 +28,10 @@ def body(spec: CalculationSpec) -> str:
 
 
 def called(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> str:
-    """The SQL of a realtime feature over the columns that it needs; `types` has the type of each."""
+    """The SQL of a realtime feature over the columns that it needs.
+
+    `types` has the type of each.
+    """
     arguments = []
     for name in spec.inputs:
         column, taken = d.quote(name), d.function_type(types[name])
@@ -36,7 +40,10 @@ def called(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, s
 
 
 def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
-    """The statement that makes the function, for as long as the session lives; `types` has the type of each input."""
+    """The statement that makes the function, for as long as the session lives.
+
+    `types` has the type of each input.
+    """
     context = {
         "feature": spec.name,
         "sql_name": d.function_name(schema, _name(spec)),
@@ -55,7 +62,8 @@ def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, s
 
 
 def _parameters(spec: CalculationSpec) -> list[str]:
-    """What its inputs are called in the program, where no name of a user's may stand in the way of another."""
+    """What its inputs are called in the program, where no name of a user's may stand in the way of
+    another."""
     return [f"plane_{number}" for number, _ in enumerate(spec.inputs, start=1)]
 
 

@@ -1,6 +1,8 @@
-"""Views computed inside one statement, directly from their sources: no table of theirs needs to be there.
+"""Views computed inside one statement, directly from their sources: no table of theirs needs to be
+there.
 
-The same templates as those of a run make rows, tiles and history, as common tables of the statement.
+The same templates as those of a run make rows, tiles and history, as common tables of the
+statement.
 """
 
 from __future__ import annotations
@@ -12,7 +14,13 @@ from typing import assert_never
 
 from controlplane.base import naming, template
 from controlplane.errors import PlaneError, Problems
-from controlplane.manifest.specs import BatchViewSpec, IntervalByInterval, Manifest, StaticViewSpec, ViewSpec
+from controlplane.manifest.specs import (
+    BatchViewSpec,
+    IntervalByInterval,
+    Manifest,
+    StaticViewSpec,
+    ViewSpec,
+)
 from controlplane.manifest.timing import read_start, timing
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.instants import Extent
@@ -20,16 +28,16 @@ from controlplane.sql.rows import evaluated_together
 from controlplane.sql.views import context
 
 FEW_POINTS = 50
-"""A key with at most so many points has each of them paired with its tiles: a frame would cost something at every tile,
-a pair costs only itself, but with many points there are too many."""
+"""A key with at most so many points has each of them paired with its tiles: a frame would cost
+something at every tile, a pair costs only itself, but with many points there are too many."""
 
 
 @dataclass(frozen=True)
 class _Names:
-    """The common tables of one view, and their parts. `asked` holds the only keys that are wanted, and when; empty: all
-    are. `keys` holds each of them once. `visible` is the end of the last interval whose values are visible then, `seen`
-    that of the interval of a row `r`. A view that is `looked_up` needs no tiles. A key with more points than `few` has
-    frames.
+    """The common tables of one view, and their parts. `asked` holds the only keys that are wanted,
+    and when; empty: all are. `keys` holds each of them once. `visible` is the end of the last
+    interval whose values are visible then, `seen` that of the interval of a row `r`. A view that is
+    `looked_up` needs no tiles. A key with more points than `few` has frames.
     """
 
     rows: str
@@ -55,8 +63,8 @@ def rows(view: ViewSpec) -> str:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for: a relation with the keys, which have the views' own names, and the instants `plane_at`; and by
-    a view's name one with its different keys."""
+    """What is asked for: a relation with the keys, which have the views' own names, and the
+    instants `plane_at`; and by a view's name one with its different keys."""
 
     spine: str
     keys: Mapping[str, str]
@@ -64,8 +72,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Computed:
-    """Common tables, in the order in which they need each other; and for views whose values are computed for the very
-    instants that are asked for, the `valid_from` of what is visible at `s.plane_at`, by the view's name."""
+    """Common tables, in the order in which they need each other; and for views whose values are
+    computed for the very instants that are asked for, the `valid_from` of what is visible at
+    `s.plane_at`, by the view's name."""
 
     tables: list[str]
     effective: Mapping[str, str]
@@ -78,25 +87,34 @@ def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
         Problems: the views of which each interval needs a statement of its own.
     """
     d = dialect(manifest.dialect)
-    read = {view.name for view in views} | {name for view in views for name in _upstream(manifest, view)}
+    read = {view.name for view in views} | {
+        name for view in views for name in _upstream(manifest, view)
+    }
     problems: list[PlaneError] = []
     for view in manifest.views:
         if view.name not in read or evaluated_together(manifest, view, d):
             continue
-        construct = view.evaluation.construct if isinstance(view.evaluation, IntervalByInterval) else ""
+        construct = (
+            view.evaluation.construct if isinstance(view.evaluation, IntervalByInterval) else ""
+        )
         problems.append(
             PlaneError(
-                f"feature view {view.name!r} is computed interval by interval ({construct}), each in a statement of "
-                "its own: a training set from its sources is one statement",
+                f"feature view {view.name!r} is computed interval by interval ({construct}), each"
+                " in a statement of its own: a training set from its sources is one statement",
                 where=view.location,
-                hint="deploy and run it, and create the training set from its tables (without --from-source)",
+                hint=(
+                    "deploy and run it, and create the training set from its tables (without"
+                    " --from-source)"
+                ),
             )
         )
     if problems:
         raise Problems(problems)
 
 
-def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: Asked) -> Computed:
+def common_tables(
+    manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: Asked
+) -> Computed:
     """The common tables of some views and of those that they read.
 
     Args:
@@ -126,13 +144,16 @@ def common_tables(manifest: Manifest, views: Sequence[ViewSpec], through: dateti
             )
             tables.append(_one(manifest, view, through, names, doors))
             if names.asked and view.aggregates:
-                moment = f"least({_visible(view, 's.plane_at', d)}, {d.instant(_end(view, through))})"
+                moment = (
+                    f"least({_visible(view, 's.plane_at', d)}, {d.instant(_end(view, through))})"
+                )
                 effective[view.name] = d.plus(moment, view.delay)
     return Computed(tables, effective)
 
 
 def _single_row(view: ViewSpec) -> bool:
-    """Whether the value at an instant is that of one earlier row, so that an as-of join finds it."""
+    """Whether the value at an instant is that of one earlier row, so that an as-of join finds
+    it."""
     match view:
         case BatchViewSpec():
             return not view.aggregates
@@ -147,7 +168,9 @@ def _upstream(manifest: Manifest, view: ViewSpec) -> set[str]:
     return found.union(*(_upstream(manifest, manifest.view(name)) for name in view.upstream))
 
 
-def _one(manifest: Manifest, view: ViewSpec, through: datetime, names: _Names, doors: Mapping[str, str]) -> str:
+def _one(
+    manifest: Manifest, view: ViewSpec, through: datetime, names: _Names, doors: Mapping[str, str]
+) -> str:
     extent = Extent(
         start=naming.instant_literal(view.start),
         end=naming.instant_literal(_end(view, through)),

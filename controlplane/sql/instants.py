@@ -12,7 +12,10 @@ from controlplane.sql.dialects import Dialect
 
 @dataclass(frozen=True)
 class Extent:
-    """What is computed: instants as SQL text has them. In a release they are left open for the run."""
+    """What is computed: instants as SQL text has them.
+
+    In a release they are left open for the run.
+    """
 
     start: str = "{{ plane.start }}"
     end: str = "{{ plane.end }}"

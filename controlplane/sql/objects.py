@@ -22,7 +22,9 @@ _PARTS = ("tiles", "rollups", "history", "history_replaced", "latest")
 KEPT_PARTS = ("history_replaced",)
 """What healing replaced can't be computed again; a run fills every other table from the sources."""
 _CREATE = "CREATE TABLE IF NOT EXISTS "
-_COLUMN = re.compile(r'^  (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+) (?P<type>.+?)(?: NOT NULL)?,?$', re.MULTILINE)
+_COLUMN = re.compile(
+    r'^  (?P<name>"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+) (?P<type>.+?)(?: NOT NULL)?,?$', re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def setup(manifest: Manifest, view: ViewSpec) -> str:
 
 
 def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted members.
+    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted
+    members.
 
     There are members where the column is a list of structs, one for each value of a secondary key.
     """
@@ -113,7 +116,9 @@ def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
     wide = v.d.wide_integer
     found: dict[str, tuple[str, ...]] = {name: () for name, kind in v.tile_columns if kind == wide}
     for second in v.seconds:
-        found[second.column] = tuple(v.d.quote(name) for name, kind in second.types.items() if kind == wide)
+        found[second.column] = tuple(
+            v.d.quote(name) for name, kind in second.types.items() if kind == wide
+        )
     return found
 
 
@@ -121,7 +126,10 @@ def tables(manifest: Manifest, view: ViewSpec, statements: str) -> list[DataTabl
     """Return the tables of one version of a view; `statements` are its setup."""
     d = dialect(manifest.dialect)
     parts = {part: getattr(naming, part)(view.name, view.fingerprint) for part in _PARTS}
-    named = {qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}") for part, name in parts.items()}
+    named = {
+        qualified(d, manifest.schema, name): (part, f"{manifest.schema}.{name}")
+        for part, name in parts.items()
+    }
     head = control_tables.head(manifest.schema, view.name, view.fingerprint)
     named[head.quoted(d)] = ("head", head.plain)
     found = []
@@ -147,13 +155,16 @@ def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) 
 
 @dataclass(frozen=True)
 class Definition:
-    """What the catalogue says of a table or view: the text that made it, and its columns' number."""
+    """What the catalogue says of a table or view: the text that made it, and its columns'
+    number."""
 
     text: str
     column_count: int
 
 
-def unaltered(d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]) -> set[str]:
+def unaltered(
+    d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]
+) -> set[str]:
     """Return the quoted names of tables and public views that are as they were made.
 
     Comparing texts costs a hundredth of comparing columns. What differs may still be right: the

@@ -20,11 +20,18 @@ class Doors:
         d = dialect(manifest.dialect)
         self._d, self._view = d, view
         tags = ", ".join(f"{name}={value}" for name, value in view.tags.items())
-        said = [view.description or view.name, f"owner: {view.owner}", *([f"tags: {tags}"] if tags else [])]
+        said = [
+            view.description or view.name,
+            f"owner: {view.owner}",
+            *([f"tags: {tags}"] if tags else []),
+        ]
         self.comment = self._text(" | ".join([*said, f"defined at {view.location}"]))
         self.readable: list[tuple[str, str]] = []
         if role := manifest.reader_role:
-            doors = [qualified(d, manifest.schema, naming.door(view.name, part)) for part in ("", *naming.PARTS)]
+            doors = [
+                qualified(d, manifest.schema, naming.door(view.name, part))
+                for part in ("", *naming.PARTS)
+            ]
             self.readable = list(d.readable(d.quote(manifest.schema), doors, role).items())
 
     def comments(self, *ours: str) -> dict[str, str]:
@@ -33,7 +40,10 @@ class Doors:
         `ours` stand between the keys and the features.
         """
         d, view = self._d, self._view
-        features = {d.quote(one.name): self._text(one.description) if one.description else "" for one in view.features}
+        features = {
+            d.quote(one.name): self._text(one.description) if one.description else ""
+            for one in view.features
+        }
         return {**dict.fromkeys((*(d.quote(name) for name, _ in view.keys), *ours), ""), **features}
 
     def _text(self, said: str) -> str:

@@ -36,4 +36,6 @@ def explained(what: str, where: Location | None = None) -> Iterator[None]:
             raise CheckFailed(text, where=where, hint=HINT) from None
         if what in error.message or type(error) is not PermanentError:
             raise
-        raise PermanentError(f"{what}: {error.message}", where=error.where or where, hint=error.hint) from None
+        raise PermanentError(
+            f"{what}: {error.message}", where=error.where or where, hint=error.hint
+        ) from None

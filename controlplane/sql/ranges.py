@@ -1,8 +1,8 @@
 """Values that their types don't hold: a warehouse's own types are wider than ours.
 
-Snowflake's integers have 38 digits, and DuckDB's times may be infinite. What a run stages is counted before anything is
-published; what is computed behind that, or inside one statement, stops the statement (see `checked`). What such a
-statement says is put into words by `sql.range_errors`.
+Snowflake's integers have 38 digits, and DuckDB's times may be infinite. What a run stages is
+counted before anything is published; what is computed behind that, or inside one statement, stops
+the statement (see `checked`). What such a statement says is put into words by `sql.range_errors`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 def outside(x: str, canonical: str, d: Dialect) -> str:
-    """The condition that a value lies outside its type; empty where the warehouse's type holds no more than ours."""
+    """The condition that a value lies outside its type.
+
+    Empty where the warehouse's type holds no more than ours.
+    """
     if is_list(canonical):
         inside = outside("item", item_type(canonical), d)
         return d.any_item(x, "item", inside) if inside else ""
@@ -46,7 +49,9 @@ def outside(x: str, canonical: str, d: Dialect) -> str:
     if canonical == "timestamp":
         return f"({x} < {d.instant(FIRST)} OR {x} > {d.instant(LAST)})"
     if canonical == "date":
-        first, last = (d.cast(d.text(moment.date().isoformat()), "date") for moment in (FIRST, LAST))
+        first, last = (
+            d.cast(d.text(moment.date().isoformat()), "date") for moment in (FIRST, LAST)
+        )
         return f"({x} < {first} OR {x} > {last})"
     return ""
 
@@ -87,20 +92,32 @@ def shown(x: str, canonical: str, d: Dialect) -> str:
     """A value as a text in SQL."""
     if is_list(canonical):
         return d.text("an item of a list")
-    return f"coalesce({d.hex(x) if canonical == 'binary' else d.cast(x, 'string')}, {d.text('null')})"
+    return (
+        f"coalesce({d.hex(x) if canonical == 'binary' else d.cast(x, 'string')}, {d.text('null')})"
+    )
 
 
 def counted(columns: Sequence[Staged], keys: Sequence[Column], d: Dialect) -> str:
-    """Aggregate: what lies outside the types of a stage's columns, as a text for people; empty where nothing does."""
+    """Aggregate: what lies outside the types of a stage's columns, as a text for people.
+
+    Empty where nothing does.
+    """
     parts = []
     for one in columns:
         wrong = outside(one.column, one.type, d)
         if wrong:
             rows = d.filtered("count", "1", wrong)
-            key = " || ', ' || ".join(f"{d.text(f'{n} = ')} || {shown(d.quote(n), kind, d)}" for n, kind in keys)
-            sample = d.filtered("min", f"{shown(one.column, one.type, d)} || {d.text(' for ')} || {key}", wrong)
-            text = (
-                f"{d.text(f'{one.label} ({one.type}) in ')} || {d.cast(rows, 'string')} || {d.text(' rows, such as ')}"
+            key = " || ', ' || ".join(
+                f"{d.text(f'{n} = ')} || {shown(d.quote(n), kind, d)}" for n, kind in keys
             )
-            parts.append(f"CASE WHEN {rows} > 0 THEN {text} || {sample} || {d.text('; ')} ELSE '' END")
+            sample = d.filtered(
+                "min", f"{shown(one.column, one.type, d)} || {d.text(' for ')} || {key}", wrong
+            )
+            text = (
+                f"{d.text(f'{one.label} ({one.type}) in ')} || {d.cast(rows, 'string')} ||"
+                f" {d.text(' rows, such as ')}"
+            )
+            parts.append(
+                f"CASE WHEN {rows} > 0 THEN {text} || {sample} || {d.text('; ')} ELSE '' END"
+            )
     return " || ".join(parts) or "''"

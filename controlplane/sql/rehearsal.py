@@ -1,6 +1,8 @@
-"""The statements of a run as queries over nothing, so that a warehouse can check them before it holds their tables.
+"""The statements of a run as queries over nothing, so that a warehouse can check them before it
+holds their tables.
 
-Each table that a run reads or writes stands in as an empty one of its columns, the stage as the query that fills it.
+Each table that a run reads or writes stands in as an empty one of its columns, the stage as the
+query that fills it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from controlplane.base.ports import Statement
 _MADE = r"CREATE (?:OR REPLACE )?(?:TRANSIENT )?TABLE (?:IF NOT EXISTS )?(\S+)"
 _TABLE = re.compile(rf"{_MADE} \(\n(.*)\n\)(?: PARTITIONED BY \(\w+\))?", re.DOTALL)
 _SELECTED = re.compile(rf"{_MADE} AS\n(.*)", re.DOTALL)
-_COLUMN = re.compile(r'^  ((?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+)) (.+?)(?: NOT NULL)?,?$', re.MULTILINE)
+_COLUMN = re.compile(
+    r'^  ((?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\w+)) (.+?)(?: NOT NULL)?,?$', re.MULTILINE
+)
 _QUERIES = (
     (re.compile(r"INSERT [^\n]*\n(.*)", re.DOTALL), r"\1"),
     (re.compile(r"CREATE OR REPLACE VIEW [^\n]* AS\n(SELECT\s.*)", re.DOTALL), r"\1"),
@@ -25,10 +29,11 @@ _QUERIES = (
 
 
 def rehearsed(setup: Iterable[Statement], statements: Iterable[Statement]) -> list[Statement]:
-    """The queries in `statements`, which are to be run in order after `setup`, over the tables that both make.
+    """The queries in `statements`, which are to be run in order after `setup`, over the tables that
+    both make.
 
-    An UPDATE has none; of a MERGE it is what is matched, of CREATE TABLE ... AS what stands in. Nothing is open in the
-    texts.
+    An UPDATE has none; of a MERGE it is what is matched, of CREATE TABLE ... AS what stands in.
+    Nothing is open in the texts.
     """
     stand_ins: dict[str, str] = {}
     queries: list[Statement] = []
@@ -37,9 +42,18 @@ def rehearsed(setup: Iterable[Statement], statements: Iterable[Statement]) -> li
             stand_ins[found[1]] = found[2]
         elif found := _TABLE.fullmatch(statement.sql):
             nulls = (f"CAST(NULL AS {kind}) AS {name}" for name, kind in _COLUMN.findall(found[2]))
-            stand_ins[found[1]] = f"SELECT {', '.join(nulls)} FROM (SELECT 1 AS one) AS single WHERE 1 = 0"
+            stand_ins[found[1]] = (
+                f"SELECT {', '.join(nulls)} FROM (SELECT 1 AS one) AS single WHERE 1 = 0"
+            )
     for statement in statements:
-        query = next((found.expand(form) for kind, form in _QUERIES if (found := kind.fullmatch(statement.sql))), "")
+        query = next(
+            (
+                found.expand(form)
+                for kind, form in _QUERIES
+                if (found := kind.fullmatch(statement.sql))
+            ),
+            "",
+        )
         if query:
             queries.append(statement._replace(sql=_over(query, stand_ins)))
     return queries

@@ -1,7 +1,8 @@
 """Rollups: tiles merged two by two into longer ones, so that one more interval reads few of them.
 
-The next interval of a view that is computed without a gap changes values at one moment alone, its end (T here). There
-a window is covered by the longest rollups that fit into it, about 2 log2 of its tiles, instead of by its tiles.
+The next interval of a view that is computed without a gap changes values at one moment alone, its
+end (T here). There a window is covered by the longest rollups that fit into it, about 2 log2 of its
+tiles, instead of by its tiles.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ import msgspec
 
 from controlplane.base.types import EPOCH, Interval
 from controlplane.manifest.specs import AggregateSpec, BatchViewSpec, StaticViewSpec, ViewSpec
-from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
+from controlplane.manifest.windows import (
+    CalendarWindow,
+    LifetimeWindow,
+    SeriesWindow,
+    SlidingWindow,
+)
 from controlplane.sql.aggregates import TileSchema, Windows
 from controlplane.sql.dialects import Dialect
 from controlplane.sql.states import needed
@@ -27,14 +33,20 @@ MOST_LEVELS = 12
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A window at T: it ends so long before T, and is so long; a lifetime, without a length, begins at an instant."""
+    """A window at T: it ends so long before T, and is so long.
+
+    A lifetime, without a length, begins at an instant.
+    """
 
     back: timedelta
     length: timedelta | None
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """Which tiles and rollups make up a view's windows at any moment; rollups are `levels` times twice as long."""
+    """Which tiles and rollups make up a view's windows at any moment.
+
+    Rollups are `levels` times twice as long.
+    """
 
     tile: timedelta
     phase: timedelta
@@ -43,7 +55,8 @@ class Cover(msgspec.Struct, frozen=True):
     spans: tuple[Span, ...]
 
     def at(self, moment: datetime) -> list[tuple[int, Interval]]:
-        """Each window's number, and one tile or rollup of it: the longest that fit, which none other overlaps."""
+        """Each window's number, and one tile or rollup of it: the longest that fit, which none
+        other overlaps."""
         found = []
         for number, span in enumerate(self.spans):
             end = moment - span.back
@@ -102,8 +115,8 @@ def rolled(aggregate: AggregateSpec) -> bool:
 def levels(view: ViewSpec) -> int:
     """How many lengths of rollups are worth keeping; the longest fills half of the longest window.
 
-    None where they would save nothing (windows of a few tiles, states that no rollup keeps), and none for what they are
-    not made for: calendars, second keys, tables without an event time.
+    None where they would save nothing (windows of a few tiles, states that no rollup keeps), and
+    none for what they are not made for: calendars, second keys, tables without an event time.
     """
     match view:
         case StaticViewSpec():
@@ -130,7 +143,8 @@ def levels(view: ViewSpec) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run computes, as instants in SQL: its interval, and where the tiles that it replaces begin and end."""
+    """What a run computes, as instants in SQL: its interval, and where the tiles that it replaces
+    begin and end."""
 
     start: str
     end: str
@@ -160,7 +174,8 @@ class Level:
 
 
 class Covers(Frames):
-    """The windows at T: the rows of the relation `covered` that have a window's number as their `place`.
+    """The windows at T: the rows of the relation `covered` that have a window's number as their
+    `place`.
 
     Those that rollups make up come first, and then the `whole` ones, which are read tile by tile.
     """
@@ -168,7 +183,9 @@ class Covers(Frames):
     def __init__(self, view: ViewSpec, spans: Sequence[Span], dialect: Dialect) -> None:
         super().__init__(view, (), dialect)
         self._spans = list(spans)
-        self.whole = list(dict.fromkeys(s for a in view.aggregates if not rolled(a) for s in _spans(a)))
+        self.whole = list(
+            dict.fromkeys(s for a in view.aggregates if not rolled(a) for s in _spans(a))
+        )
 
     def of(self, aggregate: AggregateSpec) -> list[Frame]:
         """See `Frames.of`."""
@@ -180,10 +197,17 @@ class Covers(Frames):
 
 
 class Rollups:
-    """The rollups of one view as the templates see them: every attribute is SQL text, or a list of names with it."""
+    """The rollups of one view as the templates see them: every attribute is SQL text, or a list of
+    names with it."""
 
     def __init__(
-        self, view: ViewSpec, covered: Cover, tiles: TileSchema, table: str, run: Run, dialect: Dialect
+        self,
+        view: ViewSpec,
+        covered: Cover,
+        tiles: TileSchema,
+        table: str,
+        run: Run,
+        dialect: Dialect,
     ) -> None:
         self._view = view
         self._spans = covered.spans
@@ -193,7 +217,9 @@ class Rollups:
         self._count = covered.levels
         self.table = table
         self.kept = tiles.rolled()
-        self.columns = [(d.quote(s.name), s.rolled) for s in tiles.states.values() if s.rolled is not None]
+        self.columns = [
+            (d.quote(s.name), s.rolled) for s in tiles.states.values() if s.rolled is not None
+        ]
         self.names = [name for name, _ in self.columns]
         self.all_states = [(d.quote(s.name), s.rolled is not None) for s in tiles.states.values()]
         self.tile_end = d.plus("t.tile_start", view.tile)
@@ -227,13 +253,15 @@ class Rollups:
         """A condition on the head: the run is the next interval, and changes nothing before T."""
         d, run = self._d, self._run
         return (
-            f"earlier_frontier = {run.start} AND frontier = {run.end}"
-            f" AND {d.plus(run.start, self._view.schedule)} = {run.end} AND {run.start} > {d.instant(self._view.start)}"
+            f"earlier_frontier = {run.start} AND frontier = {run.end} AND"
+            f" {d.plus(run.start, self._view.schedule)} = {run.end} AND {run.start} >"
+            f" {d.instant(self._view.start)}"
         )
 
     @cached_property
     def moving(self) -> list[tuple[str, str]]:
-        """Where the tiles begin that come into a window or leave one at T: after the one instant, up to the other."""
+        """Where the tiles begin that come into a window or leave one at T: after the one instant,
+        up to the other."""
         last = [self._d.plus(self.moment, -shift) for shift in shifts(self._view)]
         return [(self._d.plus(instant, -self._view.schedule), instant) for instant in last]
 
@@ -253,7 +281,9 @@ class Rollups:
         found = []
         for place, span in enumerate(self._covers.whole, len(self._spans)):
             begin = (
-                d.instant(self._view.start) if span.length is None else d.plus(self.moment, -span.back - span.length)
+                d.instant(self._view.start)
+                if span.length is None
+                else d.plus(self.moment, -span.back - span.length)
             )
             found.append(f"({place}, {begin}, {d.plus(self.moment, -span.back)})")
         return found

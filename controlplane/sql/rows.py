@@ -1,8 +1,10 @@
-"""The rows of a view in SQL: what each interval sees of the sources, and which of the returned rows it keeps.
+"""The rows of a view in SQL: what each interval sees of the sources, and which of the returned rows
+it keeps.
 
-A view that is row by row is one query over any range. Of any other, each interval is evaluated as if it were the only
-one: in a statement of its own, or many together where the dialect can evaluate a query once for each row of another
-relation (`Dialect.laterals`) and the order of rows decides nothing.
+A view that is row by row is one query over any range. Of any other, each interval is evaluated as
+if it were the only
+one: in a statement of its own, or many together where the dialect can evaluate a query once for
+each row of another relation (`Dialect.laterals`) and the order of rows decides nothing.
 """
 
 from __future__ import annotations
@@ -29,13 +31,15 @@ INTERVAL = "plane_interval"
 OUTSIDE = "plane_outside"
 """The column that says that a row's event time is beyond the declared bounds."""
 MOST_COPIES = 200
-"""Where more intervals than this see a row, it is not copied for each: they get statements of their own."""
+"""Where more intervals than this see a row, it is not copied for each: they get statements of their
+own."""
 _NEAR = timedelta(days=2)
 """No local clock, and no date of a local clock, is farther from UTC than this."""
 
 
 def evaluated_together(manifest: Manifest, view: ViewSpec, d: Dialect) -> bool:
-    """Whether one statement can evaluate many intervals of a view, each as if it were the only one."""
+    """Whether one statement can evaluate many intervals of a view, each as if it were the only
+    one."""
     if not isinstance(view.evaluation, IntervalByInterval):
         return True
     if not (d.laterals and view.evaluation.steady):
@@ -53,14 +57,16 @@ def _copies(view: ViewSpec, source: SourceSpec) -> float:
 
 
 class Spread(NamedTuple):
-    """A source whose rows are copied for every interval that sees them: its name and a query with `INTERVAL`."""
+    """A source whose rows are copied for every interval that sees them: its name and a query with
+    `INTERVAL`."""
 
     name: str
     query: str
 
 
 class Step(NamedTuple):
-    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it keeps."""
+    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it
+    keeps."""
 
     start: str
     end: str
@@ -107,10 +113,12 @@ class RowsSql:
         lower = f"{ts} >= {start} AND " if start else ""
         if not source.time_sql:
             return f"SELECT {columns} FROM {table} WHERE {lower}{ts} < {end}"
-        pruned = " AND ".join(self._pruned(source, source.pruning, start, end)) if source.pruning else ""
+        pruned = (
+            " AND ".join(self._pruned(source, source.pruning, start, end)) if source.pruning else ""
+        )
         return (
-            f"SELECT * FROM (\n    {self._timed(source)}{f' WHERE {pruned}' if pruned else ''}\n  ) AS plane_timed"
-            f" WHERE {lower}{ts} < {end}{self._near(source)}"
+            f"SELECT * FROM (\n    {self._timed(source)}{f' WHERE {pruned}' if pruned else ''}\n  )"
+            f" AS plane_timed WHERE {lower}{ts} < {end}{self._near(source)}"
         )
 
     def _whole(self, source: SourceSpec) -> str:
@@ -138,10 +146,13 @@ class RowsSql:
 
     def _number(self, instant: str, scale: int) -> str:
         micros = self._d.micros(instant)
-        return f"{micros} / {10 ** (6 - scale)}" if scale <= 6 else f"{micros} * {10 ** (scale - 6)}"
+        return (
+            f"{micros} / {10 ** (6 - scale)}" if scale <= 6 else f"{micros} * {10 ** (scale - 6)}"
+        )
 
     def _beside(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
-        """Conditions that a raw date or timestamp is not before `start` or after `end` by more than clocks differ."""
+        """Conditions that a raw date or timestamp is not before `start` or after `end` by more than
+        clocks differ."""
         d, raw = self._d, self._d.quote(pruning.column)
         lower, upper = (d.plus(instant, sign * _NEAR) for instant, sign in ((start, -1), (end, 1)))
         if dict(source.columns)[pruning.column] == "date":
@@ -156,8 +167,12 @@ class RowsSql:
         return "".join(f" AND {one}" for one in self._beside(source, source.pruning, ts, ts))
 
     def transformation(self, start: str, end: str) -> str:
-        """The user's SQL over what `[start, end)` sees: common tables, the last of which holds what it returns."""
-        relations = {source.name: self.relation(source, *self._seen(source, start, end)) for source in self._sources}
+        """The user's SQL over what `[start, end)` sees: common tables, the last of which holds what
+        it returns."""
+        relations = {
+            source.name: self.relation(source, *self._seen(source, start, end))
+            for source in self._sources
+        }
         return transformation.framed(self._literal(self._view.sql), relations)
 
     def _seen(self, source: SourceSpec, start: str, end: str) -> tuple[str, str]:
@@ -169,7 +184,8 @@ class RowsSql:
         return self._d.plus(start, -self._high - back), until
 
     def spread(self, start: str, end: str) -> list[Spread]:
-        """The timed sources of all intervals in `[start, end)`, each row once for every interval that sees it."""
+        """The timed sources of all intervals in `[start, end)`, each row once for every interval
+        that sees it."""
         d, found = self._d, list[Spread]()
         for source in self._sources:
             if source.timestamp is None:
@@ -184,9 +200,17 @@ class RowsSql:
                 last = self._interval_of(d.plus(ts, back))
                 newest = d.plus(end, -self._view.schedule)
                 step = f"to_microseconds({self.micros})"
-                interval = f"unnest(generate_series(greatest({first}, {start}), least({last}, {newest}), {step}))"
+                interval = (
+                    f"unnest(generate_series(greatest({first}, {start}), least({last}, {newest}),"
+                    f" {step}))"
+                )
             name = f"plane_spread_{len(found)}"
-            found.append(Spread(name, f"SELECT *, {interval} AS {INTERVAL} FROM (\n    {read}\n  ) AS plane_read"))
+            found.append(
+                Spread(
+                    name,
+                    f"SELECT *, {interval} AS {INTERVAL} FROM (\n    {read}\n  ) AS plane_read",
+                )
+            )
         return found
 
     def _interval_of(self, instant: str) -> str:
@@ -205,7 +229,8 @@ class RowsSql:
                 relations[source.name] = self.relation(source, "", "")
                 continue
             relations[source.name] = (
-                f"SELECT * EXCLUDE ({INTERVAL}) FROM plane_spread_{number} WHERE {INTERVAL} = plane_each.{INTERVAL}"
+                f"SELECT * EXCLUDE ({INTERVAL}) FROM plane_spread_{number} WHERE {INTERVAL} ="
+                f" plane_each.{INTERVAL}"
             )
             number += 1
         return transformation.framed(self._literal(self._view.sql), relations)
@@ -221,7 +246,8 @@ class RowsSql:
         return self._kept(self.transformation(start, end), self.kept(start, end, counted=False))
 
     def each_of(self, start: str, end: str) -> str:
-        """The same of all intervals of a range, each as if it were the only one, in one statement."""
+        """The same of all intervals of a range, each as if it were the only one, in one
+        statement."""
         output = transformation.OUTPUT
         named = ",\n".join(f"{name} AS (\n{query}\n)" for name, query in self.spread(start, end))
         kept = self.kept(f"plane_each.{INTERVAL}", self.interval_end, counted=False)
@@ -231,15 +257,23 @@ class RowsSql:
         return f"WITH {named},\n{output} AS (\n{selected}\n)"
 
     def extent(self) -> str:
-        """A query for where the intervals begin and end that rows of the sources may lie in; null without rows."""
+        """A query for where the intervals begin and end that rows of the sources may lie in.
+
+        Null without rows.
+        """
         times = []
         for source in self._sources:
             if source.timestamp is not None:
                 time = self._d.utc(self._d.quote(source.timestamp))
                 times.append(f"SELECT {time} AS instant FROM ({self._whole(source)}) AS plane_read")
         first = self._interval_of(self._d.plus("min(instant)", self._low))
-        last = self._d.plus(self._interval_of(self._d.plus("max(instant)", self._high)), self._view.schedule)
-        return f"SELECT {first} AS first_start, {last} AS last_end FROM ({' UNION ALL '.join(times)}) AS plane_times"
+        last = self._d.plus(
+            self._interval_of(self._d.plus("max(instant)", self._high)), self._view.schedule
+        )
+        return (
+            f"SELECT {first} AS first_start, {last} AS last_end FROM ({' UNION ALL '.join(times)})"
+            " AS plane_times"
+        )
 
     def intervals(self, start: str, end: str) -> str:
         """A query for where the intervals of a range begin."""
@@ -252,7 +286,10 @@ class RowsSql:
 
     @property
     def outside(self) -> str:
-        """Whether a returned row's event time is beyond the declared bounds; empty where none are declared."""
+        """Whether a returned row's event time is beyond the declared bounds.
+
+        Empty where none are declared.
+        """
         bounds, d = self._view.bounds, self._d
         if bounds is None:
             return ""
@@ -265,7 +302,8 @@ class RowsSql:
         return self._d.utc(self._d.quote(self._view.timestamp or ""))
 
     def kept(self, start: str, end: str, counted: bool = True) -> str:
-        """Which returned rows belong to `[start, end)`; `counted` keeps those that are then counted and left out."""
+        """Which returned rows belong to `[start, end)`; `counted` keeps those that are then counted
+        and left out."""
         name = self._d.quote(self._view.timestamp or "")
         event, endless = self._d.comparable(name), self._d.endless(name)
         inside = f"{event} >= {start} AND {event} < {end}"
@@ -274,7 +312,9 @@ class RowsSql:
             return f"({inside}) OR {never}" if counted else inside
         source = self._d.utc(self._d.quote(self._view.bounds.source_time))
         kept = f"{inside} AND NOT {self.outside}"
-        left_out = f"({event} IS NULL OR {self.outside}) AND {source} >= {start} AND {source} < {end}"
+        left_out = (
+            f"({event} IS NULL OR {self.outside}) AND {source} >= {start} AND {source} < {end}"
+        )
         return f"({kept}) OR ({left_out})" if counted else kept
 
     @property
@@ -307,11 +347,16 @@ class RowsSql:
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:
-    """What is read of a source. Of another view it is the history of the very version that this one was made for."""
+    """What is read of a source.
+
+    Of another view it is the history of the very version that this one was made for.
+    """
     view = manifest.read_view(source)
     if view is None:
         return source.table
-    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
+    return qualified(
+        dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint)
+    )
 
 
 def rows_sql(

@@ -1,4 +1,7 @@
-"""Aggregates by a second key: a tile keeps a list of its values, each with states; a feature is a list over them."""
+"""Aggregates by a second key: a tile keeps a list of its values, each with states.
+
+A feature is a list over them.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,17 @@ from controlplane.sql.windows import Frames, Pairs
 
 
 class Second:
-    """One second key of a view, as the templates see it: every attribute is SQL text, or a list of names with it."""
+    """One second key of a view, as the templates see it: every attribute is SQL text, or a list of
+    names with it."""
 
     def __init__(
-        self, view: ViewSpec, place: int, column: Column, names: Names, order: Sequence[str], dialect: Dialect
+        self,
+        view: ViewSpec,
+        place: int,
+        column: Column,
+        names: Names,
+        order: Sequence[str],
+        dialect: Dialect,
     ) -> None:
         owner = Owner(f"feature view '{view.name}'", view.keys)
         self._view = view
@@ -34,16 +44,24 @@ class Second:
         self.states = [(d.quote(s.name), s.sql) for s in self.tiles.states.values()]
         self.state_names = [name for name, _ in self.states]
         self.names = [d.quote(a.name) for a in self._own]
-        self.types = {"second": d.type(kind), **{s.name: s.type for s in self.tiles.states.values()}}
+        self.types = {
+            "second": d.type(kind),
+            **{s.name: s.type for s in self.tiles.states.values()},
+        }
         self.column_type = d.type_list(d.struct_type(self.types))
-        fields = {"second": "second", **{s.name: d.quote(s.name) for s in self.tiles.states.values()}}
+        fields = {
+            "second": "second",
+            **{s.name: d.quote(s.name) for s in self.tiles.states.values()},
+        }
         listed = d.collect(d.struct(fields), ["second"], "second IS NOT NULL")
         self.collected = f"CAST({listed} AS {self.column_type})"
 
     @cached_property
     def _frames(self) -> Frames:
         kind = Frames if self._d.framed else Pairs
-        return kind(self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d)
+        return kind(
+            self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d
+        )
 
     @cached_property
     def _values(self) -> list[tuple[str, str]]:

@@ -1,7 +1,9 @@
-"""What a tile keeps for the aggregate functions: mergeable states, each one column of the tile table.
+"""What a tile keeps for the aggregate functions: mergeable states, each one column of the tile
+table.
 
-A state is made in one pass over a tile's rows and holds all that a function needs of them. Nulls are left out when it
-is made. Doubles are never subtracted: variance is kept as count, mean and M2 (Welford), merged as Chan et al. do.
+A state is made in one pass over a tile's rows and holds all that a function needs of them. Nulls
+are left out when it is made. Doubles are never subtracted: variance is kept as count, mean and M2
+(Welford), merged as Chan et al. do.
 """
 
 from __future__ import annotations
@@ -18,18 +20,21 @@ from controlplane.sql.dialects import Dialect
 from controlplane.sql.windows import Window
 
 KEPT_HASHES = 512
-"""Smallest hashes that a distinct-count sketch keeps: exact below, else about 4.4 % (1 / sqrt(k - 2)) off."""
+"""Smallest hashes that a distinct-count sketch keeps: exact below, else about 4.4 % (1 / sqrt(k -
+2)) off."""
 RELATIVE_ERROR = 0.01
 """How far the value of a bucket of a percentile sketch (DDSketch) may be from the values in it."""
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 ORIGIN = 1_000_000
-"""Added to the bucket of a positive value: its code is then above 0, and that of a negative value below."""
+"""Added to the bucket of a positive value: its code is then above 0, and that of a negative value
+below."""
 INFINITE, NOT_A_NUMBER = 2_000_000, 2_000_001
 """Buckets of infinities (with their sign) and of NaN."""
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What a state is made from: the value of each row of a tile, its canonical type, and the order of the rows."""
+    """What a state is made from: the value of each row of a tile, its canonical type, and the order
+    of the rows."""
 
     value: str
     type: str
@@ -43,9 +48,11 @@ Merged = Callable[[Window, str], str]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of state: a part of its column's name, its SQL type for a column type, and the SQL that makes it.
+    """A kind of state: a part of its column's name, its SQL type for a column type, and the SQL
+    that makes it.
 
-    `merged` is None where the state of many tiles would grow with their rows: rollups don't keep it.
+    `merged` is None where the state of many tiles would grow with their rows: rollups don't keep
+    it.
     """
 
     label: str
@@ -75,7 +82,8 @@ def _collected(d: Dialect, rows: Rows) -> str:
 
 
 def _mean(d: Dialect, rows: Rows) -> str:
-    """Of equal values their very value, which a rounded sum would miss: their variance is 0, and not almost."""
+    """Of equal values their very value, which a rounded sum would miss: their variance is 0, and
+    not almost."""
     value = d.cast(rows.value, "float64")
     return f"CASE WHEN min({value}) = max({value}) THEN min({value}) ELSE avg({value}) END"
 
@@ -104,7 +112,10 @@ def _buckets(d: Dialect, rows: Rows) -> str:
 
 
 def _wide_sum(d: Dialect, column: str) -> str:
-    """Parts of a sum may be larger than the whole, which alone must fit; and a mean needs no sum that does."""
+    """Parts of a sum may be larger than the whole, which alone must fit.
+
+    And a mean needs no sum that does.
+    """
     return d.wide_integer if column == "int64" else d.type(FUNCTIONS["sum"].gives(column))
 
 
@@ -121,7 +132,8 @@ def _again(function: str) -> Merged:
 
 
 def moments(window: Window) -> str:
-    """Count, mean and M2 of the whole window: Chan, Golub and LeVeque's pairwise update, tile after tile."""
+    """Count, mean and M2 of the whole window: Chan, Golub and LeVeque's pairwise update, tile after
+    tile."""
     d = window.dialect
     count, mean, m2 = (window.columns[label] for label in ("count", "mean", "m2"))
     kinds = dict.fromkeys(("n", "mean", "m2"), d.type("float64"))
@@ -189,13 +201,14 @@ def _ends(label: str, kept: Callable[[Dialect, str], str]) -> Kind:
 
 
 def bucket(d: Dialect, x: str) -> str:
-    """The bucket of a value: ceil(ln |x| / ln gamma), coded so that the order of buckets is that of values."""
+    """The bucket of a value: ceil(ln |x| / ln gamma), coded so that the order of buckets is that of
+    values."""
     value = d.cast(x, "float64")
     code = f"CAST({ORIGIN} + ceil(ln(abs({value})) / ln({GAMMA!r})) AS {d.type('int64')})"
     return (
-        f"CASE WHEN {value} = 0 THEN 0 WHEN {d.not_a_number(value)} THEN {NOT_A_NUMBER} "
-        f"WHEN NOT {d.finite(value)} THEN CASE WHEN {value} > 0 THEN {INFINITE} ELSE -{INFINITE} END "
-        f"WHEN {value} > 0 THEN {code} ELSE -{code} END"
+        f"CASE WHEN {value} = 0 THEN 0 WHEN {d.not_a_number(value)} THEN {NOT_A_NUMBER} WHEN NOT"
+        f" {d.finite(value)} THEN CASE WHEN {value} > 0 THEN {INFINITE} ELSE -{INFINITE} END WHEN"
+        f" {value} > 0 THEN {code} ELSE -{code} END"
     )
 
 

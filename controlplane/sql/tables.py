@@ -25,17 +25,23 @@ class Tables:
         self.control = d.quote(naming.CONTROL_SCHEMA)
         head = control_tables.head(manifest.schema, view.name, view.fingerprint)
         made = {"ledger": LEDGER, "metrics": METRICS, "doors": PUBLIC_VIEWS, "head": head}
-        self.ledger, self.metrics, self.doors_table, self.head = (table.quoted(d) for table in made.values())
+        self.ledger, self.metrics, self.doors_table, self.head = (
+            table.quoted(d) for table in made.values()
+        )
         self.create = {name: table.create(d).sql for name, table in made.items()}
         self.ledger_name = d.text(f"{manifest.schema}.{view.name}")
         self.fingerprint = d.text(view.fingerprint)
         self.tiles = qualified(d, manifest.schema, naming.tiles(view.name, view.fingerprint))
         self.history = qualified(d, manifest.schema, naming.history(view.name, view.fingerprint))
-        self.replaced = qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint))
+        self.replaced = qualified(
+            d, manifest.schema, naming.history_replaced(view.name, view.fingerprint)
+        )
         self.latest = qualified(d, manifest.schema, naming.latest(view.name, view.fingerprint))
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
         self.run_id = d.open_text("plane.run_id")
         self.door = qualified(d, manifest.schema, naming.door(view.name))
         for part in naming.PARTS:
-            setattr(self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part)))
+            setattr(
+                self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part))
+            )

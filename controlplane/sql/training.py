@@ -1,4 +1,5 @@
-"""The SQL of a training set: a spine, and every feature of a service as it was visible at each row's time."""
+"""The SQL of a training set: a spine, and every feature of a service as it was visible at each
+row's time."""
 
 from __future__ import annotations
 
@@ -22,15 +23,17 @@ from controlplane.sql.statements import split
 from controlplane.sql.tables import qualified
 
 AS_OF = ("scheduled", "served")
-"""What a training set may say: values as they should have been visible, or as the tables really showed them."""
+"""What a training set may say: values as they should have been visible, or as the tables really
+showed them."""
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a training set is made of. `spine` is a query; its column `time` is when each prediction is made; `as_of`
-    is one of `AS_OF`. With `through`, the spine's last time, features are computed from the sources up to there.
-    `noted` is what the list of training sets says of the spine; its query unless given."""
+    """What a training set is made of. `spine` is a query; its column `time` is when each prediction
+    is made; `as_of` is one of `AS_OF`. With `through`, the spine's last time, features are computed
+    from the sources up to there. `noted` is what the list of training sets says of the spine; its
+    query unless given."""
 
     name: str
     version: int
@@ -49,16 +52,24 @@ def table(dialect_name: str, name: str, version: int) -> str:
 
 
 def instant(d: Dialect, time: str) -> str:
-    """When the prediction of a spine's row is made: null where its column `time` is null or infinite."""
+    """When the prediction of a spine's row is made: null where its column `time` is null or
+    infinite."""
     name = d.quote(time)
     endless = d.endless(name)
     return f"CASE WHEN NOT {endless} THEN {d.utc(name)} END" if endless else d.utc(name)
 
 
-def key_tables(views: Sequence[ViewSpec], d: Dialect) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
-    """The common tables of a spine's different keys, each with its columns; and which of them each view has."""
+def key_tables(
+    views: Sequence[ViewSpec], d: Dialect
+) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
+    """The common tables of a spine's different keys, each with its columns.
+
+    And which of them each view has.
+    """
     keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
-    names = {columns: f"plane_keys_{place}" for place, columns in enumerate(dict.fromkeys(keys.values()))}
+    names = {
+        columns: f"plane_keys_{place}" for place, columns in enumerate(dict.fromkeys(keys.values()))
+    }
     tables = [(name, [d.quote(column) for column in columns]) for columns, name in names.items()]
     return tables, {view: names[columns] for view, columns in keys.items()}
 
@@ -70,7 +81,8 @@ def views_of(manifest: Manifest, service: ServiceSpec) -> list[ViewSpec]:
 
 
 def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> None:
-    """Check that the spine has a time, every key and request field, of the right types, and no feature's name.
+    """Check that the spine has a time, every key and request field, of the right types, and no
+    feature's name.
 
     Raises:
         Problems: all that is wrong with it.
@@ -101,7 +113,9 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
 def _history(manifest: Manifest, view: ViewSpec, dataset: Dataset) -> str:
     if dataset.through is not None:
         return inline.history(view)
-    return qualified(dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint))
+    return qualified(
+        dialect(manifest.dialect), manifest.schema, naming.history(view.name, view.fingerprint)
+    )
 
 
 def _wanted(manifest: Manifest, view: ViewSpec, service: ServiceSpec, served: bool) -> list[str]:
@@ -115,33 +129,47 @@ def _spine_column(d: Dialect, name: str, request: str | None, owner: Owner) -> s
     column = f"s.{d.quote(name)}"
     if request is None:
         return column
-    return whole(column, request, f"request field '{name}' ({request})", owner, d) or d.given(column, request)
+    return whole(column, request, f"request field '{name}' ({request})", owner, d) or d.given(
+        column, request
+    )
 
 
 def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
-    """What must be in the warehouse before the training set is created: the functions of realtime features."""
+    """What must be in the warehouse before the training set is created: the functions of realtime
+    features."""
     d = dialect(manifest.dialect)
     made = functions(d, manifest, manifest.service(dataset.service))
     # Whoever computes from sources may not have deployed anything.
-    schema = Statement("create the schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(manifest.schema)}")
+    schema = Statement(
+        "create the schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(manifest.schema)}"
+    )
     return [schema, *made] if made and dataset.through is not None else made
 
 
 def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
-    """A query that counts the spine's nulls in each request field that may not be null; empty if there is none."""
+    """A query that counts the spine's nulls in each request field that may not be null.
+
+    Empty if there is none.
+    """
     d = dialect(manifest.dialect)
-    names = [d.quote(one.name) for one in manifest.service(dataset.service).request if not one.nullable]
+    names = [
+        d.quote(one.name) for one in manifest.service(dataset.service).request if not one.nullable
+    ]
     counts = ", ".join(f"count(*) - count({name}) AS {name}" for name in names)
     return f"SELECT {counts} FROM ({dataset.spine}\n) AS spine" if names else ""
 
 
 def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> str:
     """The rows of a training set as a query that writes nothing; see `render_dataset`."""
-    [made] = [s for s in render_dataset(manifest, dataset, columns) if s.name == "create the training set"]
+    [made] = [
+        s for s in render_dataset(manifest, dataset, columns) if s.name == "create the training set"
+    ]
     return made.sql.partition(" AS\n")[2]
 
 
-def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> list[Statement]:
+def render_dataset(
+    manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
+) -> list[Statement]:
     """The statements that create a training set and note it, to be run as one transaction.
 
     Args:
@@ -162,9 +190,15 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     for view_name, feature_name in service.features:
         view, alias = manifest.view(view_name), aliases[view_name]
         value = f"{alias}.{d.quote(feature_name)}"
-        ends = [f"{alias}.{end}" for end, one in (("expires_at", view.ttl), ("plane__to", served)) if one]
+        ends = [
+            f"{alias}.{end}"
+            for end, one in (("expires_at", view.ttl), ("plane__to", served))
+            if one
+        ]
         if ends:
-            value = f"CASE WHEN {' AND '.join(f's.plane_at < {end}' for end in ends)} THEN {value} END"
+            value = (
+                f"CASE WHEN {' AND '.join(f's.plane_at < {end}' for end in ends)} THEN {value} END"
+            )
         fallback = {f.name: default_sql(f, d) for f in view.aggregates}.get(feature_name)
         if fallback is not None:
             value = f"coalesce({value}, {fallback})"
@@ -182,7 +216,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
     keys, asked = key_tables(views, d)
     computed = inline.Computed([], {})
     if dataset.through is not None:
-        computed = inline.common_tables(manifest, views, dataset.through, inline.Asked("spine", asked))
+        computed = inline.common_tables(
+            manifest, views, dataset.through, inline.Asked("spine", asked)
+        )
     context = {
         "schema": d.quote(naming.DATASETS),
         "control": d.quote(naming.CONTROL_SCHEMA),
@@ -192,14 +228,21 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
         "spine": dataset.spine,
         "at": instant(d, dataset.time),
         "columns": [d.quote(name) for name in columns],
-        "spine_columns": [(d.quote(name), _spine_column(d, name, fields.get(folded[name]), spine)) for name in columns],
+        "spine_columns": [
+            (d.quote(name), _spine_column(d, name, fields.get(folded[name]), spine))
+            for name in columns
+        ],
         "selected": values,
-        "finished": added(d, manifest.schema, "finished", service.calculations, types, owner_of(service)),
+        "finished": added(
+            d, manifest.schema, "finished", service.calculations, types, owner_of(service)
+        ),
         "names": [d.quote(name) for name in kinds(manifest, service)],
         "joins": [
             {
                 "history": history,
-                "replaced": qualified(d, manifest.schema, naming.history_replaced(view.name, view.fingerprint)),
+                "replaced": qualified(
+                    d, manifest.schema, naming.history_replaced(view.name, view.fingerprint)
+                ),
                 "relation": aliases[view.name] if served else history,
                 "since": "plane__from" if served else "valid_from",
                 "alias": aliases[view.name],
@@ -209,7 +252,9 @@ def render_dataset(manifest: Manifest, dataset: Dataset, columns: Mapping[str, s
                 "among": "" if served or dataset.through is not None else asked[view.name],
                 "exactly": computed.effective.get(view.name),
                 "on": [d.quote(name) for name, _ in view.keys],
-                "features": [d.quote(feature) for name, feature in service.features if name == view.name],
+                "features": [
+                    d.quote(feature) for name, feature in service.features if name == view.name
+                ],
             }
             for view in views
             for history in [_history(manifest, view, dataset)]

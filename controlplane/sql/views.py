@@ -1,7 +1,8 @@
 """The SQL of one feature view, filled from the templates in `dag_templates/sql`.
 
-What a run decides stays open in the text, in Airflow's own delimiters: `plane.start`, `plane.end` (the interval),
-`plane.read_start` (where its data begins), `plane.stage` (the stage's name) and `plane.run_id`.
+What a run decides stays open in the text, in Airflow's own delimiters: `plane.start`, `plane.end`
+(the interval), `plane.read_start` (where its data begins), `plane.stage` (the stage's name) and
+`plane.run_id`.
 """
 
 from __future__ import annotations
@@ -45,8 +46,13 @@ class ViewSql:
     doors: str
 
 
-def context(manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> _Context:
-    """What the templates may ask of a view; `doors` are relations that stand for tables of these names."""
+def context(
+    manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]
+) -> _Context:
+    """What the templates may ask of a view.
+
+    `doors` are relations that stand for tables of these names.
+    """
     return _Context(manifest, view, extent, doors)
 
 
@@ -54,21 +60,31 @@ def render_view(manifest: Manifest, view: ViewSpec) -> ViewSql:
     """All SQL of one view. Equal manifests give equal bytes."""
     context = {"v": _Context(manifest, view, Extent(), {})}
     forms = {} if dialect(manifest.dialect).framed else {"publish": "merge"}
-    return ViewSql(**{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES})
+    return ViewSql(
+        **{name: template.render(f"sql/{forms.get(name, name)}.sql.j2", context) for name in FILES}
+    )
 
 
 class _Context(Tables):
-    """What the templates may ask for: every attribute is SQL text, or a list of names with SQL text."""
+    """What the templates may ask for: every attribute is SQL text, or a list of names with SQL
+    text."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, extent: Extent, doors: Mapping[str, str]
+    ) -> None:
         self._view = view
         self._manifest = manifest
         self._extent = extent
         self._doors = doors
-        self._literal = template.escape if extent == Extent() else str  # only a release is filled once more
+        # Only a release is filled once more.
+        self._literal = template.escape if extent == Extent() else str
         self._d = self.d = d = dialect(manifest.dialect)
         at = instants(view, extent, d)
-        self.start, self.interval_start, self.interval_end = at.start, at.interval_start, at.interval_end
+        self.start, self.interval_start, self.interval_end = (
+            at.start,
+            at.interval_start,
+            at.interval_end,
+        )
         self.read_start, self.read_end, self.frontier = at.read_start, at.read_end, at.watermark
         self.points_after, self.attributes_since = at.points_after, at.attributes_since
         self._sources = [manifest.source(name) for name in view.sources]
@@ -81,7 +97,9 @@ class _Context(Tables):
         self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, owner)
         self.keys = [d.quote(name) for name in keys]
         by = dict.fromkeys(a.by for a in view.aggregates if a.by)
-        self.seconds = [Second(view, place, column, names, order, d) for place, column in enumerate(by)]
+        self.seconds = [
+            Second(view, place, column, names, order, d) for place, column in enumerate(by)
+        ]
         self.feature_names = [d.quote(name) for name in features]
         self.attributes = [d.quote(a.name) for a in view.attributes]
         super().__init__(manifest, view)
@@ -118,7 +136,8 @@ class _Context(Tables):
 
     @cached_property
     def first_interval(self) -> str:
-        """Where the first interval begins that a run evaluates: it may lie before what the run keeps."""
+        """Where the first interval begins that a run evaluates: it may lie before what the run
+        keeps."""
         return self.rows.first_interval(self.read_start)
 
     @cached_property
@@ -149,15 +168,19 @@ class _Context(Tables):
         if self.rows.outside:
             columns.append((OUTSIDE, self.rows.outside))
         if self._extent == Extent():
-            columns += [(name, template.escape(sql)) for name, sql in expectations.columns(view.expectations, d)]
+            columns += [
+                (name, template.escape(sql))
+                for name, sql in expectations.columns(view.expectations, d)
+            ]
             return columns
         return self.staged.checked(columns)
 
     @cached_property
     def this_run(self) -> str:
         return (
-            f"feature_view = {self.ledger_name} AND fingerprint = {self.fingerprint} AND run_id = {self.run_id}"
-            f" AND interval_start = {self.interval_start} AND interval_end = {self.interval_end}"
+            f"feature_view = {self.ledger_name} AND fingerprint = {self.fingerprint} AND run_id ="
+            f" {self.run_id} AND interval_start = {self.interval_start} AND interval_end ="
+            f" {self.interval_end}"
         )
 
     @cached_property
@@ -174,13 +197,16 @@ class _Context(Tables):
         for index, source in enumerate(self._sources):
             if source.expectations:
                 named = [
-                    (name, template.escape(sql)) for name, sql in expectations.columns(source.expectations, self._d)
+                    (name, template.escape(sql))
+                    for name, sql in expectations.columns(source.expectations, self._d)
                 ]
                 if source.timestamp is not None:
                     named.append(("event_time", self._d.utc(self._d.quote(source.timestamp))))
                 listed = ", ".join(f"{sql} AS {name}" for name, sql in named) or "1 AS one"
                 relation = self.rows.relation(source, self.read_start, self.read_end)
-                found.append((f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read"))
+                found.append(
+                    (f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read")
+                )
         return found
 
     @cached_property
@@ -195,7 +221,9 @@ class _Context(Tables):
         return found
 
     def _rows(self, relation: str, source: str | None, timed: bool) -> expectations.Rows:
-        interval = self._d.floor("event_time", self._view.schedule, self._view.phase) if timed else ""
+        interval = (
+            self._d.floor("event_time", self._view.schedule, self._view.phase) if timed else ""
+        )
         inside = f"event_time >= {self.interval_start} AND event_time < {self.interval_end}"
         return expectations.Rows(relation, source, interval, inside, "{{ plane.intervals }}")
 
@@ -219,7 +247,10 @@ class _Context(Tables):
 
     @cached_property
     def feature_columns(self) -> list[tuple[str, str]]:
-        return [(name, self._d.type(f.type)) for name, f in zip(self.feature_names, self._view.features, strict=True)]
+        return [
+            (name, self._d.type(f.type))
+            for name, f in zip(self.feature_names, self._view.features, strict=True)
+        ]
 
     @cached_property
     def tile_columns(self) -> list[tuple[str, str]]:
@@ -277,20 +308,31 @@ class _Context(Tables):
         """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
         longest = depth(self._view) + self._view.schedule + timedelta(days=62)
         since = self._d.plus(self.points_after, -longest)
-        return [calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods]
+        return [
+            calendar_sql(self._view, calendar, since, until, self._d) for calendar in self.periods
+        ]
 
     @cached_property
     def rollups(self) -> rollups.Rollups | None:
         if not self._d.framed:
             return None
-        table = qualified(self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint))
+        table = qualified(
+            self._d, self._manifest.schema, naming.rollups(self._view.name, self._view.fingerprint)
+        )
         run = rollups.Run(self.interval_start, self.interval_end, self.read_start, self.read_end)
         covered = rollups.cover(self._view)
-        return rollups.Rollups(self._view, covered, self._tiles, table, run, self._d) if covered else None
+        return (
+            rollups.Rollups(self._view, covered, self._tiles, table, run, self._d)
+            if covered
+            else None
+        )
 
     @cached_property
     def history_values(self) -> list[tuple[str, str]]:
-        names = [(self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a") for f in self._view.features]
+        names = [
+            (self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a")
+            for f in self._view.features
+        ]
         found = {name: f"{table}.{name}" for name, table in names}
         types = dict(self.feature_columns)
         for second in self.seconds:
@@ -312,7 +354,9 @@ class _Context(Tables):
         if steps := shifts(view):  # all of them in one pass over the tiles
             values = ", ".join(f"({step // MICROSECOND})" for step in steps)
             join = f"CROSS JOIN (VALUES {values}) AS shifts(micros)"
-            found.append(self._change(join, d.plus_micros("t.tile_start", "shifts.micros"), steps[-1]))
+            found.append(
+                self._change(join, d.plus_micros("t.tile_start", "shifts.micros"), steps[-1])
+            )
         for place, later, longest in turns(view):
             periods = (
                 f"{d.in_period(f'calendar_{place}', 'own', 't.tile_start')} "
@@ -322,14 +366,19 @@ class _Context(Tables):
         return found
 
     def _change(self, join: str, instant: str, longest: timedelta) -> dict[str, str]:
-        """Where a tile's coming or going shows, and the oldest tiles of which that may be in what changes."""
+        """Where a tile's coming or going shows, and the oldest tiles of which that may be in what
+        changes."""
         view, d = self._view, self._d
         moment = d.ceil(instant, view.schedule, view.phase)
         after = d.plus(self.points_after, -longest - view.schedule)
         if (earliest := read_start(view)) < view.start:
-            # Tiles before the start are there for the first windows: they change nothing earlier, however old.
+            # Tiles before the start are there for the first windows: they change nothing earlier,
+            # however old.
             first = d.instant(view.start + view.schedule)
-            moment = f"CASE WHEN t.tile_start < {self.start} THEN greatest({moment}, {first}) ELSE {moment} END"
+            moment = (
+                f"CASE WHEN t.tile_start < {self.start} THEN greatest({moment}, {first}) ELSE"
+                f" {moment} END"
+            )
             oldest = d.instant(earliest - view.tile)
             after = f"CASE WHEN {self.points_after} > {self.start} THEN {after} ELSE {oldest} END"
         return {"moment": moment, "after": after, "join": join}

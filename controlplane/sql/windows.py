@@ -1,8 +1,9 @@
-"""Windows in SQL: which tiles a window holds, as a frame over a key's tiles and moments, and when a tile comes or goes.
+"""Windows in SQL: which tiles a window holds, as a frame over a key's tiles and moments, and when a
+tile comes or goes.
 
-The tiles of a key and the moments at which values are wanted stand on one line of time, ordered by `moment` (a tile's
-is its start). A frame ends one tile before the current row: at T it holds tiles that begin before T, and no moment has
-a state of its own.
+The tiles of a key and the moments at which values are wanted stand on one line of time, ordered by
+`moment` (a tile's is its start). A frame ends one tile before the current row: at T it holds tiles
+that begin before T, and no moment has a state of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ import msgspec
 from controlplane.base.types import MICROSECOND
 from controlplane.manifest.specs import AggregateSpec, ViewSpec
 from controlplane.manifest.timing import depth, endless, read_start, tile_length
-from controlplane.manifest.windows import LAST_YEAR, CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
+from controlplane.manifest.windows import (
+    LAST_YEAR,
+    CalendarWindow,
+    LifetimeWindow,
+    SeriesWindow,
+    SlidingWindow,
+)
 from controlplane.sql.dialects import Dialect
 
 Calendar = tuple[str, str]
@@ -23,20 +30,27 @@ Calendar = tuple[str, str]
 
 
 def calendars(view: ViewSpec) -> list[Calendar]:
-    """The calendars that a view's windows need; their places number the columns `period_<place>`."""
+    """The calendars that a view's windows need.
+
+    Their places number the columns `period_<place>`.
+    """
     windows = [aggregate.window for aggregate in view.aggregates]
     return list(dict.fromkeys((w.unit, w.zone) for w in windows if isinstance(w, CalendarWindow)))
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """Which tiles an aggregate sees: the OVER clause of a window function, and a condition; either may be empty."""
+    """Which tiles an aggregate sees: the OVER clause of a window function, and a condition.
+
+    Either may be empty.
+    """
 
     over: str
     condition: str = ""
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The tiles of one window, to merge states over: `columns` are the states by label, `frame` says which tiles."""
+    """The tiles of one window, to merge states over: `columns` are the states by label, `frame`
+    says which tiles."""
 
     dialect: Dialect
     columns: dict[str, str]
@@ -49,12 +63,19 @@ class Window(msgspec.Struct, frozen=True):
 
     def merged(self, function: str, label: str) -> str:
         """A plain aggregate over a state."""
-        return self.column(self.dialect.filtered(function, self.columns[label], self.frame.condition))
+        return self.column(
+            self.dialect.filtered(function, self.columns[label], self.frame.condition)
+        )
 
     def listed(self, x: str, label: str) -> str:
-        """The values of `x`, one for each tile that has the state, in order; null where the window holds none."""
+        """The values of `x`, one for each tile that has the state, in order.
+
+        Null where the window holds none.
+        """
         conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
-        return self.column(self.dialect.collect(x, ["moment"], " AND ".join(filter(None, conditions))))
+        return self.column(
+            self.dialect.collect(x, ["moment"], " AND ".join(filter(None, conditions)))
+        )
 
     def items(self, label: str) -> str:
         """The items of list states, tile after tile; null where the window holds none."""
@@ -67,7 +88,9 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Frames:
-    """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time apart.
+    """The frames of one view's windows.
+
+    `keys` are the quoted columns that tell its lines of time apart.
 
     What is merged over them is kept in `merged`: SQL of aggregates over tiles -> the column's name.
     """
@@ -85,11 +108,15 @@ class Frames:
             case SlidingWindow(length):
                 return [self._sliding(length, aggregate.offset)]
             case SeriesWindow(length, step, steps):
-                return [self._sliding(length, aggregate.offset - back * step) for back in reversed(range(steps))]
+                return [
+                    self._sliding(length, aggregate.offset - back * step)
+                    for back in reversed(range(steps))
+                ]
             case LifetimeWindow():
                 last = self._d.span(self._view.tile - aggregate.offset)
                 over = (
-                    f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING AND {last} PRECEDING"
+                    f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN UNBOUNDED PRECEDING"
+                    f" AND {last} PRECEDING"
                 )
                 return [Frame(f"OVER ({over})", f"moment >= {self._d.instant(self._view.start)}")]
             case CalendarWindow(unit, zone, count, ago):
@@ -97,7 +124,10 @@ class Frames:
 
     def _sliding(self, length: timedelta, offset: timedelta) -> Frame:
         first, last = (self._d.span(duration - offset) for duration in (length, self._view.tile))
-        over = f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN {first} PRECEDING AND {last} PRECEDING"
+        over = (
+            f"PARTITION BY {self._keys} ORDER BY moment RANGE BETWEEN {first} PRECEDING AND {last}"
+            " PRECEDING"
+        )
         return Frame(f"OVER ({over})")
 
     def _calendar(self, period: str, count: int, ago: int) -> Frame:
@@ -110,9 +140,11 @@ class Frames:
 
 
 class Pairs(Frames):
-    """The same windows where a moment (`plane__at`, its periods `plane__period_<place>`) is joined with its tiles.
+    """The same windows where a moment (`plane__at`, its periods `plane__period_<place>`) is joined
+    with its tiles.
 
-    Time is cut into blocks as long as the farthest window, so that only tiles of two blocks are compared with a moment.
+    Time is cut into blocks as long as the farthest window, so that only tiles of two blocks are
+    compared with a moment.
     """
 
     @property
@@ -122,7 +154,8 @@ class Pairs(Frames):
 
     @property
     def blocks(self) -> list[str]:
-        """The blocks in which the windows of a moment lie: where the farthest begins, and the next."""
+        """The blocks in which the windows of a moment lie: where the farthest begins, and the
+        next."""
         if endless(self._view):
             return [self.block]
         first = self._block(self._d.plus("moment", -depth(self._view)))
@@ -130,7 +163,8 @@ class Pairs(Frames):
 
     @property
     def near(self) -> str:
-        """The condition that a tile `t` may lie in a window of a moment `p` in whose block it is."""
+        """The condition that a tile `t` may lie in a window of a moment `p` in whose block it
+        is."""
         before = "t.moment < p.moment"
         if endless(self._view):
             return before
@@ -145,7 +179,10 @@ class Pairs(Frames):
             case SlidingWindow(length):
                 return [self._between(aggregate.offset, length)]
             case SeriesWindow(length, step, steps):
-                return [self._between(aggregate.offset - back * step, length) for back in reversed(range(steps))]
+                return [
+                    self._between(aggregate.offset - back * step, length)
+                    for back in reversed(range(steps))
+                ]
             case LifetimeWindow():
                 start = self._d.instant(self._view.start)
                 return [self._where(f"moment >= {start}", self._before(aggregate.offset))]
@@ -171,8 +208,8 @@ class Pairs(Frames):
 def shifts(view: ViewSpec) -> list[timedelta]:
     """How long after a tile's start a value may change, before rounding up to the schedule.
 
-    A tile enters a window at I - O and leaves it at W - O + I (the first instant whose window no longer holds its
-    start); a row feature changes when its tile is complete.
+    A tile enters a window at I - O and leaves it at W - O + I (the first instant whose window no
+    longer holds its start); a row feature changes when its tile is complete.
     """
     tile = tile_length(view)
     found = {tile} if view.attributes else set()
@@ -194,7 +231,8 @@ def shifts(view: ViewSpec) -> list[timedelta]:
 
 
 def turns(view: ViewSpec) -> list[tuple[int, int, timedelta]]:
-    """When tiles come and go with the calendar: (place of the calendar, periods after the tile's own, longest)."""
+    """When tiles come and go with the calendar: (place of the calendar, periods after the tile's
+    own, longest)."""
     places = {calendar: place for place, calendar in enumerate(calendars(view))}
     found = set()
     for aggregate in view.aggregates:
@@ -206,10 +244,11 @@ def turns(view: ViewSpec) -> list[tuple[int, int, timedelta]]:
 
 
 def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: Dialect) -> str:
-    """A query for the periods of a calendar: `number`, counted without a gap, and `starts_at`, where it begins.
+    """A query for the periods of a calendar: `number`, counted without a gap, and `starts_at`,
+    where it begins.
 
-    Only periods from `since` to `until`, and a few beside, are there. A period begins with the first instant of its
-    local first day; a day that a zone leaves out is none.
+    Only periods from `since` to `until`, and a few beside, are there. A period begins with the
+    first instant of its local first day; a day that a zone leaves out is none.
     """
     unit, zone = calendar
     [spec] = [spec for spec in view.zones if spec.name == zone]
@@ -217,23 +256,27 @@ def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: 
     first, last = _ordinal(unit, oldest), _ordinal(unit, date(LAST_YEAR, 1, 1))
     begins, ends = (d.period_start(unit, number) for number in ("number", "number + 1"))
     overs = [changed for changed, _ in spec.offsets[1:]]
+    open_end = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
     regimes = ", ".join(
         f"({d.instant(changed)}, {d.instant(over)}, {offset // MICROSECOND})"
-        for (changed, offset), over in zip(spec.offsets, [*overs, datetime(9999, 1, 1)], strict=True)  # noqa: DTZ001
+        for (changed, offset), over in zip(spec.offsets, [*overs, open_end], strict=True)
     )
-    never = d.instant(datetime(9999, 1, 1))  # noqa: DTZ001
+    never, starts_at = d.instant(open_end), d.plus_micros("begins", "-micros")
     return f"""SELECT row_number() OVER (ORDER BY starts_at) AS number, starts_at,
     coalesce(lead(starts_at) OVER (ORDER BY starts_at), {never}) AS ends_at FROM (
-    SELECT begins, min(greatest(since, {d.plus_micros("begins", "-micros")})) AS starts_at FROM (
+    SELECT begins, min(greatest(since, {starts_at})) AS starts_at FROM (
       SELECT {begins} AS begins, {ends} AS ends FROM ({d.numbers(first, last)}) AS numbers
     ) AS periods CROSS JOIN (VALUES {regimes}) AS regimes(since, until, micros)
     WHERE begins > {since} AND begins < {d.plus(until, timedelta(days=2))}
-      AND greatest(since, {d.plus_micros("begins", "-micros")}) < least(until, {d.plus_micros("ends", "-micros")})
+      AND greatest(since, {starts_at}) < least(until, {d.plus_micros("ends", "-micros")})
     GROUP BY begins
   ) AS found"""
 
 
 def _ordinal(unit: str, day: date) -> int:
-    """The number of the period that holds a day: 0 holds 1970-01-01, for weeks the Monday after it."""
+    """The number of the period that holds a day: 0 holds 1970-01-01, for weeks the Monday after
+    it."""
     days = (day - date(1970, 1, 1)).days
-    return {"day": days, "week": (days - 4) // 7, "month": (day.year - 1970) * 12 + day.month - 1}[unit]
+    return {"day": days, "week": (days - 4) // 7, "month": (day.year - 1970) * 12 + day.month - 1}[
+        unit
+    ]

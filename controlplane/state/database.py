@@ -1,7 +1,9 @@
-"""One database, SQLite or PostgreSQL: connections, transactions that exclude each other, tables kept up to date.
+"""One database, SQLite or PostgreSQL: connections, transactions that exclude each other, tables
+kept up to date.
 
-Whoever writes waits for whoever writes already, on both products: so a check and the write that rests on it are one
-step, and two processes that find an empty database don't both create its tables.
+Whoever writes waits for whoever writes already, on both products: so a check and the write that
+rests on it are one step, and two processes that find an empty database don't both create its
+tables.
 """
 
 from __future__ import annotations
@@ -13,7 +15,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, inspect, make_url, select, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    inspect,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from controlplane.errors import MissingDriver, PlaneError, SettingsError, disk_remedy
@@ -49,14 +61,17 @@ class Database:
         self._sqlite = self._url.drivername == "sqlite"
         self._place = _describe(self._url)
         self._secrets = _secrets(self._url)
-        self._engine = _sqlite_engine(self._url, wait) if self._sqlite else _postgresql_engine(self._url)
+        self._engine = (
+            _sqlite_engine(self._url, wait) if self._sqlite else _postgresql_engine(self._url)
+        )
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection to read from; each statement sees what was committed before it.
 
         Raises:
-            PlaneError: the database can't be used; `TransientError` if another process is in the way.
+            PlaneError: the database can't be used; `TransientError` if another process is in the
+                way.
         """
         self._prepare()
         with self._connected() as connection:
@@ -64,10 +79,13 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that no other writer runs beside; it takes effect if the block ends without an exception.
+        """A transaction that no other writer runs beside.
+
+        It takes effect if the block ends without an exception.
 
         Raises:
-            PlaneError: the database can't be used; `TransientError` if another process is in the way.
+            PlaneError: the database can't be used; `TransientError` if another process is in the
+                way.
         """
         self._prepare()
         with self._alone() as connection:
@@ -92,8 +110,12 @@ class Database:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             else:
                 milliseconds = str(self._wait // timedelta(milliseconds=1))
-                connection.execute(text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": milliseconds})
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+                connection.execute(
+                    text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": milliseconds}
+                )
+                connection.execute(
+                    text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK}
+                )
             yield connection
 
     def _prepare(self) -> None:
@@ -107,7 +129,8 @@ class Database:
             with self._alone() as connection:
                 # Another process may have done it while this one waited for its turn.
                 if not self._is_up_to_date(connection):
-                    # lazy: alembic takes longer to import than all else here, and few commands find old tables
+                    # lazy: alembic takes longer to import than all else here, and few commands find
+                    # old tables
                     from controlplane.state import migrations
 
                     migrations.upgrade(connection)
@@ -119,8 +142,8 @@ class Database:
         found = connection.scalar(select(tables.version.c.version_num)) or ""
         if found > tables.REVISION:
             raise PlaneError(
-                f"The state in {self._place} was written by a newer version of controlplane: its tables have version"
-                f" {found}, this one knows them up to {tables.REVISION}",
+                f"The state in {self._place} was written by a newer version of controlplane: its"
+                f" tables have version {found}, this one knows them up to {tables.REVISION}",
                 hint="upgrade controlplane here to the version that your team deploys with",
             )
         return bool(found == tables.REVISION)
@@ -131,7 +154,9 @@ def _parse(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         # Its text may hold the password, so it must not stay attached.
-        raise SettingsError("The url of the state cannot be read", hint=f"{_HINT}; {_ESCAPES}") from None
+        raise SettingsError(
+            "The url of the state cannot be read", hint=f"{_HINT}; {_ESCAPES}"
+        ) from None
     if url.drivername in _POSTGRESQL:
         # The parser ends a password at the first @, and takes the rest of it for the host, the
         # database or an option, which errors show.
@@ -149,15 +174,23 @@ def _describe(url: URL) -> str:
     if url.drivername == "sqlite":
         return f"the file {url.database}"
     host = url.host or url.query.get("host") or "localhost"
-    return f"the PostgreSQL database {url.database or url.username} on {host}{f':{url.port}' if url.port else ''}"
+    return (
+        f"the PostgreSQL database {url.database or url.username} on"
+        f" {host}{f':{url.port}' if url.port else ''}"
+    )
 
 
 def _secrets(url: URL) -> list[str]:
-    return [str(secret) for secret in (url.password, url.query.get("password"), url.query.get("sslpassword")) if secret]
+    return [
+        str(secret)
+        for secret in (url.password, url.query.get("password"), url.query.get("sslpassword"))
+        if secret
+    ]
 
 
 def _sqlite_engine(url: URL, wait: timedelta) -> Engine:
-    # With no isolation level, Python's driver begins no transaction of its own: ours are `BEGIN IMMEDIATE`.
+    # With no isolation level, Python's driver begins no transaction of its own: ours are `BEGIN
+    # IMMEDIATE`.
     options: dict[str, Any] = {"timeout": wait.total_seconds(), "isolation_level": None}
     return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
 
@@ -171,7 +204,8 @@ def _postgresql_engine(url: URL) -> Engine:
         return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=options)
     except ImportError:
         raise MissingDriver(
-            "PostgreSQL's driver, psycopg, is not installed", hint="install it: pip install 'controlplane[postgres]'"
+            "PostgreSQL's driver, psycopg, is not installed",
+            hint="install it: pip install 'controlplane[postgres]'",
         ) from None
 
 

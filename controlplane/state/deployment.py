@@ -22,7 +22,10 @@ _CURRENT = """
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC; ids only grow."""
+    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC.
+
+    Ids only grow.
+    """
 
     id: int
     environment: str
@@ -34,9 +37,11 @@ class Deployment:
 
 
 def glance(url: str, project: str, environment: str) -> Deployment | None:
-    """The current deployment, where it can be had without a library: in an SQLite file of this version.
+    """The current deployment, where it can be had without a library: in an SQLite file of this
+    version.
 
-    None says nothing: there is none, or `StateStore` is to be asked, which also tells what is wrong.
+    None says nothing: there is none, or `StateStore` is to be asked, which also tells what is
+    wrong.
     """
     file = _FILE.fullmatch(url)
     if file is None or not Path(file[1]).is_file():
@@ -54,6 +59,7 @@ def glance(url: str, project: str, environment: str) -> Deployment | None:
 
 
 def absent(url: str) -> bool:
-    """Whether the state is kept in an SQLite file that is not there yet, so that nothing can be deployed."""
+    """Whether the state is kept in an SQLite file that is not there yet, so that nothing can be
+    deployed."""
     file = _FILE.fullmatch(url)
     return file is not None and not Path(file[1]).exists()

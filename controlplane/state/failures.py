@@ -1,4 +1,7 @@
-"""A database driver's error -> what the user is told: what failed, why, what to do. No secret gets through."""
+"""A database driver's error -> what the user is told: what failed, why, what to do.
+
+No secret gets through.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,19 @@ _BUSY = {
 }
 # What a server says while it refuses a connection has no code, at least not in psycopg's error.
 _BUSY_SIGNS = ("too many", "remaining connection slots", "starting up", "shutting down")
-_DAMAGED = "restore it from a backup; if there is none, move it away: the next plan shows everything as new"
+_DAMAGED = (
+    "restore it from a backup; if there is none, move it away: the next plan shows everything"
+    " as new"
+)
 _SQLITE_HINTS = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
-    sqlite3.SQLITE_READONLY: "let your user write the file and its folder, or name another place in the state's url",
-    sqlite3.SQLITE_CANTOPEN: "let your user write the file and its folder, or name another place in the state's url",
+    sqlite3.SQLITE_READONLY: (
+        "let your user write the file and its folder, or name another place in the state's url"
+    ),
+    sqlite3.SQLITE_CANTOPEN: (
+        "let your user write the file and its folder, or name another place in the state's url"
+    ),
     sqlite3.SQLITE_FULL: "no space left on device: free some on that disk",
     sqlite3.SQLITE_IOERR: "check the disk: it may be full, damaged, or a share that is gone",
 }
@@ -32,7 +42,9 @@ _SQLSTATE_HINTS = {
 _CONNECT_HINTS = {
     "password": "check the user and the password in the state's url",
     "does not exist": "create the database or the user, or correct the state's url",
-    "pg_hba.conf": "let the server accept this user from this host (pg_hba.conf), or correct the state's url",
+    "pg_hba.conf": (
+        "let the server accept this user from this host (pg_hba.conf), or correct the state's url"
+    ),
 }
 
 
@@ -48,14 +60,22 @@ def explain(error: DBAPIError, place: str, secrets: list[str]) -> PlaneError:
     if sqlstate in _BUSY:
         return TransientError(f"The state in {place} is busy: {_BUSY[sqlstate]}", hint=_AGAIN)
     if error.connection_invalidated:
-        return TransientError(f"The connection to the state in {place} was lost: {text}", hint=_AGAIN)
+        return TransientError(
+            f"The connection to the state in {place} was lost: {text}", hint=_AGAIN
+        )
     if sqlstate is None:
         if any(sign in text for sign in _BUSY_SIGNS):
-            return TransientError(f"The state in {place} accepts no connection now: {text}", hint=_AGAIN)
+            return TransientError(
+                f"The state in {place} accepts no connection now: {text}", hint=_AGAIN
+            )
         hints = (hint for sign, hint in _CONNECT_HINTS.items() if sign in text)
-        hint = next(hints, "check that the server runs and that the state's url has its right host and port")
+        hint = next(
+            hints, "check that the server runs and that the state's url has its right host and port"
+        )
         return PlaneError(f"Cannot connect to the state in {place}: {text}", hint=hint)
-    return PlaneError(f"The state in {place} cannot be used: {text}", hint=_SQLSTATE_HINTS.get(sqlstate, ""))
+    return PlaneError(
+        f"The state in {place} cannot be used: {text}", hint=_SQLSTATE_HINTS.get(sqlstate, "")
+    )
 
 
 def _sqlite(cause: sqlite3.Error, message: str) -> PlaneError:

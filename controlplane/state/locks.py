@@ -1,7 +1,7 @@
 """The lock against a second deploy: one row for each environment that is being deployed now.
 
-A lock can outlive its holder (a kill, a lost machine), so it is taken over from a process that is gone from this
-machine and, wherever its holder ran, once it is older than `LEASE`.
+A lock can outlive its holder (a kill, a lost machine), so it is taken over from a process that is
+gone from this machine and, wherever its holder ran, once it is older than `LEASE`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from controlplane.errors import PlaneError
 from controlplane.state.tables import locks
 
 LEASE = timedelta(minutes=15)
-# The kernel's idea of when it booted, which start times count from, moves a little as the clock is kept right.
+# The kernel's idea of when it booted, which start times count from, moves a little as the clock is
+# kept right.
 _JITTER = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told apart from a later one that was given the same id by the time it was started at."""
+    """A process, told apart from a later one that was given the same id by the time it was started
+    at."""
 
     machine: str
     pid: int
@@ -43,7 +45,10 @@ class Process:
             return False
         try:
             process = psutil.Process(self.pid)
-            return process.status() == psutil.STATUS_ZOMBIE or abs(_started_at(process) - self.started_at) > _JITTER
+            return (
+                process.status() == psutil.STATUS_ZOMBIE
+                or abs(_started_at(process) - self.started_at) > _JITTER
+            )
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:
@@ -51,9 +56,17 @@ class Process:
 
 
 def acquire(
-    connection: Connection, project: str, environment: str, *, token: str, holder: str, purpose: str, now: datetime
+    connection: Connection,
+    project: str,
+    environment: str,
+    *,
+    token: str,
+    holder: str,
+    purpose: str,
+    now: datetime,
 ) -> None:
-    """Take the lock under a `token` of the caller's own, in the transaction that `connection` is in.
+    """Take the lock under a `token` of the caller's own, in the transaction that `connection` is
+    in.
 
     Raises:
         PlaneError: somebody else holds it.
@@ -67,7 +80,10 @@ def acquire(
             raise PlaneError(
                 f"{environment} of project {project} is locked by {row.holder} since"
                 f" {format_instant(row.acquired_at)} ({row.purpose})",
-                hint=f"wait until that is done; the lock lapses by itself at {format_instant(lapses_at)}",
+                hint=(
+                    "wait until that is done; the lock lapses by itself at"
+                    f" {format_instant(lapses_at)}"
+                ),
             )
         connection.execute(delete(locks).where(*this_one))
     connection.execute(
@@ -91,9 +107,14 @@ def release(connection: Connection, token: str) -> None:
 
 
 def _machine() -> str:
-    # Containers may share the host's name and yet not see each other's processes: ids count within a namespace.
+    # Containers may share the host's name and yet not see each other's processes: ids count within
+    # a namespace.
     namespace = Path("/proc/self/ns/pid")
-    return f"{socket.gethostname()} {namespace.readlink()}" if namespace.is_symlink() else socket.gethostname()
+    return (
+        f"{socket.gethostname()} {namespace.readlink()}"
+        if namespace.is_symlink()
+        else socket.gethostname()
+    )
 
 
 def _started_at(process: psutil.Process) -> datetime:

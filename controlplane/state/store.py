@@ -1,4 +1,5 @@
-"""What was deployed to each environment of one project: kept for ever, one row for each deployment, never changed."""
+"""What was deployed to each environment of one project: kept for ever, one row for each deployment,
+never changed."""
 
 from __future__ import annotations
 
@@ -22,10 +23,13 @@ _log = logging.getLogger(__name__)
 
 
 class StateStore:
-    """The deployments of one project. The database's tables are created or brought up to date on first use.
+    """The deployments of one project.
+
+    The database's tables are created or brought up to date on first use.
 
     Args:
-        url: `sqlite:///path` (missing folders are created) or `postgresql+psycopg://user:password@host/database`.
+        url: `sqlite:///path` (missing folders are created) or
+            `postgresql+psycopg://user:password@host/database`.
         project: the project; several may share one database and don't see each other.
         wait: how long to wait while another process writes.
 
@@ -33,8 +37,8 @@ class StateStore:
         SettingsError: `url` is neither of those.
         MissingDriver: psycopg is needed and not installed.
 
-    Every method raises `PlaneError` where the database can't be used, and `TransientError` where another process
-    was in the way for longer than `wait` or the connection was lost.
+    Every method raises `PlaneError` where the database can't be used, and `TransientError` where
+    another process was in the way for longer than `wait` or the connection was lost.
     """
 
     def __init__(self, url: str, project: str, *, wait: timedelta = timedelta(seconds=10)) -> None:
@@ -45,8 +49,13 @@ class StateStore:
         """The last deployment to `environment`; None where there was none."""
         return next(iter(self.history(environment, limit=1)), None)
 
-    def history(self, environment: str, limit: int = 20, *, before: int | None = None) -> list[Deployment]:
-        """At most `limit` deployments to `environment`, the newest first; with `before`, of those with smaller ids."""
+    def history(
+        self, environment: str, limit: int = 20, *, before: int | None = None
+    ) -> list[Deployment]:
+        """At most `limit` deployments to `environment`, the newest first.
+
+        With `before`, of those with smaller ids.
+        """
         with self._database.reading() as connection:
             return self._newest(connection, environment, limit, before)
 
@@ -61,7 +70,8 @@ class StateStore:
         expected: int | None,
         now: datetime,
     ) -> Deployment:
-        """Add a deployment, made at `now` by somebody who took the one with the id `expected` for the current one.
+        """Add a deployment, made at `now` by somebody who took the one with the id `expected` for
+        the current one.
 
         Raises:
             PlaneError: another deployment is the current one; nothing was recorded.
@@ -72,14 +82,21 @@ class StateStore:
             current = next(iter(self._newest(connection, environment, 1)), None)
             if (current.id if current else None) != expected:
                 raise _conflict(environment, current)
-            inserted = insert(deployments).values(project=self._project, **values).returning(deployments.c.id)
+            inserted = (
+                insert(deployments)
+                .values(project=self._project, **values)
+                .returning(deployments.c.id)
+            )
             return replace(unnumbered, id=connection.execute(inserted).scalar_one())
 
     @contextmanager
-    def lock(self, environment: str, *, holder: str, purpose: str, now: Callable[[], datetime]) -> Iterator[None]:
+    def lock(
+        self, environment: str, *, holder: str, purpose: str, now: Callable[[], datetime]
+    ) -> Iterator[None]:
         """Keep everybody else from deploying to `environment` while the block runs.
 
-        The lock lapses 15 minutes after it was taken, or as soon as its process is gone from this machine.
+        The lock lapses 15 minutes after it was taken, or as soon as its process is gone from this
+        machine.
 
         Args:
             environment: what to lock; the project's other environments stay free.
@@ -93,7 +110,13 @@ class StateStore:
         token = uuid.uuid4().hex
         with self._database.writing() as connection:
             locks.acquire(
-                connection, self._project, environment, token=token, holder=holder, purpose=purpose, now=now()
+                connection,
+                self._project,
+                environment,
+                token=token,
+                holder=holder,
+                purpose=purpose,
+                now=now(),
             )
         try:
             yield
@@ -103,7 +126,11 @@ class StateStore:
                     locks.release(connection, token)
             except PlaneError as error:
                 # Raised, it would hide how the block itself ended.
-                _log.warning("The lock on %s could not be given back; it lapses by itself. %s", environment, error)
+                _log.warning(
+                    "The lock on %s could not be given back; it lapses by itself. %s",
+                    environment,
+                    error,
+                )
 
     def close(self) -> None:
         """Give the connections back; a later call opens new ones."""
@@ -127,7 +154,9 @@ class StateStore:
 def _conflict(environment: str, current: Deployment | None) -> PlaneError:
     hint = "nothing was recorded; run `plane plan` again and look at what changed"
     if current is None:
-        return PlaneError(f"{environment} has no deployment any more that this one could follow", hint=hint)
+        return PlaneError(
+            f"{environment} has no deployment any more that this one could follow", hint=hint
+        )
     return PlaneError(
         f"{current.deployed_by} deployed release {current.release} to {environment} at"
         f" {format_instant(current.deployed_at)}, after this deployment was planned",

@@ -1,13 +1,27 @@
-"""The tables of the state as they are now; `migrations` says how they came to be, and a test that both agree.
+"""The tables of the state as they are now.
 
-All names begin with `plane_`, since a team may let us share a database with something else (Airflow's own, say).
+`migrations` says how they came to be, and a test that both agree.
+
+All names begin with `plane_`, since a team may let us share a database with something else
+(Airflow's own, say).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, DateTime, Dialect, Index, Integer, MetaData, PrimaryKeyConstraint, String, Table, Text
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.types import TypeDecorator
 
 from controlplane.base.types import utc

@@ -46,19 +46,23 @@ def given(
 
     Args:
         view: the one that is tested.
-        upstream: feature views that it reads, to be computed as well; without them, give rows for their tables.
+        upstream: feature views that it reads, to be computed as well; without them, give rows for
+            their tables.
         columns: types of columns that their values can't tell: source -> column -> type.
-        expectations: whether those of the view and of its sources are checked too; then rows that fail them raise
-            `CheckFailed` when features are asked for.
-        schema: where the project's feature views lie, which is how views that are read are told from raw tables.
-        rows: for each source, by its name, dictionaries of column -> value. Types follow from the values (text in the
-            column of the event time is a time).
+        expectations: whether those of the view and of its sources are checked too; then rows that
+            fail them raise `CheckFailed` when features are asked for.
+        schema: where the project's feature views lie, which is how views that are read are told
+            from raw tables.
+        rows: for each source, by its name, dictionaries of column -> value. Types follow from the
+            values (text in the column of the event time is a time).
 
     Raises:
         PlaneError: a source has no rows, a column's type can't be told, or the definition is wrong.
     """
     views = [view, *upstream]
-    sources: dict[str, BatchSource] = {source.name: source for one in views for source in one.sources}
+    sources: dict[str, BatchSource] = {
+        source.name: source for one in views for source in one.sources
+    }
     computed = {f"{schema}.{one.name}" for one in views}
     tables = _tables(sources, computed, rows, columns or {})
     if not expectations:
@@ -83,25 +87,34 @@ def _tables(
     problems: list[PlaneError] = []
     found: dict[str, Table] = {}
     for name in sorted({*rows, *columns} - set(sources)):
-        problems.append(PlaneError(f"there is no source {name!r}", hint=f"choose from: {', '.join(sources)}"))
+        problems.append(
+            PlaneError(f"there is no source {name!r}", hint=f"choose from: {', '.join(sources)}")
+        )
     for name in rows:
         source = sources.get(name)
         if source is not None and source.table in computed:
             hint = "give the rows of its own sources, or leave the view out"
-            problems.append(PlaneError(f"source {name!r} is a feature view that is computed", hint=hint))
+            problems.append(
+                PlaneError(f"source {name!r} is a feature view that is computed", hint=hint)
+            )
         elif source is not None and source.table in found:
             text = f"sources {found[source.table].source!r} and {name!r} are the same table"
             problems.append(PlaneError(text, hint="give its rows once"))
         elif source is not None:
             try:
                 readers = [one for one in sources.values() if one.table == source.table]
-                found[source.table] = table_of(source, readers, list(rows[name]), columns.get(name, {}))
+                found[source.table] = table_of(
+                    source, readers, list(rows[name]), columns.get(name, {})
+                )
             except PlaneError as error:
                 problems.append(error)
     for name, source in sources.items():
         if source.table not in computed and name not in rows and source.table not in found:
             text = f"source {name!r} has no rows"
-            hint = f"give {name}=[...]; if none, {name}=[] and columns={{{name!r}: {{...}}}} with their types"
+            hint = (
+                f"give {name}=[...]; if none, {name}=[] and columns={{{name!r}: {{...}}}} with"
+                " their types"
+            )
             problems.append(PlaneError(text, hint=hint))
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
@@ -112,7 +125,11 @@ class Features:
     """Features over given rows. Made by `given`."""
 
     def __init__(
-        self, views: Sequence[BatchFeatureView], sources: Sequence[BatchSource], tables: Sequence[Table], schema: str
+        self,
+        views: Sequence[BatchFeatureView],
+        sources: Sequence[BatchSource],
+        tables: Sequence[Table],
+        schema: str,
     ) -> None:
         self._warehouse = open_warehouse("duckdb", {"path": ":memory:"})
         self._covered: dict[str, list[Interval]] = {}
@@ -120,8 +137,12 @@ class Features:
             for one in tables:
                 self._warehouse.execute(one.statements())
             entities = {id(entity): entity for view in views for entity in view.entities}
-            definitions = Definitions(entities=list(entities.values()), sources=list(sources), views=list(views))
-            target = Target("test", "test", "duckdb", schema, None, Path(views[0].location.file).parent)
+            definitions = Definitions(
+                entities=list(entities.values()), sources=list(sources), views=list(views)
+            )
+            target = Target(
+                "test", "test", "duckdb", schema, None, Path(views[0].location.file).parent
+            )
             self._manifest: Manifest = compile_manifest(definitions, target, self._warehouse)
             self._view: ViewSpec = self._manifest.view(views[0].name)
             self._sql: dict[str, dict[str, str]] = {}
@@ -138,7 +159,10 @@ class Features:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -147,7 +171,8 @@ class Features:
         self._warehouse.close()
 
     def at(self, time: str | datetime, **keys: object) -> dict[str, Any]:
-        """Every feature of one entity as it may be known at an instant: what training and serving would see.
+        """Every feature of one entity as it may be known at an instant: what training and serving
+        would see.
 
         Args:
             time: the instant; without a zone it is UTC.
@@ -160,7 +185,10 @@ class Features:
         return self._values(_instant(time), self._key(keys))
 
     def rows(self, **keys: object) -> list[dict[str, Any]]:
-        """What the view's SQL returns for one entity, in order of time; `visible_at` says since when it can be seen."""
+        """What the view's SQL returns for one entity, in order of time.
+
+        `visible_at` says since when it can be seen.
+        """
         condition = self._condition(self._key(keys))
         timestamp = self._view.timestamp
         order = f" ORDER BY {DUCKDB.quote(timestamp)}" if timestamp else ""
@@ -173,7 +201,8 @@ class Features:
         return found
 
     def _framed(self) -> Iterator[str]:
-        """Common tables with what the view's SQL returns: of an interval at a time where it has to be so."""
+        """Common tables with what the view's SQL returns: of an interval at a time where it has to
+        be so."""
         sql = rows_sql(self._manifest, self._view)
         if not sql.by_interval:
             yield sql.whole()
@@ -182,7 +211,9 @@ class Features:
         first, last = extent["first_start"], extent["last_end"]
         if not (isinstance(first, datetime) and isinstance(last, datetime)):
             return  # there are no rows
-        for piece in Interval(first, last).split(last - first if sql.together else self._view.schedule):
+        for piece in Interval(first, last).split(
+            last - first if sql.together else self._view.schedule
+        ):
             start, end = DUCKDB.instant(piece.start), DUCKDB.instant(piece.end)
             yield sql.each_of(start, end) if sql.together else sql.one_range(start, end)
 
@@ -190,24 +221,29 @@ class Features:
         """Compare features with what is expected, and tell all differences at once.
 
         Args:
-            rows: dictionaries of the key columns, `at` (the instant), and those features that matter. Doubles are
-                equal if they agree to nine digits.
+            rows: dictionaries of the key columns, `at` (the instant), and those features that
+                matter. Doubles are equal if they agree to nine digits.
 
         Raises:
-            AssertionError: something differs; it shows each difference and the rows that it was made from.
+            AssertionError: something differs; it shows each difference and the rows that it was
+                made from.
             PlaneError: a row names no instant, or something that is no feature.
         """
         rows = list(rows)
         told = [text for row in rows if (text := self._difference(dict(row)))]
         if told:
-            raise AssertionError(f"{len(told)} of {len(rows)} expected rows differ\n\n" + "\n\n".join(told))
+            raise AssertionError(
+                f"{len(told)} of {len(rows)} expected rows differ\n\n" + "\n\n".join(told)
+            )
 
     def _difference(self, row: dict[str, object]) -> str:
         """How the features differ from an expected row; empty if they don't."""
         names = [name for name, _ in self._view.keys]
         at = row.pop("at", None)
         if not isinstance(at, str | datetime):
-            raise PlaneError(f"an expected row has no instant: {row!r}", hint='give "at": "2013-01-01 02:00"')
+            raise PlaneError(
+                f"an expected row has no instant: {row!r}", hint='give "at": "2013-01-01 02:00"'
+            )
         key = self._key({name: row.pop(name) for name in names if name in row})
         instant = _instant(at)
         actual = self._values(instant, key)
@@ -219,10 +255,15 @@ class Features:
         if not wrong:
             return ""
         width = max(map(len, wrong))
-        said = [f"{' '.join(f'{name}={value}' for name, value in key.items())} at {format_instant(instant)}"]
+        said = [
+            f"{' '.join(f'{name}={value}' for name, value in key.items())} at"
+            f" {format_instant(instant)}"
+        ]
         for name in wrong:
             window = self._window(name, instant)
-            said.append(f"  {name:{width}}  expected {_shown(row[name])}, is {_shown(actual[name])}{window}")
+            said.append(
+                f"  {name:{width}}  expected {_shown(row[name])}, is {_shown(actual[name])}{window}"
+            )
         return "\n".join([*said, *self._evidence(key, instant)])
 
     def _window(self, name: str, instant: datetime) -> str:
@@ -242,7 +283,10 @@ class Features:
             later = isinstance(visible, datetime) and visible > instant
             lines.append(["*" if later else "", *(_shown(value) for value in row.values())])
         widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-        text = ["  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines]
+        text = [
+            "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
+            for line in lines
+        ]
         more = [f"   ... and {len(rows) - _SHOWN_ROWS} more"] if len(rows) > _SHOWN_ROWS else []
         return ["  its rows (* not visible yet):", *(f"  {line.rstrip()}" for line in text), *more]
 
@@ -251,20 +295,25 @@ class Features:
         if set(keys) != set(names):
             said = ", ".join(keys) or "none"
             hint = f"give {', '.join(f'{name}=...' for name in names)}"
-            raise PlaneError(f"feature view {self._view.name!r} has the keys {', '.join(names)}, not {said}", hint=hint)
+            raise PlaneError(
+                f"feature view {self._view.name!r} has the keys {', '.join(names)}, not {said}",
+                hint=hint,
+            )
         return {name: keys[name] for name in names}
 
     def _condition(self, key: Mapping[str, object]) -> str:
         return " AND ".join(
-            f"{DUCKDB.quote(name)} = {literal(f'key {name!r}', key[name], kind)}" for name, kind in self._view.keys
+            f"{DUCKDB.quote(name)} = {literal(f'key {name!r}', key[name], kind)}"
+            for name, kind in self._view.keys
         )
 
     def _values(self, instant: datetime, key: Mapping[str, object]) -> dict[str, Any]:
         self._compute(instant)
         moment = DUCKDB.instant(instant)
         found = self._fetch(
-            f"SELECT * FROM {DUCKDB.quote(self._manifest.schema)}.{DUCKDB.quote(self._view.name)} "
-            f"WHERE {self._condition(key)} AND valid_from <= {moment} AND (valid_to IS NULL OR valid_to > {moment})"
+            f"SELECT * FROM {DUCKDB.quote(self._manifest.schema)}.{DUCKDB.quote(self._view.name)}"
+            f" WHERE {self._condition(key)} AND valid_from <= {moment} AND (valid_to IS NULL OR"
+            f" valid_to > {moment})"
         )
         fields = build(self._manifest, self._view).layout.fields
         return {f.name: found[0][f.name] if found else _python(f.default) for f in fields}
@@ -279,7 +328,9 @@ class Features:
                 covered.append(piece)
 
     def _fetch(self, sql: str) -> list[dict[str, object]]:
-        return [{n: _python(v) for n, v in row.items()} for row in ledger.rows(self._warehouse, sql)]
+        return [
+            {n: _python(v) for n, v in row.items()} for row in ledger.rows(self._warehouse, sql)
+        ]
 
 
 def _instant(time: str | datetime) -> datetime:
@@ -303,7 +354,9 @@ def _same(actual: object, expected: object) -> bool:
         case list(), list() | tuple():
             return len(actual) == len(expected) and all(map(_same, actual, expected))
         case float(), int() | float() if not isinstance(expected, bool):
-            return math.isclose(actual, expected, rel_tol=_CLOSE) or (math.isnan(actual) and math.isnan(expected))
+            return math.isclose(actual, expected, rel_tol=_CLOSE) or (
+                math.isnan(actual) and math.isnan(expected)
+            )
         case datetime(), str() | datetime():
             return actual == _instant(expected)
         case date(), str():

@@ -17,27 +17,36 @@ _SHOWN = 10
 
 
 def expect_parity(
-    service: FeatureService, *, columns: Mapping[str, Mapping[str, str]], cases: int = 200, seed: int = 1
+    service: FeatureService,
+    *,
+    columns: Mapping[str, Mapping[str, str]],
+    cases: int = 200,
+    seed: int = 1,
 ) -> None:
-    """Compute a service's calculations and realtime features of random rows as a reader does and as a training set
-    does, and compare every value. Nulls, NaN, decimals, times and texts of any script are among them.
+    """Compute a service's calculations and realtime features of random rows as a reader does and as
+    a training set does, and compare every value. Nulls, NaN, decimals, times and texts of any
+    script are among them.
 
     Args:
         service: the one that is tested.
-        columns: source -> column -> type, of every source of the service's views; no rows are needed.
+        columns: source -> column -> type, of every source of the service's views; no rows are
+            needed.
         cases: how many rows.
         seed: which ones.
 
     Raises:
         AssertionError: values differ; it shows the features, and what they were computed from.
-        PlaneError: a source's columns are not given, the definition is wrong, or the service calculates nothing.
+        PlaneError: a source's columns are not given, the definition is wrong, or the service
+            calculates nothing.
     """
     views: dict[int, BatchFeatureView] = {}
     for entry in service.features:
         view = entry.view if isinstance(entry, Selection) else entry
         if isinstance(view, BatchFeatureView):
             views[id(view)] = view
-    sources: dict[str, BatchSource] = {source.name: source for view in views.values() for source in view.sources}
+    sources: dict[str, BatchSource] = {
+        source.name: source for view in views.values() for source in view.sources
+    }
     entities = {id(entity): entity for view in views.values() for entity in view.entities}
     warehouse = open_warehouse("duckdb", {"path": ":memory:"})
     try:
@@ -49,8 +58,12 @@ def expect_parity(
                 raise PlaneError(f"the columns of source {name!r} are not given", hint=hint)
             if source is described[0]:
                 warehouse.execute(table_of(source, readers, [], columns[name]).statements())
-        definitions = Definitions(list(entities.values()), list(sources.values()), list(views.values()), [service])
-        target = Target("test", "test", "duckdb", "features", None, Path(service.location.file).parent)
+        definitions = Definitions(
+            list(entities.values()), list(sources.values()), list(views.values()), [service]
+        )
+        target = Target(
+            "test", "test", "duckdb", "features", None, Path(service.location.file).parent
+        )
         manifest = compile_manifest(definitions, target, warehouse)
         [spec] = manifest.services
         if not spec.calculations:
@@ -61,9 +74,14 @@ def expect_parity(
         warehouse.close()
     if report.mismatches:
         told = "\n".join(map(_told, report.mismatches[:_SHOWN]))
-        raise AssertionError(f"{report.mismatch_count} of {report.compared} values differ, seed {seed}\n\n{told}")
+        raise AssertionError(
+            f"{report.mismatch_count} of {report.compared} values differ, seed {seed}\n\n{told}"
+        )
 
 
 def _told(found: ServiceMismatch) -> str:
     given = ", ".join(f"{name}={value!r}" for name, value in found.given.items())
-    return f"{found.feature}: {found.online!r} at a read, {found.training!r} in training\n  from {given}"
+    return (
+        f"{found.feature}: {found.online!r} at a read, {found.training!r} in training\n  from"
+        f" {given}"
+    )

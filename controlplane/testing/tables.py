@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
 from controlplane.base.ports import Statement
-from controlplane.base.types import is_decimal, is_list, item_type, parse_date, parse_instant, parse_type
+from controlplane.base.types import (
+    is_decimal,
+    is_list,
+    item_type,
+    parse_date,
+    parse_instant,
+    parse_type,
+)
 from controlplane.compile.sources import is_column
 from controlplane.definitions import BatchSource
 from controlplane.errors import PlaneError
@@ -42,29 +49,44 @@ class Table:
         """What creates and fills it."""
         d = DUCKDB
         schema, _, _ = self.name.rpartition(".")
-        columns = ", ".join(f"{d.quote(name)} {d.type(kind)}" for name, kind in self.columns.items())
+        columns = ", ".join(
+            f"{d.quote(name)} {d.type(kind)}" for name, kind in self.columns.items()
+        )
         found = [
-            Statement(f"create the schema of source {self.source!r}", f"CREATE SCHEMA IF NOT EXISTS {schema}"),
-            Statement(f"create the table of source {self.source!r}", f"CREATE TABLE {self.name} ({columns})"),
+            Statement(
+                f"create the schema of source {self.source!r}",
+                f"CREATE SCHEMA IF NOT EXISTS {schema}",
+            ),
+            Statement(
+                f"create the table of source {self.source!r}",
+                f"CREATE TABLE {self.name} ({columns})",
+            ),
         ]
         if "." in schema:
             catalog = schema.partition(".")[0]
-            found.insert(0, Statement(f"attach {catalog}", f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}"))
-        values = [
-            f"({', '.join(literal(self._place(name), row.get(name), kind) for name, kind in self.columns.items())})"
-            for row in self.rows
-        ]
+            found.insert(
+                0, Statement(f"attach {catalog}", f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}")
+            )
+        values = [f"({', '.join(self._literals(row))})" for row in self.rows]
         if values:
             sql = f"INSERT INTO {self.name} VALUES {', '.join(values)}"
             found.append(Statement(f"fill the table of source {self.source!r}", sql))
         return found
+
+    def _literals(self, row: Mapping[str, Any]) -> Iterator[str]:
+        for name, kind in self.columns.items():
+            yield literal(self._place(name), row.get(name), kind)
 
     def _place(self, column: str) -> str:
         return f"source {self.source!r}, column {column!r}"
 
 
 def table(
-    source: str, name: str, rows: Iterable[Row], columns: Mapping[str, str], times: Collection[str] = ()
+    source: str,
+    name: str,
+    rows: Iterable[Row],
+    columns: Mapping[str, str],
+    times: Collection[str] = (),
 ) -> Table:
     """The table that holds the rows.
 
@@ -94,12 +116,17 @@ def table(
             types[column] = _inferred(place, source, column, [row.get(column) for row in rows])
     if not types:
         hint = f'tell them: columns={{"{source}": {{"amount": "float64", ...}}}}'
-        raise PlaneError(f"source {source!r} was given no rows, so its columns are not known", hint=hint)
+        raise PlaneError(
+            f"source {source!r} was given no rows, so its columns are not known", hint=hint
+        )
     return Table(source, name, types, rows)
 
 
 def table_of(
-    source: BatchSource, readers: Sequence[BatchSource], rows: Sequence[Row], columns: Mapping[str, str]
+    source: BatchSource,
+    readers: Sequence[BatchSource],
+    rows: Sequence[Row],
+    columns: Mapping[str, str],
 ) -> Table:
     """The table of a source.
 
@@ -136,10 +163,14 @@ def _inferred(place: str, source: str, column: str, values: Sequence[object]) ->
 
 def _kind(value: object, values: Sequence[object]) -> str:
     if isinstance(value, Decimal):
-        exponents = [int(v.as_tuple().exponent) for v in values if isinstance(v, Decimal) and v.is_finite()]
+        exponents = [
+            int(v.as_tuple().exponent) for v in values if isinstance(v, Decimal) and v.is_finite()
+        ]
         return f"decimal({_DIGITS},{max(0, -min(exponents, default=0))})"
     if isinstance(value, list | tuple):
-        items = [item for v in values if isinstance(v, list | tuple) for item in v if item is not None]
+        items = [
+            item for v in values if isinstance(v, list | tuple) for item in v if item is not None
+        ]
         kinds = {_kind(item, items) for item in items}
         return f"array<{kinds.pop()}>" if len(kinds) == 1 and "" not in kinds else ""
     return _TYPES.get(type(value), "")
@@ -171,11 +202,16 @@ def literal(place: str, value: object, kind: str) -> str:
                 pass  # it is a date, too, but it holds more than one
             case str() | date() if kind == "date":
                 return f"DATE '{value if isinstance(value, date) else parse_date(value)}'"
-            case int() | float() | Decimal() if not isinstance(value, bool) and _number_fits(value, kind):
+            case int() | float() | Decimal() if not isinstance(value, bool) and _number_fits(
+                value, kind
+            ):
                 return f"CAST('{value}' AS {d.type(kind)})"
     except ValueError:
         pass  # text that is no date or time
-    raise PlaneError(f"{place}: {value!r} is not of type {kind}", hint="correct the value, or its type in columns=")
+    raise PlaneError(
+        f"{place}: {value!r} is not of type {kind}",
+        hint="correct the value, or its type in columns=",
+    )
 
 
 def _number_fits(value: float | Decimal, kind: str) -> bool:

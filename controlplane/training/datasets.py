@@ -12,7 +12,14 @@ from typing import Any
 
 from controlplane.base import naming
 from controlplane.base.ports import Warehouse, described
-from controlplane.base.types import Interval, format_duration, format_instant, from_micros, subtract, utc
+from controlplane.base.types import (
+    Interval,
+    format_duration,
+    format_instant,
+    from_micros,
+    subtract,
+    utc,
+)
 from controlplane.compile.transformation import canonical, is_table, one_statement
 from controlplane.control import ledger
 from controlplane.errors import PermanentError, PlaneError, Problems
@@ -31,8 +38,8 @@ _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC
 
 @dataclass(frozen=True)
 class ViewGaps:
-    """Rows of a training set for which one view has no values: a part of their key is null, the view has no row of
-    their key, or their time is before the view's start."""
+    """Rows of a training set for which one view has no values: a part of their key is null, the
+    view has no row of their key, or their time is before the view's start."""
 
     null_keys: int
     unknown_keys: int
@@ -41,8 +48,8 @@ class ViewGaps:
 
 @dataclass(frozen=True)
 class WithoutValues:
-    """Rows of a training set whose features are null and counts 0: those of all views where the time is null or
-    infinite, and those of single views, by name."""
+    """Rows of a training set whose features are null and counts 0: those of all views where the
+    time is null or infinite, and those of single views, by name."""
 
     null_times: int
     views: Mapping[str, ViewGaps]
@@ -71,7 +78,8 @@ class WithoutValues:
 class Created:
     """A training set as the warehouse's list holds it; `table` is its quoted name.
 
-    `without_values` counts the rows that can have no values; it is None of one that was created earlier.
+    `without_values` counts the rows that can have no values; it is None of one that was created
+    earlier.
     """
 
     name: str
@@ -105,31 +113,40 @@ def create(
         warehouse: where it runs; nothing is pulled out.
         name: letters, digits and single underscores.
         service: the feature service whose features it gets.
-        spine: a table or a query with the keys and a time for each row, and any other columns; or a DataFrame (pandas,
-            Polars, Arrow) of them, of which at most 100,000 rows are sent to a warehouse that is not on this machine.
+        spine: a table or a query with the keys and a time for each row, and any other columns; or a
+            DataFrame (pandas, Polars, Arrow) of them, of which at most 100,000 rows are sent to a
+            warehouse that is not on this machine.
         time: the spine's column with the instant at which each prediction is made.
         created_by: who asks for it.
         allow_gaps: accept that values from before a gap are carried over it.
-        as_of: `scheduled` gives values as they should have been visible, `served` as the tables really showed them,
-            late and not yet corrected ones included.
-        from_source: compute the features from their sources within the statement, as they would be if everything had
-            been computed: nothing of theirs needs to be deployed.
+        as_of: `scheduled` gives values as they should have been visible, `served` as the tables
+            really showed them, late and not yet corrected ones included.
+        from_source: compute the features from their sources within the statement, as they would be
+            if everything had been computed: nothing of theirs needs to be deployed.
         now: the environment's now, beyond which nothing can be computed from sources.
 
     Raises:
-        PlaneError: the spine lacks a column, or the features are not computed as far as the spine needs.
+        PlaneError: the spine lacks a column, or the features are not computed as far as the spine
+            needs.
     """
     if not naming.is_name(name):
         raise PlaneError(f"{name!r} can't name a training set", hint=naming.name_remedy(name))
     if as_of not in training.AS_OF:
-        raise PlaneError(f"a training set can't be as of {as_of!r}", hint=f"choose from: {', '.join(training.AS_OF)}")
+        raise PlaneError(
+            f"a training set can't be as of {as_of!r}",
+            hint=f"choose from: {', '.join(training.AS_OF)}",
+        )
     if as_of == "served" and manifest.now is not None:
         raise PlaneError(
-            f"environment {manifest.environment!r} has a fixed now: nothing was served at its times",
+            f"environment {manifest.environment!r} has a fixed now: nothing was served at its"
+            " times",
             hint="leave out --as-of, or use an environment whose time goes on",
         )
     if as_of == "served" and from_source:
-        raise PlaneError("what was served can't be computed from sources", hint="leave out --as-of or --from-source")
+        raise PlaneError(
+            "what was served can't be computed from sources",
+            hint="leave out --as-of or --from-source",
+        )
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     with ExitStack() as stack:
         if isinstance(spine, str):
@@ -140,7 +157,15 @@ def create(
 
             query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))
         dataset = training.Dataset(name, 0, service, query, time, created_by, as_of, noted=noted)
-        return _create(manifest, warehouse, dataset, tag, allow_gaps=allow_gaps, from_source=from_source, now=now)
+        return _create(
+            manifest,
+            warehouse,
+            dataset,
+            tag,
+            allow_gaps=allow_gaps,
+            from_source=from_source,
+            now=now,
+        )
 
 
 def _create(
@@ -161,13 +186,19 @@ def _create(
         hint = "give a table's name, or one SELECT that returns keys and times"
         raise PlaneError(f"the spine can't be read: {error}", hint=hint) from None
     except PermanentError as error:
-        raise PlaneError(f"the warehouse refuses the spine: {error.message}", hint=error.hint) from None
+        raise PlaneError(
+            f"the warehouse refuses the spine: {error.message}", hint=error.hint
+        ) from None
     training.check_spine(manifest, dataset, columns)
     check_nulls(manifest, warehouse, dataset)
     if from_source:
-        inline.check_together(manifest, training.views_of(manifest, manifest.service(dataset.service)))
+        inline.check_together(
+            manifest, training.views_of(manifest, manifest.service(dataset.service))
+        )
         _, last = _times(manifest, warehouse, dataset)
-        starts = [view.start for view in training.views_of(manifest, manifest.service(dataset.service))]
+        starts = [
+            view.start for view in training.views_of(manifest, manifest.service(dataset.service))
+        ]
         dataset = dataclasses.replace(dataset, through=last or max(starts))
         if last is not None and now is not None:
             check_due(manifest, dataset, last, now)
@@ -180,21 +211,28 @@ def _create(
     with explained(f"training set {name!r}"):
         warehouse.execute(statements, tag=tag, atomic=True)
     created = next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
-    return dataclasses.replace(created, without_values=_without_values(manifest, warehouse, dataset, tag))
+    return dataclasses.replace(
+        created, without_values=_without_values(manifest, warehouse, dataset, tag)
+    )
 
 
 def _query(spine: str, dialect_name: str) -> str:
-    """The query of a spine, which may be the name of a table or, quoted, of a file that DuckDB reads."""
+    """The query of a spine, which may be the name of a table or, quoted, of a file that DuckDB
+    reads."""
     text = one_statement(spine, dialect_name)
     is_file = dialect_name == "duckdb" and re.fullmatch(r"'[^']+'", text) is not None
     return f"SELECT * FROM {text}" if is_file or is_table(text) else text
 
 
-def _without_values(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset, tag: str) -> WithoutValues:
+def _without_values(
+    manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset, tag: str
+) -> WithoutValues:
     """Count the rows of a training set that can have no values."""
     [row] = ledger.rows(warehouse, spine_sql.counts_query(manifest, dataset), tag=tag)
     views = {
-        view.name: ViewGaps(row[f"null_keys_{place}"], row[f"unknown_keys_{place}"], row[f"early_times_{place}"])
+        view.name: ViewGaps(
+            row[f"null_keys_{place}"], row[f"unknown_keys_{place}"], row[f"early_times_{place}"]
+        )
         for place, view in enumerate(training.views_of(manifest, manifest.service(dataset.service)))
     }
     return WithoutValues(row["null_times"], views)
@@ -218,8 +256,8 @@ def existing(warehouse: Warehouse) -> list[Created]:
 
 
 def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset) -> None:
-    """Check that every feature is computed, without a gap, as far as the spine's last time needs it; and, for what was
-    served, that anything was when the spine begins.
+    """Check that every feature is computed, without a gap, as far as the spine's last time needs
+    it; and, for what was served, that anything was when the spine begins.
 
     Raises:
         Problems: for each view, the intervals that are missing.
@@ -241,7 +279,10 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
         if gaps:
             problems.append(_gap(view.name, gaps, format_duration(view.schedule)))
         elif dataset.as_of == "served" and first < (begun := from_micros(found[0].version)):
-            text = f"feature view {view.name!r} served nothing before {format_instant(begun)}, its first publication"
+            text = (
+                f"feature view {view.name!r} served nothing before {format_instant(begun)}, its"
+                " first publication"
+            )
             hint = "leave out earlier rows or --as-of, or pass --allow-gaps to have nulls there"
             problems.append(PlaneError(text, hint=hint))
     if problems:
@@ -258,7 +299,8 @@ def check_nulls(manifest: Manifest, warehouse: Warehouse, dataset: training.Data
     counts = next(iter(ledger.rows(warehouse, query))) if query else {}
     problems: list[PlaneError] = [
         PlaneError(
-            f"the spine's column {name!r}, a request field that may not be null, is null in {count} rows",
+            f"the spine's column {name!r}, a request field that may not be null, is null in {count}"
+            " rows",
             hint="leave out these rows, or declare it in the request's nullable",
         )
         for name, count in counts.items()
@@ -269,7 +311,8 @@ def check_nulls(manifest: Manifest, warehouse: Warehouse, dataset: training.Data
 
 
 def check_due(manifest: Manifest, dataset: training.Dataset, last: datetime, now: datetime) -> None:
-    """Check that every interval that the spine's last time needs is due: what has not arrived can't be computed.
+    """Check that every interval that the spine's last time needs is due: what has not arrived can't
+    be computed.
 
     Raises:
         Problems: for each view, how far it can be computed.
@@ -278,8 +321,14 @@ def check_due(manifest: Manifest, dataset: training.Dataset, last: datetime, now
     for view in training.views_of(manifest, manifest.service(dataset.service)):
         through, due = timing(view).computed_through(last), timing(view).computed_through(now)
         if due < through and (view.end is None or due < view.end):
-            text = f"the spine's last time, {format_instant(last)}, needs feature view {view.name!r} computed through"
-            hint = f"at {format_instant(now)} it is due through {format_instant(due)}: leave out later rows"
+            text = (
+                f"the spine's last time, {format_instant(last)}, needs feature view {view.name!r}"
+                " computed through"
+            )
+            hint = (
+                f"at {format_instant(now)} it is due through {format_instant(due)}: leave out later"
+                " rows"
+            )
             problems.append(PlaneError(f"{text} {format_instant(through)}", hint=hint))
     if problems:
         raise Problems(problems)
@@ -300,6 +349,10 @@ def _gap(view: str, gaps: Sequence[Interval], schedule: str) -> PlaneError:
     shown = ", ".join(str(gap) for gap in gaps[:_SHOWN_GAPS])
     more = f" and {len(gaps) - _SHOWN_GAPS} more" if len(gaps) > _SHOWN_GAPS else ""
     return PlaneError(
-        f"feature view {view!r} is not computed as far as the spine needs: {shown}{more} (schedule {schedule})",
-        hint="run `plane run`, or leave out later rows, or pass --allow-gaps to carry old values over the gap",
+        f"feature view {view!r} is not computed as far as the spine needs: {shown}{more} (schedule"
+        f" {schedule})",
+        hint=(
+            "run `plane run`, or leave out later rows, or pass --allow-gaps to carry old values"
+            " over the gap"
+        ),
     )

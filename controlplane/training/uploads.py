@@ -19,26 +19,33 @@ from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
 
 MOST_ROWS = 100_000
-"""Rows that are sent to a warehouse that is not on this machine: each is a part of a statement's text."""
+"""Rows that are sent to a warehouse that is not on this machine: each is a part of a statement's
+text."""
 _ROWS_A_STATEMENT = 1000
 
 
 @contextmanager
 def uploaded(warehouse: Warehouse, frame: Any, tag: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - of any library
-    """A query for the rows of a DataFrame, and what is noted of them: how many they are, and a digest.
+    """A query for the rows of a DataFrame, and what is noted of them: how many they are, and a
+    digest.
 
     The rows lie in a table of the schema of training sets, which is dropped in the end.
 
     Raises:
-        PlaneError: the DataFrame has a column of another type than ours, or too many rows for a distant warehouse.
+        PlaneError: the DataFrame has a column of another type than ours, or too many rows for a
+            distant warehouse.
     """
     rows, d = frames.as_table(frame), dialect(warehouse.dialect)
     distant = d.name != "duckdb"
     if distant and rows.num_rows > MOST_ROWS:
         hint = "load them into a table with the warehouse's own tools, and give its name"
-        raise PlaneError(f"a DataFrame of {rows.num_rows:,} rows is too long: at most {MOST_ROWS:,}", hint=hint)
+        raise PlaneError(
+            f"a DataFrame of {rows.num_rows:,} rows is too long: at most {MOST_ROWS:,}", hint=hint
+        )
     name = qualified(d, naming.DATASETS, naming.spine(secrets.token_hex(6)))
-    made = Statement("create the schema of datasets", f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.DATASETS)}")
+    made = Statement(
+        "create the schema of datasets", f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.DATASETS)}"
+    )
     try:
         warehouse.execute([made], tag=tag)
         if distant:
@@ -48,7 +55,9 @@ def uploaded(warehouse: Warehouse, frame: Any, tag: str) -> Iterator[tuple[str, 
         digest = hashlib.sha256(repr(rows.to_pydict()).encode()).hexdigest()[:16]
         yield f"SELECT * FROM {name}", f"DataFrame of {rows.num_rows} rows, sha256 {digest}"
     finally:
-        warehouse.execute([Statement("drop the DataFrame's rows", f"DROP TABLE IF EXISTS {name}")], tag=tag)
+        warehouse.execute(
+            [Statement("drop the DataFrame's rows", f"DROP TABLE IF EXISTS {name}")], tag=tag
+        )
 
 
 def _from_file(warehouse: Warehouse, name: str, rows: Any, d: Dialect) -> None:  # noqa: ANN401 - a table of Arrow
@@ -64,14 +73,17 @@ def _inserts(name: str, rows: Any, d: Dialect) -> Iterator[Statement]:  # noqa: 
     for column, kind in kinds.items():
         if is_list(kind):
             hint = "leave it out, or load the rows into a table with the warehouse's own tools"
-            raise PlaneError(f"the DataFrame's column {column!r} holds lists, which are not sent", hint=hint)
+            raise PlaneError(
+                f"the DataFrame's column {column!r} holds lists, which are not sent", hint=hint
+            )
     columns = ", ".join(f"{d.quote(column)} {d.type(kind)}" for column, kind in kinds.items())
     yield Statement("make room for the DataFrame", f"CREATE {d.passing}TABLE {name} ({columns})")
     for some in frames.values_of(rows, _ROWS_A_STATEMENT):
-        lines = ",\n".join(
-            f"({', '.join(_literal(value, kind, d) for value, kind in zip(row, kinds.values(), strict=True))})"
+        literals = (
+            [_literal(value, kind, d) for value, kind in zip(row, kinds.values(), strict=True)]
             for row in some
         )
+        lines = ",\n".join(f"({', '.join(values)})" for values in literals)
         yield Statement("load the DataFrame", f"INSERT INTO {name} VALUES\n{lines}")
 
 

@@ -1,4 +1,5 @@
-"""Compares what is computed with an independent brute-force evaluation of the raw rows: `plane verify`.
+"""Compares what is computed with an independent brute-force evaluation of the raw rows: `plane
+verify`.
 
 `evaluated` says how a view's SQL is evaluated, `truth` makes the oracle's view of a definition and
 fetches the raw rows, `coverage` says which values they decide, and `values` reads them. `questions`
@@ -8,7 +9,14 @@ compares an interval evaluated alone and with others, `explain` finds the rows b
 the tables of two environments. Nothing is written anywhere.
 """
 
-from controlplane.verify.against import Comparison, RowDifference, Side, TableComparison, ViewComparison, compare
+from controlplane.verify.against import (
+    Comparison,
+    RowDifference,
+    Side,
+    TableComparison,
+    ViewComparison,
+    compare,
+)
 from controlplane.verify.check import verify
 from controlplane.verify.realtime import compare_service
 from controlplane.verify.report import Mismatch, Report, ServiceMismatch, ServiceReport, ViewReport

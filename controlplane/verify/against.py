@@ -1,4 +1,5 @@
-"""Compares the tables of two environments, row by row: both are read in one order and walked side by side.
+"""Compares the tables of two environments, row by row: both are read in one order and walked side
+by side.
 
 Memory holds a batch of rows of each side, never a table. Nothing is written.
 """
@@ -66,9 +67,11 @@ class RowDifference:
 
 @dataclass
 class TableComparison:
-    """One table: the rows that both have, those of them that differ, those that one alone has, the first differences.
+    """One table: the rows that both have, those of them that differ, those that one alone has, the
+    first differences.
 
-    `columns` says which columns differ in their types, or are in one alone; then no rows are compared.
+    `columns` says which columns differ in their types, or are in one alone; then no rows are
+    compared.
     """
 
     table: str
@@ -87,7 +90,8 @@ class TableComparison:
 
 @dataclass
 class ViewComparison:
-    """One view: through when its rows were compared, each table, what was left out, and why nothing was compared."""
+    """One view: through when its rows were compared, each table, what was left out, and why nothing
+    was compared."""
 
     view: str
     through: datetime | None = None
@@ -148,8 +152,12 @@ class _View:
         self._truth: Truth | None = None
         self._keys = [name for name, _ in view.keys]
         self._features = [feature.name for feature in view.features]
-        aggregates = [f for f in view.aggregates if f.column_type == "float64" and "float64" in f.type]
-        self._summed: Mapping[str, AggregateSpec] = {feature.name: feature for feature in aggregates}
+        aggregates = [
+            f for f in view.aggregates if f.column_type == "float64" and "float64" in f.type
+        ]
+        self._summed: Mapping[str, AggregateSpec] = {
+            feature.name: feature for feature in aggregates
+        }
         self._rows = 0
 
     def compared(self, other: ViewSpec) -> ViewComparison:
@@ -157,9 +165,14 @@ class _View:
         view, found = self._view, ViewComparison(self._view.name)
         if other.fingerprint != view.fingerprint:
             names = [side.name for side in self._sides]
-            found.problem = f"it is version {view.fingerprint} in {names[0]} and {other.fingerprint} in {names[1]}"
+            found.problem = (
+                f"it is version {view.fingerprint} in {names[0]} and {other.fingerprint} in"
+                f" {names[1]}"
+            )
             return found
-        heads = [ledger.head(side.warehouse, build(side.manifest, view).head) for side in self._sides]
+        heads = [
+            ledger.head(side.warehouse, build(side.manifest, view).head) for side in self._sides
+        ]
         for side, head in zip(self._sides, heads, strict=True):
             if head.frontier <= view.start:
                 found.problem = f"nothing is computed in {side.name}"
@@ -193,7 +206,9 @@ class _View:
         total = self._rows + self._count(part, frontier)
         for left, right in _side_by_side(one, other, identity):
             if self._rows % _TOLD_ROWS == 0:
-                self._on_progress(Progress(self._view.name, part, self._rows, max(total, self._rows)))
+                self._on_progress(
+                    Progress(self._view.name, part, self._rows, max(total, self._rows))
+                )
             self._rows += 1
             if right is None or left is None:
                 self._alone(found, left, right)
@@ -218,7 +233,12 @@ class _View:
                 hint = "deploy there again, which makes the table again"
                 raise PlaneError(f"environment {side.name!r} has no table {name}", hint=hint)
             # A whole number is one type on Snowflake, however wide.
-            types.append({n: "int64" if is_decimal(k) and k.endswith(",0)") else k for n, k in columns.items()})
+            types.append(
+                {
+                    n: "int64" if is_decimal(k) and k.endswith(",0)") else k
+                    for n, k in columns.items()
+                }
+            )
         wanted = [*self._keys, "valid_from", "expires_at", *self._features]
         told = [[kinds.get(name, "missing") for name in wanted] for kinds in types]
         ours, theirs = self._sides
@@ -231,7 +251,9 @@ class _View:
     def _physical(self, side: Side, part: str) -> str:
         name = naming.history if part == "history" else naming.latest
         return qualified(
-            dialect(side.manifest.dialect), side.manifest.schema, name(self._view.name, self._view.fingerprint)
+            dialect(side.manifest.dialect),
+            side.manifest.schema,
+            name(self._view.name, self._view.fingerprint),
         )
 
     def _from(self, side: Side, part: str, frontier: datetime) -> str:
@@ -242,25 +264,36 @@ class _View:
 
     def _count(self, part: str, frontier: datetime) -> int:
         side = self._sides[0]
-        [row] = ledger.rows(side.warehouse, f"SELECT count(*) AS n {self._from(side, part, frontier)}")
+        [row] = ledger.rows(
+            side.warehouse, f"SELECT count(*) AS n {self._from(side, part, frontier)}"
+        )
         count: int = row["n"]
         return count
 
-    def _stream(self, side: Side, part: str, frontier: datetime, names: Sequence[str], identity: int) -> Iterator[Row]:
+    def _stream(
+        self, side: Side, part: str, frontier: datetime, names: Sequence[str], identity: int
+    ) -> Iterator[Row]:
         """The rows of one side in the order that all warehouses have in common."""
         d, view = dialect(side.manifest.dialect), self._view
-        order = [*(d.ordered(d.quote(name), kind) for name, kind in view.keys), "valid_from"][:identity]
+        order = [*(d.ordered(d.quote(name), kind) for name, kind in view.keys), "valid_from"][
+            :identity
+        ]
         query = (
-            f"SELECT {', '.join(d.quote(name) for name in names)} {self._from(side, part, frontier)} "
-            f"ORDER BY {', '.join(order)}"
+            f"SELECT {', '.join(d.quote(name) for name in names)}"
+            f" {self._from(side, part, frontier)} ORDER BY {', '.join(order)}"
         )
         last: Row = ()
         label = naming.query_tag(side.manifest.project, side.name, view.name, view.owner, "verify")
         for batch in side.warehouse.fetch(query, tag=label):
             for row in zip(*values_of(batch), strict=True):
                 if row[:identity] < last:
-                    text = f"the rows of {part} of {view.name} in {side.name} do not come in the order of their keys"
-                    raise PermanentError(text, hint="this is a bug in controlplane; please report it")
+                    text = (
+                        f"the rows of {part} of {view.name} in {side.name} do not come in the order"
+                        " of their keys"
+                    )
+                    raise PermanentError(
+                        text, hint="this is a bug in controlplane; please report it"
+                    )
                 last = row[:identity]
                 yield row
 
@@ -273,8 +306,11 @@ class _View:
             found.only_there += 1
             self._keep(found, right, theirs.name, {})
 
-    def _judge(self, found: TableComparison, names: Sequence[str], suspects: Sequence[tuple[Row, Row]]) -> None:
-        """Count the pairs that differ by more than sums of floats may, given the raw rows behind them."""
+    def _judge(
+        self, found: TableComparison, names: Sequence[str], suspects: Sequence[tuple[Row, Row]]
+    ) -> None:
+        """Count the pairs that differ by more than sums of floats may, given the raw rows behind
+        them."""
         scales = self._scales([left for left, _ in suspects]) if found.differing < JUDGED else {}
         for number, (left, right) in enumerate(suspects):
             allowed = scales.get(number, {})
@@ -293,23 +329,39 @@ class _View:
         asked, side = {}, self._sides[0]
         for number, row in enumerate(rows):
             at = row[len(self._keys)]
-            asked[number] = Question(row[: len(self._keys)], at, questions.since(self._truth.view, at))
+            asked[number] = Question(
+                row[: len(self._keys)], at, questions.since(self._truth.view, at)
+            )
         return self._truth.scales(side.warehouse, asked, self._summed)
 
-    def _keep(self, found: TableComparison, row: Row, only_in: str, values: Mapping[str, tuple[Any, Any]]) -> None:
+    def _keep(
+        self, found: TableComparison, row: Row, only_in: str, values: Mapping[str, tuple[Any, Any]]
+    ) -> None:
         if len(found.differences) < KEPT:
             types = dict(self._view.keys)
             types |= {feature.name: feature.type for feature in self._view.features}
-            keys = {name: shown(part, types[name]) for name, part in zip(self._keys, row, strict=False)}
+            keys = {
+                name: shown(part, types[name]) for name, part in zip(self._keys, row, strict=False)
+            }
             told = {
-                name: (shown(one, types.get(name, "timestamp")), shown(other, types.get(name, "timestamp")))
+                name: (
+                    shown(one, types.get(name, "timestamp")),
+                    shown(other, types.get(name, "timestamp")),
+                )
                 for name, (one, other) in values.items()
             }
-            found.differences.append(RowDifference(keys, from_micros(row[len(self._keys)]), only_in, told))
+            found.differences.append(
+                RowDifference(keys, from_micros(row[len(self._keys)]), only_in, told)
+            )
 
 
-def _side_by_side(one: Iterator[Row], other: Iterator[Row], identity: int) -> Iterator[tuple[Row | None, Row | None]]:
-    """Two sorted streams as pairs of rows whose first columns are equal; None stands where one has no such row."""
+def _side_by_side(
+    one: Iterator[Row], other: Iterator[Row], identity: int
+) -> Iterator[tuple[Row | None, Row | None]]:
+    """Two sorted streams as pairs of rows whose first columns are equal.
+
+    None stands where one has no such row.
+    """
     left, right = next(one, None), next(other, None)
     while left is not None or right is not None:
         if left is None or (right is not None and right[:identity] < left[:identity]):

@@ -92,7 +92,10 @@ def verify(
             checked.notes.append(problem)
         found.append(checked)
     calculated = [service for service in manifest.services if service.calculations and not views]
-    services = [compare_service(manifest, s, warehouse, calculator, cases=cases, seed=seed) for s in calculated]
+    services = [
+        compare_service(manifest, s, warehouse, calculator, cases=cases, seed=seed)
+        for s in calculated
+    ]
     return summed(seed, found, services)
 
 
@@ -104,7 +107,10 @@ def _opened(store: Callable[[], OnlineStore | None]) -> tuple[OnlineStore | None
     except TransientError as error:
         return None, f"online: the store can't be reached, so it was not compared: {error.message}"
     except PlaneError as error:  # its embedded server can't be started, for one
-        return None, f"online: the store can't be looked at, so it was not compared: {error.message}"
+        return (
+            None,
+            f"online: the store can't be looked at, so it was not compared: {error.message}",
+        )
 
 
 def _checked(
@@ -131,7 +137,14 @@ def _checked(
 class _View:
     """One view that is looked at; what is found is in `report`."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, warehouse: Warehouse, seed: int, frontier: datetime) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        view: ViewSpec,
+        warehouse: Warehouse,
+        seed: int,
+        frontier: datetime,
+    ) -> None:
         self.report = ViewReport(view.name)
         self._spec = view
         self._seed = seed
@@ -164,13 +177,20 @@ class _View:
 
     def _note_ways(self, one: ways.Differing) -> None:
         at_once, alone = (
-            [self._shown(row, None) for row in rows[: explain.SHOWN]] for rows in (one.at_once, one.alone)
+            [self._shown(row, None) for row in rows[: explain.SHOWN]]
+            for rows in (one.at_once, one.alone)
         )
         question = Question(one.key, micros(one.interval.start), None)
         count = len(one.at_once) + len(one.alone)
         self._report(WAYS, question, "*", (at_once, alone), [], count, ways.hint(self._spec), WAYS)
 
-    def look(self, cases: int, store: OnlineStore | None, now: Callable[[], datetime], on_progress: OnProgress) -> None:
+    def look(
+        self,
+        cases: int,
+        store: OnlineStore | None,
+        now: Callable[[], datetime],
+        on_progress: OnProgress,
+    ) -> None:
         """Ask about this many cases."""
         told = -1
 
@@ -182,16 +202,22 @@ class _View:
 
         on_case()
         if not self._places.shown:
-            self.report.notes.append("users' views and models still read an earlier version: these were not compared")
+            self.report.notes.append(
+                "users' views and models still read an earlier version: these were not compared"
+            )
             store = None
         last = self._last
         self.report.notes += self._coverage.notes(last)
         if len(self._coverage.undecided(last)) == len(self._features):
             return
         count = math.ceil(cases / PER_KEY)
-        keys = questions.sample(self._truth, self._warehouse, self._d, self._places.history, count, self._seed)
+        keys = questions.sample(
+            self._truth, self._warehouse, self._d, self._places.history, count, self._seed
+        )
         if not keys:
-            self.report.notes.append("there is no entity, neither in the raw rows nor in the history")
+            self.report.notes.append(
+                "there is no entity, neither in the raw rows nor in the history"
+            )
         left, each = cases, max(PER_KEY, math.ceil(cases / max(len(keys), 1)))
         for place in range(0, len(keys), CHUNK):
             asked = self._questions(keys[place : place + CHUNK], each)
@@ -202,12 +228,14 @@ class _View:
 
     @property
     def _last(self) -> int:
-        """The last instant that is asked about: then the first interval that is not computed would be seen."""
+        """The last instant that is asked about: then the first interval that is not computed would
+        be seen."""
         view = self._truth.view
         return self._frontier + view.delay + view.schedule - 1
 
     def _questions(self, keys: Sequence[Key], each: int) -> dict[int, Question]:
-        """What to ask about some entities: the newest values, and values at `each` - 1 other instants."""
+        """What to ask about some entities: the newest values, and values at `each` - 1 other
+        instants."""
         view = self._truth.view
         choice = random.Random(f"{self._seed} {self._spec.name} {keys}")  # noqa: S311 - a seed asks the same questions
         newest, first, last = self._frontier + view.delay, self._coverage.first, self._last
@@ -220,9 +248,14 @@ class _View:
         numbered = dict(enumerate(found))
         heavy = questions.too_many(self._truth, self._warehouse, self._d, numbered)
         if heavy:
-            text = f"{len(heavy)} entities with more than {questions.MOST_ROWS:,} raw rows that count were left out"
+            text = (
+                f"{len(heavy)} entities with more than {questions.MOST_ROWS:,} raw rows that count"
+                " were left out"
+            )
             self.report.notes.append(text)
-        return {number: question for number, question in numbered.items() if question.key not in heavy}
+        return {
+            number: question for number, question in numbered.items() if question.key not in heavy
+        }
 
     def _chunk(
         self,
@@ -253,7 +286,9 @@ class _View:
                 if number in one.values and one.place == "online":
                     differences += self._online(question, rows, one.values[number], micros(moment))
                 elif number in one.values:
-                    differences += self._compare(one.place, question, rows, expected, one.values[number])
+                    differences += self._compare(
+                        one.place, question, rows, expected, one.values[number]
+                    )
                 if number in one.doubled:
                     self._doubled(one.place, question)
             self.report.cases += 1
@@ -271,18 +306,28 @@ class _View:
             else:
                 yield expected, []
 
-    def _online(self, question: Question, rows: Sequence[Row], told: Values | None, now: int) -> list[Difference]:
+    def _online(
+        self, question: Question, rows: Sequence[Row], told: Values | None, now: int
+    ) -> list[Difference]:
         """Online are the values as of what is computed, and what has expired by now is gone."""
         view = self._truth.view
         if view.ttl is not None:
             if told is None and self._fixed_now:
-                return []  # while the environment's now stands still, what was synced expires by the wall clock
+                # The environment's now stands still, but what was synced expires by the wall clock.
+                return []
             question = replace(question, at=max(now, question.at))
             rows = [row for row in rows if view.time is None or row[TIME] < self._frontier]
-        return self._compare("online", question, rows, view.value(rows, question.key, question.at), told)
+        return self._compare(
+            "online", question, rows, view.value(rows, question.key, question.at), told
+        )
 
     def _compare(
-        self, place: str, question: Question, rows: Sequence[Row], expected: Values, told: Values | None
+        self,
+        place: str,
+        question: Question,
+        rows: Sequence[Row],
+        expected: Values,
+        told: Values | None,
     ) -> list[Difference]:
         told = self._truth.view.nothing() if told is None else told
         agreements = self._agreements(question, rows)
@@ -302,7 +347,10 @@ class _View:
                 for name, feature in self._features.items()
                 if self._coverage.decides(feature, question.at, rows)
             }
-            self._known = question, {name: _agreement(feature, rows) for name, feature in decided.items()}
+            self._known = (
+                question,
+                {name: _agreement(feature, rows) for name, feature in decided.items()},
+            )
         return self._known[1]
 
     def _explain(self, differences: Sequence[Difference]) -> None:
@@ -315,7 +363,10 @@ class _View:
             found = explain.behind(self._truth, one.feature, question, one.rows)
             text = explain.hint(self._truth, one.feature, question, found, culprits)
             if self._ways_differ:
-                text = f"the ways of computing this view differ, which may explain it: see that first; else {text}"
+                text = (
+                    "the ways of computing this view differ, which may explain it: see that first;"
+                    f" else {text}"
+                )
             if one.place == "online":
                 text = f"{text}; if the tables are right, plane run {self._spec.name} --resync"
             shown = [self._shown(row, one.feature) for row in found[-explain.SHOWN :]]
@@ -330,7 +381,9 @@ class _View:
     def _doubled(self, place: str, question: Question) -> None:
         self.report.mismatch_count += 1
         if len(self.report.mismatches) < KEPT:
-            text = f"the table was altered; plane run {self._spec.name} --recompute replaces its rows"
+            text = (
+                f"the table was altered; plane run {self._spec.name} --recompute replaces its rows"
+            )
             self._report(place, question, "*", ("several rows", "one row"), [], 0, text)
 
     def _report(
@@ -345,7 +398,9 @@ class _View:
         kind: str = VALUE,
     ) -> None:
         keys, at = named(self._spec, question), from_micros(question.at)
-        found = Mismatch(self._spec.name, place, keys, at, feature, *values, rows, count, text, kind)
+        found = Mismatch(
+            self._spec.name, place, keys, at, feature, *values, rows, count, text, kind
+        )
         self.report.mismatches.append(found)
 
 
@@ -363,8 +418,8 @@ def _as_told(value: Any, timed: bool) -> Any:  # noqa: ANN401 - a value of any t
 
 
 def _agreement(feature: RowFeature | WindowFeature, rows: Sequence[Row]) -> Agreement:
-    """When two values of a feature are the same: floats may be off by 1e-9 of the sum of their column's sizes, sketches
-    by what they are off."""
+    """When two values of a feature are the same: floats may be off by 1e-9 of the sum of their
+    column's sizes, sketches by what they are off."""
     if isinstance(feature, RowFeature):
         return same
     column = feature.column
@@ -375,7 +430,12 @@ def _agreement(feature: RowFeature | WindowFeature, rows: Sequence[Row]) -> Agre
         if isinstance(told, list) and isinstance(expected, list):
             return len(told) == len(expected) and all(map(agrees, told, expected))
         sketched = feature.function == "approx_count_distinct" and not feature.lists_keys
-        if sketched and isinstance(expected, int) and isinstance(told, int) and expected > _EXACT_DISTINCT:
+        if (
+            sketched
+            and isinstance(expected, int)
+            and isinstance(told, int)
+            and expected > _EXACT_DISTINCT
+        ):
             return same(float(told), float(expected), relative=_SKETCH)
         return same(told, expected, scale)
 

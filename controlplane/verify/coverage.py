@@ -53,12 +53,16 @@ class Coverage:
         if self._evaluated.complete:
             return
         yield (
-            "each interval is evaluated in a query of its own, so only the newest "
-            f"{MOST_APART} intervals are evaluated: rows from {format_instant(self._evaluated.start)} on"
+            f"each interval is evaluated in a query of its own, so only the newest {MOST_APART}"
+            f" intervals are evaluated: rows from {format_instant(self._evaluated.start)} on"
         )
         if long := self.undecided(last):
-            yield f"{', '.join(long)}: not compared, since their windows begin before these intervals"
-        if self._view.ttl is None and any(isinstance(one, RowFeature) for one in self._view.features):
+            yield (
+                f"{', '.join(long)}: not compared, since their windows begin before these intervals"
+            )
+        if self._view.ttl is None and any(
+            isinstance(one, RowFeature) for one in self._view.features
+        ):
             yield "row features are compared only where the entity has a row in these intervals"
 
     def undecided(self, last: int) -> list[str]:
@@ -78,4 +82,9 @@ class Coverage:
     def _seen(self, time: int) -> int:
         """When a row with this event time can first be seen."""
         view = self._view
-        return (time - view.phase) // view.schedule * view.schedule + view.phase + view.schedule + view.delay
+        return (
+            (time - view.phase) // view.schedule * view.schedule
+            + view.phase
+            + view.schedule
+            + view.delay
+        )

@@ -1,4 +1,5 @@
-"""Queries for the rows that a view's SQL returns, evaluated as its runs do, and each interval alone.
+"""Queries for the rows that a view's SQL returns, evaluated as its runs do, and each interval
+alone.
 
 An interval's rows are a function of that interval alone. What a run may do in one statement is done
 in one here: all rows of a view that is row by row, and many intervals together where the warehouse
@@ -27,7 +28,8 @@ length (1 MB on Snowflake).
 
 
 class Evaluated:
-    """What one view's SQL returns over all that is computed, as far as one statement can evaluate it.
+    """What one view's SQL returns over all that is computed, as far as one statement can evaluate
+    it.
 
     Args:
         manifest: what is deployed.
@@ -38,8 +40,8 @@ class Evaluated:
         start: rows from here on are evaluated.
         complete: whether these are all rows that can count.
         apart: whether each interval is a query of its own.
-        reach: how long before an interval a row may lie that changes it, beyond those of the interval
-            itself; None if there is no limit.
+        reach: how long before an interval a row may lie that changes it, beyond those of the
+            interval itself; None if there is no limit.
     """
 
     def __init__(self, manifest: Manifest, view: ViewSpec, frontier: datetime) -> None:
@@ -57,7 +59,11 @@ class Evaluated:
     def _reach(self, manifest: Manifest) -> timedelta | None:
         if not self._rows.by_interval:
             return timedelta(0)
-        lookbacks = [source.lookback for source in map(manifest.source, self._view.sources) if source.timestamp]
+        lookbacks = [
+            source.lookback
+            for source in map(manifest.source, self._view.sources)
+            if source.timestamp
+        ]
         longest = timedelta(0)
         for lookback in lookbacks:
             if lookback is None:
@@ -83,7 +89,11 @@ class Evaluated:
         d, start, end = self._d, self._d.instant(self.start), self._d.instant(self._frontier)
         if not self.apart:
             by_interval = self._rows.by_interval
-            framed = self._rows.each_of(d.instant(self._first), end) if by_interval else self._rows.whole()
+            framed = (
+                self._rows.each_of(d.instant(self._first), end)
+                if by_interval
+                else self._rows.whole()
+            )
             rows = self._selected(framed, columns, "")
         else:
             rows = _union([self.alone(piece, columns) for piece in self._split()])
@@ -94,7 +104,8 @@ class Evaluated:
         return list(Interval(self._first, self._frontier).split(self._view.schedule))
 
     def as_one(self, columns: str) -> str:
-        """A query for all rows as if the intervals were one: not those that count, but alike in size."""
+        """A query for all rows as if the intervals were one: not those that count, but alike in
+        size."""
         whole = floor(read_start(self._view), self._view.schedule, self._view.phase)
         return self.alone(Interval(whole, self._frontier), columns)
 
@@ -102,7 +113,9 @@ class Evaluated:
         """A query for the rows of one interval, or of a range that is evaluated as one."""
         start, end = self._d.instant(interval.start), self._d.instant(interval.end)
         return self._selected(
-            self._rows.transformation(start, end), columns, self._rows.kept(start, end, counted=False)
+            self._rows.transformation(start, end),
+            columns,
+            self._rows.kept(start, end, counted=False),
         )
 
     def at_once(self, columns: str) -> str:

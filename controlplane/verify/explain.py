@@ -18,8 +18,11 @@ _TRIED = 200_000  # rows that are looked at again without one of them
 _ASKED = 6
 
 
-def behind(truth: Truth, feature: RowFeature | WindowFeature, question: Question, rows: Sequence[Row]) -> list[Row]:
-    """The rows that a feature's value comes from, in order of time: those in its window, or the newest ones."""
+def behind(
+    truth: Truth, feature: RowFeature | WindowFeature, question: Question, rows: Sequence[Row]
+) -> list[Row]:
+    """The rows that a feature's value comes from, in order of time: those in its window, or the
+    newest ones."""
     view = truth.view
     if view.time is None:
         return list(rows)
@@ -28,7 +31,9 @@ def behind(truth: Truth, feature: RowFeature | WindowFeature, question: Question
     if isinstance(feature, RowFeature):
         return ordered[-5:]
     inside = [row for row in ordered if start <= row[TIME]]
-    return inside if feature.where is None else [row for row in inside if feature.where(row) is True]
+    return (
+        inside if feature.where is None else [row for row in inside if feature.where(row) is True]
+    )
 
 
 def _window(view: View, feature: RowFeature | WindowFeature, question: Question) -> tuple[int, int]:
@@ -68,13 +73,20 @@ class Difference:
 
 
 def late(truth: Truth, differences: Sequence[Difference]) -> list[Row]:
-    """The raw rows, each of which alone explains all that differs for one entity: without it everything agrees."""
+    """The raw rows, each of which alone explains all that differs for one entity: without it
+    everything agrees."""
     if truth.view.time is None or not differences:
         return []
     asked = {(one.place, one.question.at): one for one in differences}
-    found = min((behind(truth, one.feature, one.question, one.rows) for one in differences), key=len)
+    found = min(
+        (behind(truth, one.feature, one.question, one.rows) for one in differences), key=len
+    )
     for one in list(asked.values())[:_ASKED]:
-        found = [row for row in found[-_TRIED // (1 + len(one.rows)) - 1 :] if one.agrees(_without(truth, one, row))]
+        found = [
+            row
+            for row in found[-_TRIED // (1 + len(one.rows)) - 1 :]
+            if one.agrees(_without(truth, one, row))
+        ]
     return found
 
 
@@ -103,15 +115,19 @@ def hint(
     """
     spec = truth.spec
     if isinstance(spec, StaticViewSpec):
-        return f"rows that changed since the last run explain it: {_again(spec.name)}; else the table was altered"
+        return (
+            f"rows that changed since the last run explain it: {_again(spec.name)}; else the table"
+            " was altered"
+        )
     if culprits:
         times = sorted(int(row[TIME]) for row in culprits)
         row = "the row" if len(culprits) == 1 else f"one of {len(culprits)} rows, such as that"
         which = "which, or a row that its SQL sees with it," if _by_interval(spec) else "which"
         return (
-            f"it is right without {row} of {format_instant(from_micros(culprits[-1][TIME]))}, {which} probably arrived "
-            f"after its interval was computed: {_changed(truth, times[0], times[-1] + 1)}; if rows often come so late, "
-            f"declare a longer settling_delay or a lateness{_unsteady(spec)}"
+            f"it is right without {row} of {format_instant(from_micros(culprits[-1][TIME]))},"
+            f" {which} probably arrived after its interval was computed:"
+            f" {_changed(truth, times[0], times[-1] + 1)}; if rows often come so late, declare a"
+            f" longer settling_delay or a lateness{_unsteady(spec)}"
         )
     start, end = _window(truth.view, feature, question)
     if isinstance(feature, RowFeature) and found:
@@ -133,7 +149,8 @@ def _changed(truth: Truth, start: int, end: int) -> str:
     spec, reach = truth.spec, truth.evaluated.reach
     if reach is None:
         return _again(spec.name)  # whatever follows may look back at it
-    # An interval sees rows up to `reach` before it, and a row is seen by intervals that long after it.
+    # An interval sees rows up to `reach` before it, and a row is seen by intervals that long after
+    # it.
     first = floor(from_micros(start), spec.schedule, spec.phase) - reach
     first = floor(max(first, spec.start), spec.schedule, spec.phase)
     last = ceil(from_micros(end), spec.schedule, spec.phase) + reach
@@ -151,11 +168,14 @@ def _unsteady(spec: ViewSpec) -> str:
         return ""
     place = spec.evaluation.location
     return (
-        f"; if it is not gone then, its SQL depends on the order of rows (see {spec.evaluation.construct} at "
-        f"{place.file}:{place.line}): order by a unique column wherever it limits or ranks rows"
+        "; if it is not gone then, its SQL depends on the order of rows (see"
+        f" {spec.evaluation.construct} at {place.file}:{place.line}): order by a unique column"
+        " wherever it limits or ranks rows"
     )
 
 
 def _again(view: str, start: datetime | None = None, end: datetime | None = None) -> str:
-    stretch = f" --start {format_instant(start)} --end {format_instant(end)}" if start and end else ""
+    stretch = (
+        f" --start {format_instant(start)} --end {format_instant(end)}" if start and end else ""
+    )
     return f"plane run {view}{stretch} --recompute"

@@ -1,7 +1,10 @@
-"""What a batch feature view must say, by brute force over the raw rows; written from the docs, not from the SQL.
+"""What a batch feature view must say, by brute force over the raw rows.
 
-It shares no code with the rest and is slow on purpose: every value is looked for among all rows. Instants and
-durations are whole microseconds since the Unix epoch; a row is a dictionary. Nothing is imported from other rooms.
+Written from the docs, not from the SQL.
+
+It shares no code with the rest and is slow on purpose: every value is looked for among all rows.
+Instants and durations are whole microseconds since the Unix epoch; a row is a dictionary. Nothing
+is imported from other rooms.
 """
 
 from __future__ import annotations
@@ -33,7 +36,10 @@ class RowFeature:
 
 @dataclass(frozen=True)
 class Periods:
-    """`count` periods of a zone's calendar, the last one `ago` before the one that T lies in; unit day, week, month."""
+    """`count` periods of a zone's calendar, the last one `ago` before the one that T lies in.
+
+    Unit day, week, month.
+    """
 
     unit: str
     zone: str
@@ -43,11 +49,13 @@ class Periods:
 
 @dataclass(frozen=True)
 class WindowFeature:
-    """A function over `[T - window, T)` with T shifted by `offset` (not positive); `column` None counts rows.
+    """A function over `[T - window, T)` with T shifted by `offset` (not positive); `column` None
+    counts rows.
 
-    `window` None begins at the view's start; `periods` are those of a calendar instead. With `steps` the value is the
-    list of that many windows, each ending `step` after the one before. With `by` it is the list of what the function
-    gives for each of that column's values in the window, or of these values themselves (`lists_keys`).
+    `window` None begins at the view's start; `periods` are those of a calendar instead. With
+    `steps` the value is the list of that many windows, each ending `step` after the one before.
+    With `by` it is the list of what the function gives for each of that column's values in the
+    window, or of these values themselves (`lists_keys`).
     """
 
     name: str
@@ -73,7 +81,10 @@ class WindowFeature:
 
 @dataclass(frozen=True)
 class View:
-    """The definition; `start` is where the first interval begins, `time` names the event time (None: static)."""
+    """The definition.
+
+    `start` is where the first interval begins, `time` names the event time (None: static).
+    """
 
     keys: Sequence[str]
     time: str | None
@@ -87,13 +98,19 @@ class View:
 
     def nothing(self) -> dict[str, Any]:
         """The values of an entity that nothing is known of."""
-        return {f.name: f.nothing() if isinstance(f, WindowFeature) else None for f in self.features}
+        return {
+            f.name: f.nothing() if isinstance(f, WindowFeature) else None for f in self.features
+        }
 
     def value(self, rows: Sequence[Row], key: Sequence[Any], at: int) -> dict[str, Any]:
         """Every feature of one entity as it may be known at the instant `at`."""
         if any(part is None for part in key):
             return self.nothing()
-        own = [row for row in rows if [row[k] for k in self.keys] == list(key) and self._event_time(row) is not None]
+        own = [
+            row
+            for row in rows
+            if [row[k] for k in self.keys] == list(key) and self._event_time(row) is not None
+        ]
         newest = self._newest(own, at)
         found: dict[str, Any] = {}
         for feature in self.features:
@@ -104,7 +121,8 @@ class View:
         return found
 
     def _event_time(self, row: Row) -> int | None:
-        # A static row takes effect at the start: it behaves like one from just before it, seen without waiting.
+        # A static row takes effect at the start: it behaves like one from just before it, seen
+        # without waiting.
         return self.start - self.schedule if self.time is None else row[self.time]
 
     def _effective(self, row: Row) -> int:
@@ -118,7 +136,9 @@ class View:
 
     def _newest(self, own: Sequence[Row], at: int) -> Row | None:
         visible = [
-            row for row in own if self._effective(row) <= at and (self.time is None or row[self.time] >= self.start)
+            row
+            for row in own
+            if self._effective(row) <= at and (self.time is None or row[self.time] >= self.start)
         ]
         if not visible:
             return None
@@ -131,7 +151,11 @@ class View:
         return None if expired else best
 
     def _rank(self, row: Row, order: Sequence[str]) -> list[Any]:
-        return [self._effective(row), self._event_time(row), *(sortable(row[column]) for column in order)]
+        return [
+            self._effective(row),
+            self._event_time(row),
+            *(sortable(row[column]) for column in order),
+        ]
 
     def _windowed(self, feature: WindowFeature, own: Sequence[Row], at: int) -> Any:
         computed = self._floor(at - self.delay)
@@ -140,7 +164,10 @@ class View:
         if feature.where is not None:
             own = [row for row in own if feature.where(row) is True]
         if feature.steps:
-            ends = [computed + feature.offset - back * feature.step for back in reversed(range(feature.steps))]
+            ends = [
+                computed + feature.offset - back * feature.step
+                for back in reversed(range(feature.steps))
+            ]
             return [self._over(feature, own, end - (feature.window or 0), end) for end in ends]
         if feature.periods is not None:
             start, end = bounds(feature.periods, computed)
@@ -154,7 +181,8 @@ class View:
         if feature.lists_keys:
             return values
         return [
-            self._over(feature, [row for row in inside if row[feature.by] == value], start, end) for value in values
+            self._over(feature, [row for row in inside if row[feature.by] == value], start, end)
+            for value in values
         ]
 
     def _inside(self, own: Sequence[Row], start: int, end: int) -> list[Row]:
@@ -165,12 +193,18 @@ class View:
         if feature.column is None:
             return len(inside)
         order = ["", *self.tie_breaker, feature.column]
-        inside.sort(key=lambda row: [self._event_time(row), *(sortable(row[column]) for column in order[1:])])
+        inside.sort(
+            key=lambda row: [
+                self._event_time(row),
+                *(sortable(row[column]) for column in order[1:]),
+            ]
+        )
         return aggregate(feature, [row[feature.column] for row in inside])
 
 
 def bounds(periods: Periods, end: int) -> tuple[int, int]:
-    """Where the window of a calendar begins and ends at T: found day by day on the zone's own clocks."""
+    """Where the window of a calendar begins and ends at T: found day by day on the zone's own
+    clocks."""
     zone = ZoneInfo(periods.zone)
     now = _first_day(periods.unit, _local_day(end, zone))
     first = _back(periods.unit, now, periods.ago + periods.count - 1, zone)
@@ -189,7 +223,9 @@ def _back(unit: str, first: date, count: int, zone: ZoneInfo) -> date:
 
 
 def _local_day(instant: int, zone: ZoneInfo) -> date:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(zone).date()
+    return (
+        (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(zone).date()
+    )
 
 
 def _first_day(unit: str, day: date) -> date:
@@ -226,7 +262,10 @@ def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
 
 
 def mean(values: Sequence[Any]) -> float:
-    """The exact mean of integers and decimals, rounded once; of floats their sum by their number."""
+    """The exact mean of integers and decimals, rounded once.
+
+    Of floats their sum by their number.
+    """
     if isinstance(values[0], float):
         return float(total(values)) / len(values)
     return float(Fraction(total(values)) / len(values))
@@ -249,7 +288,9 @@ def different(values: Sequence[Any]) -> list[Any]:
     """The different values, each where it stands first; NaN equals itself."""
     found: dict[Any, Any] = {}
     for value in values:
-        found.setdefault("NaN" if isinstance(value, float) and math.isnan(value) else (value,), value)
+        found.setdefault(
+            "NaN" if isinstance(value, float) and math.isnan(value) else (value,), value
+        )
     return list(found.values())
 
 
@@ -300,7 +341,10 @@ _FUNCTIONS: Mapping[str, Callable[[WindowFeature, Sequence[Any]], Any]] = {
 
 
 def total(values: Sequence[Any]) -> Any:
-    """The exact sum of integers and decimals, the correctly rounded one of floats; infinite beyond their range."""
+    """The exact sum of integers and decimals, the correctly rounded one of floats.
+
+    Infinite beyond their range.
+    """
     if not isinstance(values[0], float):
         with localcontext(prec=_DIGITS):
             return sum(values[1:], start=values[0])
@@ -319,7 +363,8 @@ def total(values: Sequence[Any]) -> Any:
 
 
 def sortable(value: Any) -> Any:
-    """A key that orders as the docs say: null first, strings by their bytes, NaN equal to itself and last."""
+    """A key that orders as the docs say: null first, strings by their bytes, NaN equal to itself
+    and last."""
     if value is None:
         return (0,)
     if isinstance(value, float) and math.isnan(value):
@@ -328,11 +373,16 @@ def sortable(value: Any) -> Any:
 
 
 def same(one: Any, other: Any, scale: float = 0.0, relative: float = 1e-9) -> bool:
-    """Whether two values are the same; floats may differ by 1e-9 of `scale`, the sum of the absolute values."""
+    """Whether two values are the same.
+
+    Floats may differ by 1e-9 of `scale`, the sum of the absolute values.
+    """
     if isinstance(other, Near):
         return same(one, other.value, 0.0, 0.010_000_1)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(a, b, scale) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(
+            same(a, b, scale) for a, b in zip(one, other, strict=True)
+        )
     if isinstance(one, float) and isinstance(other, float):
         if math.isnan(one) or math.isnan(other):
             return math.isnan(one) and math.isnan(other)

@@ -1,4 +1,5 @@
-"""Which entities to ask about, and when: half of the instants within a microsecond of a change, half anywhere."""
+"""Which entities to ask about, and when: half of the instants within a microsecond of a change,
+half anywhere."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ _DAY = 86_400_000_000
 _LONGEST = {"day": 2 * _DAY, "week": 8 * _DAY, "month": 32 * _DAY}
 
 
-def sample(truth: Truth, warehouse: Warehouse, d: Dialect, history: str, count: int, seed: int) -> list[Key]:
-    """Some entities: two thirds of those that the raw rows have, the rest of those that the history has."""
+def sample(
+    truth: Truth, warehouse: Warehouse, d: Dialect, history: str, count: int, seed: int
+) -> list[Key]:
+    """Some entities: two thirds of those that the raw rows have, the rest of those that the history
+    has."""
     names = [name for name, _ in truth.spec.keys]
     found: dict[Key, None] = {}
     for salt, (ctes, table, columns, share) in enumerate(
@@ -30,7 +34,10 @@ def sample(truth: Truth, warehouse: Warehouse, d: Dialect, history: str, count: 
     ):
         quoted = ", ".join(map(d.quote, columns))
         place = hashed(d, f"{seed} {salt}", columns)
-        query = f"{ctes}SELECT DISTINCT {quoted}, {place} AS place FROM {table} ORDER BY place LIMIT {share}"
+        query = (
+            f"{ctes}SELECT DISTINCT {quoted}, {place} AS place FROM {table} ORDER BY place LIMIT"
+            f" {share}"
+        )
         for row in truth.fetched(warehouse, query):
             if len(found) < count:
                 found[tuple(row[name] for name in columns)] = None
@@ -65,7 +72,9 @@ def events(
     return found
 
 
-def too_many(truth: Truth, warehouse: Warehouse, d: Dialect, questions: Mapping[int, Question]) -> set[Key]:
+def too_many(
+    truth: Truth, warehouse: Warehouse, d: Dialect, questions: Mapping[int, Question]
+) -> set[Key]:
     """The entities for whose questions more rows than `MOST_ROWS` would have to be looked at."""
     tables, clause = truth.joined(questions)
     number = f"s.{d.quote(NUMBER)}"
@@ -73,7 +82,9 @@ def too_many(truth: Truth, warehouse: Warehouse, d: Dialect, questions: Mapping[
     return {questions[row[NUMBER]].key for row in truth.fetched(warehouse, query)}
 
 
-def instants(view: View, times: Sequence[int], count: int, first: int, last: int, choice: random.Random) -> list[int]:
+def instants(
+    view: View, times: Sequence[int], count: int, first: int, last: int, choice: random.Random
+) -> list[int]:
     """When to ask about an entity that has rows at these times: see the module.
 
     Args:
@@ -84,20 +95,32 @@ def instants(view: View, times: Sequence[int], count: int, first: int, last: int
         last: the last one that may be asked about.
         choice: chooses.
     """
-    points = sorted({point for time in times for point in changes(view, time) if first <= point <= last})
+    points = sorted(
+        {point for time in times for point in changes(view, time) if first <= point <= last}
+    )
     found = []
     for number in range(count):
-        point = choice.choice(points) if points and number % 2 == 0 else choice.randint(min(first, last), last)
+        point = (
+            choice.choice(points)
+            if points and number % 2 == 0
+            else choice.randint(min(first, last), last)
+        )
         found.append(min(point + choice.choice((0, 0, -1, 1)), last))
     return found
 
 
 def changes(view: View, time: int) -> Iterator[int]:
-    """When a row with this event time may change values: it becomes visible, enters windows, leaves them, expires."""
+    """When a row with this event time may change values: it becomes visible, enters windows, leaves
+    them, expires."""
 
     def seen(moment: int) -> int:
         # The first instant at which an interval that holds the moment is computed.
-        return (moment - view.phase) // view.schedule * view.schedule + view.phase + view.schedule + view.delay
+        return (
+            (moment - view.phase) // view.schedule * view.schedule
+            + view.phase
+            + view.schedule
+            + view.delay
+        )
 
     for feature in view.features:
         if view.time is None:
@@ -113,7 +136,10 @@ def changes(view: View, time: int) -> Iterator[int]:
                 if feature.window is not None:
                     yield seen(entered + feature.window)
             if feature.periods is not None:
-                yield seen(time + (feature.periods.ago + feature.periods.count) * _LONGEST[feature.periods.unit])
+                yield seen(
+                    time
+                    + (feature.periods.ago + feature.periods.count) * _LONGEST[feature.periods.unit]
+                )
 
 
 def since(view: View, at: int) -> int | None:

@@ -1,6 +1,8 @@
-"""Calculations and realtime features of a service: what readers compute in their process against the warehouse.
+"""Calculations and realtime features of a service: what readers compute in their process against
+the warehouse.
 
-Both get the same rows of values at random, among them nulls, NaN, infinities, the ends of types, texts of any script.
+Both get the same rows of values at random, among them nulls, NaN, infinities, the ends of types,
+texts of any script.
 """
 
 from __future__ import annotations
@@ -14,7 +16,14 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from controlplane.base.ports import Calculator, Warehouse
-from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list, item_type, micros
+from controlplane.base.types import (
+    decimal_precision,
+    decimal_scale,
+    is_decimal,
+    is_list,
+    item_type,
+    micros,
+)
 from controlplane.control import ledger
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ServiceSpec
@@ -39,7 +48,13 @@ _NUMBER = "plane_row"
 
 
 def compare_service(
-    manifest: Manifest, service: ServiceSpec, warehouse: Warehouse, open_calculator: Open, *, cases: int, seed: int
+    manifest: Manifest,
+    service: ServiceSpec,
+    warehouse: Warehouse,
+    open_calculator: Open,
+    *,
+    cases: int,
+    seed: int,
 ) -> ServiceReport:
     """Compute a service's calculations of so many rows in both places.
 
@@ -54,12 +69,16 @@ def compare_service(
     inputs, query = in_memory(manifest, service)
     may_lack = dict.fromkeys(types, True) | {one.name: one.nullable for one in service.request}
     choice = random.Random(f"{seed} {service.name}")  # noqa: S311 - a seed gives the same rows
-    rows = [{name: _value(types[name], choice, may_lack[name]) for name in inputs} for _ in range(cases)]
+    rows = [
+        {name: _value(types[name], choice, may_lack[name]) for name in inputs} for _ in range(cases)
+    ]
     warehouse.execute(functions(d, manifest, service))
     calculator = open_calculator(query, [made.sql for made in functions(DUCKDB, manifest, service)])
 
     def in_process(some: Sequence[Row]) -> Sequence[Sequence[Any]]:
-        return calculator.compute([[row[name] for row in some] for name in inputs] or [[True] * len(some)])
+        return calculator.compute(
+            [[row[name] for row in some] for name in inputs] or [[True] * len(some)]
+        )
 
     def in_warehouse(some: Sequence[Row]) -> Sequence[Row]:
         return _told(manifest, service, warehouse, types, some)
@@ -98,12 +117,19 @@ def _each(rows: Sequence[Row], compute: Callable[[Sequence[Row]], Sequence[T]]) 
 
 
 def _told(
-    manifest: Manifest, service: ServiceSpec, warehouse: Warehouse, types: Mapping[str, str], rows: Sequence[Row]
+    manifest: Manifest,
+    service: ServiceSpec,
+    warehouse: Warehouse,
+    types: Mapping[str, str],
+    rows: Sequence[Row],
 ) -> list[Row]:
     """What the warehouse computes of each row."""
     d = dialect(manifest.dialect)
     constants = [
-        {_NUMBER: str(number), **{name: _literal(d, value, types[name]) for name, value in row.items()}}
+        {
+            _NUMBER: str(number),
+            **{name: _literal(d, value, types[name]) for name, value in row.items()},
+        }
         for number, row in enumerate(rows)
     ]
     relation = f"({d.constants(constants)}\n)"
@@ -114,7 +140,13 @@ def _told(
 
 
 def _compare(
-    report: ServiceReport, service: ServiceSpec, row: Row, here: Sequence[Any], there: Row | None, *, exact: bool
+    report: ServiceReport,
+    service: ServiceSpec,
+    row: Row,
+    here: Sequence[Any],
+    there: Row | None,
+    *,
+    exact: bool,
 ) -> None:
     if there is None:
         _note(report, "*", row, "values", "fails")
@@ -122,7 +154,13 @@ def _compare(
     for one, value in zip(service.calculations, here, strict=True):
         report.compared += 1
         if not _agree(plain(value), plain(there[one.name]), exact):
-            _note(report, one.name, {name: row[name] for name in one.inputs if name in row}, value, there[one.name])
+            _note(
+                report,
+                one.name,
+                {name: row[name] for name in one.inputs if name in row},
+                value,
+                there[one.name],
+            )
 
 
 def _note(report: ServiceReport, feature: str, row: Row, online: object, training: object) -> None:
@@ -133,7 +171,9 @@ def _note(report: ServiceReport, feature: str, row: Row, online: object, trainin
 
 def _agree(here: Any, there: Any, exact: bool) -> bool:  # noqa: ANN401 - values of any type
     if isinstance(here, list) and isinstance(there, list):
-        return len(here) == len(there) and all(_agree(*both, exact) for both in zip(here, there, strict=True))
+        return len(here) == len(there) and all(
+            _agree(*both, exact) for both in zip(here, there, strict=True)
+        )
     near = isinstance(here, float) and isinstance(there, float) and not exact
     return same(here, there) or (near and math.isclose(here, there, rel_tol=_CLOSE))
 
@@ -155,7 +195,11 @@ _EDGES: Mapping[str, Sequence[Any]] = {
     "string": ("", "a", "A", "é", "e\u0301", "ß", "😀", "名", "it's", '"\\', " x ", "12", "\uffff"),
     "binary": (b"", b"\x00\xff", b"a"),
     "date": (_DAY, date(1969, 12, 31), date(1970, 1, 1)),
-    "timestamp": (_INSTANT, datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), datetime(1970, 1, 1, tzinfo=UTC)),
+    "timestamp": (
+        _INSTANT,
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC),
+        datetime(1970, 1, 1, tzinfo=UTC),
+    ),
 }
 _SELDOM = 0.1
 
@@ -169,7 +213,9 @@ def _value(kind: str, choice: random.Random, nullable: bool) -> Any:  # noqa: AN
     if is_decimal(kind):
         digits = decimal_precision(kind)
         most = 10 ** choice.choice((digits, min(digits, 4))) - 1
-        return Decimal(choice.choice((0, most, -most, choice.randint(-most, most)))).scaleb(-decimal_scale(kind))
+        return Decimal(choice.choice((0, most, -most, choice.randint(-most, most)))).scaleb(
+            -decimal_scale(kind)
+        )
     if kind == "bool" or choice.random() < 3 * _SELDOM:
         return choice.choice(_EDGES[kind])
     match kind:
@@ -182,5 +228,7 @@ def _value(kind: str, choice: random.Random, nullable: bool) -> Any:  # noqa: AN
         case "timestamp":
             return _INSTANT + timedelta(microseconds=choice.randint(-(10**14), 10**14))
         case _:
-            text = "".join(choice.choices(string.ascii_letters + string.digits, k=choice.randint(1, 8)))
+            text = "".join(
+                choice.choices(string.ascii_letters + string.digits, k=choice.randint(1, 8))
+            )
             return text if kind == "string" else text.encode()

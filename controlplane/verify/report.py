@@ -17,16 +17,16 @@ class Mismatch:
 
     Args:
         view: the feature view.
-        place: what says it: `table`, `history`, `latest`, `training set` or `online`;
-            `ways of computing` if the view's SQL returns other rows of an interval when the interval is
+        place: what says it: `table`, `history`, `latest`, `training set` or `online`; `ways of
+            computing` if the view's SQL returns other rows of an interval when the interval is
             evaluated alone than when it is evaluated with others.
         keys: the entity.
         at: the instant that was asked about; of ways of computing, where the interval begins.
         feature: the feature; `*` where the row itself is wrong.
-        told: the value that was found; of ways of computing, the first rows that the interval has only
-            among others.
-        expected: the value by brute force; of ways of computing, the first rows that the interval has
-            only alone.
+        told: the value that was found; of ways of computing, the first rows that the interval has
+            only among others.
+        expected: the value by brute force; of ways of computing, the first rows that the interval
+            has only alone.
         rows: the raw rows that the expected value comes from, the newest ones where there are many.
         row_count: how many such rows there are; of ways of computing, how many rows differ.
         hint: what probably happened, and what to do.
@@ -53,9 +53,9 @@ class Mismatch:
 
 @dataclass
 class ViewReport:
-    """One view: the cases (an entity and an instant each), the values compared by place, nulls among
-    them, the intervals that were evaluated in both ways, what was left out and why, and what is
-    wrong: all of it is counted, the first differences are kept."""
+    """One view: the cases (an entity and an instant each), the values compared by place, nulls
+    among them, the intervals that were evaluated in both ways, what was left out and why, and what
+    is wrong: all of it is counted, the first differences are kept."""
 
     view: str
     cases: int = 0
@@ -71,7 +71,8 @@ class ViewReport:
 
 @dataclass(frozen=True)
 class ServiceMismatch:
-    """A calculation or realtime feature (`*` for all of a row) that models read differently than training sets hold.
+    """A calculation or realtime feature (`*` for all of a row) that models read differently than
+    training sets hold.
 
     Args:
         service: the feature service.
@@ -90,8 +91,8 @@ class ServiceMismatch:
 
 @dataclass
 class ServiceReport:
-    """One feature service: its rows, the values compared, the rows that fail as they must in both places, and what is
-    wrong: all of it is counted, the first differences are kept."""
+    """One feature service: its rows, the values compared, the rows that fail as they must in both
+    places, and what is wrong: all of it is counted, the first differences are kept."""
 
     service: str
     cases: int = 0
@@ -127,7 +128,8 @@ def summed(seed: int, views: Sequence[ViewReport], services: Sequence[ServiceRep
         views=views,
         services=services,
         cases=sum(one.cases for one in every),
-        comparisons=sum(sum(view.compared.values()) for view in views) + sum(one.compared for one in services),
+        comparisons=sum(sum(view.compared.values()) for view in views)
+        + sum(one.compared for one in services),
         nulls=sum(view.nulls for view in views),
         mismatches=sum(one.mismatch_count for one in every),
     )

@@ -1,4 +1,5 @@
-"""What tables, training sets and the online store say about some questions, read as their users read them."""
+"""What tables, training sets and the online store say about some questions, read as their users
+read them."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ SERVICE = "plane_verify"
 
 @dataclass(frozen=True)
 class Told:
-    """What one place says: for each question the values, or None for nothing at all; `doubled` has those for which it
-    says more than one thing."""
+    """What one place says: for each question the values, or None for nothing at all; `doubled` has
+    those for which it says more than one thing."""
 
     place: str
     values: Mapping[int, Values | None]
@@ -42,28 +43,42 @@ class Told:
 class Places:
     """All places that tell values of one view, and what keeps some from being read."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, truth: Truth, warehouse: Warehouse) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, truth: Truth, warehouse: Warehouse
+    ) -> None:
         self._manifest = manifest
         self._view = view
         self._truth = truth
         self._warehouse = warehouse
         self._d: Dialect = dialect(manifest.dialect)
         self.program = build(manifest, view)
-        self.history = qualified(self._d, manifest.schema, naming.history(view.name, view.fingerprint))
+        self.history = qualified(
+            self._d, manifest.schema, naming.history(view.name, view.fingerprint)
+        )
         self.shown = ledger.shown(warehouse, self.program) == view.fingerprint
 
     def read(self, questions: Mapping[int, Question]) -> list[Told]:
         """The warehouse's places."""
         newest = {number: question for number, question in questions.items() if question.newest}
         found = [self._table(questions)] if self.shown else []
-        return [*found, self._history(questions), self._latest(newest), self._training_set(questions)]
+        return [
+            *found,
+            self._history(questions),
+            self._latest(newest),
+            self._training_set(questions),
+        ]
 
-    def _joined(self, table: str, questions: Mapping[int, Question], condition: str, columns: Iterable[str]) -> str:
+    def _joined(
+        self, table: str, questions: Mapping[int, Question], condition: str, columns: Iterable[str]
+    ) -> str:
         d, names = self._d, [name for name, _ in self._view.keys]
         same = [f"d.{d.quote(name)} = s.{d.quote(name)}" for name in names]
         selected = ", ".join([f"s.{d.quote(NUMBER)}", *(f"d.{d.quote(name)}" for name in columns)])
         on = " AND ".join([*same, condition] if condition else same)
-        return f"SELECT {selected} FROM {table} AS d JOIN ({self._truth.spine(questions, names)}\n) AS s ON {on}"
+        return (
+            f"SELECT {selected} FROM {table} AS d JOIN ({self._truth.spine(questions, names)}\n) AS"
+            f" s ON {on}"
+        )
 
     def _features(self) -> list[str]:
         return [feature.name for feature in self._view.features]
@@ -72,7 +87,9 @@ class Places:
         door = qualified(self._d, self._manifest.schema, naming.door(self._view.name))
         at = f"s.{self._d.quote(AT)}"
         inside = f"d.valid_from <= {at} AND (d.valid_to IS NULL OR {at} < d.valid_to)"
-        return self._told("table", self._joined(door, questions, inside, self._features()), questions)
+        return self._told(
+            "table", self._joined(door, questions, inside, self._features()), questions
+        )
 
     def _history(self, questions: Mapping[int, Question]) -> Told:
         d = self._d
@@ -80,15 +97,19 @@ class Places:
         begun = self._joined(self.history, questions, f"d.valid_from <= s.{d.quote(AT)}", columns)
         number = d.quote(NUMBER)
         query = (
-            f"SELECT * FROM (SELECT *, rank() OVER (PARTITION BY {number} ORDER BY valid_from DESC) AS plane__place "
-            f"FROM ({begun}) AS begun) AS ranked WHERE plane__place = 1"
+            f"SELECT * FROM (SELECT *, rank() OVER (PARTITION BY {number} ORDER BY valid_from DESC)"
+            f" AS plane__place FROM ({begun}) AS begun) AS ranked WHERE plane__place = 1"
         )
         return self._told("history", query, questions)
 
     def _latest(self, questions: Mapping[int, Question]) -> Told:
-        table = qualified(self._d, self._manifest.schema, naming.latest(self._view.name, self._view.fingerprint))
+        table = qualified(
+            self._d, self._manifest.schema, naming.latest(self._view.name, self._view.fingerprint)
+        )
         columns = ["expires_at", *self._features()]
-        return self._told("latest", self._joined(table, questions, "NOT d.is_deleted", columns), questions)
+        return self._told(
+            "latest", self._joined(table, questions, "NOT d.is_deleted", columns), questions
+        )
 
     def _told(self, place: str, query: str, questions: Mapping[int, Question]) -> Told:
         values: dict[int, Values | None] = dict.fromkeys(questions)
@@ -113,7 +134,9 @@ class Places:
         for row in self._truth.fetched(self._warehouse, training.query(manifest, dataset, columns)):
             if values[row[NUMBER]] is not None:
                 doubled.add(row[NUMBER])
-            values[row[NUMBER]] = {name: row[naming.feature(view.name, name)] for name in self._features()}
+            values[row[NUMBER]] = {
+                name: row[naming.feature(view.name, name)] for name in self._features()
+            }
         return Told("training set", values, frozenset(doubled))
 
     def _service(self) -> Manifest:
@@ -129,7 +152,10 @@ class Places:
         try:
             cursor = SyncCursor(store, self._manifest.namespace, view.name, view.fingerprint).read()
             if cursor.reached < ledger.head(self._warehouse, self.program.head).version:
-                return "online: not all that is computed has been synced, so it was not compared; run `plane run`"
+                return (
+                    "online: not all that is computed has been synced, so it was not compared; run"
+                    " `plane run`"
+                )
             reader = OnlineReader(store, service_layout(self._service(), SERVICE), clock)
             vectors = reader.get([self._request(question) for question in questions.values()])
         except TransientError as error:
@@ -137,8 +163,12 @@ class Places:
         values: dict[int, Values | None] = {}
         for number, vector in zip(questions, vectors, strict=True):
             full = {name: naming.feature(view.name, name) for name in self._features()}
-            gone = all(vector.status(name) in (Status.MISSING, Status.EXPIRED) for name in full.values())
-            values[number] = None if gone else {name: plain(vector[one]) for name, one in full.items()}
+            gone = all(
+                vector.status(name) in (Status.MISSING, Status.EXPIRED) for name in full.values()
+            )
+            values[number] = (
+                None if gone else {name: plain(vector[one]) for name, one in full.items()}
+            )
         return Told("online", values)
 
     def _request(self, question: Question) -> dict[str, Any]:

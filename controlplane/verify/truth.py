@@ -1,7 +1,8 @@
 """A definition as the oracle has it, and the raw rows behind it, which the user's own SQL returns.
 
-Conditions are evaluated by the warehouse, each as one more column, so that no SQL is evaluated here. Columns have names
-that no user's can have, but for row features, which the oracle knows by their own.
+Conditions are evaluated by the warehouse, each as one more column, so that no SQL is evaluated
+here. Columns have names that no user's can have, but for row features, which the oracle knows by
+their own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from controlplane.base.types import MICROSECOND, Interval, micros
 from controlplane.codec.times import endless
 from controlplane.errors import CheckFailed
 from controlplane.manifest.specs import AggregateSpec, AttributeSpec, Manifest, ViewSpec
-from controlplane.manifest.windows import CalendarWindow, LifetimeWindow, SeriesWindow, SlidingWindow
+from controlplane.manifest.windows import (
+    CalendarWindow,
+    LifetimeWindow,
+    SeriesWindow,
+    SlidingWindow,
+)
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.verify import oracle
 from controlplane.verify.evaluated import Evaluated
@@ -33,7 +39,10 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Question:
-    """One entity at one instant (microseconds since the epoch); `since` is before every row that could count."""
+    """One entity at one instant (microseconds since the epoch).
+
+    `since` is before every row that could count.
+    """
 
     key: Key
     at: int
@@ -48,11 +57,13 @@ class Truth:
         manifest: what is deployed.
         view: one of its views.
         evaluated: the rows that its SQL returns.
-        roughly: whether it is enough to know how large values are: then a view of which one statement
-            can't evaluate all intervals is evaluated as if all of them were one.
+        roughly: whether it is enough to know how large values are: then a view of which one
+            statement can't evaluate all intervals is evaluated as if all of them were one.
     """
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, evaluated: Evaluated, *, roughly: bool = False) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, evaluated: Evaluated, *, roughly: bool = False
+    ) -> None:
         self.spec = view
         self.evaluated = evaluated
         self._roughly = roughly and not evaluated.complete
@@ -77,15 +88,25 @@ class Truth:
     def _feature(self, feature: AttributeSpec | AggregateSpec) -> RowFeature | WindowFeature:
         d = self._d
         if isinstance(feature, AttributeSpec):
-            self._columns["attribute", feature.name] = d.given(d.quote(feature.column), feature.type)
+            self._columns["attribute", feature.name] = d.given(
+                d.quote(feature.column), feature.type
+            )
             self._names[feature.name] = feature.name
             return RowFeature(feature.name)
         column = where = None
         if feature.column is not None:
-            column = self._named(d.given(d.quote(feature.column), str(feature.column_type)), feature.column)
+            column = self._named(
+                d.given(d.quote(feature.column), str(feature.column_type)), feature.column
+            )
         if feature.where is not None:
-            where = self._named(f"CASE WHEN ({feature.where}\n) THEN TRUE ELSE FALSE END", f"where {feature.where}")
-        by = self._named(d.given(d.quote(feature.by[0]), feature.by[1]), feature.by[0]) if feature.by else None
+            where = self._named(
+                f"CASE WHEN ({feature.where}\n) THEN TRUE ELSE FALSE END", f"where {feature.where}"
+            )
+        by = (
+            self._named(d.given(d.quote(feature.by[0]), feature.by[1]), feature.by[0])
+            if feature.by
+            else None
+        )
         return WindowFeature(
             name=feature.name,
             function=feature.function,
@@ -112,11 +133,15 @@ class Truth:
         """The columns of the raw rows, as a SELECT makes them of what the user's SQL returns."""
         d, view = self._d, self.spec
         columns = [
-            f"{d.given(d.quote(n), kind)} AS {d.quote(a)}" for (n, kind), a in zip(view.keys, self.keys, strict=True)
+            f"{d.given(d.quote(n), kind)} AS {d.quote(a)}"
+            for (n, kind), a in zip(view.keys, self.keys, strict=True)
         ]
         if view.timestamp is not None:
             columns.append(f"{d.utc(d.quote(view.timestamp))} AS {d.quote(TIME)}")
-        columns += [f"{d.quote(n)} AS {d.quote(a)}" for n, a in zip(view.tie_breaker, self._ties, strict=True)]
+        columns += [
+            f"{d.quote(n)} AS {d.quote(a)}"
+            for n, a in zip(view.tie_breaker, self._ties, strict=True)
+        ]
         for (kind, name), column in self._columns.items():
             sql, alias = (column, name) if kind == "attribute" else (name, column)
             columns.append(f"{sql} AS {d.quote(alias)}")
@@ -134,14 +159,18 @@ class Truth:
         return " AND ".join(f"{self._d.quote(name)} IS NOT NULL" for name in known)
 
     def raw(self) -> str:
-        """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a time."""
+        """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a
+        time."""
         time = "" if self.spec.timestamp is None else self._d.quote(TIME)
         rows = (
             self.evaluated.as_one(self._selected())
             if self._roughly
             else self.evaluated.all_rows(self._selected(), time)
         )
-        return f"WITH plane_any AS (\n{rows}\n),\n{RAW} AS (SELECT * FROM plane_any WHERE {self._known()})"
+        return (
+            f"WITH plane_any AS (\n{rows}\n),\n{RAW} AS (SELECT * FROM plane_any WHERE"
+            f" {self._known()})"
+        )
 
     def alone(self, interval: Interval) -> str:
         """A query for the raw rows of one interval, evaluated as if it were the only one."""
@@ -151,7 +180,10 @@ class Truth:
         """A query for the rows of some intervals as one run over all intervals has them."""
         d, time = self._d, self._d.quote(TIME)
         rows = self._with_key(self.evaluated.at_once(self._selected()))
-        inside = (f"({time} >= {d.instant(one.start)} AND {time} < {d.instant(one.end)})" for one in intervals)
+        inside = (
+            f"({time} >= {d.instant(one.start)} AND {time} < {d.instant(one.end)})"
+            for one in intervals
+        )
         return f"{rows} AND ({' OR '.join(inside)})"
 
     def _with_key(self, query: str) -> str:
@@ -162,7 +194,10 @@ class Truth:
         d = self._d
         rows = []
         for number, question in questions.items():
-            keys = [d.literal(part, kind) for part, (_, kind) in zip(question.key, self.spec.keys, strict=True)]
+            keys = [
+                d.literal(part, kind)
+                for part, (_, kind) in zip(question.key, self.spec.keys, strict=True)
+            ]
             since = "NULL" if question.since is None else str(question.since)
             moments = [d.from_micros(str(question.at)), f"CAST({since} AS {d.type('int64')})"]
             rows.append(f"({', '.join([str(number), *moments, *keys])})")
@@ -171,7 +206,8 @@ class Truth:
         return f"SELECT * FROM (VALUES\n{values}\n) AS plane_questions({columns})"
 
     def joined(self, questions: Mapping[int, Question]) -> tuple[str, str]:
-        """Common tables, and a FROM clause with the raw rows `r` that each question `s` could need."""
+        """Common tables, and a FROM clause with the raw rows `r` that each question `s` could
+        need."""
         d = self._d
         same = [f"r.{d.quote(name)} = s.{d.quote(name)}" for name in self.keys]
         if self.spec.timestamp is not None:
@@ -185,40 +221,64 @@ class Truth:
         """A query's rows, batch after batch; timestamps as microseconds since the epoch.
 
         Raises:
-            CheckFailed: a time is infinite, or beyond the years that readers know: no run would publish it.
+            CheckFailed: a time is infinite, or beyond the years that readers know: no run would
+                publish it.
         """
         named: dict[str, str | None] = {**self._names}
         named |= dict(zip(self._ties, self.spec.tie_breaker, strict=True))
-        named |= dict(zip(self.keys, (name for name, _ in self.spec.keys), strict=True)) | {TIME: self.spec.timestamp}
+        named |= dict(zip(self.keys, (name for name, _ in self.spec.keys), strict=True)) | {
+            TIME: self.spec.timestamp
+        }
         for batch in warehouse.fetch(query, tag=f"plane:{self.label}/verify"):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 if endless(column):
                     shown = named.get(name) or name
                     text = (
-                        f"feature view {self.spec.name!r}: {shown!r} has values that are infinite or beyond year 9999"
+                        f"feature view {self.spec.name!r}: {shown!r} has values that are infinite"
+                        " or beyond year 9999"
                     )
-                    hint = "no run publishes them: correct the rows, or cast or filter them in the view's SQL"
+                    hint = (
+                        "no run publishes them: correct the rows, or cast or filter them in the"
+                        " view's SQL"
+                    )
                     raise CheckFailed(text, where=self.spec.location, hint=hint)
             for row in batch.to_pylist():
                 yield {name: plain(value) for name, value in row.items()}
 
-    def rows(self, warehouse: Warehouse, questions: Mapping[int, Question]) -> Iterator[tuple[int, list[Row]]]:
-        """The raw rows that each question could need, one question after the other; some may have none."""
+    def rows(
+        self, warehouse: Warehouse, questions: Mapping[int, Question]
+    ) -> Iterator[tuple[int, list[Row]]]:
+        """The raw rows that each question could need, one question after the other.
+
+        Some may have none.
+        """
         number = self._d.quote(NUMBER)
         tables, clause = self.joined(questions)
-        found = self.fetched(warehouse, f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}")
+        found = self.fetched(
+            warehouse, f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}"
+        )
         for asked, rows in groupby(found, itemgetter(NUMBER)):
-            yield asked, [{name: value for name, value in row.items() if name != NUMBER} for row in rows]
+            yield (
+                asked,
+                [{name: value for name, value in row.items() if name != NUMBER} for row in rows],
+            )
 
     def scales(
         self, warehouse: Warehouse, questions: Mapping[int, Question], features: Collection[str]
     ) -> dict[int, dict[str, float | None]]:
-        """For each question and feature over floats, the sum of the sizes of all values that could count."""
+        """For each question and feature over floats, the sum of the sizes of all values that could
+        count."""
         d = self._d
-        columns = {f.name: f.column for f in self.view.features if isinstance(f, WindowFeature) and f.name in features}
+        columns = {
+            f.name: f.column
+            for f in self.view.features
+            if isinstance(f, WindowFeature) and f.name in features
+        }
         sizes = [
             f"sum(CASE WHEN {d.finite(column)} THEN abs({column}) END) AS {d.quote(name)}"
-            for name, column in ((name, f"r.{d.quote(str(column))}") for name, column in columns.items())
+            for name, column in (
+                (name, f"r.{d.quote(str(column))}") for name, column in columns.items()
+            )
         ]
         tables, clause = self.joined(questions)
         number = d.quote(NUMBER)
@@ -226,7 +286,8 @@ class Truth:
         return {row[NUMBER]: row for row in self.fetched(warehouse, query)}
 
     def shown(self, row: Row, feature: RowFeature | WindowFeature | None) -> dict[str, Any]:
-        """A raw row in the user's words: its time, and the columns that a feature reads, or all of them."""
+        """A raw row in the user's words: its time, and the columns that a feature reads, or all of
+        them."""
         wanted = [*self._ties, *self._names]
         if isinstance(feature, RowFeature):
             wanted = [feature.name, *self._ties]

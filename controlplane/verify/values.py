@@ -56,7 +56,9 @@ def _values(column: pa.Array) -> list[Any]:
     if name.startswith(("list<", "large_list<")):
         items = iter(_values(column.flatten()))
         lengths = column.value_lengths().to_pylist()
-        return [None if length is None else [next(items) for _ in range(length)] for length in lengths]
+        return [
+            None if length is None else [next(items) for _ in range(length)] for length in lengths
+        ]
     return list(column.to_pylist())
 
 
@@ -72,7 +74,10 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - values are of any type
 
 
 def instant(count: int) -> datetime | str:
-    """A number of microseconds as the user knows it; words for an instant that Python can't hold."""
+    """A number of microseconds as the user knows it.
+
+    Words for an instant that Python can't hold.
+    """
     if representable(count):
         return from_micros(count)
     if abs(count) == INFINITY:

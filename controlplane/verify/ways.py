@@ -56,7 +56,9 @@ def sampled(truth: Truth, warehouse: Warehouse, d: Dialect, seed: int) -> list[I
     return [Interval(at, at + view.schedule) for at in starts]
 
 
-def differing(truth: Truth, warehouse: Warehouse, d: Dialect, intervals: Sequence[Interval]) -> list[Differing]:
+def differing(
+    truth: Truth, warehouse: Warehouse, d: Dialect, intervals: Sequence[Interval]
+) -> list[Differing]:
     """The rows of some intervals that the two ways don't have in common, by interval and entity."""
     if not intervals:
         return []
@@ -64,18 +66,22 @@ def differing(truth: Truth, warehouse: Warehouse, d: Dialect, intervals: Sequenc
     ways = [(f"{number}", truth.alone(one), 1) for number, one in enumerate(intervals)]
     ways.append(("at_once", truth.at_once(intervals), -1))
     sides = "\nUNION ALL\n".join(
-        f"SELECT {names}, {sign} AS {side} FROM (\n{query}\n) AS plane_{way}" for way, query, sign in ways
+        f"SELECT {names}, {sign} AS {side} FROM (\n{query}\n) AS plane_{way}"
+        for way, query, sign in ways
     )
     order = ", ".join(d.quote(name) for name in [*truth.keys, TIME])
     query = (
-        f"SELECT {names}, {d.cast(f'sum({side})', 'int64')} AS {side} FROM (\n{sides}\n) AS plane_sides\n"
-        f"GROUP BY {names} HAVING sum({side}) <> 0 ORDER BY {order} LIMIT {MOST_ROWS + 1}"
+        f"SELECT {names}, {d.cast(f'sum({side})', 'int64')} AS {side} FROM (\n{sides}\n) AS"
+        f" plane_sides\nGROUP BY {names} HAVING sum({side}) <> 0 ORDER BY {order} LIMIT"
+        f" {MOST_ROWS + 1}"
     )
     rows = list(fetched(warehouse, query, truth.label))
     scales = _scales(rows)
 
     def belongs(row: Row) -> tuple[Key, Interval]:
-        interval = next(one for one in intervals if micros(one.start) <= row[TIME] < micros(one.end))
+        interval = next(
+            one for one in intervals if micros(one.start) <= row[TIME] < micros(one.end)
+        )
         return tuple(row[name] for name in truth.keys), interval
 
     groups = [(*where, list(some)) for where, some in groupby(rows, belongs)]
@@ -126,20 +132,23 @@ def _exact(row: Row, scales: Mapping[str, float]) -> str:
 
 
 def _near(one: Row, other: Row, scales: Mapping[str, float]) -> bool:
-    return all(same(one[name], other[name], _NOISE / _CLOSE * scale) for name, scale in scales.items())
+    return all(
+        same(one[name], other[name], _NOISE / _CLOSE * scale) for name, scale in scales.items()
+    )
 
 
 def hint(view: ViewSpec) -> str:
     """Why the two ways differ, and what to do about it."""
     if not isinstance(view.evaluation, IntervalByInterval):
         return (
-            "each row of this view was proved to come from one row of one source, so this is a bug in controlplane: "
-            f"please report it with the SQL of {view.name} ({view.location})"
+            "each row of this view was proved to come from one row of one source, so this is a bug"
+            f" in controlplane: please report it with the SQL of {view.name} ({view.location})"
         )
     construct, place = view.evaluation.construct, view.evaluation.location
     return (
-        f"{construct} ({place.file}:{place.line}): rows tie in an ORDER BY there, or the SQL depends on the order of "
-        "rows in another way. Add columns to each ORDER BY until no two rows tie, such as a unique id, and deploy. "
-        "Computing the interval again does not settle it, and it is no late data. An interval sees no rows of earlier "
-        "ones: if the SQL needs them, declare a lookback of the source"
+        f"{construct} ({place.file}:{place.line}): rows tie in an ORDER BY there, or the SQL"
+        " depends on the order of rows in another way. Add columns to each ORDER BY until no two"
+        " rows tie, such as a unique id, and deploy. Computing the interval again does not settle"
+        " it, and it is no late data. An interval sees no rows of earlier ones: if the SQL needs"
+        " them, declare a lookback of the source"
     )

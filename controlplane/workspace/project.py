@@ -1,6 +1,7 @@
 """The composition root: settings and entry points become open connections and a compiled project.
 
-The only door to connectors: they are found by the entry point `controlplane.connectors` and loaded when asked for.
+The only door to connectors: they are found by the entry point `controlplane.connectors` and loaded
+when asked for.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def connector(kind: str, group: str = "controlplane.connectors") -> Callable[...
     """
     found = _connectors(group)
     if kind not in found:
-        raise SettingsError(f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}")
+        raise SettingsError(
+            f"there is no connector {kind!r}", hint=f"choose from: {', '.join(sorted(found))}"
+        )
     try:
         loaded: Callable[..., Any] = found[kind].load()
     except ImportError as error:
@@ -120,11 +123,16 @@ def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
     """Open an online store for reads from the running event loop, with the options of `open_store`.
 
     Raises:
-        PlaneError: the connector is missing or can't be read from an event loop, or an option is wrong.
+        PlaneError: the connector is missing or can't be read from an event loop, or an option is
+            wrong.
     """
     kind = str(config.get("kind", "redis"))
     connect = connector(kind, "controlplane.async_connectors")
-    options = {name: value for name, value in config.items() if name in inspect.signature(connect).parameters}
+    options = {
+        name: value
+        for name, value in config.items()
+        if name in inspect.signature(connect).parameters
+    }
     store: AsyncOnlineStore = connect(**_typed(connect, kind, options))
     return store
 
@@ -135,7 +143,8 @@ def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - 
         inspect.signature(connect).bind(**options)
     except TypeError as error:
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
-        text = str(error).replace("keyword-only argument", "argument")  # so called from Python 3.12 on
+        # So called from Python 3.12 on.
+        text = str(error).replace("keyword-only argument", "argument")
         raise SettingsError(f"connector {kind!r}: {text}", hint=hint) from None
     return connect(**_typed(connect, kind, options))
 
@@ -191,7 +200,10 @@ def check_calculations(manifest: Manifest) -> None:
                 open_calculator(in_memory(manifest, service)[1], made).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
-                hint = "use functions of the warehouse itself; those that users defined in it are not there"
+                hint = (
+                    "use functions of the warehouse itself; those that users defined in it are not"
+                    " there"
+                )
                 found.append(DefinitionError(text, where=service.location, hint=hint))
     if found:
         raise Problems(found)
@@ -203,7 +215,9 @@ class Project:
     Use it as a context manager: what was opened is closed.
     """
 
-    def __init__(self, directory: Path, environment: str | None = None, *, embedded: Embedded | None = None) -> None:
+    def __init__(
+        self, directory: Path, environment: str | None = None, *, embedded: Embedded | None = None
+    ) -> None:
         self.root = settings.find_root(directory)
         self.environment = settings.load(self.root, environment)
         self._embedded = embedded
@@ -217,7 +231,10 @@ class Project:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -225,7 +242,10 @@ class Project:
         """Close what was opened; what it left in `.plane` is its owner's alone."""
         self._opened.close()
         environment = self.environment
-        files = (environment.warehouse.get("path", ""), environment.state.removeprefix("sqlite:///"))
+        files = (
+            environment.warehouse.get("path", ""),
+            environment.state.removeprefix("sqlite:///"),
+        )
         folders = {self.folder}
         for folder in (*(Path(str(file)).parent for file in files), environment.airflow_home):
             folders.update(private.between(self.folder, folder))
@@ -273,10 +293,13 @@ class Project:
         self._opened.callback(warehouse.close)
         if warehouse.dialect != self.environment.dialect:
             raise SettingsError(
-                f"the project's SQL is {self.environment.dialect}, but environment {self.environment.name!r} is on "
-                f"{warehouse.dialect}",
+                f"the project's SQL is {self.environment.dialect}, but environment"
+                f" {self.environment.name!r} is on {warehouse.dialect}",
                 where=Location(settings.FILE),
-                hint="set `dialect`, of [project] or of the environment alone, to the warehouse's own",
+                hint=(
+                    "set `dialect`, of [project] or of the environment alone, to the"
+                    " warehouse's own"
+                ),
             )
         return warehouse
 
@@ -287,7 +310,9 @@ class Project:
         if config is None or not self.environment.embedded_online:
             return config
         if self._embedded is None:
-            raise SettingsError("the embedded online store can't be started here", hint="give `online` a url")
+            raise SettingsError(
+                "the embedded online store can't be started here", hint="give `online` a url"
+            )
         return {**config, **self._embedded(self.folder / "online")}
 
     @cached_property
@@ -323,12 +348,17 @@ class Project:
         config = self.online_config()
         if config is None:
             name = self.environment.name
-            raise SettingsError(f"environment {name!r} has no online store", hint="give it `online` in plane.toml")
+            raise SettingsError(
+                f"environment {name!r} has no online store", hint="give it `online` in plane.toml"
+            )
         with self._blaming_settings():
             return open_async_store(config)
 
     def calculator(self, layout: ServiceLayout) -> Calculator | None:
-        """What computes a service's calculations over rows in memory, if it has some; it is closed with the project."""
+        """What computes a service's calculations over rows in memory, if it has some.
+
+        It is closed with the project.
+        """
         if layout.calculations is None:
             return None
         calculator = open_calculator(layout.calculations.query, layout.calculations.functions)
@@ -361,12 +391,14 @@ class Project:
         deployment = self.deployed()
         if deployment is None:
             name = self.environment.name
-            raise PlaneError(f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first")
+            raise PlaneError(
+                f"nothing is deployed to environment {name!r}", hint="run `plane deploy` first"
+            )
         return deployment, manifests.from_json(deployment.manifest)
 
     def versions(self) -> Iterator[tuple[int, Manifest, ViewSpec]]:
-        """Every version of every view that was ever deployed here, with the number and the manifest of the newest
-        deployment that has it; those of the current deployment first."""
+        """Every version of every view that was ever deployed here, with the number and the manifest
+        of the newest deployment that has it; those of the current deployment first."""
         seen: set[tuple[str, str]] = set()
         before = None
         while page := self.state.history(self.environment.name, before=before):

@@ -20,7 +20,8 @@ _IGNORED = f"{private.FOLDER}/\n"
 
 
 def scaffold(directory: Path, name: str | None = None) -> list[Path]:
-    """Write plane.toml, definitions with a test, and .gitignore, and load sample rows into the embedded warehouse.
+    """Write plane.toml, definitions with a test, and .gitignore, and load sample rows into the
+    embedded warehouse.
 
     Args:
         directory: made if need be; it must not hold a project already.
@@ -30,16 +31,26 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         The files that were written.
 
     Raises:
-        PlaneError: there is a project already, the name can't be used, or the folder can't be written.
+        PlaneError: there is a project already, the name can't be used, or the folder can't be
+            written.
     """
     chosen = name or re.sub(r"[^A-Za-z0-9]+", "_", directory.resolve().name).strip("_")
     if not is_name(chosen):
-        raise PlaneError(f"{chosen!r} can't name a project", hint="give --name: letters, digits, single underscores")
+        raise PlaneError(
+            f"{chosen!r} can't name a project",
+            hint="give --name: letters, digits, single underscores",
+        )
     if (directory / settings.FILE).exists():
-        raise PlaneError(f"{directory / settings.FILE} exists already", hint="edit it, or choose another folder")
+        raise PlaneError(
+            f"{directory / settings.FILE} exists already", hint="edit it, or choose another folder"
+        )
     start = (datetime.now(UTC) - timedelta(days=_DAYS)).date().isoformat()
     context = {"name": chosen, "start": start, "rows": _DAYS * 24 * 60 // _MINUTES_APART}
-    features, ignore, toml = directory / "features", directory / ".gitignore", directory / settings.FILE
+    features, ignore, toml = (
+        directory / "features",
+        directory / ".gitignore",
+        directory / settings.FILE,
+    )
     example, test = features / "example.py", features / "test_example.py"
     try:
         _write(example, template.render("project/example.py.j2", context))
@@ -49,13 +60,16 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         private.make(folder)
         _load(folder / "warehouse.duckdb", template.render("project/data.sql.j2", context))
         private.close(folder)
-        # They come last: a project is there when its settings are, and until then this can be repeated.
+        # They come last: a project is there when its settings are, and until then this can be
+        # repeated.
         _write(toml, template.render("project/plane.toml.j2", context))
     except OSError as error:
         hint = "make it writable, or choose another folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             hint = disk_remedy(str(error))
-        raise PlaneError(f"the project can't be written to {directory}: {error.strerror}", hint=hint) from None
+        raise PlaneError(
+            f"the project can't be written to {directory}: {error.strerror}", hint=hint
+        ) from None
     return [toml, example, test, ignore]
 
 
@@ -67,7 +81,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all: a full disk must leave neither half a file nor an emptied one."""
+    """Write the file whole or not at all: a full disk must leave neither half a file nor an emptied
+    one."""
     draft = path.with_name(f".{path.name}.draft")
     try:
         draft.write_bytes(text.encode("utf-8", "surrogateescape"))

@@ -1,7 +1,9 @@
-"""`plane.toml`: one project and its environments. Values may come from environment variables, secrets must.
+"""`plane.toml`: one project and its environments.
 
-A value `"${NAME}"` is the variable NAME; it is read when an environment is used, so that a file without the secrets
-of production still works for the others.
+Values may come from environment variables, secrets must.
+
+A value `"${NAME}"` is the variable NAME; it is read when an environment is used, so that a file
+without the secrets of production still works for the others.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from controlplane.errors import Location, PlaneError, Problems, SettingsError
 
 FILE = "plane.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_SECRET = re.compile(r"(password|passphrase|token|secret|private_key|api_key)(?!\w*_(file|path|url)$)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(password|passphrase|token|secret|private_key|api_key)(?!\w*_(file|path|url)$)", re.IGNORECASE
+)
 # A URL's parser ends the host at the first /, ? or #, which a password may hold unescaped.
 _PASSWORD = re.compile(r"://[^:/?#@]*:[^@]+@")
 T = TypeVar("T", bound=msgspec.Struct)
@@ -39,7 +43,8 @@ class ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AirflowTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[environments.<name>.airflow]`: where releases are written, and the embedded Airflow's home."""
+    """The table `[environments.<name>.airflow]`: where releases are written, and the embedded
+    Airflow's home."""
 
     releases: str | None = None
     home: str | None = None
@@ -61,8 +66,9 @@ class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Environment:
     """One environment, with its variables filled in. Do not print it: it may hold secrets.
 
-    Paths are absolute; `now` is set where time stands still; `warehouse` and `online` hold the connectors' options;
-    `online` is None where there is no online store; `reader_role` is empty where nobody is granted anything.
+    Paths are absolute; `now` is set where time stands still; `warehouse` and `online` hold the
+    connectors' options; `online` is None where there is no online store; `reader_role` is empty
+    where nobody is granted anything.
     """
 
     project: str
@@ -92,7 +98,8 @@ def find_root(start: Path) -> Path:
         if (folder / FILE).is_file():
             return folder
     raise SettingsError(
-        f"there is no {FILE} in {start} or above it", hint="run `plane init`, or go to a project's folder"
+        f"there is no {FILE} in {start} or above it",
+        hint="run `plane init`, or go to a project's folder",
     )
 
 
@@ -114,7 +121,9 @@ def load(root: Path, environment: str | None = None) -> Environment:
     known = toml.value.get("environments", {})
     if isinstance(known, dict) and name not in known:
         hint = f"choose from: {', '.join(known) or '(none)'}"
-        problems.append(SettingsError(f"there is no environment {name!r}", where=Location(FILE), hint=hint))
+        problems.append(
+            SettingsError(f"there is no environment {name!r}", where=Location(FILE), hint=hint)
+        )
     if project is None or name not in environments:
         raise _only(problems)
     found = _environment(root, project, name, environments[name], toml, problems)
@@ -133,10 +142,13 @@ class _Toml:
         except tomllib.TOMLDecodeError as error:
             line = re.search(r"line (\d+)", str(error))
             place = Location(FILE, int(line[1]) if line else len(self._lines))
-            raise SettingsError(f"this is not valid TOML: {error}", where=place, hint="correct the line") from None
+            raise SettingsError(
+                f"this is not valid TOML: {error}", where=place, hint="correct the line"
+            ) from None
 
     def where(self, *path: str) -> Location:
-        """The line of the value at `path`, or of the innermost table around it that stands in the file."""
+        """The line of the value at `path`, or of the innermost table around it that stands in the
+        file."""
         table: list[str] = []
         for number, line in enumerate(self._lines, start=1):
             if header := re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line):
@@ -152,19 +164,26 @@ class _Toml:
 
 def _text(root: Path) -> str:
     try:
-        return (root / FILE).read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
+        # Editors on Windows write a byte order mark.
+        return (root / FILE).read_text(encoding="utf-8-sig")
     except OSError as error:
         hint = "let your user read it"
-        raise SettingsError(f"it can't be read: {error.strerror}", where=Location(FILE), hint=hint) from None
+        raise SettingsError(
+            f"it can't be read: {error.strerror}", where=Location(FILE), hint=hint
+        ) from None
     except UnicodeDecodeError:
-        raise SettingsError("it is not UTF-8 text", where=Location(FILE), hint="save it as UTF-8") from None
+        raise SettingsError(
+            "it is not UTF-8 text", where=Location(FILE), hint="save it as UTF-8"
+        ) from None
 
 
 def _only(problems: list[PlaneError]) -> PlaneError:
     return problems[0] if len(problems) == 1 else Problems(problems)
 
 
-def _tables(toml: _Toml, problems: list[PlaneError]) -> tuple[ProjectTable | None, dict[str, EnvironmentTable]]:
+def _tables(
+    toml: _Toml, problems: list[PlaneError]
+) -> tuple[ProjectTable | None, dict[str, EnvironmentTable]]:
     """The project and every environment whose tables have the right shape."""
     for key in toml.value:
         if key not in ("project", "environments"):
@@ -174,14 +193,24 @@ def _tables(toml: _Toml, problems: list[PlaneError]) -> tuple[ProjectTable | Non
     tables = toml.value.get("environments", {})
     if not isinstance(tables, dict):
         hint = "write [environments.local]"
-        problems.append(SettingsError("environments is not a table", where=Location(FILE), hint=hint))
+        problems.append(
+            SettingsError("environments is not a table", where=Location(FILE), hint=hint)
+        )
         tables = {}
-    shaped = {n: _shaped(toml, ("environments", n), table, EnvironmentTable, problems) for n, table in tables.items()}
+    shaped = {
+        n: _shaped(toml, ("environments", n), table, EnvironmentTable, problems)
+        for n, table in tables.items()
+    }
     return project, {name: table for name, table in shaped.items() if table is not None}
 
 
-def _shaped(toml: _Toml, path: tuple[str, ...], value: object, kind: type[T], problems: list[PlaneError]) -> T | None:
-    """The value as `kind`; every key that this does not know, or else what is wrong, is a problem."""
+def _shaped(
+    toml: _Toml, path: tuple[str, ...], value: object, kind: type[T], problems: list[PlaneError]
+) -> T | None:
+    """The value as `kind`.
+
+    Every key that this does not know, or else what is wrong, is a problem.
+    """
     if isinstance(value, dict):
         fields = msgspec.structs.fields(kind)
         known = [field.name for field in fields]
@@ -196,7 +225,9 @@ def _shaped(toml: _Toml, path: tuple[str, ...], value: object, kind: type[T], pr
         text, _, inside = str(error).partition(" - at `$")
         at = (*path, *inside.strip("`.").replace("[", ".[").split(".")) if inside else path
         text = f"{'.'.join(at)}: {text[:1].lower()}{text[1:]}"
-        problems.append(SettingsError(text, where=toml.where(*at), hint="see `plane init` for a complete file"))
+        problems.append(
+            SettingsError(text, where=toml.where(*at), hint="see `plane init` for a complete file")
+        )
         return None
 
 
@@ -206,7 +237,12 @@ def _default(value: Mapping[str, Any]) -> str:
 
 
 def _environment(
-    root: Path, project: ProjectTable, name: str, table: EnvironmentTable, toml: _Toml, problems: list[PlaneError]
+    root: Path,
+    project: ProjectTable,
+    name: str,
+    table: EnvironmentTable,
+    toml: _Toml,
+    problems: list[PlaneError],
 ) -> Environment:
     """The environment; it may be used only if there are no problems."""
     path = ("environments", name)
@@ -216,7 +252,9 @@ def _environment(
         ("schema", table.schema, toml.where(*path, "schema")),
     ):
         if not is_name(text):
-            problems.append(SettingsError(f"{what} {text!r} is not a name", where=where, hint=name_remedy(text)))
+            problems.append(
+                SettingsError(f"{what} {text!r} is not a name", where=where, hint=name_remedy(text))
+            )
     now: datetime | None = None
     if table.now is not None:
         try:
@@ -224,18 +262,29 @@ def _environment(
         except ValueError as error:
             message, _, hint = str(error).partition(": ")
             where = toml.where(*path, "now")
-            problems.append(SettingsError(f"environments.{name}.now: {message}", where=where, hint=hint))
+            problems.append(
+                SettingsError(f"environments.{name}.now: {message}", where=where, hint=hint)
+            )
     warehouse = _filled(table.warehouse, (*path, "warehouse"), toml, problems)
-    online = _filled(table.online, (*path, "online"), toml, problems) if table.online is not None else None
+    online = (
+        _filled(table.online, (*path, "online"), toml, problems)
+        if table.online is not None
+        else None
+    )
     state = str(_filled({"state": table.state}, path, toml, problems).get("state", ""))
     if "kind" not in table.warehouse:
-        text, hint = f"environments.{name}.warehouse has no kind", 'write one, such as kind = "duckdb"'
+        text, hint = (
+            f"environments.{name}.warehouse has no kind",
+            'write one, such as kind = "duckdb"',
+        )
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     role = warehouse.pop("reader_role", "")
     if not isinstance(role, str) or (role and warehouse.get("kind") == "duckdb"):
         text = f"environments.{name}.warehouse.reader_role: DuckDB grants no rights"
         if not isinstance(role, str):
-            text = f"environments.{name}.warehouse.reader_role: it must be a text, the name of a role"
+            text = (
+                f"environments.{name}.warehouse.reader_role: it must be a text, the name of a role"
+            )
         hint = "leave it out: anyone who can open the file reads all of it"
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     embedded = bool(online and online.pop("embedded", False))
@@ -265,8 +314,13 @@ def _environment(
     )
 
 
-def _filled(table: Mapping[str, Any], path: tuple[str, ...], toml: _Toml, problems: list[PlaneError]) -> dict[str, Any]:
-    """The table with `${NAME}` replaced; what is missing, and every secret written out, is a problem."""
+def _filled(
+    table: Mapping[str, Any], path: tuple[str, ...], toml: _Toml, problems: list[PlaneError]
+) -> dict[str, Any]:
+    """The table with `${NAME}` replaced.
+
+    What is missing, and every secret written out, is a problem.
+    """
     found: dict[str, Any] = {}
     for key, value in table.items():
         full, where = ".".join((*path, key)), toml.where(*path, key)

@@ -1,4 +1,5 @@
-"""The whole story in one command: load, plan, deploy, compute, run Airflow, read online, build a training set.
+"""The whole story in one command: load, plan, deploy, compute, run Airflow, read online, build a
+training set.
 
 Run it again and it says that there is nothing to do. `--keep-airflow` leaves Airflow's UI up.
 """
@@ -28,14 +29,16 @@ def plane(*arguments: str) -> None:
 
 
 def asked(*arguments: str) -> list:
-    answer = subprocess.run([PLANE, *arguments, "--json"], cwd=HERE, check=True, stdout=subprocess.PIPE)
+    answer = subprocess.run(
+        [PLANE, *arguments, "--json"], cwd=HERE, check=True, stdout=subprocess.PIPE
+    )
     return json.loads(answer.stdout)
 
 
 def main() -> None:
     started = time.monotonic()
     keep_airflow = "--keep-airflow" in sys.argv[1:]
-    say("1. The warehouse that a team has already: raw tables of flights, weather and planes in DuckDB")
+    say("1. The warehouse that a team has already: raw tables in DuckDB")
     load()
     say("2. What would a deploy change, and what would then be computed?")
     plane("plan")
@@ -52,8 +55,17 @@ def main() -> None:
     elif not keep_airflow:
         say("5. Every hour is computed already: nothing is left for Airflow")
     say("6. What a model reads in milliseconds, for a flight from JFK")
-    plane("get", "late_arrival", "--key", "origin=JFK", "--key", "carrier=B6", "--key", "tailnum=N593JB")
-    say("7. A training set of all flights, each with what was known two hours before its scheduled departure")
+    plane(
+        "get",
+        "late_arrival",
+        "--key",
+        "origin=JFK",
+        "--key",
+        "carrier=B6",
+        "--key",
+        "tailnum=N593JB",
+    )
+    say("7. A training set of all flights, each with what was known two hours before")
     if any(dataset["name"] == "late_2013" for dataset in asked("dataset", "list")):
         plane("dataset", "list")
     else:
@@ -68,7 +80,11 @@ def main() -> None:
         print("Stop it with: plane stop")
     else:
         plane("stop")
-    end = "Nothing had to be done: all was there already." if nothing else "Done. Run it again: it will do nothing."
+    end = (
+        "Nothing had to be done: all was there already."
+        if nothing
+        else "Done. Run it again: it will do nothing."
+    )
     say(f"{end} ({time.monotonic() - started:.0f} s)")
 
 

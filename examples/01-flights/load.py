@@ -1,4 +1,5 @@
-"""Makes the warehouse that a team has already: `load.sql` fills raw tables from the Parquet files of `data`."""
+"""Makes the warehouse that a team has already: `load.sql` fills raw tables from the Parquet files
+of `data`."""
 
 from pathlib import Path
 

@@ -1,9 +1,10 @@
-"""The same features in Snowflake or in Databricks, and in DuckDB beside it: `python demo.py snowflake`.
+"""The same features in Snowflake or in Databricks, and in DuckDB beside it: `python demo.py
+snowflake`.
 
-With SNOWFLAKE_CONNECTION set (a connection of your connections.toml), or DATABRICKS_URL and DATABRICKS_TOKEN, it runs
-in your account, in the schemas raw, features, datasets and _plane of the connection's database: let that be an empty
-one. Without them, the endpoint that this repository is tested with plays the warehouse: the vendor's own driver talks
-to it over the vendor's own protocol.
+With SNOWFLAKE_CONNECTION set (a connection of your connections.toml), or DATABRICKS_URL and
+DATABRICKS_TOKEN, it runs in your account, in the schemas raw, features, datasets and _plane of the
+connection's database: let that be an empty one. Without them, the endpoint that this repository is
+tested with plays the warehouse: the vendor's own driver talks to it over the vendor's own protocol.
 """
 
 import os
@@ -21,7 +22,8 @@ from controlplane.base.ports import Statement
 
 HERE = Path(__file__).resolve().parent
 PLANE = Path(sys.executable).with_name("plane")
-CLONE = Path(controlplane.__file__).resolve().parents[1]  # of this repository: the endpoints are among its tests
+# Of this repository: the endpoints are among its tests.
+CLONE = Path(controlplane.__file__).resolve().parents[1]
 COLUMNS = {
     "flight_id": "INT",
     "departed_at": "TIMESTAMP",
@@ -44,10 +46,14 @@ def plane(*arguments):
 
 def load(environment):
     """The raw table that a team has already, made anew from the Parquet file."""
-    rows = duckdb.sql(f"SELECT {', '.join(COLUMNS)} FROM '{HERE}/data/departures.parquet'").fetchall()
+    rows = duckdb.sql(
+        f"SELECT {', '.join(COLUMNS)} FROM '{HERE}/data/departures.parquet'"
+    ).fetchall()
     kinds = [(name, TYPES.get(environment, {}).get(kind, kind)) for name, kind in COLUMNS.items()]
     columns = ", ".join(f"{name} {kind}" for name, kind in kinds)
-    values = ",\n".join(f"({', '.join('NULL' if v is None else repr(str(v)) for v in row)})" for row in rows)
+    values = ",\n".join(
+        f"({', '.join('NULL' if v is None else repr(str(v)) for v in row)})" for row in rows
+    )
     cast = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in kinds)
     named = f"SELECT * FROM (VALUES {values}) AS departures({', '.join(COLUMNS)})"
     with ControlPlane(HERE, environment) as project:

@@ -42,9 +42,15 @@ RELEASES = HOME / "releases-root"
 WAREHOUSE = HOME / "warehouse.duckdb"
 LOCK_TIMEOUT = 4  # seconds
 # A bundle for each warehouse: a run in this process reads the whole bundle of its DAG.
-BUNDLES = {"plane": RELEASES} | {name: HOME / name for name in ("snowflake", "databricks", "sharded")}
+BUNDLES = {"plane": RELEASES} | {
+    name: HOME / name for name in ("snowflake", "databricks", "sharded")
+}
 _BUNDLES = [
-    {"name": name, "classpath": "controlplane.airflow.bundle.ReleaseBundle", "kwargs": {"root": str(root)}}
+    {
+        "name": name,
+        "classpath": "controlplane.airflow.bundle.ReleaseBundle",
+        "kwargs": {"root": str(root)},
+    }
     for name, root in BUNDLES.items()
 ]
 os.environ |= {
@@ -57,7 +63,8 @@ os.environ |= {
 }
 
 AIRPORTS = ("JFK", "LGA")
-LIVE_DELAY = timedelta(minutes=90)  # longer than the schedule: the last interval that ended is never due yet
+# Longer than the schedule: the last interval that ended is never due yet.
+LIVE_DELAY = timedelta(minutes=90)
 NOW = datetime(2013, 1, 3, 0, 30, tzinfo=UTC)
 FEATURES = Path(__file__).with_name("project") / "features.py"
 
@@ -73,7 +80,10 @@ def pytest_unconfigure() -> None:
 
 
 def open_warehouse(path: Path = WAREHOUSE) -> Warehouse:
-    """The DuckDB file, for a moment: close it, or tasks wait. A task that has it open is waited for."""
+    """The DuckDB file, for a moment: close it, or tasks wait.
+
+    A task that has it open is waited for.
+    """
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -143,7 +153,10 @@ class Deployed:
 
 
 def load_data(path: Path) -> None:
-    """Three days of departures, one an hour from each of two airports; at 07:00 the key is missing."""
+    """Three days of departures, one an hour from each of two airports.
+
+    At 07:00 the key is missing.
+    """
     execute(
         "CREATE SCHEMA IF NOT EXISTS raw",
         """
@@ -152,7 +165,8 @@ def load_data(path: Path) -> None:
           CAST(hour AS BIGINT) AS delay, 'N' || hour AS tail
         FROM range(72) AS hours(hour), (VALUES ('JFK'), ('LGA')) AS airports(airport)
         """,
-        "CREATE OR REPLACE TABLE raw.airports AS SELECT * FROM (VALUES ('JFK', 4), ('LGA', 7)) AS a(origin, gates)",
+        "CREATE OR REPLACE TABLE raw.airports AS SELECT * FROM (VALUES ('JFK', 4), ('LGA', 7)) AS"
+        " a(origin, gates)",
         path=path,
     )
 
@@ -171,7 +185,8 @@ def compiled(
 
 
 def live_manifest(path: Path) -> Manifest:
-    """One view of the project in an environment that follows the wall clock, with a long settling delay."""
+    """One view of the project in an environment that follows the wall clock, with a long settling
+    delay."""
     manifest = compiled(path, now=None, environment="live", schema="live")
     view = msgspec.structs.replace(manifest.view("airport_delays"), delay=LIVE_DELAY)
     return msgspec.structs.replace(manifest, views=(view,))
@@ -205,7 +220,10 @@ def online(store: OnlineStore, deployed: Deployed, view: str) -> dict[str, Decod
     prefix = naming.online_prefix(deployed.manifest.namespace, view, spec.fingerprint)
     keys = [online_key(prefix, layout(spec), {"origin": airport}) for airport in AIRPORTS]
     values = store.read(keys)
-    return {a: decode(v, layout(spec)) if v is not None else None for a, v in zip(AIRPORTS, values, strict=True)}
+    return {
+        a: decode(v, layout(spec)) if v is not None else None
+        for a, v in zip(AIRPORTS, values, strict=True)
+    }
 
 
 @pytest.fixture(scope="session")

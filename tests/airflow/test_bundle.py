@@ -5,7 +5,11 @@ from __future__ import annotations
 import logging
 
 import pytest
-from airflow.dag_processing.bundles.base import BundleUsageTrackingManager, BundleVersionLock, get_bundle_tracking_file
+from airflow.dag_processing.bundles.base import (
+    BundleUsageTrackingManager,
+    BundleVersionLock,
+    get_bundle_tracking_file,
+)
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 
 from controlplane.airflow.bundle import ReleaseBundle
@@ -49,7 +53,9 @@ def test_a_refresh_finds_the_new_release_and_a_way_back(tmp_path):
     assert bundle.path == first
 
 
-@pytest.mark.parametrize("how", ["CURRENT is gone", "the share is gone", "CURRENT is empty", "not readable"])
+@pytest.mark.parametrize(
+    "how", ["CURRENT is gone", "the share is gone", "CURRENT is empty", "not readable"]
+)
 def test_b7_a_release_that_was_seen_is_kept(tmp_path, caplog, how):
     """Case B7: a share that is not mounted for a moment; all DAGs became stale, and nothing was
     logged."""
@@ -77,7 +83,9 @@ def test_b7_a_release_that_was_seen_is_kept(tmp_path, caplog, how):
     assert "release aaaa stays" in said
 
 
-def test_b7_a_new_release_is_seen_when_the_share_is_back_and_a_new_failure_is_logged(tmp_path, caplog):
+def test_b7_a_new_release_is_seen_when_the_share_is_back_and_a_new_failure_is_logged(
+    tmp_path, caplog
+):
     """Case B7: afterwards all is as before."""
     release(tmp_path, "aaaa")
     bundle = ReleaseBundle(name="back", root=str(tmp_path))
@@ -88,7 +96,10 @@ def test_b7_a_new_release_is_seen_when_the_share_is_back_and_a_new_failure_is_lo
         folder = release(tmp_path, digest)
         bundle.refresh()
         assert (bundle.path, version(bundle)) == (folder, digest)
-    assert [record.getMessage().partition("release ")[2][:4] for record in caplog.records] == ["aaaa", "bbbb"]
+    assert [record.getMessage().partition("release ")[2][:4] for record in caplog.records] == [
+        "aaaa",
+        "bbbb",
+    ]
 
 
 def test_b7_a_process_that_starts_meanwhile_shows_airflow_no_empty_folder(tmp_path):

@@ -1,4 +1,5 @@
-"""Connections as teams have them for Airflow's own providers: what opens our connectors, and what is wrong."""
+"""Connections as teams have them for Airflow's own providers: what opens our connectors, and what
+is wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from controlplane.embedded import airflow
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.workspace import project
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own, and what it imports
+# Airflow's own, and what it imports.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 SECRET = "s3cret-of-the-team"
 
 
@@ -28,18 +30,47 @@ def read(kind: str, extra: dict[str, Any], **fields: Any) -> tuple[dict[str, Any
     [
         (
             {"login": "me", "password": SECRET, "schema": "PUBLIC"},
-            {"account": "org-a", "warehouse": "W", "database": "D", "role": "R", "region": "", "insecure_mode": False},
-            {"account": "org-a", "warehouse": "W", "database": "D", "role": "R", "user": "me", "password": SECRET},
+            {
+                "account": "org-a",
+                "warehouse": "W",
+                "database": "D",
+                "role": "R",
+                "region": "",
+                "insecure_mode": False,
+            },
+            {
+                "account": "org-a",
+                "warehouse": "W",
+                "database": "D",
+                "role": "R",
+                "user": "me",
+                "password": SECRET,
+            },
         ),
         (
             {"login": "me", "password": SECRET},
-            {"extra__snowflake__account": "a", "account": "b", "region": "eu", "private_key_content": "k"},
+            {
+                "extra__snowflake__account": "a",
+                "account": "b",
+                "region": "eu",
+                "private_key_content": "k",
+            },
             {"account": "b.eu", "user": "me", "private_key": "k", "private_key_passphrase": SECRET},
         ),
         (
             {"login": "me", "password": SECRET},
-            {"extra__snowflake__account": "a", "authenticator": "programmatic_access_token", "port": "443"},
-            {"account": "a", "user": "me", "token": SECRET, "authenticator": "programmatic_access_token", "port": 443},
+            {
+                "extra__snowflake__account": "a",
+                "authenticator": "programmatic_access_token",
+                "port": "443",
+            },
+            {
+                "account": "a",
+                "user": "me",
+                "token": SECRET,
+                "authenticator": "programmatic_access_token",
+                "port": 443,
+            },
         ),
         (
             {"login": "id", "password": SECRET},
@@ -75,12 +106,27 @@ def test_snowflake(fields, extra, options):
         (
             {"host": "https://dbc.example.com/", "password": SECRET},
             {"http_path": "/sql/1", "catalog": "main"},
-            {"server_hostname": "dbc.example.com", "http_path": "/sql/1", "catalog": "main", "access_token": SECRET},
+            {
+                "server_hostname": "dbc.example.com",
+                "http_path": "/sql/1",
+                "catalog": "main",
+                "access_token": SECRET,
+            },
         ),
         (
             {"login": "token", "password": "not this one"},
-            {"host": "dbc.example.com", "http_path": "/sql/1", "token": SECRET, "query_timeout": "60"},
-            {"server_hostname": "dbc.example.com", "http_path": "/sql/1", "access_token": SECRET, "query_timeout": 60},
+            {
+                "host": "dbc.example.com",
+                "http_path": "/sql/1",
+                "token": SECRET,
+                "query_timeout": "60",
+            },
+            {
+                "server_hostname": "dbc.example.com",
+                "http_path": "/sql/1",
+                "access_token": SECRET,
+                "query_timeout": 60,
+            },
         ),
         (
             {"host": "dbc.example.com", "login": "id", "password": SECRET},
@@ -111,10 +157,38 @@ def test_databricks(fields, extra, options):
 @pytest.mark.parametrize(
     ("kind", "options"),
     [
-        ("snowflake", {"account": "a", "user": "me", "password": SECRET, "port": 80, "query_tags": {"team": "x"}}),
-        ("snowflake", {"account": "a", "user": "me", "private_key_file": "k", "private_key_passphrase": SECRET}),
-        ("databricks", {"server_hostname": "h", "http_path": "/p", "access_token": SECRET, "url": "http://h:1/p"}),
-        ("databricks", {"server_hostname": "h", "http_path": "/p", "client_id": "i", "client_secret": SECRET}),
+        (
+            "snowflake",
+            {
+                "account": "a",
+                "user": "me",
+                "password": SECRET,
+                "port": 80,
+                "query_tags": {"team": "x"},
+            },
+        ),
+        (
+            "snowflake",
+            {
+                "account": "a",
+                "user": "me",
+                "private_key_file": "k",
+                "private_key_passphrase": SECRET,
+            },
+        ),
+        (
+            "databricks",
+            {
+                "server_hostname": "h",
+                "http_path": "/p",
+                "access_token": SECRET,
+                "url": "http://h:1/p",
+            },
+        ),
+        (
+            "databricks",
+            {"server_hostname": "h", "http_path": "/p", "client_id": "i", "client_secret": SECRET},
+        ),
     ],
 )
 def test_a_connection_made_of_our_own_options_means_them(kind, options):
@@ -130,8 +204,19 @@ def test_a_connection_made_of_our_own_options_means_them(kind, options):
         (
             "snowflake",
             {"password": SECRET},
-            {"port": SECRET, "private_key_file": SECRET, "private_key_content": SECRET, "proxy_host": SECRET},
-            ["no account", "two private keys", "no user", "port is not a number", "proxy_host is not supported"],
+            {
+                "port": SECRET,
+                "private_key_file": SECRET,
+                "private_key_content": SECRET,
+                "proxy_host": SECRET,
+            },
+            [
+                "no account",
+                "two private keys",
+                "no user",
+                "port is not a number",
+                "proxy_host is not supported",
+            ],
         ),
         (
             "snowflake",
@@ -146,7 +231,12 @@ def test_a_connection_made_of_our_own_options_means_them(kind, options):
             {"azure_tenant_id": SECRET},
             ["azure_tenant_id is not supported", "no SQL warehouse"],
         ),
-        ("databricks", {"host": "h", "login": "id", "password": SECRET}, {"http_path": "p"}, ["signs you in"]),
+        (
+            "databricks",
+            {"host": "h", "login": "id", "password": SECRET},
+            {"http_path": "p"},
+            ["signs you in"],
+        ),
     ],
 )
 def test_all_that_is_wrong_is_told_at_once_and_no_value(kind, fields, extra, problems):
@@ -162,7 +252,10 @@ def test_all_that_is_wrong_is_told_at_once_and_no_value(kind, fields, extra, pro
 
 def test_what_is_not_used_is_named():
     extra = {"account": "a", "session_parameters": {"QUERY_TAG": "x"}, "acount": "b"}
-    assert read("snowflake", extra, login="me", password=SECRET)[1] == ["acount", "session_parameters"]
+    assert read("snowflake", extra, login="me", password=SECRET)[1] == [
+        "acount",
+        "session_parameters",
+    ]
 
 
 def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch):
@@ -196,12 +289,26 @@ def test_c3_and_b2_a_stores_credentials_are_those_of_the_connection(monkeypatch)
             "has the option 'decode_responses'",
             "the settings of `online` are: url, ",
         ),
-        ({"extra": {"decode_responses": True}}, "unexpected keyword argument 'decode_responses'", "url, username, "),
-        ({"extra": {"ssl": True, "ssl_cert_reqs": "none"}}, "keyword argument 'ssl_cert_reqs'", "url, username, "),
+        (
+            {"extra": {"decode_responses": True}},
+            "unexpected keyword argument 'decode_responses'",
+            "url, username, ",
+        ),
+        (
+            {"extra": {"ssl": True, "ssl_cert_reqs": "none"}},
+            "keyword argument 'ssl_cert_reqs'",
+            "url, username, ",
+        ),
     ],
 )
 def test_b1_an_online_connection_with_unknown_options_is_refused(monkeypatch, fields, told, remedy):
-    connection = {"conn_type": "plane_redis", "host": "127.0.0.1", "port": 1, "password": SECRET, **fields}
+    connection = {
+        "conn_type": "plane_redis",
+        "host": "127.0.0.1",
+        "port": 1,
+        "password": SECRET,
+        **fields,
+    }
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_ONLINE", json.dumps(connection))
     with pytest.raises(SettingsError) as raised:
         open_store("shop_online")

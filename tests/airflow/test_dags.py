@@ -31,10 +31,14 @@ PREFIX = "flights.local."
 def dags(deployed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        bag = DagBag(dag_folder=str(deployed.folder), bundle_name="plane", bundle_path=deployed.folder)
+        bag = DagBag(
+            dag_folder=str(deployed.folder), bundle_name="plane", bundle_path=deployed.folder
+        )
     assert bag.import_errors == {}
     assert bag.captured_warnings == {}
-    assert sorted(bag.dags) == [PREFIX + name for name in ("airport_days", "airport_delays", "airport_size")]
+    assert sorted(bag.dags) == [
+        PREFIX + name for name in ("airport_days", "airport_delays", "airport_size")
+    ]
     return bag.dags
 
 
@@ -43,7 +47,9 @@ def upstream(dag, task_id):
 
 
 def outlets(dag):
-    return {task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks if task.outlets}
+    return {
+        task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks if task.outlets
+    }
 
 
 def test_a_runs_order(dags):
@@ -129,7 +135,10 @@ def test_what_every_dag_says_of_itself(dags, deployed):
         f"| Defined at | features.py:{view.location.line} |",
         f"| Version | {view.fingerprint} |",
         "| count_1d | int64 | count of rows over 1d |",
-        "| delay_sum_2h | int64 | sum of `delay` over 2h, where `delay > 0`. What \\ it \\| costs |",
+        (
+            "| delay_sum_2h | int64 | sum of `delay` over 2h, where `delay > 0`. What \\ it \\|"
+            " costs |"
+        ),
         "| last_tail | string | last `tail` |",
     ):
         assert text in dag.doc_md
@@ -146,13 +155,16 @@ def test_the_embedded_instant_is_never_passed(dags):
         assert isinstance(timetable, IntervalTimetable)
         assert timetable.serialize()["until"] == "2013-01-03T00:00:00Z"
         assert timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=restriction) is None
-        assert dags[PREFIX + name].end_date is None  # Airflow would not even run what a person triggers
+        # Airflow would not even run what a person triggers.
+        assert dags[PREFIX + name].end_date is None
 
 
 def test_the_wall_clock_is_followed_up_to_the_views_end(deployed):
     live = compiled(WAREHOUSE, now=None)
     assert 'IntervalTimetable("1h", delay="30m"),' in render_dag(live, live.view("airport_delays"))
-    assert 'IntervalTimetable("1d", until="2013-01-03T00:00:00Z"),' in render_dag(live, live.view("airport_size"))
+    assert 'IntervalTimetable("1d", until="2013-01-03T00:00:00Z"),' in render_dag(
+        live, live.view("airport_size")
+    )
     early = msgspec.structs.replace(live, now=datetime(2013, 1, 1, tzinfo=UTC))
     assert 'until="2013-01-01T00:00:00Z"' in render_dag(early, early.view("airport_delays"))
 
@@ -203,7 +215,9 @@ def test_any_two_schedules_fit(deployed, tmp_path, theirs, ours, mapper):
 def test_upstream_partitions_outside_its_life_are_not_waited_for(deployed):
     manifest = deployed.manifest
     young = msgspec.structs.replace(
-        manifest.view("airport_delays"), start=datetime(2013, 1, 1, 5, tzinfo=UTC), end=datetime(2013, 1, 2, tzinfo=UTC)
+        manifest.view("airport_delays"),
+        start=datetime(2013, 1, 1, 5, tzinfo=UTC),
+        end=datetime(2013, 1, 2, tzinfo=UTC),
     )
     changed = msgspec.structs.replace(manifest, views=(young, manifest.view("airport_days")))
     text = render_dag(changed, changed.view("airport_days"))
@@ -243,16 +257,22 @@ def test_no_text_of_a_definition_becomes_code(deployed):
     view = manifest.view("airport_delays")
     features = tuple(msgspec.structs.replace(f, description=evil) for f in view.features)
     location = Location("a.py\nraise SystemExit('no')", view.location.line)
-    changes = {"description": evil, "owner": evil, "tags": {evil: evil}, "features": features, "location": location}
+    changes = {
+        "description": evil,
+        "owner": evil,
+        "tags": {evil: evil},
+        "features": features,
+        "location": location,
+    }
     tree = ast.parse(render_dag(manifest, msgspec.structs.replace(view, **changes)))
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
 
 
 def test_a_parse_brings_no_drivers(deployed):
     program = (
-        "import runpy, sys; runpy.run_path(sys.argv[1]);"
-        "print(*sorted(m for m in sys.modules if m.split('.')[0] in {'duckdb', 'pyarrow', 'redis', 'sqlglot', 'jinja2'}"
-        " and m.split('.')[0] != 'jinja2' or m.startswith('controlplane')))"
+        "import runpy, sys; runpy.run_path(sys.argv[1]);print(*sorted(m for m in sys.modules if"
+        " m.split('.')[0] in {'duckdb', 'pyarrow', 'redis', 'sqlglot', 'jinja2'} and"
+        " m.split('.')[0] != 'jinja2' or m.startswith('controlplane')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(deployed.folder / "airport_delays.py")],

@@ -1,4 +1,5 @@
-"""The embedded Airflow's executor: workers that have imported what tasks need, and a scheduler that rests and wakes."""
+"""The embedded Airflow's executor: workers that have imported what tasks need, and a scheduler that
+rests and wakes."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ NEEDED = {
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a worker had imported when it was forked, and how many seconds some turns of the scheduler took."""
+    """What a worker had imported when it was forked, and how many seconds some turns of the
+    scheduler took."""
     connections = {
         "AIRFLOW_CONN_PLANE_WAREHOUSE": json.dumps({"conn_type": "duckdb", "host": "w.duckdb"}),
         "AIRFLOW_CONN_PLANE_ONLINE": json.dumps({"conn_type": "plane_redis", "host": "127.0.0.1"}),

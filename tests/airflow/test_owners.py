@@ -31,7 +31,9 @@ NOW = datetime(2013, 1, 3, tzinfo=UTC)
 
 def run_of(deployed: Any) -> Run:
     """A run of one hour of one view, as a task makes it."""
-    dag_run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
+    dag_run = SimpleNamespace(
+        logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={}
+    )
     context: Any = {
         "dag_run": dag_run,
         "run_id": "taken over",

@@ -1,4 +1,5 @@
-"""Runs of the rendered DAGs in Airflow's own process: what lies in the warehouse and in Redis afterwards."""
+"""Runs of the rendered DAGs in Airflow's own process: what lies in the warehouse and in Redis
+afterwards."""
 
 from __future__ import annotations
 
@@ -72,8 +73,8 @@ def store(valkey_url):
 
 def ledger(view: str) -> list[tuple]:
     return query(
-        "SELECT CAST(interval_start AS VARCHAR), CAST(interval_end AS VARCHAR), row_count FROM _plane.ledger "
-        f"WHERE feature_view = 'features.{view}' ORDER BY version"
+        "SELECT CAST(interval_start AS VARCHAR), CAST(interval_end AS VARCHAR), row_count FROM"
+        f" _plane.ledger WHERE feature_view = 'features.{view}' ORDER BY version"
     )
 
 
@@ -82,7 +83,9 @@ def states(run) -> dict[str, str]:
 
 
 def stages() -> list[tuple]:
-    return query("SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'")
+    return query(
+        "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'"
+    )
 
 
 ALL = {"stage", "check", "publish", "unstage", "sync", "announce"}
@@ -100,10 +103,15 @@ def test_a_manual_run_computes_the_last_interval(dags, deployed, store):
 
 
 def test_a_range_is_computed_at_once(dags, deployed, store):
-    run = dags[DELAYS].test(logical_date=None, run_conf={"start": "2013-01-01", "end": "2013-01-03"})
+    run = dags[DELAYS].test(
+        logical_date=None, run_conf={"start": "2013-01-01", "end": "2013-01-03"}
+    )
     assert run.state == DagRunState.SUCCESS
     assert ledger("airport_delays")[-1] == ("2013-01-01 00:00:00", "2013-01-03 00:00:00", 96)
-    rows = query("SELECT origin, count_1h, count_1d, delay_sum_2h, last_tail FROM features.airport_delays__latest")
+    rows = query(
+        "SELECT origin, count_1h, count_1d, delay_sum_2h, last_tail FROM"
+        " features.airport_delays__latest"
+    )
     assert sorted(rows) == [(airport, 1, 24, 46 + 47, "N47") for airport in AIRPORTS]
     for value in online(store, deployed, "airport_delays").values():
         assert value is not None
@@ -113,7 +121,13 @@ def test_a_range_is_computed_at_once(dags, deployed, store):
 def context(partition: str) -> Any:
     run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
     ti = SimpleNamespace(dag_id=DELAYS, task_id="stage", try_number=1)
-    return {"dag_run": run, "run_id": "it's", "partition_key": partition, "partition_date": None, "ti": ti}
+    return {
+        "dag_run": run,
+        "run_id": "it's",
+        "partition_key": partition,
+        "partition_date": None,
+        "ti": ti,
+    }
 
 
 def test_the_ui_shows_the_statements_that_ran(dags):
@@ -131,7 +145,10 @@ def test_a_static_view_and_one_that_reads_a_view(dags):
             logical_date=None, run_conf={"start": "2013-01-01", "end": "2013-01-03"}
         )
         assert run.state == DagRunState.SUCCESS
-    assert query("SELECT origin, gates FROM features.airport_size__latest ORDER BY 1") == [("JFK", 4), ("LGA", 7)]
+    assert query("SELECT origin, gates FROM features.airport_size__latest ORDER BY 1") == [
+        ("JFK", 4),
+        ("LGA", 7),
+    ]
     assert query("SELECT DISTINCT count_1d_max_1d FROM features.airport_days ORDER BY 1 NULLS LAST")
 
 
@@ -158,11 +175,16 @@ def test_a_sync_in_shards_is_announced_once(dags, sharded, store):
         announced = {
             part: [
                 (event.partition_key, event.source_task_id, event.source_map_index)
-                for event in events.filter(AssetModel.uri == f"plane://flights/sharded/airport_delays/{part}")
+                for event in events.filter(
+                    AssetModel.uri == f"plane://flights/sharded/airport_delays/{part}"
+                )
             ]
             for part in ("offline", "online")
         }
-    hours = [partition_key(datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=hour)) for hour in range(48)]
+    hours = [
+        partition_key(datetime(2013, 1, 1, tzinfo=UTC) + timedelta(hours=hour))
+        for hour in range(48)
+    ]
     assert sorted(announced["online"]) == [(hour, "announce", -1) for hour in hours]
     assert len(announced["offline"]) == len(hours)
     view = sharded.manifest.view("airport_delays")
@@ -173,7 +195,8 @@ def test_a_sync_in_shards_is_announced_once(dags, sharded, store):
 
 
 def test_the_end_of_a_sync_in_shards(sharded, store):
-    """A shard without a report moves no cursor, and a store that has lost values is filled by the end itself."""
+    """A shard without a report moves no cursor, and a store that has lost values is filled by the
+    end itself."""
     run = Run(str(sharded.folder / "airport_delays.json"), context("2013-01-01T06:00:00"))
     view = sharded.manifest.view("airport_delays")
     name = naming.cursor_hash(sharded.manifest.namespace, view.name, view.fingerprint)
@@ -185,7 +208,9 @@ def test_the_end_of_a_sync_in_shards(sharded, store):
         begun, warnings = run.begin_sync("plane_online", 2)
         assert warnings == []
         reports = [run.write_shard(warehouse, "plane_online", sql, begun, 0)]
-        with pytest.raises(PermanentError, match="of 2 shards of the sync these have not been written: 1"):
+        with pytest.raises(
+            PermanentError, match="of 2 shards of the sync these have not been written: 1"
+        ):
             run.end_sync(warehouse, "plane_online", sql, begun, reports)
         with pytest.raises(PermanentError, match="what task 'sync' returned is not there"):
             run.end_sync(warehouse, "plane_online", sql, begun, [*reports, None])
@@ -198,7 +223,9 @@ def test_the_end_of_a_sync_in_shards(sharded, store):
         synced, lost = run.end_sync(warehouse, "plane_online", sql, begun, reports)
     finally:
         warehouse.close()
-    assert lost == "feature view 'airport_delays': the online store lost values while it was written"
+    assert (
+        lost == "feature view 'airport_delays': the online store lost values while it was written"
+    )
     assert synced["written"] == len(AIRPORTS)
     assert online(store, sharded, "airport_delays") == before
     assert int(store.get_fields(name)[b"version"]) == synced["version"]
@@ -215,10 +242,17 @@ def test_what_is_not_met_is_told_and_blocks_only_where_it_should(dags, capsys):
         run = dags["flights.local.airport_size"].test(logical_date=None, run_conf=whole)
     finally:
         execute("DELETE FROM raw.airports WHERE origin = 'EWR'")
-    assert (run.state, states(run)["check"], states(run)["publish"]) == ("failed", "failed", "upstream_failed")
+    assert (run.state, states(run)["check"], states(run)["publish"]) == (
+        "failed",
+        "failed",
+        "upstream_failed",
+    )
     assert "source airports, not_null(gates): 1 of 3 fail" in capsys.readouterr().out
     assert (ledger("airport_size"), stages()) == (before, [])
-    failed = "SELECT source, name, row_count, failed_count FROM _plane.metrics WHERE NOT passed AND severity = 'error'"
+    failed = (
+        "SELECT source, name, row_count, failed_count FROM _plane.metrics WHERE NOT passed AND"
+        " severity = 'error'"
+    )
     assert query(failed) == [("airports", "not_null(gates)", 3, 1)]
 
 
@@ -247,7 +281,10 @@ def test_a_wrong_range_fails_at_once_and_says_why(dags, conf, message, capsys):
 
 def test_what_the_check_refuses_is_neither_published_nor_synced(dags):
     before = ledger("airport_delays")
-    execute("UPDATE raw.departures SET origin = NULL WHERE departed_at >= TIMESTAMP '2013-01-02 23:00:00'")
+    execute(
+        "UPDATE raw.departures SET origin = NULL WHERE departed_at >= TIMESTAMP '2013-01-02"
+        " 23:00:00'"
+    )
     try:
         run = dags[DELAYS].test(logical_date=None)
     finally:
@@ -328,7 +365,9 @@ def test_connections_are_tested_by_the_form(deployed):
 
 def test_a_task_that_is_stopped_before_it_begins_runs_nothing(deployed):
     program = str(deployed.folder / "airport_delays.json")
-    task = Unstage(task_id="unstage", program=program, sql="-- @statement: x\nCREATE TABLE never (x INT);\n")
+    task = Unstage(
+        task_id="unstage", program=program, sql="-- @statement: x\nCREATE TABLE never (x INT);\n"
+    )
     task.on_kill()
     with pytest.raises(TransientError, match="the task was stopped"):
         task.execute(context("2013-01-01T06:00:00"))

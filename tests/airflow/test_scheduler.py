@@ -1,7 +1,9 @@
-"""The rendered DAGs under a real scheduler: ranges, partitions, backfills, retries, releases, the wall clock.
+"""The rendered DAGs under a real scheduler: ranges, partitions, backfills, retries, releases, the
+wall clock.
 
-One Airflow serves all tests; they build on each other in their order: others run until Airflow has noticed that a
-backfill is over. Two environments are deployed: in `local` it is always 2013-01-03, `live` follows the wall clock.
+One Airflow serves all tests; they build on each other in their order: others run until Airflow has
+noticed that a backfill is over. Two environments are deployed: in `local` it is always 2013-01-03,
+`live` follows the wall clock.
 """
 
 from __future__ import annotations
@@ -39,7 +41,11 @@ from tests.airflow.conftest import (
 
 pytestmark = pytest.mark.airflow
 HOUR = timedelta(hours=1)
-DELAYS, DAYS, LIVE = "flights.local.airport_delays", "flights.local.airport_days", "flights.live.airport_delays"
+DELAYS, DAYS, LIVE = (
+    "flights.local.airport_delays",
+    "flights.local.airport_days",
+    "flights.live.airport_delays",
+)
 HELD_UP = "2013-01-02T11:00:00"
 
 
@@ -71,13 +77,15 @@ class House:
 
     def task(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
         """One task of a run."""
-        return next(t for t in self.client.task_instances(dag_id, run_id) if t["task_id"] == task_id)
+        return next(
+            t for t in self.client.task_instances(dag_id, run_id) if t["task_id"] == task_id
+        )
 
     def published(self, view: str = "airport_delays") -> list[tuple[Any, ...]]:
         """The ledger of a view: where each publication's interval begins and ends."""
         return query(
-            "SELECT CAST(interval_start AS VARCHAR), CAST(interval_end AS VARCHAR) FROM _plane.ledger "
-            f"WHERE feature_view = 'features.{view}' ORDER BY version",
+            "SELECT CAST(interval_start AS VARCHAR), CAST(interval_end AS VARCHAR) FROM"
+            f" _plane.ledger WHERE feature_view = 'features.{view}' ORDER BY version",
             self.local.path,
         )
 
@@ -115,12 +123,18 @@ def house(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> Iterator
     live = deploy(live_manifest(warehouse), root / "live", warehouse)
     classpath = f"{ReleaseBundle.__module__}.{ReleaseBundle.__name__}"
     bundles = [
-        {"name": name, "classpath": classpath, "kwargs": {"root": str(root / name), "refresh_interval": 3}}
+        {
+            "name": name,
+            "classpath": classpath,
+            "kwargs": {"root": str(root / name), "refresh_interval": 3},
+        }
         for name in ("local", "live")
     ]
     url = f"{valkey_url}/2"
     connections = {
-        "plane_warehouse": json.dumps({"conn_type": "duckdb", "host": str(warehouse), "extra": {"lock_timeout": 4}}),
+        "plane_warehouse": json.dumps(
+            {"conn_type": "duckdb", "host": str(warehouse), "extra": {"lock_timeout": 4}}
+        ),
         "plane_online": airflow.connection("plane_redis", {"url": url}),
     }
     store = project.open_store({"url": url})
@@ -175,7 +189,9 @@ def test_a_backfill_fills_the_rest_and_completes_the_next_day(house):
     keys = [partition_key(first + index * HOUR) for index in range(2)]
     assert [run["partition_key"] for run in runs] == keys  # nothing beyond the environment's now
     assert sorted(house.published()[-2:]) == [(k.replace("T", " "), _next(k)) for k in keys]
-    days = until(lambda: [r for r in house.client.runs(DAYS) if r["partition_key"] == "2013-01-02T00:00:00"])
+    days = until(
+        lambda: [r for r in house.client.runs(DAYS) if r["partition_key"] == "2013-01-02T00:00:00"]
+    )
     house.settle(DAYS, [days[0]["dag_run_id"]])
     assert [values for _, values in _online(house)] == 2 * [(1, 24, 46 + 47, "N47")]
 
@@ -250,7 +266,9 @@ def test_what_a_retry_can_not_mend_fails_at_once(house):
         execute("ALTER TABLE raw.departures ALTER delay TYPE BIGINT", path=house.local.path)
     stage = house.task(DELAYS, run["dag_run_id"], "stage")
     assert (stage["state"], stage["try_number"], stage["max_tries"]) == ("failed", 1, 3)
-    assert "raw.departures.delay is float64, was int64" in house.client.log(DELAYS, run["dag_run_id"], "stage", 1)
+    assert "raw.departures.delay is float64, was int64" in house.client.log(
+        DELAYS, run["dag_run_id"], "stage", 1
+    )
     assert house.published() == before
 
 
@@ -260,7 +278,11 @@ def test_a_backfill_of_the_past_leaves_newer_online_values(house):
     first = datetime(2013, 1, 1, 3, tzinfo=UTC)
     start_backfill(house, first, first + 4 * HOUR, max_active_runs=3, reprocess="completed")
     runs = until(
-        lambda: [r for r in house.client.runs(DELAYS, run_type="backfill") if r["partition_date"] < "2013-01-02"]
+        lambda: [
+            r
+            for r in house.client.runs(DELAYS, run_type="backfill")
+            if r["partition_date"] < "2013-01-02"
+        ]
     )
     assert len(runs) == 5
     house.settle(DELAYS, [run["dag_run_id"] for run in runs])
@@ -273,7 +295,9 @@ def test_a_new_release_is_read_and_old_runs_stay_with_theirs(house):
     manifest = house.local.manifest
     view = msgspec.structs.replace(manifest.view("airport_delays"), tags={"tier": "2"})
     others = [v for v in manifest.views if v.name != view.name]
-    new = deploy(msgspec.structs.replace(manifest, views=(view, *others)), house.local.root, house.local.path)
+    new = deploy(
+        msgspec.structs.replace(manifest, views=(view, *others)), house.local.root, house.local.path
+    )
     until(lambda: _tags(house) >= {"tier:2"})
     run = house.run(DELAYS, partition_key="2013-01-02T13:00:00")
     assert run["bundle_version"] == new.release.digest != old["bundle_version"]
@@ -292,12 +316,18 @@ def _next(key: str) -> str:
 
 def _tables(house: House) -> list[Any]:
     view = house.local.manifest.view("airport_delays")
-    tables = [f"features.airport_delays__{part}__{view.fingerprint}" for part in ("tiles", "history", "latest")]
+    tables = [
+        f"features.airport_delays__{part}__{view.fingerprint}"
+        for part in ("tiles", "history", "latest")
+    ]
     return [
         sorted(
             map(
                 repr,
-                query(f"SELECT * EXCLUDE (version) FROM {t}" if "tiles" not in t else f"FROM {t}", house.local.path),
+                query(
+                    f"SELECT * EXCLUDE (version) FROM {t}" if "tiles" not in t else f"FROM {t}",
+                    house.local.path,
+                ),
             )
         )
         for t in tables
@@ -315,4 +345,6 @@ def _in_state(house: House, run_id: str, task_id: str, states: set[str]) -> dict
 
 
 def _tags(house: House) -> set[str]:
-    return {tag["name"] for dag in house.client.dags() if dag["dag_id"] == DELAYS for tag in dag["tags"]}
+    return {
+        tag["name"] for dag in house.client.dags() if dag["dag_id"] == DELAYS for tag in dag["tags"]
+    }

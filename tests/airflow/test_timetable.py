@@ -1,4 +1,7 @@
-"""When the scheduler starts runs: any schedule, any delay, never beyond the end; and how partitions are mapped."""
+"""When the scheduler starts runs: any schedule, any delay, never beyond the end.
+
+And how partitions are mapped.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ SCHEDULES = ["1s", "90s", "1m", "15m", "1h", "6h", "1d", "7d"]
 DELAYS = ["0s", "7s", "30m", "90m", "25h"]
 
 
-def following(timetable: IntervalTimetable, last: DagRunInfo | None, restriction: TimeRestriction) -> DagRunInfo:
+def following(
+    timetable: IntervalTimetable, last: DagRunInfo | None, restriction: TimeRestriction
+) -> DagRunInfo:
     info = timetable.next_dagrun_info_v2(last_dagrun_info=last, restriction=restriction)
     assert info is not None
     return info
@@ -62,7 +67,9 @@ def test_a_week_begins_where_its_phase_says():
     info = following(timetable, None, TimeRestriction(START, None, catchup=True))
     assert info.partition_key == "2013-01-07T06:00:00"  # the first Monday after the start
     assert start_of(following(timetable, info, FROM_START)) >= datetime(2013, 1, 14, 6, tzinfo=UTC)
-    mapper = decode_partition_mapper(encode_partition_mapper(RollUp(upstream="6h", schedule="7d", phase="4d6h")))
+    mapper = decode_partition_mapper(
+        encode_partition_mapper(RollUp(upstream="6h", schedule="7d", phase="4d6h"))
+    )
     assert mapper.to_downstream("2013-01-14T00:00:00") == info.partition_key
     assert mapper.to_downstream("2013-01-14T06:00:00") != info.partition_key
 
@@ -73,7 +80,9 @@ def test_with_catch_up_no_interval_is_left_out():
     runs = [following(timetable, None, everything)]
     for _ in range(3):
         runs.append(following(timetable, runs[-1], everything))
-    assert [run.partition_key for run in runs] == [f"2013-01-01T{hour:02}:00:00" for hour in (0, 6, 12, 18)]
+    assert [run.partition_key for run in runs] == [
+        f"2013-01-01T{hour:02}:00:00" for hour in (0, 6, 12, 18)
+    ]
     assert runs[0].run_after == pendulum.datetime(2013, 1, 1, 6, 10)
 
 
@@ -83,7 +92,9 @@ def test_a_backfill_is_a_last_run_like_any_other():
     newest = following(timetable, None, FROM_START)
     assert following(timetable, filled, FROM_START) == newest
     nameless = newest._replace(partition_date=None)
-    assert start_of(following(timetable, nameless, FROM_START)) == start_of(newest) + timedelta(hours=1)
+    assert start_of(following(timetable, nameless, FROM_START)) == start_of(newest) + timedelta(
+        hours=1
+    )
 
 
 def test_nothing_is_ever_scheduled_beyond_the_end():
@@ -91,7 +102,10 @@ def test_nothing_is_ever_scheduled_beyond_the_end():
     assert timetable.next_dagrun_info_v2(last_dagrun_info=None, restriction=FROM_START) is None
     everything = TimeRestriction(START, None, catchup=True)
     last = DagRunInfo(
-        run_after=START, data_interval=None, partition_date=pendulum.datetime(2013, 1, 2, 22), partition_key=None
+        run_after=START,
+        data_interval=None,
+        partition_date=pendulum.datetime(2013, 1, 2, 22),
+        partition_key=None,
     )
     final = following(timetable, last, everything)
     assert final.partition_key == "2013-01-02T23:00:00"
@@ -101,23 +115,33 @@ def test_nothing_is_ever_scheduled_beyond_the_end():
 def test_a_backfill_holds_the_intervals_that_begin_in_its_range():
     timetable = IntervalTimetable("1h", delay="30m", until="2013-01-03")
     first, last = pendulum.datetime(2013, 1, 2, 20), pendulum.datetime(2013, 1, 5)
-    keys = [info.partition_key for info in timetable.iter_partition_dagrun_infos(earliest=first, latest=last)]
+    keys = [
+        info.partition_key
+        for info in timetable.iter_partition_dagrun_infos(earliest=first, latest=last)
+    ]
     assert keys == [f"2013-01-02T{hour}:00:00" for hour in (20, 21, 22, 23)]
-    keys = [info.partition_key for info in timetable.iter_partition_dagrun_infos(earliest=first, latest=first)]
+    keys = [
+        info.partition_key
+        for info in timetable.iter_partition_dagrun_infos(earliest=first, latest=first)
+    ]
     assert keys == ["2013-01-02T20:00:00"]
 
 
 def test_a_backfill_holds_nothing_that_is_not_due():
     timetable = IntervalTimetable("1d", delay="25h")
     now = pendulum.now("UTC")
-    infos = list(timetable.iter_partition_dagrun_infos(earliest=now.subtract(days=5), latest=now.add(days=5)))
+    infos = list(
+        timetable.iter_partition_dagrun_infos(earliest=now.subtract(days=5), latest=now.add(days=5))
+    )
     assert infos
     assert all(info.run_after <= pendulum.now("UTC") for info in infos)
 
 
 def test_a_partition_has_one_spelling():
     timetable = IntervalTimetable("1h")
-    assert timetable.resolve_partition_date("2013-01-01T06:00:00") == datetime(2013, 1, 1, 6, tzinfo=UTC)
+    assert timetable.resolve_partition_date("2013-01-01T06:00:00") == datetime(
+        2013, 1, 1, 6, tzinfo=UTC
+    )
     for wrong in ("2013-01-01T06:30:00", "2013-01-01 06:00:00", "2013-01-01T06:00:00Z", "first"):
         with pytest.raises(InvalidPartitionKeyError, match="every 1h"):
             timetable.resolve_partition_date(wrong)
@@ -136,7 +160,10 @@ def test_airflow_stores_timetables_and_mappers():
     assert isinstance(again, IntervalTimetable)
     assert again.serialize() == timetable.serialize()
     assert again.summary == "every 7d, 1h30m late"
-    for mapper in (FanOut(upstream="1d", schedule="1h"), RollUp(upstream="1h", schedule="1d", since="2013-01-01")):
+    for mapper in (
+        FanOut(upstream="1d", schedule="1h"),
+        RollUp(upstream="1h", schedule="1d", since="2013-01-01"),
+    ):
         stored = decode_partition_mapper(encode_partition_mapper(mapper))
         assert type(stored) is type(mapper)
         assert stored.serialize() == mapper.serialize()
@@ -158,8 +185,13 @@ def test_a_week_of_days_begins_on_thursday_too():
 
 
 def test_partitions_that_will_never_be_are_not_waited_for():
-    mapper = RollUp(upstream="1h", schedule="1d", since="2013-01-01T22:00:00Z", until="2013-01-02T01:00:00Z")
-    assert mapper.to_upstream("2013-01-01T00:00:00") == {"2013-01-01T22:00:00", "2013-01-01T23:00:00"}
+    mapper = RollUp(
+        upstream="1h", schedule="1d", since="2013-01-01T22:00:00Z", until="2013-01-02T01:00:00Z"
+    )
+    assert mapper.to_upstream("2013-01-01T00:00:00") == {
+        "2013-01-01T22:00:00",
+        "2013-01-01T23:00:00",
+    }
     assert mapper.to_upstream("2013-01-02T00:00:00") == {"2013-01-02T00:00:00"}
 
 

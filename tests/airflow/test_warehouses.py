@@ -1,4 +1,5 @@
-"""Rendered DAGs in Airflow's own process against Snowflake's and Databricks' local endpoints, by connections alone."""
+"""Rendered DAGs in Airflow's own process against Snowflake's and Databricks' local endpoints, by
+connections alone."""
 
 from __future__ import annotations
 
@@ -42,7 +43,11 @@ pytestmark = [
 ]
 VARIABLE = "AIRFLOW_CONN_PLANE_WAREHOUSE"
 DAYS = ({"start": "2024-01-01", "end": "2024-01-02"}, {"start": "2024-01-02", "end": "2024-01-03"})
-RUNS = {"snowflake": DAYS, "databricks": ({"start": "2024-01-01", "end": "2024-01-03"},)}  # Spark takes its time
+# Spark takes its time.
+RUNS = {
+    "snowflake": DAYS,
+    "databricks": ({"start": "2024-01-01", "end": "2024-01-03"},),
+}
 SCHEMAS = ("features", "_plane", "raw")
 SECRET = "wr0ng-secret-of-the-team"
 
@@ -65,7 +70,9 @@ class Rig:
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         """A query's rows, in an order of ours: they come in any."""
-        return sorted((row for batch in self.warehouse.fetch(sql) for row in batch.to_pylist()), key=str)
+        return sorted(
+            (row for batch in self.warehouse.fetch(sql) for row in batch.to_pylist()), key=str
+        )
 
     def run(self, conf: Mapping[str, str]) -> Any:
         """One run of the DAG in this process."""
@@ -98,11 +105,21 @@ def connected(kind: str, endpoint: Any) -> dict[str, Any]:
     """A connection as Airflow's own provider of that type would have it."""
     if kind == "databricks":
         place = urlsplit(endpoint.address)
-        part = {"host": place.hostname, "port": place.port, "schema": place.scheme, "password": endpoint.token}
+        part = {
+            "host": place.hostname,
+            "port": place.port,
+            "schema": place.scheme,
+            "password": endpoint.token,
+        }
         return {"conn_type": kind, **part, "extra": {"http_path": place.path}}
     extra = {"account": "local", "warehouse": "COMPUTE", "database": "PLANE", "role": "PLANE_ROLE"}
     where = {"host": "127.0.0.1", "port": endpoint.port, "protocol": "http"}
-    return {"conn_type": kind, "login": "PLANE", "password": "open sesame", "extra": {**extra, **where}}
+    return {
+        "conn_type": kind,
+        "login": "PLANE",
+        "password": "open sesame",
+        "extra": {**extra, **where},
+    }
 
 
 @contextmanager
@@ -120,16 +137,23 @@ def connection(value: Mapping[str, Any]) -> Iterator[None]:
 
 
 def deployed(kind: str, warehouse: Warehouse, root: Path) -> Path:
-    """The shop of the command line's test: what the team has, the view's tables, and the release's folder."""
+    """The shop of the command line's test: what the team has, the view's tables, and the release's
+    folder."""
     load_orders(warehouse)
     (root / "project").mkdir(parents=True)
     (root / "releases").mkdir()
-    definitions_text = DEFINITIONS.replace("@batch_feature_view(", "@batch_feature_view(\n    online=False,")
+    definitions_text = DEFINITIONS.replace(
+        "@batch_feature_view(", "@batch_feature_view(\n    online=False,"
+    )
     if kind == "snowflake":  # interval by interval: a statement for each of a run's hours
-        definitions_text = definitions_text.replace("select shopper_id", "select distinct shopper_id")
+        definitions_text = definitions_text.replace(
+            "select shopper_id", "select distinct shopper_id"
+        )
     (root / "project" / "purchases.py").write_text(definitions_text)
     definitions, problems = load(root / "project", ["purchases.py"])
-    target = Target("shop", kind, kind, "features", datetime(2024, 1, 3, tzinfo=UTC), root / "project")
+    target = Target(
+        "shop", kind, kind, "features", datetime(2024, 1, 3, tzinfo=UTC), root / "project"
+    )
     manifest = compile_manifest(definitions, target, warehouse, problems)
     rendered = release.render_release(manifest)
     for name in ("setup", "doors"):
@@ -151,7 +175,10 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
         warehouse = project.open_warehouse(kind, endpoint.options())
         stack.callback(warehouse.close)
         if kind == "databricks":
-            drop = [Statement("clean up", f"DROP SCHEMA IF EXISTS {schema} CASCADE") for schema in SCHEMAS]
+            drop = [
+                Statement("clean up", f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+                for schema in SCHEMAS
+            ]
             stack.callback(warehouse.execute, drop)
         folder = deployed(kind, warehouse, BUNDLES[kind])
         stack.enter_context(connection(given := connected(kind, endpoint)))
@@ -167,7 +194,12 @@ def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
 def test_a_dag_s_runs_give_the_values_that_are_right(rig):
     names = ("price_sum_1h", "price_sum_1d", "item_last_3_1d", "item")
     found = [
-        (row["shopper_id"], row["valid_from"].day, row["valid_from"].hour, *(row[name] for name in names))
+        (
+            row["shopper_id"],
+            row["valid_from"].day,
+            row["valid_from"].hour,
+            *(row[name] for name in names),
+        )
         for row in rig.rows("SELECT * FROM features.purchases")
     ]
     assert sorted(found, key=lambda row: row[:3]) == RIGHT
@@ -176,10 +208,16 @@ def test_a_dag_s_runs_give_the_values_that_are_right(rig):
 
 def test_every_statement_bears_its_task(rig):
     theirs = [(text, tags) for text, tags, _ in rig.ended() if "dag_id" in tags]
-    owner = {"view": "purchases", "owner": "team@example.com", "dag_id": f"shop.{rig.kind}.purchases"}
+    owner = {
+        "view": "purchases",
+        "owner": "team@example.com",
+        "dag_id": f"shop.{rig.kind}.purchases",
+    }
     for text, tags in theirs:
         for name, value in (owner | {"try_number": "1"}).items():
-            assert (f'"{name}": "{value}"' if rig.kind == "snowflake" else f"{name}:{value}") in tags, text
+            assert (
+                f'"{name}": "{value}"' if rig.kind == "snowflake" else f"{name}:{value}"
+            ) in tags, text
         if rig.kind == "snowflake":
             assert json.loads(tags)["run"].startswith("manual__")
     for task in ("stage", "check", "publish", "unstage", "announce"):
@@ -188,7 +226,8 @@ def test_every_statement_bears_its_task(rig):
 
 @contextmanager
 def in_a_process(act: Callable[[], None]) -> Iterator[tuple[int, int]]:
-    """A forked process, as Airflow's workers are, that does something: its number, and what it tells as a pipe."""
+    """A forked process, as Airflow's workers are, that does something: its number, and what it
+    tells as a pipe."""
     told, tells = os.pipe()
     child = os.fork()
     if child == 0:
@@ -250,22 +289,40 @@ def test_a_task_that_takes_too_long_leaves_no_statement_behind(rig):
 def broken(rig: Rig, **changes: Any) -> dict[str, Any]:
     """The connection with something else in it or in its extra."""
     given = dict(rig.connection)
-    given["extra"] = {**given["extra"], **{name: v for name, v in changes.items() if name != "password"}}
+    given["extra"] = {
+        **given["extra"],
+        **{name: v for name, v in changes.items() if name != "password"},
+    }
     return given | ({"password": changes["password"]} if "password" in changes else {})
 
 
 CONNECTIONS: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
     "lacks something": {
-        "snowflake": ({"account": None, "proxy_host": SECRET}, ("no account", "proxy_host is not supported")),
-        "databricks": ({"http_path": None, "password": None}, ("no SQL warehouse", "nothing in it signs you in")),
+        "snowflake": (
+            {"account": None, "proxy_host": SECRET},
+            ("no account", "proxy_host is not supported"),
+        ),
+        "databricks": (
+            {"http_path": None, "password": None},
+            ("no SQL warehouse", "nothing in it signs you in"),
+        ),
     },
     "wrong password": {
-        "snowflake": ({"password": SECRET}, ("Incorrect username or password", "what proves who you are")),
-        "databricks": ({"password": SECRET}, ("refused the credentials", "whether they have expired")),
+        "snowflake": (
+            {"password": SECRET},
+            ("Incorrect username or password", "what proves who you are"),
+        ),
+        "databricks": (
+            {"password": SECRET},
+            ("refused the credentials", "whether they have expired"),
+        ),
     },
     "no warehouse": {
         "snowflake": ({"warehouse": "NOWHERE"}, ("No active warehouse", "set `warehouse`")),
-        "databricks": ({"http_path": "/sql/gone"}, ("refused the request", "whether the warehouse is there")),
+        "databricks": (
+            {"http_path": "/sql/gone"},
+            ("refused the request", "whether the warehouse is there"),
+        ),
     },
 }
 
@@ -294,7 +351,9 @@ def test_a_table_that_is_gone(rig, capfd):
     try:
         run = rig.run(DAYS[1])
     finally:
-        rig.warehouse.execute([Statement("bring it back", "ALTER TABLE raw.hidden RENAME TO raw.orders")])
+        rig.warehouse.execute(
+            [Statement("bring it back", "ALTER TABLE raw.hidden RENAME TO raw.orders")]
+        )
     assert run.state == DagRunState.FAILED
     out = "".join(capfd.readouterr())
     assert "its sources have changed since the deploy: raw.orders is gone" in out

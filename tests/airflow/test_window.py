@@ -1,4 +1,5 @@
-"""Which stretch of time a run computes: every kind of run, on the wall clock and where time stands still."""
+"""Which stretch of time a run computes: every kind of run, on the wall clock and where time stands
+still."""
 
 from __future__ import annotations
 
@@ -6,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from controlplane.airflow.window import Request, check_configuration, interval_of, partition_keys, waits_until
+from controlplane.airflow.window import (
+    Request,
+    check_configuration,
+    interval_of,
+    partition_keys,
+    waits_until,
+)
 from controlplane.base.types import Interval
 from controlplane.codec import Field, Layout
 from controlplane.errors import Location, PermanentError
@@ -53,7 +60,9 @@ def test_a_run_without_anything_computes_the_last_interval_that_was_due(asked, l
     assert interval_of(program(), Request(at=asked)) == Interval(last, last + HOUR)
 
 
-@pytest.mark.parametrize("accepted", [{}, {"start": None, "end": None}, {"start": "2013-01-01", "end": "2013-01-02"}])
+@pytest.mark.parametrize(
+    "accepted", [{}, {"start": None, "end": None}, {"start": "2013-01-01", "end": "2013-01-02"}]
+)
 def test_b8_a_configuration_of_known_keys(accepted):
     """Case B8: Airflow's form gives both keys, empty ones too."""
     assert check_configuration("delays", accepted) == accepted
@@ -115,7 +124,9 @@ def test_a_wrong_range_is_refused(start, end, message):
 
 def test_a_range_beside_a_partition_is_refused():
     with pytest.raises(PermanentError, match="beside the partition 2013-01-01T07:00:00"):
-        interval_of(program(), Request(at=LATER, partition=at(7), start="2013-01-01", end="2013-01-02"))
+        interval_of(
+            program(), Request(at=LATER, partition=at(7), start="2013-01-01", end="2013-01-02")
+        )
 
 
 def test_a_run_waits_for_the_settling_delay_and_not_longer():

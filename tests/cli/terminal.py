@@ -1,4 +1,5 @@
-"""The installed `plane`, as a person starts it: in a terminal of 80 columns, or with its output in a pipe."""
+"""The installed `plane`, as a person starts it: in a terminal of 80 columns, or with its output in
+a pipe."""
 
 from __future__ import annotations
 
@@ -19,15 +20,27 @@ PLANE = str(Path(sys.executable).parent / "plane")
 
 def environment(**extra: str) -> dict[str, str]:
     """A user's shell."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PLANE_", "COLUMNS"))}
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AIRFLOW", "PLANE_", "COLUMNS"))
+    }
     return {**ours, "TERM": "xterm", "NO_COLOR": "1", **extra}
 
 
-def piped(folder: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def piped(
+    folder: Path, *arguments: str, extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command whose output is read by a program."""
     command = [PLANE, *arguments]
     return subprocess.run(
-        command, cwd=folder, env=environment(**(extra or {})), capture_output=True, text=True, check=False, timeout=60
+        command,
+        cwd=folder,
+        env=environment(**(extra or {})),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -37,7 +50,12 @@ def shown(folder: Path, *arguments: str, columns: int = 80) -> tuple[int, str]:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     command = [PLANE, *arguments]
     with subprocess.Popen(
-        command, cwd=folder, env=environment(), stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.DEVNULL,
     ) as process:
         os.close(theirs)
         text = b""

@@ -1,4 +1,5 @@
-"""Whatever is wrong is told in words, with its place and its remedy, and the next command heals what was left."""
+"""Whatever is wrong is told in words, with its place and its remedy, and the next command heals
+what was left."""
 
 from __future__ import annotations
 
@@ -16,10 +17,14 @@ BROKEN = {
 
 def problems(err: str) -> list[tuple[str, str]]:
     """The errors on standard error: what was said, and the remedy that must follow each."""
-    lines = [line for line in err.splitlines() if not line.endswith((" intervals", " problems found"))]
+    lines = [
+        line for line in err.splitlines() if not line.endswith((" intervals", " problems found"))
+    ]
     assert len(lines) % 2 == 0, err
     found = list(zip(lines[::2], lines[1::2], strict=True))
-    assert all(error.startswith("error: ") and hint.startswith("  -> ") for error, hint in found), err
+    assert all(error.startswith("error: ") and hint.startswith("  -> ") for error, hint in found), (
+        err
+    )
     return [(error.removeprefix("error: "), hint.removeprefix("  -> ")) for error, hint in found]
 
 
@@ -30,14 +35,26 @@ SLOW = "(SELECT count(*) FROM range(1000000000000) AS numbers(number) WHERE numb
 def test_broken_definitions_are_told_all_at_once_and_nothing_is_written(shop):
     for name, text in BROKEN.items():
         shop.define(text, file=name)
-    shop.redefine((OTHER_COLUMN, 'Aggregate("sum", "nope", windows=["2d"])'), ('windows=["1d"]', 'windows=["36h"]'))
+    shop.redefine(
+        (OTHER_COLUMN, 'Aggregate("sum", "nope", windows=["2d"])'),
+        ('windows=["1d"]', 'windows=["36h"]'),
+    )
     for command in ("plan", "deploy"):
         found = problems(shop.fails(command))
         assert [error for error, _ in found] == [
-            "features/imports.py:1: imports.py raised ModuleNotFoundError: No module named 'no_such_package'",
+            (
+                "features/imports.py:1: imports.py raised ModuleNotFoundError: No module named"
+                " 'no_such_package'"
+            ),
             "features/raises.py:2: raises.py raised ValueError: boo",
-            "features/shop.py:17: feature view 'spend', count(): window 36h is not a multiple of the tile 1d",
-            "features/shop.py:18: feature view 'spend', sum(nope): column 'nope' is not returned by the view's SQL",
+            (
+                "features/shop.py:17: feature view 'spend', count(): window 36h is not a multiple"
+                " of the tile 1d"
+            ),
+            (
+                "features/shop.py:18: feature view 'spend', sum(nope): column 'nope' is not"
+                " returned by the view's SQL"
+            ),
             "features/syntax.py:1: syntax.py is not valid Python: invalid syntax",
         ]
     assert not (shop.folder / ".plane" / "airflow").exists()
@@ -58,14 +75,20 @@ ONLY_ROWS = [
 @pytest.mark.parametrize(
     ("pairs", "told"),
     [
-        ([('windows=["2d"]', 'windows=["36h"]')], "spend', sum(amount): window 36h is not a multiple"),
+        (
+            [('windows=["2d"]', 'windows=["36h"]')],
+            "spend', sum(amount): window 36h is not a multiple",
+        ),
         (ONLY_ROWS, "ttl 1h is not a multiple of its schedule 1d"),
         ([("raw.payments", "raw.nope")], "there is no table raw.nope"),
         (
             [(SERVICE, f'user2 = Entity("user", keys={{"k": "string"}}, owner="me")\n{SERVICE}')],
             "'user' is defined twice",
         ),
-        ([("raw.payments", "features.spend"), ("paid_at", "valid_from")], "read each other in a cycle: spend -> spend"),
+        (
+            [("raw.payments", "features.spend"), ("paid_at", "valid_from")],
+            "read each other in a cycle: spend -> spend",
+        ),
     ],
 )
 def test_rules_of_definitions(shop, pairs, told):
@@ -101,11 +124,15 @@ def test_a_source_that_changed_since_the_deploy(shop):
     shop.ready()
     tables = "SELECT count(*) FROM _plane.ledger"
     before = shop.sql(tables)
-    shop.sql("ALTER TABLE raw.payments ALTER amount TYPE DOUBLE", "ALTER TABLE raw.payments RENAME country TO land")
+    shop.sql(
+        "ALTER TABLE raw.payments ALTER amount TYPE DOUBLE",
+        "ALTER TABLE raw.payments RENAME country TO land",
+    )
     [(error, hint)] = problems(shop.fails("run", "--recompute"))
-    assert error == (
-        "feature view 'spend': its sources have changed since the deploy: raw.payments.amount is float64, was int64; "
-        "raw.payments.country is gone"
+    assert (
+        error
+        == "feature view 'spend': its sources have changed since the deploy: raw.payments.amount is"
+        " float64, was int64; raw.payments.country is gone"
     )
     assert hint == "restore the columns, or adapt the definition and deploy it"
     assert shop.sql(tables) == before
@@ -123,8 +150,12 @@ def test_a_source_that_changed_since_the_deploy(shop):
 def test_a_table_that_is_gone(shop):
     shop.ready()
     shop.sql("ALTER TABLE raw.payments RENAME TO elsewhere")
-    assert "features/shop.py:8: source 'payments': there is no table raw.payments" in shop.fails("plan")
-    assert "its sources have changed since the deploy: raw.payments is gone" in shop.fails("run", "--recompute")
+    assert "features/shop.py:8: source 'payments': there is no table raw.payments" in shop.fails(
+        "plan"
+    )
+    assert "its sources have changed since the deploy: raw.payments is gone" in shop.fails(
+        "run", "--recompute"
+    )
 
 
 def test_a_warehouse_that_another_process_has_open(shop):
@@ -172,7 +203,9 @@ def test_verify_names_the_view_whose_source_has_changed(shop):
 
 
 @pytest.mark.parametrize("where", ["plane.toml", "environment"])
-def test_b1_a_url_of_redis_with_unknown_options_is_refused_before_anything_is_connected(shop, where):
+def test_b1_a_url_of_redis_with_unknown_options_is_refused_before_anything_is_connected(
+    shop, where
+):
     shop.plane("deploy")
     for end, told in (
         ("/shop", "the URL of the online store names a database that is not a number"),
@@ -182,7 +215,12 @@ def test_b1_a_url_of_redis_with_unknown_options_is_refused_before_anything_is_co
         url = f"redis://127.0.0.1:1{end}"
         shop.extra["SHOP_REDIS"] = url
         shop.resettle((shop.online, url if where == "plane.toml" else "${SHOP_REDIS}"))
-        for command in (["run"], ["status"], ["get", "shop", "-k", "user_id=1"], ["online", "versions"]):
+        for command in (
+            ["run"],
+            ["status"],
+            ["get", "shop", "-k", "user_id=1"],
+            ["online", "versions"],
+        ):
             [(error, hint)] = problems(shop.fails(*command))
             assert error.startswith("plane.toml: ")
             assert told in error
@@ -197,18 +235,37 @@ def test_options(shop):
         (["run", "nope"], "there is no feature view 'nope'", "choose from: spend"),
         (["run", "--start", "soon"], "--start: 'soon' is not a time", "write 2013-01-01"),
         (["run", "--end", "0001-01-01T00:00+14:00"], "is out of range", "write a time between"),
-        (["run", "--start", "2024-01-02", "--end", "2024-01-02"], "is not before --end", "the end is left out"),
-        (["run", "--start", "9999-01-01"], "is not before the latest end, 9000-01-01", "the end is left out"),
+        (
+            ["run", "--start", "2024-01-02", "--end", "2024-01-02"],
+            "is not before --end",
+            "the end is left out",
+        ),
+        (
+            ["run", "--start", "9999-01-01"],
+            "is not before the latest end, 9000-01-01",
+            "the end is left out",
+        ),
         (
             ["run", "--start", "2024-01-02T05:00", "--end", "2024-01-03T05:00"],
-            "no feature view has a whole interval within [2024-01-02T05:00:00Z, 2024-01-03T05:00:00Z) that is due",
+            (
+                "no feature view has a whole interval within [2024-01-02T05:00:00Z,"
+                " 2024-01-03T05:00:00Z) that is due"
+            ),
             "due are, of spend: every 1d in [2024-01-01T00:00:00Z, 2024-01-05T00:00:00Z)",
         ),
-        (["get", "nope", "-k", "user_id=1"], "there is no feature service 'nope'", "choose from: shop"),
+        (
+            ["get", "nope", "-k", "user_id=1"],
+            "there is no feature service 'nope'",
+            "choose from: shop",
+        ),
         (["get", "shop"], "key 'user_id' is absent", "the keys are: user_id"),
         (["get", "shop", "-k", "user_id"], "--key user_id: write name=value", "Example: "),
         (["get", "shop", "-k", "user_id=x"], "'x'", "give a whole number"),
-        (["get", "shop", "-k", "id=1", "-k", "user_id=1"], "key 'id' is unknown", "the keys are: user_id"),
+        (
+            ["get", "shop", "-k", "id=1", "-k", "user_id=1"],
+            "key 'id' is unknown",
+            "the keys are: user_id",
+        ),
         (["airflow", "run"], "give the range", "plane airflow run --start"),
     ):
         [(error, hint)] = problems(shop.fails(*arguments))
@@ -221,9 +278,19 @@ def test_options(shop):
         ),
         (["--spine", "raw.payments", "--time", "at"], "the spine has no column 'at'"),
         (["--spine", "gone.sql", "--time", "at"], "--spine gone.sql can't be read"),
-        (["--spine", "SELECT 1::BIGINT AS user_id, TIMESTAMP '2025-01-01' AS at", "--time", "at"], "is not computed"),
+        (
+            [
+                "--spine",
+                "SELECT 1::BIGINT AS user_id, TIMESTAMP '2025-01-01' AS at",
+                "--time",
+                "at",
+            ],
+            "is not computed",
+        ),
     ):
-        [(error, _)] = problems(shop.fails("dataset", "create", "one", "--service", "shop", *arguments))
+        [(error, _)] = problems(
+            shop.fails("dataset", "create", "one", "--service", "shop", *arguments)
+        )
         assert told in error
     usage = shop.plane("frobnicate", code=2)
     assert "No such command" in usage.err
@@ -245,13 +312,19 @@ def test_outside_a_project(shop, tmp_path):
 def test_a_state_that_cannot_be_reached(shop):
     shop.resettle(("sqlite:///.plane/state.db", "${SHOP_STATE}"))
     [(error, hint)] = problems(shop.fails("plan"))
-    assert error == "plane.toml:8: environments.local.state needs the environment variable SHOP_STATE, which is not set"
+    assert (
+        error
+        == "plane.toml:8: environments.local.state needs the environment variable SHOP_STATE, which"
+        " is not set"
+    )
     assert hint == "export SHOP_STATE=..."
     shop.extra["SHOP_STATE"] = "postgresql://me:c4n4ry@127.0.0.1:1/plane"
     for command in ("plan", "deploy", "run", "status"):
         err = shop.fails(command)
         [(error, _)] = problems(err)
-        assert error.startswith("Cannot connect to the state in the PostgreSQL database plane on 127.0.0.1:1")
+        assert error.startswith(
+            "Cannot connect to the state in the PostgreSQL database plane on 127.0.0.1:1"
+        )
         assert "c4n4ry" not in err
     shop.extra["SHOP_STATE"] = "mysql://me:c4n4ry@db/plane"
     assert "c4n4ry" not in shop.fails("plan")
@@ -264,7 +337,9 @@ def test_a_folder_of_releases_that_cannot_be_written(shop):
     assert error.startswith("the release can't be written to ")
     assert hint == "make the folder writable, or set `airflow.releases` in plane.toml"
     doctor = shop.plane("doctor", "--json", code=0).json
-    assert {finding["subject"]: finding["message"] for finding in doctor}["release"] == "nothing is deployed yet"
+    assert {finding["subject"]: finding["message"] for finding in doctor}[
+        "release"
+    ] == "nothing is deployed yet"
     (shop.folder / ".plane" / "airflow").unlink()
     shop.ready()
 
@@ -276,7 +351,9 @@ def test_a_folder_of_releases_of_another_environment(shop):
         text
         + text[text.index("[environments") :]
         .replace("environments.local", "environments.other")
-        .replace("now =", 'schema = "other"\nairflow = { releases = ".plane/airflow/local/dags" }\nnow =')
+        .replace(
+            "now =", 'schema = "other"\nairflow = { releases = ".plane/airflow/local/dags" }\nnow ='
+        )
     )
     [(error, hint)] = problems(shop.plane("deploy", "-e", "other", code=1).err)
     assert f"holds the release of environment 'local' of project '{shop.name}'" in error

@@ -109,8 +109,13 @@ COMPUTED = {
 }
 SYNCED = {"rows": "int", "written": "int", "kept_newer": "int", "version": "int", "warnings": []}
 STATUS = {
-    **dict.fromkeys(("view", "fingerprint", "owner", "state", "frontier", "freshness", "last_interval_start"), "str"),
-    **dict.fromkeys(("last_interval_end", "last_published_at", "sync_lag", "synced_at", "online_problem"), "str"),
+    **dict.fromkeys(
+        ("view", "fingerprint", "owner", "state", "frontier", "freshness", "last_interval_start"),
+        "str",
+    ),
+    **dict.fromkeys(
+        ("last_interval_end", "last_published_at", "sync_lag", "synced_at", "online_problem"), "str"
+    ),
     **dict.fromkeys(("last_rows", "last_intervals", "last_dropped", "missing_intervals"), "int"),
     **dict.fromkeys(("shown", "online"), "bool"),
     "problems": [],
@@ -126,7 +131,17 @@ CREATED = DATASET | {
         "views": {"spend": dict.fromkeys(("null_keys", "unknown_keys", "early_times"), "int")},
     }
 }
-CREATE = ("dataset", "create", "one", "--service", "shop", "--spine", "raw.payments", "--time", "paid_at")
+CREATE = (
+    "dataset",
+    "create",
+    "one",
+    "--service",
+    "shop",
+    "--spine",
+    "raw.payments",
+    "--time",
+    "paid_at",
+)
 
 
 def test_json_has_a_stable_shape(shop: Shop):
@@ -137,16 +152,26 @@ def test_json_has_a_stable_shape(shop: Shop):
     assert shape(run.json) == [{"view": "str", "computed": [COMPUTED], "synced": SYNCED}]
     assert run.err == ""
     assert shape(shop.plane("status", "--json").json) == [STATUS]
-    assert shape(shop.plane("get", "shop", "-k", "user_id=1", "--json").json["spend__count_1d"]) == VALUE
+    assert (
+        shape(shop.plane("get", "shop", "-k", "user_id=1", "--json").json["spend__count_1d"])
+        == VALUE
+    )
     assert shape(shop.plane(*CREATE, "--json").json) == CREATED
-    assert shape(shop.plane("dataset", "list", "--json").json) == [DATASET | {"without_values": "NoneType"}]
+    assert shape(shop.plane("dataset", "list", "--json").json) == [
+        DATASET | {"without_values": "NoneType"}
+    ]
     finding = {"subject": "str", "level": "str", "message": "str", "hint": "str"}
     assert shape(shop.plane("doctor", "--json").json) == [finding]
     assert shop.plane("stop", "--json").json == {"stopped": []}
     assert shop.plane("airflow", "down", "--json").json == {"stopped": False}
     written = shop.plane("init", "new", "--json").json
     assert written == {
-        "written": ["new/plane.toml", "new/features/example.py", "new/features/test_example.py", "new/.gitignore"]
+        "written": [
+            "new/plane.toml",
+            "new/features/example.py",
+            "new/features/test_example.py",
+            "new/.gitignore",
+        ]
     }
 
 
@@ -162,7 +187,11 @@ def interrupted_in_the_release() -> None:
 
 def test_ctrl_c_in_a_deploy(shop):
     done = shop.plane("deploy", code=1, hook=interrupted_in_the_release)
-    assert done.err == "interrupted: what was under way is undone or left to the next call; run the command again\n"
+    assert (
+        done.err
+        == "interrupted: what was under way is undone or left to the next call; run the command"
+        " again\n"
+    )
     assert shop.plane("plan", "--detailed-exitcode", code=2)
     shop.ready()
     root = shop.folder / ".plane" / "airflow" / "local" / "dags"

@@ -1,4 +1,5 @@
-"""The command line as containers run it: a uid without a name, folders that can't be written, a full disk."""
+"""The command line as containers run it: a uid without a name, folders that can't be written, a
+full disk."""
 
 from __future__ import annotations
 
@@ -24,7 +25,14 @@ SPINE = "SELECT 1::BIGINT AS user_id, TIMESTAMP '2024-01-04' AS at"
 
 def test_b3_a_uid_without_a_name_is_called_by_its_number(shop):
     nameless = f"uid {sandbox.NAMELESS}"
-    for command in (["plan"], ["deploy"], ["run"], ["status"], ["doctor"], ["verify", "--cases", "5"]):
+    for command in (
+        ["plan"],
+        ["deploy"],
+        ["run"],
+        ["status"],
+        ["doctor"],
+        ["verify", "--cases", "5"],
+    ):
         shop.plane(*command, hook=sandbox.become_nameless)
     created = shop.plane(*CREATE, SPINE, "--json", hook=sandbox.become_nameless).json
     assert created["created_by"] == nameless
@@ -32,7 +40,10 @@ def test_b3_a_uid_without_a_name_is_called_by_its_number(shop):
     shop.plane("deploy", hook=sandbox.become_nameless)
     shop.plane("rollback", hook=sandbox.become_nameless)
     with sqlite3.connect(shop.folder / ".plane" / "state.db") as state:
-        by = {row[0].partition("@")[0] for row in state.execute("SELECT deployed_by FROM plane_deployment")}
+        by = {
+            row[0].partition("@")[0]
+            for row in state.execute("SELECT deployed_by FROM plane_deployment")
+        }
     assert by == {nameless}
 
 
@@ -46,7 +57,10 @@ def test_b3_a_home_that_a_nameless_uid_lacks_is_told(shop):
     # Snowflake's own driver needs a home as it is imported.
     assert problems(shop.fails("plan", hook=sandbox.become_nameless)) == [
         (
-            "plane.toml: the driver of snowflake can't be loaded: Could not determine home directory.",
+            (
+                "plane.toml: the driver of snowflake can't be loaded: Could not determine home"
+                " directory."
+            ),
             "set HOME to a folder of this user",
         )
     ]
@@ -59,10 +73,19 @@ def read_only() -> None:
 
 READERS = (["plan"], ["status"], ["verify"], ["dataset", "list"], [*CREATE, SPINE])
 WRITERS = (["deploy"], ["run"], ["rollback"], ["forget", "-k", "user_id=1", "--yes"])
-OF_EMBEDDED_SERVERS = (["get", "shop", "-k", "user_id=1"], ["online", "versions"], ["airflow", "up"])
+OF_EMBEDDED_SERVERS = (
+    ["get", "shop", "-k", "user_id=1"],
+    ["online", "versions"],
+    ["airflow", "up"],
+)
 
 
-REFUSED = ("Permission denied", "Read-only file system", "readonly database", "unable to open database")
+REFUSED = (
+    "Permission denied",
+    "Read-only file system",
+    "readonly database",
+    "unable to open database",
+)
 
 
 def forbidding(shop, way: str):
@@ -77,7 +100,12 @@ def forbidding(shop, way: str):
 @pytest.mark.parametrize("way", ["read-only", "permissions"])
 @pytest.mark.parametrize("deployed", [False, True])
 def test_b4_a_folder_that_cannot_be_written_is_told_with_a_remedy(shop, way, deployed):
-    shop.resettle((f'kind = "redis", url = "{shop.online}", patience_seconds = 1', 'kind = "redis", embedded = true'))
+    shop.resettle(
+        (
+            f'kind = "redis", url = "{shop.online}", patience_seconds = 1',
+            'kind = "redis", embedded = true',
+        )
+    )
     if deployed:
         shop.plane("deploy")
         shop.redefine(('windows=["2d"]', 'windows=["3d"]'))
@@ -114,7 +142,10 @@ def full_disk() -> None:
 
 def test_b9_a_full_disk_is_told_in_its_own_words(shop):
     shop.ready()
-    shop.sql("INSERT INTO raw.payments SELECT range, TIMESTAMP '2024-01-02', range, 'DE' FROM range(20000)")
+    shop.sql(
+        "INSERT INTO raw.payments SELECT range, TIMESTAMP '2024-01-02', range, 'DE' FROM"
+        " range(20000)"
+    )
     lines = shop.fails("run", "--recompute", hook=small_disk).splitlines()
     assert "No space left on device" in lines[-2]
     assert lines[-1].startswith("  -> free some space on that disk")
@@ -154,7 +185,9 @@ def project_on_a_small_disk(folder: Path) -> None:
     assert ignore.read_text() == "build/\n" * 1000 + ".plane/\n"
 
 
-@pytest.mark.parametrize("work", [releases_on_a_small_disk, project_on_a_small_disk], ids=lambda work: work.__name__)
+@pytest.mark.parametrize(
+    "work", [releases_on_a_small_disk, project_on_a_small_disk], ids=lambda work: work.__name__
+)
 def test_b9_nothing_is_left_half_written_on_a_full_disk(tmp_path, work):
     (tmp_path / ".gitignore").write_text("build/\n" * 1000)
     (tmp_path / "ballast").write_bytes(b"x" * 5_000_000)
@@ -173,7 +206,12 @@ def without_a_server_program() -> None:
 
 
 def test_b20_what_the_warehouse_knows_is_shown_where_the_online_store_cannot_be_started(shop):
-    shop.resettle((f'kind = "redis", url = "{shop.online}", patience_seconds = 1', 'kind = "redis", embedded = true'))
+    shop.resettle(
+        (
+            f'kind = "redis", url = "{shop.online}", patience_seconds = 1',
+            'kind = "redis", embedded = true',
+        )
+    )
     shop.plane("deploy", hook=without_a_server_program)
     [(error, hint)] = problems(shop.fails("run", hook=without_a_server_program))
     missing = "there is no Redis or Valkey server to run on this machine"
@@ -189,7 +227,11 @@ def test_b20_what_the_warehouse_knows_is_shown_where_the_online_store_cannot_be_
     assert report["mismatches"] == 0
     for command in (["plan"], ["dataset", "list"], ["schema", "shop"], ["stop"]):
         shop.plane(*command, hook=without_a_server_program)
-    for command in (["get", "shop", "-k", "user_id=1"], ["online", "versions"], ["online", "verify"]):
+    for command in (
+        ["get", "shop", "-k", "user_id=1"],
+        ["online", "versions"],
+        ["online", "verify"],
+    ):
         assert problems(shop.fails(*command, hook=without_a_server_program)) == [(missing, hint)]
     doctor = shop.start("doctor", "--json", hook=without_a_server_program).wait().json
     assert [(one["subject"], one["message"]) for one in doctor if one["level"] == "error"] == [

@@ -99,7 +99,17 @@ def test_b5_progress_is_shown_in_a_terminal_of_any_encoding(abroad):
 
 
 def test_b6_a_spine_of_a_file_with_a_byte_order_mark(abroad):
-    create = ("dataset", "create", "one", "--service", "shop", "--time", "at", "--spine", "spine.sql")
+    create = (
+        "dataset",
+        "create",
+        "one",
+        "--service",
+        "shop",
+        "--time",
+        "at",
+        "--spine",
+        "spine.sql",
+    )
     spine = "SELECT 1::BIGINT AS user_id,\r\n  TIMESTAMP '2024-01-04' AS at\r\n"
     (abroad.folder / "spine.sql").write_text(spine, encoding="utf-8-sig", newline="")
     assert abroad.plane(*create, "--json").json["row_count"] == 1
@@ -109,8 +119,15 @@ def test_b6_a_spine_of_a_file_with_a_byte_order_mark(abroad):
 
 def test_b6_definitions_with_a_byte_order_mark_and_line_ends_of_windows(abroad):
     file = abroad.folder / "features" / "shop.py"
-    file.write_text(DEFINITIONS.replace("user spends", f"user spends in {LAND}"), encoding="utf-8-sig", newline="\r\n")
+    file.write_text(
+        DEFINITIONS.replace("user spends", f"user spends in {LAND}"),
+        encoding="utf-8-sig",
+        newline="\r\n",
+    )
     assert "No changes" in abroad.plane("plan").out
     text = DEFINITIONS.replace('windows=["2d"]', 'windows=["36h"]')
     file.write_text(text, encoding="utf-8-sig", newline="\r\n")
-    assert "error: features/shop.py:18: feature view 'spend', sum(amount): window 36h" in abroad.fails("plan")
+    assert (
+        "error: features/shop.py:18: feature view 'spend', sum(amount): window 36h"
+        in abroad.fails("plan")
+    )

@@ -1,4 +1,5 @@
-"""Erasing an entity: nothing of it is left in any table or online, and nothing of anybody else is gone."""
+"""Erasing an entity: nothing of it is left in any table or online, and nothing of anybody else is
+gone."""
 
 from __future__ import annotations
 
@@ -28,21 +29,33 @@ def visits(payments):
     return f"SELECT user_id, country AS place_id, paid_at FROM {payments}"
 '''
 )
-TRAIN = ("dataset", "create", "one", "--service", "shop", "--spine", "raw.payments", "--time", "paid_at")
+TRAIN = (
+    "dataset",
+    "create",
+    "one",
+    "--service",
+    "shop",
+    "--spine",
+    "raw.payments",
+    "--time",
+    "paid_at",
+)
 FORGET = ("forget", "--key", "user_id=1")
 
 
 def everything(shop):
     """Every row of every table that is made here and has users, by table."""
     listed = (
-        "SELECT table_schema || '.' || table_name FROM information_schema.columns JOIN information_schema.tables "
-        "USING (table_schema, table_name) WHERE table_type = 'BASE TABLE' AND table_schema IN ('features', 'datasets') "
-        "AND column_name = 'user_id'"
+        "SELECT table_schema || '.' || table_name FROM information_schema.columns JOIN"
+        " information_schema.tables USING (table_schema, table_name) WHERE table_type = 'BASE"
+        " TABLE' AND table_schema IN ('features', 'datasets') AND column_name = 'user_id'"
     )
     with duckdb.connect(str(shop.folder / ".plane" / "warehouse.duckdb")) as connection:
         tables = [name for (name,) in connection.execute(listed).fetchall()]
         return {
-            name: sorted(repr(row) for row in connection.execute(f"SELECT user_id, * FROM {name}").fetchall())
+            name: sorted(
+                repr(row) for row in connection.execute(f"SELECT user_id, * FROM {name}").fetchall()
+            )
             for name in tables
         }
 
@@ -116,7 +129,9 @@ def test_a_sync_that_read_before_brings_nothing_back(known):
                 return getattr(store, name)
 
         sql = render_view(manifest, view).sync
-        report = syncing.sync(build(manifest, view), warehouse, Slow(), sql, clock=plane.project.clock, full=True)
+        report = syncing.sync(
+            build(manifest, view), warehouse, Slow(), sql, clock=plane.project.clock, full=True
+        )
         assert report.kept_newer == 1
     assert known.get(1)["country"] is None
 

@@ -24,7 +24,10 @@ WHOLE = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|you@example\.com|user_payments__\w
 def test_from_nothing_to_features(tmp_path):
     code, text = shown(tmp_path, "init", "shop")
     assert code == 0
-    assert "Next: cd shop && plane plan && plane deploy && plane run && plane get example --key user_id=1" in text
+    assert (
+        "Next: cd shop && plane plan && plane deploy && plane run && plane get example --key"
+        " user_id=1" in text
+    )
     folder, screens = tmp_path / "shop", {}
     try:
         for command in JOURNEY:
@@ -35,7 +38,9 @@ def test_from_nothing_to_features(tmp_path):
     assert "No changes: environment local is as declared." in screens["plan"]
     assert "Deployed as number 1" in screens["deploy"]
     assert re.search(r"user_payments +1 +\d,\d+ +0 +50 keys", screens["run"])
-    assert re.search(r"user_payments__last_country +(DE|FR|NO) +present", screens["get example --key user_id=1"])
+    assert re.search(
+        r"user_payments__last_country +(DE|FR|NO) +present", screens["get example --key user_id=1"]
+    )
     assert re.search(r"state +up to date", screens["status"])
     assert re.search(r"owner +you@example.com", screens["status"])
     assert 'created "datasets"."first__v1" with 2,057 rows' in screens[JOURNEY[6]]
@@ -43,7 +48,10 @@ def test_from_nothing_to_features(tmp_path):
     for command, text in screens.items():
         for line in text.splitlines():
             # A sentence may be wrapped by the terminal; a table is not.
-            assert len(line) <= 80 or line.startswith(("ok ", "  -> ", "warning ", "Next: ")), (command, line)
+            assert len(line) <= 80 or line.startswith(("ok ", "  -> ", "warning ", "Next: ")), (
+                command,
+                line,
+            )
     rows = [line for line in screens["status"].splitlines() if "Z" in line]
     assert all(WHOLE.search(row) for row in rows)
 
@@ -54,7 +62,9 @@ def test_init_takes_nothing_away(tmp_path):
     assert (tmp_path / ".gitignore").read_text() == "*.pyc\n.plane/\n"
     again = piped(tmp_path, "init")
     assert (again.returncode, again.stdout) == (1, "")
-    assert again.stderr == "error: plane.toml exists already\n  -> edit it, or choose another folder\n"
+    assert (
+        again.stderr == "error: plane.toml exists already\n  -> edit it, or choose another folder\n"
+    )
     (tmp_path / "plane.toml").unlink()
     (tmp_path / "features" / "example.py").write_text("mine = 1\n")
     again = piped(tmp_path, "init", "--name", "shop")
@@ -66,7 +76,12 @@ def test_init_takes_nothing_away(tmp_path):
 
 
 def test_completion_for_bash(tmp_path):
-    script = piped(tmp_path, "--show-completion", "bash", extra={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    script = piped(
+        tmp_path,
+        "--show-completion",
+        "bash",
+        extra={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+    )
     assert "complete -o default -F _plane_completion plane" in script.stdout
     words = {"_PLANE_COMPLETE": "complete_bash", "COMP_WORDS": "plane d", "COMP_CWORD": "1"}
     assert piped(tmp_path, extra=words).stdout.split() == ["deploy", "doctor", "dataset"]

@@ -44,7 +44,11 @@ def usual_mask() -> None:
 def wide(folder: Path) -> dict[str, str]:
     """What other users have rights on, and which."""
     paths = [folder, *folder.rglob("*")]
-    modes = {str(path.relative_to(folder)): path.lstat().st_mode for path in paths if not path.is_symlink()}
+    modes = {
+        str(path.relative_to(folder)): path.lstat().st_mode
+        for path in paths
+        if not path.is_symlink()
+    }
     return {name: oct(stat.S_IMODE(mode)) for name, mode in modes.items() if mode & 0o077}
 
 
@@ -68,7 +72,15 @@ def test_c4_every_file_of_every_command_is_its_owners_alone(embedded, mask):
         embedded.plane(*command, hook=mask)
         assert wide(folder) == {}, (number, command)
     names = {path.name for path in folder.rglob("*")}
-    assert {"warehouse.duckdb", "state.db", "CURRENT", "spend.py", "server.log", "password", "lock"} <= names
+    assert {
+        "warehouse.duckdb",
+        "state.db",
+        "CURRENT",
+        "spend.py",
+        "server.log",
+        "password",
+        "lock",
+    } <= names
     assert (folder / "warehouse.duckdb").stat().st_mode & 0o777 == 0o600
 
 
@@ -125,7 +137,12 @@ def test_c4_what_a_killed_process_left_is_closed(shop):
 def test_releases_elsewhere_stay_as_the_mask_says(make, tmp_path):
     """The Airflow of another user reads them there."""
     shop = make(state="sqlite:///.plane/state.db")
-    shop.resettle(("[environments.local]", f'[environments.local]\nairflow = {{ releases = "{tmp_path}/dags" }}'))
+    shop.resettle(
+        (
+            "[environments.local]",
+            f'[environments.local]\nairflow = {{ releases = "{tmp_path}/dags" }}',
+        )
+    )
     shop.plane("deploy", "--yes", hook=usual_mask)
     assert (tmp_path / "dags" / "CURRENT").stat().st_mode & 0o777 == 0o644
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "dags").rglob("*.py")} == {0o644}

@@ -1,4 +1,5 @@
-"""Going back to what was deployed earlier, and what becomes of the values of versions that nobody reads any more."""
+"""Going back to what was deployed earlier, and what becomes of the values of versions that nobody
+reads any more."""
 
 from __future__ import annotations
 
@@ -58,7 +59,11 @@ def test_a_rollback_shows_and_serves_the_earlier_version_at_once(shop):
 
 def test_a_rollback_to_a_number(shop):
     redefined(shop)
-    assert shop.fails("rollback", "7").splitlines()[0].endswith("deployment 7 is none of this environment's")
+    assert (
+        shop.fails("rollback", "7")
+        .splitlines()[0]
+        .endswith("deployment 7 is none of this environment's")
+    )
     assert shop.fails("rollback", "2").splitlines()[0].endswith("deployment 2 is the current one")
     assert shop.plane("rollback", "1", "--json").json["deployment"] == 3
     assert shop.plane("rollback", "2", "--json").json["deployment"] == 4
@@ -130,7 +135,8 @@ def test_only_versions_that_nobody_needs_are_removed(shop):
     assert len(keys(shop, new)) == 3
     assert [one[0] for one in versions(shop)] == [new]
     assert shop.plane("online", "clean", "--keep", "0").out.startswith("Nothing to remove")
-    # Going back is still possible: a run writes the values anew, and until then the newer ones are served.
+    # Going back is still possible: a run writes the values anew, and until then the newer ones are
+    # served.
     shop.plane("rollback")
     assert versions(shop)[0][0] == new
     shop.plane("run")

@@ -26,7 +26,11 @@ COMMANDS = (
 
 def traces(folder: Path) -> list[str]:
     """Files that hold the password."""
-    return [str(path) for path in folder.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
+    return [
+        str(path)
+        for path in folder.rglob("*")
+        if path.is_file() and CANARY.encode() in path.read_bytes()
+    ]
 
 
 def said(shop: Shop, commands: Sequence[tuple[str, ...]] = FEW) -> str:
@@ -41,9 +45,16 @@ def said(shop: Shop, commands: Sequence[tuple[str, ...]] = FEW) -> str:
 
 def test_a_password_that_works(shop, tmp_path):
     shop.extra = {"STORE_PASSWORD": CANARY}
-    shop.resettle((f'"{shop.online}"', f'"{shop.online}", password = "${{STORE_PASSWORD}}", username = "canary"'))
+    shop.resettle(
+        (
+            f'"{shop.online}"',
+            f'"{shop.online}", password = "${{STORE_PASSWORD}}", username = "canary"',
+        )
+    )
     with shop.client() as client:
-        client.acl_setuser("canary", enabled=True, passwords=[f"+{CANARY}"], keys=["*"], commands=["+@all"])
+        client.acl_setuser(
+            "canary", enabled=True, passwords=[f"+{CANARY}"], keys=["*"], commands=["+@all"]
+        )
         try:
             text = said(shop, COMMANDS)
             values = b"".join(value or b"" for value in shop.stored().values())

@@ -1,4 +1,5 @@
-"""Rows as records of the online store, one by one: the format in plain Python, which the kernels are compared with."""
+"""Rows as records of the online store, one by one: the format in plain Python, which the kernels
+are compared with."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def encode_rows(
             continue
         features = [stored(row[field.name]) for field in layout.fields]
         until = row["expires_at"]
-        expires = None if until is None else -(-(micros(until) + expiry_shift // MICROSECOND) // 1000)
+        expires = (
+            None if until is None else -(-(micros(until) + expiry_shift // MICROSECOND) // 1000)
+        )
         records.append(Record(key, value(write_version, *features, since=since), expires))
     return records
 

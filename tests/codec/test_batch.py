@@ -1,4 +1,5 @@
-"""Whole batches: the kernels write the same bytes as the format in plain Python, whatever the rows are."""
+"""Whole batches: the kernels write the same bytes as the format in plain Python, whatever the rows
+are."""
 
 from __future__ import annotations
 
@@ -22,14 +23,18 @@ NOW = datetime(2013, 3, 1, tzinfo=UTC)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 INT64 = st.integers(-(2**63), 2**63 - 1)
 # Around every size at which MessagePack changes its form.
-STEPS = st.sampled_from([s * (2**b) + d for b in (5, 7, 8, 15, 16, 31, 32, 53) for s in (1, -1) for d in (-1, 0, 1)])
+STEPS = st.sampled_from(
+    [s * (2**b) + d for b in (5, 7, 8, 15, 16, 31, 32, 53) for s in (1, -1) for d in (-1, 0, 1)]
+)
 TIMES = st.datetimes()
 
 
 def decimals(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
     largest = 10**precision - 1
     context = Context(prec=precision)
-    return st.integers(-largest, largest).map(lambda number: Decimal(number).scaleb(-scale, context))
+    return st.integers(-largest, largest).map(
+        lambda number: Decimal(number).scaleb(-scale, context)
+    )
 
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
@@ -45,7 +50,9 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
 }
 LONG = st.sampled_from([31, 32, 255, 256, 65_535, 65_536])
 VALUES = SCALARS | {"float64": st.floats()}
-VALUES |= {f"array<{kind}>": st.lists(st.none() | values, max_size=4) for kind, values in VALUES.items()}
+VALUES |= {
+    f"array<{kind}>": st.lists(st.none() | values, max_size=4) for kind, values in VALUES.items()
+}
 VALUES |= {
     "array<array<string>>": st.lists(st.none() | VALUES["array<string>"], max_size=4),
     "array<bool>": st.lists(st.none() | st.booleans(), max_size=3) | LONG.map([True].__mul__),
@@ -76,7 +83,10 @@ def batch_of(layout: Layout, rows: list[dict[str, Any]]) -> pa.RecordBatch:
     types = dict(layout.keys) | {field.name: field.type for field in layout.fields}
     types |= {"valid_from": "timestamp", "expires_at": "timestamp", "is_deleted": "bool"}
     return pa.RecordBatch.from_pydict(
-        {name: pa.array([row[name] for row in rows], arrow_type(kind)) for name, kind in types.items()}
+        {
+            name: pa.array([row[name] for row in rows], arrow_type(kind))
+            for name, kind in types.items()
+        }
     )
 
 
@@ -95,7 +105,12 @@ def test_the_kernels_write_what_plain_python_writes(table, skipped, write_versio
 
 
 SIZES: dict[str, list[Any]] = {
-    "int64": [sign * 2**bits + d for bits in (0, 5, 7, 8, 15, 16, 31, 32, 62) for sign in (1, -1) for d in (-1, 0, 1)],
+    "int64": [
+        sign * 2**bits + d
+        for bits in (0, 5, 7, 8, 15, 16, 31, 32, 62)
+        for sign in (1, -1)
+        for d in (-1, 0, 1)
+    ],
     "string": ["x" * length for length in (0, 1, 31, 32, 255, 256, 65_535, 65_536)],
     "binary": [b"x" * length for length in (0, 1, 255, 256, 65_535, 65_536)],
     "array<bool>": [[True] * length for length in (0, 1, 15, 16, 65_535, 65_536)],
@@ -114,11 +129,15 @@ def test_columns_of_one_size_and_of_two(kind):
 
 
 def test_the_bits_of_a_nan_stay():
-    bits = pa.array([0x7FF8000000000000, 0xFFF0DEADBEEF0001, 0x8000000000000000], pa.uint64()).view(pa.float64())
+    bits = pa.array([0x7FF8000000000000, 0xFFF0DEADBEEF0001, 0x8000000000000000], pa.uint64()).view(
+        pa.float64()
+    )
     layout = Layout((("k", "int64"),), (Field("f", "float64"),))
     rows = batch_of(layout, [row(k) for k in range(3)]).set_column(1, "f", bits)
     found = [r.value[-9:] for r in encoded(rows, layout)]
-    assert found == [b"\xcb" + number.to_bytes(8, "big") for number in bits.view(pa.uint64()).to_pylist()]
+    assert found == [
+        b"\xcb" + number.to_bytes(8, "big") for number in bits.view(pa.uint64()).to_pylist()
+    ]
 
 
 def test_a_large_batch_comes_in_pieces_in_order():
@@ -152,4 +171,6 @@ def row(k: int, f: object = None) -> dict[str, Any]:
 
 
 def encoded(batch: pa.RecordBatch, layout: Layout) -> list[Any]:
-    return as_records(encode_batch(batch, layout, b"", write_version=1, expiry_shift=timedelta(0), now=NOW))
+    return as_records(
+        encode_batch(batch, layout, b"", write_version=1, expiry_shift=timedelta(0), now=NOW)
+    )

@@ -18,7 +18,12 @@ HOUR = 3_600_000
 
 
 def kind(
-    record: Record, deleted: bool, version: int, found: bytes | None, expiry: int | None, synced: int | None
+    record: Record,
+    deleted: bool,
+    version: int,
+    found: bytes | None,
+    expiry: int | None,
+    synced: int | None,
 ) -> str:
     """What `compare` is to say of one row."""
     tomb = found is not None and found.startswith(b"\x92\xd3") and len(found) == 19
@@ -47,7 +52,9 @@ def write_version(found: bytes) -> int:
 
 
 def near(wanted: int | None, found: int | None) -> bool:
-    return (wanted is None) == (found is None) and (wanted is None or found is None or abs(wanted - found) <= 2_000)
+    return (wanted is None) == (found is None) and (
+        wanted is None or found is None or abs(wanted - found) <= 2_000
+    )
 
 
 EXPIRIES = st.sampled_from([None, NOW - HOUR, NOW + HOUR, NOW + HOUR + 1_500, NOW + 2 * HOUR])
@@ -65,7 +72,15 @@ FOUND = st.one_of(
     st.binary(max_size=24),
 )
 ROWS = st.lists(
-    st.tuples(VALUES, st.booleans(), EXPIRIES, st.sampled_from([10, 30, 31, 50]), FOUND, EXPIRIES, st.booleans()),
+    st.tuples(
+        VALUES,
+        st.booleans(),
+        EXPIRIES,
+        st.sampled_from([10, 30, 31, 50]),
+        FOUND,
+        EXPIRIES,
+        st.booleans(),
+    ),
     min_size=1,
     max_size=12,
 )
@@ -79,9 +94,13 @@ def test_a_row_is_of_the_kind_that_the_rules_say(rows, synced, start):
     for number, (given_, deleted, expires, version, found, expiry, same) in enumerate(rows):
         wanted = tombstone(WRITTEN, 1) if deleted else value_at(given_, WRITTEN)
         records.append(Record(b"k:{%d}" % number, wanted, NOW + HOUR if deleted else expires))
-        states.append((deleted, version, value_at(wanted, 40) if same else found, expires if same else expiry))
+        states.append(
+            (deleted, version, value_at(wanted, 40) if same else found, expires if same else expiry)
+        )
     batch = as_batch([Record(b"pad", b"pad"), *records]).slice(1)
-    table = pa.record_batch({"is_deleted": [s[0] for s in states], "version": [s[1] for s in states]})
+    table = pa.record_batch(
+        {"is_deleted": [s[0] for s in states], "version": [s[1] for s in states]}
+    )
     outcome = compare(
         batch,
         table,
@@ -97,7 +116,11 @@ def test_a_row_is_of_the_kind_that_the_rules_say(rows, synced, start):
         for record, (deleted, version, found, expiry) in zip(records, states, strict=True)
     ]
     assert outcome.counts == {name: kinds.count(name) for name in outcome.counts}
-    bad = [record.key for record, what in zip(records, kinds, strict=True) if what in ("missing", "wrong", "expiry")]
+    bad = [
+        record.key
+        for record, what in zip(records, kinds, strict=True)
+        if what in ("missing", "wrong", "expiry")
+    ]
     assert outcome.bad.column("key").to_pylist() == bad
 
 
@@ -107,7 +130,10 @@ def value_at(found: bytes, version: int) -> bytes:
 
 
 def test_where_time_stands_still_only_that_a_value_expires_is_compared():
-    record, row = Record(b"k", value(WRITTEN, 1), NOW + HOUR), pa.record_batch({"is_deleted": [False], "version": [1]})
+    record, row = (
+        Record(b"k", value(WRITTEN, 1), NOW + HOUR),
+        pa.record_batch({"is_deleted": [False], "version": [1]}),
+    )
 
     def said(expiry: int | None) -> dict[str, int]:
         one = as_batch([record])
@@ -144,4 +170,6 @@ def test_extra_keys_are_those_of_older_values():
 def test_tombstones_for_extra_keys(count):
     keys = [b"%d" % n for n in range(count)]
     batch = buried(keys, WRITTEN, NOW)
-    assert batch.equals(as_batch(Record(key, tombstone(WRITTEN, NOW * 1000), NOW + 7 * 24 * HOUR) for key in keys))
+    assert batch.equals(
+        as_batch(Record(key, tombstone(WRITTEN, NOW * 1000), NOW + 7 * 24 * HOUR) for key in keys)
+    )

@@ -15,7 +15,8 @@ from controlplane.codec import Field, Layout, entity_key, online_key, parse_key_
 from controlplane.errors import PlaneError
 
 VALUES = {
-    "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.text(":%{}~ 3AB", max_size=4),
+    "string": st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+    | st.text(":%{}~ 3AB", max_size=4),
     "int64": st.integers(-(2**63), 2**63 - 1),
     "bool": st.booleans(),
     "date": st.dates(),
@@ -27,7 +28,9 @@ TEXT = Layout(keys=(("a", "string"), ("b", "string")), fields=(Field("f", "int64
 
 
 def layout(*types: str) -> Layout:
-    return Layout(tuple((f"k{place}", kind) for place, kind in enumerate(types)), (Field("f", "int64"),))
+    return Layout(
+        tuple((f"k{place}", kind) for place, kind in enumerate(types)), (Field("f", "int64"),)
+    )
 
 
 def key(layout: Layout, *values: object) -> bytes:

@@ -13,7 +13,24 @@ from controlplane.base.types import parse_instant
 from controlplane.codec.given import parse_given
 from controlplane.codec.keys import parse_text
 
-NOT_A_NUMBER = ["", " 1", "1 ", "1_0", "+1", "--1", "1e3", "１", "٣", "0x10", "1\n", "NaN", "Infinity", "1.", ".5", "-"]
+NOT_A_NUMBER = [
+    "",
+    " 1",
+    "1 ",
+    "1_0",
+    "+1",
+    "--1",
+    "1e3",
+    "１",
+    "٣",
+    "0x10",
+    "1\n",
+    "NaN",
+    "Infinity",
+    "1.",
+    ".5",
+    "-",
+]
 RIGHT: list[tuple[str, str, Any]] = [
     ("int64", "0", 0),
     ("int64", "-9223372036854775808", -(2**63)),
@@ -29,21 +46,48 @@ RIGHT: list[tuple[str, str, Any]] = [
     ("date", "2024-02-29", date(2024, 2, 29)),
     ("timestamp", "2024-01-02", datetime(2024, 1, 2, tzinfo=UTC)),
     ("timestamp", "2024-01-02T03:04", datetime(2024, 1, 2, 3, 4, tzinfo=UTC)),
-    ("timestamp", "2024-01-02 03:04:05.678901+02:00", datetime(2024, 1, 2, 1, 4, 5, 678901, tzinfo=UTC)),
+    (
+        "timestamp",
+        "2024-01-02 03:04:05.678901+02:00",
+        datetime(2024, 1, 2, 1, 4, 5, 678901, tzinfo=UTC),
+    ),
     ("timestamp", "2024-01-02T03:04:05.5Z", datetime(2024, 1, 2, 3, 4, 5, 500000, tzinfo=UTC)),
 ]
 WRONG = [
     *[("int64", text) for text in [*NOT_A_NUMBER, "1.0"]],
-    *[("decimal(8,2)", text) for text in [*NOT_A_NUMBER, " 1_0.5 ", "1_0.5", "1.5e0", "sNaN", "1.5.5"]],
+    *[
+        ("decimal(8,2)", text)
+        for text in [*NOT_A_NUMBER, " 1_0.5 ", "1_0.5", "1.5e0", "sNaN", "1.5.5"]
+    ],
     *[
         ("float64", text)
-        for text in ["", " 1", "1_0", "+1", "nan", "inf", "infinity", "-NaN", ".5", "1.", "１", "1e999"]
+        for text in [
+            "",
+            " 1",
+            "1_0",
+            "+1",
+            "nan",
+            "inf",
+            "infinity",
+            "-NaN",
+            ".5",
+            "1.",
+            "１",
+            "1e999",
+        ]
     ],
     *[("bool", text) for text in ["True", "1", "yes", " true", ""]],
     *[("binary", text) for text in ["0", "00 ff", "0x00", "gg"]],
     *[
         ("date", text)
-        for text in ["20240102", "2024-W01-2", "2024-1-2", "2024-01-02T00:00", "2024-02-30", " 2024-01-02"]
+        for text in [
+            "20240102",
+            "2024-W01-2",
+            "2024-1-2",
+            "2024-01-02T00:00",
+            "2024-02-30",
+            " 2024-01-02",
+        ]
     ],
     *[
         ("timestamp", text)

@@ -1,4 +1,5 @@
-"""Values: every type comes back as it was, and the first bytes are where a server script looks for them."""
+"""Values: every type comes back as it was, and the first bytes are where a server script looks for
+them."""
 
 from __future__ import annotations
 
@@ -25,10 +26,16 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 TYPES = {
     "bool": (pa.bool_(), [True, False, None]),
     "int64": (pa.int64(), [0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63), None]),
-    "float64": (pa.float64(), [0.0, -0.0, 1.5, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, math.nan, None]),
+    "float64": (
+        pa.float64(),
+        [0.0, -0.0, 1.5, 5e-324, 1.7976931348623157e308, math.inf, -math.inf, math.nan, None],
+    ),
     "string": (pa.string(), ["", "JFK", "a\0b", "{x}:%", "naïve 🛫", "\n" * 300, None]),
     "binary": (pa.binary(), [b"", b"\x00\xff", bytes(range(256)), None]),
-    "date": (pa.date32(), [date(1, 1, 1), date(1969, 12, 31), date(2013, 1, 1), date(9999, 12, 31), None]),
+    "date": (
+        pa.date32(),
+        [date(1, 1, 1), date(1969, 12, 31), date(2013, 1, 1), date(9999, 12, 31), None],
+    ),
     "timestamp": (
         pa.timestamp("us", "UTC"),
         [
@@ -38,8 +45,14 @@ TYPES = {
             None,
         ],
     ),
-    "decimal(38,0)": (pa.decimal128(38, 0), [Decimal(10**38 - 1), Decimal(-(10**38) + 1), Decimal(0), None]),
-    "decimal(38,38)": (pa.decimal128(38, 38), [Decimal("0." + "0" * 37 + "1"), Decimal("-0." + "9" * 38), None]),
+    "decimal(38,0)": (
+        pa.decimal128(38, 0),
+        [Decimal(10**38 - 1), Decimal(-(10**38) + 1), Decimal(0), None],
+    ),
+    "decimal(38,38)": (
+        pa.decimal128(38, 38),
+        [Decimal("0." + "0" * 37 + "1"), Decimal("-0." + "9" * 38), None],
+    ),
     "decimal(12,2)": (pa.decimal128(12, 2), [Decimal("1.50"), Decimal("-1234567890.12"), None]),
     "array<int64>": (pa.list_(pa.int64()), [[], [1, None, 2**63 - 1], None]),
     "array<float64>": (pa.list_(pa.float64()), [[math.nan, None, -math.inf], []]),
@@ -64,11 +77,18 @@ def rows(features: dict[str, pa.Array], **columns: object) -> pa.RecordBatch:
 
 
 def shape(*types: str) -> Layout:
-    return Layout((("k", "int64"),), tuple(Field(f"f{place}", kind) for place, kind in enumerate(types)))
+    return Layout(
+        (("k", "int64"),), tuple(Field(f"f{place}", kind) for place, kind in enumerate(types))
+    )
 
 
 def encode(batch: pa.RecordBatch, layout: Layout, **options: object) -> list[Record]:
-    given: dict[str, Any] = {"write_version": 7, "expiry_shift": timedelta(0), "now": NOW, **options}
+    given: dict[str, Any] = {
+        "write_version": 7,
+        "expiry_shift": timedelta(0),
+        "now": NOW,
+        **options,
+    }
     return as_records(encode_batch(batch, layout, b"p:", **given))
 
 
@@ -84,20 +104,32 @@ def test_every_type_comes_back_as_it_was(kind):
     layout = shape(kind)
     records = encode(rows({"f0": pa.array(values, arrow)}), layout)
     found = [decode(record.value, layout).values for record in records]
-    assert repr(found) == repr([(value,) for value in utc(values)])  # repr tells NaN, -0.0, 1.50 and the types apart
+    # Repr tells NaN, -0.0, 1.50 and the types apart.
+    assert repr(found) == repr([(value,) for value in utc(values)])
     for record in records:
         version, since, _ = msgspec.msgpack.decode(record.value)  # readable without a layout
         assert (version, since) == (7, micros(SINCE))
 
 
 def test_wire_forms_are_those_of_the_table():
-    values = {"date": date(1970, 1, 3), "timestamp": EPOCH + timedelta(seconds=2), "decimal(12,2)": Decimal("1E+1")}
-    columns = {f"f{place}": pa.array([value], TYPES[kind][0]) for place, (kind, value) in enumerate(values.items())}
+    values = {
+        "date": date(1970, 1, 3),
+        "timestamp": EPOCH + timedelta(seconds=2),
+        "decimal(12,2)": Decimal("1E+1"),
+    }
+    columns = {
+        f"f{place}": pa.array([value], TYPES[kind][0])
+        for place, (kind, value) in enumerate(values.items())
+    }
     [record] = encode(rows(columns), shape(*values))
     assert msgspec.msgpack.decode(record.value)[2:] == [2, 2_000_000, "10.00"]
 
 
-@given(st.lists(st.tuples(INT64, st.floats(), st.text(st.characters(exclude_categories=["Cs"]))), min_size=1))
+@given(
+    st.lists(
+        st.tuples(INT64, st.floats(), st.text(st.characters(exclude_categories=["Cs"]))), min_size=1
+    )
+)
 def test_rows_come_back_in_order(drawn):
     layout = shape("int64", "float64", "string")
     columns = {f"f{place}": pa.array([row[place] for row in drawn]) for place in range(3)}
@@ -109,7 +141,11 @@ def test_rows_come_back_in_order(drawn):
 def test_the_first_two_elements_are_int64_at_a_fixed_place(version, since, count):
     layout = shape(*["int64"] * count)
     columns = {f"f{place}": pa.array([place]) for place in range(count)}
-    [record] = encode(rows(columns, valid_from=pa.array([since], pa.timestamp("us"))), layout, write_version=version)
+    [record] = encode(
+        rows(columns, valid_from=pa.array([since], pa.timestamp("us"))),
+        layout,
+        write_version=version,
+    )
     start = 1 if count + 2 <= 15 else 3
     assert record.value[0] == (0x90 + count + 2 if count + 2 <= 15 else 0xDC)
     assert record.value[start : start + 18 : 9] == b"\xd3\xd3"
@@ -124,7 +160,9 @@ def test_long_and_short_headers_meet_without_a_gap(count):
     columns = {f"f{place}": pa.array([place % 2 == 0]) for place in range(count)}
     [record] = encode(rows(columns), layout)
     assert record.value[0] == (0x92 + count if count <= 13 else 0xDC)
-    assert msgspec.msgpack.decode(record.value) == [7, micros(SINCE)] + [place % 2 == 0 for place in range(count)]
+    assert msgspec.msgpack.decode(record.value) == [7, micros(SINCE)] + [
+        place % 2 == 0 for place in range(count)
+    ]
 
 
 def test_a_tombstone_has_no_values():
@@ -159,7 +197,10 @@ def test_batch_and_request_spell_the_same_key():
         "int64": (pa.int32(), -5),
         "bool": (pa.bool_(), True),
         "date": (pa.date32(), date(2013, 1, 1)),
-        "timestamp": (pa.timestamp("us", "America/New_York"), datetime(2013, 1, 1, 5, 0, 0, 1, UTC)),
+        "timestamp": (
+            pa.timestamp("us", "America/New_York"),
+            datetime(2013, 1, 1, 5, 0, 0, 1, UTC),
+        ),
         "binary": (pa.large_binary(), b"\0"),
         "decimal(9,2)": (pa.decimal128(9, 2), Decimal("2.5")),
     }
@@ -194,8 +235,16 @@ def test_what_warehouses_send_is_brought_to_its_type(kind, column):
         ("int64", pa.array([1.5]), "'f0'.*int64"),
         ("int64", pa.array(["JFK"]), "'f0'.*int64"),
         ("decimal(5,2)", pa.array([Decimal("1.234")]), "'f0'.*decimal"),
-        ("timestamp", pa.array([2**63 - 1], pa.timestamp("us")), "'f0' holds a timestamp outside the years"),
-        ("array<date>", pa.array([[2**31 - 1]], pa.list_(pa.date32())), "'f0' holds a date outside the years"),
+        (
+            "timestamp",
+            pa.array([2**63 - 1], pa.timestamp("us")),
+            "'f0' holds a timestamp outside the years",
+        ),
+        (
+            "array<date>",
+            pa.array([[2**31 - 1]], pa.list_(pa.date32())),
+            "'f0' holds a date outside the years",
+        ),
     ],
 )
 def test_what_does_not_fit_its_type_is_refused_by_name(kind, column, message):
@@ -209,7 +258,9 @@ def test_absent_columns_and_null_keys_are_refused():
     with pytest.raises(PlaneError, match="key 'k' is absent or null"):
         encode(rows({"f0": pa.array([1])}, k=pa.array([None], pa.int64())), shape("int64"))
     with pytest.raises(PermanentError, match="no valid_from"):
-        encode(rows({"f0": pa.array([1])}, valid_from=pa.nulls(1, pa.timestamp("us"))), shape("int64"))
+        encode(
+            rows({"f0": pa.array([1])}, valid_from=pa.nulls(1, pa.timestamp("us"))), shape("int64")
+        )
 
 
 def test_an_empty_batch_is_no_record():
@@ -259,7 +310,10 @@ def test_times_beyond_python_are_told():
 
 
 def test_a_layout_has_one_json_form():
-    layout = Layout((("k", "int64"),), (Field("n", "int64", 0), Field("l", "array<int64>", ()), Field("x", "bool")))
+    layout = Layout(
+        (("k", "int64"),),
+        (Field("n", "int64", 0), Field("l", "array<int64>", ()), Field("x", "bool")),
+    )
     text = msgspec.json.encode(msgspec.structs.replace(layout, ttl=timedelta(days=1) + MICROSECOND))
     assert msgspec.json.encode(msgspec.json.decode(text, type=Layout)) == text
     assert msgspec.json.decode(msgspec.json.encode(layout), type=Layout) == layout

@@ -1,4 +1,7 @@
-"""The small project of `tests/golden`, compiled and rendered; run as a program it prints the digest of all texts."""
+"""The small project of `tests/golden`, compiled and rendered.
+
+Run as a program it prints the digest of all texts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Definition files compiled as a project would compile them, against a small warehouse in memory."""
+"""Definition files compiled as a project would compile them, against a small warehouse in
+memory."""
 
 from __future__ import annotations
 
@@ -36,7 +37,10 @@ def compiled(root: Path, entries: Sequence[str]) -> Manifest:
         warehouse.execute([Statement("prepare", sql) for sql in TABLES])
         definitions, problems = load(root, entries)
         return compile_manifest(
-            definitions, Target("shop", "test", "duckdb", "features", None, root), warehouse, problems
+            definitions,
+            Target("shop", "test", "duckdb", "features", None, root),
+            warehouse,
+            problems,
         )
     finally:
         warehouse.close()
@@ -44,7 +48,9 @@ def compiled(root: Path, entries: Sequence[str]) -> Manifest:
 
 def broken_names() -> list[str]:
     """The broken files, by name without suffix."""
-    return sorted(p.stem for p in BROKEN.iterdir() if p.suffix in {".py", ".text"} and p.stem != "good")
+    return sorted(
+        p.stem for p in BROKEN.iterdir() if p.suffix in {".py", ".text"} and p.stem != "good"
+    )
 
 
 def complaint(name: str) -> PlaneError:

@@ -41,9 +41,13 @@ ORDER_IS_THE_SAME = [
 
 
 @pytest.mark.parametrize("aggregate", [*ORDER_DECIDES, *ORDER_IS_THE_SAME])
-def test_intervals_are_evaluated_together_only_where_the_order_of_rows_decides_nothing(aggregate: str) -> None:
+def test_intervals_are_evaluated_together_only_where_the_order_of_rows_decides_nothing(
+    aggregate: str,
+) -> None:
     sql = f"SELECT k, max(ts) AS ts, {aggregate} AS x FROM events GROUP BY k"
-    analysis = analyse(sql, query(sql, "duckdb"), "duckdb", {"events": Source(["k", "ts", "b"], "ts")})
+    analysis = analyse(
+        sql, query(sql, "duckdb"), "duckdb", {"events": Source(["k", "ts", "b"], "ts")}
+    )
     assert analysis.construct is not None
     assert analysis.steady == (aggregate in ORDER_IS_THE_SAME)
 

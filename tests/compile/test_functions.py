@@ -1,4 +1,5 @@
-"""No function that depends on more than its row is taken for one of the row, whatever it is called and given."""
+"""No function that depends on more than its row is taken for one of the row, whatever it is called
+and given."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from tests.compile.test_proof import verdict
 
 AGGREGATES = {
     # `SHOW FUNCTIONS` (is_aggregate), and the pages "Aggregate functions" and "Window functions".
-    "snowflake": """
+    "snowflake": (
+        """
 any_value approx_count_distinct approx_percentile approx_percentile_accumulate
 approx_percentile_combine approx_percentile_estimate approx_top_k approx_top_k_accumulate
 approx_top_k_combine approx_top_k_estimate approximate_count_distinct approximate_jaccard_index
@@ -30,9 +32,12 @@ regr_avgx regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_s
 row_number skew st_collect st_intersection_agg_geography_internal st_union_agg_geography_internal
 stddev stddev_pop stddev_samp sum sum_internal var_pop var_samp variance variance_pop
 variance_samp
-""",
-    # The groups agg_funcs, sketch_funcs and window_funcs of Spark 4.2's registry, as in `pyspark.sql.functions`.
-    "databricks": """
+"""
+    ),
+    # The groups agg_funcs, sketch_funcs and window_funcs of Spark 4.2's registry, as in
+    # `pyspark.sql.functions`.
+    "databricks": (
+        """
 any any_value approx_count_distinct approx_percentile approx_top_k approx_top_k_accumulate
 approx_top_k_combine array_agg avg bit_and bit_or bit_xor bitmap_and_agg bitmap_construct_agg
 bitmap_or_agg bloom_filter_agg bool_and bool_or collect_list collect_set collect_top_k corr count
@@ -48,12 +53,14 @@ string_agg_distinct sum sum_distinct theta_intersection_agg theta_sketch_agg the
 try_avg try_sum tuple_intersection_agg_double tuple_intersection_agg_integer
 tuple_sketch_agg_double tuple_sketch_agg_integer tuple_union_agg_double tuple_union_agg_integer
 var_pop var_samp variance
-""",
+"""
+    ),
 }
 """Aggregates and window functions, which the parser may know under a name of another warehouse."""
 SESSION = {
     # The pages "Context functions" and "Data generation functions".
-    "snowflake": """
+    "snowflake": (
+        """
 all_user_names current_account current_account_name current_available_roles current_client
 current_database current_date current_ip_address current_organization_name current_region
 current_role current_role_type current_schema current_schemas current_secondary_roles
@@ -62,14 +69,17 @@ current_version current_warehouse getdate getvariable invoker_role invoker_share
 is_database_role_in_session is_granted_to_invoker_role is_role_in_session last_query_id
 last_transaction localtime localtimestamp normal random randstr seq1 seq2 seq4 seq8 sysdate
 systimestamp uniform uuid_string zipf
-""",
+"""
+    ),
     # The group misc_funcs, and current_* and random ones of the others.
-    "databricks": """
+    "databricks": (
+        """
 aes_encrypt curdate current_catalog current_database current_date current_path current_schema
 current_time current_timestamp current_timezone current_user getdate input_file_block_length
 input_file_block_start input_file_name localtimestamp monotonically_increasing_id now rand randn
 random randstr session_user shuffle spark_partition_id uniform user uuid version
-""",
+"""
+    ),
 }
 """The clock, chance and the session."""
 ARGUMENTS = (
@@ -117,7 +127,9 @@ def test_the_clock_chance_and_the_session_are_refused(dialect: str, function: st
 
 def catalogue(condition: str) -> set[str]:
     rows = (
-        duckdb.connect().execute(f"SELECT DISTINCT function_name FROM duckdb_functions() WHERE {condition}").fetchall()
+        duckdb.connect()
+        .execute(f"SELECT DISTINCT function_name FROM duckdb_functions() WHERE {condition}")
+        .fetchall()
     )
     return {name for (name,) in rows if re.fullmatch(r"\w+", name)}
 
@@ -164,9 +176,14 @@ def test_a_call_is_found_however_it_is_written(call: str) -> None:
 
 
 def test_names_before_columns_are_no_calls() -> None:
-    sql = "WITH pairs(k, ts) AS (SELECT k, ts FROM events) SELECT p.a AS k, p.b AS ts FROM pairs AS p(a, b)"
+    sql = (
+        "WITH pairs(k, ts) AS (SELECT k, ts FROM events) SELECT p.a AS k, p.b AS ts FROM pairs AS"
+        " p(a, b)"
+    )
     assert verdict(sql, "duckdb") == "row"
-    sql = "WITH pairs(k, ts) AS (SELECT k, ts FROM events) SELECT k, ts, pairs(k, ts) AS x FROM pairs"
+    sql = (
+        "WITH pairs(k, ts) AS (SELECT k, ts FROM events) SELECT k, ts, pairs(k, ts) AS x FROM pairs"
+    )
     assert verdict(sql, "duckdb") == "interval"
 
 

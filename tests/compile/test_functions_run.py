@@ -1,4 +1,5 @@
-"""DuckDB's functions of the row, run over all rows and over each interval: together these are the same rows."""
+"""DuckDB's functions of the row, run over all rows and over each interval: together these are the
+same rows."""
 
 from __future__ import annotations
 
@@ -51,7 +52,9 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 def rows(connection: duckdb.DuckDBPyConnection, sql: str, start: str, end: str) -> list[str]:
     """What a range sees and keeps, as text: NaN is equal to itself."""
     within = f"WHERE ts >= '{start}' AND ts < '{end}'"
-    sources = ", ".join(f"{name} AS (SELECT * FROM all_{name} {within})" for name in ("events", "other"))
+    sources = ", ".join(
+        f"{name} AS (SELECT * FROM all_{name} {within})" for name in ("events", "other")
+    )
     query = f"WITH {sources}, plane_rows AS (\n{sql}\n) SELECT * FROM plane_rows {within}"
     return sorted(map(repr, connection.execute(query).fetchall()))
 

@@ -11,7 +11,10 @@ import pytest
 
 from controlplane.compile.loader import load
 
-ENTITY = 'from controlplane import Entity\n{}\nthing = Entity("thing", keys={{"k": "string"}}, owner=OWNER)\n'
+ENTITY = (
+    'from controlplane import Entity\n{}\nthing = Entity("thing", keys={{"k": "string"}},'
+    " owner=OWNER)\n"
+)
 PLACES = {
     "the file itself": ("things.py", ENTITY.format("OWNER = 'first@'"), ""),
     "a file beside it": ("people.py", "OWNER = 'first@'", "from people import OWNER"),

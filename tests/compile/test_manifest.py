@@ -1,4 +1,5 @@
-"""The manifest: one JSON form, equal bytes for equal definitions, and a fingerprint of what decides values alone."""
+"""The manifest: one JSON form, equal bytes for equal definitions, and a fingerprint of what decides
+values alone."""
 
 from __future__ import annotations
 
@@ -58,7 +59,9 @@ UNMOVED = {
 }
 MOVED = {
     "the SQL": [("SELECT * FROM {events}", "SELECT * FROM {events} WHERE amt > 1")],
-    "a literal's white space": [("SELECT * FROM {events}", "SELECT * FROM {events} WHERE word <> 'a  b'")],
+    "a literal's white space": [
+        ("SELECT * FROM {events}", "SELECT * FROM {events} WHERE word <> 'a  b'")
+    ],
     "a literal": [("SELECT * FROM {events}", "SELECT * FROM {events} WHERE word <> 'a b'")],
     "a condition": [("amt > 0", "amt > 1")],
     "a window": [('windows=["1h", "1d"]', 'windows=["1h", "2d"]')],
@@ -66,7 +69,10 @@ MOVED = {
     "an offset": [('offset="-1d"', 'offset="-1h"')],
     "a function": [('"mean", "price"', '"max", "price"')],
     "a column": [('"sum", "cost"', '"sum", "amt"')],
-    "a feature's name": [('"last_word", "string"', '"the_word", "string"'), (', "last_word")', ")")],
+    "a feature's name": [
+        ('"last_word", "string"', '"the_word", "string"'),
+        (', "last_word")', ")"),
+    ],
     "a feature's column": [('column="word", ', 'column="k", ')],
     "schedule": [('schedule="1h"', 'schedule="2h"')],
     "tile": [('aggregation_interval="30m"', 'aggregation_interval="15m"')],
@@ -88,7 +94,9 @@ def test_the_fingerprint_stays(what: str, tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_moves_with_all_that_changes_values(tmp_path: Path) -> None:
-    found = {what: fingerprint(tmp_path, *changes) for what, changes in MOVED.items()} | {"": fingerprint(tmp_path)}
+    found = {what: fingerprint(tmp_path, *changes) for what, changes in MOVED.items()} | {
+        "": fingerprint(tmp_path)
+    }
     assert len(set(found.values())) == len(found), found
 
 
@@ -107,7 +115,9 @@ def test_it_survives_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", range(1, FORMAT))
-def test_a_manifest_of_an_earlier_format_is_read_as_what_it_says_today(form: int, tmp_path: Path) -> None:
+def test_a_manifest_of_an_earlier_format_is_read_as_what_it_says_today(
+    form: int, tmp_path: Path
+) -> None:
     text = (FOLDER / "stored" / f"manifest_{form}.json").read_text(encoding="utf-8")
     manifest, old = manifest_of(tmp_path), from_json(text)
     assert old.view("purchases").location == manifest.view("purchases").location
@@ -138,10 +148,17 @@ def test_a_text_that_is_no_manifest_is_refused(text: str) -> None:
 def test_what_it_lacks_is_named(tmp_path: Path) -> None:
     manifest = manifest_of(tmp_path)
     assert manifest.view("purchases").name == "purchases"
-    assert manifest.service("basket").features == (("purchases", "count_1h"), ("purchases", "last_word"))
-    with pytest.raises(PlaneError, match=r"there is no feature view 'nope'\n  -> choose from: purchases"):
+    assert manifest.service("basket").features == (
+        ("purchases", "count_1h"),
+        ("purchases", "last_word"),
+    )
+    with pytest.raises(
+        PlaneError, match=r"there is no feature view 'nope'\n  -> choose from: purchases"
+    ):
         manifest.view("nope")
-    with pytest.raises(PlaneError, match=r"there is no feature service 'nope'\n  -> choose from: basket"):
+    with pytest.raises(
+        PlaneError, match=r"there is no feature service 'nope'\n  -> choose from: basket"
+    ):
         manifest.service("nope")
 
 
@@ -159,7 +176,9 @@ def test_rendering_twice_gives_the_same_bytes() -> None:
 def digest(seed: str) -> str:
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
     program = [sys.executable, "-m", "tests.compile.golden"]
-    return subprocess.run(program, env=environment, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        program, env=environment, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def test_another_process_gives_the_same_bytes() -> None:
@@ -190,7 +209,9 @@ def test_the_golden_texts_run() -> None:
     connection = duckdb.connect(":memory:")
     for sql in TABLES:
         connection.execute(sql)
-    connection.execute("INSERT INTO raw.events VALUES ('a', '2024-01-01 00:30:00', 1, 2.5, 3.25, 'yes', 0)")
+    connection.execute(
+        "INSERT INTO raw.events VALUES ('a', '2024-01-01 00:30:00', 1, 2.5, 3.25, 'yes', 0)"
+    )
     for name in ("setup", "stage", "publish", "doors", "unstage"):
         for sql in filled(name):
             connection.execute(sql).fetchall()

@@ -1,7 +1,7 @@
 """What the proof says of SQL that only looks like a function of the row, on each dialect.
 
-`row` is the dangerous answer: a view is then computed over any range in one statement. `time` means that the event
-time is not the source's own, which the compiler refuses unless bounds are declared.
+`row` is the dangerous answer: a view is then computed over any range in one statement. `time` means
+that the event time is not the source's own, which the compiler refuses unless bounds are declared.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ SOURCES = {
     "events": Source(["k", "ts", "b", "s", "payload", "items"], "ts"),
     "other": Source(["k", "ts", "v"], "ts"),
     "dims": Source(["k", "ts", "name", "v"]),
-    "local": Source(["k", "day", "clock", "source_time"], "source_time", sqlglot.parse_one("day + clock")),
+    "local": Source(
+        ["k", "day", "clock", "source_time"], "source_time", sqlglot.parse_one("day + clock")
+    ),
 }
 
 
 def verdict(sql: str, dialect: str) -> str:
-    """How a view with this SQL is computed: `row`, `interval`, or why it is refused: `time`, `clock` or `reads`."""
+    """How a view with this SQL is computed: `row`, `interval`, or why it is refused: `time`,
+    `clock` or `reads`."""
     if changeable(sql, dialect):
         return "clock"
     analysis = analyse(sql, query(sql, dialect), dialect, SOURCES)
@@ -49,15 +52,24 @@ BY_INTERVAL = [
     "SELECT e.k, e.ts FROM events e JOIN dims d ON d.v > (SELECT avg(b) FROM events)",
     "SELECT e.k, e.ts FROM (events e JOIN dims d ON d.k IN (SELECT k FROM other))",
     "SELECT e.k, e.ts FROM events e JOIN (VALUES ((SELECT count(*) FROM events))) AS v(x) ON true",
-    "SELECT k, ts FROM events WHERE b > (SELECT x FROM (SELECT (SELECT max(v) FROM other) x FROM dims) y)",
-    "WITH top AS (SELECT max(v) v FROM other) SELECT k, ts FROM events WHERE b > (SELECT v FROM top)",
+    (
+        "SELECT k, ts FROM events WHERE b > (SELECT x FROM (SELECT (SELECT max(v) FROM other) x"
+        " FROM dims) y)"
+    ),
+    (
+        "WITH top AS (SELECT max(v) v FROM other) SELECT k, ts FROM events WHERE b > (SELECT v FROM"
+        " top)"
+    ),
     # set operations
     "SELECT k, ts FROM events UNION SELECT k, ts FROM other",
     "SELECT k, ts FROM events EXCEPT SELECT k, ts FROM other",
     "SELECT k, ts FROM events INTERSECT SELECT k, ts FROM other",
     "SELECT k, ts FROM events UNION ALL (SELECT k, ts FROM other LIMIT 1)",
     "SELECT k, ts FROM events UNION ALL SELECT k, ts FROM other ORDER BY ts LIMIT 1",
-    "SELECT k, ts FROM (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM other) u ORDER BY ts LIMIT 9",
+    (
+        "SELECT k, ts FROM (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM other) u ORDER BY"
+        " ts LIMIT 9"
+    ),
     # distinct, windows, aggregates
     "SELECT DISTINCT k, ts FROM events",
     "SELECT k, ts FROM events QUALIFY row_number() OVER (PARTITION BY k ORDER BY ts) = 1",
@@ -83,7 +95,10 @@ BY_INTERVAL = [
     "SELECT e.k, e.ts FROM events e LEFT JOIN other o ON e.k = o.k",
     "SELECT e.k, e.ts FROM events e JOIN (SELECT k FROM other) o ON e.k = o.k",
     "WITH d AS (SELECT * FROM events) SELECT e.k, e.ts, d.b FROM events e JOIN d ON e.k = d.k",
-    "WITH dims AS (SELECT * FROM events) SELECT e.k, e.ts, d.b FROM events e JOIN dims d ON e.k = d.k",
+    (
+        "WITH dims AS (SELECT * FROM events) SELECT e.k, e.ts, d.b FROM events e JOIN dims d ON e.k"
+        " = d.k"
+    ),
     "SELECT d.k, e.ts FROM dims d LEFT JOIN events e ON e.k = d.k",
     "SELECT d.k, e.ts FROM events e RIGHT JOIN dims d ON e.k = d.k",
     "SELECT d.k, e.ts FROM events e FULL JOIN dims d ON e.k = d.k",
@@ -93,8 +108,14 @@ BY_INTERVAL = [
     "SELECT e.k, e.ts FROM (events e JOIN other o ON o.k = e.k)",
     "SELECT k, ts FROM (events JOIN other USING (k, ts))",
     "SELECT e.k, e.ts FROM dims d JOIN (events e JOIN other o ON o.k = e.k) ON d.k = e.k",
-    "SELECT e.k, e.ts, l.n FROM events e, LATERAL (SELECT count(*) n FROM events x WHERE x.k = e.k) l",
-    "SELECT e.k, e.ts, l.n FROM events e CROSS JOIN LATERAL (SELECT count(*) n FROM other x WHERE x.k = e.k) l",
+    (
+        "SELECT e.k, e.ts, l.n FROM events e, LATERAL (SELECT count(*) n FROM events x WHERE x.k ="
+        " e.k) l"
+    ),
+    (
+        "SELECT e.k, e.ts, l.n FROM events e CROSS JOIN LATERAL (SELECT count(*) n FROM other x"
+        " WHERE x.k = e.k) l"
+    ),
     # functions that nobody knows
     "SELECT k, ts, my_function(b) AS x FROM events",
     "SELECT k, ts FROM events WHERE my_schema.hash(b) > 0",
@@ -118,20 +139,31 @@ BY_INTERVAL_ON = {
     ],
     "snowflake": [
         "SELECT TOP 5 k, ts FROM events",
-        "SELECT e.k, e.ts FROM events e ASOF JOIN other o MATCH_CONDITION (e.ts >= o.ts) ON e.k = o.k",
-        "SELECT k, ts FROM events MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts MEASURES last(ts) AS ts"
-        " ONE ROW PER MATCH PATTERN (a+) DEFINE a AS b > 0)",
+        (
+            "SELECT e.k, e.ts FROM events e ASOF JOIN other o MATCH_CONDITION (e.ts >= o.ts) ON e.k"
+            " = o.k"
+        ),
+        (
+            "SELECT k, ts FROM events MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts MEASURES last(ts)"
+            " AS ts ONE ROW PER MATCH PATTERN (a+) DEFINE a AS b > 0)"
+        ),
         "SELECT k, ts FROM events START WITH b = 1 CONNECT BY PRIOR b = v",
         "SELECT k, ts, f.seq FROM events, LATERAL FLATTEN(input => items) f",
         "SELECT k, ts, seq FROM events, TABLE(FLATTEN(input => items))",
         "SELECT k, ts, f.* FROM events, LATERAL FLATTEN(input => items) f",
         "SELECT * FROM events, LATERAL FLATTEN(input => items) f",
-        "SELECT k, ts, f.n FROM events, LATERAL FLATTEN(input => items) f(n, key, path, index, value, this)",
+        (
+            "SELECT k, ts, f.n FROM events, LATERAL FLATTEN(input => items) f(n, key, path, index,"
+            " value, this)"
+        ),
         "SELECT k, ts, seq FROM events, LATERAL SPLIT_TO_TABLE(s, ',')",
         "SELECT k, ts, t.seq FROM events, TABLE(SPLIT_TO_TABLE(s, ',')) t",
         "SELECT e.k, e.ts FROM events e, dims d WHERE e.k (+) = d.k",
         "SELECT k, ts, name FROM events, dims WHERE b (+) = v",
-        'WITH "events" AS (SELECT k, name FROM dims) SELECT o.k, o.ts FROM other o JOIN events e ON e.k = o.k',
+        (
+            'WITH "events" AS (SELECT k, name FROM dims) SELECT o.k, o.ts FROM other o JOIN events'
+            " e ON e.k = o.k"
+        ),
     ],
     "databricks": [
         "SELECT k, ts FROM events DISTRIBUTE BY k SORT BY ts",
@@ -139,7 +171,10 @@ BY_INTERVAL_ON = {
         "SELECT k, ts, any(b) FROM events",
         "SELECT k, ts FROM events |> WHERE b > 1 |> DISTINCT",
         "SELECT e.k, e.ts FROM events e LEFT SEMI JOIN other o ON o.k = e.k",
-        "SELECT e.k, e.ts, x FROM events e LATERAL VIEW explode((SELECT collect_list(b) FROM events)) t AS x",
+        (
+            "SELECT e.k, e.ts, x FROM events e LATERAL VIEW explode((SELECT collect_list(b) FROM"
+            " events)) t AS x"
+        ),
     ],
 }
 NOT_ITS_TIME = [
@@ -159,7 +194,10 @@ NOT_ITS_TIME = [
     "SELECT k, ts, b FROM events UNION ALL SELECT k, v, ts FROM other",
     "SELECT k, ts FROM events UNION ALL BY NAME SELECT v AS ts, k FROM other",
     "SELECT k, k, ts, b FROM events UNION ALL SELECT k, ts, v, v FROM other",
-    "SELECT e.*, d.* FROM events e JOIN dims d ON e.k = d.k UNION ALL SELECT k, ts, v, v, v, v, v, v, v, v FROM other",
+    (
+        "SELECT e.*, d.* FROM events e JOIN dims d ON e.k = d.k UNION ALL SELECT k, ts, v, v, v, v,"
+        " v, v, v, v FROM other"
+    ),
     "SELECT x, ts FROM (SELECT k, b, ts FROM events) t(x, ts, y)",
     "WITH t(k, ts) AS (SELECT k, b FROM events) SELECT k, ts FROM t",
     "SELECT d.k, d.ts FROM dims d JOIN events e ON e.k = d.k",
@@ -172,7 +210,10 @@ NOT_ITS_TIME = [
     "SELECT k, clock + day AS ts FROM local",
     "SELECT k, day + clock AS ts FROM (SELECT k, day AS clock, clock AS day FROM local) x",
     "SELECT l.k, l.day + m.clock AS ts FROM local l JOIN local m ON l.k = m.k",
-    "WITH RECURSIVE r AS (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM r WHERE k IS NULL) SELECT * FROM r",
+    (
+        "WITH RECURSIVE r AS (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM r WHERE k IS"
+        " NULL) SELECT * FROM r"
+    ),
     "SELECT * FROM events PIVOT (sum(b) FOR s IN ('a', 'b'))",
     "SELECT k, ts, c, v FROM events UNPIVOT (v FOR c IN (b))",
 ]
@@ -209,7 +250,10 @@ NOT_ITS_TIME_ON = {
         "SELECT k, payload:ts AS ts FROM events",
         "SELECT k, IDENTIFIER('b') AS ts FROM events",
         # Snowflake doesn't ask for the word RECURSIVE
-        "WITH events AS (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM events) SELECT * FROM events",
+        (
+            "WITH events AS (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM events) SELECT *"
+            " FROM events"
+        ),
     ],
     "databricks": [
         "SELECT * EXCEPT (ts), b AS ts FROM events",
@@ -218,7 +262,10 @@ NOT_ITS_TIME_ON = {
         "SELECT k, posexplode(items) AS (pos, ts) FROM events",
         "SELECT TRANSFORM(k, ts) USING 'cat' AS (k, ts) FROM events",
         # Spark shows the columns of USING first
-        "SELECT * FROM events JOIN dims USING (b) UNION ALL SELECT k, ts, v, v, v, v, v, v, v FROM other",
+        (
+            "SELECT * FROM events JOIN dims USING (b) UNION ALL SELECT k, ts, v, v, v, v, v, v, v"
+            " FROM other"
+        ),
     ],
 }
 CLOCK_ON = {
@@ -245,7 +292,10 @@ READS = [
     "SELECT k, ts FROM (SELECT * FROM events) TABLESAMPLE (10 PERCENT)",
     "SELECT k, ts FROM raw.events",
     "SELECT e.k, e.ts FROM events e JOIN unknown u ON u.k = e.k",
-    "WITH a AS (SELECT k FROM b), b AS (SELECT k FROM events) SELECT e.k, e.ts FROM events e JOIN a ON a.k = e.k",
+    (
+        "WITH a AS (SELECT k FROM b), b AS (SELECT k FROM events) SELECT e.k, e.ts FROM events e"
+        " JOIN a ON a.k = e.k"
+    ),
 ]
 READS_ON = {
     "duckdb": [
@@ -283,15 +333,39 @@ READS_ON = {
 }
 ROW_BY_ROW = [
     "SELECT k, ts FROM events",
-    "SELECT k AS who, ts, b + 1 AS more, -b AS less, b % 3 AS rest FROM events WHERE b > 0 AND s LIKE 'a%'",
-    "SELECT k, ts, CASE WHEN b > 10 THEN 'big' WHEN b IS NULL THEN NULL ELSE 'small' END AS size FROM events",
-    "SELECT k, ts, CAST(b AS DOUBLE) AS x, CAST(s AS INT) AS y, CAST(b AS DECIMAL(10, 2)) AS z FROM events",
-    "SELECT k, ts, COALESCE(b, 0) AS b, NULLIF(s, '') AS s, GREATEST(b, 1) AS g, LEAST(b, 9) AS l FROM events",
-    "SELECT k, ts, upper(trim(s)) AS u, lower(s) AS l, length(s) AS n, substring(s, 1, 3) AS p FROM events",
-    "SELECT k, ts, concat(s, '-', k) AS c, s || k AS d, replace(s, 'a', 'b') AS r, split_part(s, '-', 1) FROM events",
-    "SELECT k, ts, date_trunc('hour', ts) AS h, extract(hour FROM ts) AS x, year(ts) AS y, month(ts) AS m FROM events",
+    (
+        "SELECT k AS who, ts, b + 1 AS more, -b AS less, b % 3 AS rest FROM events WHERE b > 0 AND"
+        " s LIKE 'a%'"
+    ),
+    (
+        "SELECT k, ts, CASE WHEN b > 10 THEN 'big' WHEN b IS NULL THEN NULL ELSE 'small' END AS"
+        " size FROM events"
+    ),
+    (
+        "SELECT k, ts, CAST(b AS DOUBLE) AS x, CAST(s AS INT) AS y, CAST(b AS DECIMAL(10, 2)) AS z"
+        " FROM events"
+    ),
+    (
+        "SELECT k, ts, COALESCE(b, 0) AS b, NULLIF(s, '') AS s, GREATEST(b, 1) AS g, LEAST(b, 9) AS"
+        " l FROM events"
+    ),
+    (
+        "SELECT k, ts, upper(trim(s)) AS u, lower(s) AS l, length(s) AS n, substring(s, 1, 3) AS p"
+        " FROM events"
+    ),
+    (
+        "SELECT k, ts, concat(s, '-', k) AS c, s || k AS d, replace(s, 'a', 'b') AS r,"
+        " split_part(s, '-', 1) FROM events"
+    ),
+    (
+        "SELECT k, ts, date_trunc('hour', ts) AS h, extract(hour FROM ts) AS x, year(ts) AS y,"
+        " month(ts) AS m FROM events"
+    ),
     "SELECT k, ts, ts + INTERVAL '1' DAY AS later, datediff(day, ts, ts) AS days FROM events",
-    "SELECT k, ts, abs(b) AS a, round(b, 2) AS r, floor(b) AS f, ceil(b) AS c, ln(b) AS l, sqrt(b) AS q FROM events",
+    (
+        "SELECT k, ts, abs(b) AS a, round(b, 2) AS r, floor(b) AS f, ceil(b) AS c, ln(b) AS l,"
+        " sqrt(b) AS q FROM events"
+    ),
     "SELECT k, ts FROM events WHERE b BETWEEN 1 AND 5 AND s IN ('a', 'b') AND NOT k IS NULL",
     "SELECT k, ts, md5(s) AS m, regexp_replace(s, 'a+', 'b') AS r FROM events",
     "WITH good AS (SELECT k, ts, b FROM events WHERE b > 0) SELECT k, ts, b * 2 AS twice FROM good",
@@ -306,12 +380,24 @@ ROW_BY_ROW = [
     "SELECT e.k, e.ts FROM events e WHERE e.k IN (SELECT k FROM dims WHERE v > 1)",
     "SELECT e.k, e.ts, (SELECT max(v) FROM dims d WHERE d.k = e.k) AS most FROM events e",
     "SELECT e.k, e.ts FROM events e WHERE EXISTS (SELECT 1 FROM dims d WHERE d.k = e.k)",
-    "SELECT e.k, e.ts FROM events e WHERE b > 1 AND NOT EXISTS (SELECT v FROM dims d WHERE d.k = e.k AND d.v > e.b)",
-    "SELECT e.k, e.ts, d.n FROM events e JOIN (SELECT k, count(*) n FROM dims GROUP BY k) d ON d.k = e.k",
+    (
+        "SELECT e.k, e.ts FROM events e WHERE b > 1 AND NOT EXISTS (SELECT v FROM dims d WHERE d.k"
+        " = e.k AND d.v > e.b)"
+    ),
+    (
+        "SELECT e.k, e.ts, d.n FROM events e JOIN (SELECT k, count(*) n FROM dims GROUP BY k) d ON"
+        " d.k = e.k"
+    ),
     "SELECT e.k, e.ts, x.y FROM events e JOIN (VALUES (1, 'a'), (2, 'b')) AS x(i, y) ON x.i = e.b",
     "SELECT k, ts FROM events UNION ALL SELECT k, ts FROM other",
-    "SELECT k, ts, b FROM events UNION ALL SELECT o.k, o.ts, d.v FROM other o JOIN dims d ON d.k = o.k",
-    "SELECT k, ts FROM (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM other) x WHERE k IS NOT NULL",
+    (
+        "SELECT k, ts, b FROM events UNION ALL SELECT o.k, o.ts, d.v FROM other o JOIN dims d ON"
+        " d.k = o.k"
+    ),
+    (
+        "SELECT k, ts FROM (SELECT k, ts FROM events UNION ALL SELECT k, ts FROM other) x WHERE k"
+        " IS NOT NULL"
+    ),
     "SELECT k, CASE WHEN b > 0 THEN ts END AS ts FROM events",
     "SELECT k, ts FROM events -- LIMIT 5",
     "SELECT /*+ BROADCAST(dims) */ k, ts FROM events",
@@ -325,32 +411,68 @@ ROW_BY_ROW_ON = {
         "SELECT * REPLACE (b + 1 AS b) FROM events",
         "SELECT k, ts, item FROM events, unnest(items) AS u(item)",
         "SELECT k, ts, unnest(items) AS item FROM events",
-        "SELECT k, ts, list_transform(items, lambda x: x + 1) AS more, items[1] AS first FROM events",
-        "SELECT k, ts, payload.x AS x, payload ->> 'y' AS y, json_extract_string(s, '$.a') AS z FROM events",
-        "SELECT k, ts, strftime(ts, '%Y') AS y, epoch_ms(ts) AS ms, date_diff('day', ts, ts) AS d FROM events",
+        (
+            "SELECT k, ts, list_transform(items, lambda x: x + 1) AS more, items[1] AS first FROM"
+            " events"
+        ),
+        (
+            "SELECT k, ts, payload.x AS x, payload ->> 'y' AS y, json_extract_string(s, '$.a') AS z"
+            " FROM events"
+        ),
+        (
+            "SELECT k, ts, strftime(ts, '%Y') AS y, epoch_ms(ts) AS ms, date_diff('day', ts, ts) AS"
+            " d FROM events"
+        ),
         "SELECT k, ts FROM events UNION ALL BY NAME SELECT ts, k FROM other",
         "SELECT k, e.ts FROM events e SEMI JOIN dims d USING (k)",
         "SELECT e.k, e.ts, d.v FROM events e ASOF JOIN dims d ON e.k = d.k AND e.ts >= d.ts",
-        "SELECT * FROM events JOIN dims USING (k, ts) UNION ALL SELECT * FROM events JOIN dims USING (k, ts)",
+        (
+            "SELECT * FROM events JOIN dims USING (k, ts) UNION ALL SELECT * FROM events JOIN dims"
+            " USING (k, ts)"
+        ),
     ],
     "snowflake": [
-        "SELECT k, ts, payload:a.b::string AS x, iff(b > 0, 1, 0) AS y, zeroifnull(b) AS z FROM events",
-        "SELECT k, ts, f.value::int AS item, f.index FROM events, LATERAL FLATTEN(input => items) f",
+        (
+            "SELECT k, ts, payload:a.b::string AS x, iff(b > 0, 1, 0) AS y, zeroifnull(b) AS z FROM"
+            " events"
+        ),
+        (
+            "SELECT k, ts, f.value::int AS item, f.index FROM events, LATERAL FLATTEN(input =>"
+            " items) f"
+        ),
         "SELECT k, ts, t.value FROM events, TABLE(SPLIT_TO_TABLE(s, ',')) t",
-        "SELECT k, ts, dateadd(day, 1, ts) AS d, to_varchar(ts, 'YYYY') AS y, try_to_number(s) AS n FROM events",
-        "SELECT k, ts, convert_timezone('UTC', 'Asia/Tokyo', ts) AS t, object_construct('a', b) AS o FROM events",
+        (
+            "SELECT k, ts, dateadd(day, 1, ts) AS d, to_varchar(ts, 'YYYY') AS y, try_to_number(s)"
+            " AS n FROM events"
+        ),
+        (
+            "SELECT k, ts, convert_timezone('UTC', 'Asia/Tokyo', ts) AS t, object_construct('a', b)"
+            " AS o FROM events"
+        ),
         "SELECT e.k, e.ts FROM events e, dims d WHERE e.k = d.k (+)",
         "SELECT k, ts FROM events WHERE s LIKE ANY ('a%', 'b%')",
         "SELECT * EXCLUDE (payload) FROM events",
-        "SELECT e.k, e.ts FROM events e ASOF JOIN dims d MATCH_CONDITION (e.ts >= d.ts) ON e.k = d.k",
+        (
+            "SELECT e.k, e.ts FROM events e ASOF JOIN dims d MATCH_CONDITION (e.ts >= d.ts) ON e.k"
+            " = d.k"
+        ),
     ],
     "databricks": [
         "SELECT k, ts, x FROM events LATERAL VIEW explode(items) t AS x",
         "SELECT k, ts, explode(items) AS x FROM events",
-        "SELECT k, ts, date_format(ts, 'yyyy') AS y, unix_timestamp(ts) AS u, from_unixtime(b) AS f FROM events",
-        "SELECT k, ts, payload:a.b AS x, if(b > 0, 1, 0) AS y, nvl(b, 0) AS z, date_add(ts, 1) AS d FROM events",
+        (
+            "SELECT k, ts, date_format(ts, 'yyyy') AS y, unix_timestamp(ts) AS u, from_unixtime(b)"
+            " AS f FROM events"
+        ),
+        (
+            "SELECT k, ts, payload:a.b AS x, if(b > 0, 1, 0) AS y, nvl(b, 0) AS z, date_add(ts, 1)"
+            " AS d FROM events"
+        ),
         "SELECT k, ts FROM events WHERE exists(items, x -> x > 1) AND s LIKE ANY ('a%', 'b%')",
-        "SELECT k, ts, transform(items, x -> x + 1) AS more, size(items) AS n, items[0] AS f FROM events",
+        (
+            "SELECT k, ts, transform(items, x -> x + 1) AS more, size(items) AS n, items[0] AS f"
+            " FROM events"
+        ),
         "SELECT k, ts, s LIKE 'today' AS t, 'now available' AS a, 'nowhere' AS w FROM events",
         "SELECT * EXCEPT (payload) FROM events",
         "SELECT e.k, e.ts FROM events e LEFT SEMI JOIN dims d ON d.k = e.k",
@@ -363,12 +485,16 @@ def cases(everywhere: list[str], some: dict[str, list[str]]) -> list[tuple[str, 
 
 
 @pytest.mark.parametrize(("dialect", "sql"), cases(BY_INTERVAL, BY_INTERVAL_ON))
-def test_what_depends_on_other_rows_is_computed_interval_by_interval(dialect: str, sql: str) -> None:
+def test_what_depends_on_other_rows_is_computed_interval_by_interval(
+    dialect: str, sql: str
+) -> None:
     assert verdict(sql, dialect) == "interval"
 
 
 @pytest.mark.parametrize(("dialect", "sql"), cases(NOT_ITS_TIME, NOT_ITS_TIME_ON))
-def test_a_time_that_may_be_another_one_is_not_taken_for_the_sources(dialect: str, sql: str) -> None:
+def test_a_time_that_may_be_another_one_is_not_taken_for_the_sources(
+    dialect: str, sql: str
+) -> None:
     assert verdict(sql, dialect) == "time"
 
 
@@ -394,6 +520,8 @@ def test_ordinary_views_stay_row_by_row(dialect: str, sql: str) -> None:
         ("databricks", "SELECT k FROM events |> LIMIT 5"),
     ],
 )
-def test_a_text_that_the_parser_stumbles_over_is_an_error_of_the_text(dialect: str, sql: str) -> None:
+def test_a_text_that_the_parser_stumbles_over_is_an_error_of_the_text(
+    dialect: str, sql: str
+) -> None:
     with pytest.raises(ValueError, match="does not parse"):
         query(sql, dialect)

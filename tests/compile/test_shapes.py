@@ -1,4 +1,5 @@
-"""Case B11: whatever stands for an argument of a definition, it is taken or refused in words, never a Python error."""
+"""Case B11: whatever stands for an argument of a definition, it is taken or refused in words, never
+a Python error."""
 
 from __future__ import annotations
 
@@ -33,7 +34,22 @@ from tests.compile.projects import TABLES
 
 OWNER = "team@example.com"
 JUNK: tuple[Any, ...] = (
-    *(None, 3, -1.5, True, b"k", "", "x y", [], ["retail"], [None], [[]], {}, {"k": 1}, {1: "string"}),
+    *(
+        None,
+        3,
+        -1.5,
+        True,
+        b"k",
+        "",
+        "x y",
+        [],
+        ["retail"],
+        [None],
+        [[]],
+        {},
+        {"k": 1},
+        {1: "string"},
+    ),
     *(
         {"k": ["string"]},
         ("k",),
@@ -74,13 +90,31 @@ GOOD: dict[Any, dict[str, Any]] = {
     },
     Series: {"window": "1h", "steps": 2, "step": "1h"},
     Calendar: {"unit": "day", "zone": "UTC", "count": 1, "ago": 0},
-    RequestSource: {"name": "basket", "fields": {"worth": "int64"}, "nullable": (), "description": ""},
+    RequestSource: {
+        "name": "basket",
+        "fields": {"worth": "int64"},
+        "nullable": (),
+        "description": "",
+    },
     calculation: {"name": "double", "type": "int64", "expression": "worth + 1", "description": ""},
     realtime_feature: {"type": "int64"},
     expect.rows: {"at_least": 1, "at_most": 9, "severity": "error", "name": "enough"},
     expect.not_null: {"column": "k", "may_fail": 0.5, "severity": "error", "name": "there"},
-    expect.between: {"column": "amt", "low": 0, "high": 9, "may_fail": 0, "severity": "error", "name": None},
-    expect.one_of: {"column": "word", "values": ["a"], "may_fail": 0, "severity": "error", "name": None},
+    expect.between: {
+        "column": "amt",
+        "low": 0,
+        "high": 9,
+        "may_fail": 0,
+        "severity": "error",
+        "name": None,
+    },
+    expect.one_of: {
+        "column": "word",
+        "values": ["a"],
+        "may_fail": 0,
+        "severity": "error",
+        "name": None,
+    },
     expect.that: {"condition": "amt > 0", "may_fail": 0, "severity": "error", "name": None},
     batch_feature_view: {
         "entities": None,
@@ -103,7 +137,13 @@ GOOD: dict[Any, dict[str, Any]] = {
         "sync_shards": 1,
         "tags": None,
     },
-    FeatureService: {"name": "service", "features": None, "owner": OWNER, "request": None, "description": ""},
+    FeatureService: {
+        "name": "service",
+        "features": None,
+        "owner": OWNER,
+        "request": None,
+        "description": "",
+    },
 }
 
 
@@ -123,7 +163,10 @@ def project(kind: Any = None, argument: str = "", junk: Any = None) -> Definitio
         return maker(**{**arguments, argument: junk} if maker is kind else arguments)
 
     thing, events = made(Entity), made(BatchSource)
-    rules = [made(rule) for rule in (expect.rows, expect.not_null, expect.between, expect.one_of, expect.that)]
+    rules = [
+        made(rule)
+        for rule in (expect.rows, expect.not_null, expect.between, expect.one_of, expect.that)
+    ]
     aggregates = [
         made(Aggregate),
         Aggregate("count", windows=[made(Series)], name="of_series"),
@@ -150,7 +193,9 @@ def project(kind: Any = None, argument: str = "", junk: Any = None) -> Definitio
 
 
 def compiled(definitions: Definitions, warehouse: Warehouse) -> None:
-    compile_manifest(definitions, Target("shop", "test", "duckdb", "features", None, Path("/nowhere")), warehouse)
+    compile_manifest(
+        definitions, Target("shop", "test", "duckdb", "features", None, Path("/nowhere")), warehouse
+    )
 
 
 def test_b11_the_definitions_are_right_at_first(warehouse):
@@ -165,7 +210,9 @@ def test_b11_every_argument_is_tried():
 ARGUMENTS = [(maker, argument) for maker, given in GOOD.items() for argument in given]
 
 
-@pytest.mark.parametrize(("maker", "argument"), ARGUMENTS, ids=[f"{m.__name__}-{a}" for m, a in ARGUMENTS])
+@pytest.mark.parametrize(
+    ("maker", "argument"), ARGUMENTS, ids=[f"{m.__name__}-{a}" for m, a in ARGUMENTS]
+)
 def test_b11_a_wrong_type_is_refused_in_words_or_taken(warehouse, maker, argument):
     for junk in JUNK:
         definitions = project(maker, argument, junk)

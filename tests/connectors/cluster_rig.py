@@ -59,11 +59,18 @@ class Nodes:
             node.ask("ADDSLOTSRANGE", first, end - 1)
         for node in all_[1:]:
             all_[0].ask("MEET", "127.0.0.1", node.port, node.bus)
-        until(lambda: all(node.ask("INFO")["cluster_known_nodes"] == str(len(all_)) for node in all_))
+        until(
+            lambda: all(node.ask("INFO")["cluster_known_nodes"] == str(len(all_)) for node in all_)
+        )
         for master, replica in zip(self.masters, self.replicas, strict=False):
             replica.ask("REPLICATE", master.id)
         until(lambda: all(node.ask("INFO")["cluster_state"] == "ok" for node in all_))
-        until(lambda: all(r.client.info("replication").get("master_link_status") == "up" for r in self.replicas))
+        until(
+            lambda: all(
+                r.client.info("replication").get("master_link_status") == "up"
+                for r in self.replicas
+            )
+        )
 
     @property
     def url(self) -> str:
@@ -72,7 +79,11 @@ class Nodes:
 
     def serving(self) -> list[Node]:
         """The masters that there are now."""
-        alive = [node for node in [*self.masters, *self.replicas, self.empty] if node.process.poll() is None]
+        alive = [
+            node
+            for node in [*self.masters, *self.replicas, self.empty]
+            if node.process.poll() is None
+        ]
         return [node for node in alive if node.client.info("replication")["role"] == "master"]
 
     def empty_all(self) -> None:

@@ -1,4 +1,5 @@
-"""Servers for the connectors: one that tests share, and one of its own for a test that bends its settings."""
+"""Servers for the connectors: one that tests share, and one of its own for a test that bends its
+settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The Databricks connector at the shared endpoint, for tests: taken into a file of tests by import."""
+"""The Databricks connector at the shared endpoint, for tests: taken into a file of tests by
+import."""
 
 from __future__ import annotations
 

@@ -43,7 +43,16 @@ def answers(port: int) -> redis.Redis:
 def spawn(folder: Path, undo: ExitStack, port: int, *options: str) -> subprocess.Popen[bytes]:
     home = folder / str(port)
     home.mkdir(exist_ok=True)
-    command = [valkey.server_program(), *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
+    command = [
+        valkey.server_program(),
+        *options,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(home),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     undo.callback(process.wait)
     undo.callback(process.kill)

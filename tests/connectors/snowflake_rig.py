@@ -31,7 +31,9 @@ def warehouse(endpoint) -> Iterator[SnowflakeWarehouse]:
 
 def do(warehouse: SnowflakeWarehouse, *texts: str, **options) -> list[int]:
     """Run statements named `step 1` and so on."""
-    return warehouse.execute([Statement(f"step {number}", text) for number, text in enumerate(texts, 1)], **options)
+    return warehouse.execute(
+        [Statement(f"step {number}", text) for number, text in enumerate(texts, 1)], **options
+    )
 
 
 def rows(warehouse: SnowflakeWarehouse, sql: str) -> list[dict]:

@@ -1,4 +1,5 @@
-"""The Databricks connector against the local endpoint: values, columns, counts, and every way in which it may fail."""
+"""The Databricks connector against the local endpoint: values, columns, counts, and every way in
+which it may fail."""
 
 from __future__ import annotations
 
@@ -61,7 +62,11 @@ KINDS = {
         pa.timestamp("us"),
         at("9999-12-31T23:59:59.999999"),
     ),
-    "TIMESTAMP '2026-01-02 03:04:05+09:00'": ("timestamp", pa.timestamp("us"), at("2026-01-01T18:04:05")),
+    "TIMESTAMP '2026-01-02 03:04:05+09:00'": (
+        "timestamp",
+        pa.timestamp("us"),
+        at("2026-01-01T18:04:05"),
+    ),
     "TIMESTAMP_NTZ '1582-10-04 00:00:00.000001'": (
         "timestamp",
         pa.timestamp("us"),
@@ -74,7 +79,11 @@ KINDS = {
     ),
     "CAST(0.000001 AS DECIMAL(12,6))": ("decimal(12,6)", pa.decimal128(12, 6), Decimal("0.000001")),
     "array(1, NULL, 3)": ("array<int64>", pa.list_(pa.int64()), [1, None, 3]),
-    "array(array('a'), NULL, array())": ("array<array<string>>", pa.list_(pa.list_(pa.string())), [["a"], None, []]),
+    "array(array('a'), NULL, array())": (
+        "array<array<string>>",
+        pa.list_(pa.list_(pa.string())),
+        [["a"], None, []],
+    ),
     "array(TIMESTAMP '2026-01-01', NULL)": (
         "array<timestamp>",
         pa.list_(pa.timestamp("us")),
@@ -90,14 +99,18 @@ def test_values_and_types(warehouse):
     query = "SELECT " + ", ".join(f"{sql} AS c{i}" for i, sql in enumerate(KINDS))
     [batch] = warehouse.fetch(query)
     columns = described(warehouse, query)
-    for (sql, (canonical, kind, value)), found in zip(KINDS.items(), batch.itercolumns(), strict=True):
+    for (sql, (canonical, kind, value)), found in zip(
+        KINDS.items(), batch.itercolumns(), strict=True
+    ):
         name = f"c{list(KINDS).index(sql)}"
         assert (sql, columns[name], found[0].as_py()) == (sql, canonical, value)
         assert kind is None or found.type == kind, sql
 
 
 def test_numbers_that_are_none(warehouse):
-    [row] = rows(warehouse, "SELECT array(CAST('NaN' AS FLOAT), NULL, -0.0D) AS l, double('NaN') AS d")
+    [row] = rows(
+        warehouse, "SELECT array(CAST('NaN' AS FLOAT), NULL, -0.0D) AS l, double('NaN') AS d"
+    )
     assert math.isnan(row["d"])
     assert math.isnan(row["l"][0])
     assert row["l"][1] is None
@@ -110,7 +123,9 @@ def test_a_result_without_rows(warehouse):
 
 def test_a_large_result_streams(warehouse):
     held, total, count, last = 0, 0, 0, None
-    for batch in warehouse.fetch("SELECT id, CAST(id AS STRING) AS s, id * 0.5D AS f FROM range(2000000)"):
+    for batch in warehouse.fetch(
+        "SELECT id, CAST(id AS STRING) AS s, id * 0.5D AS f FROM range(2000000)"
+    ):
         total += batch.nbytes
         count += batch.num_rows
         held = max(held, pa.total_allocated_bytes())
@@ -120,7 +135,13 @@ def test_a_large_result_streams(warehouse):
 
 
 def test_a_result_in_several_parts(warehouse):
-    assert sum(batch.num_rows for batch in warehouse.fetch("SELECT id % 2 = 0 AS even FROM range(200000)")) == 200_000
+    assert (
+        sum(
+            batch.num_rows
+            for batch in warehouse.fetch("SELECT id % 2 = 0 AS even FROM range(200000)")
+        )
+        == 200_000
+    )
 
 
 def test_a_statement_while_rows_stream(warehouse, schema):
@@ -137,8 +158,8 @@ def test_counts(warehouse, schema):
         f"CREATE TABLE {table} (k BIGINT, v STRING)",
         f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b'), (3, 'c')",
         f"UPDATE {table} SET v = 'z' WHERE k > 1",
-        f"MERGE INTO {table} AS t USING (SELECT 3L AS k, 'm' AS v UNION ALL SELECT 4L, 'n') AS s ON t.k = s.k "
-        "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
+        f"MERGE INTO {table} AS t USING (SELECT 3L AS k, 'm' AS v UNION ALL SELECT 4L, 'n') AS s ON"
+        " t.k = s.k WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
         f"DELETE FROM {table} WHERE k = 1",
     ) == [-1, 3, 2, 2, 1]
     assert rows(warehouse, f"SELECT k, v FROM {table} ORDER BY k") == [
@@ -188,8 +209,10 @@ def test_the_driver_talks_to_the_warehouse_alone(endpoint):
 def test_columns(warehouse, schema):
     run(
         warehouse,
-        f"CREATE TABLE {schema}.`select` (a INT, `from` ARRAY<TIMESTAMP>, s STRUCT<x: INT>) PARTITIONED BY (a)",
-        f"CREATE VIEW {schema}.seen AS SELECT a, count(*) AS `how many` FROM {schema}.`select` GROUP BY a",
+        f"CREATE TABLE {schema}.`select` (a INT, `from` ARRAY<TIMESTAMP>, s STRUCT<x: INT>)"
+        " PARTITIONED BY (a)",
+        f"CREATE VIEW {schema}.seen AS SELECT a, count(*) AS `how many` FROM {schema}.`select`"
+        " GROUP BY a",
     )
     quoted, three_levels = f"`{schema}`.`select`", f"spark_catalog.{schema}.seen"
     assert warehouse.columns([quoted, three_levels, f"{schema}.nope", "no_schema.nope"]) == {
@@ -205,7 +228,10 @@ def test_columns(warehouse, schema):
 
 QUERIES = (
     "SELECT 1 AS a, 'x' AS b -- with a remark",
-    "WITH one AS (SELECT 1.5 AS x) SELECT x AS `the ``x```, map(1, 2) AS m FROM one ORDER BY 1 LIMIT 1",
+    (
+        "WITH one AS (SELECT 1.5 AS x) SELECT x AS `the ``x```, map(1, 2) AS m FROM one ORDER BY 1"
+        " LIMIT 1"
+    ),
     "FROM VALUES (1, 'x') AS t (a, b) SELECT a, b WHERE b = ')'",
     "VALUES (1, X'00')",
     "SELECT struct(" + ", ".join(f"{i} AS c{i}" for i in range(30)) + ") AS wide",
@@ -214,12 +240,17 @@ QUERIES = (
 
 
 def test_many_queries_are_described_as_each_alone(warehouse):
-    assert warehouse.describe_all(QUERIES * 5) == [described(warehouse, query) for query in QUERIES] * 5
+    assert (
+        warehouse.describe_all(QUERIES * 5)
+        == [described(warehouse, query) for query in QUERIES] * 5
+    )
     assert warehouse.describe_all([]) == []
 
 
 def test_of_many_queries_each_has_its_own_error(warehouse):
-    first, broken, last = warehouse.describe_all(["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"])
+    first, broken, last = warehouse.describe_all(
+        ["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"]
+    )
     assert (first, last) == ({"x": "int64"}, {"y": "string"})
     with pytest.raises(PermanentError) as raised:
         described(warehouse, "SELECT nope")
@@ -227,7 +258,10 @@ def test_of_many_queries_each_has_its_own_error(warehouse):
 
 
 def test_describing_runs_nothing(warehouse, endpoint):
-    assert described(warehouse, "SELECT raise_error('it ran') AS x, 1 AS y") == {"x": "void", "y": "int64"}
+    assert described(warehouse, "SELECT raise_error('it ran') AS x, 1 AS y") == {
+        "x": "void",
+        "y": "int64",
+    }
     assert [entry["state"] for entry in statements(endpoint, "it ran")] == ["FINISHED"]
 
 
@@ -264,17 +298,32 @@ def test_what_it_says_of_itself(endpoint):
     # Where current_version is a function, this is a Databricks.
     kind, value = "STRUCT<dbr_version: STRING, dbsql_version: STRING>", "named_struct({}, {})"
     of_a_warehouse = value.format("'dbr_version', NULL", "'dbsql_version', '2026.20'")
-    run(warehouse, f"CREATE TEMPORARY FUNCTION current_version() RETURNS {kind} RETURN {of_a_warehouse}")
+    run(
+        warehouse,
+        f"CREATE TEMPORARY FUNCTION current_version() RETURNS {kind} RETURN {of_a_warehouse}",
+    )
     assert warehouse.info() == {"product": "Databricks SQL 2026.20", **place}
     of_a_cluster = value.format("'dbr_version', '18.0'", "'dbsql_version', NULL")
-    run(warehouse, f"CREATE OR REPLACE TEMPORARY FUNCTION current_version() RETURNS {kind} RETURN {of_a_cluster}")
+    run(
+        warehouse,
+        f"CREATE OR REPLACE TEMPORARY FUNCTION current_version() RETURNS {kind} RETURN"
+        f" {of_a_cluster}",
+    )
     assert warehouse.info() == {"product": "Databricks Runtime 18.0", **place}
     warehouse.close()
 
 
 def test_what_a_query_would_read_is_estimated(warehouse, schema):
-    run(warehouse, f"CREATE TABLE {schema}.t AS SELECT id FROM range(100)", "SET spark.sql.maxPlanStringLength = 9999")
-    queries = [f"SELECT * FROM {schema}.t WHERE id > 3", f"SELECT * FROM {schema}.nowhere", "SELECT 1 AS one"]
+    run(
+        warehouse,
+        f"CREATE TABLE {schema}.t AS SELECT id FROM range(100)",
+        "SET spark.sql.maxPlanStringLength = 9999",
+    )
+    queries = [
+        f"SELECT * FROM {schema}.t WHERE id > 3",
+        f"SELECT * FROM {schema}.nowhere",
+        "SELECT 1 AS one",
+    ]
     whole, missing, computed = warehouse.explain(queries)
     assert isinstance(whole, Estimate)
     assert (whole.rows, computed) == (None, Estimate())
@@ -285,10 +334,10 @@ def test_what_a_query_would_read_is_estimated(warehouse, schema):
 
 def test_what_spark_says_of_tables_with_statistics():
     plan = (
-        "== Optimized Logical Plan ==\nJoin Inner, Statistics(sizeInBytes=6.3 KiB, rowCount=1.20E+3)\n"
-        ":- Filter isnotnull(k#1), Statistics(sizeInBytes=2.0 MiB)\n"
-        ":  +- Relation a.b[k#1] parquet, Statistics(sizeInBytes=2.0 MiB, rowCount=10)\n"
-        "+- Relation a.c[k#2] parquet, Statistics(sizeInBytes={})\n\n== Physical Plan ==\nRelation"
+        "== Optimized Logical Plan ==\nJoin Inner, Statistics(sizeInBytes=6.3 KiB,"
+        " rowCount=1.20E+3)\n:- Filter isnotnull(k#1), Statistics(sizeInBytes=2.0 MiB)\n:  +-"
+        " Relation a.b[k#1] parquet, Statistics(sizeInBytes=2.0 MiB, rowCount=10)\n+- Relation"
+        " a.c[k#2] parquet, Statistics(sizeInBytes={})\n\n== Physical Plan ==\nRelation"
     )
     assert estimated(plan.format("1024.0 B")) == Estimate(rows=1200, read_bytes=2 * 1024**2 + 1024)
     assert estimated(plan.format("8.0 EiB")) == Estimate(rows=1200)

@@ -1,4 +1,5 @@
-"""How the Databricks connector fails: in our words, with something to do, and with nothing lost or done twice."""
+"""How the Databricks connector fails: in our words, with something to do, and with nothing lost or
+done twice."""
 
 from __future__ import annotations
 
@@ -14,7 +15,12 @@ from connectors.databricks.warehouse import DatabricksWarehouse
 from controlplane.base.ports import Statement
 from controlplane.errors import PermanentError, PlaneError, SettingsError, TransientError
 from tests.connectors.databricks_rig import endpoint, opened, warehouse
-from tests.endpoints.databricks.client import CLIENT_ID, CLIENT_SECRET, DatabricksEndpoint, own_schema
+from tests.endpoints.databricks.client import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    DatabricksEndpoint,
+    own_schema,
+)
 
 ENDLESS = "SELECT sum(hash(id)) AS total FROM range(20000000)"
 MANY_ROWS = "SELECT id FROM range(300000)"
@@ -49,7 +55,11 @@ def states(endpoint: DatabricksEndpoint, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("sql", "message", "hint"),
     [
-        ("SELECT nope FROM {schema}.numbers", "`nope` cannot be resolved.", "Did you mean one of the following? [`"),
+        (
+            "SELECT nope FROM {schema}.numbers",
+            "`nope` cannot be resolved.",
+            "Did you mean one of the following? [`",
+        ),
         ("SELECT * FROM {schema}.nope", "cannot be found", "check the name and the catalog"),
         ("SELEC 1", "Syntax error at or near 'SELEC'", ""),
         ("SELECT CAST('x' AS INT) AS x", 'cannot be cast to "INT"', "compare the types"),
@@ -64,7 +74,9 @@ def test_an_error_is_one_line_and_helps(warehouse, schema, sql, message, hint):
     assert raised.value.message.startswith("work: ")
     assert message in raised.value.message
     assert "\n" not in raised.value.message
-    assert not {"SQLSTATE", "org.apache", "["} & set(raised.value.message.replace("[`", "").split(" "))
+    assert not {"SQLSTATE", "org.apache", "["} & set(
+        raised.value.message.replace("[`", "").split(" ")
+    )
     assert raised.value.hint.startswith(hint) if hint else raised.value.hint == ""
 
 
@@ -72,13 +84,18 @@ def test_an_error_is_one_line_and_helps(warehouse, schema, sql, message, hint):
     ("said", "kind", "hint"),
     [
         (
-            "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\nUser does not have SELECT on Table 't'.",
+            (
+                "[INSUFFICIENT_PERMISSIONS] Insufficient privileges:\nUser does not have SELECT on"
+                " Table 't'."
+            ),
             PermanentError,
             "ask the owner for the grant",
         ),
         (
-            "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: Files were added to the root of the table. "
-            "SQLSTATE: 2D521",
+            (
+                "[DELTA_CONCURRENT_APPEND] ConcurrentAppendException: Files were added to the root"
+                " of the table. SQLSTATE: 2D521"
+            ),
             TransientError,
             "another writer was at work: try again",
         ),
@@ -87,9 +104,17 @@ def test_an_error_is_one_line_and_helps(warehouse, schema, sql, message, hint):
             TransientError,
             "another writer",
         ),
-        ("[DELTA_FAILED_TO_MERGE_FIELDS] Failed to merge fields 'x' and 'x'", PermanentError, "compare the types"),
+        (
+            "[DELTA_FAILED_TO_MERGE_FIELDS] Failed to merge fields 'x' and 'x'",
+            PermanentError,
+            "compare the types",
+        ),
         ("Python UDF is not supported.", PermanentError, "use a pro or serverless SQL warehouse"),
-        ("Error running query: org.apache.spark.X: [TABLE_OR_VIEW_NOT_FOUND] No t.", PermanentError, "check the name"),
+        (
+            "Error running query: org.apache.spark.X: [TABLE_OR_VIEW_NOT_FOUND] No t.",
+            PermanentError,
+            "check the name",
+        ),
     ],
 )
 def test_errors_that_only_databricks_has(warehouse, endpoint, said, kind, hint):
@@ -103,8 +128,8 @@ def test_what_a_function_in_python_raises_is_told_in_its_own_words(warehouse):
     body = "raise RuntimeError('its own: words' if plane_1 else 'others')"
     run(
         warehouse,
-        "CREATE OR REPLACE TEMPORARY FUNCTION `fails`(`plane_1` BIGINT)\nRETURNS BIGINT\nLANGUAGE PYTHON\n"
-        f"DETERMINISTIC\nAS $$\n{body}\n$$",
+        "CREATE OR REPLACE TEMPORARY FUNCTION `fails`(`plane_1` BIGINT)\nRETURNS BIGINT\nLANGUAGE"
+        f" PYTHON\nDETERMINISTIC\nAS $$\n{body}\n$$",
     )
     with pytest.raises(PermanentError) as raised:
         run(warehouse, "SELECT fails(41) AS x")
@@ -121,7 +146,8 @@ def test_two_writers_of_one_table(endpoint, warehouse, schema):
         try:
             run(
                 other,
-                f"MERGE INTO {schema}.contended AS t USING {slow} AS s ON t.x = s.x WHEN MATCHED THEN UPDATE SET *",
+                f"MERGE INTO {schema}.contended AS t USING {slow} AS s ON t.x = s.x WHEN MATCHED"
+                " THEN UPDATE SET *",
             )
         except PlaneError as error:
             found.append(error)
@@ -142,7 +168,8 @@ def test_a_statement_that_is_sent_again_leaves_one_copy(warehouse, endpoint, sch
     endpoint.fault("drop", pattern="REPLACE WHERE")
     run(
         warehouse,
-        f"INSERT INTO {schema}.once REPLACE WHERE day = DATE '2026-01-01' SELECT DATE '2026-01-01', id FROM range(3)",
+        f"INSERT INTO {schema}.once REPLACE WHERE day = DATE '2026-01-01' SELECT DATE '2026-01-01',"
+        " id FROM range(3)",
     )
     assert states(endpoint, "INSERT INTO " + schema + ".once REPLACE") == ["FINISHED", "FINISHED"]
     assert rows(warehouse, f"SELECT count(*) AS n FROM {schema}.once") == [{"n": 3}]
@@ -168,12 +195,18 @@ def test_a_warehouse_that_breaks_down(warehouse, endpoint, status):
     "fault",
     [
         {"kind": "expire"},
-        {"kind": "status", "status": 400, "message": "BAD_REQUEST: Invalid SessionHandle: Session [01f0] is closed."},
+        {
+            "kind": "status",
+            "status": 400,
+            "message": "BAD_REQUEST: Invalid SessionHandle: Session [01f0] is closed.",
+        },
     ],
 )
 def test_a_session_that_has_expired(warehouse, endpoint, fault):
     endpoint.fault(**fault, pattern="afresh")
-    assert rows(warehouse, "SELECT 'afresh' AS x, current_timezone() AS zone") == [{"x": "afresh", "zone": "UTC"}]
+    assert rows(warehouse, "SELECT 'afresh' AS x, current_timezone() AS zone") == [
+        {"x": "afresh", "zone": "UTC"}
+    ]
     endpoint.fault(**fault, pattern="afresh too", times=2)
     with pytest.raises(TransientError):
         rows(warehouse, "SELECT 'afresh too' AS x")

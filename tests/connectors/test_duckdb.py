@@ -1,4 +1,5 @@
-"""The DuckDB connector: its errors are ours, also in the middle of a stream, and what runs can be cancelled."""
+"""The DuckDB connector: its errors are ours, also in the middle of a stream, and what runs can be
+cancelled."""
 
 from __future__ import annotations
 
@@ -26,7 +27,10 @@ def warehouse() -> Iterator[DuckDBWarehouse]:
 
 
 def test_an_error_in_the_middle_of_a_stream(warehouse):
-    failing = "SELECT CASE WHEN i = 150000 THEN error('too late') ELSE 'x' END AS x FROM range(200000) AS numbers(i)"
+    failing = (
+        "SELECT CASE WHEN i = 150000 THEN error('too late') ELSE 'x' END AS x FROM range(200000) AS"
+        " numbers(i)"
+    )
     with pytest.raises(PermanentError) as raised:
         list(warehouse.fetch(failing))
     assert raised.value.message == "reading: too late"
@@ -41,7 +45,10 @@ def test_an_error_names_its_statement_and_helps(warehouse):
 
 
 def test_a_transaction_is_all_or_nothing(warehouse):
-    first, broken = Statement("make", "CREATE TABLE one (x BIGINT)"), Statement("break", "SELECT nope")
+    first, broken = (
+        Statement("make", "CREATE TABLE one (x BIGINT)"),
+        Statement("break", "SELECT nope"),
+    )
     with pytest.raises(PermanentError):
         warehouse.execute([first, broken], atomic=True)
     assert warehouse.columns(["one"]) == {"one": None}
@@ -52,7 +59,9 @@ def test_a_transaction_is_all_or_nothing(warehouse):
 @pytest.mark.parametrize(
     "work",
     [
-        lambda warehouse: warehouse.execute([Statement("count", f"CREATE TABLE total AS {ENDLESS}")], atomic=True),
+        lambda warehouse: warehouse.execute(
+            [Statement("count", f"CREATE TABLE total AS {ENDLESS}")], atomic=True
+        ),
         lambda warehouse: list(warehouse.fetch(ENDLESS)),
     ],
 )
@@ -89,7 +98,9 @@ def test_a_file_that_another_process_has_open(tmp_path):
 
 
 def test_a_file_that_is_none(tmp_path):
-    (tmp_path / "warehouse.duckdb").write_text("this is no database, however long one looks at it" * 100)
+    (tmp_path / "warehouse.duckdb").write_text(
+        "this is no database, however long one looks at it" * 100
+    )
     with pytest.raises(PermanentError) as raised:
         connect(path=str(tmp_path / "warehouse.duckdb"))
     assert raised.value.message.startswith(f"opening the warehouse {tmp_path}")
@@ -97,23 +108,40 @@ def test_a_file_that_is_none(tmp_path):
 
 
 QUERIES = (
-    "SELECT TRUE AS b, 1::TINYINT AS i, 1.5::FLOAT AS f, 'x' AS s, 'x'::BLOB AS x, DATE '2024-01-01' AS d",
-    "SELECT TIMESTAMP '2024-01-01' AS t, TIMESTAMPTZ '2024-01-01' AS z, 1.5::DECIMAL(12,2) AS m, [1, 2] AS l",
-    "SELECT NULL AS nothing, INTERVAL 1 DAY AS interval, {'a': 1} AS record, 'a'::ENUM ('a', 'b') AS chosen",
+    (
+        "SELECT TRUE AS b, 1::TINYINT AS i, 1.5::FLOAT AS f, 'x' AS s, 'x'::BLOB AS x, DATE"
+        " '2024-01-01' AS d"
+    ),
+    (
+        "SELECT TIMESTAMP '2024-01-01' AS t, TIMESTAMPTZ '2024-01-01' AS z, 1.5::DECIMAL(12,2) AS"
+        " m, [1, 2] AS l"
+    ),
+    (
+        "SELECT NULL AS nothing, INTERVAL 1 DAY AS interval, {'a': 1} AS record, 'a'::ENUM ('a',"
+        " 'b') AS chosen"
+    ),
     "WITH rows_read AS (SELECT 1 AS a, 'x' AS a, 2 AS A) SELECT * FROM rows_read",
     "SELECT 1 AS plane__record",
-    'WITH one AS (SELECT 1 AS x) SELECT x AS "the ""x""" FROM one ORDER BY 1 LIMIT 1 -- the only one',
+    (
+        'WITH one AS (SELECT 1 AS x) SELECT x AS "the ""x""" FROM one ORDER BY 1 LIMIT 1 -- the'
+        " only one"
+    ),
     "FROM (VALUES (1, 'x'))",
 )
 
 
 def test_many_queries_are_described_as_each_alone(warehouse):
-    assert warehouse.describe_all(QUERIES * 7) == [described(warehouse, query) for query in QUERIES] * 7
+    assert (
+        warehouse.describe_all(QUERIES * 7)
+        == [described(warehouse, query) for query in QUERIES] * 7
+    )
     assert warehouse.describe_all([]) == []
 
 
 def test_of_many_queries_each_has_its_own_error(warehouse):
-    first, broken, last = warehouse.describe_all(["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"])
+    first, broken, last = warehouse.describe_all(
+        ["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"]
+    )
     assert (first, last) == ({"x": "int64"}, {"y": "string"})
     with pytest.raises(PermanentError) as raised:
         described(warehouse, "SELECT nope")
@@ -142,8 +170,12 @@ def test_a_variable_of_this_process_is_no_table():
 
 def test_queries_are_planned_and_not_run():
     warehouse = connect(path=":memory:")
-    warehouse.execute([Statement("fill", "CREATE TABLE t AS SELECT i FROM range(500) AS numbers(i)")])
-    right, missing, two = warehouse.explain(["SELECT * FROM t", "SELECT * FROM nowhere", "SELECT 1; DROP TABLE t"])
+    warehouse.execute(
+        [Statement("fill", "CREATE TABLE t AS SELECT i FROM range(500) AS numbers(i)")]
+    )
+    right, missing, two = warehouse.explain(
+        ["SELECT * FROM t", "SELECT * FROM nowhere", "SELECT 1; DROP TABLE t"]
+    )
     assert right == Estimate()
     assert isinstance(missing, PermanentError)
     assert "nowhere" in missing.message

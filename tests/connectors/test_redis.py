@@ -1,4 +1,5 @@
-"""The Redis connector, against a real server: order of writers, expiry, errors that say what to do."""
+"""The Redis connector, against a real server: order of writers, expiry, errors that say what to
+do."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def about(milliseconds: int) -> object:
 
 def test_what_is_written_is_read(store):
     records = [Record(b"a:{\0%d}" % n, value(1, n, "x", None)) for n in range(2 * MANY)]
-    assert store.write(map(as_batch, [records[:5], [], records[5:]])) == WriteCount(written=len(records))
+    assert store.write(map(as_batch, [records[:5], [], records[5:]])) == WriteCount(
+        written=len(records)
+    )
     assert store.read([record.key for record in records]) == [record.value for record in records]
     assert store.read([b"none", records[0].key, b"none"]) == [None, records[0].value, None]
     assert store.read([]) == []
@@ -83,7 +86,9 @@ def test_a_newer_or_equal_version_overwrites(store, raw, width, first, second, k
     raw.flushall()
     one, two = value(first, *[1] * width), value(second, *[2] * width)
     assert write(store, Record(b"k", one)) == WriteCount(written=1)
-    assert write(store, Record(b"k", two)) == WriteCount(written=int(kept), kept_newer=int(not kept))
+    assert write(store, Record(b"k", two)) == WriteCount(
+        written=int(kept), kept_newer=int(not kept)
+    )
     assert store.read([b"k"]) == [two if kept else one]
 
 
@@ -114,9 +119,13 @@ def test_in_any_order_the_newest_version_stays(valkey_url, writes, cut):
         if key not in expected or version >= expected[key][0]:
             expected[key] = version, record.value
             stored += 1
-    count = store.write(as_batch(records[start : start + cut]) for start in range(0, len(records), cut))
+    count = store.write(
+        as_batch(records[start : start + cut]) for start in range(0, len(records), cut)
+    )
     assert count == WriteCount(stored, len(records) - stored)
-    assert dict(zip(expected, store.read(list(expected)), strict=True)) == {k: v for k, (_, v) in expected.items()}
+    assert dict(zip(expected, store.read(list(expected)), strict=True)) == {
+        k: v for k, (_, v) in expected.items()
+    }
     store.close()
 
 
@@ -125,10 +134,14 @@ def test_concurrent_writers_leave_the_newest(valkey_url, raw):
 
     def run(versions: list[int]) -> None:
         store = connect(url=valkey_url)
-        store.write(as_batch(Record(key, value(version, version)) for key in keys) for version in versions)
+        store.write(
+            as_batch(Record(key, value(version, version)) for key in keys) for version in versions
+        )
         store.close()
 
-    threads = [threading.Thread(target=run, args=(list(range(start, 200, 4)),)) for start in range(4)]
+    threads = [
+        threading.Thread(target=run, args=(list(range(start, 200, 4)),)) for start in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -138,7 +151,12 @@ def test_concurrent_writers_leave_the_newest(valkey_url, raw):
 
 def test_an_older_write_does_not_raise_the_dead(store):
     gone = codec.tombstone(10, 5)
-    assert write(store, Record(b"k", value(9, 1)), Record(b"k", gone), Record(b"k", value(9, 1))).kept_newer == 1
+    assert (
+        write(
+            store, Record(b"k", value(9, 1)), Record(b"k", gone), Record(b"k", value(9, 1))
+        ).kept_newer
+        == 1
+    )
     assert store.read([b"k"]) == [gone]
     write(store, Record(b"k", value(11, 1)))
     assert store.read([b"k"]) == [value(11, 1)]
@@ -166,7 +184,9 @@ def test_a_record_is_gone_when_it_has_expired(store, raw):
 def test_a_record_that_has_expired_already_keeps_older_writers_out(store, raw, width, expiry):
     before = now_ms(raw)
     late = value(10, *[1] * width, since=7)
-    assert write(store, Record(b"k", late, before if expiry == "now" else expiry)) == WriteCount(written=1)
+    assert write(store, Record(b"k", late, before if expiry == "now" else expiry)) == WriteCount(
+        written=1
+    )
     assert store.read([b"k"]) == [codec.tombstone(10, 7)]
     assert expiry_ms(raw, b"k") == pytest.approx(before + WEEK_MS, abs=1000)
     assert write(store, Record(b"k", value(9, 1))) == WriteCount(kept_newer=1)
@@ -201,8 +221,15 @@ def test_a_forgotten_script_is_loaded_again(store, raw):
 def test_without_comparing_the_last_writer_wins(valkey_url, raw):
     store = connect(url=valkey_url, compare_and_set=False)
     soon = now_ms(raw) + 60_000
-    assert write(store, Record(b"a", value(9, 1)), Record(b"b", value(9, 1), soon)) == WriteCount(written=2)
-    assert write(store, Record(b"a", value(8, 2), soon), Record(b"b", value(8, 2)), Record(b"c", b"", -5)).written == 3
+    assert write(store, Record(b"a", value(9, 1)), Record(b"b", value(9, 1), soon)) == WriteCount(
+        written=2
+    )
+    assert (
+        write(
+            store, Record(b"a", value(8, 2), soon), Record(b"b", value(8, 2)), Record(b"c", b"", -5)
+        ).written
+        == 3
+    )
     assert raw.mget(b"a", b"b", b"c") == [value(8, 2), value(8, 2), None]
     assert (expiry_ms(raw, b"a"), expiry_ms(raw, b"b")) == (about(soon), None)
     store.close()
@@ -225,7 +252,10 @@ def test_a_rate_is_kept(valkey_url, raw, sizes, compare):
 @pytest.mark.parametrize("length", [0, 2047, 2048, 100_000])
 def test_values_and_keys_of_any_length(valkey_url, raw, compare, length):
     store = connect(url=valkey_url, compare_and_set=compare)
-    records = [Record(b"\r\n$%d" % n + b"k" * length, value(1, "\r\n:0\r\n-" * n + "x" * length)) for n in range(3)]
+    records = [
+        Record(b"\r\n$%d" % n + b"k" * length, value(1, "\r\n:0\r\n-" * n + "x" * length))
+        for n in range(3)
+    ]
     assert write(store, *records).written == 3
     assert raw.mget([record.key for record in records]) == [record.value for record in records]
     store.close()
@@ -277,7 +307,10 @@ def test_projects_do_not_touch_each_other(store, raw):
     layout = codec.Layout((("k", "string"),), (codec.Field("f", "int64"),))
     places = [("shop", "prod"), ("petshop", "prod"), ("shop", "dev"), ("shop", "prod2")]
     names = [naming.namespace(*place) for place in places]
-    keys = [codec.online_key(naming.online_prefix(name, "v", "f1"), layout, {"k": "JFK"}) for name in names]
+    keys = [
+        codec.online_key(naming.online_prefix(name, "v", "f1"), layout, {"k": "JFK"})
+        for name in names
+    ]
     for version, (name, key) in enumerate(zip(names, keys, strict=True), start=1):
         write(store, Record(key, value(version, version)))
         store.set_fields(naming.serving_hash(name), {b"v": b"%d" % version})
@@ -320,7 +353,11 @@ def test_full_memory_is_permanent_and_says_so(own_url, own_raw):
 def test_a_wrong_password_is_permanent_and_stays_secret(own_url, own_raw):
     own_raw.config_set("requirepass", "right-secret")
     in_url = own_url.replace("redis://", "redis://:url-secret@")
-    for store in (connect(url=own_url, password="arg-secret"), connect(url=in_url), connect(url=own_url)):
+    for store in (
+        connect(url=own_url, password="arg-secret"),
+        connect(url=in_url),
+        connect(url=own_url),
+    ):
         for act in (store.info, lambda store=store: write(store, Record(b"k", value(1, 1)))):
             with pytest.raises(PermanentError) as raised:
                 act()
@@ -334,7 +371,9 @@ def test_a_wrong_password_is_permanent_and_stays_secret(own_url, own_raw):
 
 
 def test_a_forbidden_command_is_permanent(own_url, own_raw):
-    own_raw.acl_setuser("reader", enabled=True, passwords=["+pw"], keys=["*"], commands=["+get", "+mget"])
+    own_raw.acl_setuser(
+        "reader", enabled=True, passwords=["+pw"], keys=["*"], commands=["+get", "+mget"]
+    )
     store = connect(url=own_url, username="reader", password="pw")
     assert store.read([b"k"]) == [None]
     for act in (store.info, lambda: write(store, Record(b"k", value(1, 1)))):
@@ -358,7 +397,11 @@ def test_a_server_that_is_down_is_transient_until_it_is_back(own_server: OpenSer
     epoch = store.info().epoch
     assert store.info().epoch == epoch
     own_server.stop()
-    for act in (store.info, lambda: store.read([b"k"]), lambda: write(store, Record(b"k", value(2, 2)))):
+    for act in (
+        store.info,
+        lambda: store.read([b"k"]),
+        lambda: write(store, Record(b"k", value(2, 2))),
+    ):
         with pytest.raises(TransientError, match=r"127\.0\.0\.1") as raised:
             act()
         assert raised.value.hint
@@ -377,7 +420,9 @@ def test_a_server_that_does_not_answer_is_transient():
         store.close()
 
 
-@pytest.mark.parametrize("url", ["localhost:6379", "http://:top-secret@x", "redis://:top-secret@x:port", ""])
+@pytest.mark.parametrize(
+    "url", ["localhost:6379", "http://:top-secret@x", "redis://:top-secret@x:port", ""]
+)
 def test_what_is_no_url_is_told_without_its_password(url):
     with pytest.raises(SettingsError, match="not a Redis URL") as raised:
         connect(url=url)

@@ -1,4 +1,5 @@
-"""The Redis connector on a real cluster of three masters and their replicas, while slots move and masters die."""
+"""The Redis connector on a real cluster of three masters and their replicas, while slots move and
+masters die."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def wrong(store: OnlineStore, version: int, count: int = COUNT) -> int:
 
 @settings(max_examples=40)
 @given(
-    keys=st.lists(st.binary(max_size=40) | st.lists(st.sampled_from([b"{", b"}", b"a", b"bc"])).map(b"".join)),
+    keys=st.lists(
+        st.binary(max_size=40) | st.lists(st.sampled_from([b"{", b"}", b"a", b"bc"])).map(b"".join)
+    ),
     start=st.integers(0, 3),
 )
 def test_a_slot_is_what_the_driver_says(keys, start):
@@ -87,7 +90,9 @@ def test_what_a_user_lacks_on_one_master_is_told(nodes):
     commands = ["+command", "+cluster|slots", "+asking", "+@read", "+@write", "+@scripting"]
     commands += ["+info", "+time"]
     for node in nodes.serving():
-        node.client.acl_setuser("plane", enabled=True, reset=True, passwords=["+pw"], keys=["k:*"], commands=commands)
+        node.client.acl_setuser(
+            "plane", enabled=True, reset=True, passwords=["+pw"], keys=["k:*"], commands=commands
+        )
     limited = connect(url=nodes.url, cluster=True, username="plane", password="pw")
     assert isinstance(limited, RightsProbe)
     assert limited.rights(b"k:") == Rights("plane", (), ())
@@ -121,7 +126,10 @@ def test_keys_fields_and_facts_are_of_all_masters(nodes, store):
     store.set_fields(b"h", {b"a": b"1", b"b": b"2"})
     assert store.get_fields(b"h") == {b"a": b"1", b"b": b"2"}
     assert store.get_fields(b"none") == {}
-    assert [store.set_fields(b"once", {b"a": value}, {b"a": None}) for value in (b"1", b"2")] == [True, False]
+    assert [store.set_fields(b"once", {b"a": value}, {b"a": None}) for value in (b"1", b"2")] == [
+        True,
+        False,
+    ]
     assert store.get_fields(b"once") == {b"a": b"1"}
     one = nodes.masters[2].client
     one.config_set("maxmemory-policy", "allkeys-lru")
@@ -130,20 +138,29 @@ def test_keys_fields_and_facts_are_of_all_masters(nodes, store):
     finally:
         one.config_set("maxmemory-policy", "noeviction")
     assert (info.eviction_policy, info.max_memory) == ("allkeys-lru", 0)
-    assert info.used_memory > sum(node.client.info("memory")["used_memory"] for node in nodes.masters) / 2
+    assert (
+        info.used_memory
+        > sum(node.client.info("memory")["used_memory"] for node in nodes.masters) / 2
+    )
     assert info.details["mode"] == "cluster"
     assert info.details["place"].endswith("(Cluster)")
 
 
-def move(slot: int, source: Node, target: Node, others: list[Node], *, during: threading.Event) -> None:
+def move(
+    slot: int, source: Node, target: Node, others: list[Node], *, during: threading.Event
+) -> None:
     """Move a slot with all its keys; it is on its way until `during` is set."""
     target.ask("SETSLOT", slot, "IMPORTING", source.id)
     source.ask("SETSLOT", slot, "MIGRATING", target.id)
     while keys := source.ask("GETKEYSINSLOT", slot, 100):
-        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys)
+        source.client.execute_command(
+            "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys
+        )
     during.wait(10)
     while keys := source.ask("GETKEYSINSLOT", slot, 100):
-        source.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys)
+        source.client.execute_command(
+            "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "REPLACE", "KEYS", *keys
+        )
     for node in (target, source, *others):
         node.ask("SETSLOT", slot, "NODE", target.id)
 
@@ -153,7 +170,8 @@ def test_slots_that_move_on_the_way_lose_no_record(nodes, store):
     taken = [(key_slot(key(n)), n) for n in range(200)]
     ways = [
         *[(slot, first, second) for slot, _ in taken if slot < 5461][:10],
-        *[(slot, third, nodes.empty) for slot, _ in taken if slot >= 10923][:10],  # which no client knows yet
+        # Which no client knows yet.
+        *[(slot, third, nodes.empty) for slot, _ in taken if slot >= 10923][:10],
     ]
     store.write(numbered(1))
     assert wrong(store, 1) == 0
@@ -161,7 +179,12 @@ def test_slots_that_move_on_the_way_lose_no_record(nodes, store):
     movers = [
         threading.Thread(
             target=move,
-            args=(slot, source, target, [n for n in (*nodes.masters, nodes.empty) if n not in (source, target)]),
+            args=(
+                slot,
+                source,
+                target,
+                [n for n in (*nodes.masters, nodes.empty) if n not in (source, target)],
+            ),
             kwargs={"during": arrived},
         )
         for slot, source, target in ways
@@ -197,13 +220,16 @@ def test_a_master_that_dies_on_the_way_loses_no_record(nodes, store):
     assert store.info().epoch == epoch
 
     def caught_up() -> bool:
-        ours, theirs = (node.client.info("replication")["master_repl_offset"] for node in (master, replica))
+        ours, theirs = (
+            node.client.info("replication")["master_repl_offset"] for node in (master, replica)
+        )
         return bool(ours == theirs)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for place, batch in enumerate(numbered(2)):
             if place == COUNT // SIZE // 2:
-                until(caught_up)  # what the old master alone has is lost with it: replication is asynchronous
+                # What the old master alone has is lost with it: replication is asynchronous.
+                until(caught_up)
                 master.process.kill()
             yield batch
 
@@ -237,7 +263,9 @@ def test_what_no_cluster_has_is_told(url):
 
 
 def test_a_cluster_that_is_away_is_transient():
-    store = connect(url=f"redis://:top-secret@127.0.0.1:{free_port()}", cluster=True, patience_seconds=0.1)
+    store = connect(
+        url=f"redis://:top-secret@127.0.0.1:{free_port()}", cluster=True, patience_seconds=0.1
+    )
     for act in (store.info, lambda: store.read([b"k"]), lambda: store.write(numbered(1, SIZE))):
         with pytest.raises(TransientError) as raised:
             act()

@@ -38,7 +38,9 @@ def test_b9_a_server_whose_disk_is_full_says_so(tmp_path):
 def fill(store: OnlineStore) -> None:
     """Write more than a small disk holds."""
     for number in range(1000):
-        store.write([as_batch([Record(b"k%d" % n, value(number, number, "x" * 20_000)) for n in range(20)])])
+        store.write(
+            [as_batch([Record(b"k%d" % n, value(number, number, "x" * 20_000)) for n in range(20)])]
+        )
         time.sleep(0.05)
 
 
@@ -46,5 +48,16 @@ def serve_on_a_small_disk(folder: Path, port: int, free_space: int) -> None:
     """Become a server that keeps its values in a file on a disk with little space."""
     sandbox.mount_small_disk(folder, free_space)
     program = valkey.server_program()
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes", "--save", "")
+    options = (
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--save",
+        "",
+    )
     os.execv(program, [program, *options])

@@ -1,4 +1,5 @@
-"""Writes that something breaks on the way: sent again until every record is there, or a clear error."""
+"""Writes that something breaks on the way: sent again until every record is there, or a clear
+error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Writers that are killed wherever they are, and others beside them: the next write leaves nothing wrong or missing."""
+"""Writers that are killed wherever they are, and others beside them: the next write leaves nothing
+wrong or missing."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def test_a_killed_writer_is_healed_by_the_next(valkey_url: str, raw: redis.Redis
     torn, last = 0, 1
     for round_ in range(KILLS):
         versions = [2 + round_ * 2 + number for number in range(overlapping)]
-        children = [CHILDREN.Process(target=write, args=(valkey_url, version)) for version in versions]
+        children = [
+            CHILDREN.Process(target=write, args=(valkey_url, version)) for version in versions
+        ]
         for child in children:
             child.start()
         while raw.mget(keys[:1]) == [value(last, 0)]:  # none has written yet

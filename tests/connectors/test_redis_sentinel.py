@@ -113,7 +113,9 @@ def watching(tmp_path: Path, master: int) -> Iterator[Callable[..., int]]:
         def start(*lines: str, name: str = "features") -> int:
             port = free_port()
             config = tmp_path / f"sentinel-{port}.conf"
-            config.write_text("\n".join([f"sentinel monitor {name} 127.0.0.1 {master} 1", *lines]) + "\n")
+            config.write_text(
+                "\n".join([f"sentinel monitor {name} 127.0.0.1 {master} 1", *lines]) + "\n"
+            )
             spawn(tmp_path, undo, port, str(config), "--sentinel")
             undo.callback(answers_somehow(port).close)
             return port
@@ -211,7 +213,12 @@ def test_b2_the_masters_password_is_not_sent_to_sentinels(watching, master):
             "it refuses the user or the password",
             "sentinel_password",
         ),
-        ([], {"sentinel_password": "wr0ng"}, "it asks for no password", "leave `sentinel_password` out"),
+        (
+            [],
+            {"sentinel_password": "wr0ng"},
+            "it asks for no password",
+            "leave `sentinel_password` out",
+        ),
         (
             USERS,
             {"sentinel_username": "stranger", "sentinel_password": "their-secret"},
@@ -221,7 +228,9 @@ def test_b2_the_masters_password_is_not_sent_to_sentinels(watching, master):
     ],
     ids=["missing", "wrong", "too many", "rights"],
 )
-def test_b2_refused_credentials_are_permanent_at_once_and_stay_secret(watching, lines, options, said, hint):
+def test_b2_refused_credentials_are_permanent_at_once_and_stay_secret(
+    watching, lines, options, said, hint
+):
     """Case B2: before, 28 seconds and a representation of the driver's client."""
     ports = [watching(*lines), watching(*lines)]
     found = asked(*ports, **options)
@@ -240,8 +249,9 @@ def test_b2_a_master_that_nobody_watches_is_permanent_and_names_those_that_are(w
     port = watching(name="payments")
     found = asked(port)
     assert [type(error) for error in found.errors] == [PermanentError, PermanentError]
-    assert f"sentinel 127.0.0.1:{port}: it watches no master of this name (it watches: payments)" in str(
-        found.errors[0]
+    assert (
+        f"sentinel 127.0.0.1:{port}: it watches no master of this name (it watches: payments)"
+        in str(found.errors[0])
     )
 
 
@@ -254,7 +264,10 @@ def test_b2_an_address_of_the_master_is_no_sentinel(master):
 
 def test_b2_sentinels_that_are_away_are_named_soon_and_may_come_back(watching):
     """Case B2: one refuses connections, one does not answer, one is there."""
-    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        socket.create_server(("127.0.0.1", 0)) as closed,
+    ):
         silent_port, closed_port = silent.getsockname()[1], closed.getsockname()[1]
         closed.close()
         found = asked(silent_port, closed_port)
@@ -270,7 +283,10 @@ def test_b2_sentinels_over_tls(watching, tmp_path):
     """Case B2: the master without, its sentinels with TLS."""
     ours = authority(tmp_path, "ours")
     with secured(watching(), *issued(ours, "server")) as port:
-        assert asked(port, sentinel_tls=True, ca_certificate=str(ours.file)).values == [[None], [None]]
+        assert asked(port, sentinel_tls=True, ca_certificate=str(ours.file)).values == [
+            [None],
+            [None],
+        ]
         found = asked(port, sentinel_tls=True)
         assert [type(error) for error in found.errors] == [PermanentError, PermanentError]
         assert "ca_certificate" in found.errors[0].hint
@@ -292,7 +308,9 @@ def test_b10_a_master_that_hangs_is_left_for_its_replica(watched):
     store.close()
 
     async def read() -> float:
-        reader = redis_async.connect(url="redis://features/0", sentinels=[sentinel], timeout_seconds=1.0)
+        reader = redis_async.connect(
+            url="redis://features/0", sentinels=[sentinel], timeout_seconds=1.0
+        )
         assert await reader.read([b"k"]) == [value(1, 1)]
         assert await reader.answering(0.5) == {"features (Sentinel)/0": True}
         master.send_signal(signal.SIGSTOP)

@@ -1,4 +1,5 @@
-"""The Redis connector over TLS: own authorities, clients' certificates, and errors that say what to do."""
+"""The Redis connector over TLS: own authorities, clients' certificates, and errors that say what to
+do."""
 
 from __future__ import annotations
 
@@ -59,7 +60,11 @@ def test_a_server_that_nobody_known_vouches_for_is_refused(tls):
     unknown = connect(url=f"rediss://127.0.0.1:{tls.port}")
     another = connect(url=f"rediss://127.0.0.1:{tls.port}", ca_certificate=str(tls.other.file))
     misnamed = connect(url=f"rediss://localhost:{tls.port}", ca_certificate=str(tls.ours.file))
-    for act in (unknown.info, lambda: another.write([batch(1)]), lambda: misnamed.write([batch(1)])):
+    for act in (
+        unknown.info,
+        lambda: another.write([batch(1)]),
+        lambda: misnamed.write([batch(1)]),
+    ):
         with pytest.raises(PermanentError, match="certificate verify failed") as raised:
             act()
         assert "ca_certificate" in raised.value.hint
@@ -99,7 +104,8 @@ def test_an_event_loop_reads_over_tls_too(tls, raw):
             await store.close()
 
     assert (
-        asyncio.run(read(ca_certificate=ours, certificate=certificate, private_key_file=key)) == [[b"one", None]] * 20
+        asyncio.run(read(ca_certificate=ours, certificate=certificate, private_key_file=key))
+        == [[b"one", None]] * 20
     )
     with pytest.raises(PermanentError, match="certificate verify failed") as raised:
         asyncio.run(read(ca_certificate=str(tls.other.file)))

@@ -1,4 +1,5 @@
-"""URLs of the online store: what the driver would misread is refused, and no password is repeated."""
+"""URLs of the online store: what the driver would misread is refused, and no password is
+repeated."""
 
 from __future__ import annotations
 
@@ -25,14 +26,25 @@ def test_b1_an_option_in_the_url_is_refused_with_the_settings_that_exist(url):
     name, remedy = REFUSED_OPTIONS[url]
     with pytest.raises(SettingsError) as raised:
         connect(url=url)
-    assert raised.value.message == f"the URL of the online store has the option {name!r}, which is not supported"
+    assert (
+        raised.value.message
+        == f"the URL of the online store has the option {name!r}, which is not supported"
+    )
     assert raised.value.hint.startswith(remedy) or remedy in raised.value.hint
     assert "url, username, password, sentinels, sentinel_username" in raised.value.hint
     assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h/shop", "redis://h/0/1", "redis://h/-1", "redis://h?db=shop", "redis://h/ 1", "redis://h/?db="]
+    "url",
+    [
+        "redis://h/shop",
+        "redis://h/0/1",
+        "redis://h/-1",
+        "redis://h?db=shop",
+        "redis://h/ 1",
+        "redis://h/?db=",
+    ],
 )
 def test_b1_a_database_is_a_number(url):
     for options in ({}, {"cluster": True}, {"sentinels": ["localhost:1"]}):
@@ -70,7 +82,9 @@ def test_b1_a_host_that_cannot_be_looked_up_is_refused(host):
         connect(url=f"redis://{host}:1/0")
 
 
-@pytest.mark.parametrize("address", ["", "h:x", "h:0", "h:65536", "h:", "a..b:1", "[::1", "::1]:2", "a" * 64, "[h:1"])
+@pytest.mark.parametrize(
+    "address", ["", "h:x", "h:0", "h:65536", "h:", "a..b:1", "[::1", "::1]:2", "a" * 64, "[h:1"]
+)
 def test_b2_an_address_of_a_sentinel_that_is_none_is_named(address):
     """Case B2: the error was that the URL is no URL, or a UnicodeError."""
     with pytest.raises(SettingsError, match="in `sentinels` is not an address") as raised:
@@ -81,7 +95,13 @@ def test_b2_an_address_of_a_sentinel_that_is_none_is_named(address):
 
 @pytest.mark.parametrize(
     ("address", "place"),
-    [("h", "h:26379"), ("h:1", "h:1"), ("[::1]:2", "::1:2"), ("[::1]", "::1:26379"), ("fe80::1", "fe80::1:26379")],
+    [
+        ("h", "h:26379"),
+        ("h:1", "h:1"),
+        ("[::1]:2", "::1:2"),
+        ("[::1]", "::1:26379"),
+        ("fe80::1", "fe80::1:26379"),
+    ],
 )
 def test_b2_forms_of_an_address_of_a_sentinel(address, place):
     (found,) = Sentinels([address]).addresses()

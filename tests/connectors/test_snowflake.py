@@ -1,4 +1,5 @@
-"""The Snowflake connector, over the vendor's driver and a local account: transactions, logins, lost answers, errors."""
+"""The Snowflake connector, over the vendor's driver and a local account: transactions, logins, lost
+answers, errors."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 __all__ = ["endpoint", "warehouse"]
 
 ENDLESS = (
-    "SELECT SUM(a.s * b.s) AS total FROM (SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT => 1000000))) AS a, "
-    "(SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT => 1000000))) AS b"
+    "SELECT SUM(a.s * b.s) AS total FROM (SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT =>"
+    " 1000000))) AS a, (SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT => 1000000))) AS b"
 )
 
 
@@ -37,8 +38,8 @@ def test_rows_that_statements_changed(warehouse, endpoint):
         "INSERT INTO t SELECT SEQ4(), '50%' FROM TABLE(GENERATOR(ROWCOUNT => 5))",
         "UPDATE t SET v = 'y' WHERE k > 2",
         "DELETE FROM t WHERE k = 99",
-        "MERGE INTO t USING (SELECT 1 AS k UNION ALL SELECT 9) AS s ON t.k = s.k WHEN MATCHED THEN DELETE "
-        "WHEN NOT MATCHED THEN INSERT (k) VALUES (s.k)",
+        "MERGE INTO t USING (SELECT 1 AS k UNION ALL SELECT 9) AS s ON t.k = s.k WHEN MATCHED THEN"
+        " DELETE WHEN NOT MATCHED THEN INSERT (k) VALUES (s.k)",
         "SELECT 1",
         tag="plane:shop/run",
     )
@@ -46,7 +47,9 @@ def test_rows_that_statements_changed(warehouse, endpoint):
     tags = [json.loads(tag) for _, tag in endpoint.history]
     work = {"application": "controlplane", "work": "plane:shop/run"}
     assert tags == [work | {"statement": f"step {number}"} for number in range(1, 7)]
-    assert rows(warehouse, "SELECT COUNT(*) AS n FROM t WHERE v LIKE '50\\\\%' ESCAPE '\\\\'") == [{"n": 2}]
+    assert rows(warehouse, "SELECT COUNT(*) AS n FROM t WHERE v LIKE '50\\\\%' ESCAPE '\\\\'") == [
+        {"n": 2}
+    ]
 
 
 def test_a_tag_is_no_longer_than_allowed(warehouse, endpoint):
@@ -66,7 +69,10 @@ def test_a_session_s_own_tags_are_on_whatever_it_runs(endpoint):
 
 
 def test_columns_of_many_tables_take_few_statements(warehouse, endpoint):
-    kinds = 'k NUMBER(38,0), v VARCHAR, "small" FLOAT, d NUMBER(10,2), a ARRAY(NUMBER(38,0)), at TIMESTAMP_NTZ(6)'
+    kinds = (
+        'k NUMBER(38,0), v VARCHAR, "small" FLOAT, d NUMBER(10,2), a ARRAY(NUMBER(38,0)), at'
+        " TIMESTAMP_NTZ(6)"
+    )
     names = [f"t{number}" for number in range(25)]
     do(warehouse, *[f"CREATE TABLE {name} ({kinds})" for name in names[:-1]])
     do(warehouse, "CREATE VIEW t24 AS SELECT k, v FROM t0")
@@ -83,10 +89,18 @@ def test_columns_of_many_tables_take_few_statements(warehouse, endpoint):
 def test_a_transaction_is_all_or_nothing(warehouse, endpoint):
     do(warehouse, "CREATE TABLE t (k NUMBER)")
     with pytest.raises(PermanentError) as raised:
-        do(warehouse, "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 1 / 0", atomic=True, tag="all")
+        do(
+            warehouse,
+            "INSERT INTO t SELECT 1",
+            "INSERT INTO t SELECT 1 / 0",
+            atomic=True,
+            tag="all",
+        )
     assert raised.value.message == "step 2: Division by zero"
     assert rows(warehouse, "SELECT * FROM t") == []
-    assert do(warehouse, "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 2", atomic=True, tag="all") == [1, 1]
+    assert do(
+        warehouse, "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 2", atomic=True, tag="all"
+    ) == [1, 1]
     assert rows(warehouse, "SELECT SUM(k) AS total FROM t") == [{"total": 3}]
     assert [text for text, tag in endpoint.history if '"work": "all"' in tag] == [
         *("BEGIN", "INSERT INTO t SELECT 1", "INSERT INTO t SELECT 1 / 0", "ROLLBACK"),
@@ -136,11 +150,15 @@ def test_it_says_where_it_is(warehouse, endpoint):
 def test_ways_to_log_in(endpoint, tmp_path):
     who = {name: value for name, value in endpoint.options().items() if name != "token"}
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
     endpoint.account.public_keys["PLANE"] = public.decode()
     locked = serialization.BestAvailableEncryption(b"open")
     for name, encryption in (("plain.p8", serialization.NoEncryption()), ("locked.p8", locked)):
-        pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
         (tmp_path / name).write_bytes(pem)
         (tmp_path / name).chmod(0o600)
     (tmp_path / "token").write_text("a-token")
@@ -160,7 +178,10 @@ def test_ways_to_log_in(endpoint, tmp_path):
         assert warehouse.info()["user"] == "PLANE"
         warehouse.close()
     for broken, message in (
-        ({"private_key_file": str(tmp_path / "locked.p8"), "private_key_passphrase": "0pen"}, "passphrase is wrong"),
+        (
+            {"private_key_file": str(tmp_path / "locked.p8"), "private_key_passphrase": "0pen"},
+            "passphrase is wrong",
+        ),
         ({"private_key": "no key"}, "the private key is none"),
         ({"private_key_file": str(tmp_path / "gone.p8")}, "No such file"),
     ):
@@ -172,7 +193,11 @@ def test_ways_to_log_in(endpoint, tmp_path):
     ("wrong", "message", "hint"),
     [
         ({"token": "wr0ng-token"}, "token is invalid", "what proves who you are"),
-        ({"token": None, "password": "wr0ng-word"}, "Incorrect username or password", "what proves who you are"),
+        (
+            {"token": None, "password": "wr0ng-word"},
+            "Incorrect username or password",
+            "what proves who you are",
+        ),
         ({"role": "nobody"}, "Role 'NOBODY'", "GRANT ROLE nobody"),
         ({"database": "nowhere"}, "database does not exist", "check"),
     ],
@@ -193,7 +218,14 @@ def test_the_account_must_be_known():
 
 def test_an_account_that_does_not_answer():
     with pytest.raises(TransientError) as raised:
-        connect(account="local", user="PLANE", token="a-token", host="127.0.0.1", port=1, protocol="http")
+        connect(
+            account="local",
+            user="PLANE",
+            token="a-token",
+            host="127.0.0.1",
+            port=1,
+            protocol="http",
+        )
     assert "network" in raised.value.hint
 
 
@@ -356,11 +388,18 @@ def test_two_writers_of_one_row(warehouse, endpoint):
     def publish(session: SnowflakeWarehouse, who: str) -> None:
         try:
             for _ in range(5):
-                do(session, "UPDATE head SET version = version + 1", f"UPDATE head SET who = '{who}'", atomic=True)
+                do(
+                    session,
+                    "UPDATE head SET version = version + 1",
+                    f"UPDATE head SET who = '{who}'",
+                    atomic=True,
+                )
         except PlaneError as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=publish, args=pair) for pair in ((warehouse, "a"), (other, "b"))]
+    threads = [
+        threading.Thread(target=publish, args=pair) for pair in ((warehouse, "a"), (other, "b"))
+    ]
     before = time.monotonic()
     for thread in threads:
         thread.start()

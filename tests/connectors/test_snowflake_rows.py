@@ -1,4 +1,6 @@
-"""What the Snowflake connector reads: every type at its ends, names, large results, and queries that are described."""
+"""What the Snowflake connector reads: every type at its ends, names, large results, and queries
+that are described."""
+
 # ruff: noqa: DTZ001 - timestamps of a warehouse are in UTC and have no zone
 
 from __future__ import annotations
@@ -62,12 +64,17 @@ def plain(kind: pa.DataType) -> pa.DataType:
 @pytest.mark.parametrize("arrays_as_text", [False, True])
 def test_every_type_comes_in_its_own_arrow_type(warehouse, endpoint, arrays_as_text):
     endpoint.account.arrays_as_text = arrays_as_text
-    columns = ", ".join(f"{expression} AS c{number}" for number, (expression, *_) in enumerate(KINDS))
+    columns = ", ".join(
+        f"{expression} AS c{number}" for number, (expression, *_) in enumerate(KINDS)
+    )
     nothing = ", ".join(
-        f"NULLIF({expression}, {expression}) AS c{number}" for number, (expression, *_) in enumerate(KINDS)
+        f"NULLIF({expression}, {expression}) AS c{number}"
+        for number, (expression, *_) in enumerate(KINDS)
     )
     sql = f"SELECT {columns} UNION ALL SELECT {nothing}"
-    assert described(warehouse, sql) == {f"c{number}": kind for number, (_, _, kind, _) in enumerate(KINDS)}
+    assert described(warehouse, sql) == {
+        f"c{number}": kind for number, (_, _, kind, _) in enumerate(KINDS)
+    }
     table = pa.Table.from_batches(warehouse.fetch(sql))
     assert [plain(field.type) for field in table.schema] == [kind for _, kind, _, _ in KINDS]
     first, second = sorted(table.to_pylist(), key=lambda row: row["c0"] is None)
@@ -84,15 +91,32 @@ def test_a_nan_is_no_null(warehouse, endpoint, arrays_as_text):
 
 
 def test_columns_of_tables(warehouse):
-    kinds = ("BOOLEAN", "NUMBER", "NUMBER(12,2)", "FLOAT", "VARCHAR", "BINARY", "DATE", "TIMESTAMP_NTZ(6)", "OBJECT")
-    columns = ", ".join(f"c{number} {kind}" for number, kind in enumerate((*kinds, "ARRAY(FLOAT)", "TIMESTAMP_LTZ")))
+    kinds = (
+        "BOOLEAN",
+        "NUMBER",
+        "NUMBER(12,2)",
+        "FLOAT",
+        "VARCHAR",
+        "BINARY",
+        "DATE",
+        "TIMESTAMP_NTZ(6)",
+        "OBJECT",
+    )
+    columns = ", ".join(
+        f"c{number} {kind}" for number, kind in enumerate((*kinds, "ARRAY(FLOAT)", "TIMESTAMP_LTZ"))
+    )
     do(warehouse, "CREATE SCHEMA s", f'CREATE TABLE s.t ({columns}, "asIs" NUMBER, "low" NUMBER)')
     do(warehouse, "CREATE VIEW s.v AS SELECT c0, c2 / 4 AS quarter FROM s.t")
     names = ["s.t", '"S"."T"', "PLANE.s.v", "s.nothing", "nowhere.t"]
     found = warehouse.columns(names)
     assert list(found) == names
-    of_t = "bool int64 decimal(12,2) float64 string binary date timestamp VARIANT array<float64> timestamp int64 int64"
-    assert found["s.t"] == dict(zip([f"c{n}" for n in range(11)] + ["asIs", '"low"'], of_t.split(), strict=True))
+    of_t = (
+        "bool int64 decimal(12,2) float64 string binary date timestamp VARIANT array<float64>"
+        " timestamp int64 int64"
+    )
+    assert found["s.t"] == dict(
+        zip([f"c{n}" for n in range(11)] + ["asIs", '"low"'], of_t.split(), strict=True)
+    )
     assert found['"S"."T"'] == found["s.t"]
     assert found["PLANE.s.v"] == {"c0": "bool", "quarter": "decimal(38,8)"}
     assert (found["s.nothing"], found["nowhere.t"]) == (None, None)
@@ -151,7 +175,8 @@ def test_only_a_few_parts_of_a_result_are_held(warehouse):
         most = max(most, pa.total_allocated_bytes() - before)
         assert batch.num_rows
     whole = 2_000_000 * (8 + 4 + len("row 1000000"))
-    # The account itself is in this process and holds the whole result once; the driver's parts come on top.
+    # The account itself is in this process and holds the whole result once; the driver's parts come
+    # on top.
     assert most < whole * 2
 
 
@@ -170,7 +195,9 @@ def test_many_queries_are_described_as_each_alone(warehouse, endpoint):
 
 
 def test_of_many_queries_each_has_its_own_error(warehouse):
-    first, broken, last = warehouse.describe_all(["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"])
+    first, broken, last = warehouse.describe_all(
+        ["SELECT 1 AS x", "SELECT nope", "SELECT 'x' AS y"]
+    )
     assert (first, last) == ({"x": "int64"}, {"y": "string"})
     assert isinstance(broken, PermanentError)
     assert "invalid identifier 'NOPE'" in broken.message

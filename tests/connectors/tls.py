@@ -1,4 +1,5 @@
-"""TLS in front of a server that has none: certificates made for the occasion, and a proxy that takes them."""
+"""TLS in front of a server that has none: certificates made for the occasion, and a proxy that
+takes them."""
 
 from __future__ import annotations
 
@@ -52,7 +53,12 @@ def _name(text: str) -> x509.Name:
 
 
 def _signed(
-    name: str, key: ec.EllipticCurvePublicKey, issuer: x509.Name, by: ec.EllipticCurvePrivateKey, *, authority: bool
+    name: str,
+    key: ec.EllipticCurvePublicKey,
+    issuer: x509.Name,
+    by: ec.EllipticCurvePrivateKey,
+    *,
+    authority: bool,
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     return (
@@ -64,14 +70,21 @@ def _signed(
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
         .sign(by, hashes.SHA256())
     )
 
 
 @contextmanager
-def secured(port: int, certificate: Path, key: Path, *, clients: Path | None = None) -> Iterator[int]:
-    """The port of a proxy that speaks TLS and passes everything on to `port`; `clients` signs those it lets in."""
+def secured(
+    port: int, certificate: Path, key: Path, *, clients: Path | None = None
+) -> Iterator[int]:
+    """The port of a proxy that speaks TLS and passes everything on to `port`.
+
+    `clients` signs those it lets in.
+    """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     if clients is not None:
@@ -95,7 +108,8 @@ def secured(port: int, certificate: Path, key: Path, *, clients: Path | None = N
         await asyncio.gather(passed(reader, outer), passed(inner, writer))
 
     async def serve() -> None:
-        loop.set_exception_handler(lambda _loop, _context: None)  # refused handshakes are the clients' to tell
+        # Refused handshakes are the clients' to tell.
+        loop.set_exception_handler(lambda _loop, _context: None)
         server = await asyncio.start_server(served, "127.0.0.1", 0, ssl=context)
         ports.append(server.sockets[0].getsockname()[1])
         ready.set()

@@ -12,7 +12,12 @@ from tests.serving.test_realtime import CALCULATED
 from tests.serving.test_requests import EVERY_TYPE, subject
 
 GENERATED = Path(__file__).parent / "generated"
-FILES = {"all.json": "json-schema", "all.proto": "proto", "all_client.py": "python", "all.txt": "arrow"}
+FILES = {
+    "all.json": "json-schema",
+    "all.proto": "proto",
+    "all_client.py": "python",
+    "all.txt": "arrow",
+}
 
 
 def every_type() -> Manifest:

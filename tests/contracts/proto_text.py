@@ -1,4 +1,5 @@
-"""Reads a .proto file of the few forms that are written, strictly, into what protobuf itself checks."""
+"""Reads a .proto file of the few forms that are written, strictly, into what protobuf itself
+checks."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ def loaded(text: str) -> tuple[str, descriptor_pool.DescriptorPool]:
     Raises:
         ValueError: a line is of no known form.
     """
-    lines = [line for line in text.splitlines() if line.strip() and not line.strip().startswith("//")]
+    lines = [
+        line for line in text.splitlines() if line.strip() and not line.strip().startswith("//")
+    ]
     file = descriptor_pb2.FileDescriptorProto(name="one.proto", syntax="proto3")
     if lines.pop(0) != 'syntax = "proto3";':
         raise ValueError(text)

@@ -1,4 +1,5 @@
-"""What a contract says in other languages is what is served, and each text is right in its language."""
+"""What a contract says in other languages is what is served, and each text is right in its
+language."""
 
 from __future__ import annotations
 
@@ -30,7 +31,11 @@ from tests.engine.rig import Rig, compiled
 from tests.serving.test_realtime import CALCULATED
 from tests.serving.test_requests import AT, EVERY_TYPE, START, requests, rows, subject
 
-KEYS: list[dict[str, Any]] = [*({"k": f"k{number}"} for number in range(20)), {"k": "nobody"}, {"k": None}]
+KEYS: list[dict[str, Any]] = [
+    *({"k": f"k{number}"} for number in range(20)),
+    {"k": "nobody"},
+    {"k": None},
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,22 +45,40 @@ def contract() -> contracts.Contract:
 
 @pytest.fixture(scope="module")
 def answered(valkey_url: str) -> Iterator[tuple[Served, FeatureVectors]]:
-    with Rig(subject, cases.COLUMNS, rows=rows(20), calculations=CALCULATED, request=EVERY_TYPE) as rig:
+    with Rig(
+        subject, cases.COLUMNS, rows=rows(20), calculations=CALCULATED, request=EVERY_TYPE
+    ) as rig:
         rig.materialize(START, AT)
         store = connect(url=valkey_url)
-        syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
+        syncing.sync(
+            rig.program,
+            rig.warehouse,
+            store,
+            rig.sql["sync"],
+            clock=lambda: datetime.now(UTC),
+            full=True,
+        )
         layout = service_layout(rig.manifest, "all")
         assert layout.calculations is not None
-        calculator = prepare(query=layout.calculations.query, functions=layout.calculations.functions)
+        calculator = prepare(
+            query=layout.calculations.query, functions=layout.calculations.functions
+        )
         reader = OnlineReader(store, layout, lambda: from_micros(AT), calculator=calculator)
-        served = Served(rig.manifest.services[0], ServiceReader(layout, lambda: from_micros(AT), calculator=calculator))
+        served = Served(
+            rig.manifest.services[0],
+            ServiceReader(layout, lambda: from_micros(AT), calculator=calculator),
+        )
         yield served, reader.get(KEYS, requests(len(KEYS)))
         calculator.close()
         store.close()
 
 
 def test_they_are_as_they_were() -> None:
-    assert texts() == {path.name: path.read_text(encoding="utf-8") for path in GENERATED.iterdir() if path.is_file()}
+    assert texts() == {
+        path.name: path.read_text(encoding="utf-8")
+        for path in GENERATED.iterdir()
+        if path.is_file()
+    }
 
 
 def test_json_schema_is_of_what_is_answered(
@@ -65,12 +88,21 @@ def test_json_schema_is_of_what_is_answered(
     jsonschema.Draft202012Validator.check_schema(document)
     served, vectors = answered
     answer = msgspec.json.decode(NamedMap().write(Call("all", [], ""), served, vectors))
-    response = jsonschema.Draft202012Validator({**document, "anyOf": [{"$ref": "#/$defs/response"}]})
+    response = jsonschema.Draft202012Validator(
+        {**document, "anyOf": [{"$ref": "#/$defs/response"}]}
+    )
     response.validate(answer)
     del answer["vectors"][3]["features"]["risk"]
     assert not response.is_valid(answer)
     request = jsonschema.Draft202012Validator({**document, "anyOf": [{"$ref": "#/$defs/request"}]})
-    request.validate({"entities": [{"k": "a", "amount": 1.5}, {"k": None, "amount": 2, "r_i": None, "tags": ["a"]}]})
+    request.validate(
+        {
+            "entities": [
+                {"k": "a", "amount": 1.5},
+                {"k": None, "amount": 2, "r_i": None, "tags": ["a"]},
+            ]
+        }
+    )
     for wrong in ({"k": "a"}, {"k": 1, "amount": 1}, {"amount": 1}, {"k": "a", "amount": None}):
         assert not request.is_valid({"entities": [wrong]}), wrong
 
@@ -81,20 +113,27 @@ def test_proto_compiles_and_holds_what_is_served(
     package, pool = loaded(contracts.text(contract, "proto"))
     assert package == f"controlplane.all.v{contract.version}"
     features = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.AllFeatures"))
-    assert [field.name for field in features.DESCRIPTOR.fields] == [one.name for one in contract.features]
+    assert [field.name for field in features.DESCRIPTOR.fields] == [
+        one.name for one in contract.features
+    ]
     vector: Any = answered[1][0]
     found = features(
-        risk=vector["risk"], words={"items": [{} if one is None else {"value": one} for one in vector["words"]]}
+        risk=vector["risk"],
+        words={"items": [{} if one is None else {"value": one} for one in vector["words"]]},
     )
     if vector["later"] is not None:
         found.later.FromDatetime(vector["later"])
     again = features.FromString(found.SerializeToString())
-    assert [item.value if item.HasField("value") else None for item in again.words.items] == vector["words"]
+    assert [item.value if item.HasField("value") else None for item in again.words.items] == vector[
+        "words"
+    ]
     assert (again.HasField("risk"), again.HasField("taxed")) == (vector["risk"] is not None, False)
     assert set(json_format.MessageToDict(again)) <= {one.name for one in contract.features}
 
 
-def test_arrow_is_of_what_is_read(contract: contracts.Contract, answered: tuple[Served, FeatureVectors]) -> None:
+def test_arrow_is_of_what_is_read(
+    contract: contracts.Contract, answered: tuple[Served, FeatureVectors]
+) -> None:
     with pa.ipc.open_file(contracts.content(contract, "arrow")) as file:
         schema = file.schema
     assert (schema.metadata, file.num_record_batches) == (
@@ -115,13 +154,19 @@ def test_the_version_follows_from_names_and_types_alone() -> None:
     with Rig(subject, cases.COLUMNS) as rig:
 
         def version(*calculations: Any, request: RequestSource = EVERY_TYPE) -> str:
-            return contracts.contract(compiled([subject], rig.warehouse, calculations, request), "all").version
+            return contracts.contract(
+                compiled([subject], rig.warehouse, calculations, request), "all"
+            ).version
 
         first = version(*CALCULATED)
         assert version(*CALCULATED) == first
-        nullable = RequestSource("other_name", fields=EVERY_TYPE.fields, nullable=EVERY_TYPE.nullable, description="x")
+        nullable = RequestSource(
+            "other_name", fields=EVERY_TYPE.fields, nullable=EVERY_TYPE.nullable, description="x"
+        )
         assert version(*CALCULATED, request=nullable) == first
-        strict = RequestSource("every_type", fields=EVERY_TYPE.fields, nullable=EVERY_TYPE.nullable[1:])
+        strict = RequestSource(
+            "every_type", fields=EVERY_TYPE.fields, nullable=EVERY_TYPE.nullable[1:]
+        )
         assert len({first, version(*CALCULATED[:-1]), version(*CALCULATED, request=strict)}) == 3
 
 

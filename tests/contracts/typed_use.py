@@ -16,13 +16,16 @@ def risk(client: FeatureClient, key: str | None, amount: float) -> float | None:
     return features["risk"]
 
 
-def several(client: FeatureClient, keys: list[AllKeys], requests: list[AllRequest]) -> list[AllFeatures]:
+def several(
+    client: FeatureClient, keys: list[AllKeys], requests: list[AllRequest]
+) -> list[AllFeatures]:
     """Several at once, with a request for each."""
     return AllClient(client).get_many(keys, requests)
 
 
 def wrong(client: AllClient) -> None:
-    """Each of these is refused by the type checker: it would complain of an `ignore` that is not needed."""
+    """Each of these is refused by the type checker: it would complain of an `ignore` that is not
+    needed."""
     client.get({"k": 1}, {"amount": 1.0})  # type: ignore[typeddict-item]
     client.get({}, {"amount": 1.0})  # type: ignore[typeddict-item]
     client.get({"k": "a"}, {"r_i": 1})  # type: ignore[typeddict-item]

@@ -1,4 +1,5 @@
-"""A real online store, tiny projects on it, and the same project on each of the three warehouses."""
+"""A real online store, tiny projects on it, and the same project on each of the three
+warehouses."""
 
 from __future__ import annotations
 
@@ -38,19 +39,40 @@ def team(
         if request.param == "duckdb":
             path = tmp_path / "warehouse.duckdb"
             settings = f'{{ kind = "duckdb", path = "{path}" }}'
-            team = Team(tmp_path, name, "duckdb", settings, valkey_url, lambda: connect_duckdb(path=str(path)))
+            team = Team(
+                tmp_path,
+                name,
+                "duckdb",
+                settings,
+                valkey_url,
+                lambda: connect_duckdb(path=str(path)),
+            )
         elif request.param == "snowflake":
             endpoint = stack.enter_context(SnowflakeEndpoint())
             options = endpoint.options()
             monkeypatch.setenv(SECRET, options["token"])
             settings = _settings("snowflake", options, "token")
-            team = Team(tmp_path, name, "snowflake", settings, valkey_url, lambda: connect_snowflake(**options))
+            team = Team(
+                tmp_path,
+                name,
+                "snowflake",
+                settings,
+                valkey_url,
+                lambda: connect_snowflake(**options),
+            )
         else:
             spark: DatabricksEndpoint = request.getfixturevalue("databricks")
             options = spark.options()
             monkeypatch.setenv(SECRET, options["access_token"])
             settings = _settings("databricks", options, "access_token")
-            team = Team(tmp_path, name, "databricks", settings, valkey_url, lambda: connect_databricks(**options))
+            team = Team(
+                tmp_path,
+                name,
+                "databricks",
+                settings,
+                valkey_url,
+                lambda: connect_databricks(**options),
+            )
         team.drop_all()
         stack.callback(team.drop_all)
         team.load()

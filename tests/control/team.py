@@ -1,4 +1,5 @@
-"""One warehouse and one online store that several people of a team work with, each from a laptop."""
+"""One warehouse and one online store that several people of a team work with, each from a
+laptop."""
 
 from __future__ import annotations
 
@@ -97,10 +98,13 @@ class Team:
         """Make the table of payments that the team has."""
         timestamp = "TIMESTAMP" if self.kind != "snowflake" else "TIMESTAMP_NTZ"
         text = "VARCHAR" if self.kind == "duckdb" else "STRING"
-        values = ", ".join(f"({u}, CAST('{at}' AS {timestamp}), {n}, '{c}')" for u, at, n, c in PAYMENTS)
+        values = ", ".join(
+            f"({u}, CAST('{at}' AS {timestamp}), {n}, '{c}')" for u, at, n, c in PAYMENTS
+        )
         self.run(
             "CREATE SCHEMA raw",
-            f"CREATE TABLE raw.payments (user_id BIGINT, paid_at {timestamp}, amount BIGINT, country {text})",
+            f"CREATE TABLE raw.payments (user_id BIGINT, paid_at {timestamp}, amount BIGINT,"
+            f" country {text})",
             f"INSERT INTO raw.payments VALUES {values}",
         )
 

@@ -22,7 +22,9 @@ def values(shop: Shop) -> list[list[tuple[Any, ...]]]:
     shown = ["SELECT * FROM features.spend ORDER BY ALL"]
     shown.append("SELECT * FROM features.spend__latest ORDER BY ALL")
     shown.append("SELECT * FROM features.spend__tiles ORDER BY ALL")
-    shown.append("SELECT * EXCLUDE (version, recorded_from) FROM features.spend__history ORDER BY ALL")
+    shown.append(
+        "SELECT * EXCLUDE (version, recorded_from) FROM features.spend__history ORDER BY ALL"
+    )
     return [shop.sql(query) for query in shown]
 
 
@@ -68,7 +70,9 @@ def quoted(table: str) -> str:
     return f'"{schema}"."{name}"'
 
 
-@pytest.mark.parametrize("part", ["tiles", "rollups", "history", "history_replaced", "latest", "head"])
+@pytest.mark.parametrize(
+    "part", ["tiles", "rollups", "history", "history_replaced", "latest", "head"]
+)
 def test_a13_a_table_that_is_missing(shop, part):
     """Case A13: it is named, a deploy makes it again, and a run computes what it held."""
     shop.define(WIDE)
@@ -80,7 +84,9 @@ def test_a13_a_table_that_is_missing(shop, part):
     [repair] = repairs(shop)
     assert [damage["name"] for damage in repair["damages"]] == [table]
     run = shop.plane("run", code=1)
-    assert run.err.startswith(f"error: features/shop.py:9: feature view 'spend': {table} is missing\n")
+    assert run.err.startswith(
+        f"error: features/shop.py:9: feature view 'spend': {table} is missing\n"
+    )
     assert "run `plane deploy`" in run.err
     lost = part != "history_replaced"
     assert repair["recomputed"] is lost
@@ -222,7 +228,9 @@ def test_a13_a_row_of_the_deployed_versions_that_is_missing(shop):
     """Case A13: without it, no run would ever show a newer version."""
     shop.ready()
     shop.sql("DELETE FROM _plane.deployed")
-    seen(shop, f"_plane.deployed does not list version {version(shop.folder)} of feature view spend")
+    seen(
+        shop, f"_plane.deployed does not list version {version(shop.folder)} of feature view spend"
+    )
     shop.plane("deploy")
     whole(shop)
 
@@ -332,7 +340,9 @@ def test_a13_on_every_engine(team: Team):
         assert problems == {
             f"features.spend__history__{fingerprint}": "is missing",
             "features.spend__tiles": "is missing",
-            f"features.spend__latest__{fingerprint}": problems[f"features.spend__latest__{fingerprint}"],
+            f"features.spend__latest__{fingerprint}": problems[
+                f"features.spend__latest__{fingerprint}"
+            ],
         }
         assert "has lost its column country" in problems[f"features.spend__latest__{fingerprint}"]
         plane.run()

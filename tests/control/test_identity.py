@@ -103,7 +103,9 @@ def test_a9_a_store_of_an_earlier_version_is_adopted_by_the_first_sync(shop):
     assert shop.plane("plan", "--json", "--detailed-exitcode").json["actions"] == []
     assert shop.plane("deploy", "--json").json["deployment"] is None
     [[made]] = shop.sql("SELECT id FROM _plane.identity")
-    assert shop.sql("SELECT project, environment, deployment FROM _plane.owners") == [(shop.name, "local", 1)]
+    assert shop.sql("SELECT project, environment, deployment FROM _plane.owners") == [
+        (shop.name, "local", 1)
+    ]
     assert "nothing to do" in shop.plane("run").out
     assert shop.stored() == before
     with shop.client() as redis:
@@ -145,7 +147,9 @@ def test_the_identity_is_made_once_and_restored_if_its_row_is_removed(team: Team
         made = identity.ensure(warehouse, made_by="ann@laptop", now=LATER)
         assert (made.made_by, made.made_at) == ("ann@laptop", LATER)
         assert identity.ensure(warehouse, made_by="bob@laptop", now=LATER) == made
-        warehouse.execute([Statement("by hand", "DELETE FROM _plane.identity WHERE id IS NOT NULL")])
+        warehouse.execute(
+            [Statement("by hand", "DELETE FROM _plane.identity WHERE id IS NOT NULL")]
+        )
         assert identity.read(warehouse) is None
         restored = identity.ensure(warehouse, made_by="bob@laptop", now=LATER)
         assert restored.made_by == "bob@laptop"

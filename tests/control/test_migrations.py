@@ -1,4 +1,5 @@
-"""The control schema has a version: earlier ones are migrated, newer and altered ones are refused."""
+"""The control schema has a version: earlier ones are migrated, newer and altered ones are
+refused."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ from tests.shop import Shop
 NOW = datetime(2024, 1, 5, tzinfo=UTC)
 LATER = datetime(2024, 1, 6, tzinfo=UTC)
 # What a version 1 could have been: training sets without the time at which they were made.
-EARLIER = ControlTable("datasets", {name: kind for name, kind in DATASETS.columns.items() if name != "created_at"})
+EARLIER = ControlTable(
+    "datasets", {name: kind for name, kind in DATASETS.columns.items() if name != "created_at"}
+)
 
 
 def with_times(d: Dialect, columns: Catalogue) -> list[Statement]:
@@ -32,7 +35,9 @@ def with_times(d: Dialect, columns: Catalogue) -> list[Statement]:
     fill = f"UPDATE {table} SET created_at = {d.instant(NOW)} WHERE created_at IS NULL"
     statements = [Statement("fill the times", fill)]
     if "created_at" not in (columns[DATASETS.plain] or {}):
-        statements.insert(0, Statement("add the times", f"ALTER TABLE {table} ADD COLUMN created_at {kind}"))
+        statements.insert(
+            0, Statement("add the times", f"ALTER TABLE {table} ADD COLUMN created_at {kind}")
+        )
     return statements
 
 
@@ -76,8 +81,9 @@ def make_earlier(team: Team) -> None:
 def test_a_migration_may_be_stopped_at_any_statement(team: Team) -> None:
     d = team.dialect
     team.run(f"CREATE SCHEMA {team.quote('_plane')}")
-    # Three statements make the table of the version, three migrate: the column, its values, the version. Spark takes
-    # ten seconds for each stop: there, one is before the version's row, one before the column's values.
+    # Three statements make the table of the version, three migrate: the column, its values, the
+    # version. Spark takes ten seconds for each stop: there, one is before the version's row, one
+    # before the column's values.
     for allowed in (2, 4) if team.kind == "databricks" else range(6):
         make_earlier(team)
         with closing(team.connect()) as warehouse:
@@ -86,7 +92,8 @@ def test_a_migration_may_be_stopped_at_any_statement(team: Team) -> None:
                 migrations.upgrade(StoppedWarehouse(warehouse, allowed), now=NOW, migrations=TOY)
             migrations.upgrade(warehouse, now=LATER, migrations=TOY)
             assert migrations.check(warehouse, TOY) == 2
-            migrations.upgrade(StoppedWarehouse(warehouse, 0), now=LATER, migrations=TOY)  # nothing is left
+            # Nothing is left.
+            migrations.upgrade(StoppedWarehouse(warehouse, 0), now=LATER, migrations=TOY)
         [row] = team.rows(f"SELECT name, created_at FROM {DATASETS.quoted(d)}")
         assert (row["name"], row["created_at"].replace(tzinfo=UTC)) == ("churn", NOW)
         assert [row["version"] for row in team.rows(SCHEMA_VERSION.select(d))] == [2]
@@ -119,19 +126,27 @@ def test_a_deploy_records_the_version_of_an_earlier_warehouse(shop: Shop) -> Non
 
 
 def test_a_plan_says_what_its_deploy_migrates() -> None:
-    assert migrations.pending(1, TOY) == "has version 1 of the control tables, which a deploy brings to version 2"
+    assert (
+        migrations.pending(1, TOY)
+        == "has version 1 of the control tables, which a deploy brings to version 2"
+    )
     assert migrations.pending(2, TOY) == ""
 
 
 def test_a_warehouse_of_a_newer_version_is_refused(shop: Shop) -> None:
     shop.ready()
-    shop.sql("UPDATE _plane.schema_version SET version = 99", "ALTER TABLE _plane.ledger ADD COLUMN cost DOUBLE")
+    shop.sql(
+        "UPDATE _plane.schema_version SET version = 99",
+        "ALTER TABLE _plane.ledger ADD COLUMN cost DOUBLE",
+    )
     before = shop.sql("FROM _plane.owners")
     for command in (["plan"], ["deploy", "--yes"], ["status"]):
         refused = shop.fails(*command)
         assert "has version 99 of the control tables in _plane" in refused
         assert "update controlplane" in refused
-    [finding] = [one for one in shop.plane("doctor", "--json", code=1).json if one["level"] == "error"]
+    [finding] = [
+        one for one in shop.plane("doctor", "--json", code=1).json if one["level"] == "error"
+    ]
     assert "has version 99 of the control tables" in finding["message"]
     assert shop.sql("FROM _plane.owners") == before
 
@@ -155,15 +170,20 @@ ALTERATIONS = [
 
 
 @pytest.mark.parametrize(("table", "change", "problem", "remedy"), ALTERATIONS)
-def test_a13_a_control_table_that_was_altered(shop: Shop, table: str, change: str, problem: str, remedy: str) -> None:
-    """Case A13: plan, status, doctor and deploy name the table and its column, and change nothing."""
+def test_a13_a_control_table_that_was_altered(
+    shop: Shop, table: str, change: str, problem: str, remedy: str
+) -> None:
+    """Case A13: plan, status, doctor and deploy name the table and its column, and change
+    nothing."""
     shop.ready()
     shop.sql(f"ALTER TABLE _plane.{table} {change}")
     for command in (["plan"], ["deploy", "--yes"], ["status"]):
         refused = shop.fails(*command)
         assert f"control tables were altered: _plane.{table} {problem}" in refused
         assert "undo the change; or drop the table" in refused
-    [finding] = [one for one in shop.plane("doctor", "--json", code=1).json if one["level"] == "error"]
+    [finding] = [
+        one for one in shop.plane("doctor", "--json", code=1).json if one["level"] == "error"
+    ]
     assert (finding["subject"], problem in finding["message"]) == ("deployment", True)
     shop.sql(remedy)
     shop.plane("deploy", "--yes")
@@ -181,4 +201,7 @@ def test_a13_an_altered_control_table_is_seen_on_every_engine(team: Team) -> Non
     )
     with ControlPlane(folder) as plane, pytest.raises(PermanentError) as refused:
         plane.plan()
-    assert refused.value.message == "control tables were altered: _plane.deployed has another column, note"
+    assert (
+        refused.value.message
+        == "control tables were altered: _plane.deployed has another column, note"
+    )

@@ -34,7 +34,10 @@ def test_a10_two_state_databases_over_one_warehouse(shop, make):
     other = beside(shop, make)
     other.redefine(WIDER)
     planned = other.plane("plan")
-    assert "conflict: schema 'features' of the warehouse was deployed with another state" in planned.out
+    assert (
+        "conflict: schema 'features' of the warehouse was deployed with another state"
+        in planned.out
+    )
     assert "deployment 1, by" in planned.out
     assert "`plane deploy --adopt`" in planned.out
     refused = other.fails("deploy", "--yes")
@@ -181,7 +184,9 @@ def test_the_first_claim_stays(team: Team):
 
 
 def test_a_projects_name_is_quoted(team: Team):
-    hostile = Owner("features", "o'hara", "a\\'b", 0, "d", "x' OR 1 = 1", datetime(2024, 1, 5, tzinfo=UTC))
+    hostile = Owner(
+        "features", "o'hara", "a\\'b", 0, "d", "x' OR 1 = 1", datetime(2024, 1, 5, tzinfo=UTC)
+    )
     with closing(team.connect()) as warehouse:
         warehouse.execute([*owners.prepare(team.dialect), owners.claim(team.dialect, hostile)])
         assert owners.read(warehouse, "features") == hostile

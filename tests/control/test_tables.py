@@ -15,7 +15,9 @@ RUN_TABLES = "_plane.stage__<view>__<digest>"
 
 def sections() -> dict[str, str]:
     """Each table's name on the page, and what is said of it."""
-    names_and_texts = re.split(r"^## `(.+)`$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    names_and_texts = re.split(
+        r"^## `(.+)`$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )[1:]
     return dict(zip(names_and_texts[::2], names_and_texts[1::2], strict=True))
 
 
@@ -26,7 +28,10 @@ def listed(text: str) -> list[tuple[str, str]]:
 
 def declared(table: ControlTable) -> list[tuple[str, str]]:
     """The columns of a table with their types, as the page writes them."""
-    return [(name, f"{kind}, may be null" if name in table.nullable else kind) for name, kind in table.columns.items()]
+    return [
+        (name, f"{kind}, may be null" if name in table.nullable else kind)
+        for name, kind in table.columns.items()
+    ]
 
 
 def test_the_page_lists_every_table_with_its_columns() -> None:
@@ -39,7 +44,9 @@ def test_the_page_lists_every_table_with_its_columns() -> None:
 
 
 def test_the_page_says_what_reads_each_table() -> None:
-    assert [name for name, text in sections().items() if not re.search(r"\breads?\b", text)] == [RUN_TABLES]
+    assert [name for name, text in sections().items() if not re.search(r"\breads?\b", text)] == [
+        RUN_TABLES
+    ]
 
 
 def test_no_other_module_names_a_control_table() -> None:

@@ -1,4 +1,5 @@
-"""What a deploy makes true: kinds of change told apart, versions that show until the next is complete, one release."""
+"""What a deploy makes true: kinds of change told apart, versions that show until the next is
+complete, one release."""
 
 from __future__ import annotations
 
@@ -29,7 +30,11 @@ def kinds(shop: Shop) -> list[str]:
 def files(shop: Shop) -> dict[str, bytes]:
     """Everything that Airflow could read."""
     root = shop.folder / ".plane" / "airflow" / "local" / "dags"
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def current(shop: Shop) -> str:
@@ -45,7 +50,14 @@ def test_it_is_created_and_then_there_is_nothing_to_do(shop):
     assert kinds(shop) == ["create_view", "create_service"]
     shop.plane("deploy")
     assert kinds(shop) == []
-    assert columns(shop) == ["user_id", "valid_from", "valid_to", "count_1d", "amount_sum_2d", "country"]
+    assert columns(shop) == [
+        "user_id",
+        "valid_from",
+        "valid_to",
+        "count_1d",
+        "amount_sum_2d",
+        "country",
+    ]
     before, deployed = files(shop), current(shop)
     assert {name.split("/")[1] for name in before if name != "CURRENT"} == {deployed}
     assert shop.plane("deploy", "--json").json["deployment"] is None
@@ -73,7 +85,9 @@ def test_the_kinds_of_change_are_told_apart(shop):
     assert "nothing to do" in shop.plane("run").out
     shop.redefine(OWNER, WIDER)
     assert kinds(shop) == ["redefine_view", "update_service"]
-    shop.redefine(OWNER, ('"country", "string"', '"country", "string", description="Where the card is from."'))
+    shop.redefine(
+        OWNER, ('"country", "string"', '"country", "string", description="Where the card is from."')
+    )
     assert kinds(shop) == ["update_view"]
     shop.define('"""Nothing."""\n')
     assert kinds(shop) == ["drop_view", "drop_service"]
@@ -132,8 +146,13 @@ def test_views_that_read_each_other_come_at_once(shop):
     found = shop.plane("get", "both", "--key", "user_id=1", "--json").json
     values = {name: entry["value"] for name, entry in found.items()}
     assert (values["peaks__amount_sum_2d_max_3d"], values["share"]) == (10, 3.0)
-    assert shop.plane("get", "both", "--key", "user_id=1").out.splitlines()[-1].split()[:2] == ["share", "3.0"]
-    shop.redefine(("SELECT user_id, paid_at, amount", "SELECT user_id, paid_at, 2 * amount AS amount"))
+    assert shop.plane("get", "both", "--key", "user_id=1").out.splitlines()[-1].split()[:2] == [
+        "share",
+        "3.0",
+    ]
+    shop.redefine(
+        ("SELECT user_id, paid_at, amount", "SELECT user_id, paid_at, 2 * amount AS amount")
+    )
     planned = shop.plane("plan").out
     assert "version of spend, which it reads" in planned
     shop.plane("deploy")
@@ -143,7 +162,10 @@ def test_views_that_read_each_other_come_at_once(shop):
 
 def test_a_dropped_view_keeps_its_tables(shop):
     shop.ready()
-    tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'features' AND table_type = '{}'"
+    tables = (
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'features' AND"
+        " table_type = '{}'"
+    )
     kept = sorted(shop.sql(tables.format("BASE TABLE")))
     assert len(kept) == 4
     assert len(shop.sql(tables.format("VIEW"))) == 5
@@ -213,7 +235,9 @@ def test_a_stale_plan_is_refused(shop):
 def test_two_deploys_do_not_run_at_once(shop):
     with ControlPlane(shop.folder) as plane:
         state = plane.project.state
-        with state.lock("local", holder="ann@laptop:7", purpose="deploy", now=lambda: datetime.now(UTC)):
+        with state.lock(
+            "local", holder="ann@laptop:7", purpose="deploy", now=lambda: datetime.now(UTC)
+        ):
             done = shop.plane("deploy", code=1)
     assert f"local of project {shop.name} is locked by ann@laptop:7" in done.err
     shop.plane("deploy")
@@ -237,7 +261,9 @@ def test_a_damaged_release_is_seen_and_mended(shop, harm):
     assert finding["subject"] == "release"
     assert finding["hint"] == "run `plane deploy` again: it rewrites the release"
     shop.plane("deploy")
-    assert {name: text for name, text in files(shop).items() if not name.startswith("elsewhere")} == before
+    assert {
+        name: text for name, text in files(shop).items() if not name.startswith("elsewhere")
+    } == before
     shop.plane("doctor")
 
 

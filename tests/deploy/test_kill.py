@@ -1,4 +1,5 @@
-"""A deploy that is killed before its steps, and before its changes of files, is healed by the next one."""
+"""A deploy that is killed before its steps, and before its changes of files, is healed by the next
+one."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ class Fuse:
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         """What Python is about to do."""
         if event == "open":
-            writes = isinstance(arguments[2], int) and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+            writes = isinstance(arguments[2], int) and bool(
+                arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
         else:
             writes = event in CHANGES and not (event == "os.mkdir" and Path(arguments[0]).exists())
         if writes and str(arguments[0]).startswith(self._folder):
@@ -74,23 +77,35 @@ def run(folder: Path, last: int = -1) -> tuple[int | None, Any]:
 def left(folder: Path) -> tuple[dict[str, bytes], set[str]]:
     """The files that Airflow could read, and what the warehouse holds."""
     root = folder / ".plane" / "airflow" / "local" / "dags"
-    found = {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    found = {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
     tables = sql(folder, "SELECT table_schema || '.' || table_name FROM information_schema.tables")
     return found, {name for (name,) in tables}
 
 
 def ends_of_kinds(steps: list[str]) -> list[tuple[int, str]]:
-    """The first and the last of the steps that write a file of the same kind into the same folder, and all others."""
+    """The first and the last of the steps that write a file of the same kind into the same folder,
+    and all others."""
     kinds = defaultdict(list)
     for number, step in enumerate(steps):
         path = Path(step)
-        kinds[(path.parent, path.suffix) if path.suffix in {".sql", ".json", ".py"} else number].append(number)
-    return [(number, steps[number]) for kind in kinds.values() for number in sorted({kind[0], kind[-1]})]
+        kinds[
+            (path.parent, path.suffix) if path.suffix in {".sql", ".json", ".py"} else number
+        ].append(number)
+    return [
+        (number, steps[number]) for kind in kinds.values() for number in sorted({kind[0], kind[-1]})
+    ]
 
 
 @pytest.fixture
 def prepared(shop: Shop) -> Path:
-    """All is deployed and computed; now one view is redefined, one is dropped, one has another owner."""
+    """All is deployed and computed.
+
+    Now one view is redefined, one is dropped, one has another owner.
+    """
     shop.define(DEFINITIONS + GONE + GONE.replace("gone", "stays"))
     shop.ready()
     changed = replaced(GONE.replace("gone", "stays"), ("owner=OWNER", 'owner="others@example.com"'))
@@ -111,7 +126,9 @@ def test_a_killed_deploy_is_healed_by_the_next(prepared: Path, tmp_path: Path) -
     assert len(releases) == 2
     assert "features.gone" not in tables
     names = [step.split("/")[-1].split(" ")[-1] for step in steps]
-    assert {"record", "CURRENT", "release", "versions"} <= {n.split(".")[1] if n.startswith(".C") else n for n in names}
+    assert {"record", "CURRENT", "release", "versions"} <= {
+        n.split(".")[1] if n.startswith(".C") else n for n in names
+    }
     assert len(steps) > 30
 
     for number, step in ends_of_kinds(steps):

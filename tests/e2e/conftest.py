@@ -29,7 +29,8 @@ TRAIN = ("--service", "late_arrival", "--spine", "spine.sql", "--time", "predict
 
 @dataclass(frozen=True)
 class Flights:
-    """The computed example: its folder, what its tables must say, and the questions to compare them by."""
+    """The computed example: its folder, what its tables must say, and the questions to compare them
+    by."""
 
     folder: Path
     oracle: Oracle
@@ -44,7 +45,8 @@ def oracle() -> Oracle:
 
 @pytest.fixture(scope="session")
 def flights(tmp_path_factory: pytest.TempPathFactory, oracle: Oracle) -> Iterator[Flights]:
-    """The example in a folder of its own: loaded, deployed, computed for the whole year, in sync with a real Redis."""
+    """The example in a folder of its own: loaded, deployed, computed for the whole year, in sync
+    with a real Redis."""
     folder = copied(tmp_path_factory.mktemp("flights") / "01-flights")
     load_example(folder)
     try:
@@ -73,6 +75,8 @@ def project(tmp_path: Path, valkey_url: str) -> Make:
     numbers = count(1)
 
     def make(definitions: str, *statements: str, now: str) -> Path:
-        return tiny(tmp_path / f"tiny{next(numbers)}", definitions, *statements, now=now, online=valkey_url)
+        return tiny(
+            tmp_path / f"tiny{next(numbers)}", definitions, *statements, now=now, online=valkey_url
+        )
 
     return make

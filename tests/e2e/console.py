@@ -1,10 +1,10 @@
 """Reads and runs the `console` blocks of a page, so that what a page shows is what a reader gets.
 
-A block holds commands, each after `$ ` and its further lines after `> `, and below each the lines that it prints.
-`...` stands for any text within a line, and on a line of its own for any number of lines; a command without lines may
-print anything. Where the lines begin with `error: ` the command must fail, and they are what it says on standard error;
-else it must succeed, and they are its standard output.
-A block is left out only by a comment right above it: `<!-- not run: reason -->`.
+A block holds commands, each after `$ ` and its further lines after `> `, and below each the lines
+that it prints. `...` stands for any text within a line, and on a line of its own for any number of
+lines; a command without lines may print anything. Where the lines begin with `error: ` the command
+must fail, and they are what it says on standard error; else it must succeed, and they are its
+standard output. A block is left out only by a comment right above it: `<!-- not run: reason -->`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _WHERE = ".where"
 
 @dataclass
 class Command:
-    """One command, the lines that the page shows of its output, and the line of the page where it stands."""
+    """One command, the lines that the page shows of its output, and the line of the page where it
+    stands."""
 
     text: str
     line: int
@@ -48,7 +49,8 @@ def blocks(page: str) -> Iterator[Block]:
     """The console blocks of a page.
 
     Raises:
-        ValueError: a block begins with no command, or is written in another language than `console`.
+        ValueError: a block begins with no command, or is written in another language than
+            `console`.
     """
     block: Block | None = None
     fence = ""
@@ -57,7 +59,9 @@ def blocks(page: str) -> Iterator[Block]:
         if line.startswith("```"):
             language, fence = line.removeprefix("```").strip(), "" if fence else line
             if fence and language in _SHELLS:
-                raise ValueError(f"line {number}: commands belong into a block of the language `console`")
+                raise ValueError(
+                    f"line {number}: commands belong into a block of the language `console`"
+                )
             if fence and language == "console":
                 reason = _NOT_RUN.fullmatch(above)
                 block = Block(reason[1] if reason else "")

@@ -1,7 +1,9 @@
-"""What the first example must say at any instant, by brute force over the rows of its Parquet files.
+"""What the first example must say at any instant, by brute force over the rows of its Parquet
+files.
 
-It shares nothing with the product: schedules, windows and delays are written out here by hand, from the words of the
-example's definitions, and every window looks at every row of its days. Instants are microseconds since the epoch.
+It shares nothing with the product: schedules, windows and delays are written out here by hand, from
+the words of the example's definitions, and every window looks at every row of its days. Instants
+are microseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -94,18 +96,45 @@ def departed_at(scheduled: int, delay: float | None) -> int | None:
 
 def read_flights(path: Path) -> list[Flight]:
     """All flights in the order of their numbers."""
-    names = ["time_hour", "minute", "carrier", "flight", "origin", "tailnum", "dest", "dep_delay", "arr_delay"]
-    rows = [(at(hour) + minute * MINUTE, *rest) for hour, minute, *rest in columns(path, [*names, "distance"])]
+    names = [
+        "time_hour",
+        "minute",
+        "carrier",
+        "flight",
+        "origin",
+        "tailnum",
+        "dest",
+        "dep_delay",
+        "arr_delay",
+    ]
+    rows = [
+        (at(hour) + minute * MINUTE, *rest)
+        for hour, minute, *rest in columns(path, [*names, "distance"])
+    ]
     rows.sort(key=lambda row: row[:4])  # scheduled_at, carrier, flight, origin
     return [
-        Flight(number, scheduled, departed_at(scheduled, delay), carrier, tail, origin, dest, delay, late, distance)
-        for number, (scheduled, carrier, _, origin, tail, dest, delay, late, distance) in enumerate(rows, 1)
+        Flight(
+            number,
+            scheduled,
+            departed_at(scheduled, delay),
+            carrier,
+            tail,
+            origin,
+            dest,
+            delay,
+            late,
+            distance,
+        )
+        for number, (scheduled, carrier, _, origin, tail, dest, delay, late, distance) in enumerate(
+            rows, 1
+        )
     ]
 
 
 @dataclass
 class Days:
-    """Departures by key and day of the departure: a window then looks only at the days that it touches."""
+    """Departures by key and day of the departure: a window then looks only at the days that it
+    touches."""
 
     rows: dict[tuple[str, int], list[Flight]] = field(default_factory=lambda: defaultdict(list))
 
@@ -113,7 +142,11 @@ class Days:
         """The key's departures in `[start, end)`."""
         days = range(start // DAY, end // DAY + 1)
         near = (flight for day in days for flight in self.rows.get((key, day), ()))
-        return [flight for flight in near if flight.departed is not None and start <= flight.departed < end]
+        return [
+            flight
+            for flight in near
+            if flight.departed is not None and start <= flight.departed < end
+        ]
 
 
 def mean(values: list[float]) -> float | None:
@@ -127,10 +160,16 @@ class Oracle:
     def __init__(self, data: Path) -> None:
         self.flights = read_flights(data / "flights.parquet")
         self.departures = [flight for flight in self.flights if flight.departed is not None]
-        weather = columns(data / "weather.parquet", ["origin", "time_hour", "temp", "wind_speed", "precip", "visib"])
+        weather = columns(
+            data / "weather.parquet",
+            ["origin", "time_hour", "temp", "wind_speed", "precip", "visib"],
+        )
         self.weather = [Weather(origin, at(hour), *rest) for origin, hour, *rest in weather]
         planes = columns(data / "planes.parquet", ["tailnum", "year", "manufacturer", "seats"])
-        self.planes = [Plane(tail, None if y is None else int(y), maker, seats) for tail, y, maker, seats in planes]
+        self.planes = [
+            Plane(tail, None if y is None else int(y), maker, seats)
+            for tail, y, maker, seats in planes
+        ]
         self._by_origin, self._by_carrier = Days(), Days()
         self._by_tail: dict[str, list[Flight]] = defaultdict(list)
         for flight in self.departures:
@@ -159,9 +198,21 @@ class Oracle:
     def airport_delays(self, origin: str | None, instant: int) -> Values:
         """Every hour, half an hour after its end: windows of 1, 3 and 24 hours."""
         end = (instant - 30 * MINUTE) // HOUR * HOUR
-        day = self._by_origin.between(origin, end - 24 * HOUR, end) if origin is not None and end > START else []
-        three = [flight for flight in day if flight.departed is not None and flight.departed >= end - 3 * HOUR]
-        one = [flight for flight in three if flight.departed is not None and flight.departed >= end - HOUR]
+        day = (
+            self._by_origin.between(origin, end - 24 * HOUR, end)
+            if origin is not None and end > START
+            else []
+        )
+        three = [
+            flight
+            for flight in day
+            if flight.departed is not None and flight.departed >= end - 3 * HOUR
+        ]
+        one = [
+            flight
+            for flight in three
+            if flight.departed is not None and flight.departed >= end - HOUR
+        ]
         delays = {
             hours: [f.dep_delay for f in rows if f.dep_delay is not None]
             for hours, rows in ((1, one), (3, three), (24, day))
@@ -180,10 +231,24 @@ class Oracle:
     def carrier_delays(self, carrier: str | None, instant: int) -> Values:
         """Every hour, half an hour after its end: windows of 6 and 24 hours and of a week."""
         end = (instant - 30 * MINUTE) // HOUR * HOUR
-        week = self._by_carrier.between(carrier, end - 7 * DAY, end) if carrier is not None and end > START else []
-        day = [flight for flight in week if flight.departed is not None and flight.departed >= end - 24 * HOUR]
-        six = [flight for flight in day if flight.departed is not None and flight.departed >= end - 6 * HOUR]
-        delays = [[f.dep_delay for f in rows if f.dep_delay is not None] for rows in (six, day, week)]
+        week = (
+            self._by_carrier.between(carrier, end - 7 * DAY, end)
+            if carrier is not None and end > START
+            else []
+        )
+        day = [
+            flight
+            for flight in week
+            if flight.departed is not None and flight.departed >= end - 24 * HOUR
+        ]
+        six = [
+            flight
+            for flight in day
+            if flight.departed is not None and flight.departed >= end - 6 * HOUR
+        ]
+        delays = [
+            [f.dep_delay for f in rows if f.dep_delay is not None] for rows in (six, day, week)
+        ]
         return {
             "count_24h": len(day),
             "dep_delay_mean_6h": mean(delays[0]),
@@ -208,16 +273,25 @@ class Oracle:
         return {name: None if expired else getattr(report, name) for name in names}
 
     def aircraft_last_flight(self, tailnum: str | None, instant: int) -> Values:
-        """The last departure, half an hour after its hour ends; of two at one instant, the one of higher number."""
+        """The last departure, half an hour after its hour ends.
+
+        Of two at one instant, the one of higher number.
+        """
         visible = [
             (flight.departed, flight.flight_id, flight)
             for flight in self._by_tail.get(tailnum or "", ())
-            if flight.departed is not None and flight.departed // HOUR * HOUR + HOUR + 30 * MINUTE <= instant
+            if flight.departed is not None
+            and flight.departed // HOUR * HOUR + HOUR + 30 * MINUTE <= instant
         ]
         if not visible:
             return dict.fromkeys(("origin", "dest", "dep_delay", "departed_at"))
         departed, _, last = max(visible)
-        return {"origin": last.origin, "dest": last.dest, "dep_delay": last.dep_delay, "departed_at": departed}
+        return {
+            "origin": last.origin,
+            "dest": last.dest,
+            "dep_delay": last.dep_delay,
+            "departed_at": departed,
+        }
 
     def aircraft_registry(self, tailnum: str | None, instant: int) -> Values:
         """The entry of the registry, which has no time of its own: there from the view's start."""
@@ -239,7 +313,11 @@ class Oracle:
             for report in self.weather:
                 found[report.origin].append(report.observed)
             return found
-        column = {"airport_delays": "origin", "carrier_delays": "carrier", "aircraft_last_flight": "tailnum"}[view]
+        column = {
+            "airport_delays": "origin",
+            "carrier_delays": "carrier",
+            "aircraft_last_flight": "tailnum",
+        }[view]
         for flight in self.departures:
             key = getattr(flight, column)
             if key is not None and flight.departed is not None:
@@ -262,7 +340,8 @@ CHANGES = {
     "airport_weather": (15 * MINUTE, (0, 6 * HOUR)),
     "aircraft_last_flight": (30 * MINUTE, (0,)),
 }
-"""When an event changes values: so long after the end of its hour, and again when it leaves a window or expires."""
+"""When an event changes values: so long after the end of its hour, and again when it leaves a
+window or expires."""
 
 
 def change_points(view: str, event: int) -> list[int]:

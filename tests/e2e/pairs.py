@@ -1,4 +1,7 @@
-"""Random questions to the example: which view, whose values, at which instant. The same seed asks the same."""
+"""Random questions to the example: which view, whose values, at which instant.
+
+The same seed asks the same.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,32 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.e2e.oracle import CHANGES, DAY, ENTITY, HOUR, MINUTE, START, Oracle, Values, at, change_points
+from tests.e2e.oracle import (
+    CHANGES,
+    DAY,
+    ENTITY,
+    HOUR,
+    MINUTE,
+    START,
+    Oracle,
+    Values,
+    at,
+    change_points,
+)
 
 COUNT = 1_000
 NOW = at("2014-01-01T06:00:00")
-COMPUTED_THROUGH = NOW + 15 * MINUTE  # the weather's next hour would show a quarter of an hour after it ends
+# The weather's next hour would show a quarter of an hour after it ends.
+COMPUTED_THROUGH = NOW + 15 * MINUTE
 SEED = int(os.environ.get("PLANE_TEST_SEED", "2013"))
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One question: the values of `view` at the instant. `keys` are those of all entities, for a training set."""
+    """One question: the values of `view` at the instant.
+
+    `keys` are those of all entities, for a training set.
+    """
 
     number: int
     view: str
@@ -34,9 +52,15 @@ def ask(oracle: Oracle, seed: int = SEED, count: int = COUNT) -> list[Pair]:
     """Questions across all views, in a random order of time."""
     dice = random.Random(seed)
     events = {view: oracle.keys(view) for view in ENTITY}
-    names = {"origin": sorted(events["airport_delays"]), "carrier": sorted(events["carrier_delays"])}
+    names = {
+        "origin": sorted(events["airport_delays"]),
+        "carrier": sorted(events["carrier_delays"]),
+    }
     names["tailnum"] = sorted({*events["aircraft_last_flight"], *events["aircraft_registry"]})
-    by_event = {view: [(key, event) for key, found in events[view].items() for event in found] for view in CHANGES}
+    by_event = {
+        view: [(key, event) for key, found in events[view].items() for event in found]
+        for view in CHANGES
+    }
     views = list(ENTITY)
     found = []
     for number in range(count):
@@ -44,13 +68,18 @@ def ask(oracle: Oracle, seed: int = SEED, count: int = COUNT) -> list[Pair]:
         keys: dict[str, str | None] = {name: stranger(dice, among) for name, among in names.items()}
         chance = dice.random()
         if chance < 0.04:
-            instant = dice.randrange(START - DAY, COMPUTED_THROUGH)  # of nobody, or of whom nobody knows
+            # Of nobody, or of whom nobody knows.
+            instant = dice.randrange(START - DAY, COMPUTED_THROUGH)
             keys[ENTITY[view]] = dice.choice([None, "", "N0TKNOWN", "jfk"])
         elif chance < 0.65:
-            keys[ENTITY[view]], instant = near_a_change(dice, view, by_event.get(view, ()), events[view])
+            keys[ENTITY[view]], instant = near_a_change(
+                dice, view, by_event.get(view, ()), events[view]
+            )
         else:
             keys[ENTITY[view]] = (
-                dice.choice(by_event[view])[0] if view in CHANGES else dice.choice(sorted(events[view]))
+                dice.choice(by_event[view])[0]
+                if view in CHANGES
+                else dice.choice(sorted(events[view]))
             )
             instant = dice.randrange(START - DAY, COMPUTED_THROUGH)
         found.append(Pair(number, view, keys, instant))
@@ -63,10 +92,13 @@ def stranger(dice: random.Random, among: Sequence[str]) -> str | None:
 
 
 def near_a_change(
-    dice: random.Random, view: str, events: Sequence[tuple[str, int]], own: Mapping[str, Sequence[int]]
+    dice: random.Random,
+    view: str,
+    events: Sequence[tuple[str, int]],
+    own: Mapping[str, Sequence[int]],
 ) -> tuple[str, int]:
-    """A key, and an instant within a microsecond of one at which its values change; now and then after its last event,
-    whose expiry no other event hides."""
+    """A key, and an instant within a microsecond of one at which its values change; now and then
+    after its last event, whose expiry no other event hides."""
     while True:
         key, event = dice.choice(events) if events else (dice.choice(sorted(own)), START)
         moment = dice.choice(change_points(view, event)) if events else START
@@ -96,7 +128,8 @@ def says_something(values: Values) -> bool:
 
 
 def differs_around(oracle: Oracle, pair: Pair) -> bool:
-    """Whether the values differ within a microsecond of the instant: a wrong edge would show here."""
+    """Whether the values differ within a microsecond of the instant: a wrong edge would show
+    here."""
     around = [oracle.values(pair.view, pair.key, pair.instant + step) for step in (-1, 0, 1)]
     return around[0] != around[1] or around[1] != around[2]
 
@@ -104,7 +137,8 @@ def differs_around(oracle: Oracle, pair: Pair) -> bool:
 def spine(
     pairs: Sequence[Pair], dice: random.Random
 ) -> Iterator[tuple[int, str | None, str | None, str | None, int, str]]:
-    """The questions as rows of a spine, some of them twice, in no order: number, keys, instant, and a remark."""
+    """The questions as rows of a spine, some of them twice, in no order: number, keys, instant, and
+    a remark."""
     rows = [*pairs, *dice.sample(pairs, 60)]
     dice.shuffle(rows)
     for place, pair in enumerate(rows):

@@ -1,4 +1,5 @@
-"""The demonstration as a newcomer runs it: `python demo.py` in a fresh clone's example, with a real Airflow, twice."""
+"""The demonstration as a newcomer runs it: `python demo.py` in a fresh clone's example, with a real
+Airflow, twice."""
 
 from __future__ import annotations
 
@@ -37,14 +38,20 @@ class Told:
 def demonstrate(folder: Path) -> Told:
     begun = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "demo.py"], cwd=folder, env=environment(), capture_output=True, text=True, check=False
+        [sys.executable, "demo.py"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return Told(done.stdout, time.monotonic() - begun)
 
 
 def left_running(folder: Path) -> list[str]:
-    """Every process that stands in the folder, or was started with it as an argument or in its environment."""
+    """Every process that stands in the folder, or was started with it as an argument or in its
+    environment."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -85,16 +92,26 @@ def test_the_demonstration_tells_the_whole_story_and_again_does_nothing(folder: 
     assert runs == succeeded
     assert int(runs) >= 2
     online = told.under("6")
-    assert re.search(r"^airport_delays__count_24h +282 +present +2014-01-01T05:30:00Z *$", online, re.MULTILINE)
     assert re.search(
-        r"^aircraft_registry__manufacturer +AIRBUS +present +2013-01-01T00:00:00Z *$", online, re.MULTILINE
+        r"^airport_delays__count_24h +282 +present +2014-01-01T05:30:00Z *$", online, re.MULTILINE
     )
-    assert re.search(r"^airport_weather__temp +null +expired +2013-12-31T00:15:00Z *$", online, re.MULTILINE)
+    assert re.search(
+        r"^aircraft_registry__manufacturer +AIRBUS +present +2013-01-01T00:00:00Z *$",
+        online,
+        re.MULTILINE,
+    )
+    assert re.search(
+        r"^airport_weather__temp +null +expired +2013-12-31T00:15:00Z *$", online, re.MULTILINE
+    )
     assert 'created "datasets"."late_2013__v1" with 336,776 rows\n' in told.under("7")
-    states = re.findall(r"^(\w+)  +(up to date|behind|not computed) ", told.under("8"), re.MULTILINE)
+    states = re.findall(
+        r"^(\w+)  +(up to date|behind|not computed) ", told.under("8"), re.MULTILINE
+    )
     assert dict(states) == dict.fromkeys([*views, "aircraft_registry"], "up to date")
     assert "stopped: Airflow, Redis\n" in told.under("8")
-    by_airflow = sql(folder, "SELECT count(*) FROM _plane.ledger WHERE interval_start >= '2014-01-01 03:00'")
+    by_airflow = sql(
+        folder, "SELECT count(*) FROM _plane.ledger WHERE interval_start >= '2014-01-01 03:00'"
+    )
     assert by_airflow == [(len(views) * int(runs),)]
     before = sql(folder, "SELECT count(*), max(version) FROM _plane.ledger")
 

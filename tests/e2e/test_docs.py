@@ -1,4 +1,5 @@
-"""What the pages show is what their commands do: every console block is run, and its lines are compared."""
+"""What the pages show is what their commands do: every console block is run, and its lines are
+compared."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def found(page: str) -> list[Command]:
 
 def test_nothing_is_left_out_without_a_reason() -> None:
     left_out = {
-        page: sum(bool(block.not_run) for block in blocks((REPOSITORY / page).read_text(encoding="utf-8")))
+        page: sum(
+            bool(block.not_run) for block in blocks((REPOSITORY / page).read_text(encoding="utf-8"))
+        )
         for page in PAGES
     }
     assert {page: count for page, count in left_out.items() if count} == NOT_RUN
@@ -41,7 +44,9 @@ def test_nothing_is_left_out_without_a_reason() -> None:
 def test_a_page_shows_what_happens(page: str, tmp_path: Path) -> None:
     example = REPOSITORY / page
     is_example = example.parent.parent.name == "examples"
-    folder = copied(tmp_path / example.parent.name, example.parent) if is_example else tmp_path / "here"
+    folder = (
+        copied(tmp_path / example.parent.name, example.parent) if is_example else tmp_path / "here"
+    )
     folder.mkdir(exist_ok=True)
     shell = Shell(folder)
     try:

@@ -1,4 +1,5 @@
-"""The first example on its real data: tables, Redis and training sets say what the raw rows say, by brute force.
+"""The first example on its real data: tables, Redis and training sets say what the raw rows say, by
+brute force.
 
 `PLANE_TEST_SEED` asks other questions; it is printed by the fixture that asks them.
 """
@@ -47,7 +48,9 @@ def plain(value: Any) -> Any:
 def vector(oracle: Oracle, keys: Mapping[str, str | None], instant: int) -> Values:
     """All features of the service for one entity of each kind, by their full names."""
     values = {view: oracle.values(view, keys[ENTITY[view]], instant) for view in SERVICE}
-    return {f"{view}__{name}": values[view][name] for view, names in SERVICE.items() for name in names}
+    return {
+        f"{view}__{name}": values[view][name] for view, names in SERVICE.items() for name in names
+    }
 
 
 def records(connection: duckdb.DuckDBPyConnection, query: str) -> list[Values]:
@@ -65,7 +68,10 @@ def table_of(folder: Any, query: str) -> list[Values]:
 def spine(flights: Flights) -> list[tuple[Any, ...]]:
     """The questions as a table `raw.pairs`, in no order, some of them twice."""
     rows = list(asked.spine(flights.pairs, random.Random(asked.SEED)))
-    columns = "number BIGINT, origin VARCHAR, carrier VARCHAR, tailnum VARCHAR, asked_at TIMESTAMP, remark VARCHAR"
+    columns = (
+        "number BIGINT, origin VARCHAR, carrier VARCHAR, tailnum VARCHAR, asked_at TIMESTAMP,"
+        " remark VARCHAR"
+    )
     sql(flights.folder, f"CREATE TABLE raw.pairs ({columns})")
     insert(flights.folder, "raw.pairs", [(*row[:4], naive(row[4]), row[5]) for row in rows])
     return rows
@@ -81,7 +87,9 @@ def test_there_are_enough_questions_and_they_are_hard(flights: Flights) -> None:
     assert sum(map(asked.says_something, said)) >= 500
     assert {pair.view for pair in near} == set(ENTITY) == {pair.view for pair in flights.pairs}
     for view in ENTITY:
-        own = [values for pair, values in zip(flights.pairs, said, strict=True) if pair.view == view]
+        own = [
+            values for pair, values in zip(flights.pairs, said, strict=True) if pair.view == view
+        ]
         assert len(own) == 200
         assert sum(map(asked.says_something, own)) >= 80, view
     assert sum(asked.differs_around(flights.oracle, pair) for pair in near) >= 350
@@ -93,9 +101,9 @@ def test_users_tables_say_what_the_rows_say(flights: Flights, spine: list[tuple[
     compared = 0
     for view, key in ENTITY.items():
         query = (
-            f"SELECT p.number, v.* FROM (SELECT DISTINCT number, {key}, asked_at FROM raw.pairs) AS p "
-            f"JOIN features.{view} AS v ON v.{key} = p.{key} AND v.valid_from <= p.asked_at "
-            "AND (p.asked_at < v.valid_to OR v.valid_to IS NULL)"
+            f"SELECT p.number, v.* FROM (SELECT DISTINCT number, {key}, asked_at FROM raw.pairs) AS"
+            f" p JOIN features.{view} AS v ON v.{key} = p.{key} AND v.valid_from <= p.asked_at AND"
+            " (p.asked_at < v.valid_to OR v.valid_to IS NULL)"
         )
         rows = table_of(flights.folder, query)
         found = {row["number"]: row for row in rows}
@@ -117,19 +125,32 @@ def nothing(expected: Values) -> Values:
 
 
 def describe(pair: Pair) -> str:
-    return f"seed {asked.SEED}, question {pair.number}: {pair.view} of {pair.key!r} at {naive(pair.instant)}"
+    return (
+        f"seed {asked.SEED}, question {pair.number}: {pair.view} of {pair.key!r} at"
+        f" {naive(pair.instant)}"
+    )
 
 
-def test_a_training_set_of_the_questions_says_the_same(flights: Flights, spine: list[tuple[Any, ...]]) -> None:
+def test_a_training_set_of_the_questions_says_the_same(
+    flights: Flights, spine: list[tuple[Any, ...]]
+) -> None:
     with ControlPlane(flights.folder) as project:
-        created = project.create_dataset("pairs", service="late_arrival", spine="raw.pairs", time="asked_at")
+        created = project.create_dataset(
+            "pairs", service="late_arrival", spine="raw.pairs", time="asked_at"
+        )
     assert created.row_count == len(spine) == 1_060
     rows = table_of(flights.folder, f"SELECT * FROM {created.table} ORDER BY rowid")
     by_number = {pair.number: pair for pair in flights.pairs}
     for given, row in zip(spine, rows, strict=True):
         number, origin, carrier, tailnum, instant, remark = given
         pair = by_number[number]
-        kept = {"origin": origin, "carrier": carrier, "tailnum": tailnum, "asked_at": instant, "remark": remark}
+        kept = {
+            "origin": origin,
+            "carrier": carrier,
+            "tailnum": tailnum,
+            "asked_at": instant,
+            "remark": remark,
+        }
         expected = {"number": number, **kept, **vector(flights.oracle, pair.keys, instant)}
         assert row == expected, describe(pair)
         assert list(row) == list(expected)
@@ -196,12 +217,19 @@ def entities(oracle: Oracle) -> list[dict[str, str | None]]:
     dice = random.Random(asked.SEED)
     registered = {plane.tailnum for plane in oracle.planes}
     flown = set(oracle.keys("aircraft_last_flight"))
-    tails = [*dice.sample(sorted(registered & flown), 120), *dice.sample(sorted(flown - registered), 70)]
+    tails = [
+        *dice.sample(sorted(registered & flown), 120),
+        *dice.sample(sorted(flown - registered), 70),
+    ]
     tailnums: list[str | None] = [*tails, *(f"N0T{number}" for number in range(8)), None, ""]
     origins: list[str | None] = [*sorted(oracle.keys("airport_delays")), "LAX", None]
     carriers: list[str | None] = [*sorted(oracle.keys("carrier_delays")), "ZZ", None]
     return [
-        {"origin": origins[i % len(origins)], "carrier": carriers[i % len(carriers)], "tailnum": tailnum}
+        {
+            "origin": origins[i % len(origins)],
+            "carrier": carriers[i % len(carriers)],
+            "tailnum": tailnum,
+        }
         for i, tailnum in enumerate(tailnums)
     ]
 
@@ -213,12 +241,18 @@ def test_redis_says_what_was_last_computed(flights: Flights) -> None:
         found = project.reader("late_arrival").get(requests)
     counted = dict.fromkeys(Status, 0)
     for request, read in zip(requests, found, strict=True):
-        assert {name: plain(value) for name, value in read.items()} == vector(oracle, request, NOW), request
+        assert {name: plain(value) for name, value in read.items()} == vector(
+            oracle, request, NOW
+        ), request
         for status in read.statuses.values():
             counted[status] += 1
         for view, entity in ENTITY.items():
             name, key = f"{view}__{SERVICE[view][0]}", request[entity]
-            known, forgotten = key in oracle.keys(view), view == "airport_weather"  # reports end on 30 December
+            # Reports end on 30 December.
+            known, forgotten = (
+                key in oracle.keys(view),
+                view == "airport_weather",
+            )
             assert (read.status(name) is not Status.MISSING) == known
             assert (read.status(name) is Status.EXPIRED) == (known and forgotten)
             since = read.effective_time(name)
@@ -233,7 +267,9 @@ def test_the_client_reads_the_same(flights: Flights) -> None:
     try:
         for request in entities(flights.oracle)[:20]:
             read = client.get("late_arrival", request)
-            assert {name: plain(value) for name, value in read.items()} == vector(flights.oracle, request, NOW)
+            assert {name: plain(value) for name, value in read.items()} == vector(
+                flights.oracle, request, NOW
+            )
     finally:
         client.close()
 
@@ -248,27 +284,38 @@ state = "sqlite:///.plane/december.db"
 """
 
 
-def test_weather_expires_in_redis_at_the_instant_at_which_training_forgets_it(flights: Flights) -> None:
+def test_weather_expires_in_redis_at_the_instant_at_which_training_forgets_it(
+    flights: Flights,
+) -> None:
     with (flights.folder / "plane.toml").open("a") as settings:
         settings.write(DECEMBER)
     now = at("2013-12-30T23:59:59")
-    last = at("2013-12-30T23:15:00")  # when the report of 22 o'clock became visible: the last one by then
+    # When the report of 22 o'clock became visible: the last one by then.
+    last = at("2013-12-30T23:15:00")
     edges = [lambda: aware(last + 6 * HOUR - 1), lambda: aware(last + 6 * HOUR)]
     with ControlPlane(flights.folder, "december") as project:
         project.deploy()
         project.run(["airport_weather"])
         before = project.project.clock()
-        requests = [{"origin": origin, "carrier": None, "tailnum": None} for origin in ("EWR", "JFK", "LGA", "LAX")]
+        requests = [
+            {"origin": origin, "carrier": None, "tailnum": None}
+            for origin in ("EWR", "JFK", "LGA", "LAX")
+        ]
         found = project.reader("late_arrival").get(requests)
         online = project.project.online_config() or {}
-        edge = [OnlineReader(store_of(project), project.layout("late_arrival"), clock) for clock in edges]
+        edge = [
+            OnlineReader(store_of(project), project.layout("late_arrival"), clock)
+            for clock in edges
+        ]
         at_the_edge = [reader.get(requests[0]).status("airport_weather__temp") for reader in edge]
     for request, read in zip(requests, found, strict=True):
         assert {name: plain(value) for name, value in read.items()} == {
             **vector(flights.oracle, dict.fromkeys(request), now),
             **{
                 f"airport_weather__{name}": value
-                for name, value in flights.oracle.values("airport_weather", request["origin"], now).items()
+                for name, value in flights.oracle.values(
+                    "airport_weather", request["origin"], now
+                ).items()
             },
         }
     assert [read.effective_time("airport_weather__temp") for read in found[:3]] == [aware(last)] * 3
@@ -278,7 +325,8 @@ def test_weather_expires_in_redis_at_the_instant_at_which_training_forgets_it(fl
         expiries = [int(server.pexpiretime(key)) * 1_000 for key in keys]
     assert len(keys) == 3
     for expiry in expiries:
-        # A clock that was set back by the years since: what is left to live is left in true time, too.
+        # A clock that was set back by the years since: what is left to live is left in true time,
+        # too.
         assert abs(expiry - micros(before) - (last + 6 * HOUR - now)) < MINUTE
 
 

@@ -46,7 +46,13 @@ def test_a_command_exists(command: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["plane veryfy", "plane verify --seeds 7", "plane online heal", "make trust", "pytest tests/test_no.py"],
+    [
+        "plane veryfy",
+        "plane verify --seeds 7",
+        "plane online heal",
+        "make trust",
+        "pytest tests/test_no.py",
+    ],
 )
 def test_one_that_does_not_is_noticed(command: str) -> None:
     assert problem(command)

@@ -69,7 +69,12 @@ def plane(folder: Path, secret: str, *arguments: str) -> str:
     """Run `plane` in the project; what it prints."""
     command = [str(Path(sys.executable).with_name("plane")), *arguments]
     ran = subprocess.run(
-        command, cwd=folder, env=os.environ | {"SECRET": secret}, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env=os.environ | {"SECRET": secret},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert secret not in ran.stdout + ran.stderr
@@ -79,7 +84,9 @@ def plane(folder: Path, secret: str, *arguments: str) -> str:
 def load_orders(warehouse: Warehouse) -> None:
     """Make the table of orders that a team has."""
     columns = "shopper_id BIGINT, ordered_at TIMESTAMP_NTZ, price DOUBLE, item STRING"
-    rows = ", ".join(f"({s}, CAST('{at}' AS TIMESTAMP_NTZ), {price}, '{item}')" for s, at, price, item in ORDERS)
+    rows = ", ".join(
+        f"({s}, CAST('{at}' AS TIMESTAMP_NTZ), {price}, '{item}')" for s, at, price, item in ORDERS
+    )
     for sql in (
         "CREATE SCHEMA raw",
         f"CREATE TABLE raw.orders ({columns})",
@@ -88,14 +95,20 @@ def load_orders(warehouse: Warehouse) -> None:
         warehouse.execute([Statement("what the team has", sql)])
 
 
-def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, warehouse: Warehouse) -> None:
+def journey(
+    folder: Path, kind: str, options: Mapping[str, Any], secret: str, warehouse: Warehouse
+) -> None:
     """Orders in the warehouse, a project beside it, and the features that come of both."""
     load_orders(warehouse)
-    listed = ", ".join(f'{name} = "{value}"' for name, value in options.items() if isinstance(value, str))
-    listed += "".join(f", {name} = {value}" for name, value in options.items() if isinstance(value, int))
+    listed = ", ".join(
+        f'{name} = "{value}"' for name, value in options.items() if isinstance(value, str)
+    )
+    listed += "".join(
+        f", {name} = {value}" for name, value in options.items() if isinstance(value, int)
+    )
     (folder / "plane.toml").write_text(
-        f'[project]\nname = "shop"\ndialect = "{kind}"\n\n[environments.local]\nnow = "2024-01-03T00:00:00Z"\n'
-        f'warehouse = {{ kind = "{kind}", {listed} }}\n'
+        f'[project]\nname = "shop"\ndialect = "{kind}"\n\n[environments.local]\nnow ='
+        f' "2024-01-03T00:00:00Z"\nwarehouse = {{ kind = "{kind}", {listed} }}\n'
     )
     (folder / "features").mkdir()
     (folder / "features" / "purchases.py").write_text(DEFINITIONS)
@@ -105,26 +118,36 @@ def journey(folder: Path, kind: str, options: Mapping[str, Any], secret: str, wa
     plane(folder, secret, "deploy", "--yes")
     plane(folder, secret, "run")
     assert "No changes" in plane(folder, secret, "plan")
-    found = [row for batch in warehouse.fetch("SELECT * FROM features.purchases") for row in batch.to_pylist()]
+    found = [
+        row
+        for batch in warehouse.fetch("SELECT * FROM features.purchases")
+        for row in batch.to_pylist()
+    ]
     names = ("price_sum_1h", "price_sum_1d", "item_last_3_1d", "item")
     since = {datetime(2024, 1, day, hour): (day, hour) for _, day, hour, *_ in RIGHT}  # noqa: DTZ001 - in UTC
-    told = [(row["shopper_id"], *since[row["valid_from"]], *(row[name] for name in names)) for row in found]
+    told = [
+        (row["shopper_id"], *since[row["valid_from"]], *(row[name] for name in names))
+        for row in found
+    ]
     assert sorted(told, key=lambda row: row[:3]) == RIGHT
 
 
 def against_the_embedded(folder: Path) -> None:
-    """The same features in the embedded warehouse: the tables are equal, and an altered row is found."""
+    """The same features in the embedded warehouse: the tables are equal, and an altered row is
+    found."""
     settings = folder / "plane.toml"
     settings.write_text(
-        f'{settings.read_text()}\n[environments.laptop]\nnow = "2024-01-03T00:00:00Z"\ndialect = "duckdb"\n'
-        'warehouse = { kind = "duckdb", path = ".plane/laptop.duckdb" }\n'
+        f'{settings.read_text()}\n[environments.laptop]\nnow = "2024-01-03T00:00:00Z"\ndialect ='
+        ' "duckdb"\nwarehouse = { kind = "duckdb", path = ".plane/laptop.duckdb" }\n'
     )
-    rows = ", ".join(f"({s}, TIMESTAMP '{at}', {price}::DOUBLE, '{item}')" for s, at, price, item in ORDERS)
+    rows = ", ".join(
+        f"({s}, TIMESTAMP '{at}', {price}::DOUBLE, '{item}')" for s, at, price, item in ORDERS
+    )
     with duckdb.connect(str(folder / ".plane" / "laptop.duckdb")) as connection:
         connection.execute("CREATE SCHEMA raw")
         connection.execute(
-            f"CREATE TABLE raw.orders AS SELECT shopper_id::BIGINT AS shopper_id, * EXCLUDE shopper_id "
-            f"FROM (VALUES {rows}) AS orders(shopper_id, ordered_at, price, item)"
+            "CREATE TABLE raw.orders AS SELECT shopper_id::BIGINT AS shopper_id, * EXCLUDE"
+            f" shopper_id FROM (VALUES {rows}) AS orders(shopper_id, ordered_at, price, item)"
         )
     with ControlPlane(folder, "laptop") as laptop:
         laptop.deploy()
@@ -134,11 +157,17 @@ def against_the_embedded(folder: Path) -> None:
         assert [part.compared for part in found.views[0].tables] == [8, 2]
         [view] = laptop.deployed()[1].views
         name = f'features."purchases__history__{view.fingerprint}"'
-        change = f"UPDATE {name} SET item_last_3_1d = ['tea', 'cap'] WHERE price_sum_1d = 7 AND price_sum_1h IS NULL"
+        change = (
+            f"UPDATE {name} SET item_last_3_1d = ['tea', 'cap'] WHERE price_sum_1d = 7 AND"
+            " price_sum_1h IS NULL"
+        )
         assert laptop.project.warehouse.execute([Statement("by hand", change)]) == [1]
         found = laptop.verify_against("local")
     [one] = found.views[0].tables[0].differences
-    assert (one.keys, one.values) == ({"shopper_id": 1}, {"item_last_3_1d": (["tea", "cap"], ["tea", "cup"])})
+    assert (one.keys, one.values) == (
+        {"shopper_id": 1},
+        {"item_last_3_1d": (["tea", "cap"], ["tea", "cup"])},
+    )
 
 
 def regranted(folder: Path, endpoint: SnowflakeEndpoint) -> None:
@@ -157,7 +186,13 @@ def doctored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with ControlPlane(folder) as plane:
         levels = {finding.subject: finding.level for finding in plane.doctor()}
     assert {name for name, level in levels.items() if level == "error"} == set()
-    subjects = ("snowflake-connector-python", "warehouse", "schema features", "schema _plane", "sources")
+    subjects = (
+        "snowflake-connector-python",
+        "warehouse",
+        "schema features",
+        "schema _plane",
+        "sources",
+    )
     assert {levels[name] for name in subjects} == {"ok"}
     monkeypatch.setenv("SECRET", "no-such-token")
     with ControlPlane(folder) as plane:
@@ -171,10 +206,17 @@ def forgotten(folder: Path, secret: str) -> None:
     """One shopper is erased, and the other is still there."""
     found = json.loads(plane(folder, secret, "forget", "--key", "shopper_id=1", "--yes", "--json"))
     held = {one["table"].split("__")[1]: (one["rows"] > 0, one["left"]) for one in found["tables"]}
-    assert held == {"tiles": (True, 0), "history": (True, 0), "history_replaced": (False, 0), "latest": (True, 0)}
+    assert held == {
+        "tiles": (True, 0),
+        "history": (True, 0),
+        "history_replaced": (False, 0),
+        "latest": (True, 0),
+    }
     assert found["sources"] == {"raw.orders": len([order for order in ORDERS if order[0] == 1])}
     with ControlPlane(folder, "local") as opened:
-        shoppers = opened.project.warehouse.fetch("SELECT DISTINCT shopper_id FROM features.purchases")
+        shoppers = opened.project.warehouse.fetch(
+            "SELECT DISTINCT shopper_id FROM features.purchases"
+        )
         assert [row for batch in shoppers for row in batch.to_pylist()] == [{"shopper_id": 2}]
 
 
@@ -183,7 +225,9 @@ def test_snowflake(tmp_path, monkeypatch):
         options = endpoint.options()
         monkeypatch.setenv("SECRET", options["token"])
         warehouse = connect_snowflake(**options)
-        journey(tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse)
+        journey(
+            tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse
+        )
         assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
         against_the_embedded(tmp_path)
         regranted(tmp_path, endpoint)

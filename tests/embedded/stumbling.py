@@ -9,8 +9,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 
 class Stumbling(ThreadingHTTPServer):
-    """Passes requests on to Airflow, but for the first to start a run, which it answers as Airflow does when its
-    database was locked all the time."""
+    """Passes requests on to Airflow, but for the first to start a run, which it answers as Airflow
+    does when its database was locked all the time."""
 
     def __init__(self, url: str) -> None:
         super().__init__(("127.0.0.1", 0), PassedOn)
@@ -42,7 +42,9 @@ class PassedOn(BaseHTTPRequestHandler):
             self._answer(body)
 
     def _answer(self, body: bytes | None) -> None:
-        asked = Request(self.server.url + self.path, data=body, headers=dict(self.headers), method=self.command)
+        asked = Request(
+            self.server.url + self.path, data=body, headers=dict(self.headers), method=self.command
+        )
         with build_opener(ProxyHandler({})).open(asked) as answer:
             self.send_response(answer.status)
             self.end_headers()

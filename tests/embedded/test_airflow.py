@@ -1,6 +1,8 @@
-"""The embedded Airflow, for real: started once for this file, driven by REST, broken, healed and stopped.
+"""The embedded Airflow, for real: started once for this file, driven by REST, broken, healed and
+stopped.
 
-The tests build on each other's Airflow in the order of this file, since a start costs half a minute.
+The tests build on each other's Airflow in the order of this file, since a start costs half a
+minute.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ def settings(root: Path, **changes: Any) -> dict[str, Any]:
     return {
         "bundle_root": root,
         "bundle_config": json.dumps([bundle]),
-        "connections": {"warehouse": json.dumps({"conn_type": "generic", "host": "from the environment"})},
+        "connections": {
+            "warehouse": json.dumps({"conn_type": "generic", "host": "from the environment"})
+        },
         "pools": {"small": 2, "default_pool": 3},
         **changes,
     }
@@ -76,7 +80,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of DAGs."""
     folder = tmp_path_factory.mktemp("dags")
     (folder / "dags.py").write_text(DAGS)
-    (folder / "broken.py").write_text("from airflow.sdk import DAG\nraise ValueError('broken on purpose')\n")
+    (folder / "broken.py").write_text(
+        "from airflow.sdk import DAG\nraise ValueError('broken on purpose')\n"
+    )
     return folder
 
 
@@ -87,8 +93,11 @@ def progress() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, root: Path, progress: list[str]) -> Iterator[Path]:
-    """AIRFLOW_HOME of an Airflow that runs, in a folder where an earlier start had been interrupted."""
+def home(
+    tmp_path_factory: pytest.TempPathFactory, root: Path, progress: list[str]
+) -> Iterator[Path]:
+    """AIRFLOW_HOME of an Airflow that runs, in a folder where an earlier start had been
+    interrupted."""
     folder = tmp_path_factory.mktemp("airflow") / "home"
     folder.mkdir(mode=0o700)
     with sqlite3.connect(folder / "airflow.db") as half_made:
@@ -153,7 +162,9 @@ def test_c3_airflow_asks_for_a_password_that_its_owner_alone_can_read(home, clie
     assert secret not in f"{server} {server!r} {vars(server)}"
     for pid in {pid for daemon in daemons(home).values() for pid in members(daemon)}:
         assert secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    holders = [path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    holders = [
+        path for path in home.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()
+    ]
     assert holders == [server.password_file]
     assert server.password_file.stat().st_mode & 0o777 == 0o600
 
@@ -199,7 +210,10 @@ def test_dags_import_errors_and_pools(client):
     (error,) = until(client.import_errors)
     assert "broken on purpose" in error["stack_trace"]
     client.set_pool("small", 1)
-    assert {pool["name"]: pool["slots"] for pool in client._all("/pools", "pools")} == {"small": 1, "default_pool": 3}
+    assert {pool["name"]: pool["slots"] for pool in client._all("/pools", "pools")} == {
+        "small": 1,
+        "default_pool": 3,
+    }
 
 
 def test_runs_are_triggered_awaited_read_and_cleared(client):
@@ -230,7 +244,10 @@ def test_a_partition_and_a_backfill_emit_events(client):
     single = client.trigger("daily.dag", partition_key="2013-01-02T00:00:00")
     assert client.wait("daily.dag", [single], timeout=60) == {single: "success"}
     (event,) = client.asset_events(dag_id="daily.dag", run_id=single)
-    assert (event["uri"], event["partition_key"]) == ("plane-test://features/daily", "2013-01-02T00:00:00")
+    assert (event["uri"], event["partition_key"]) == (
+        "plane-test://features/daily",
+        "2013-01-02T00:00:00",
+    )
     start, end = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 1, 3, tzinfo=UTC)
     backfill = client.backfill("daily.dag", start, end, max_active_runs=2, reprocess="completed")
     with pytest.raises(PermanentError, match="409"):
@@ -238,7 +255,10 @@ def test_a_partition_and_a_backfill_emit_events(client):
     runs = {run["dag_run_id"]: run["partition_key"] for run in client.backfill_runs(backfill)}
     assert list(runs.values()) == [f"2013-01-0{day}T00:00:00" for day in (1, 2, 3)]
     assert set(client.wait("daily.dag", runs, timeout=120).values()) == {"success"}
-    emitted = [(event["source_run_id"], event["partition_key"]) for event in client.asset_events(dag_id="daily.dag")]
+    emitted = [
+        (event["source_run_id"], event["partition_key"])
+        for event in client.asset_events(dag_id="daily.dag")
+    ]
     assert set(emitted) >= set(runs.items())
 
 
@@ -246,7 +266,9 @@ def test_refusals_and_outages_are_told_apart(client):
     with pytest.raises(PermanentError, match="404"):
         client.run("hello.dag", "no such run")
     with pytest.raises(PermanentError, match="422"):
-        client.backfill("hello.dag", datetime(2013, 1, 2, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC))
+        client.backfill(
+            "hello.dag", datetime(2013, 1, 2, tzinfo=UTC), datetime(2013, 1, 1, tzinfo=UTC)
+        )
     client._token = "of another Airflow"
     assert client.dags()
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -274,8 +296,12 @@ def test_a_killed_component_is_healed_by_a_start_whose_process_ends(home, root, 
     until(lambda: not alive(killed))
     assert members(killed), "its workers live on"
     assert airflow.find(home) is None
-    (tmp_path / "email.py").write_text("raise RuntimeError('a module of the folder that the user stands in')")
-    healed = in_another_process(home, settings(root), cwd=tmp_path, AIRFLOW__CORE__HOSTNAME_CALLABLE="another.airflows")
+    (tmp_path / "email.py").write_text(
+        "raise RuntimeError('a module of the folder that the user stands in')"
+    )
+    healed = in_another_process(
+        home, settings(root), cwd=tmp_path, AIRFLOW__CORE__HOSTNAME_CALLABLE="another.airflows"
+    )
     assert healed.wait(timeout=120) == 0
     after = airflow.find(home)
     assert after is not None
@@ -335,7 +361,11 @@ def test_a_later_start_keeps_port_and_runs_and_down_leaves_no_process(home, root
 def test_nothing_is_started_for_one_who_has_gone(tmp_path):
     asked = tmp_path / "launch.json"
     component = {"arguments": ["version"], "log": str(tmp_path / "version.log")}
-    asked.write_text(json.dumps({"parent": 1, "record": "", "migrate": None, "components": {"version": component}}))
+    asked.write_text(
+        json.dumps(
+            {"parent": 1, "record": "", "migrate": None, "components": {"version": component}}
+        )
+    )
     done = subprocess.run(
         [sys.executable, "-m", "controlplane.airflow.launch", str(asked)],
         env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
@@ -358,7 +388,9 @@ home = pathlib.Path({str(tmp_path / "home")!r})
 airflow.up(home, bundle_root=home, connections={{}}, pools={{}})
 """
     # -I -S: an interpreter without any installed package
-    result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
     assert MissingDriver.__name__ in result.stderr
     assert "pip install 'controlplane[airflow]'" in result.stderr
     assert not (tmp_path / "home").exists()

@@ -1,4 +1,5 @@
-"""A start of the embedded Airflow that is stopped while it forks the components: nothing of it is left in the end."""
+"""A start of the embedded Airflow that is stopped while it forks the components: nothing of it is
+left in the end."""
 
 from __future__ import annotations
 
@@ -70,7 +71,9 @@ def test_a_start_that_is_stopped_between_two_forks(folder, tmp_path, whom, how):
     home = tmp_path / "airflow"
     home.mkdir()
     (home / "airflow.db").touch()  # nobody lives long enough to miss its tables
-    write_state(home / "migrated.json", {"airflow": importlib.metadata.version("apache-airflow-core")})
+    write_state(
+        home / "migrated.json", {"airflow": importlib.metadata.version("apache-airflow-core")}
+    )
     (tmp_path / "sitecustomize.py").write_text(SITE.format(whom=whom, how=how))
     paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     with interruptible():
@@ -82,7 +85,8 @@ def test_a_start_that_is_stopped_between_two_forks(folder, tmp_path, whom, how):
         )
     assert up.wait(timeout=60) != 0
     airflow.down(home)
-    deadline = time.monotonic() + 5  # what has not begun yet sees by itself that its launcher has gone
+    # What has not begun yet sees by itself that its launcher has gone.
+    deadline = time.monotonic() + 5
     while (left := standing_in(folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert left == []

@@ -112,7 +112,8 @@ def test_one_that_ignores_sigterm_is_killed(tmp_path):
 
 def test_stubborn_orphans_do_not_use_up_the_grace_of_their_daemon(tmp_path):
     code = STUBBORN.replace(
-        "signal.SIG_IGN)", "signal.SIG_IGN)\nimport os\nos.fork() or os.execlp('sleep', 'sleep', '120')"
+        "signal.SIG_IGN)",
+        "signal.SIG_IGN)\nimport os\nos.fork() or os.execlp('sleep', 'sleep', '120')",
     )
     daemon = python(code, tmp_path)
     os.kill(daemon.pid, signal.SIGKILL)
@@ -125,7 +126,9 @@ def test_stubborn_orphans_do_not_use_up_the_grace_of_their_daemon(tmp_path):
 @pytest.mark.parametrize("born", ["", "another boot|1", "this boot"])
 def test_a_process_that_has_taken_over_the_id_is_left_alone(tmp_path, born):
     daemon = python(STUBBORN, tmp_path)
-    earlier = Daemon(daemon.pid, daemon.born.partition("|")[0] + "|1" if born == "this boot" else born)
+    earlier = Daemon(
+        daemon.pid, daemon.born.partition("|")[0] + "|1" if born == "this boot" else born
+    )
     assert not alive(earlier)
     assert not stop([earlier], grace=0.1)
     assert alive(daemon)
@@ -192,7 +195,10 @@ def test_state_is_private_and_foreign_content_is_no_state(tmp_path):
 def test_a_port_is_kept_while_it_is_free(tmp_path):
     port = choose_port()
     assert choose_port(port) == port
-    listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('ready', flush=True)"
+    listen = (
+        f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('ready',"
+        " flush=True)"
+    )
     daemon = python(f"{listen}; time.sleep(99)", tmp_path)
     assert not port_is_free(port)
     assert choose_port(port) != port
@@ -201,5 +207,7 @@ def test_a_port_is_kept_while_it_is_free(tmp_path):
 
 
 def test_a_port_is_none_that_an_outgoing_connection_is_lent():
-    with socket.create_server(("127.0.0.1", 0)) as lent:  # the system chooses from the same range as for connections
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as lent:  # the system chooses from the same range as for connections
         assert lent.getsockname()[1] > choose_port()

@@ -1,4 +1,5 @@
-"""The embedded Redis-compatible server, for real: one per folder, values survive, a missing program is explained."""
+"""The embedded Redis-compatible server, for real: one per folder, values survive, a missing program
+is explained."""
 
 from __future__ import annotations
 
@@ -15,10 +16,20 @@ import pytest
 import redis
 
 from controlplane.embedded import valkey
-from controlplane.embedded.daemon import Daemon, alive, exclusive, read_state, remembered, write_state
+from controlplane.embedded.daemon import (
+    Daemon,
+    alive,
+    exclusive,
+    read_state,
+    remembered,
+    write_state,
+)
 from controlplane.errors import MissingDriver, PlaneError
 
-START = "from pathlib import Path; from controlplane.embedded import valkey; print(valkey.start(Path({!r})).pid)"
+START = (
+    "from pathlib import Path; from controlplane.embedded import valkey;"
+    " print(valkey.start(Path({!r})).pid)"
+)
 
 
 @pytest.fixture
@@ -139,7 +150,8 @@ def test_a_program_on_the_path_comes_first_unless_it_is_too_old(folder, tmp_path
     for version, first in (("6.0.16", False), ("6.2.0", True)):
         program = chosen / "redis-server"
         program.write_text(
-            f"#!/bin/sh\n[ \"$1\" = --version ] && echo 'Redis server v={version} sha=0' && exit\necho mine\n"
+            f"#!/bin/sh\n[ \"$1\" = --version ] && echo 'Redis server v={version} sha=0' &&"
+            " exit\necho mine\n"
         )
         program.chmod(0o755)
         result = outside(code, PATH=f"{chosen}{os.pathsep}/bin")
@@ -157,7 +169,11 @@ valkey.start(pathlib.Path({str(tmp_path)!r}))
 """
     # -I -S: an interpreter without any installed package
     result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], env={"PATH": ""}, capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-S", "-c", code],
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert MissingDriver.__name__ in result.stderr
     assert "pip install 'controlplane[local]'" in result.stderr
@@ -170,7 +186,9 @@ def test_c3_the_server_asks_for_a_password_that_its_owner_alone_can_read(folder,
     for password in (None, "", "guess"):
         with redis.Redis.from_url(server.url, password=password, protocol=2) as stranger:
             for command in ("PING", "DBSIZE", "INFO"):
-                with pytest.raises((redis.AuthenticationError, redis.ResponseError), match=r"(?i)auth|password"):
+                with pytest.raises(
+                    (redis.AuthenticationError, redis.ResponseError), match=r"(?i)auth|password"
+                ):
                     stranger.execute_command(command)
     with client_of(server) as client:
         assert client.ping()
@@ -180,7 +198,11 @@ def test_c3_the_server_asks_for_a_password_that_its_owner_alone_can_read(folder,
     command_line = Path(f"/proc/{server.pid}/cmdline").read_bytes().decode()
     assert secret not in command_line
     assert secret not in Path(f"/proc/{server.pid}/environ").read_text()
-    holders = [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    holders = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and secret.encode() in path.read_bytes()
+    ]
     assert {path.name for path in holders} == {"password", "server.conf"}
     assert {path.stat().st_mode & 0o777 for path in holders} == {0o600}
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -208,7 +230,10 @@ def test_c3_a_server_without_a_password_is_replaced(folder):
     (folder / "password").unlink()
     replaced = valkey.start(folder)
     assert replaced.pid != server.pid
-    with redis.Redis.from_url(server.url, protocol=2) as stranger, pytest.raises(redis.AuthenticationError):
+    with (
+        redis.Redis.from_url(server.url, protocol=2) as stranger,
+        pytest.raises(redis.AuthenticationError),
+    ):
         stranger.ping()
     with client_of(replaced) as client:
         assert client.get("key") == b"value"
@@ -229,8 +254,17 @@ def test_c4_all_that_the_server_writes_is_its_owners_alone(folder, mask):
         valkey.start(folder)
     finally:
         os.umask(before)
-    modes = {str(path.relative_to(folder)): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
-    assert {"appendonlydir", "lock", "server.log", "server.log.1", "server.json", "password"} <= set(modes)
+    modes = {
+        str(path.relative_to(folder)): path.stat().st_mode & 0o777 for path in folder.rglob("*")
+    }
+    assert {
+        "appendonlydir",
+        "lock",
+        "server.log",
+        "server.log.1",
+        "server.json",
+        "password",
+    } <= set(modes)
     assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
 
 

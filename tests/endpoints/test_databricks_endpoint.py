@@ -1,4 +1,5 @@
-"""The local Databricks: what it can't do is an error, and what it does is done by a real Spark with real Delta Lake."""
+"""The local Databricks: what it can't do is an error, and what it does is done by a real Spark with
+real Delta Lake."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def asked(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in cursor.execute(sql).fetchall()]
 
 
-def rest(databricks: DatabricksEndpoint, method: str, path: str, body: object = None) -> dict[str, Any]:
+def rest(
+    databricks: DatabricksEndpoint, method: str, path: str, body: object = None
+) -> dict[str, Any]:
     place = urlsplit(databricks.address)
     wanted = request.Request(
         f"{place.scheme}://{place.netloc}/api/2.0/sql/{path}",
@@ -59,7 +62,10 @@ def rest(databricks: DatabricksEndpoint, method: str, path: str, body: object = 
 
 def in_python(signature: str, body: str, *, returns: str = "BIGINT") -> str:
     """The statement that makes a function."""
-    made = f"CREATE OR REPLACE TEMPORARY FUNCTION {signature}\nRETURNS {returns}\nLANGUAGE PYTHON\nDETERMINISTIC"
+    made = (
+        f"CREATE OR REPLACE TEMPORARY FUNCTION {signature}\nRETURNS {returns}\nLANGUAGE"
+        " PYTHON\nDETERMINISTIC"
+    )
     return f"{made}\nAS $$\n{body}\n$$"
 
 
@@ -72,7 +78,10 @@ def rest_error(databricks: DatabricksEndpoint, sql: str) -> str:
 
 def test_tables_are_deltas_own(connection):
     asked(connection, "CREATE SCHEMA IF NOT EXISTS endpoint")
-    asked(connection, "CREATE OR REPLACE TABLE endpoint.t (k BIGINT, v DOUBLE) TBLPROPERTIES ('team' = 'risk')")
+    asked(
+        connection,
+        "CREATE OR REPLACE TABLE endpoint.t (k BIGINT, v DOUBLE) TBLPROPERTIES ('team' = 'risk')",
+    )
     assert asked(connection, "INSERT INTO endpoint.t VALUES (1, 1.0), (2, 2.0)") == [(2, 2)]
     asked(connection, "INSERT INTO endpoint.t REPLACE WHERE k = 2 VALUES (2, 5.0)")
     with pytest.raises(driver.ServerOperationError, match="DELTA_REPLACE_WHERE_MISMATCH"):
@@ -104,7 +113,10 @@ def test_what_only_unity_catalog_understands_is_recorded(databricks, connection,
         "CREATE STREAMING TABLE s AS SELECT 1",
         "REFRESH MATERIALIZED VIEW v",
         "BEGIN",
-        "CREATE OR REPLACE FUNCTION endpoint.f(x BIGINT) RETURNS BIGINT LANGUAGE PYTHON AS $$\nreturn x\n$$",
+        (
+            "CREATE OR REPLACE FUNCTION endpoint.f(x BIGINT) RETURNS BIGINT LANGUAGE PYTHON AS"
+            " $$\nreturn x\n$$"
+        ),
         in_python("`f`(`x` NONSENSE)", "return x"),
         in_python("endpoint.`f`(`x` BIGINT)", "return x"),
         in_python("`f`(`x` BIGINT)", "return x +"),
@@ -119,11 +131,19 @@ def test_what_it_cannot_do_is_an_error(connection, sql):
 
 def test_a_function_in_python_is_its_sessions_own(databricks, connection):
     signature = "`shown`(`plane_1` DECIMAL(9, 2), `plane_2` ARRAY<TIMESTAMP_NTZ>, `plane_3` BINARY)"
-    body = "import json\n\n\ndef text(*values):\n    return repr(values)\n\n\nreturn text(plane_1, plane_2, plane_3)"
+    body = (
+        "import json\n\n\ndef text(*values):\n    return repr(values)\n\n\nreturn text(plane_1,"
+        " plane_2, plane_3)"
+    )
     made = in_python(signature, body, returns="STRING")
     assert asked(connection, made) == []
-    [(told,)] = asked(connection, "SELECT shown(2, array(TIMESTAMP_NTZ '1969-12-31 23:59:59.5', NULL), X'00')")
-    assert told == "(Decimal('2.00'), [datetime.datetime(1969, 12, 31, 23, 59, 59, 500000), None], bytearray(b'\\x00'))"
+    [(told,)] = asked(
+        connection, "SELECT shown(2, array(TIMESTAMP_NTZ '1969-12-31 23:59:59.5', NULL), X'00')"
+    )
+    assert (
+        told == "(Decimal('2.00'), [datetime.datetime(1969, 12, 31, 23, 59, 59, 500000), None],"
+        " bytearray(b'\\x00'))"
+    )
     assert asked(connection, "SELECT shown(NULL, NULL, NULL)") == [("(None, None, None)",)]
     with pytest.raises(driver.ServerOperationError, match="WRONG_NUM_ARGS"):
         asked(connection, "SELECT shown(2)")
@@ -133,7 +153,10 @@ def test_a_function_in_python_is_its_sessions_own(databricks, connection):
     asked(connection, made.replace("return text", "raise ValueError('a value'); return text"))
     with pytest.raises(driver.ServerOperationError) as raised:
         asked(connection, "SELECT shown(NULL, NULL, NULL)")
-    said = "[UDF_USER_CODE_ERROR.GENERIC] Execution of function shown failed.\n== Error ==\nValueError: a value\n"
+    said = (
+        "[UDF_USER_CODE_ERROR.GENERIC] Execution of function shown failed.\n== Error"
+        " ==\nValueError: a value\n"
+    )
     assert str(raised.value).startswith(said)
 
 
@@ -151,7 +174,10 @@ def test_an_unknown_setting_is_an_error(databricks):
 
 
 def test_a_parameter_is_an_error(connection):
-    with connection.cursor() as cursor, pytest.raises(driver.DatabaseError, match="takes no parameters"):
+    with (
+        connection.cursor() as cursor,
+        pytest.raises(driver.DatabaseError, match="takes no parameters"),
+    ):
         cursor.execute("SELECT :x", {"x": 1})
 
 
@@ -169,7 +195,10 @@ def test_the_catalog_is_listed(connection):
         assert "listed" in [row.TABLE_SCHEM for row in cursor.schemas().fetchall()]
         assert [row.TABLE_NAME for row in cursor.tables(schema_name="listed").fetchall()] == ["one"]
         columns = cursor.columns(schema_name="listed", table_name="one").fetchall()
-        assert [(row.COLUMN_NAME, row.TYPE_NAME) for row in columns] == [("a", "int"), ("b", "array<string>")]
+        assert [(row.COLUMN_NAME, row.TYPE_NAME) for row in columns] == [
+            ("a", "int"),
+            ("b", "array<string>"),
+        ]
 
 
 def test_a_client_without_arrow_gets_columns(databricks):
@@ -183,7 +212,10 @@ def test_a_client_without_arrow_gets_columns(databricks):
         canReadArrowResult=False,
     )
     operation = client.ExecuteStatement(wanted).operationHandle
-    asking, states = ttypes.TGetOperationStatusReq(operationHandle=operation), ttypes.TOperationState
+    asking, states = (
+        ttypes.TGetOperationStatusReq(operationHandle=operation),
+        ttypes.TOperationState,
+    )
     while (state := client.GetOperationStatus(asking).operationState) == states.RUNNING_STATE:
         pass  # each answer waits a while for the end
     assert state == states.FINISHED_STATE
@@ -196,26 +228,42 @@ def test_a_client_without_arrow_gets_columns(databricks):
 
 
 def test_statements_over_rest(databricks):
-    found = rest(databricks, "POST", "statements", {"statement": "SELECT 1 AS x, 'y' AS y, NULL AS z"})
+    found = rest(
+        databricks, "POST", "statements", {"statement": "SELECT 1 AS x, 'y' AS y, NULL AS z"}
+    )
     assert found["status"] == {"state": "SUCCEEDED"}
     assert found["result"]["data_array"] == [["1", "y", None]]
-    assert rest(databricks, "GET", f"statements/{found['statement_id']}")["manifest"]["total_row_count"] == 1
+    assert (
+        rest(databricks, "GET", f"statements/{found['statement_id']}")["manifest"][
+            "total_row_count"
+        ]
+        == 1
+    )
     wrong = rest(databricks, "POST", "statements", {"statement": "SELECT nope"})["status"]
     assert wrong["state"] == "FAILED"
     assert wrong["error"]["message"].startswith("[UNRESOLVED_COLUMN")
-    assert rest(databricks, "POST", "statements", {"statement": "SELECT 1", "row_limit": 1})["status"] == 400
+    assert (
+        rest(databricks, "POST", "statements", {"statement": "SELECT 1", "row_limit": 1})["status"]
+        == 400
+    )
     assert rest(databricks, "GET", "warehouses")["status"] == 404
 
 
 def test_chunks_over_rest(databricks):
-    wanted = {"statement": "SELECT id FROM range(450000)", "format": "ARROW_STREAM", "disposition": "EXTERNAL_LINKS"}
+    wanted = {
+        "statement": "SELECT id FROM range(450000)",
+        "format": "ARROW_STREAM",
+        "disposition": "EXTERNAL_LINKS",
+    }
     found = rest(databricks, "POST", "statements", {**wanted, "result_compression": "LZ4_FRAME"})
     counts = []
     for chunk in found["manifest"]["chunks"]:
         path = f"statements/{found['statement_id']}/result/chunks/{chunk['chunk_index']}"
         [link] = rest(databricks, "GET", path)["external_links"]
         with request.urlopen(link["external_link"]) as answer:
-            counts.append(pa.ipc.open_stream(lz4.frame.decompress(answer.read())).read_all().num_rows)
+            counts.append(
+                pa.ipc.open_stream(lz4.frame.decompress(answer.read())).read_all().num_rows
+            )
     assert counts == [200_000, 200_000, 50_000]
 
 
@@ -224,7 +272,9 @@ def test_cancelling_over_rest(databricks):
     started = rest(databricks, "POST", "statements", endless)
     assert started["status"] == {"state": "RUNNING"}
     rest(databricks, "POST", f"statements/{started['statement_id']}/cancel")
-    assert rest(databricks, "GET", f"statements/{started['statement_id']}")["status"] == {"state": "CANCELED"}
+    assert rest(databricks, "GET", f"statements/{started['statement_id']}")["status"] == {
+        "state": "CANCELED"
+    }
 
 
 def test_it_ends_with_its_owner(databricks, tmp_path):

@@ -1,4 +1,5 @@
-"""The local Snowflake account: its SQL means what Snowflake's means, and what it does not know it refuses."""
+"""The local Snowflake account: its SQL means what Snowflake's means, and what it does not know it
+refuses."""
 
 from __future__ import annotations
 
@@ -59,9 +60,15 @@ def rows(warehouse: SnowflakeWarehouse, sql: str) -> list[tuple]:
 
 def same(found: object, wanted: object) -> bool:
     if isinstance(found, list | tuple) and isinstance(wanted, list | tuple):
-        return len(found) == len(wanted) and all(same(*pair) for pair in zip(found, wanted, strict=True))
+        return len(found) == len(wanted) and all(
+            same(*pair) for pair in zip(found, wanted, strict=True)
+        )
     if isinstance(found, float) and isinstance(wanted, float):
-        return found == wanted or (math.isnan(found) and math.isnan(wanted)) or math.isclose(found, wanted)
+        return (
+            found == wanted
+            or (math.isnan(found) and math.isnan(wanted))
+            or math.isclose(found, wanted)
+        )
     return type(found) is type(wanted) and found == wanted
 
 
@@ -111,7 +118,10 @@ SCALARS = [
     ("1.0::FLOAT::VARCHAR", "1"),
     ("1.50::NUMBER(5,2)::VARCHAR", "1.50"),
     ("TO_VARCHAR('2026-01-01 10:11:12.5'::TIMESTAMP_NTZ)", "2026-01-01 10:11:12.500"),
-    ("TO_VARCHAR('2026-01-01 10:11:12'::TIMESTAMP_NTZ, 'YYYY-MM-DD\"T\"HH24:MI:SS')", "2026-01-01T10:11:12"),
+    (
+        "TO_VARCHAR('2026-01-01 10:11:12'::TIMESTAMP_NTZ, 'YYYY-MM-DD\"T\"HH24:MI:SS')",
+        "2026-01-01T10:11:12",
+    ),
     ("TRY_CAST('x' AS NUMBER)", None),
     ("TRY_CAST('7' AS NUMBER)", 7),
     ("TO_BINARY('00ff', 'HEX')", b"\x00\xff"),
@@ -143,10 +153,19 @@ SCALARS = [
     ("DATEADD(MINUTE, 5, '2026-01-31'::DATE)", T(2026, 1, 31, 0, 5)),
     ("TIMESTAMPADD(MICROSECOND, 1, '2026-01-01'::TIMESTAMP_NTZ)", T(2026, 1, 1, 0, 0, 0, 1)),
     ("TIMESTAMPADD(MICROSECOND, 3600 * 1000000, '2026-01-01'::TIMESTAMP_NTZ)", T(2026, 1, 1, 1)),
-    ("DATEDIFF(HOUR, '2026-01-01 00:59:00'::TIMESTAMP_NTZ, '2026-01-01 01:01:00'::TIMESTAMP_NTZ)", 1),
+    (
+        (
+            "DATEDIFF(HOUR, '2026-01-01 00:59:00'::TIMESTAMP_NTZ, '2026-01-01"
+            " 01:01:00'::TIMESTAMP_NTZ)"
+        ),
+        1,
+    ),
     ("DATEDIFF(WEEK, '2026-01-04'::DATE, '2026-01-05'::DATE)", 1),
     ("DATEDIFF(MONTH, '2026-01-31'::DATE, '2026-02-01'::DATE)", 1),
-    ("DATEDIFF(MICROSECOND, '2026-01-01'::TIMESTAMP_NTZ, '2026-01-02'::TIMESTAMP_NTZ)", 86_400_000_000),
+    (
+        "DATEDIFF(MICROSECOND, '2026-01-01'::TIMESTAMP_NTZ, '2026-01-02'::TIMESTAMP_NTZ)",
+        86_400_000_000,
+    ),
     ("DATE_TRUNC('HOUR', '2026-01-01 10:59:00'::TIMESTAMP_NTZ)", T(2026, 1, 1, 10)),
     ("DATE_TRUNC('WEEK', '2026-01-07'::DATE)", date(2026, 1, 5)),
     ("DATE_PART(EPOCH_MICROSECOND, '1970-01-01 00:00:01.5'::TIMESTAMP_NTZ)", 1_500_000),
@@ -157,8 +176,14 @@ SCALARS = [
     ("TO_TIMESTAMP_NTZ(1500000, 6)", T(1970, 1, 1, 0, 0, 1, 500000)),
     ("TO_TIMESTAMP_NTZ(-1, 6)", T(1969, 12, 31, 23, 59, 59, 999999)),
     ("TO_TIMESTAMP_NTZ(1767225600123, 3)", T(2026, 1, 1, 0, 0, 0, 123000)),
-    ("CONVERT_TIMEZONE('UTC', 'America/New_York', '2026-07-01 12:00:00'::TIMESTAMP_NTZ)", T(2026, 7, 1, 8)),
-    ("CONVERT_TIMEZONE('Europe/Berlin', 'UTC', '2026-07-01 12:00:00'::TIMESTAMP_NTZ)", T(2026, 7, 1, 10)),
+    (
+        "CONVERT_TIMEZONE('UTC', 'America/New_York', '2026-07-01 12:00:00'::TIMESTAMP_NTZ)",
+        T(2026, 7, 1, 8),
+    ),
+    (
+        "CONVERT_TIMEZONE('Europe/Berlin', 'UTC', '2026-07-01 12:00:00'::TIMESTAMP_NTZ)",
+        T(2026, 7, 1, 10),
+    ),
     ("TIME_SLICE('2026-01-01 00:07:00'::TIMESTAMP_NTZ, 5, 'MINUTE')", T(2026, 1, 1, 0, 5)),
     ("'2026-01-01'::TIMESTAMP_NTZ + INTERVAL '90 minutes'", T(2026, 1, 1, 1, 30)),
     ("'9999-12-31 23:59:59.999999'::TIMESTAMP_NTZ(6)", T(9999, 12, 31, 23, 59, 59, 999999)),
@@ -209,8 +234,18 @@ def test_an_expression(warehouse, expression, value):
     kind = described(warehouse, f"SELECT {expression} AS x")["x"]
     [(null,)] = rows(warehouse, f"SELECT ({expression}) IS NULL AS x")
     assert null is (value is None)
-    if kind in ("int64", "float64", "string", "bool", "binary", "date", "timestamp") and value is not None:
-        names = {"int64": int, "float64": float, "string": str, "bool": bool, "binary": bytes, "date": date}
+    if (
+        kind in ("int64", "float64", "string", "bool", "binary", "date", "timestamp")
+        and value is not None
+    ):
+        names = {
+            "int64": int,
+            "float64": float,
+            "string": str,
+            "bool": bool,
+            "binary": bytes,
+            "date": date,
+        }
         assert isinstance(value, names.get(kind, datetime))
 
 
@@ -290,8 +325,14 @@ REFUSED = [
     ("SELECT * FROM s.ev AT (OFFSET => -60)", "Unsupported feature"),
     ("SELECT MAX_BY(cat, ts) OVER (PARTITION BY k) FROM s.ev", "Unsupported feature"),
     ("SELECT SEQ4()", "Unsupported feature"),
-    ("SELECT 1 FROM s.sp AS s ASOF JOIN s.ev AS e MATCH_CONDITION (s.at = e.ts) ON s.k = e.k", "syntax error"),
-    ("SELECT 1 FROM s.sp AS s ASOF JOIN s.ev AS e MATCH_CONDITION (s.at > e.ts) ON s.k > e.k", "ASOF JOIN"),
+    (
+        "SELECT 1 FROM s.sp AS s ASOF JOIN s.ev AS e MATCH_CONDITION (s.at = e.ts) ON s.k = e.k",
+        "syntax error",
+    ),
+    (
+        "SELECT 1 FROM s.sp AS s ASOF JOIN s.ev AS e MATCH_CONDITION (s.at > e.ts) ON s.k > e.k",
+        "ASOF JOIN",
+    ),
     ("SELECT nope FROM s.ev", "invalid identifier 'NOPE'"),
     ('SELECT "k" FROM s.ev', "invalid identifier 'k'"),
     ("SELECT cat, amount FROM s.ev GROUP BY cat", "GROUP BY"),
@@ -354,7 +395,10 @@ def test_a_statement_that_is_refused(warehouse, sql, why):
 
 
 def test_an_array_without_an_item_type_is_json(warehouse):
-    sql = "SELECT ARRAY_AGG(k) WITHIN GROUP (ORDER BY k) AS a, ARRAY_CONSTRUCT('x', NULL) AS b FROM s.sp"
+    sql = (
+        "SELECT ARRAY_AGG(k) WITHIN GROUP (ORDER BY k) AS a, ARRAY_CONSTRUCT('x', NULL) AS b FROM"
+        " s.sp"
+    )
     assert described(warehouse, sql) == {"a": "ARRAY", "b": "ARRAY"}
     assert rows(warehouse, sql) == [("[\n  1,\n  2,\n  2\n]", '[\n  "x",\n  undefined\n]')]
     cast = f"SELECT a::ARRAY(NUMBER) AS a FROM ({sql}) AS made"

@@ -1,4 +1,5 @@
-"""The local Snowflake account as the vendor's driver sees it: names, changes of rows, transactions, locks, errors."""
+"""The local Snowflake account as the vendor's driver sees it: names, changes of rows, transactions,
+locks, errors."""
 
 from __future__ import annotations
 
@@ -22,7 +23,12 @@ def endpoint() -> Iterator[SnowflakeEndpoint]:
 
 
 def log_in(endpoint: SnowflakeEndpoint, **options):
-    given = {**endpoint.options(), "authenticator": "PROGRAMMATIC_ACCESS_TOKEN", "login_timeout": 10, **options}
+    given = {
+        **endpoint.options(),
+        "authenticator": "PROGRAMMATIC_ACCESS_TOKEN",
+        "login_timeout": 10,
+        **options,
+    }
     parameters = {"TIMEZONE": "UTC", **given.pop("session_parameters", {})}
     return snowflake.connector.connect(**given, session_parameters=parameters)
 
@@ -56,8 +62,14 @@ def refusal(connection, statement: str) -> tuple[int, str | None]:
 
 
 def test_names_are_exact(one):
-    run(one, 'CREATE TABLE t (a NUMBER, "a" NUMBER, "Ab" NUMBER)', 'INSERT INTO t (A, "a", "Ab") SELECT 1, 2, 3')
-    cursor = one.cursor().execute('SELECT a, "a", "Ab", a + 1, "a" AS "x y", COUNT(*) OVER () AS c FROM T')
+    run(
+        one,
+        'CREATE TABLE t (a NUMBER, "a" NUMBER, "Ab" NUMBER)',
+        'INSERT INTO t (A, "a", "Ab") SELECT 1, 2, 3',
+    )
+    cursor = one.cursor().execute(
+        'SELECT a, "a", "Ab", a + 1, "a" AS "x y", COUNT(*) OVER () AS c FROM T'
+    )
     assert [column.name for column in cursor.description] == ["A", "a", "Ab", "A + 1", "x y", "C"]
     assert cursor.fetchall() == [(1, 2, 3, 2, 2, 1)]
     run(one, 'CREATE TABLE "t" (b NUMBER)', 'INSERT INTO "t" SELECT 7')
@@ -67,19 +79,25 @@ def test_names_are_exact(one):
 
 def test_changes_tell_how_many_rows(one):
     run(one, "CREATE TABLE t (k NUMBER, v VARCHAR)")
-    assert run(one, "INSERT INTO t SELECT SEQ4(), 'x' FROM TABLE(GENERATOR(ROWCOUNT => 5))") == [(5,)]
+    assert run(one, "INSERT INTO t SELECT SEQ4(), 'x' FROM TABLE(GENERATOR(ROWCOUNT => 5))") == [
+        (5,)
+    ]
     assert run(one, "UPDATE t AS x SET x.v = 'y' WHERE x.k > 2") == [(2, 0)]
-    assert run(one, "UPDATE t AS x SET v = s.v FROM (SELECT 1 AS k, 'z' AS v) AS s WHERE x.k = s.k") == [(1, 0)]
+    assert run(
+        one, "UPDATE t AS x SET v = s.v FROM (SELECT 1 AS k, 'z' AS v) AS s WHERE x.k = s.k"
+    ) == [(1, 0)]
     assert run(one, "DELETE FROM t AS x USING (SELECT 0 AS k) AS s WHERE x.k = s.k") == [(1,)]
     assert run(one, "DELETE FROM t AS x WHERE x.k = 99") == [(0,)]
     merge = (
-        "MERGE INTO t USING (SELECT 1 AS k, 'm' AS v UNION ALL SELECT 2, 'd' UNION ALL SELECT 9, 'n') AS s "
-        "ON t.k = s.k WHEN MATCHED AND s.v = 'd' THEN DELETE WHEN MATCHED THEN UPDATE SET t.v = s.v "
-        "WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.k, s.v)"
+        "MERGE INTO t USING (SELECT 1 AS k, 'm' AS v UNION ALL SELECT 2, 'd' UNION ALL SELECT 9,"
+        " 'n') AS s ON t.k = s.k WHEN MATCHED AND s.v = 'd' THEN DELETE WHEN MATCHED THEN UPDATE"
+        " SET t.v = s.v WHEN NOT MATCHED THEN INSERT (k, v) VALUES (s.k, s.v)"
     )
     assert run(one, merge) == [(1, 1, 1)]
     assert run(one, "SELECT k, v FROM t ORDER BY k") == [(1, "m"), (3, "y"), (4, "y"), (9, "n")]
-    cursor = one.cursor().execute("INSERT INTO t WITH more AS (SELECT 10 AS k) SELECT k, 'w' FROM more")
+    cursor = one.cursor().execute(
+        "INSERT INTO t WITH more AS (SELECT 10 AS k) SELECT k, 'w' FROM more"
+    )
     assert (cursor.rowcount, cursor.stats.num_rows_inserted) == (1, 1)
 
 
@@ -91,10 +109,16 @@ def test_tables_change_shape(one):
     )
     run(one, "ALTER TABLE t ADD COLUMN IF NOT EXISTS x FLOAT", "ALTER TABLE t DROP COLUMN y")
     described = [(name, kind, null) for name, kind, _, null in run(one, "DESCRIBE TABLE t")]
-    assert described == [("K", "NUMBER(5,0)", "N"), ("S", "VARCHAR(16777216)", "Y"), ("X", "ARRAY(FLOAT)", "Y")]
+    assert described == [
+        ("K", "NUMBER(5,0)", "N"),
+        ("S", "VARCHAR(16777216)", "Y"),
+        ("X", "ARRAY(FLOAT)", "Y"),
+    ]
     assert refusal(one, "INSERT INTO t (k, s) SELECT 1, 'four'") == (100078, "22000")
     assert refusal(one, "INSERT INTO t (k) SELECT 123456") == (100132, "22003")
-    assert run(one, "CREATE TABLE IF NOT EXISTS t (z NUMBER)") == [("T already exists, statement succeeded.",)]
+    assert run(one, "CREATE TABLE IF NOT EXISTS t (z NUMBER)") == [
+        ("T already exists, statement succeeded.",)
+    ]
     run(
         one,
         "CREATE OR REPLACE VIEW v AS SELECT k FROM t",
@@ -106,7 +130,9 @@ def test_tables_change_shape(one):
 
 
 def test_what_is_not_enforced_is_recorded(one, endpoint):
-    run(one, "CREATE TRANSIENT TABLE t (k NUMBER COMMENT 'the key') CLUSTER BY (k) COMMENT = 'rows'")
+    run(
+        one, "CREATE TRANSIENT TABLE t (k NUMBER COMMENT 'the key') CLUSTER BY (k) COMMENT = 'rows'"
+    )
     run(
         one,
         "GRANT SELECT ON TABLE t TO ROLE readers",
@@ -163,7 +189,13 @@ def test_the_second_writer_waits_for_the_first(one, two, earlier):
 
 
 def test_writers_of_other_tables_do_not_wait(one, two):
-    run(one, "CREATE TABLE t AS SELECT 1 AS k", "CREATE TABLE u AS SELECT 1 AS k", "BEGIN", "UPDATE t SET k = 2")
+    run(
+        one,
+        "CREATE TABLE t AS SELECT 1 AS k",
+        "CREATE TABLE u AS SELECT 1 AS k",
+        "BEGIN",
+        "UPDATE t SET k = 2",
+    )
     assert run(two, "UPDATE u SET k = 2") == [(1, 0)]
     assert run(two, "INSERT INTO t SELECT 5") == [(1,)]
     run(one, "COMMIT")
@@ -180,7 +212,10 @@ def test_a_lock_is_waited_for_no_longer_than_allowed(endpoint, one):
 
 def test_a_statement_runs_no_longer_than_allowed(endpoint):
     hurried = log_in(endpoint, session_parameters={"STATEMENT_TIMEOUT_IN_SECONDS": 1})
-    endless = "SELECT SUM(a.s * b.s) FROM (SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT => 1000000))) AS a, "
+    endless = (
+        "SELECT SUM(a.s * b.s) FROM (SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT => 1000000)))"
+        " AS a, "
+    )
     endless += "(SELECT SEQ4() AS s FROM TABLE(GENERATOR(ROWCOUNT => 1000000))) AS b"
     assert refusal(hurried, endless) == (630, "57014")
     assert run(hurried, "SELECT 1") == [(1,)]
@@ -225,7 +260,10 @@ def test_without_a_warehouse_nothing_is_computed(endpoint):
 def test_tags_are_kept_with_the_queries(one, endpoint):
     one.cursor().execute("SELECT 1", _statement_params={"QUERY_TAG": "mine"})
     run(one, "ALTER SESSION SET QUERY_TAG = 'ours'", "SELECT 2")
-    assert [entry for entry in endpoint.history if "SELECT" in entry[0]] == [("SELECT 1", "mine"), ("SELECT 2", "ours")]
+    assert [entry for entry in endpoint.history if "SELECT" in entry[0]] == [
+        ("SELECT 1", "mine"),
+        ("SELECT 2", "ours"),
+    ]
 
 
 def test_explain_runs_nothing(one):
@@ -237,7 +275,11 @@ def test_a_file_outlives_the_endpoint(tmp_path):
     path = str(tmp_path / "account.duckdb")
     with SnowflakeEndpoint(path) as endpoint:
         connection = log_in(endpoint)
-        run(connection, 'CREATE TABLE "kept" ("a" NUMBER, B NUMBER)', 'INSERT INTO "kept" SELECT 1, 2')
+        run(
+            connection,
+            'CREATE TABLE "kept" ("a" NUMBER, B NUMBER)',
+            'INSERT INTO "kept" SELECT 1, 2',
+        )
         run(connection, 'CREATE VIEW v AS SELECT "a" / B AS half FROM "kept"')
         connection.close()
     with SnowflakeEndpoint(path) as endpoint:
@@ -247,14 +289,31 @@ def test_a_file_outlives_the_endpoint(tmp_path):
 
 
 def test_it_is_a_process_too():
-    command = [sys.executable, "-m", "tests.endpoints.snowflake", "--port", "0", "--database", ":memory:"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.endpoints.snowflake",
+        "--port",
+        "0",
+        "--database",
+        ":memory:",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline().rsplit(":", 1)[1])
-            who = {"account": "local", "user": "PLANE", "password": "open sesame", "warehouse": "COMPUTE"}
+            who = {
+                "account": "local",
+                "user": "PLANE",
+                "password": "open sesame",
+                "warehouse": "COMPUTE",
+            }
             with snowflake.connector.connect(
-                **who, host="127.0.0.1", port=port, protocol="http", session_parameters={"TIMEZONE": "UTC"}
+                **who,
+                host="127.0.0.1",
+                port=port,
+                protocol="http",
+                session_parameters={"TIMEZONE": "UTC"},
             ) as connection:
                 before = time.monotonic()
                 assert run(connection, "SELECT CURRENT_USER()") == [("PLANE",)]

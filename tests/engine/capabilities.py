@@ -1,6 +1,8 @@
-"""What each warehouse can do, and what proves it: compared values, a check that runs anywhere, a test, or a refusal.
+"""What each warehouse can do, and what proves it: compared values, a check that runs anywhere, a
+test, or a refusal.
 
-Random cases are counted: a value that is not null counts for its function, its window and whatever else its view has.
+Random cases are counted: a value that is not null counts for its function, its window and whatever
+else its view has.
 """
 
 from __future__ import annotations
@@ -108,7 +110,8 @@ def counted(case: Case, place: str, rows: Sequence[Mapping[str, Any]]) -> Iterat
 
 
 def training_as_served(warehouse: Warehouse) -> bool:
-    """Whether training finds again what readers saw between a publication and its correction, and after that."""
+    """Whether training finds again what readers saw between a publication and its correction, and
+    after that."""
     try:
         rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
         shown = []
@@ -123,7 +126,10 @@ def training_as_served(warehouse: Warehouse) -> bool:
             for (key, since), (_, table) in zip(spine, [shown[0]] * 4 + [shown[1]] * 4, strict=True)
         ]
         told = [(row["amt_sum_1d"], row["amt_sum_2d"], row["word"]) for row in found]
-        right = [(row["amt_sum_1d"], row["amt_sum_2d"], row["word"]) if row else (None,) * 3 for row in wanted]
+        right = [
+            (row["amt_sum_1d"], row["amt_sum_2d"], row["word"]) if row else (None,) * 3
+            for row in wanted
+        ]
         return told == right and right[1] != right[5]
     finally:
         empty(warehouse)
@@ -131,7 +137,9 @@ def training_as_served(warehouse: Warehouse) -> bool:
 
 def expectations(warehouse: Warehouse) -> bool:
     """Whether rows that fail an expectation are kept out, and what is found is recorded."""
-    events = BatchSource("events", table="raw.events", timestamp="ts", expectations=[expect.not_null("amt")])
+    events = BatchSource(
+        "events", table="raw.events", timestamp="ts", expectations=[expect.not_null("amt")]
+    )
 
     @batch_feature_view(
         entities=[Entity("thing", keys={"k": "string"}, owner="team")],
@@ -146,7 +154,8 @@ def expectations(warehouse: Warehouse) -> bool:
         return f"SELECT * FROM {events}"
 
     try:
-        nothing = {"k": "a", "ts": datetime(2024, 1, 1), "amt": None, "word": "x"}  # noqa: DTZ001 - in UTC
+        first = datetime(2024, 1, 1)  # noqa: DTZ001 - in UTC
+        nothing = {"k": "a", "ts": first, "amt": None, "word": "x"}
         rig = Rig(checked, COLUMNS, warehouse=warehouse, rows=[*BEFORE, nothing])
         try:
             rig.materialize(START, START + 4 * DAY)
@@ -156,7 +165,10 @@ def expectations(warehouse: Warehouse) -> bool:
             kept_out = False
         rig.replace(BEFORE)
         done = rig.materialize(START, START + 4 * DAY)
-        query = f"SELECT name, row_count, failed_count, passed FROM {rig.d.quote('_plane')}.{rig.d.quote('metrics')}"
+        query = (
+            "SELECT name, row_count, failed_count, passed FROM"
+            f" {rig.d.quote('_plane')}.{rig.d.quote('metrics')}"
+        )
         recorded = {tuple(row.values()) for row in records(warehouse, query)}
         wanted = {("not_null(amt)", 4, 0, True), ("amt <= 2", 4, 2, False)}
         return kept_out and bool(done.warnings) and wanted <= recorded
@@ -183,12 +195,18 @@ _DOORS = {name: Proof(f"tests/sql/test_public_views.py::test_{name}") for name i
 NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
     "comments, with owner and tags": _DOORS,
     "tags as objects of the warehouse": dict.fromkeys(
-        WAREHOUSES, Refused("TAG", "tests/sql/test_public_views.py::test_tags_are_said_in_comments_alone", "not made")
+        WAREHOUSES,
+        Refused(
+            "TAG",
+            "tests/sql/test_public_views.py::test_tags_are_said_in_comments_alone",
+            "not made",
+        ),
     ),
     "grants to a role of readers": {
         **_DOORS,
         "duckdb": Refused(
-            "DuckDB grants no rights", "tests/project/test_settings.py::test_readers_where_nothing_is_granted"
+            "DuckDB grants no rights",
+            "tests/project/test_settings.py::test_readers_where_nothing_is_granted",
         ),
     },
     "Python functions of lists": {
@@ -197,21 +215,28 @@ NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
             "a Python function can't take or give lists",
             "tests/verification/test_realtime_snowflake.py::test_lists_are_refused",
         ),
-        "databricks": Proof("tests/engine/test_parity_databricks.py::test_python_functions_on_databricks"),
+        "databricks": Proof(
+            "tests/engine/test_parity_databricks.py::test_python_functions_on_databricks"
+        ),
     },
 }
 """What tests prove that run with all others."""
 
 
 def shown(counts: Mapping[str, Counts], checked: Mapping[str, Mapping[str, bool]]) -> Table:
-    """The matrix: compared values by capability and warehouse, what was checked, and what tests prove or is refused."""
-    table = Table("capability", *counts, title="compared values that are not null", title_justify="left")
+    """The matrix: compared values by capability and warehouse, what was checked, and what tests
+    prove or is refused."""
+    table = Table(
+        "capability", *counts, title="compared values that are not null", title_justify="left"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for name in COUNTED:
         table.add_row(name, *(f"{found[name]:,}" for found in counts.values()))
     for name in CHECKS:
-        table.add_row(name, *("checked" if checked[engine].get(name) else "not checked" for engine in counts))
+        table.add_row(
+            name, *("checked" if checked[engine].get(name) else "not checked" for engine in counts)
+        )
     for name, cells in NAMED.items():
         table.add_row(name, *(in_a_word(cells[engine]) for engine in counts))
     return table

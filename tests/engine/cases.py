@@ -1,4 +1,5 @@
-"""Random definitions with random data: each as the product's own definition and, by hand, as the oracle's."""
+"""Random definitions with random data: each as the product's own definition and, by hand, as the
+oracle's."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ FUNCTIONS: dict[str, Sequence[str | None]] = {
     "max": ORDERED,
     **dict.fromkeys(("sum", "mean", "var_samp", "var_pop", "stddev_samp", "stddev_pop"), NUMBERS),
     **dict.fromkeys(("percentile", "approx_percentile"), NUMBERS),
-    **dict.fromkeys(("first", "last", "first_n", "last_n", "first_distinct_n", "last_distinct_n"), tuple(TYPES)),
+    **dict.fromkeys(
+        ("first", "last", "first_n", "last_n", "first_distinct_n", "last_distinct_n"), tuple(TYPES)
+    ),
     "count_distinct": tuple(TYPES),
     "approx_count_distinct": tuple(name for name in TYPES if name not in ("f", "x")),
 }
@@ -80,7 +83,11 @@ VALUES: dict[str, Sequence[Any]] = {
     "b": (True, False),
     "y": (date(1969, 12, 31), date(2024, 2, 29)),
     "x": (b"", b"\x00\xff", b"a"),
-    "u": (micros("1969-12-31T23:59:59.999999"), micros("2024-01-01"), micros("2024-01-01T00:00:00.000001")),
+    "u": (
+        micros("1969-12-31T23:59:59.999999"),
+        micros("2024-01-01"),
+        micros("2024-01-01T00:00:00.000001"),
+    ),
 }
 CONDITIONS: Sequence[tuple[str, Predicate]] = (
     ("i > 0", lambda row: None if row["i"] is None else row["i"] > 0),
@@ -106,13 +113,20 @@ ZONES = {  # the finest grid that meets the beginnings of a zone's days
 }
 ORIGINS = (  # Thursdays, where weekly grids begin; some where clocks are changed, or a day is left out
     *[micros("2024-01-04"), micros("1969-12-25")] * 2,
-    *[micros("2024-03-07"), micros("2024-10-31"), micros("2024-03-28"), micros("2018-11-01"), micros("2011-12-29")],
+    *[
+        micros("2024-03-07"),
+        micros("2024-10-31"),
+        micros("2024-03-28"),
+        micros("2018-11-01"),
+        micros("2011-12-29"),
+    ],
 )
 
 
 @dataclass(frozen=True)
 class Case:
-    """One view, written twice, its raw rows, the number of intervals that are computed, and what its SQL is like."""
+    """One view, written twice, its raw rows, the number of intervals that are computed, and what
+    its SQL is like."""
 
     definition: BatchFeatureView
     view: View
@@ -142,7 +156,10 @@ class Case:
 def loaded(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The oracle's rows as the driver takes them."""
     times = ("ts", "u")
-    return [row | {name: None if row[name] is None else naive(row[name]) for name in times} for row in map(dict, rows)]
+    return [
+        row | {name: None if row[name] is None else naive(row[name]) for name in times}
+        for row in map(dict, rows)
+    ]
 
 
 def text(duration: int) -> str:
@@ -153,7 +170,10 @@ def text(duration: int) -> str:
 def features(
     choice: random.Random, kind: str, tile: int, schedule: int
 ) -> tuple[list[Attribute | Aggregate], list[RowFeature | WindowFeature]]:
-    """Some features, in the product's words and in the oracle's. A feature is named like its column where it can."""
+    """Some features, in the product's words and in the oracle's.
+
+    A feature is named like its column where it can.
+    """
     declared: list[Attribute | Aggregate] = []
     by_hand: list[RowFeature | WindowFeature] = []
     if kind != "windows":
@@ -175,8 +195,20 @@ def window_feature(
     column = choice.choice(FUNCTIONS[function])
     n = choice.randint(1, 4) if function.endswith("_n") else None
     q = choice.choice([0, 0.25, 0.5, 0.9, 0.95, 1]) if function.endswith("percentile") else None
-    where, predicate = choice.choice([None] * 2 * len(CONDITIONS) + list(CONDITIONS)) or (None, None)
-    multiples = [schedule, tile, 7 * tile, 21 * tile, 2 * schedule, 3 * schedule, schedule + tile, 5 * schedule]
+    where, predicate = choice.choice([None] * 2 * len(CONDITIONS) + list(CONDITIONS)) or (
+        None,
+        None,
+    )
+    multiples = [
+        schedule,
+        tile,
+        7 * tile,
+        21 * tile,
+        2 * schedule,
+        3 * schedule,
+        schedule + tile,
+        5 * schedule,
+    ]
     length = choice.choice(multiples)
     offset = choice.choice([0, 0, 0, 0, -tile, -schedule])
     window: str | Series | Calendar = text(length)
@@ -199,11 +231,29 @@ def window_feature(
         window, label, rest = "lifetime", "lifetime", {"window": None}
     by = choice.choice([None] * 5 + ["s", "i", "b", "y"]) if "steps" not in rest else None
     aggregate = Aggregate(
-        function, column, windows=[window], offset=text(offset), where=where, name=name, n=n, q=q, by=by
+        function,
+        column,
+        windows=[window],
+        offset=text(offset),
+        where=where,
+        name=name,
+        n=n,
+        q=q,
+        by=by,
     )
-    full = name + (f"_by_{by}_" if by else "_") + label + (f"_offset_{shortest(-offset)}" if offset else "")
-    by_hand = WindowFeature(full, function, column, offset=offset, where=predicate, n=n or 0, q=q or 0.0, by=by, **rest)
-    return aggregate, [by_hand, *([replace(by_hand, name=f"{full}_keys", lists_keys=True)] if by else [])]
+    full = (
+        name
+        + (f"_by_{by}_" if by else "_")
+        + label
+        + (f"_offset_{shortest(-offset)}" if offset else "")
+    )
+    by_hand = WindowFeature(
+        full, function, column, offset=offset, where=predicate, n=n or 0, q=q or 0.0, by=by, **rest
+    )
+    return aggregate, [
+        by_hand,
+        *([replace(by_hand, name=f"{full}_keys", lists_keys=True)] if by else []),
+    ]
 
 
 def shortest(duration: int) -> str:
@@ -217,7 +267,8 @@ def shortest(duration: int) -> str:
 
 
 def transformation_of(shape: Shape) -> Transformation:
-    """The function of a view called `subject`, whose parameters are the sources that a kind of SQL reads."""
+    """The function of a view called `subject`, whose parameters are the sources that a kind of SQL
+    reads."""
 
     def subject(**relations: str) -> str:
         return shape.sql.format(**relations)
@@ -230,7 +281,10 @@ def transformation_of(shape: Shape) -> Transformation:
 def sources_of(form: Form, static: bool, delay: int) -> list[BatchSource]:
     """The sources that a view reads, all over one table."""
     time = f"ts - INTERVAL '{form.shape.shift // MINUTE} minutes'" if form.shape.shift else "ts"
-    lookbacks = {"events": "0s", "others": "unbounded" if form.lookback is None else text(form.lookback)}
+    lookbacks = {
+        "events": "0s",
+        "others": "unbounded" if form.lookback is None else text(form.lookback),
+    }
     return [
         BatchSource(
             name,
@@ -244,7 +298,9 @@ def sources_of(form: Form, static: bool, delay: int) -> list[BatchSource]:
     ]
 
 
-def definition_of(choice: random.Random, number: int, shaped: bool = True) -> tuple[BatchFeatureView, View, Form]:
+def definition_of(
+    choice: random.Random, number: int, shaped: bool = True
+) -> tuple[BatchFeatureView, View, Form]:
     """A view, written twice; its SQL is not that of a plain one only if it is to be `shaped`."""
     schedule, tiles = choice.choice(GRIDS)
     tile = choice.choice(tiles)
@@ -255,7 +311,9 @@ def definition_of(choice: random.Random, number: int, shaped: bool = True) -> tu
     delay = 0 if static else choice.choice([0, 0, 1, 30 * MINUTE, schedule, schedule + 7])
     ttl = choice.choice([None, schedule, 2 * schedule]) if kind == "rows" else None
     tie_breaker = choice.choice([[], ["tie"]])
-    phase = choice.choice([0, 0, 0, tile if tile < schedule else 0, schedule // 5 // SECOND * SECOND])
+    phase = choice.choice(
+        [0, 0, 0, tile if tile < schedule else 0, schedule // 5 // SECOND * SECOND]
+    )
     if any(isinstance(f, WindowFeature) and f.periods is not None for f in by_hand):
         phase = 0
     start = choice.choice(ORIGINS) + choice.randint(0, 3) * schedule + phase
@@ -292,26 +350,40 @@ def depth(view: View) -> int:
         if isinstance(feature, WindowFeature):
             length = (feature.window or 0) + max(feature.steps - 1, 0) * feature.step
             if feature.periods is not None:
-                length = (feature.periods.count + feature.periods.ago) * longest[feature.periods.unit]
+                length = (feature.periods.count + feature.periods.ago) * longest[
+                    feature.periods.unit
+                ]
             found.append(length - feature.offset)
     return max(found)
 
 
 def event_time(choice: random.Random, view: View, intervals: int) -> int:
-    """An event time that decides something, or any: on the grid, beside it, before the start, after the end."""
+    """An event time that decides something, or any: on the grid, beside it, before the start, after
+    the end."""
     longest = depth(view)
     step = choice.choice([view.schedule, MINUTE, view.schedule // 5])
     first, last = -(longest + view.schedule) // step, (intervals + 1) * view.schedule // step
-    steps = choice.randint(first, last) if choice.random() < 0.3 else choice.randint(0, max(last * 2 // 3, 1))
+    steps = (
+        choice.randint(first, last)
+        if choice.random() < 0.3
+        else choice.randint(0, max(last * 2 // 3, 1))
+    )
     return view.start + steps * step + choice.choice([0, 0, -1, 1])
 
 
-def row_of(seed: int, number: int, view: View, intervals: int, shape: Shape = PLAIN) -> dict[str, Any]:
-    """A raw row: few keys, so that they meet; equal times, and nulls everywhere, keys and times included."""
+def row_of(
+    seed: int, number: int, view: View, intervals: int, shape: Shape = PLAIN
+) -> dict[str, Any]:
+    """A raw row: few keys, so that they meet.
+
+    Equal times, and nulls everywhere, keys and times included.
+    """
     choice = random.Random(f"{seed} {number}")
     moments = [event_time(random.Random(seed + n), view, intervals) for n in range(3)]
     row = {name: choice.choice(pool) for name, pool in VALUES.items()}
-    row["ts"] = choice.choice(moments) if choice.random() < 0.3 else event_time(choice, view, intervals)
+    row["ts"] = (
+        choice.choice(moments) if choice.random() < 0.3 else event_time(choice, view, intervals)
+    )
     if choice.random() < 0.9:
         row["f"] = choice.choice([0.5, 1.5, -2.25, 0.03, 1e12])
     if choice.random() < 0.4:
@@ -320,29 +392,38 @@ def row_of(seed: int, number: int, view: View, intervals: int, shape: Shape = PL
 
 
 def case_of(number: int, share: float, sizes: Sequence[int], shaped: bool = True) -> Case:
-    """The case of a number: a view, and rows for it, duplicates among them; `share` of the rows are left.
+    """The case of a number: a view, and rows for it, duplicates among them.
+
+    `share` of the rows are left.
 
     Its SQL is not that of a plain view only if it is to be `shaped`.
     """
     choice = random.Random(number)
     definition, view, form = definition_of(choice, number, shaped)
     intervals, count = choice.choice(sizes), choice.choice([5, 30, 60, 90, 120, 120])
-    rows = [row_of(number, one, view, intervals, form.shape) for one in range(count) if choice.random() <= share]
+    rows = [
+        row_of(number, one, view, intervals, form.shape)
+        for one in range(count)
+        if choice.random() <= share
+    ]
     return Case(definition, view, rows + rows[: len(rows) // 10], intervals, form)
 
 
 def cases(*sizes: int) -> st.SearchStrategy[Case]:
     """Cases with one of these numbers of intervals.
 
-    They are made from a number, since a search that prefers small values meets the same few definitions again and
-    again; what fails is reduced to fewer rows.
+    They are made from a number, since a search that prefers small values meets the same few
+    definitions again and again; what fails is reduced to fewer rows.
     """
     shares = st.sampled_from([0.03, 0.2, *[1.0] * 18])
     return st.builds(case_of, st.integers(0, 2**63), shares, st.just(sizes))
 
 
-def scale(view: View, rows: Sequence[Mapping[str, Any]], feature: RowFeature | WindowFeature) -> float:
-    """The sum of the absolute finite values of a feature's column: what the sums of floats are right to."""
+def scale(
+    view: View, rows: Sequence[Mapping[str, Any]], feature: RowFeature | WindowFeature
+) -> float:
+    """The sum of the absolute finite values of a feature's column: what the sums of floats are
+    right to."""
     if isinstance(feature, RowFeature) or feature.column != "f":
         return 0.0
     values = [row["f"] for row in rows if row["f"] is not None]

@@ -1,7 +1,10 @@
-"""One random case after the other against the oracle, in one warehouse; what is compared is counted.
+"""One random case after the other against the oracle, in one warehouse.
 
-A case is a number: its definition, its rows, the order of its runs and the instants of its reads all follow from it.
-A new way to read values is one more entry of `MODES`, and shows in the coverage by itself; so does a kind of window.
+What is compared is counted.
+
+A case is a number: its definition, its rows, the order of its runs and the instants of its reads
+all follow from it. A new way to read values is one more entry of `MODES`, and shows in the coverage
+by itself; so does a kind of window.
 """
 
 from __future__ import annotations
@@ -51,7 +54,9 @@ def _latest(rig: Rig, case: Case, looks: Sequence[Look]) -> Sequence[Values | No
         raise AssertionError("a key has two newest rows")
     reader = Reader(rows, case.view.keys, "expires_at")
     newest = case.end + case.view.delay
-    return [(reader.at(key, at) or case.view.nothing()) if at >= newest else None for key, at in looks]
+    return [
+        (reader.at(key, at) or case.view.nothing()) if at >= newest else None for key, at in looks
+    ]
 
 
 def _training_set(rig: Rig, _: Case, looks: Sequence[Look]) -> Sequence[Values | None]:
@@ -66,14 +71,17 @@ def _from_source(rig: Rig, _: Case, looks: Sequence[Look]) -> Sequence[Values | 
 
 
 def check_refused(rig: Rig, looks: Sequence[Look]) -> None:
-    """Check that training from sources is refused with the reason where each interval has a statement of its own."""
+    """Check that training from sources is refused with the reason where each interval has a
+    statement of its own."""
     assert isinstance(rig.view.evaluation, IntervalByInterval)
     try:
         rig.training_set(looks, from_source=True)
     except Problems as error:
         reason = f"is computed interval by interval ({rig.view.evaluation.construct})"
         if reason not in str(error):
-            raise AssertionError(f"from source, it is refused for another reason: {error}") from None
+            raise AssertionError(
+                f"from source, it is refused for another reason: {error}"
+            ) from None
     else:
         raise AssertionError("a training set from sources is not refused")
 
@@ -104,11 +112,12 @@ class Mismatch:
 
 @dataclass
 class Outcome:
-    """What a case gave: comparisons by (function, window, mode, whether the value was null), and what was wrong.
+    """What a case gave: comparisons by (function, window, mode, whether the value was null), and
+    what was wrong.
 
-    `shapes` are the values that are not null by (kind of SQL, lookback, evaluation, mode), and under
-    the mode `REFUSED` the cases whose training from sources was refused as it must be. `refused`
-    says why there is nothing to compare; `broken` is an error of the engine.
+    `shapes` are the values that are not null by (kind of SQL, lookback, evaluation, mode), and
+    under the mode `REFUSED` the cases whose training from sources was refused as it must be.
+    `refused` says why there is nothing to compare; `broken` is an error of the engine.
     """
 
     number: int
@@ -144,7 +153,8 @@ REFUSED = "from source, refused"
 
 
 def evaluation(rig: Rig) -> str:
-    """How the rows of a view are computed: over any range, or its intervals in one statement or in one each."""
+    """How the rows of a view are computed: over any range, or its intervals in one statement or in
+    one each."""
     if not isinstance(rig.view.evaluation, IntervalByInterval):
         return ROW_BY_ROW
     return TOGETHER if evaluated_together(rig.manifest, rig.view, rig.d) else APART
@@ -165,7 +175,10 @@ def rig_of(case: Case, warehouse: Warehouse) -> Rig:
 
 
 class Altered(DuckDBWarehouse):
-    """A warehouse that runs something else than it was given; `changes` counts the statements that it changed."""
+    """A warehouse that runs something else than it was given.
+
+    `changes` counts the statements that it changed.
+    """
 
     def __init__(self, alter: Callable[[Statement], str]) -> None:
         opened = connect(path=":memory:")
@@ -173,7 +186,9 @@ class Altered(DuckDBWarehouse):
         self._alter = alter
         self.changes = 0
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
         """See `Warehouse.execute`."""
         altered = [Statement(one.name, self._alter(one)) for one in statements]
         self.changes += sum(a.sql != b.sql for a, b in zip(altered, statements, strict=True))
@@ -186,7 +201,11 @@ class Lab:
     def __init__(self, warehouse: Warehouse | None = None) -> None:
         self.warehouse = warehouse or connect(path=":memory:")
         if isinstance(self.warehouse, DuckDBWarehouse):
-            for setting in ("threads = 1", "enable_progress_bar = false"):  # for tables of a few rows
+            # For tables of a few rows.
+            for setting in (
+                "threads = 1",
+                "enable_progress_bar = false",
+            ):
                 run(self.warehouse, f"SET {setting}")
 
     def play(self, number: int) -> Outcome:
@@ -224,9 +243,15 @@ def compute(rig: Rig, case: Case, choice: random.Random) -> None:
     Now and then some rows come late, and old intervals run again.
     """
     view = case.view
-    late = {number for number in range(len(case.rows)) if choice.random() < 0.15} if choice.random() < 0.2 else set()
+    late = (
+        {number for number in range(len(case.rows)) if choice.random() < 0.15}
+        if choice.random() < 0.2
+        else set()
+    )
     rig.add(cases.loaded([row for number, row in enumerate(case.rows) if number not in late]))
-    cuts = choice.sample(range(1, case.intervals), min(choice.choice([0, 0, 0, 0, 1, 2]), case.intervals - 1))
+    cuts = choice.sample(
+        range(1, case.intervals), min(choice.choice([0, 0, 0, 0, 1, 2]), case.intervals - 1)
+    )
     pieces = list(pairwise([0, *sorted(cuts), case.intervals]))
     how = choice.random()
     if how < 0.4:
@@ -254,7 +279,9 @@ def _again(rig: Rig, case: Case, rows: Sequence[Row]) -> None:
 def compare(rig: Rig, case: Case, choice: random.Random, outcome: Outcome) -> None:
     """Look in every mode, at every key and some instants."""
     view, computed = case.view, evaluation(rig)
-    tolerance = {feature.name: cases.scale(view, case.returned, feature) for feature in view.features}
+    tolerance = {
+        feature.name: cases.scale(view, case.returned, feature) for feature in view.features
+    }
     told = {feature.name: labels(feature) for feature in view.features}
     looks = list(_looks(case, choice))
     expected = [view.value(case.returned, key, at) for key, at in looks]
@@ -268,15 +295,23 @@ def compare(rig: Rig, case: Case, choice: random.Random, outcome: Outcome) -> No
                 continue
             for name, value in values.items():
                 outcome.counts[*told[name], mode, value is None] += 1
-                outcome.shapes[case.form.shape.name, case.form.reach, computed, mode] += value is not None
+                outcome.shapes[case.form.shape.name, case.form.reach, computed, mode] += (
+                    value is not None
+                )
                 if not same(found[name], value, tolerance[name]):
                     outcome.mismatches.append(Mismatch(mode, key, at, name, found[name], value))
 
 
 def _looks(case: Case, choice: random.Random) -> Iterator[Look]:
-    """Every key of the data, those with a null in them included, and one that is not there; few looks at the latter."""
+    """Every key of the data, those with a null in them included, and one that is not there.
+
+    Few looks at the latter.
+    """
     unknown = tuple({"k": "nobody", "n": -99}[k] for k in case.view.keys)
-    for key in [*dict.fromkeys(tuple(row[k] for k in case.view.keys) for row in case.rows), unknown]:
+    for key in [
+        *dict.fromkeys(tuple(row[k] for k in case.view.keys) for row in case.rows),
+        unknown,
+    ]:
         found = list(instants(case, choice))
         yield from ((key, at) for at in (found[-1:] if None in key or key == unknown else found))
 
@@ -288,7 +323,11 @@ def instants(case: Case, choice: random.Random) -> Iterator[int]:
     # What is known ends where the first interval that is not computed would be seen.
     first, last = view.start + view.schedule + view.delay, newest + view.schedule - 1
     points = [first + number * view.schedule for number in range(case.intervals)]
-    near = [point + beside for point in choice.sample(points, min(3, len(points))) for beside in (0, 1, -1)]
+    near = [
+        point + beside
+        for point in choice.sample(points, min(3, len(points)))
+        for beside in (0, 1, -1)
+    ]
     yield from near
     yield choice.choice([view.start - 1, view.start, choice.randrange(view.start, first)])
     yield from (choice.randrange(first, last + 1) for _ in near[3:])
@@ -298,4 +337,8 @@ def instants(case: Case, choice: random.Random) -> Iterator[int]:
 def relevant(view: View, rows: Sequence[Row], key: Key) -> list[Row]:
     """The rows of a key, in order of time."""
     own = [row for row in rows if tuple(row[k] for k in view.keys) == key]
-    return own if view.time is None else sorted(own, key=lambda row: (row["ts"] is not None, row["ts"]))
+    return (
+        own
+        if view.time is None
+        else sorted(own, key=lambda row: (row["ts"] is not None, row["ts"]))
+    )

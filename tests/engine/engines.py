@@ -1,4 +1,5 @@
-"""What tests do in a warehouse beside the product: make tables, put rows into them, look at what is there."""
+"""What tests do in a warehouse beside the product: make tables, put rows into them, look at what is
+there."""
 
 from __future__ import annotations
 
@@ -33,8 +34,13 @@ def raw(warehouse: Warehouse) -> duckdb.DuckDBPyConnection:
     return warehouse._connection
 
 
-def run(warehouse: Warehouse, *sql: str, parameters: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
-    """Run statements as a user would, beside the product; the last one's rows, of the embedded warehouse alone."""
+def run(
+    warehouse: Warehouse, *sql: str, parameters: Sequence[Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Run statements as a user would, beside the product.
+
+    The last one's rows, of the embedded warehouse alone.
+    """
     found: list[tuple[Any, ...]] = []
     for statement in sql:
         if isinstance(warehouse, DuckDBWarehouse):
@@ -50,24 +56,32 @@ def make(warehouse: Warehouse, table: str, columns: Mapping[str, str]) -> None:
         spelled = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
     else:
         d = dialect(warehouse.dialect)
-        spelled = ", ".join(f"{d.quote(name)} {d.type(canonical_type(kind))}" for name, kind in columns.items())
+        spelled = ", ".join(
+            f"{d.quote(name)} {d.type(canonical_type(kind))}" for name, kind in columns.items()
+        )
     run(warehouse, f"CREATE OR REPLACE TABLE {table} ({spelled})")
 
 
-def insert(warehouse: Warehouse, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> None:
+def insert(
+    warehouse: Warehouse, table: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]
+) -> None:
     """Append rows to a table."""
     if not rows:
         return
     names = list(columns)
     if not isinstance(warehouse, DuckDBWarehouse):
         values = ",\n".join(
-            f"({', '.join(_literal(warehouse, row.get(n), columns[n]) for n in names)})" for row in rows
+            f"({', '.join(_literal(warehouse, row.get(n), columns[n]) for n in names)})"
+            for row in rows
         )
         run(warehouse, f"INSERT INTO {table} VALUES\n{values}")
     elif all(kind in ARROW for kind in columns.values()):
-        # As Arrow where the types allow it: the driver takes a row of values in milliseconds, a table in no more.
+        # As Arrow where the types allow it: the driver takes a row of values in milliseconds, a
+        # table in no more.
         fields = pa.schema([(name, ARROW[columns[name]]) for name in names])
-        arrow = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows], schema=fields)
+        arrow = pa.Table.from_pylist(
+            [{name: row.get(name) for name in names} for row in rows], schema=fields
+        )
         connection = raw(warehouse)
         connection.register("plane_added", arrow)
         connection.execute(f"INSERT INTO {table} SELECT * FROM plane_added").fetchall()

@@ -1,4 +1,5 @@
-"""The examples' definitions in the embedded warehouse and in another one, over three days of their raw tables."""
+"""The examples' definitions in the embedded warehouse and in another one, over three days of their
+raw tables."""
 
 from __future__ import annotations
 
@@ -21,7 +22,11 @@ from tests.engine.engines import empty
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = tuple(
-    sorted(folder.name for folder in (REPOSITORY / "examples").iterdir() if (folder / "features").is_dir())
+    sorted(
+        folder.name
+        for folder in (REPOSITORY / "examples").iterdir()
+        if (folder / "features").is_dir()
+    )
 )
 START, END = "2013-03-09", "2013-03-12"
 RAW = {
@@ -45,7 +50,8 @@ def raw_tables(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def load(raw: duckdb.DuckDBPyConnection, warehouse: Warehouse, definitions: str) -> None:
-    """Copy the rows of three days of those raw tables that are read into a warehouse, as text that is cast there."""
+    """Copy the rows of three days of those raw tables that are read into a warehouse, as text that
+    is cast there."""
     d = dialect(warehouse.dialect)
     run = [Statement("make the schema", "CREATE SCHEMA raw")]
     for table, wanted in RAW.items():
@@ -66,7 +72,9 @@ def load(raw: duckdb.DuckDBPyConnection, warehouse: Warehouse, definitions: str)
                 f"({', '.join('NULL' if value is None else d.text(value) for value in row)})"
                 for row in rows[first : first + ROWS_AT_ONCE]
             )
-            sql = f"INSERT INTO raw.{table} SELECT {cast} FROM (VALUES {values}) AS written({named})"
+            sql = (
+                f"INSERT INTO raw.{table} SELECT {cast} FROM (VALUES {values}) AS written({named})"
+            )
             run.append(Statement("fill a table", sql))
     warehouse.execute(run)
 
@@ -79,7 +87,8 @@ def compare(
     folder: Path,
     views: Sequence[str] = (),
 ) -> Comparison:
-    """Compute an example in both warehouses, and compare the tables as `plane verify --against` does.
+    """Compute an example in both warehouses, and compare the tables as `plane verify --against`
+    does.
 
     Args:
         name: the example's folder.
@@ -114,7 +123,8 @@ def compare(
 
 @contextmanager
 def _settings(folder: Path, kind: str, options: Mapping[str, Any]) -> Iterator[None]:
-    """A plane.toml with both environments, whose secrets stand in the environment's variables for as long."""
+    """A plane.toml with both environments, whose secrets stand in the environment's variables for
+    as long."""
     secrets = {name: value for name, value in options.items() if name in ("token", "access_token")}
     listed = [f"{name} = {value!r}" for name, value in options.items() if name not in secrets]
     listed += [f'{name} = "${{EXAMPLES_{name.upper()}}}"' for name in secrets]

@@ -29,7 +29,9 @@ class Meddled:
         self._last = last
         self.names: list[str] = []
 
-    def execute(self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False) -> list[int]:
+    def execute(
+        self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
+    ) -> list[int]:
         """See `Warehouse.execute`."""
         counts = []
         for statement in statements:

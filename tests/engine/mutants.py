@@ -1,4 +1,5 @@
-"""Mistakes that a renderer could make, each a replacement in the SQL it renders: every one must be noticed."""
+"""Mistakes that a renderer could make, each a replacement in the SQL it renders: every one must be
+noticed."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def _has(*functions: str) -> Callable[[View], bool]:
 
 
 def _rows(view: View) -> bool:
-    return view.time is not None and any(isinstance(feature, RowFeature) for feature in view.features)
+    return view.time is not None and any(
+        isinstance(feature, RowFeature) for feature in view.features
+    )
 
 
 def _looked_up(view: View) -> bool:
@@ -69,14 +72,21 @@ def _any(true: Callable[[WindowFeature], object]) -> Callable[[View], bool]:
 
 
 def _rolled(view: View) -> bool:
-    """Whether the view keeps rollups: no calendar, no second key, and a window of several schedules."""
+    """Whether the view keeps rollups: no calendar, no second key, and a window of several
+    schedules."""
     windows = _windows(view)
-    return not any(w.by or w.periods for w in windows) and any((w.window or 0) > 4 * view.schedule for w in windows)
+    return not any(w.by or w.periods for w in windows) and any(
+        (w.window or 0) > 4 * view.schedule for w in windows
+    )
 
 
 def _looking_back(form: Form) -> bool:
     """Whether it looks back over a column of its sources, and not also beyond bounds."""
-    return form.reach == "some" and form.shape.by_interval and not (form.shape.shift or form.shape.bounded)
+    return (
+        form.reach == "some"
+        and form.shape.by_interval
+        and not (form.shape.shift or form.shape.bounded)
+    )
 
 
 def _with(true: Callable[[Shape], object]) -> Callable[[Form], object]:
@@ -92,7 +102,11 @@ def _one_shorter(match: re.Match[str]) -> str:
 
 
 STAGE = "stage"
-HISTORY, TILES, TRAINING = "insert the changed history", "insert the interval's tiles", "create the training set"
+HISTORY, TILES, TRAINING = (
+    "insert the changed history",
+    "insert the interval's tiles",
+    "create the training set",
+)
 
 MUTANTS = (
     Mutant(
@@ -109,7 +123,12 @@ MUTANTS = (
         HISTORY,
         _any(lambda feature: feature.window is not None),
     ),
-    Mutant("an interval loses the row at its start", r">= TIMESTAMP", "> TIMESTAMP", "stage the interval's rows"),
+    Mutant(
+        "an interval loses the row at its start",
+        r">= TIMESTAMP",
+        "> TIMESTAMP",
+        "stage the interval's rows",
+    ),
     Mutant(
         "a tile that leaves a window changes nothing",
         r", \(\d+\)(?=\) AS shifts)",
@@ -117,7 +136,12 @@ MUTANTS = (
         HISTORY,
         _has(""),
     ),
-    Mutant("the newest change point is left out", r"moment <= head\.frontier", "moment < head.frontier", HISTORY),
+    Mutant(
+        "the newest change point is left out",
+        r"moment <= head\.frontier",
+        "moment < head.frontier",
+        HISTORY,
+    ),
     Mutant(
         "the settling delay is ignored",
         r"p\.moment \+ to_microseconds\(\d+\) AS valid_from",
@@ -169,12 +193,21 @@ MUTANTS = (
     ),
     Mutant(
         "variances are merged without their means",
-        re.escape(' + ((b)."mean" - (a)."mean") * ((b)."mean" - (a)."mean") * (a)."n" * (b)."n" / ((a)."n" + (b)."n")'),
+        re.escape(
+            ' + ((b)."mean" - (a)."mean") * ((b)."mean" - (a)."mean") * (a)."n" * (b)."n" /'
+            ' ((a)."n" + (b)."n")'
+        ),
         "",
         HISTORY,
         _has("var", "stddev"),
     ),
-    Mutant("a sample's variance is divided by n", r'\."n" - 1\)', '."n")', HISTORY, _has("var_samp", "stddev_samp")),
+    Mutant(
+        "a sample's variance is divided by n",
+        r'\."n" - 1\)',
+        '."n")',
+        HISTORY,
+        _has("var_samp", "stddev_samp"),
+    ),
     Mutant(
         "what is equal counts twice",
         r"list_distinct\(flatten\((\w+)\)\)",
@@ -203,10 +236,22 @@ MUTANTS = (
         TILES,
         _any(lambda feature: feature.function in ("min", "max") and feature.column == "s"),
     ),
-    Mutant("the oldest row is the newest", "ORDER BY event_time DESC", "ORDER BY event_time ASC", TILES, _rows),
+    Mutant(
+        "the oldest row is the newest",
+        "ORDER BY event_time DESC",
+        "ORDER BY event_time ASC",
+        TILES,
+        _rows,
+    ),
     Mutant("ties go to the smallest", "DESC NULLS LAST", "ASC NULLS LAST", TILES, _rows),
     Mutant("ties go to nulls", "DESC NULLS LAST", "DESC NULLS FIRST", TILES, _rows),
-    Mutant("a tile is seen a schedule late", r"p\.moment >= a\.tile_start", "p.moment > a.tile_start", HISTORY, _rows),
+    Mutant(
+        "a tile is seen a schedule late",
+        r"p\.moment >= a\.tile_start",
+        "p.moment > a.tile_start",
+        HISTORY,
+        _rows,
+    ),
     Mutant(
         "intervals that run again add up",
         r"\bWHERE tile_start",
@@ -214,9 +259,19 @@ MUTANTS = (
         "remove the interval's tiles",
     ),
     Mutant(
-        "a rollup holds only its second half", r"<= frontier\) AS whole", "< frontier) AS whole", "rollups", _rolled
+        "a rollup holds only its second half",
+        r"<= frontier\) AS whole",
+        "< frontier) AS whole",
+        "rollups",
+        _rolled,
     ),
-    Mutant("a window takes rollups of any length", r" AND c\.tile_end = t\.tile_end", "", HISTORY, _rolled),
+    Mutant(
+        "a window takes rollups of any length",
+        r" AND c\.tile_end = t\.tile_end",
+        "",
+        HISTORY,
+        _rolled,
+    ),
     Mutant(
         "the next interval forgets a leaving tile",
         r"tile_start <= TIMESTAMP",
@@ -253,8 +308,20 @@ MUTANTS = (
         TRAINING,
         _any(lambda feature: feature.window is not None and not feature.by),
     ),
-    Mutant("from source, a row is seen in its interval", r"p\.moment > r\.", "p.moment >= r.", TRAINING, _looked_up),
-    Mutant("from source, ties go to the smallest", "DESC NULLS LAST", "ASC NULLS LAST", TRAINING, _looked_up),
+    Mutant(
+        "from source, a row is seen in its interval",
+        r"p\.moment > r\.",
+        "p.moment >= r.",
+        TRAINING,
+        _looked_up,
+    ),
+    Mutant(
+        "from source, ties go to the smallest",
+        "DESC NULLS LAST",
+        "ASC NULLS LAST",
+        TRAINING,
+        _looked_up,
+    ),
     Mutant(
         "time to live is not strict",
         r"plane_at < (\w+)\.expires_at",
@@ -293,7 +360,8 @@ MUTANTS = (
     ),
     Mutant(
         "a lookback loses its first instant",
-        r"(least\(time_bucket\(to_microseconds\(\d+\), CASE [^+]*? END) \+ to_microseconds\((\d+)\)",
+        r"(least\(time_bucket\(to_microseconds\(\d+\), CASE [^+]*? END) \+"
+        r" to_microseconds\((\d+)\)",
         _one_shorter,
         STAGE,
         of=lambda form: _together(form) and _looking_back(form),
@@ -339,7 +407,8 @@ def telling(mutant: Mutant, seed: int) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Said:
-    """What one case said of a mistake, empty if nothing, and how many statements were changed in it."""
+    """What one case said of a mistake, empty if nothing, and how many statements were changed in
+    it."""
 
     noticed: str
     changes: int
@@ -347,7 +416,8 @@ class Said:
 
 @dataclass(frozen=True)
 class Caught:
-    """A mistake that was noticed: in which case, the how manieth, by what, and how many statements it had changed."""
+    """A mistake that was noticed: in which case, the how manieth, by what, and how many statements
+    it had changed."""
 
     number: int
     tried: int
@@ -355,8 +425,13 @@ class Caught:
     changes: int
 
 
-def search(attempt: Callable[[int], Said | None], numbers: Iterable[int], most: int) -> Caught | None:
-    """Play one case after the other until one notices; None if none of `most` does. Those without a word are no try."""
+def search(
+    attempt: Callable[[int], Said | None], numbers: Iterable[int], most: int
+) -> Caught | None:
+    """Play one case after the other until one notices; None if none of `most` does.
+
+    Those without a word are no try.
+    """
     tried = 0
     for number in numbers:
         said = attempt(number)
@@ -380,7 +455,10 @@ def hunt(mutant: Mutant, most: int, seed: int = 0) -> Caught | None:
         outcome = lab.play(number)
         if outcome.broken and not outcome.mismatches:
             raise AssertionError(f"{mutant.name}: that is no SQL: {outcome.broken}")
-        return Said("".join(f"{one.mode}: {one.feature}" for one in outcome.mismatches[:1]), warehouse.changes)
+        return Said(
+            "".join(f"{one.mode}: {one.feature}" for one in outcome.mismatches[:1]),
+            warehouse.changes,
+        )
 
     try:
         return search(attempt, telling(mutant, seed), most)

@@ -52,8 +52,8 @@ Row = Mapping[str, Any]
 class Parity:
     """What one case gave: rows compared, and those that differ.
 
-    `refused` says why there is nothing to compare; `broken`, that what differs is an error of one of the two; `counts`
-    says what was compared.
+    `refused` says why there is nothing to compare; `broken`, that what differs is an error of one
+    of the two; `counts` says what was compared.
     """
 
     number: int
@@ -65,19 +65,29 @@ class Parity:
 
 
 def live(engine: str) -> dict[str, Any]:
-    """How the account is reached that the environment's variables name for the purpose; empty where they don't."""
+    """How the account is reached that the environment's variables name for the purpose.
+
+    Empty where they don't.
+    """
     if engine == "snowflake":
         connection = os.environ.get("CONTROLPLANE_LIVE_SNOWFLAKE")
         return {"connection_name": connection} if connection else {}
     url = os.environ.get("CONTROLPLANE_LIVE_DATABRICKS")
-    return {"url": url, "access_token": os.environ.get("CONTROLPLANE_LIVE_DATABRICKS_TOKEN")} if url else {}
+    return (
+        {"url": url, "access_token": os.environ.get("CONTROLPLANE_LIVE_DATABRICKS_TOKEN")}
+        if url
+        else {}
+    )
 
 
 @contextmanager
-def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterator[tuple[Warehouse, dict[str, Any]]]:
+def opened(
+    engine: str, databricks: DatabricksEndpoint | None = None
+) -> Iterator[tuple[Warehouse, dict[str, Any]]]:
     """A warehouse behind its vendor's own driver, and what its connector was given.
 
-    It is the local endpoint's, or `live`; there the schemas that are made and dropped must not exist yet.
+    It is the local endpoint's, or `live`; there the schemas that are made and dropped must not
+    exist yet.
     """
     with ExitStack() as stack:
         options = live(engine)
@@ -95,7 +105,9 @@ def opened(engine: str, databricks: DatabricksEndpoint | None = None) -> Iterato
 @contextmanager
 def another(engine: str, options: Mapping[str, Any]) -> Iterator[Warehouse]:
     """A session."""
-    warehouse: Warehouse = (connect_snowflake if engine == "snowflake" else connect_databricks)(**options)
+    warehouse: Warehouse = (connect_snowflake if engine == "snowflake" else connect_databricks)(
+        **options
+    )
     try:
         yield warehouse
     finally:
@@ -115,18 +127,25 @@ def _check_empty(warehouse: Warehouse) -> None:
 
 
 def play(
-    number: int, theirs: Warehouse, intervals: tuple[int, ...] = INTERVALS, *, from_source: bool | None = None
+    number: int,
+    theirs: Warehouse,
+    intervals: tuple[int, ...] = INTERVALS,
+    *,
+    from_source: bool | None = None,
 ) -> Parity:
     """The case of a number on the embedded warehouse and on another one.
 
-    Training sets `from_source` take as long as all the rest: unless told, one in so many cases has one. A warehouse
-    that refuses it, since each interval has a statement of its own, must give from its tables what
-    the embedded one gives from its sources.
+    Training sets `from_source` take as long as all the rest: unless told, one in so many cases has
+    one. A warehouse that refuses it, since each interval has a statement of its own, must give from
+    its tables what the embedded one gives from its sources.
     """
     inline = number % SELDOM[FROM_SOURCE] == 0 if from_source is None else from_source
     case = cases.case_of(number, 1.0, intervals)
     found = Parity(number)
-    tolerance = {feature.name: cases.scale(case.view, case.returned, feature) for feature in case.view.features}
+    tolerance = {
+        feature.name: cases.scale(case.view, case.returned, feature)
+        for feature in case.view.features
+    }
     ours = connect(path=":memory:")
     tables: list[dict[str, dict[tuple[Any, ...], Row]]] = []
     try:
@@ -135,7 +154,9 @@ def play(
             compute(rig, case, random.Random(f"runs of {number}"))
             told = {name or "view": _rows(rig, name, case.view.keys) for name in TABLES}
             told["ledger"] = _ledger(rig)
-            looks = [(key, at) for key in _keys(case) for at in instants(case, random.Random(number))]
+            looks = [
+                (key, at) for key in _keys(case) for at in instants(case, random.Random(number))
+            ]
             told["training set"] = _numbered(rig.training_set(looks))
             if inline and evaluation(rig) == APART:
                 check_refused(rig, looks)
@@ -161,12 +182,17 @@ def play(
             found.counts[what] += count
         for key in sorted(expected.keys() | rows.keys(), key=repr):
             if not _alike(rows.get(key), expected.get(key), tolerance):
-                found.differing.append(f"{name} {key}: {rows.get(key)} where {expected.get(key)} is right")
+                found.differing.append(
+                    f"{name} {key}: {rows.get(key)} where {expected.get(key)} is right"
+                )
     return found
 
 
 def two_at_once(theirs: Warehouse, options: Mapping[str, Any]) -> bool:
-    """Two first runs of one interval that publish at the same moment; whether they leave one copy of its rows."""
+    """Two first runs of one interval that publish at the same moment.
+
+    Whether they leave one copy of its rows.
+    """
     with another(theirs.dialect, options) as other, Rig(subject, COLUMNS, rows=BEFORE) as right:
         try:
             rig = Rig(subject, COLUMNS, warehouse=theirs, rows=BEFORE)
@@ -175,10 +201,13 @@ def two_at_once(theirs: Warehouse, options: Mapping[str, Any]) -> bool:
             first_is_done = threading.Event()
 
             def write(number: int, session: Warehouse) -> None:
-                """One run with a session of its own, tried again as a scheduler would: not both at the same moment."""
+                """One run with a session of its own, tried again as a scheduler would: not both at
+                the same moment."""
                 run_id = f"run {number}"
                 variables = run_variables(rig.program, span, run_id)
-                filled = {name: fill(rig.sql[name], variables) for name in ("stage", "publish", "unstage")}
+                filled = {
+                    name: fill(rig.sql[name], variables) for name in ("stage", "publish", "unstage")
+                }
                 tasks.stage(rig.program, session, filled["stage"])
                 meet.wait()
                 while True:
@@ -195,8 +224,14 @@ def two_at_once(theirs: Warehouse, options: Mapping[str, Any]) -> bool:
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(write, range(2), (theirs, other)))
             right.materialize(START, START + 2 * DAY)
-            versions = {row["version"] for row in records(theirs, "SELECT version FROM _plane.ledger")}
-            return content(rig) == content(right) and len(versions) == 2 and rig.head().version == max(versions)
+            versions = {
+                row["version"] for row in records(theirs, "SELECT version FROM _plane.ledger")
+            }
+            return (
+                content(rig) == content(right)
+                and len(versions) == 2
+                and rig.head().version == max(versions)
+            )
         finally:
             empty(theirs)
 
@@ -206,7 +241,9 @@ def content(rig: Rig) -> dict[str, list[tuple[Any, ...]]]:
     found = {}
     for part in ("tiles", "history", "latest"):
         rows = [row for row in rig.table(part) if not row.get("is_deleted")]
-        told = (tuple(value for name, value in row.items() if name not in _OF_THE_RUN) for row in rows)
+        told = (
+            tuple(value for name, value in row.items() if name not in _OF_THE_RUN) for row in rows
+        )
         found[part] = sorted(told, key=repr)
     return found
 
@@ -221,9 +258,13 @@ def _keys(case: cases.Case) -> list[tuple[Any, ...]]:
 
 def _rows(rig: Rig, table: str, keys: Sequence[str]) -> dict[tuple[Any, ...], Row]:
     rows = [row for row in rig.table(table) if not row.get("is_deleted")]
-    by_key: dict[tuple[Any, ...], Row] = {(*(row[key] for key in keys), row["valid_from"]): row for row in rows}
+    by_key: dict[tuple[Any, ...], Row] = {
+        (*(row[key] for key in keys), row["valid_from"]): row for row in rows
+    }
     if len(by_key) != len(rows):
-        raise AssertionError(f"{rig.d.name}: {table or 'the view'} holds {len(rows) - len(by_key)} rows twice")
+        raise AssertionError(
+            f"{rig.d.name}: {table or 'the view'} holds {len(rows) - len(by_key)} rows twice"
+        )
     return by_key
 
 

@@ -1,4 +1,5 @@
-"""The engine without Airflow: raw rows into DuckDB, a definition compiled and rendered, intervals run, tables read."""
+"""The engine without Airflow: raw rows into DuckDB, a definition compiled and rendered, intervals
+run, tables read."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def compiled(
     calculations: Sequence[Calculation | RealtimeFeature] = (),
     request: RequestSource | None = None,
 ) -> Manifest:
-    """The manifest of some views, of the entities and sources that they name, and of a service `all` of them."""
+    """The manifest of some views, of the entities and sources that they name, and of a service
+    `all` of them."""
     service = FeatureService("all", features=[*views, *calculations], request=request, owner="team")
     definitions = Definitions(views=list(views), services=[service])
     for view in views:
@@ -115,7 +117,8 @@ class Rig:
         self.program: Program = programs.from_json(programs.to_json(built))
 
     def take_apart(self) -> None:
-        """Give each interval a statement of its own, as where the order of rows may decide something."""
+        """Give each interval a statement of its own, as where the order of rows may decide
+        something."""
         assert isinstance(self.view.evaluation, IntervalByInterval)
         evaluation = msgspec.structs.replace(self.view.evaluation, steady=False)
         self.view = msgspec.structs.replace(self.view, evaluation=evaluation)
@@ -145,16 +148,23 @@ class Rig:
         self.run("DELETE FROM raw.events")
         self.add(rows)
 
-    def materialize(self, start: int, end: int, on_step: Callable[[str], None] = lambda _: None) -> Materialized:
+    def materialize(
+        self, start: int, end: int, on_step: Callable[[str], None] = lambda _: None
+    ) -> Materialized:
         """Compute the intervals from `start` to `end` (microseconds)."""
-        return materialize(self.program, self.sql, self.warehouse, interval(start, end), on_step=on_step)
+        return materialize(
+            self.program, self.sql, self.warehouse, interval(start, end), on_step=on_step
+        )
 
     def head(self) -> ledger.Head:
         """The view's head."""
         return ledger.head(self.warehouse, self.program.head)
 
     def table(self, part: str = "") -> list[dict[str, Any]]:
-        """The rows of the view's own table, or of another of its tables; of `latest` and `rollups` the physical one."""
+        """The rows of the view's own table, or of another of its tables.
+
+        Of `latest` and `rollups` the physical one.
+        """
         name = f"subject__{part}" if part else "subject"
         if part in ("latest", "rollups"):
             name = f"subject__{part}__{self.view.fingerprint}"
@@ -170,10 +180,14 @@ class Rig:
         from_source: bool = False,
         request: Sequence[Mapping[str, Any]] = (),
     ) -> list[dict[str, Any]]:
-        """The features at each key and instant of the spine, with its request, in its order, as a training set gives
-        them."""
+        """The features at each key and instant of the spine, with its request, in its order, as a
+        training set gives them."""
         keys = [name for name, _ in self.view.keys]
-        columns = {"number": "INTEGER", "asked": "TIMESTAMP", **{name: self.columns[name] for name in keys}}
+        columns = {
+            "number": "INTEGER",
+            "asked": "TIMESTAMP",
+            **{name: self.columns[name] for name in keys},
+        }
         columns |= {one.name: DUCKDB.type(one.type) for one in self.manifest.services[0].request}
         engines.make(self.warehouse, "raw.spine", columns)
         rows = [
@@ -202,7 +216,9 @@ class Rig:
         if self.d.name != "duckdb":  # a table has no order there
             found.sort(key=itemgetter("number"))
         assert [row["number"] for row in found] == list(range(len(spine)))
-        return [{name.removeprefix("subject__"): value for name, value in row.items()} for row in found]
+        return [
+            {name.removeprefix("subject__"): value for name, value in row.items()} for row in found
+        ]
 
 
 def records(warehouse: Warehouse, sql: str) -> list[dict[str, Any]]:
@@ -235,4 +251,6 @@ class Reader:
         if not begun:
             return None
         newest = max(begun, key=lambda row: row["valid_from"])
-        return None if newest[self._until] is not None and instant >= newest[self._until] else newest
+        return (
+            None if newest[self._until] is not None and instant >= newest[self._until] else newest
+        )

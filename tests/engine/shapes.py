@@ -1,4 +1,5 @@
-"""Kinds of SQL that a view may have over the table of events: each as text, and by brute force in plain Python.
+"""Kinds of SQL that a view may have over the table of events: each as text, and by brute force in
+plain Python.
 
 A function in Python says what a query returns for the rows that it sees. `Form.returned` calls it
 once for every interval of the view's grid, as if that interval were the only one, and shares no
@@ -74,7 +75,8 @@ class Shape:
         return HIGH if self.bounded else 0
 
     def placed(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A raw row whose event time is what `ts` was, so that event times meet the edges of intervals."""
+        """A raw row whose event time is what `ts` was, so that event times meet the edges of
+        intervals."""
         if row["ts"] is None:
             return row
         return row | {"ts": row["ts"] + self.shift - (LATEST[row["tie"]] if self.bounded else 0)}
@@ -86,7 +88,9 @@ def _plain(events: Sequence[Row], _: Sequence[Row]) -> Made:
 
 def _earlier(time: str) -> Callable[[Row, Row], bool]:
     """Whether the second row is an earlier one of the same tie."""
-    return lambda row, other: row["tie"] is not None and other["tie"] == row["tie"] and other[time] < row[time]
+    return lambda row, other: (
+        row["tie"] is not None and other["tie"] == row["tie"] and other[time] < row[time]
+    )
 
 
 def _joined(time: str) -> Callable[[Sequence[Row], Sequence[Row]], Made]:
@@ -113,18 +117,25 @@ def _running(_: Sequence[Row], others: Sequence[Row]) -> Made:
     found: Made = []
     for row in others:
         frame = [one["i"] for one in others if one["tie"] == row["tie"] and one["ts"] <= row["ts"]]
-        found.append({**row, "i": min((value for value in frame if value is not None), default=None)})
+        found.append(
+            {**row, "i": min((value for value in frame if value is not None), default=None)}
+        )
     return found
 
 
 def _newest(most: int) -> Callable[[Sequence[Row], Sequence[Row]], Made]:
-    return lambda events, _: [dict(row) for row in events if sum(one["ts"] > row["ts"] for one in events) < most]
+    return lambda events, _: [
+        dict(row) for row in events if sum(one["ts"] > row["ts"] for one in events) < most
+    ]
 
 
 def _different(rows: Sequence[Row]) -> Made:
     found: dict[tuple[Any, ...], Row] = {}
     for row in rows:
-        values = ("NaN" if isinstance(value, float) and math.isnan(value) else value for value in row.values())
+        values = (
+            "NaN" if isinstance(value, float) and math.isnan(value) else value
+            for value in row.values()
+        )
         found.setdefault(tuple(values), row)
     return [dict(row) for row in found.values()]
 
@@ -134,20 +145,30 @@ def _chosen(events: Sequence[Row], others: Sequence[Row]) -> Made:
     return first + [dict(row) for row in others if row["i"] is not None and row["i"] > 0]
 
 
-def _happened(rows: Callable[[Sequence[Row], Sequence[Row]], Made]) -> Callable[[Sequence[Row], Sequence[Row]], Made]:
+def _happened(
+    rows: Callable[[Sequence[Row], Sequence[Row]], Made],
+) -> Callable[[Sequence[Row], Sequence[Row]], Made]:
     """The same rows with an event time of their own."""
-    return lambda events, others: [{**row, "happened": row["ts"] + LATEST[row["tie"]]} for row in rows(events, others)]
+    return lambda events, others: [
+        {**row, "happened": row["ts"] + LATEST[row["tie"]]} for row in rows(events, others)
+    ]
 
 
 _NAMES = ("k", "n", "ts", "tie", "i", "f", "d", "s", "b", "y", "x", "u")
 _JOINED = ", ".join(f"{'o' if name in {'i', 's'} else 'e'}.{name} AS {name}" for name in _NAMES)
 _RUNNING = ", ".join(f"o.{name} AS {name}" for name in _NAMES if name != "i")
-_JOIN = "FROM {{events}} AS e LEFT JOIN {{others}} AS o ON e.tie = o.tie AND o.{time} < e.{time} AND o.b"
+_JOIN = (
+    "FROM {{events}} AS e LEFT JOIN {{others}} AS o ON e.tie = o.tie AND o.{time} < e.{time}"
+    " AND o.b"
+)
 _EXISTS = "EXISTS (SELECT 1 FROM {others} AS o WHERE o.tie = e.tie AND o.ts < e.ts)"
-_RANKED = "(SELECT *, rank() OVER (ORDER BY ts DESC) AS place FROM {{events}}) AS e WHERE place <= {most}"
+_RANKED = (
+    "(SELECT *, rank() OVER (ORDER BY ts DESC) AS place FROM {{events}}) AS e WHERE place <= {most}"
+)
 _HAPPENED = (
-    "CASE WHEN e.tie = 1 THEN e.ts - INTERVAL '30 minutes' WHEN e.tie = 2 THEN e.ts + INTERVAL '10 minutes' "
-    "WHEN e.tie = 3 THEN e.ts - INTERVAL '31 minutes' ELSE e.ts + INTERVAL '11 minutes' END AS happened"
+    "CASE WHEN e.tie = 1 THEN e.ts - INTERVAL '30 minutes' WHEN e.tie = 2 THEN e.ts + INTERVAL '10"
+    " minutes' WHEN e.tie = 3 THEN e.ts - INTERVAL '31 minutes' ELSE e.ts + INTERVAL '11 minutes'"
+    " END AS happened"
 )
 _THIRD = "(SELECT min(newest.ts) FROM (SELECT ts FROM {events} ORDER BY ts DESC LIMIT 3) AS newest)"
 
@@ -164,7 +185,8 @@ SHAPES = (
     Shape("EXISTS", f"SELECT * FROM {{events}} AS e WHERE {_EXISTS}", _existing),
     Shape(
         "window function",
-        f"SELECT {_RUNNING}, min(o.i) OVER (PARTITION BY o.tie ORDER BY o.ts) AS i FROM {{others}} AS o",
+        f"SELECT {_RUNNING}, min(o.i) OVER (PARTITION BY o.tie ORDER BY o.ts) AS i FROM {{others}}"
+        " AS o",
         _running,
     ),
     Shape("rank", f"SELECT * FROM {_RANKED.format(most=3)}", _newest(3)),
@@ -231,9 +253,15 @@ class Form:
         shape, length = self.shape, view.schedule
         if shape is PLAIN:
             return [dict(row) for row in rows]
-        seen = [{**row, shape.source_time: row["ts"] - shape.shift} for row in rows if row["ts"] is not None]
+        seen = [
+            {**row, shape.source_time: row["ts"] - shape.shift}
+            for row in rows
+            if row["ts"] is not None
+        ]
         found: list[dict[str, Any]] = []
-        for start in sorted({at for row in seen for at in self._intervals(row[shape.source_time], view)}):
+        for start in sorted(
+            {at for row in seen for at in self._intervals(row[shape.source_time], view)}
+        ):
             end, first = start + length, start - shape.high
             until = end - shape.low
             others = [
@@ -257,7 +285,8 @@ class Form:
     def touched(self, ts: int, view: View, intervals: int) -> range:
         """The numbers of the intervals whose values a raw row at `ts` may change.
 
-        What lies before the view's start is read by the first interval, what lies after its end by none.
+        What lies before the view's start is read by the first interval, what lies after its end by
+        none.
         """
         at = ts - self.shape.shift - view.start
         first = (at + self.shape.low) // view.schedule

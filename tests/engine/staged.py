@@ -1,4 +1,5 @@
-"""The rows that a run stages, in any warehouse, and those of brute force: a view's SQL without what follows it."""
+"""The rows that a run stages, in any warehouse, and those of brute force: a view's SQL without what
+follows it."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ NAMES = ("i", "s", "f", "u")
 
 
 def case_of(form: Form, seed: int = 1) -> Case:
-    """An hourly view with row features alone, so that a run reads nothing from before its intervals."""
+    """An hourly view with row features alone, so that a run reads nothing from before its
+    intervals."""
     features = [Attribute(name, cases.TYPES[name]) for name in NAMES]
     delay, shape = -form.shape.low, form.shape
     declare = batch_feature_view(
@@ -37,7 +39,9 @@ def case_of(form: Form, seed: int = 1) -> Case:
         schedule="1h",
         start=naive(START).isoformat(),
         timestamp=shape.event_time,
-        event_time_bounds=(cases.text(shape.low), cases.text(shape.high)) if shape.bounded else None,
+        event_time_bounds=(cases.text(shape.low), cases.text(shape.high))
+        if shape.bounded
+        else None,
         owner="team",
     )
     view = View(["k"], shape.event_time, [RowFeature(name) for name in NAMES], HOUR, START, delay)
@@ -54,9 +58,17 @@ def staged(case: Case, warehouse: Warehouse) -> list[str]:
         manifest = compiled([case.definition], warehouse)
         if case.form.apart:
             manifest = taken_apart(manifest)
-        view, span, d = manifest.views[0], interval(case.view.start, case.end), dialect(warehouse.dialect)
+        view, span, d = (
+            manifest.views[0],
+            interval(case.view.start, case.end),
+            dialect(warehouse.dialect),
+        )
         variables = run_variables(programs.build(manifest, view), span, "by the test")
-        rows = [one for one in split(fill(render_view(manifest, view).stage, variables)) if "rows" in one.name]
+        rows = [
+            one
+            for one in split(fill(render_view(manifest, view).stage, variables))
+            if "rows" in one.name
+        ]
         warehouse.execute(rows)
         table = f"{d.quote('_plane')}.{d.quote(naming.stage(view.name, 'by the test', span))}"
         kept = " WHERE NOT plane_outside" if view.bounds else ""
@@ -71,7 +83,9 @@ def taken_apart(manifest: Manifest) -> Manifest:
     """The manifest of one view, each of whose intervals is to have a statement of its own."""
     [view] = manifest.views
     evaluation = msgspec.structs.replace(view.evaluation, steady=False)
-    return msgspec.structs.replace(manifest, views=(msgspec.structs.replace(view, evaluation=evaluation),))
+    return msgspec.structs.replace(
+        manifest, views=(msgspec.structs.replace(view, evaluation=evaluation),)
+    )
 
 
 def by_brute_force(case: Case) -> list[str]:

@@ -1,4 +1,5 @@
-"""The matrix of capabilities is proven: cases are counted for what they have, and what it names is there."""
+"""The matrix of capabilities is proven: cases are counted for what they have, and what it names is
+there."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def body(test: Proof | str) -> str:
     """The text of a test, and of what stands beside it in its file."""
     file, _, name = (test.name if isinstance(test, Proof) else test).partition("::")
     source = (ROOT / file).read_text(encoding="utf-8")
-    assert name in {one.name for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)}, f"no {name}"
+    assert name in {
+        one.name for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)
+    }, f"no {name}"
     return source
 
 
@@ -68,7 +71,9 @@ def test_what_tests_prove_is_tested(name):
 
 
 def test_the_matrix_has_a_line_for_each():
-    table = shown({"snowflake": Counter(sum=2), "databricks": Counter()}, {"snowflake": {}, "databricks": {}})
+    table = shown(
+        {"snowflake": Counter(sum=2), "databricks": Counter()}, {"snowflake": {}, "databricks": {}}
+    )
     assert table.row_count == len(COUNTED) + len(CHECKS) + len(NAMED)
 
 

@@ -1,4 +1,5 @@
-"""Views that read views: deployed together on an empty warehouse, and equal to the oracle over what they read."""
+"""Views that read views: deployed together on an empty warehouse, and equal to the oracle over what
+they read."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from typing import Any
 import pytest
 
 from connectors.duckdb.warehouse import DuckDBWarehouse, connect
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+)
 from controlplane.base.ports import Statement
 from controlplane.base.types import format_duration
 from controlplane.errors import Problems, TransientError
@@ -44,7 +52,10 @@ def upper_of(schedule: int, delay: int, *, start: int = START, window: int = 2) 
     @batch_feature_view(
         entities=[thing],
         sources=[events],
-        features=[Aggregate("count", windows=[text_of(window * schedule)], name="n"), Attribute("s", "string")],
+        features=[
+            Aggregate("count", windows=[text_of(window * schedule)], name="n"),
+            Attribute("s", "string"),
+        ],
         schedule=text(schedule),
         start=naive(start).isoformat(),
         owner="team",
@@ -58,14 +69,22 @@ def upper_of(schedule: int, delay: int, *, start: int = START, window: int = 2) 
 def lower_of(
     schedule: int, delay: int, count: str, *, query: str = "SELECT * FROM {}", **source: Any
 ) -> BatchFeatureView:
-    given = {"table": "features.upper", "timestamp": "valid_from", "settling_delay": text(delay), **source}
+    given = {
+        "table": "features.upper",
+        "timestamp": "valid_from",
+        "settling_delay": text(delay),
+        **source,
+    }
     uppers = BatchSource("uppers", **given)
 
     @batch_feature_view(
         entities=[thing],
         sources=[uppers],
         features=[
-            *(Aggregate(f, count, windows=[text_of(2 * schedule)], name=f) for f in ("sum", "max", "last")),
+            *(
+                Aggregate(f, count, windows=[text_of(2 * schedule)], name=f)
+                for f in ("sum", "max", "last")
+            ),
             Attribute("s", "string"),
         ],
         schedule=text(schedule),
@@ -79,14 +98,25 @@ def lower_of(
 
 
 class Chain:
-    """A warehouse with two views, the second over the first; `deploy=False` leaves it without any table of theirs."""
+    """A warehouse with two views, the second over the first.
 
-    def __init__(self, views: Sequence[BatchFeatureView], rows: Sequence[tuple[str, int, str]], *, deploy: bool = True):
+    `deploy=False` leaves it without any table of theirs.
+    """
+
+    def __init__(
+        self,
+        views: Sequence[BatchFeatureView],
+        rows: Sequence[tuple[str, int, str]],
+        *,
+        deploy: bool = True,
+    ):
         self.warehouse: DuckDBWarehouse = connect(path=":memory:")
         table = "CREATE TABLE raw.events (k VARCHAR, ts TIMESTAMP, s VARCHAR)"
         self.warehouse.execute([Statement("raw", sql) for sql in ("CREATE SCHEMA raw", table)])
         for key, at, word in rows:
-            raw(self.warehouse).execute("INSERT INTO raw.events VALUES (?, ?, ?)", [key, naive(at), word]).fetchall()
+            raw(self.warehouse).execute(
+                "INSERT INTO raw.events VALUES (?, ?, ?)", [key, naive(at), word]
+            ).fetchall()
         self.manifest: Manifest = compiled(views, self.warehouse)
         self.sql, self.program = {}, {}
         for view in self.manifest.views:
@@ -103,10 +133,16 @@ class Chain:
     def table(self, view: str) -> list[dict[str, Any]]:
         return records(self.warehouse, f"SELECT * FROM features.{view} ORDER BY ALL")
 
-    def trained(self, looks: Sequence[tuple[str, int]], *, from_source: bool = False) -> list[dict[str, Any]]:
-        raw(self.warehouse).execute("CREATE OR REPLACE TABLE raw.spine (k VARCHAR, asked TIMESTAMP)").fetchall()
+    def trained(
+        self, looks: Sequence[tuple[str, int]], *, from_source: bool = False
+    ) -> list[dict[str, Any]]:
+        raw(self.warehouse).execute(
+            "CREATE OR REPLACE TABLE raw.spine (k VARCHAR, asked TIMESTAMP)"
+        ).fetchall()
         for key, at in looks:
-            raw(self.warehouse).execute("INSERT INTO raw.spine VALUES (?, ?)", [key, naive(at)]).fetchall()
+            raw(self.warehouse).execute(
+                "INSERT INTO raw.spine VALUES (?, ?)", [key, naive(at)]
+            ).fetchall()
         made = datasets.create(
             self.manifest,
             self.warehouse,
@@ -129,7 +165,11 @@ def test_a_view_over_a_view_is_as_the_oracle_says(seed: int) -> None:
     count = f"n_{text_of(2 * above)}"
     end = START + 3 * DAY
     rows = [
-        (choice.choice(KEYS), choice.randrange(START - DAY, end, 60 * MINUTE // 4), choice.choice("xyz"))
+        (
+            choice.choice(KEYS),
+            choice.randrange(START - DAY, end, 60 * MINUTE // 4),
+            choice.choice("xyz"),
+        )
         for _ in range(60)
     ]
     views = [lower_of(below, late, count), upper_of(above, early)]  # in any order of definition
@@ -140,9 +180,17 @@ def test_a_view_over_a_view_is_as_the_oracle_says(seed: int) -> None:
     for begin, stop in choice.sample(pieces, len(pieces)):
         chain.run("lower", begin, stop)
 
-    features = [WindowFeature(f"{f}_{text_of(2 * below)}", f, count, 2 * below) for f in ("sum", "max", "last")]
+    features = [
+        WindowFeature(f"{f}_{text_of(2 * below)}", f, count, 2 * below)
+        for f in ("sum", "max", "last")
+    ]
     oracle = View(["k"], "valid_from", [*features, RowFeature("s")], below, START, late)
-    looks = [(key, at + beside) for key in (*KEYS, "d") for at in range(START, end, 5 * HOUR) for beside in (0, late)]
+    looks = [
+        (key, at + beside)
+        for key in (*KEYS, "d")
+        for at in range(START, end, 5 * HOUR)
+        for beside in (0, late)
+    ]
     table, read = Reader(chain.table("lower"), ["k"], "valid_to"), chain.table("upper")
     assert read
     trained, computed = chain.trained(looks), bare.trained(looks, from_source=True)
@@ -157,7 +205,8 @@ def test_a_view_over_a_view_is_as_the_oracle_says(seed: int) -> None:
 
 
 def test_a_value_is_never_seen_before_the_view_that_it_comes_from_was_published() -> None:
-    """Counted at 01:00, published at 01:30: the day that holds it ends at 24:00, and shows it at 00:30."""
+    """Counted at 01:00, published at 01:30: the day that holds it ends at 24:00, and shows it at
+    00:30."""
     rows = [("a", START + 10 * MINUTE, "x")]
     with_delay = [upper_of(HOUR, 30 * MINUTE), lower_of(DAY, 30 * MINUTE, "n_2h")]
     chain = Chain(with_delay, rows)
@@ -171,8 +220,12 @@ def test_a_value_is_never_seen_before_the_view_that_it_comes_from_was_published(
 
 
 def test_what_the_other_view_has_not_computed_is_not_left_out() -> None:
-    chain = Chain([upper_of(HOUR, 30 * MINUTE), lower_of(DAY, 30 * MINUTE, "n_2h")], [("a", START, "x")])
-    with pytest.raises(TransientError, match=r"reads feature view 'upper', which .* through 2024-01-04T23:00:00Z"):
+    chain = Chain(
+        [upper_of(HOUR, 30 * MINUTE), lower_of(DAY, 30 * MINUTE, "n_2h")], [("a", START, "x")]
+    )
+    with pytest.raises(
+        TransientError, match=r"reads feature view 'upper', which .* through 2024-01-04T23:00:00Z"
+    ):
         chain.run("lower", START, START + DAY)
     chain.run("upper", START + HOUR, START + DAY)  # but for its first hour
     with pytest.raises(TransientError, match="without a gap"):
@@ -205,11 +258,20 @@ def test_another_definition_above_is_another_version_below() -> None:
         (lower_of(DAY, 0, "n_2h"), r"settling_delay='30m', or more"),
         (lower_of(30 * MINUTE, 30 * MINUTE, "n_2h"), r"settling_delay='1h', or more"),
         (lower_of(45 * MINUTE, DAY, "n_2h"), r"use schedule 1h, a multiple or a divisor of it"),
-        (lower_of(DAY, DAY, "n_2h", timestamp=None, settling_delay="0s"), r"timestamp='valid_from'"),
+        (
+            lower_of(DAY, DAY, "n_2h", timestamp=None, settling_delay="0s"),
+            r"timestamp='valid_from'",
+        ),
         (lower_of(DAY, DAY, "n_2h", timestamp="valid_to"), r"timestamp='valid_from'"),
-        (lower_of(DAY, DAY, "n_2h", table="features.upper__latest"), r"table='features.upper', timestamp='valid_from'"),
+        (
+            lower_of(DAY, DAY, "n_2h", table="features.upper__latest"),
+            r"table='features.upper', timestamp='valid_from'",
+        ),
         (lower_of(DAY, DAY, "n_2h", table='features."upper"'), r"table='features.upper'"),
-        (lower_of(DAY, DAY, "n_2h", query="SELECT * FROM {} WHERE valid_to IS NULL"), r'"valid_to" not found|valid_to'),
+        (
+            lower_of(DAY, DAY, "n_2h", query="SELECT * FROM {} WHERE valid_to IS NULL"),
+            r'"valid_to" not found|valid_to',
+        ),
     ],
 )
 def test_what_could_leak_or_be_missing_is_refused(lower: BatchFeatureView, told: str) -> None:
@@ -241,7 +303,9 @@ def test_a4_every_spelling_of_a_view_of_ours_is_refused_with_the_right_one(spell
 
 
 @pytest.mark.parametrize("engine", ["snowflake", "databricks"])
-def test_a4_a_catalogue_is_known_on_every_warehouse(engine: str, request: pytest.FixtureRequest) -> None:
+def test_a4_a_catalogue_is_known_on_every_warehouse(
+    engine: str, request: pytest.FixtureRequest
+) -> None:
     endpoint = request.getfixturevalue("databricks") if engine == "databricks" else None
     with opened(engine, endpoint) as (warehouse, _):
         try:
@@ -261,4 +325,7 @@ def test_a4_a_catalogue_is_known_on_every_warehouse(engine: str, request: pytest
 
 def test_a4_a_table_of_another_catalogue_is_a_raw_table() -> None:
     with pytest.raises(Problems, match=r"there is no table other\.features\.upper"):
-        Chain([upper_of(HOUR, 30 * MINUTE), lower_of(DAY, DAY, "n_2h", table="other.features.upper")], [])
+        Chain(
+            [upper_of(HOUR, 30 * MINUTE), lower_of(DAY, DAY, "n_2h", table="other.features.upper")],
+            [],
+        )

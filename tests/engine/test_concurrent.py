@@ -62,7 +62,10 @@ def test_the_second_writer_is_told_to_try_again(tmp_path: Path) -> None:
     with fresh(tmp_path / "shared.duckdb") as rig, Rig(subject, COLUMNS, rows=BEFORE) as alone:
         first, second = (DuckDBWarehouse(raw(rig.warehouse).cursor(), "") for _ in range(2))
         texts = [
-            {name: fill(rig.sql[name], run_variables(rig.program, FIRST, run)) for name in ("stage", "publish")}
+            {
+                name: fill(rig.sql[name], run_variables(rig.program, FIRST, run))
+                for name in ("stage", "publish")
+            }
             for run in ("one", "two")
         ]
         tasks.stage(rig.program, first, texts[0]["stage"])

@@ -1,4 +1,5 @@
-"""Random definitions over random data: every value is the oracle's, and mistakes of the renderer are noticed.
+"""Random definitions over random data: every value is the oracle's, and mistakes of the renderer
+are noticed.
 
 `make verify CASES=10000 SEED=7` looks longer, `make verify CASE=7000000012` at one case alone.
 """
@@ -63,7 +64,10 @@ def test_a_mistake_is_noticed(mutant: Mutant) -> None:
 
 @cache
 def is_right(number: int) -> bool:
-    """Whether a case gives the oracle's values without a mistake; a case may show several mistakes."""
+    """Whether a case gives the oracle's values without a mistake.
+
+    A case may show several mistakes.
+    """
     lab = Lab()
     try:
         return not lab.play(number).wrong
@@ -78,7 +82,9 @@ def test_other_seeds_are_for_mistakes_that_there_are() -> None:
 def test_the_command_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     assert verify.main(["--cases", "2", "--seed", "3"], Lab()) == 0
     right = capsys.readouterr().out
-    assert re.search(r"^2 cases, \d+ comparisons \(\d+% non-null\), 0 mismatches, seed 3$", right, re.MULTILINE)
+    assert re.search(
+        r"^2 cases, \d+ comparisons \(\d+% non-null\), 0 mismatches, seed 3$", right, re.MULTILINE
+    )
     delays = next(mutant for mutant in MUTANTS if "delay" in mutant.name)
     number = next(telling(delays, 3))
     wanted = ["--cases", str(number - 3 * SEEDS + 1), "--seed", "3"]

@@ -1,4 +1,5 @@
-"""Single cases that random ones rarely meet: names, zones, overflow, rows that are dropped, sources that change."""
+"""Single cases that random ones rarely meet: names, zones, overflow, rows that are dropped, sources
+that change."""
 
 from __future__ import annotations
 
@@ -12,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+)
 from controlplane.base.ports import described
 from controlplane.base.types import Interval, floor, parse_duration
 from controlplane.errors import CheckFailed, PermanentError, PlaneError, Problems
@@ -54,7 +62,9 @@ def subject_of(
     return subject
 
 
-def row(ts: str, amt: int | None = 1, k: str | None = "a", word: str | None = None) -> dict[str, Any]:
+def row(
+    ts: str, amt: int | None = 1, k: str | None = "a", word: str | None = None
+) -> dict[str, Any]:
     return {"k": k, "ts": datetime.fromisoformat(f"2024-{ts}"), "amt": amt, "word": word}
 
 
@@ -70,20 +80,33 @@ def test_names_of_users_are_theirs() -> None:
         Aggregate("sum", "amt", windows=["1d"], name="frontier"),
         Aggregate("count", windows=["1d"], where="word = 'x'"),
         keys={"touched": "string", "Key": "int64"},
-        sql="SELECT k AS touched, 7 AS \"Key\", ts, amt, word, 'o' AS other, 1 AS place, ts AS frontier FROM {events}",
+        sql=(
+            "SELECT k AS touched, 7 AS \"Key\", ts, amt, word, 'o' AS other, 1 AS place, ts AS"
+            " frontier FROM {events}"
+        ),
         tie_breaker=["place"],
     )
     with Rig(view, COLUMNS, rows=[row("01-01 01:00", 5, word="x")]) as rig:
         rig.materialize(START, START + DAY)
         rig.materialize(START, START + 2 * DAY)
-        expected = {"touched": "a", "Key": 7, "at": "x", "word": "o", "head": 5, "frontier_1d": 5, "count_1d": 1}
+        expected = {
+            "touched": "a",
+            "Key": 7,
+            "at": "x",
+            "word": "o",
+            "head": 5,
+            "frontier_1d": 5,
+            "count_1d": 1,
+        }
         [first, _] = rig.table()
         assert {name: first[name] for name in expected} == expected
         [newest] = rig.table("latest")
         assert (newest["at"], newest["frontier_1d"], newest["is_deleted"]) == ("x", None, False)
 
 
-@pytest.mark.parametrize("key", ["version", "valid_from", "event_time", "tile_start", "Is_Deleted", "a__b", "a b"])
+@pytest.mark.parametrize(
+    "key", ["version", "valid_from", "event_time", "tile_start", "Is_Deleted", "a__b", "a b"]
+)
 def test_keys_may_not_have_names_of_ours(key: str) -> None:
     view = subject_of(SUM, keys={key: "string"}, sql=f'SELECT k AS "{key}", * FROM {{events}}')
     with pytest.raises(Problems, match=f"key '{key}': that can't name a key"):
@@ -105,13 +128,19 @@ with Rig(subject_of(SUM), {"k": "VARCHAR", "ts": "TIMESTAMPTZ", "amt": "BIGINT"}
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
 def test_the_machine_s_time_zone_changes_nothing(zone: str) -> None:
     environment = {**os.environ, "TZ": zone, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", ZONED], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ZONED], env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.stdout, done.stderr) == ("[3]\n", "")
 
 
 def test_an_event_time_that_the_sql_moves_is_refused() -> None:
-    view = subject_of(SUM, sql="SELECT k, ts + INTERVAL 12 HOUR AS later, amt FROM {events}", timestamp="later")
-    with pytest.raises(Problems, match=r"event time 'later' is not provably the time of a source \(events\.ts\)"):
+    view = subject_of(
+        SUM, sql="SELECT k, ts + INTERVAL 12 HOUR AS later, amt FROM {events}", timestamp="later"
+    )
+    with pytest.raises(
+        Problems, match=r"event time 'later' is not provably the time of a source \(events\.ts\)"
+    ):
         Rig(view, COLUMNS)
 
 
@@ -131,12 +160,19 @@ def test_an_overflow_across_tiles_is_one_too() -> None:
 
 
 def stages(rig: Rig) -> list[tuple[Any, ...]]:
-    return rig.run("SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'")
+    return rig.run(
+        "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'"
+    )
 
 
 def test_rows_without_a_key_or_a_time_are_dropped_and_counted() -> None:
     sql = "SELECT k, CASE WHEN word = 'late' THEN NULL ELSE ts END AS ts, amt FROM {events}"
-    rows = [row("01-01"), row("01-01", k=None), row("01-01", word="late"), row("01-01", k=None, word="late")]
+    rows = [
+        row("01-01"),
+        row("01-01", k=None),
+        row("01-01", word="late"),
+        row("01-01", k=None, word="late"),
+    ]
     with Rig(subject_of(SUM, sql=sql), COLUMNS, rows=rows) as rig:
         done = rig.materialize(START, START + DAY)
         assert (done.row_count, done.dropped_count) == (4, 3)
@@ -154,7 +190,9 @@ def test_rows_of_no_time_are_told_of_by_every_run() -> None:
 
 def test_a_view_s_first_rows_may_not_all_be_dropped() -> None:
     with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01", k=None)]) as rig:
-        with pytest.raises(CheckFailed, match="all 1 rows of the interval lack a key or an event time"):
+        with pytest.raises(
+            CheckFailed, match="all 1 rows of the interval lack a key or an event time"
+        ):
             rig.materialize(START, START + DAY)
         assert rig.head().version == 0
         assert stages(rig) == []
@@ -187,7 +225,10 @@ def test_a_changed_source_is_refused_before_anything_is_written(change: str, tol
 
 @pytest.mark.parametrize(
     ("start", "end", "told"),
-    [(START - DAY, START, "begins before"), (START, START + DAY // 2, "is not made of whole intervals")],
+    [
+        (START - DAY, START, "begins before"),
+        (START, START + DAY // 2, "is not made of whole intervals"),
+    ],
 )
 def test_only_whole_intervals_of_the_view_are_computed(start: int, end: int, told: str) -> None:
     with Rig(subject_of(SUM), COLUMNS) as rig, pytest.raises(PermanentError, match=told):
@@ -195,9 +236,13 @@ def test_only_whole_intervals_of_the_view_are_computed(start: int, end: int, tol
 
 
 def test_text_that_looks_like_a_template_is_text() -> None:
-    sql = "SELECT k, ts, amt, '{{ plane.start }} {% x %} -- it''s' AS word FROM {events} -- {{ no }}"
+    sql = (
+        "SELECT k, ts, amt, '{{ plane.start }} {% x %} -- it''s' AS word FROM {events} -- {{ no }}"
+    )
     view = subject_of(
-        Attribute("word", "string"), Aggregate("count", windows=["1d"], where="word <> '{{ a }}'"), sql=sql
+        Attribute("word", "string"),
+        Aggregate("count", windows=["1d"], where="word <> '{{ a }}'"),
+        sql=sql,
     )
     with Rig(view, COLUMNS, rows=[row("01-01")]) as rig:
         rig.materialize(START, START + DAY)
@@ -207,11 +252,16 @@ def test_text_that_looks_like_a_template_is_text() -> None:
 
 @pytest.mark.parametrize("step", ["5m", "1d", "7d"])
 def test_long_stretches_are_cut_on_the_grid(step: str) -> None:
-    with Rig(subject_of(Attribute("word", "string"), schedule=step, start="2023-01-05"), COLUMNS) as rig:
+    with Rig(
+        subject_of(Attribute("word", "string"), schedule=step, start="2023-01-05"), COLUMNS
+    ) as rig:
         pieces = missing(rig.program, [], datetime(2024, 1, 5, tzinfo=UTC))
     length = parse_duration(step)
     assert len(pieces) > 3
-    assert (pieces[0].start, pieces[-1].end) == (datetime(2023, 1, 5, tzinfo=UTC), floor(pieces[-1].end, length))
+    assert (pieces[0].start, pieces[-1].end) == (
+        datetime(2023, 1, 5, tzinfo=UTC),
+        floor(pieces[-1].end, length),
+    )
     assert pieces[-1].end > datetime(2023, 12, 28, tzinfo=UTC)
     assert all(piece.start == floor(piece.start, length) for piece in pieces)
     assert all(one.end == other.start for one, other in pairwise(pieces))
@@ -253,15 +303,24 @@ def test_spines_at_the_ends_of_time(from_source: bool) -> None:
         never = "SELECT 'a' AS k, CAST(NULL AS TIMESTAMP) AS at"
         assert _looked_at(rig, never, from_source=from_source) == [("a", None, None)]
         with pytest.raises(Problems, match="9998-12-31"):
-            _looked_at(rig, "SELECT 'a' AS k, TIMESTAMP '12000-01-01' AS at", from_source=from_source)
+            _looked_at(
+                rig, "SELECT 'a' AS k, TIMESTAMP '12000-01-01' AS at", from_source=from_source
+            )
 
 
 @pytest.mark.parametrize(
-    "spine", ["SELECT 'a' AS k, now() AS at; DROP TABLE raw.events", "DELETE FROM raw.events RETURNING k, ts AS at", ""]
+    "spine",
+    [
+        "SELECT 'a' AS k, now() AS at; DROP TABLE raw.events",
+        "DELETE FROM raw.events RETURNING k, ts AS at",
+        "",
+    ],
 )
 def test_a_spine_is_one_query_and_only_reads(spine: str) -> None:
     with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01 12:00", 3)]) as rig:
-        with pytest.raises(PlaneError, match="the spine can't be read: its SQL must be exactly one SELECT"):
+        with pytest.raises(
+            PlaneError, match="the spine can't be read: its SQL must be exactly one SELECT"
+        ):
             _looked_at(rig, spine, from_source=True)
         assert rig.run("SELECT count(*) FROM raw.events") == [(1,)]
         with pytest.raises(PermanentError, match="exactly one query"):

@@ -1,4 +1,5 @@
-"""Expectations on a real warehouse: what fails blocks, what warns is told, and all of it is recorded."""
+"""Expectations on a real warehouse: what fails blocks, what warns is told, and all of it is
+recorded."""
 
 from __future__ import annotations
 
@@ -8,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view, expect
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+    expect,
+)
 from controlplane.definitions.expect import Expectation
 from controlplane.errors import CheckFailed
 from controlplane.plan.diff import diff
@@ -30,7 +39,10 @@ COLUMNS = {
 
 
 def view_of(
-    *expectations: Expectation, source: Sequence[Expectation] = (), schedule: str = "1d", **more: Any
+    *expectations: Expectation,
+    source: Sequence[Expectation] = (),
+    schedule: str = "1d",
+    **more: Any,
 ) -> BatchFeatureView:
     events = BatchSource("events", table="raw.events", timestamp="ts", expectations=source)
 
@@ -56,7 +68,10 @@ def row(ts: str, k: str | None = "a", **values: Any) -> dict[str, Any]:
 
 def recorded(rig: Rig) -> dict[str, tuple[Any, ...]]:
     """What was recorded, by name: severity, rows, failures, whether it passed, what was seen."""
-    found = rig.run("SELECT source, name, severity, row_count, failed_count, passed, observed FROM _plane.metrics")
+    found = rig.run(
+        "SELECT source, name, severity, row_count, failed_count, passed, observed FROM"
+        " _plane.metrics"
+    )
     return {f"{source or 'view'}: {name}": tuple(rest) for source, name, *rest in found}
 
 
@@ -104,10 +119,14 @@ def test_each_of_them_counts_what_fails(on_source: bool) -> None:
         for spec, (one, (rows, failed, seen)) in zip(specs, wanted, strict=True):
             key = f"{'events' if on_source else 'view'}: {spec.name}"
             assert found[key] == ("error", rows, failed, failed == 0, seen), one
-            assert (f"{spec.name}: {failed:,} of {rows:,} fail" in raised.value.message) == (failed > 0)
+            assert (f"{spec.name}: {failed:,} of {rows:,} fail" in raised.value.message) == (
+                failed > 0
+            )
         assert rig.head().version == 0
         assert rig.table("tiles") == []
-        assert rig.run("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'stage__%'") == [(0,)]
+        assert rig.run(
+            "SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'stage__%'"
+        ) == [(0,)]
 
 
 def test_what_is_met_publishes_and_a_warning_only_tells() -> None:
@@ -119,7 +138,10 @@ def test_what_is_met_publishes_and_a_warning_only_tells() -> None:
     with Rig(view, COLUMNS, rows=[*ROWS[:3], row("01-01 04:00", amt=1)]) as rig:
         for _ in range(2):
             done = rig.materialize(START, START + DAY)
-            assert done.warnings == ["source events, not_null(word): 1 of 4 fail", "few are large: 2 of 4 fail (5)"]
+            assert done.warnings == [
+                "source events, not_null(word): 1 of 4 fail",
+                "few are large: 2 of 4 fail (5)",
+            ]
             assert recorded(rig) == {
                 "events: not_null(word)": ("warning", 4, 1, False, None),
                 "view: amt <= 4": ("error", 4, 2, True, "5"),
@@ -130,7 +152,9 @@ def test_what_is_met_publishes_and_a_warning_only_tells() -> None:
         assert rig.materialize(START, START + 2 * DAY).warnings == []
         names = "SELECT DISTINCT feature_view, fingerprint FROM _plane.metrics"
         assert rig.run(names) == [("features.subject", rig.view.fingerprint)]
-        assert rig.run("SELECT count(*), count(DISTINCT run_id) FROM _plane.metrics WHERE passed") == [(4, 2)]
+        assert rig.run(
+            "SELECT count(*), count(DISTINCT run_id) FROM _plane.metrics WHERE passed"
+        ) == [(4, 2)]
 
 
 def test_rows_are_counted_in_each_interval_however_long_the_run() -> None:
@@ -167,8 +191,9 @@ def test_a_table_without_an_event_time_is_counted_as_a_whole() -> None:
     with Rig(subject, COLUMNS, rows=[row("01-01", amt=1)]) as rig:
         with pytest.raises(CheckFailed) as raised:
             rig.materialize(START, START + 3 * DAY)
-        assert raised.value.message == (
-            "feature view 'subject': an expectation is not met, so nothing was published: "
+        assert (
+            raised.value.message
+            == "feature view 'subject': an expectation is not met, so nothing was published: "
             "source events, rows(at_least=2): 1 of 1 fail (1)"
         )
         assert raised.value.where is not None
@@ -179,10 +204,18 @@ def test_a_table_without_an_event_time_is_counted_as_a_whole() -> None:
 
 
 def test_they_change_no_value_and_the_plan_says_what_they_change() -> None:
-    plain, strict = view_of(), view_of(expect.rows(at_least=1), source=[expect.one_of("k", ["a", "b"], may_fail=0.01)])
+    plain, strict = (
+        view_of(),
+        view_of(expect.rows(at_least=1), source=[expect.one_of("k", ["a", "b"], may_fail=0.01)]),
+    )
     with Rig(plain, COLUMNS) as before, Rig(strict, COLUMNS) as after:
         assert before.view.fingerprint == after.view.fingerprint
-        assert before.run("SELECT table_name FROM information_schema.tables WHERE table_name = 'metrics'") == []
+        assert (
+            before.run(
+                "SELECT table_name FROM information_schema.tables WHERE table_name = 'metrics'"
+            )
+            == []
+        )
         [action] = diff(before.manifest, after.manifest, "1", "2")
         changes = [(change.name, change.before, change.after) for change in action.changes]  # type: ignore[union-attr]
         assert changes == [

@@ -1,4 +1,5 @@
-"""Timestamps of other units than microseconds on DuckDB: read as microseconds, what is finer is cut off."""
+"""Timestamps of other units than microseconds on DuckDB: read as microseconds, what is finer is cut
+off."""
 
 from __future__ import annotations
 
@@ -12,15 +13,19 @@ DAY = 86_400_000_000
 START = micros("1969-12-31")
 
 
-@pytest.mark.parametrize("kind", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"])
+@pytest.mark.parametrize(
+    "kind", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMPTZ"]
+)
 def test_b21_event_times_of_every_unit_are_read(kind):
     view = subject_of(
-        Aggregate("count", windows=["1d"]), Attribute("seen", "timestamp", column="ts"), start="1969-12-31"
+        Aggregate("count", windows=["1d"]),
+        Attribute("seen", "timestamp", column="ts"),
+        start="1969-12-31",
     )
     with Rig(view, {"k": "VARCHAR", "ts": kind}) as rig:
         rig.run(
-            "INSERT INTO raw.events VALUES ('a', '1969-12-31 23:59:59'), ('b', '1970-01-01 00:00:00'), "
-            "('c', '1970-01-01 23:59:59')"
+            "INSERT INTO raw.events VALUES ('a', '1969-12-31 23:59:59'), ('b', '1970-01-01"
+            " 00:00:00'), ('c', '1970-01-01 23:59:59')"
         )
         rig.materialize(START, START + DAY)
         rig.materialize(START + DAY, START + 2 * DAY)

@@ -89,7 +89,12 @@ def test_b16_what_lies_in_pandas_is_read_as_it_is_meant() -> None:
         index=[7],
     )
     table = as_table(frame)
-    assert types_of(table) == {"zoned": "timestamp", "old": "timestamp", "kind": "string", "many": "array<int64>"}
+    assert types_of(table) == {
+        "zoned": "timestamp",
+        "old": "timestamp",
+        "kind": "string",
+        "many": "array<int64>",
+    }
     [row] = rows_of(frame)
     assert row["zoned"] == datetime(2024, 1, 1, 0, 0, 0, 123456)  # noqa: DTZ001
     assert row["old"] == datetime(1969, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001
@@ -125,7 +130,9 @@ def test_b16_a_long_data_frame_is_not_sent_far() -> None:
     with opened("snowflake") as (found, _):
         rig = filled(found)
         long = pa.table({"number": range(uploads.MOST_ROWS + 1)})
-        with pytest.raises(PlaneError, match="a DataFrame of 100,001 rows is too long: at most 100,000"):
+        with pytest.raises(
+            PlaneError, match="a DataFrame of 100,001 rows is too long: at most 100,000"
+        ):
             create(rig, long)
 
 

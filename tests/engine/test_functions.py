@@ -1,4 +1,5 @@
-"""Functions at the edges of their promises: large offsets, sketches beyond what they keep, lists over tiles."""
+"""Functions at the edges of their promises: large offsets, sketches beyond what they keep, lists
+over tiles."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def hourly(*features: Aggregate, lateness: str = "0s") -> BatchFeatureView:
     return subject
 
 
-def event(minute: float, x: float | None = None, i: int | None = None, s: str | None = None) -> dict[str, Any]:
+def event(
+    minute: float, x: float | None = None, i: int | None = None, s: str | None = None
+) -> dict[str, Any]:
     return {"k": "a", "ts": START + timedelta(minutes=minute), "x": x, "i": i, "s": s}
 
 
@@ -53,7 +56,11 @@ def test_variance_is_stable_far_from_zero(spread: int) -> None:
     rows = [event(23 * 60 - spread * n, x=1.7e9 + n, i=1_700_000_000 + n) for n in range(10)]
     found = last_row(
         rows,
-        *(Aggregate(f, c, windows=["24h"]) for f in ("var_pop", "var_samp", "stddev_samp") for c in ("x", "i")),
+        *(
+            Aggregate(f, c, windows=["24h"])
+            for f in ("var_pop", "var_samp", "stddev_samp")
+            for c in ("x", "i")
+        ),
     )
     for column in ("x", "i"):
         assert math.isclose(found[f"{column}_var_pop_24h"], 8.25, rel_tol=1e-9)
@@ -89,11 +96,16 @@ def test_many_distinct_values_are_counted_within_the_promise(different: int) -> 
 
 def test_percentiles_of_many_values() -> None:
     values = [math.exp((n * 7919 % 5000) / 400) * (-1 if n % 4 == 0 else 1) for n in range(5000)]
-    rows = [event(n % 138, x=value) for n, value in enumerate(values)]  # few moments, each with many rows
+    # Few moments, each with many rows.
+    rows = [event(n % 138, x=value) for n, value in enumerate(values)]
     quantiles = [0.01, 0.1, 0.5, 0.75, 0.99]
     found = last_row(
         rows,
-        *(Aggregate(f, "x", windows=["24h"], q=q) for f in ("percentile", "approx_percentile") for q in quantiles),
+        *(
+            Aggregate(f, "x", windows=["24h"], q=q)
+            for f in ("percentile", "approx_percentile")
+            for q in quantiles
+        ),
     )
     ordered = sorted(values)
     for q in quantiles:
@@ -119,7 +131,8 @@ def test_lists_go_over_tiles_in_order_of_time() -> None:
 
 
 def test_each_run_computes_its_lateness_again() -> None:
-    """A row that came after its hour was computed is seen by the next run, and by no run without lateness."""
+    """A row that came after its hour was computed is seen by the next run, and by no run without
+    lateness."""
     for lateness, told in (("0s", 1), ("2h", 2)):
         view = hourly(Aggregate("count", windows=["24h"]), lateness=lateness)
         with Rig(view, COLUMNS, rows=[event(10)]) as rig:

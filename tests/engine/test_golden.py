@@ -1,4 +1,5 @@
-"""Golden vectors: the values that the docs promise for three small views, from the engine and from the oracle."""
+"""Golden vectors: the values that the docs promise for three small views, from the engine and from
+the oracle."""
 
 from __future__ import annotations
 
@@ -8,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+)
 from controlplane.errors import Problems
 from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
 from tests.engine.rig import Reader, Rig, micros
@@ -20,11 +28,19 @@ THING = Entity("thing", keys={"k": "string"}, owner="team")
 START, END = "2024-01-01", "2024-01-10"
 
 
-def subject_of(*features: Attribute | Aggregate, delay: str = "0s", ttl: str | None = None) -> BatchFeatureView:
+def subject_of(
+    *features: Attribute | Aggregate, delay: str = "0s", ttl: str | None = None
+) -> BatchFeatureView:
     events = BatchSource("events", table="raw.events", timestamp="ts", settling_delay=delay)
 
     @batch_feature_view(
-        entities=[THING], sources=[events], features=features, schedule="1d", start=START, ttl=ttl, owner="team"
+        entities=[THING],
+        sources=[events],
+        features=features,
+        schedule="1d",
+        start=START,
+        ttl=ttl,
+        owner="team",
     )
     def subject(events):
         return f"SELECT * FROM {events}"
@@ -33,14 +49,24 @@ def subject_of(*features: Attribute | Aggregate, delay: str = "0s", ttl: str | N
 
 
 def rows(column: str, *pairs: tuple[str, Any]) -> list[dict[str, Any]]:
-    return [{"k": "a", "ts": datetime.fromisoformat(f"2024-{ts}"), column: value} for ts, value in pairs]
+    return [
+        {"k": "a", "ts": datetime.fromisoformat(f"2024-{ts}"), column: value} for ts, value in pairs
+    ]
 
 
 def check(
-    view: BatchFeatureView, view_by_hand: View, raw: Sequence[dict[str, Any]], expected: Mapping[str, Sequence[Any]]
+    view: BatchFeatureView,
+    view_by_hand: View,
+    raw: Sequence[dict[str, Any]],
+    expected: Mapping[str, Sequence[Any]],
 ) -> None:
-    """`expected`: instant -> the features' values in order. One run for each day and one for all days agree."""
-    plain = [{"amt": None, "word": None} | row | {"ts": micros(row["ts"].isoformat())} for row in raw]
+    """`expected`: instant -> the features' values in order.
+
+    One run for each day and one for all days agree.
+    """
+    plain = [
+        {"amt": None, "word": None} | row | {"ts": micros(row["ts"].isoformat())} for row in raw
+    ]
     with Rig(view, COLUMNS, rows=raw) as at_once, Rig(view, COLUMNS, rows=raw) as daily:
         at_once.materialize(micros(START), micros(END))
         for day in range(micros(START), micros(END), DAY):
@@ -53,8 +79,12 @@ def check(
                 found = reader.at(["a"], instant) or view_by_hand.nothing()
                 by_hand = view_by_hand.value(plain, ["a"], instant)
                 for feature, value in zip(view_by_hand.features, values, strict=True):
-                    assert same(by_hand[feature.name], value), f"oracle, {text}, {feature.name}: {by_hand}"
-                    assert same(found[feature.name], value), f"engine, {text}, {feature.name}: {found}"
+                    assert same(by_hand[feature.name], value), (
+                        f"oracle, {text}, {feature.name}: {by_hand}"
+                    )
+                    assert same(found[feature.name], value), (
+                        f"engine, {text}, {feature.name}: {found}"
+                    )
 
 
 def test_vector_a() -> None:
@@ -76,7 +106,9 @@ def test_vector_a() -> None:
         schedule=DAY,
         start=micros(START),
     )
-    raw = rows("amt", ("01-01 00:00", 1), ("01-01 12:00", 2), ("01-02 00:00", 4), ("01-03 06:00", None))
+    raw = rows(
+        "amt", ("01-01 00:00", 1), ("01-01 12:00", 2), ("01-02 00:00", 4), ("01-03 06:00", None)
+    )
     expected: dict[str, Sequence[Any]] = {
         "01-01 23:59:59": (None, 0, None, None),
         "01-02 00:00": (3, 2, 1.5, None),
@@ -88,7 +120,9 @@ def test_vector_a() -> None:
     check(view, by_hand, raw, expected)
 
 
-WORDS = rows("word", ("01-01 00:00", "a"), ("01-01 12:00", "b"), ("01-02 00:00", "c"), ("01-05 06:00", None))
+WORDS = rows(
+    "word", ("01-01 00:00", "a"), ("01-01 12:00", "b"), ("01-02 00:00", "c"), ("01-05 06:00", None)
+)
 
 
 def by_hand_b(ttl: int | None) -> View:
@@ -116,7 +150,12 @@ def test_vector_b_with_ttl() -> None:
         "01-05 02:00": [None],
         "01-06 02:00": [None],
     }
-    check(subject_of(Attribute("word", "string"), delay="2h", ttl="2d"), by_hand_b(2 * DAY), WORDS, expected)
+    check(
+        subject_of(Attribute("word", "string"), delay="2h", ttl="2d"),
+        by_hand_b(2 * DAY),
+        WORDS,
+        expected,
+    )
 
 
 def test_vector_b_with_a_ttl_below_the_schedule_is_refused() -> None:
@@ -127,9 +166,16 @@ def test_vector_b_with_a_ttl_below_the_schedule_is_refused() -> None:
 def test_vector_c() -> None:
     view = subject_of(Aggregate("sum", "amt", windows=["3d"]), delay="2h")
     by_hand = View(
-        ["k"], "ts", [WindowFeature("amt_sum_3d", "sum", "amt", 3 * DAY)], DAY, micros(START), delay=2 * HOUR
+        ["k"],
+        "ts",
+        [WindowFeature("amt_sum_3d", "sum", "amt", 3 * DAY)],
+        DAY,
+        micros(START),
+        delay=2 * HOUR,
     )
-    raw = rows("amt", ("01-01 00:00", 1), ("01-01 12:00", 2), ("01-02 00:00", 4), ("01-03 06:00", 8))
+    raw = rows(
+        "amt", ("01-01 00:00", 1), ("01-01 12:00", 2), ("01-02 00:00", 4), ("01-03 06:00", 8)
+    )
     expected: dict[str, Sequence[Any]] = {
         "01-02 01:59:59": [None],
         "01-02 02:00": [3],
@@ -144,9 +190,12 @@ def test_vector_c() -> None:
 
 
 def test_the_first_value_knows_all_that_its_windows_hold() -> None:
-    # The only event lies deep in the window of the first value: what lies before the start is read back, not lost.
+    # The only event lies deep in the window of the first value: what lies before the start is read
+    # back, not lost.
     view = subject_of(Aggregate("sum", "amt", windows=["5d"]))
-    by_hand = View(["k"], "ts", [WindowFeature("amt_sum_5d", "sum", "amt", 5 * DAY)], DAY, micros(START))
+    by_hand = View(
+        ["k"], "ts", [WindowFeature("amt_sum_5d", "sum", "amt", 5 * DAY)], DAY, micros(START)
+    )
     raw = [{"k": "a", "ts": datetime.fromisoformat("2023-12-28 10:00"), "amt": 3}]
     expected: dict[str, Sequence[Any]] = {
         "01-01 23:59:59": [None],

@@ -1,4 +1,5 @@
-"""Runs, backfills, healings and overlapping syncs in any order: in the end the online store is what `latest` says."""
+"""Runs, backfills, healings and overlapping syncs in any order: in the end the online store is what
+`latest` says."""
 
 from __future__ import annotations
 
@@ -38,12 +39,16 @@ class Killed(Exception):
     """What ends a sync that is killed."""
 
 
-def written(rig: Rig, program: Program, store: OnlineStore, now: datetime, choice: random.Random) -> syncing.SyncReport:
+def written(
+    rig: Rig, program: Program, store: OnlineStore, now: datetime, choice: random.Random
+) -> syncing.SyncReport:
     """A whole sync or one in shards, of what is new or of all keys."""
     full, shards = choice.random() < 0.2, choice.choice([1, 1, 2, 3])
     begun = syncing.begin_sync(program, store, clock=lambda: now, shards=shards, full=full)
     reports = [
-        syncing.write_shard(program, rig.warehouse, store, rig.sql["sync"], begun, shard, clock=lambda: now)
+        syncing.write_shard(
+            program, rig.warehouse, store, rig.sql["sync"], begun, shard, clock=lambda: now
+        )
         for shard in choice.sample(range(shards), shards)
     ]
     return syncing.end_sync(program, store, begun, reports)
@@ -52,11 +57,18 @@ def written(rig: Rig, program: Program, store: OnlineStore, now: datetime, choic
 class Sync:
     """A sync that waits for its turn before each thing that it does with the online store.
 
-    So it is this very object that it takes for the store. Only one of all syncs and runs goes on at a time.
+    So it is this very object that it takes for the store. Only one of all syncs and runs goes on at
+    a time.
     """
 
     def __init__(
-        self, pool: ThreadPoolExecutor, rig: Rig, program: Program, store: RedisStore, now: datetime, seed: int
+        self,
+        pool: ThreadPoolExecutor,
+        rig: Rig,
+        program: Program,
+        store: RedisStore,
+        now: datetime,
+        seed: int,
     ) -> None:
         self._store = store
         self._go, self._paused = threading.Semaphore(0), threading.Semaphore(0)
@@ -102,7 +114,9 @@ class Sync:
         self._turn()
         return self._store.get_fields(name)
 
-    def set_fields(self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]) -> bool:
+    def set_fields(
+        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None]
+    ) -> bool:
         self._turn()
         return self._store.set_fields(name, fields, expected)
 
@@ -115,15 +129,22 @@ class Sync:
             for part in (batch.slice(0, half), batch.slice(half)):
                 self._turn()
                 count = self._store.write([part])
-                total = WriteCount(total.written + count.written, total.kept_newer + count.kept_newer)
+                total = WriteCount(
+                    total.written + count.written, total.kept_newer + count.kept_newer
+                )
         return total
 
 
 def check(rig: Rig, program: Program, store: RedisStore, raw: redis.Redis, now: datetime) -> int:
-    """Compare every key, by the rules in plain Python and by those of the product; how many values there are."""
+    """Compare every key, by the rules in plain Python and by those of the product.
+
+    How many values there are.
+    """
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     table = f"features.{rig.d.quote(naming.latest(program.view, program.fingerprint))}"
-    rows = [row for batch in rig.warehouse.fetch(f"SELECT * FROM {table}") for row in batch.to_pylist()]
+    rows = [
+        row for batch in rig.warehouse.fetch(f"SELECT * FROM {table}") for row in batch.to_pylist()
+    ]
     assert program.now is not None
     shift, wall_ms = now - program.now, int(now.timestamp() * 1000)
     wanted = encode_rows(rows, program.layout, prefix, write_version=0, expiry_shift=shift, now=now)
@@ -132,15 +153,21 @@ def check(rig: Rig, program: Program, store: RedisStore, raw: redis.Redis, now: 
     alive = 0
     for row, record in zip(rows, wanted, strict=True):
         found = cast("bytes | None", raw.get(record.key))
-        gone = row["is_deleted"] or (record.expires_ms is not None and record.expires_ms <= wall_ms + SOON_MS)
+        gone = row["is_deleted"] or (
+            record.expires_ms is not None and record.expires_ms <= wall_ms + SOON_MS
+        )
         if gone:
-            assert found is None or unversioned(found)[:1] == b"\x92" or expires_soon(record, wall_ms), row
+            assert (
+                found is None or unversioned(found)[:1] == b"\x92" or expires_soon(record, wall_ms)
+            ), row
             continue
         alive += 1
         assert found is not None, row
         assert unversioned(found) == unversioned(record.value), row
         assert write_version_of(found) <= rig.head().version
-        assert raw.pexpiretime(record.key.decode()) == (-1 if record.expires_ms is None else record.expires_ms)
+        assert raw.pexpiretime(record.key.decode()) == (
+            -1 if record.expires_ms is None else record.expires_ms
+        )
     told = reconcile(program, rig.warehouse, store, rig.sql["sync"], served=True, clock=lambda: now)
     assert (told.rows, told.right) == (len(rows), len(rows)), told
     assert told.unhealed == 0
@@ -162,17 +189,31 @@ def healed(choice: random.Random, case: Case) -> list[dict[str, Any]]:
     last = times[len(times) * 2 // 3] if times else 0
     key = case.view.keys[0]
     whose = choice.choice([*cases.VALUES[key], None])
-    return [row for row in case.rows if row["ts"] is None or row["ts"] < last or whose not in (None, row[key])]
+    return [
+        row
+        for row in case.rows
+        if row["ts"] is None or row["ts"] < last or whose not in (None, row[key])
+    ]
 
 
 def follow(case: Case, choice: random.Random, store: RedisStore, raw: redis.Redis) -> int:
-    """Do all kinds of things in any order, then sync once more, and compare; how many values there are."""
+    """Do all kinds of things in any order, then sync once more, and compare.
+
+    How many values there are.
+    """
     raw.flushdb()
     versions = [case.rows, changed(choice, case), healed(choice, case), changed(choice, case)]
     wall = datetime.now(UTC)
     start = case.view.start
-    with Rig(case.definition, cases.COLUMNS, rows=cases.loaded(case.rows)) as rig, ThreadPoolExecutor(8) as pool:
-        now = naive(start + choice.randint(1, case.intervals + 1) * case.view.schedule + choice.choice([0, 0, 1, 7]))
+    with (
+        Rig(case.definition, cases.COLUMNS, rows=cases.loaded(case.rows)) as rig,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        now = naive(
+            start
+            + choice.randint(1, case.intervals + 1) * case.view.schedule
+            + choice.choice([0, 0, 1, 7])
+        )
         program = msgspec.structs.replace(rig.program, now=now.replace(tzinfo=UTC))
         going: list[Sync] = []
 
@@ -191,21 +232,37 @@ def follow(case: Case, choice: random.Random, store: RedisStore, raw: redis.Redi
         try:
             for _ in range(choice.randint(8, 30)):
                 what = choice.choice(
-                    ["run", "change", "change", "sync", "sync", "sync", "kill", "kill", *["advance"] * 5]
+                    [
+                        "run",
+                        "change",
+                        "change",
+                        "sync",
+                        "sync",
+                        "sync",
+                        "kill",
+                        "kill",
+                        *["advance"] * 5,
+                    ]
                 )
                 if what == "change":
                     rig.replace(cases.loaded(choice.choice(versions)))
                 if what in ("run", "change"):
                     first = choice.randrange(case.intervals)
                     end = min(first + choice.choice([1, 2, case.intervals]), case.intervals)
-                    rig.materialize(start + first * case.view.schedule, start + end * case.view.schedule, interrupted)
+                    rig.materialize(
+                        start + first * case.view.schedule,
+                        start + end * case.view.schedule,
+                        interrupted,
+                    )
                 elif what == "sync" and len(going) < 4:
                     going.append(sync())
                 elif what == "kill" and going:
                     going.pop(choice.randrange(len(going))).kill()
                 else:
                     advance()
-            rig.materialize(start, start + choice.randint(1, case.intervals) * case.view.schedule, interrupted)
+            rig.materialize(
+                start, start + choice.randint(1, case.intervals) * case.view.schedule, interrupted
+            )
             for _ in range(choice.randint(0, 8)):
                 advance()
         finally:

@@ -1,4 +1,5 @@
-"""A run that is killed before any of its statements leaves all or nothing, and the next run mends it."""
+"""A run that is killed before any of its statements leaves all or nothing, and the next run mends
+it."""
 
 from __future__ import annotations
 
@@ -37,7 +38,10 @@ def subject(events):
 
 
 def rows(*some: tuple[str, str, int, str]) -> list[dict[str, Any]]:
-    return [{"k": k, "ts": datetime.fromisoformat(f"2024-{ts}"), "amt": amt, "word": word} for k, ts, amt, word in some]
+    return [
+        {"k": k, "ts": datetime.fromisoformat(f"2024-{ts}"), "amt": amt, "word": word}
+        for k, ts, amt, word in some
+    ]
 
 
 BEFORE = rows(
@@ -68,7 +72,9 @@ def corrected(path: Path) -> Rig:
 
 
 @pytest.mark.parametrize(("prepare", "last_day"), [(fresh, 1), (corrected, 2)])
-def test_a_killed_run_is_mended_by_the_next(prepare: Callable[[Path], Rig], last_day: int, tmp_path: Path) -> None:
+def test_a_killed_run_is_mended_by_the_next(
+    prepare: Callable[[Path], Rig], last_day: int, tmp_path: Path
+) -> None:
     with prepare(tmp_path / "start.duckdb") as rig:
         program, sql = to_json(rig.program), rig.sql
         names = [f'features."subject__{part}__{rig.view.fingerprint}"' for part in PARTS]
@@ -87,7 +93,9 @@ def test_a_killed_run_is_mended_by_the_next(prepare: Callable[[Path], Rig], last
     for number, statement in enumerate(statements):
         path = tmp_path / f"{number}.duckdb"
         shutil.copy(tmp_path / "start.duckdb", path)
-        killed = CHILDREN.Process(target=victim.compute, args=(str(path), program, sql, span, number))
+        killed = CHILDREN.Process(
+            target=victim.compute, args=(str(path), program, sql, span, number)
+        )
         killed.start()
         killed.join(60)
         assert killed.exitcode == -signal.SIGKILL, statement
@@ -99,6 +107,7 @@ def test_a_killed_run_is_mended_by_the_next(prepare: Callable[[Path], Rig], last
         assert ran == statements
         assert mended["stages"] == [], statement
         publications = mended.pop("_plane.ledger")
-        assert len(publications) == len(ledger) + committed  # it keeps every publication, and this one happened twice
+        # It keeps every publication, and this one happened twice.
+        assert len(publications) == len(ledger) + committed
         assert all(row in ledger for row in publications), statement
         assert {**mended, "_plane.ledger": ledger} == undisturbed, statement

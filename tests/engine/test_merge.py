@@ -1,4 +1,5 @@
-"""A publication made of MERGEs, where nothing takes effect together: stopped anywhere, the same run mends it."""
+"""A publication made of MERGEs, where nothing takes effect together: stopped anywhere, the same run
+mends it."""
 
 from __future__ import annotations
 
@@ -57,7 +58,9 @@ def test_a_correction_that_was_stopped_is_mended(warehouse):
     assert len(set(versions)) == len(versions)
 
 
-@pytest.mark.parametrize("behind", ["find what changes in the history", "change the newest rows", "move the frontier"])
+@pytest.mark.parametrize(
+    "behind", ["find what changes in the history", "change the newest rows", "move the frontier"]
+)
 def test_a_gap_whose_closing_was_stopped_is_closed(warehouse, behind):
     rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=AFTER)
     rig.materialize(START + 2 * DAY, START + 4 * DAY)

@@ -1,4 +1,5 @@
-"""Every mutant is a mistake in the other warehouses' SQL, too, or has no place there: what is rendered, not what runs.
+"""Every mutant is a mistake in the other warehouses' SQL, too, or has no place there: what is
+rendered, not what runs.
 
 `make parity MUTANTS=1` runs them.
 """
@@ -50,7 +51,8 @@ def tables() -> Iterator[Warehouse]:
 
 
 def rendered(number: int, dialect: str, tables: Warehouse) -> list[Statement]:
-    """What a case runs in a dialect: its intervals, and a training set from sources if it isn't refused."""
+    """What a case runs in a dialect: its intervals, and a training set from sources if it isn't
+    refused."""
     case = cases.case_of(number, 0.0, [1])
     try:
         manifest = compiled([case.definition], Speaking(tables, dialect))
@@ -59,8 +61,12 @@ def rendered(number: int, dialect: str, tables: Warehouse) -> list[Statement]:
     view = manifest.views[0]
     files = render_view(manifest, view)
     columns = dict(view.keys) | {"asked": "timestamp"}
-    set_ = training.Dataset("looks", 1, "all", "SELECT * FROM raw.spine", "asked", "us", through=LAST)
-    filled = (file.replace("{{ plane.start }}", "2024-01-04") for file in (files.stage, files.publish))
+    set_ = training.Dataset(
+        "looks", 1, "all", "SELECT * FROM raw.spine", "asked", "us", through=LAST
+    )
+    filled = (
+        file.replace("{{ plane.start }}", "2024-01-04") for file in (files.stage, files.publish)
+    )
     found = [one for file in filled for one in split(file)]
     if evaluated_together(manifest, view, DIALECTS[dialect]):
         found += training.render_dataset(manifest, set_, columns)
@@ -84,12 +90,21 @@ def test_each_has_a_place_or_a_reason(dialect, tables):
 
 
 def test_a_reason_that_no_longer_holds_is_noticed(tables):
-    stranger = Mutant("it can be made", "moment <= head", "moment < head", mutants_elsewhere.CHANGES)
+    stranger = Mutant(
+        "it can be made", "moment <= head", "moment < head", mutants_elsewhere.CHANGES
+    )
     number = next(telling(MUTANTS[0], 0))
-    with pytest.raises(mutants_elsewhere.InPlace, match="'it can be made' has a place now, in: find what changes"):
+    with pytest.raises(
+        mutants_elsewhere.InPlace, match="'it can be made' has a place now, in: find what changes"
+    ):
         mutants_elsewhere.check_places([stranger], rendered(number, "snowflake", tables))
 
 
 def test_all_are_known_by_their_names():
     names = {mutant.name for mutant in MUTANTS}
-    assert [name for edits in mutants_elsewhere.ELSEWHERE.values() for name in edits if name not in names] == []
+    assert [
+        name
+        for edits in mutants_elsewhere.ELSEWHERE.values()
+        for name in edits
+        if name not in names
+    ] == []

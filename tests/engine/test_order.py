@@ -1,4 +1,5 @@
-"""Whatever the order of runs, the tables are those of one run over everything: late, changed and vanished rows too."""
+"""Whatever the order of runs, the tables are those of one run over everything: late, changed and
+vanished rows too."""
 
 from __future__ import annotations
 
@@ -32,8 +33,15 @@ class Step:
 
 
 def planned(choice: random.Random, intervals: int, versions: int) -> list[Step]:
-    """All intervals in pieces of any order, now and then with a gap; then old ones again, over data that changed."""
-    cuts = [0, *sorted(choice.sample(range(1, intervals), min(choice.randint(0, 4), intervals - 1))), intervals]
+    """All intervals in pieces of any order, now and then with a gap.
+
+    Then old ones again, over data that changed.
+    """
+    cuts = [
+        0,
+        *sorted(choice.sample(range(1, intervals), min(choice.randint(0, 4), intervals - 1))),
+        intervals,
+    ]
     pieces = list(pairwise(cuts))
     if choice.random() < 0.7:
         choice.shuffle(pieces)
@@ -43,12 +51,17 @@ def planned(choice: random.Random, intervals: int, versions: int) -> list[Step]:
     for version in range(versions):
         for _ in range(choice.randint(1, 3)):
             first = choice.randrange(intervals)
-            found.append(Step((first, min(first + choice.choice([1, 1, 2, 5]), intervals)), version))
+            found.append(
+                Step((first, min(first + choice.choice([1, 1, 2, 5]), intervals)), version)
+            )
     return found
 
 
 def changed(choice: random.Random, case: Case) -> list[dict[str, Any]]:
-    """The rows after some came late, some were corrected and some deleted; now and then a whole key is gone."""
+    """The rows after some came late, some were corrected and some deleted.
+
+    Now and then a whole key is gone.
+    """
     seed, intervals = choice.randrange(2**32), case.intervals
     late = [
         cases.row_of(seed, number, case.view, intervals, case.form.shape)
@@ -64,10 +77,15 @@ def changed(choice: random.Random, case: Case) -> list[dict[str, Any]]:
 
 
 def reads(case: Case, row: Mapping[str, Any]) -> set[int]:
-    """The numbers of the intervals whose runs read the row, or a superset if others see it than its own."""
+    """The numbers of the intervals whose runs read the row, or a superset if others see it than its
+    own."""
     view = case.view
     plain = view.time is not None and row["ts"] is not None and case.form.shape is PLAIN
-    if plain and row["ts"] < view.start and row["ts"] < view.start + view.schedule - cases.depth(view):
+    if (
+        plain
+        and row["ts"] < view.start
+        and row["ts"] < view.start + view.schedule - cases.depth(view)
+    ):
         return set()
     return set(case.touched(row))
 
@@ -94,7 +112,10 @@ def content(rig: Rig, part: str) -> list[dict[str, Any]]:
 
 
 def told(value: Any) -> str:
-    """The value as text; doubles to nine digits, since the order of their addition is the engine's own."""
+    """The value as text.
+
+    Doubles to nine digits, since the order of their addition is the engine's own.
+    """
     if isinstance(value, list):
         return ", ".join(told(item) for item in value).join("[]")
     return f"{value + 0.0:.9g}" if isinstance(value, float) else repr(value)
@@ -113,15 +134,20 @@ def newest(rig: Rig) -> list[dict[str, Any]]:
     return sorted(found.values(), key=repr)
 
 
-def check_against_one_run(rig: Rig, case: Case, rows: list[dict[str, Any]], computed: set[int]) -> None:
+def check_against_one_run(
+    rig: Rig, case: Case, rows: list[dict[str, Any]], computed: set[int]
+) -> None:
     """Compare with a warehouse where what is computed without a gap was computed at once."""
     view = case.view
-    frontier = next((number for number in range(case.intervals) if number not in computed), case.intervals)
+    frontier = next(
+        (number for number in range(case.intervals) if number not in computed), case.intervals
+    )
     end = view.start + frontier * view.schedule
     assert rig.head().frontier.replace(tzinfo=None) == naive(end)
     with Rig(case.definition, cases.COLUMNS, rows=cases.loaded(rows)) as fresh:
         if view.time is None:
-            fresh.materialize(view.start, view.start + view.schedule)  # any run reads a static table as a whole
+            # Any run reads a static table as a whole.
+            fresh.materialize(view.start, view.start + view.schedule)
         elif frontier:
             fresh.materialize(view.start, end)
         assert content(rig, "history") == content(fresh, "history")
@@ -133,8 +159,13 @@ def check_against_one_run(rig: Rig, case: Case, rows: list[dict[str, Any]], comp
     assert content(rig, "latest") == newest(rig)
 
 
-def follow(case: Case, later: list[list[dict[str, Any]]], plan: list[Step], choice: random.Random) -> bool:
-    """Follow the plan, heal what it left stale, and compare after it; whether anything stood in the tables."""
+def follow(
+    case: Case, later: list[list[dict[str, Any]]], plan: list[Step], choice: random.Random
+) -> bool:
+    """Follow the plan, heal what it left stale, and compare after it.
+
+    Whether anything stood in the tables.
+    """
     view, versions = case.view, [case.rows, *later]
     computed: set[int] = set()
     stale: set[int] = set()
@@ -146,7 +177,9 @@ def follow(case: Case, later: list[list[dict[str, Any]]], plan: list[Step], choi
             nonlocal last
             rig.materialize(view.start + first * view.schedule, view.start + end * view.schedule)
             computed.update(range(first, end))
-            stale.difference_update(range(case.intervals) if view.time is None else range(first, end))
+            stale.difference_update(
+                range(case.intervals) if view.time is None else range(first, end)
+            )
             assert rig.head().version > last
             last = rig.head().version
             seen.update(keys(rig, "latest"))

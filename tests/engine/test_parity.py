@@ -1,4 +1,7 @@
-"""Snowflake and Databricks give the rows that the embedded warehouse gives; `make parity` looks at more cases."""
+"""Snowflake and Databricks give the rows that the embedded warehouse gives.
+
+`make parity` looks at more cases.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ def test_random_cases_on_snowflake():
     assert sum(one.rows for one in found) > 500
 
 
-@pytest.mark.parametrize("name", ["02-windows", "03-training-sets", "04-feature-tests", "07-patterns"])
+@pytest.mark.parametrize(
+    "name", ["02-windows", "03-training-sets", "04-feature-tests", "07-patterns"]
+)
 def test_an_example_on_snowflake(name, tmp_path):
     with opened("snowflake") as (warehouse, options), examples.raw_tables(tmp_path) as raw:
         found = examples.compare(name, warehouse, options, raw, tmp_path)

@@ -23,12 +23,17 @@ SQL = {shape.name: shape for shape in SHAPES}
 
 
 def test_an_example_on_databricks(databricks, tmp_path):
-    """The view with the most kinds of features; `make parity ENGINES=databricks` computes all of every example."""
+    """The view with the most kinds of features.
+
+    `make parity ENGINES=databricks` computes all of every example.
+    """
     with (
         opened("databricks", databricks) as (warehouse, options),
         examples.raw_tables(tmp_path) as raw,
     ):
-        found = examples.compare("05-warehouses", warehouse, options, raw, tmp_path, ["airport_delays"])
+        found = examples.compare(
+            "05-warehouses", warehouse, options, raw, tmp_path, ["airport_delays"]
+        )
     assert [view.view for view in found.views] == ["airport_delays"]
     assert found.equal, found
     assert all(table.compared for view in found.views for table in view.tables)
@@ -50,7 +55,11 @@ def test_an_account_that_is_in_use_is_left_alone(databricks, monkeypatch):
 
 @pytest.mark.parametrize(
     "form",
-    [Form(SQL["join, time expression"], DAY), Form(SQL["window function"], None), Form(SQL["EXISTS, bounds"], DAY)],
+    [
+        Form(SQL["join, time expression"], DAY),
+        Form(SQL["window function"], None),
+        Form(SQL["EXISTS, bounds"], DAY),
+    ],
     ids=lambda form: form.shape.name,
 )
 def test_databricks_stages_the_rows_of_brute_force(databricks, form):
@@ -81,21 +90,29 @@ def test_keys_of_every_type_are_scattered_over_shards(databricks):
     )
     shard = DIALECTS["databricks"].shard_of(keys, 3)
     with opened("databricks", databricks) as (warehouse, _):
-        found = records(warehouse, f"SELECT {shard} AS shard, COUNT(*) AS keys FROM RANGE(60) GROUP BY 1 ORDER BY 1")
+        found = records(
+            warehouse,
+            f"SELECT {shard} AS shard, COUNT(*) AS keys FROM RANGE(60) GROUP BY 1 ORDER BY 1",
+        )
     assert [row["shard"] for row in found] == [0, 1, 2]
     assert min(row["keys"] for row in found) > 10
 
 
 def test_a_run_that_another_overtakes_on_databricks(databricks, valkey_url):
-    """It says so, and when it is run again all is there once, though every statement is sent twice. What is there is
-    brought online by several shards as by one."""
-    with opened("databricks", databricks) as (warehouse, _), Rig(subject, COLUMNS, rows=BEFORE) as right:
+    """It says so, and when it is run again all is there once, though every statement is sent twice.
+    What is there is brought online by several shards as by one."""
+    with (
+        opened("databricks", databricks) as (warehouse, _),
+        Rig(subject, COLUMNS, rows=BEFORE) as right,
+    ):
         try:
             rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
             head = rig.program.head
 
             def overtaken(statement: Statement) -> list[Statement]:
-                other = Statement("another's", f"UPDATE {head} SET version = version + 1, run_id = 'another'")
+                other = Statement(
+                    "another's", f"UPDATE {head} SET version = version + 1, run_id = 'another'"
+                )
                 return [other, statement] if statement.name == "change the history" else [statement]
 
             rig.warehouse = Meddled(warehouse, overtaken)
@@ -109,6 +126,8 @@ def test_a_run_that_another_overtakes_on_databricks(databricks, valkey_url):
             assert len(records(warehouse, "SELECT version FROM _plane.ledger")) == 1
             rig.warehouse = warehouse
             with redis.Redis.from_url(valkey_url, protocol=2) as raw:
-                assert sum(same_as_one(Online(rig, connect(url=valkey_url), raw), 3)) == len(content(right)["latest"])
+                assert sum(same_as_one(Online(rig, connect(url=valkey_url), raw), 3)) == len(
+                    content(right)["latest"]
+                )
         finally:
             empty(warehouse)

@@ -18,7 +18,13 @@ TILE = timedelta(minutes=7)
 START = datetime(1970, 1, 1, tzinfo=UTC) - 200 * TILE
 
 
-@given(st.integers(0, 12), st.integers(0, 6), st.integers(-5000, 5000), st.integers(1, 5000), st.integers(0, 99))
+@given(
+    st.integers(0, 12),
+    st.integers(0, 6),
+    st.integers(-5000, 5000),
+    st.integers(1, 5000),
+    st.integers(0, 99),
+)
 def test_a_cover_holds_each_tile_of_its_window_once(
     count: int, phase: int, moment: int, length: int, back: int
 ) -> None:
@@ -45,12 +51,20 @@ def hourly(*features: Aggregate, key: str = "string") -> Rig:
     events = BatchSource("events", table="raw.events", timestamp="ts")
 
     @batch_feature_view(
-        entities=[thing], sources=[events], schedule="1h", start="2024-01-01", features=list(features), owner="team"
+        entities=[thing],
+        sources=[events],
+        schedule="1h",
+        start="2024-01-01",
+        features=list(features),
+        owner="team",
     )
     def subject(events):
         return f"SELECT * FROM {events}"
 
-    return Rig(subject, {"k": {"string": "VARCHAR", "int64": "BIGINT"}[key], "ts": "TIMESTAMP", "i": "BIGINT"})
+    return Rig(
+        subject,
+        {"k": {"string": "VARCHAR", "int64": "BIGINT"}[key], "ts": "TIMESTAMP", "i": "BIGINT"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,11 +89,18 @@ def test_parts_of_a_sum_may_be_larger_than_the_sum() -> None:
     with hourly(Aggregate("sum", "i", windows=["8h"])) as rig:
         signs = [-1, -1, 1, 1] * 3
         start, hour = micros("2024-01-01"), 3_600_000_000
-        rig.add([{"k": "a", "ts": naive(start + n * hour), "i": sign * large} for n, sign in enumerate(signs)])
+        rig.add(
+            [
+                {"k": "a", "ts": naive(start + n * hour), "i": sign * large}
+                for n, sign in enumerate(signs)
+            ]
+        )
         for number in range(len(signs)):
             rig.materialize(start + number * hour, start + (number + 1) * hour)
         values = {row["valid_from"]: row["i_sum_8h"] for row in rig.table("history")}
-    expected = {start + (n + 1) * hour: sum(signs[max(0, n - 7) : n + 1]) * large for n in range(len(signs))}
+    expected = {
+        start + (n + 1) * hour: sum(signs[max(0, n - 7) : n + 1]) * large for n in range(len(signs))
+    }
     assert {at: values[at] for at in expected} == expected
 
 
@@ -89,9 +110,9 @@ def test_a_window_that_has_not_begun_is_empty() -> None:
         rig.add([{"k": "a", "ts": naive(start), "i": 1}])
         for number in range(5):
             rig.materialize(start + number * hour, start + (number + 1) * hour)
-        assert [(row["valid_from"], row["count_lifetime_offset_3h"]) for row in rig.table("history")] == [
-            (start + 4 * hour, 1)
-        ]
+        assert [
+            (row["valid_from"], row["count_lifetime_offset_3h"]) for row in rig.table("history")
+        ] == [(start + 4 * hour, 1)]
 
 
 def test_the_next_interval_reads_few_tiles_of_a_long_window() -> None:
@@ -109,7 +130,8 @@ SEEN = "k, valid_from, i_sum_1h, i_max_2d, count_lifetime"
 
 
 def test_many_rows_are_seen_at_once_and_the_same_in_any_order() -> None:
-    """More than the 122,880 rows of a group, which the embedded warehouse treats in another way than few."""
+    """More than the 122,880 rows of a group, which the embedded warehouse treats in another way
+    than few."""
     features = (
         Aggregate("sum", "i", windows=["1h"]),
         Aggregate("max", "i", windows=["2d"]),
@@ -122,10 +144,18 @@ def test_many_rows_are_seen_at_once_and_the_same_in_any_order() -> None:
             rig.run(EVENTS)
             spans = [(0, week)]
             if way == "hour by hour":
-                spans = [(50, 140), (0, 50), *((n, n + 1) for n in range(140, week)), (60, 140), (week - 1, week)]
+                spans = [
+                    (50, 140),
+                    (0, 50),
+                    *((n, n + 1) for n in range(140, week)),
+                    (60, 140),
+                    (week - 1, week),
+                ]
             for first, last in spans:
                 rig.materialize(start + first * hour, start + last * hour)
-            assert rig.run("SELECT count(*), sum(count_lifetime) FROM features.subject__latest") == [(1000, 300_000)]
+            assert rig.run(
+                "SELECT count(*), sum(count_lifetime) FROM features.subject__latest"
+            ) == [(1000, 300_000)]
             history = rig.run(f"SELECT {SEEN} FROM features.subject__history ORDER BY ALL")
             latest = rig.run(f"SELECT {SEEN} FROM features.subject__latest ORDER BY ALL")
             table = f"features.subject__rollups__{rig.view.fingerprint}"

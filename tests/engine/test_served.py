@@ -1,4 +1,5 @@
-"""What was served, by replay: after every run the users' table is remembered, and training must find it again."""
+"""What was served, by replay: after every run the users' table is remembered, and training must
+find it again."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Shown:
 
 
 def remembered(rig: Rig) -> Shown:
-    return Shown(rig.head().version, Reader(rig.table(), [name for name, _ in rig.view.keys], "valid_to"))
+    return Shown(
+        rig.head().version, Reader(rig.table(), [name for name, _ in rig.view.keys], "valid_to")
+    )
 
 
 def served(log: Sequence[Shown], view: View, key: Sequence[Any], at: int) -> Mapping[str, Any]:
@@ -44,14 +47,21 @@ def served(log: Sequence[Shown], view: View, key: Sequence[Any], at: int) -> Map
     return (shown[-1].table.at(key, at) if shown else None) or view.nothing()
 
 
-def spine(log: Sequence[Shown], keys: Sequence[tuple[Any, ...]], choice: random.Random) -> list[tuple[Any, int]]:
-    """Every key at and beside the instants of publications, and at some time between, before and after."""
+def spine(
+    log: Sequence[Shown], keys: Sequence[tuple[Any, ...]], choice: random.Random
+) -> list[tuple[Any, int]]:
+    """Every key at and beside the instants of publications, and at some time between, before and
+    after."""
     moments = [one.since for one in log]
-    moments += [choice.randint(moments[0] - 1000, moments[-1] + 100_000) for _ in range(len(moments) + 3)]
+    moments += [
+        choice.randint(moments[0] - 1000, moments[-1] + 100_000) for _ in range(len(moments) + 3)
+    ]
     return [(key, at + beside) for key in keys for at in moments for beside in (-1, 0, 1)]
 
 
-def follow(case: Case, later: Sequence[list[dict[str, Any]]], plan: Sequence[Step], choice: random.Random) -> int:
+def follow(
+    case: Case, later: Sequence[list[dict[str, Any]]], plan: Sequence[Step], choice: random.Random
+) -> int:
     """Run the plan, train as of what was served, and compare; how many values were found."""
     view, versions, log = case.view, [case.rows, *later], []
     keys = list({tuple(row[k] for k in view.keys) for rows in versions for row in rows})
@@ -67,12 +77,15 @@ def follow(case: Case, later: Sequence[list[dict[str, Any]]], plan: Sequence[Ste
         expected = {} if None in key else served(log, view, key, at)
         for name, value in expected.items():
             if name not in {"valid_from", "valid_to", *view.keys}:
-                assert same(told[name], value), f"{key} at {at - log[0].since}: {name} is {told[name]!r}, not {value!r}"
+                assert same(told[name], value), (
+                    f"{key} at {at - log[0].since}: {name} is {told[name]!r}, not {value!r}"
+                )
     return sum(value is not None for told in found for value in told.values())
 
 
 def recent(choice: random.Random) -> Case:
-    """A view of the last and the next milliseconds, so that values begin before, between and after publications."""
+    """A view of the last and the next milliseconds, so that values begin before, between and after
+    publications."""
     schedule = choice.choice([10_000, 40_000, 200_000, 1_000_000])
     start = (int(time.time() * 1_000_000) // schedule - choice.randint(0, 3)) * schedule
     delay, intervals = choice.choice([0, 0, schedule, 7]), choice.choice([3, 8, 20])
@@ -83,7 +96,9 @@ def recent(choice: random.Random) -> Case:
         for window in (schedule, 3 * schedule):
             declared.append(Aggregate("count", windows=[cases.text(window)], name="n"))
             by_hand.append(WindowFeature(f"n_{cases.text(window)}", "count", None, window))
-    events = BatchSource("events", table="raw.events", timestamp="ts", settling_delay=cases.text(delay))
+    events = BatchSource(
+        "events", table="raw.events", timestamp="ts", settling_delay=cases.text(delay)
+    )
 
     @batch_feature_view(
         entities=[Entity("thing", keys={"k": "string"}, owner="team")],
@@ -98,13 +113,20 @@ def recent(choice: random.Random) -> Case:
         return f"SELECT * FROM {events}"
 
     view = View(["k"], "ts", by_hand, schedule, start, delay, ttl)
-    rows = [cases.row_of(choice.randrange(2**32), number, view, intervals) for number in range(choice.choice([9, 40]))]
+    rows = [
+        cases.row_of(choice.randrange(2**32), number, view, intervals)
+        for number in range(choice.choice([9, 40]))
+    ]
     return Case(subject, view, rows, intervals)
 
 
 def plan_of(choice: random.Random, intervals: int, versions: int) -> list[Step]:
-    """Any runs, and then some over raw rows that are as they were before: what was gone comes back."""
-    back = [Step((0, choice.randint(1, intervals)), choice.randrange(versions)) for _ in range(choice.randint(0, 4))]
+    """Any runs, and then some over raw rows that are as they were before: what was gone comes
+    back."""
+    back = [
+        Step((0, choice.randint(1, intervals)), choice.randrange(versions))
+        for _ in range(choice.randint(0, 4))
+    ]
     return planned(choice, intervals, versions) + back
 
 
@@ -154,7 +176,9 @@ def test_what_vanished_and_came_back_was_not_there_between() -> None:
         found = rig.training_set(asked, as_of="served", allow_gaps=True)
         assert [one["amt"] for one in found] == [None, 2, 2, 1, 1, 2]
         assert [one["amt"] for one in rig.training_set(asked, allow_gaps=True)] == [2] * 6
-        [definition] = rig.run("SELECT definition ->> 'as_of' FROM _plane.datasets WHERE version = 1")
+        [definition] = rig.run(
+            "SELECT definition ->> 'as_of' FROM _plane.datasets WHERE version = 1"
+        )
         assert definition == ("served",)
 
 
@@ -162,10 +186,16 @@ def test_a_run_that_changes_nothing_leaves_no_trace() -> None:
     with Rig(subject_of(Attribute("amt", "int64"), SUM), COLUMNS) as rig:
         [first, again] = published(rig, ROWS, ROWS)
         assert rig.table("history_replaced") == []
-        assert {(one["recorded_from"], one["version"]) for one in rig.table("history")} == {(first, again)}
+        assert {(one["recorded_from"], one["version"]) for one in rig.table("history")} == {
+            (first, again)
+        }
         [corrected] = published(rig, [ROWS[0], row("01-02", 5)])
         [before] = rig.table("history_replaced")
-        assert (before["amt"], before["recorded_from"], before["recorded_to"]) == (2, first, corrected)
+        assert (before["amt"], before["recorded_from"], before["recorded_to"]) == (
+            2,
+            first,
+            corrected,
+        )
         assert [one["recorded_from"] for one in rig.table("history")] == [first, corrected]
 
 
@@ -187,7 +217,10 @@ def test_before_the_first_publication_nothing_was_served() -> None:
     with Rig(subject, COLUMNS) as rig:
         [first] = published(rig, ROWS)
         assert rig.training_set([(["a"], first)], as_of="served")[0]["amt_sum_1d"] == 2
-        with pytest.raises(Problems, match=r"feature view 'subject' served nothing before .*, its first publication"):
+        with pytest.raises(
+            Problems,
+            match=r"feature view 'subject' served nothing before .*, its first publication",
+        ):
             rig.training_set([(["a"], first), (["a"], first - 1)], as_of="served")
         rig.manifest = msgspec.structs.replace(rig.manifest, now=NOW)
         with pytest.raises(PlaneError, match="environment 'test' has a fixed now"):

@@ -1,4 +1,5 @@
-"""What an interval sees: every kind of SQL gives the rows of brute force, however it is evaluated."""
+"""What an interval sees: every kind of SQL gives the rows of brute force, however it is
+evaluated."""
 
 from __future__ import annotations
 
@@ -42,9 +43,12 @@ def snowflake() -> Iterator[Warehouse]:
         yield warehouse
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: f"{form.shape.name}-{form.lookback}-{form.apart}")
+@pytest.mark.parametrize(
+    "form", FORMS, ids=lambda form: f"{form.shape.name}-{form.lookback}-{form.apart}"
+)
 def test_a_run_stages_the_rows_of_brute_force(form: Form, embedded: Warehouse) -> None:
-    """Cases A1 and A2 and their kind: each interval as if it were the only one, in one statement and in one each."""
+    """Cases A1 and A2 and their kind: each interval as if it were the only one, in one statement
+    and in one each."""
     case = staged.case_of(form)
     expected = staged.by_brute_force(case)
     assert len(expected) > 5
@@ -63,7 +67,9 @@ def test_only_what_is_row_by_row_is_taken_for_it(dialect: str, embedded: Warehou
         engines.run(embedded, "CREATE SCHEMA raw")
         engines.make(embedded, "raw.events", cases.COLUMNS)
         for shape in SHAPES:
-            [view] = compiled([staged.case_of(Form(shape)).definition], Speaking(embedded, dialect)).views
+            [view] = compiled(
+                [staged.case_of(Form(shape)).definition], Speaking(embedded, dialect)
+            ).views
             assert isinstance(view.evaluation, IntervalByInterval) is shape.by_interval, shape.sql
     finally:
         empty(embedded)
@@ -93,7 +99,14 @@ def test_training_from_source_that_should_be_refused_is_noticed(embedded: Wareho
 def row_at(minutes: int, **values: Any) -> dict[str, Any]:
     """A row so many minutes after the view's start."""
     nothing = dict.fromkeys(cases.COLUMNS)
-    return {**nothing, "k": "a", "tie": 1, "b": True, "ts": staged.START + minutes * MINUTE, **values}
+    return {
+        **nothing,
+        "k": "a",
+        "tie": 1,
+        "b": True,
+        "ts": staged.START + minutes * MINUTE,
+        **values,
+    }
 
 
 @pytest.mark.parametrize(
@@ -101,13 +114,15 @@ def row_at(minutes: int, **values: Any) -> dict[str, Any]:
     [
         (0, {20: [None], 40: [5], 50: [5, 6], 70: [None], 119: [8], 130: [None]}),
         (20 * MINUTE - 1, {20: [None], 40: [5], 50: [5, 6], 70: [None], 119: [8], 130: [None]}),
-        # An interval looks back from its start: that of 70 and 119 sees the row of 40, not that of 20.
+        # An interval looks back from its start: that of 70 and 119 sees the row of 40, not that of
+        # 20.
         (20 * MINUTE, {20: [None], 40: [5], 50: [5, 6], 70: [6], 119: [6, 8], 130: [None]}),
         (None, {20: [None], 40: [5], 50: [5, 6], 70: [5, 6], 119: [5, 6, 8], 130: [5, 6, 8]}),
     ],
 )
 def test_brute_force_by_hand(lookback: int | None, expected: dict[int, list[int | None]]) -> None:
-    """Case A2: what is joined to a row depends on its interval and the lookback, never on the run."""
+    """Case A2: what is joined to a row depends on its interval and the lookback, never on the
+    run."""
     rows = [row_at(20, i=5), row_at(40, i=6), row_at(50, i=7, b=None), row_at(70, i=8)]
     rows += [row_at(119, i=9, b=False), row_at(130, i=10)]
     form = Form(NAMED["join"], lookback)
@@ -118,9 +133,17 @@ def test_brute_force_by_hand(lookback: int | None, expected: dict[int, list[int 
 
 
 def test_brute_force_of_bounds_by_hand() -> None:
-    rows = [row_at(60, tie=1), row_at(60, tie=2), row_at(60, tie=3), row_at(60, tie=None), row_at(60, ts=None)]
+    rows = [
+        row_at(60, tie=1),
+        row_at(60, tie=2),
+        row_at(60, tie=3),
+        row_at(60, tie=None),
+        row_at(60, ts=None),
+    ]
     form = Form(NAMED["bounds"])
-    found = [row["happened"] - staged.START for row in form.returned(rows, staged.case_of(form).view)]
+    found = [
+        row["happened"] - staged.START for row in form.returned(rows, staged.case_of(form).view)
+    ]
     assert found == [30 * MINUTE, 70 * MINUTE]
 
 
@@ -135,7 +158,9 @@ def test_about_half_of_the_cases_are_plain_and_every_other_kind_is_drawn() -> No
 
 def test_a_mismatch_of_one_interval_is_found_in_a_random_case() -> None:
     """The number of a case is enough to play it again, whatever its SQL."""
-    number = next(n for n in range(300) if cases.case_of(n, 0.0, [1]).form.shape is NAMED["window function"])
+    number = next(
+        n for n in range(300) if cases.case_of(n, 0.0, [1]).form.shape is NAMED["window function"]
+    )
     lab = Lab()
     one, other = lab.play(number), lab.play(number)
     lab.close()

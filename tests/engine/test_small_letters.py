@@ -1,10 +1,20 @@
-"""Columns that Snowflake stores in small letters, since they were made in quotes; elsewhere quotes are right too."""
+"""Columns that Snowflake stores in small letters, since they were made in quotes.
+
+Elsewhere quotes are right too.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+)
 from controlplane.base.ports import Warehouse
 from controlplane.errors import PlaneError
 from tests.engine.engines import run
@@ -23,7 +33,10 @@ def subject_of(mark: str) -> BatchFeatureView:
     @batch_feature_view(
         entities=[Entity("thing", keys={"k": "string"}, owner="team")],
         sources=[events],
-        features=[Attribute("amt", "int64", column='"amt"'), Aggregate("sum", '"amt"', windows=["1d"], name="total")],
+        features=[
+            Attribute("amt", "int64", column='"amt"'),
+            Aggregate("sum", '"amt"', windows=["1d"], name="total"),
+        ],
         schedule="1d",
         start="2024-01-01",
         owner="team",
@@ -48,7 +61,9 @@ def test_b12_quoted_names_mean_columns_in_small_letters(warehouse: Warehouse) ->
     at = f"CAST('2024-01-02 05:00:00' AS TIMESTAMP) AS {mark}at{mark}"
     spine = f"SELECT CAST('a' AS VARCHAR(10)) AS k, {at}, 5 AS {mark}label{mark}"
     for options in ({}, {"from_source": True}):
-        made = create(rig, f"SELECT k, {mark}at{mark} AS t, {mark}label{mark} FROM ({spine}) AS s", **options)
+        made = create(
+            rig, f"SELECT k, {mark}at{mark} AS t, {mark}label{mark} FROM ({spine}) AS s", **options
+        )
         [row] = records(warehouse, f"SELECT * FROM {made.table}")
         assert (row["subject__amt"], row["subject__total_1d"]) == (2, 3)
         assert row.get("label", row.get('"label"')) == 5
@@ -71,7 +86,12 @@ def test_the_time_that_bounds_an_event_time_may_be_in_small_letters(warehouse: W
     def subject(loads):
         return f'SELECT "uid" AS k, "happened", "loaded", "amt" FROM {loads}'.replace('"', mark)
 
-    columns = {'"uid"': "VARCHAR", '"loaded"': "TIMESTAMP", '"happened"': "TIMESTAMP", '"amt"': "BIGINT"}
+    columns = {
+        '"uid"': "VARCHAR",
+        '"loaded"': "TIMESTAMP",
+        '"happened"': "TIMESTAMP",
+        '"amt"': "BIGINT",
+    }
     happened, loaded = datetime(2024, 1, 1, 23), datetime(2024, 1, 2, 2)  # noqa: DTZ001 - as the warehouse has them
     rows = [{'"uid"': "a", '"loaded"': loaded, '"happened"': happened, '"amt"': 7}]
     if warehouse.dialect == "duckdb":
@@ -85,7 +105,10 @@ def test_the_time_that_bounds_an_event_time_may_be_in_small_letters(warehouse: W
 def test_b12_a_name_without_quotes_is_another_one_on_snowflake() -> None:
     with opened("snowflake") as (found, _):
         run(found, "CREATE SCHEMA raw", 'CREATE TABLE raw.events ("ts" TIMESTAMP, TS TIMESTAMP)')
-        assert found.columns(["raw.events"])["raw.events"] == {'"ts"': "timestamp", "ts": "timestamp"}
+        assert found.columns(["raw.events"])["raw.events"] == {
+            '"ts"': "timestamp",
+            "ts": "timestamp",
+        }
         [refused] = found.describe_all(["SELECT * FROM raw.events"])
         assert isinstance(refused, PlaneError)
         assert refused.message == "two of its columns have one name: '\"ts\"' and 'ts'"

@@ -1,4 +1,5 @@
-"""Rows of a spine that no feature has a value for, columns of one name, queries in every spelling."""
+"""Rows of a spine that no feature has a value for, columns of one name, queries in every
+spelling."""
 
 from __future__ import annotations
 
@@ -56,7 +57,14 @@ def filled(warehouse: Warehouse) -> Rig:
 
 def create(rig: Rig, spine: str, **options: Any) -> datasets.Created:
     return datasets.create(
-        rig.manifest, rig.warehouse, name="looks", service="all", spine=spine, time="t", created_by="us", **options
+        rig.manifest,
+        rig.warehouse,
+        name="looks",
+        service="all",
+        spine=spine,
+        time="t",
+        created_by="us",
+        **options,
     )
 
 
@@ -85,13 +93,19 @@ def test_a5_rows_without_a_time_or_a_known_key_have_no_values_and_are_told(wareh
     gaps = {"subject": ViewGaps(null_keys=1, unknown_keys=1, early_times=1)}
     for options in ({}, {"from_source": True}, {"as_of": "served", "allow_gaps": True}):
         made = create(rig, spine, **options)
-        visible = (0, None) if "as_of" in options else (1, 7)  # what is computed now was not served then
+        # What is computed now was not served then.
+        visible = (0, None) if "as_of" in options else (1, 7)
         assert values(rig, made) == {0: visible, **dict.fromkeys(range(1, len(rows)), (0, None))}
         assert made.without_values == WithoutValues(null_times=1 + infinite, views=gaps)
         assert made.without_values.sentences() == [
-            f"{1 + infinite} rows have no time, or an infinite one: their features are null, counts 0",
-            "feature view 'subject': 1 rows have a null key, 1 rows have a key that it has no rows of, "
-            "1 rows have a time before its start: their features are null, counts 0",
+            (
+                f"{1 + infinite} rows have no time, or an infinite one: their features are null,"
+                " counts 0"
+            ),
+            (
+                "feature view 'subject': 1 rows have a null key, 1 rows have a key that it has no"
+                " rows of, 1 rows have a time before its start: their features are null, counts 0"
+            ),
         ]
 
 
@@ -117,29 +131,42 @@ def test_a3_a_spine_of_a_join_that_brings_a_second_label_is_refused():
         rig.run(f"CREATE TABLE raw.orders AS SELECT 'a' AS k, {AT}, 0 AS status")
         rig.run("""CREATE TABLE raw.labels AS SELECT 'a' AS k, 1 AS "Status", 2 AS status2""")
         spine = """SELECT o.*, l."Status" FROM raw.orders o JOIN raw.labels l USING (k)"""
-        with pytest.raises(PlaneError, match="two of its columns have one name: 'status' and 'Status'"):
+        with pytest.raises(
+            PlaneError, match="two of its columns have one name: 'status' and 'Status'"
+        ):
             create(rig, spine, from_source=True)
 
 
 def test_a3_a_view_that_returns_two_columns_of_one_name_is_refused(warehouse):
     for begin in ("", "WITH more AS (SELECT * FROM {events}) "):
-        view = subject_of(Attribute("amt", "int64"), sql=begin + "SELECT k, ts, amt, amt + 1 AS Amt FROM {events}")
+        view = subject_of(
+            Attribute("amt", "int64"), sql=begin + "SELECT k, ts, amt, amt + 1 AS Amt FROM {events}"
+        )
         with pytest.raises(Problems) as caught:
             Rig(view, COLUMNS, warehouse=warehouse)
         assert "refuses its SQL: two of its columns have one name: 'amt' and" in str(caught.value)
-    view = subject_of(Attribute("amt", "int64"), sql="SELECT k, ts, amt, amt AS amt_1 FROM {events}")
+    view = subject_of(
+        Attribute("amt", "int64"), sql="SELECT k, ts, amt, amt AS amt_1 FROM {events}"
+    )
     Rig(view, COLUMNS, warehouse=warehouse)
 
 
 def test_b13_a_column_that_is_renamed_by_its_case_alone_is_found():
     """DuckDB keeps the spelling of the table."""
     with Rig(VIEW, COLUMNS) as rig:
-        rig.run(f'CREATE TABLE raw.spine AS SELECT 0 AS number, \'a\' AS "K", {AT.replace(" AS t", "")} AS "T"')
+        rig.run(
+            f"CREATE TABLE raw.spine AS SELECT 0 AS number, 'a' AS \"K\", {AT.replace(' AS t', '')}"
+            ' AS "T"'
+        )
         for options in ({}, {"from_source": True}):
-            made = create(rig, 'SELECT number, "K" AS k, "T" AS t FROM raw.spine', allow_gaps=True, **options)
+            made = create(
+                rig, 'SELECT number, "K" AS k, "T" AS t FROM raw.spine', allow_gaps=True, **options
+            )
             assert made.row_count == 1
     view = subject_of(
-        Attribute("amt", "int64"), sql='SELECT "K" AS k, ts, AMT AS amt FROM {events}', keys={"k": "string"}
+        Attribute("amt", "int64"),
+        sql='SELECT "K" AS k, ts, AMT AS amt FROM {events}',
+        keys={"k": "string"},
     )
     with Rig(view, {"K": "VARCHAR", "TS": "TIMESTAMP", "AMT": "BIGINT"}) as rig:
         rig.run("INSERT INTO raw.events VALUES ('a', '2024-01-01 01:00', 7)")
@@ -158,7 +185,8 @@ ENDS = [
 
 
 def test_b14_comments_and_semicolons_may_end_a_query(warehouse):
-    # Each ending is a view of its own, which takes Spark ten seconds: there, the last one has all of them.
+    # Each ending is a view of its own, which takes Spark ten seconds: there, the last one has all
+    # of them.
     for end in ENDS[-1:] if warehouse.dialect == "databricks" else ENDS:
         sql = "SELECT * FROM {events} WHERE k <> ';'" + end
         rig = Rig(subject_of(Attribute("amt", "int64"), sql=sql), COLUMNS, warehouse=warehouse)
@@ -172,7 +200,14 @@ def test_b14_several_statements_are_still_refused():
 
 
 @pytest.mark.parametrize(
-    "spine", ["FROM '{file}'", "'{file}'", "FROM '{file}' SELECT k, t;", "FROM raw.spine", "TABLE raw.spine"]
+    "spine",
+    [
+        "FROM '{file}'",
+        "'{file}'",
+        "FROM '{file}' SELECT k, t;",
+        "FROM raw.spine",
+        "TABLE raw.spine",
+    ],
 )
 def test_b14_files_and_queries_that_begin_with_from_are_spines(tmp_path, spine):
     file = tmp_path / "train.parquet"
@@ -185,7 +220,10 @@ def test_b14_files_and_queries_that_begin_with_from_are_spines(tmp_path, spine):
 def test_b21_a_spine_of_nanoseconds_does_not_see_the_next_microsecond():
     rig = filled(connect(path=":memory:"))
     rows = "(0, '2024-01-01 23:59:59.999999999'), (1, '2024-01-02')"
-    spine = f"SELECT number, 'a' AS k, CAST(t AS TIMESTAMP_NS) AS t FROM (VALUES {rows}) AS s(number, t)"
+    spine = (
+        f"SELECT number, 'a' AS k, CAST(t AS TIMESTAMP_NS) AS t FROM (VALUES {rows}) AS"
+        " s(number, t)"
+    )
     for options in ({}, {"from_source": True}):
         assert values(rig, create(rig, spine, **options)) == {0: (0, None), 1: (1, 7)}
     rig.close()

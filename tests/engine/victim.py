@@ -18,7 +18,10 @@ from tests.engine.rig import records
 
 
 class Fuse:
-    """A connection to DuckDB that counts statements; the process dies before statement number `last`."""
+    """A connection to DuckDB that counts statements.
+
+    The process dies before statement number `last`.
+    """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, last: int) -> None:
         self._connection = connection
@@ -37,7 +40,10 @@ class Fuse:
 
 
 def compute(path: str, program: str, sql: dict[str, str], span: Interval, last: int) -> list[str]:
-    """Materialize `span` in the warehouse at `path`, and die before statement `last`; the statements that ran."""
+    """Materialize `span` in the warehouse at `path`, and die before statement `last`.
+
+    The statements that ran.
+    """
     plain = connect(path=path)
     fuse = Fuse(raw(plain), last)
     materialize(from_json(program), sql, DuckDBWarehouse(fuse, path), span)  # type: ignore[arg-type]
@@ -48,7 +54,14 @@ def compute(path: str, program: str, sql: dict[str, str], span: Interval, last: 
 def tables(path: str, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
     """The tables' rows without what names runs; names of stages that are still there."""
     warehouse = connect(path=path)
-    other = {"version", "recorded_from", "recorded_to", "run_id", "published_at", "earlier_frontier"}
+    other = {
+        "version",
+        "recorded_from",
+        "recorded_to",
+        "run_id",
+        "published_at",
+        "earlier_frontier",
+    }
     try:
         found = {
             name: [
@@ -57,7 +70,10 @@ def tables(path: str, names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
             ]
             for name in names
         }
-        listing = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%' ORDER BY 1"
+        listing = (
+            "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'"
+            " ORDER BY 1"
+        )
         return found | {"stages": records(warehouse, listing)}
     finally:
         warehouse.close()

@@ -37,14 +37,22 @@ def view(name: str, table: str, schedule: str = "1d") -> BatchFeatureView:
     source = BatchSource("payments", table=table, timestamp="paid_at")
     features = [Aggregate("count", windows=[schedule])]
     return batch_feature_view(
-        entities=[user], sources=[source], schedule=schedule, start="2024-01-01", features=features, owner="team"
+        entities=[user],
+        sources=[source],
+        schedule=schedule,
+        start="2024-01-01",
+        features=features,
+        owner="team",
     )(count)
 
 
 @pytest.fixture
 def warehouse() -> Iterator[DuckDBWarehouse]:
     warehouse = connect(path=":memory:")
-    rows = "SELECT i::BIGINT AS user_id, TIMESTAMP '2024-01-03' + to_minutes(i) AS paid_at FROM range(1000) AS n(i)"
+    rows = (
+        "SELECT i::BIGINT AS user_id, TIMESTAMP '2024-01-03' + to_minutes(i) AS paid_at FROM"
+        " range(1000) AS n(i)"
+    )
     made = ("CREATE SCHEMA raw", f"CREATE TABLE raw.payments AS {rows}")
     warehouse.execute([Statement("prepare", sql) for sql in made])
     yield warehouse
@@ -55,13 +63,17 @@ def test_what_would_be_staged_is_explained_for_new_views_alone(warehouse):
     manifest = compiled([view("spend", "raw.payments")], warehouse)
     plan, release = make_plan(manifest, None, lambda *_: (), NOW)
     assert preview.explain(plan, manifest, release, warehouse, NOW) == plan
-    unchanged, release = make_plan(manifest, (1, manifests.to_json(manifest), release.digest), lambda *_: (), NOW)
+    unchanged, release = make_plan(
+        manifest, (1, manifests.to_json(manifest), release.digest), lambda *_: (), NOW
+    )
     warehouse.execute([Statement("lose", "DROP TABLE raw.payments")])
     assert preview.explain(unchanged, manifest, release, warehouse, NOW) == unchanged
     with pytest.raises(Problems) as raised:
         preview.explain(plan, manifest, release, warehouse, NOW)
     [problem] = raised.value.problems
-    assert problem.message.startswith("feature view 'spend': the warehouse refuses what a run would stage: Table with")
+    assert problem.message.startswith(
+        "feature view 'spend': the warehouse refuses what a run would stage: Table with"
+    )
     assert problem.where == manifest.views[0].location
     assert problem.where is not None
     assert problem.where.line > 1
@@ -99,7 +111,12 @@ def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
         wrong = release.files[path].replace("valid_from", "valid_since")
         release = dataclasses.replace(release, files={**release.files, path: wrong})
         [warning] = preview.explain(plan, manifest, release, warehouse, NOW).warnings
-        warehouse.execute([Statement("nothing was made", f"CREATE SCHEMA {name}") for name in ("features", "_plane")])
+        warehouse.execute(
+            [
+                Statement("nothing was made", f"CREATE SCHEMA {name}")
+                for name in ("features", "_plane")
+            ]
+        )
         warehouse.close()
     assert warning.startswith("feature view 'spend': the warehouse may refuse to ")
     assert "VALID_SINCE" in warning

@@ -1,4 +1,7 @@
-"""Comparing the online store with the warehouse: what is wrong is found and healed; what a sync just writes is not."""
+"""Comparing the online store with the warehouse: what is wrong is found and healed.
+
+What a sync just writes is not.
+"""
 
 from __future__ import annotations
 
@@ -175,5 +178,8 @@ def test_what_cannot_be_compared_is_told(shop, make):
         plane.deploy()
         with pytest.raises(PlaneError, match="there is no feature view"):
             plane.online.verify(["none"])
-    with ControlPlane(make(online=None).folder) as plane, pytest.raises(PlaneError, match="no online store"):
+    with (
+        ControlPlane(make(online=None).folder) as plane,
+        pytest.raises(PlaneError, match="no online store"),
+    ):
         plane.online.verify()

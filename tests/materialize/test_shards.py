@@ -1,4 +1,5 @@
-"""A sync whose shards are written apart: together they write what one does, and the cursor waits for all of them."""
+"""A sync whose shards are written apart: together they write what one does, and the cursor waits
+for all of them."""
 
 from __future__ import annotations
 
@@ -82,19 +83,29 @@ class Online:
 
     def __init__(self, rig: Rig, store: RedisStore, raw: redis.Redis) -> None:
         self.rig, self.store, self.raw = rig, store, raw
-        self._name = naming.cursor_hash(rig.program.namespace, rig.program.view, rig.program.fingerprint)
+        self._name = naming.cursor_hash(
+            rig.program.namespace, rig.program.view, rig.program.fingerprint
+        )
 
     def sync(self) -> syncing.SyncReport:
-        return syncing.sync(self.rig.program, self.rig.warehouse, self.store, self.rig.sql["sync"], clock=wall)
+        return syncing.sync(
+            self.rig.program, self.rig.warehouse, self.store, self.rig.sql["sync"], clock=wall
+        )
 
     def begin(self, shards: int, store: Any = None, *, full: bool = False) -> Begun:
-        return syncing.begin_sync(self.rig.program, store or self.store, clock=wall, shards=shards, full=full)
+        return syncing.begin_sync(
+            self.rig.program, store or self.store, clock=wall, shards=shards, full=full
+        )
 
     def write(self, begun: Begun, shard: int, store: Any = None) -> ShardReport:
         sql, warehouse = self.rig.sql["sync"], self.rig.warehouse
-        return syncing.write_shard(self.rig.program, warehouse, store or self.store, sql, begun, shard, clock=wall)
+        return syncing.write_shard(
+            self.rig.program, warehouse, store or self.store, sql, begun, shard, clock=wall
+        )
 
-    def end(self, begun: Begun, reports: Sequence[ShardReport], store: Any = None) -> syncing.SyncReport:
+    def end(
+        self, begun: Begun, reports: Sequence[ShardReport], store: Any = None
+    ) -> syncing.SyncReport:
         return syncing.end_sync(self.rig.program, store or self.store, begun, reports)
 
     def cursor(self) -> Mapping[bytes, bytes]:
@@ -105,9 +116,14 @@ class Online:
 
     def held(self) -> dict[bytes, tuple[bytes, int]]:
         """Every value and when it expires."""
-        prefix = naming.online_prefix(self.rig.program.namespace, self.rig.program.view, self.rig.program.fingerprint)
+        prefix = naming.online_prefix(
+            self.rig.program.namespace, self.rig.program.view, self.rig.program.fingerprint
+        )
         names = [name for some in self.store.keys(prefix) for name in some]
-        return {name: (self.store.read([name])[0] or b"", self.raw.pexpiretime(name.decode())) for name in names}
+        return {
+            name: (self.store.read([name])[0] or b"", self.raw.pexpiretime(name.decode()))
+            for name in names
+        }
 
     def right(self) -> None:
         """That every key is as the warehouse has it, and that the next sync has nothing to do."""
@@ -150,7 +166,9 @@ def same_as_one(online: Online, shards: int) -> list[int]:
     wanted, cursor = online.held(), dict(online.cursor())
     online.raw.flushdb()
     begun = online.begin(shards)
-    reports = [online.write(begun, shard) for shard in random.Random(7).sample(range(shards), shards)]
+    reports = [
+        online.write(begun, shard) for shard in random.Random(7).sample(range(shards), shards)
+    ]
     assert online.version() == 0
     assert online.end(begun, reports) == whole
     assert online.held() == wanted
@@ -165,7 +183,9 @@ def test_all_shards_together_write_what_one_does(client, keys):
     with Rig(definition(*keys), COLUMNS) as rig:
         online = Online(rig, store, raw)
         online.publish(0)
-        several = [same_as_one(online, shards) for shards in (2, 5, *([64] if keys == ("k",) else []))]
+        several = [
+            same_as_one(online, shards) for shards in (2, 5, *([64] if keys == ("k",) else []))
+        ]
     different = 2 if keys == ("b",) else COUNT
     assert {sum(found) for found in several} == {different}
     if different == COUNT:
@@ -189,7 +209,9 @@ def test_on_snowflake(client):
 
 
 def test_the_shard_in_every_warehouses_words():
-    assert {name: d.shard_of([d.quote("a`b"), d.quote("c")], 8) for name, d in DIALECTS.items()} == {
+    assert {
+        name: d.shard_of([d.quote("a`b"), d.quote("c")], 8) for name, d in DIALECTS.items()
+    } == {
         "duckdb": '(hash("a`b", "c") % 8)',
         "snowflake": 'ABS(MOD(HASH("A`B", "C"), 8))',
         "databricks": "pmod(xxhash64(`a``b`, `c`), 8)",
@@ -221,7 +243,9 @@ def test_a_shard_that_has_failed_leaves_the_cursor_and_is_written_again(online):
         online.write(begun, 1, Failing(online.store))
     with pytest.raises(PermanentError) as raised:
         online.end(begun, reports)
-    assert raised.value.message == ("feature view 'subject': of 3 shards of the sync these have not been written: 1")
+    assert raised.value.message == (
+        "feature view 'subject': of 3 shards of the sync these have not been written: 1"
+    )
     assert online.version() == before
     again = online.write(begun, 1)
     assert online.end(begun, [*reports, again]).rows == COUNT
@@ -241,7 +265,9 @@ def test_a_shard_of_another_sync_does_not_count(online):
     assert online.version() == 0
 
 
-@pytest.mark.parametrize("another", [False, True], ids=["alone", "and another sync has begun since"])
+@pytest.mark.parametrize(
+    "another", [False, True], ids=["alone", "and another sync has begun since"]
+)
 def test_a_store_that_loses_values_between_two_shards(online, another):
     begun = online.begin(2)
     first = online.write(begun, 0)
@@ -249,7 +275,9 @@ def test_a_store_that_loses_values_between_two_shards(online, another):
     if another:
         online.begin(2)
     second = online.write(begun, 1)
-    with pytest.raises(ValuesLost, match="the online store lost values while it was written") as raised:
+    with pytest.raises(
+        ValuesLost, match="the online store lost values while it was written"
+    ) as raised:
         online.end(begun, [first, second])
     assert isinstance(raised.value, TransientError)
     assert online.version() == 0
@@ -272,7 +300,8 @@ def test_a_publication_between_two_shards(online):
 
 
 class Passed:
-    """A store at which something happens between a sync's first look at the cursor and its next step."""
+    """A store at which something happens between a sync's first look at the cursor and its next
+    step."""
 
     def __init__(self, store: RedisStore, happens: Callable[[], None]) -> None:
         self._store, self._happens = store, happens

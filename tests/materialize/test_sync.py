@@ -1,4 +1,5 @@
-"""What the online store holds after a run: always what the warehouse's newest rows say, whatever happened to it."""
+"""What the online store holds after a run: always what the warehouse's newest rows say, whatever
+happened to it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ CORRECTED = (
     "DELETE FROM raw.payments WHERE user_id = 3",  # its only row: the key goes
     "UPDATE raw.payments SET amount = 35 WHERE user_id = 1 AND amount = 30",
     "DELETE FROM raw.payments WHERE user_id = 2",
-    "INSERT INTO raw.payments VALUES (2, TIMESTAMP '2024-01-01 09:00', 2, 'IT'), (4, TIMESTAMP '2024-01-03', 4, 'ES')",
+    (
+        "INSERT INTO raw.payments VALUES (2, TIMESTAMP '2024-01-01 09:00', 2, 'IT'), (4, TIMESTAMP"
+        " '2024-01-03', 4, 'ES')"
+    ),
 )
 
 
@@ -41,17 +45,30 @@ def program(plane: ControlPlane) -> tuple[Program, Manifest]:
 
 
 def check(shop: Shop) -> dict[int, tuple[Any, ...] | None]:
-    """That the store holds the newest rows of the warehouse, and the cursor their version; the values by user."""
+    """That the store holds the newest rows of the warehouse, and the cursor their version.
+
+    The values by user.
+    """
     with ControlPlane(shop.folder) as plane:
         built, _ = program(plane)
         prefix = naming.online_prefix(built.namespace, built.view, built.fingerprint)
         table = f'features."{naming.latest(built.view, built.fingerprint)}"'
-        rows = [row for batch in plane.project.warehouse.fetch(f"SELECT * FROM {table}") for row in batch.to_pylist()]
+        rows = [
+            row
+            for batch in plane.project.warehouse.fetch(f"SELECT * FROM {table}")
+            for row in batch.to_pylist()
+        ]
         store = cast("OnlineStore", plane.project.store)
         found: dict[int, tuple[Any, ...] | None] = {}
         for row in rows:
-            value = store.read([codec.online_key(prefix, built.layout, {"user_id": row["user_id"]})])[0]
-            wanted = None if row["is_deleted"] else tuple(row[field.name] for field in built.layout.fields)
+            value = store.read(
+                [codec.online_key(prefix, built.layout, {"user_id": row["user_id"]})]
+            )[0]
+            wanted = (
+                None
+                if row["is_deleted"]
+                else tuple(row[field.name] for field in built.layout.fields)
+            )
             if value is None:
                 assert wanted is None
                 found[row["user_id"]] = None
@@ -61,13 +78,16 @@ def check(shop: Shop) -> dict[int, tuple[Any, ...] | None]:
             assert decoded.effective_us == micros(utc(row["valid_from"]))
             found[row["user_id"]] = decoded.values
         assert {int(key[key.index(b"{") + 1 : -1]) for key in shop.stored()} <= set(found)
-        cursor = store.get_fields(naming.cursor_hash(built.namespace, built.view, built.fingerprint))
+        cursor = store.get_fields(
+            naming.cursor_hash(built.namespace, built.view, built.fingerprint)
+        )
         assert int(cursor[b"version"]) == ledger.head(plane.project.warehouse, built.head).version
         return found
 
 
 class Fuse:
-    """An online store that passes everything on, and kills the process before or after call number `last`.
+    """An online store that passes everything on, and kills the process before or after call number
+    `last`.
 
     Writes are passed on two records at a time, so that it can also die between two round trips.
     """
@@ -87,7 +107,9 @@ class Fuse:
         for batch in batches:
             for start in range(0, batch.num_rows, 2):
                 count = self._store.write([batch.slice(start, 2)])
-                total = WriteCount(total.written + count.written, total.kept_newer + count.kept_newer)
+                total = WriteCount(
+                    total.written + count.written, total.kept_newer + count.kept_newer
+                )
                 self._step("written")
         return total
 
@@ -96,7 +118,10 @@ class Fuse:
         return self._store.get_fields(name)
 
     def set_fields(
-        self, name: bytes, fields: Mapping[bytes, bytes], expected: Mapping[bytes, bytes | None] | None = None
+        self,
+        name: bytes,
+        fields: Mapping[bytes, bytes],
+        expected: Mapping[bytes, bytes | None] | None = None,
     ) -> bool:
         self._step(f"before setting {name!r}")
         done = self._store.set_fields(name, fields, expected)
@@ -116,7 +141,9 @@ def sync(folder: Path, last: int, full: bool) -> list[str]:
         sql = {"sync": rendered.sync, "doors": rendered.doors}
         project = plane.project
         store = cast("OnlineStore", fuse)
-        bring_online(built, sql, project.warehouse, store, now=project.now(), clock=project.clock, full=full)
+        bring_online(
+            built, sql, project.warehouse, store, now=project.now(), clock=project.clock, full=full
+        )
         return fuse.seen
 
 
@@ -231,7 +258,9 @@ class Between:
 def direct(plane: ControlPlane, store: Any, *, full: bool = False) -> syncing.SyncReport:
     built, manifest = program(plane)
     sql = render_view(manifest, manifest.views[0]).sync
-    return syncing.sync(built, plane.project.warehouse, store, sql, clock=lambda: datetime.now(UTC), full=full)
+    return syncing.sync(
+        built, plane.project.warehouse, store, sql, clock=lambda: datetime.now(UTC), full=full
+    )
 
 
 def test_a_slow_sync_overwrites_nothing_newer(shop):
@@ -260,7 +289,10 @@ def test_a_store_that_loses_values_during_a_sync(shop, full, first):
     with ControlPlane(shop.folder) as plane:
         with pytest.raises(TransientError) as raised:
             direct(plane, Between(plane.project.store, lambda: lose(shop)), full=full)
-        assert raised.value.message == "feature view 'spend': the online store lost values while it was written"
+        assert (
+            raised.value.message
+            == "feature view 'spend': the online store lost values while it was written"
+        )
         direct(plane, plane.project.store)
     check(shop)
 
@@ -313,11 +345,19 @@ def test_values_that_are_lost_between_the_writes_and_the_cursor(shop, by):
 class Configured:
     """A store that says something else of itself."""
 
-    def __init__(self, store: OnlineStore | None, changes: Mapping[str, Any] | None = None, **others: Any) -> None:
+    def __init__(
+        self, store: OnlineStore | None, changes: Mapping[str, Any] | None = None, **others: Any
+    ) -> None:
         self._store, self._changes = store, others if changes is None else changes
 
     def info(self) -> StoreInfo:
-        told = {"version": "7", "eviction_policy": "noeviction", "used_memory": 0, "max_memory": 0, "evicted_keys": 0}
+        told = {
+            "version": "7",
+            "eviction_policy": "noeviction",
+            "used_memory": 0,
+            "max_memory": 0,
+            "evicted_keys": 0,
+        }
         return StoreInfo(**{**told, **self._changes})
 
     def __getattr__(self, name: str) -> Any:
@@ -332,8 +372,8 @@ def test_a_store_that_hides_its_policy_or_has_evicted_keys_is_warned_of(shop):
         [unknown] = direct(plane, Configured(plane.project.store, eviction_policy="")).warnings
         [evicted] = direct(plane, Configured(plane.project.store, evicted_keys=7)).warnings
     assert unknown.startswith("the online store: its eviction policy is not known; ")
-    assert evicted == (
-        "the online store: 7 keys were evicted since the server started; "
+    assert (
+        evicted == "the online store: 7 keys were evicted since the server started; "
         "give it more memory, then write all keys again: plane run --resync"
     )
 
@@ -385,7 +425,10 @@ def test_nothing_is_written_where_the_server_drops_values(shop):
     assert "the server may drop feature values without an error; nothing was written" in err
     assert "  -> set maxmemory-policy to noeviction, or to a volatile-* policy" in err
     [found] = [finding for finding in doctor if finding["level"] == "error"]
-    assert found["message"] == "maxmemory-policy is allkeys-lru: the server may drop feature values without an error"
+    assert (
+        found["message"]
+        == "maxmemory-policy is allkeys-lru: the server may drop feature values without an error"
+    )
     [run] = shop.plane("run", "--json").json
     assert (run["computed"], run["synced"]["written"]) == ([], 3)
     check(shop)

@@ -39,13 +39,21 @@ class Processes:
         """Run a program, and record it as a component."""
         command = [sys.executable, "-c", program, *arguments]
         log = self.home / f"{name}.log"
-        spawn(command, env=os.environ, log=log, record=lambda daemon: self.daemons.update({name: daemon}))
+        spawn(
+            command,
+            env=os.environ,
+            log=log,
+            record=lambda daemon: self.daemons.update({name: daemon}),
+        )
         self.record()
 
     def record(self, *names: str) -> None:
         """Write which components there are, as a start of Airflow does."""
         since = "2024-01-01T00:00:00+00:00"
-        known = {name: {"process": self.daemons[name].record(), "since": since} for name in names or self.daemons}
+        known = {
+            name: {"process": self.daemons[name].record(), "since": since}
+            for name in names or self.daemons
+        }
         write_state(self.home / "state.json", {"port": self.port, "processes": known})
 
     def hold(self, name: str, seconds: float) -> None:
@@ -104,7 +112,9 @@ def test_b18_components_that_run_and_report_no_health_yet_are_a_warning(shop, pr
         processes.start(name, REST)
     found = told(shop, 0)["airflow"]
     assert found["level"] == "warning"
-    assert found["message"].startswith("it has just started, or is busy: no health is reported by api-server, ")
+    assert found["message"].startswith(
+        "it has just started, or is busy: no health is reported by api-server, "
+    )
     assert "Airflow is not healthy here" in patiently(shop)
 
 

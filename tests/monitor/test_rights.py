@@ -23,7 +23,9 @@ PREFIX = b"shop.local:"
 
 def documented() -> tuple[list[str], list[str]]:
     """The commands that the page names: what runs need, and what only upkeep does."""
-    found = re.search(r"ACL SETUSER plane on >PASSWORD ~shop\.production:\*\n  (.*)\n  (.*)\n", PAGE.read_text())
+    found = re.search(
+        r"ACL SETUSER plane on >PASSWORD ~shop\.production:\*\n  (.*)\n  (.*)\n", PAGE.read_text()
+    )
     assert found is not None
     return found[1].split(), found[2].split()
 
@@ -68,10 +70,17 @@ def test_what_the_page_names_suffices_for_all_commands(make, server, grant):
     shop.ready()
     assert shop.get(1)
     shop.plane("run", "--resync")
-    for command in (("status",), ("verify", "--cases", "5"), ("forget", "--key", "user_id=2", "--yes")):
+    for command in (
+        ("status",),
+        ("verify", "--cases", "5"),
+        ("forget", "--key", "user_id=2", "--yes"),
+    ):
         shop.plane(*command)
     [lacking] = findings(shop, 0)
-    assert (lacking["level"], lacking["hint"]) == ("warning", f"ACL SETUSER plane {' '.join(sorted(upkeep))}")
+    assert (lacking["level"], lacking["hint"]) == (
+        "warning",
+        f"ACL SETUSER plane {' '.join(sorted(upkeep))}",
+    )
     grant(f"~{shop.name}.local:*", *runs, *upkeep)
     shop.redefine(('windows=["1d"]', 'windows=["1d", "3d"]'))
     shop.ready()

@@ -25,7 +25,11 @@ def findings(shop: Shop, code: int = 1) -> dict[str, tuple[str, str]]:
 def test_states(shop):
     shop.plane("deploy")
     found = status(shop)
-    assert (found["state"], found["missing_intervals"], found["frontier"]) == ("not computed", 4, None)
+    assert (found["state"], found["missing_intervals"], found["frontier"]) == (
+        "not computed",
+        4,
+        None,
+    )
     assert (found["sync_lag"], found["online"], found["shown"]) == (None, True, True)
     shop.plane("run", "--start", "2024-01-02", "--end", "2024-01-03")
     found = status(shop)
@@ -36,12 +40,20 @@ def test_states(shop):
     assert (found["frontier"], found["freshness"]) == ("2024-01-03T00:00:00Z", "P2D")
     shop.plane("run")
     found = status(shop)
-    assert (found["state"], found["missing_intervals"], found["sync_lag"]) == ("up to date", 0, "P0D")
+    assert (found["state"], found["missing_intervals"], found["sync_lag"]) == (
+        "up to date",
+        0,
+        "P0D",
+    )
     assert (found["last_interval_start"], found["last_rows"]) == ("2024-01-03T00:00:00Z", 2)
     shop.resettle(("2024-01-05T00:00:00Z", "2024-01-06T12:00:00Z"))
     shop.plane("deploy")
     found = status(shop)
-    assert (found["state"], found["missing_intervals"], found["freshness"]) == ("behind", 1, "P1DT43200S")
+    assert (found["state"], found["missing_intervals"], found["freshness"]) == (
+        "behind",
+        1,
+        "P1DT43200S",
+    )
 
 
 def test_b19_the_last_rows_are_those_of_the_range_that_is_named_with_them(shop):
@@ -80,7 +92,11 @@ def test_a_view_whose_time_has_not_come(shop):
     shop.redefine(('start="2024-01-01"', 'start="2024-01-05"'))
     shop.ready()
     found = status(shop)
-    assert (found["state"], found["missing_intervals"], found["last_rows"]) == ("not due yet", 0, None)
+    assert (found["state"], found["missing_intervals"], found["last_rows"]) == (
+        "not due yet",
+        0,
+        None,
+    )
     assert "not due yet" in shop.plane("status").out
 
 
@@ -177,7 +193,12 @@ def test_all_that_is_broken_is_found_at_once(shop):
     shop.resettle((shop.online, "redis://127.0.0.1:1"))
     done = shop.plane("doctor", "--json", code=1).json
     broken = [(f["subject"], f["message"]) for f in done if f["level"] == "error"]
-    assert [subject for subject, _ in broken] == ["definitions", "definitions", "release", "online store"]
+    assert [subject for subject, _ in broken] == [
+        "definitions",
+        "definitions",
+        "release",
+        "online store",
+    ]
     told = dict(broken[1:])
     assert broken[0][1].startswith("features/other.py:1: ")
     assert told["definitions"].startswith("features/third.py:1: ")

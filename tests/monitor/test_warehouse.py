@@ -39,7 +39,9 @@ def findings(
         opened.close()
 
 
-def plain(opened: Warehouse, schema: str, *sources: str, python: bool = False) -> list[tuple[str, str, str, str]]:
+def plain(
+    opened: Warehouse, schema: str, *sources: str, python: bool = False
+) -> list[tuple[str, str, str, str]]:
     found = warehouse.findings(opened, schema, sources, python=python)
     assert all("\n" not in one.message + one.hint for one in found)
     return [(one.subject, one.level, one.message, one.hint) for one in found]
@@ -51,11 +53,17 @@ def names(endpoint: SnowflakeEndpoint) -> list[str]:
 
 def test_all_is_well(endpoint: SnowflakeEndpoint) -> None:
     opened = connect(**endpoint.options())
-    opened.execute([Statement("", "CREATE SCHEMA raw"), Statement("", "CREATE TABLE raw.orders (k NUMBER)")])
+    opened.execute(
+        [Statement("", "CREATE SCHEMA raw"), Statement("", "CREATE TABLE raw.orders (k NUMBER)")]
+    )
     opened.close()
     found = findings(endpoint, "raw.orders", python=True)
     assert [one[:3] for one in found] == [
-        ("warehouse", "ok", "Snowflake 10.3.0, LOCAL at 127.0.0.1, PLANE, PLANE_ROLE, COMPUTE, PLANE"),
+        (
+            "warehouse",
+            "ok",
+            "Snowflake 10.3.0, LOCAL at 127.0.0.1, PLANE, PLANE_ROLE, COMPUTE, PLANE",
+        ),
         ("warehouse", "ok", "COMPUTE is started"),
         ("schema features", "ok", MAY),
         ("schema _plane", "ok", MAY),
@@ -71,11 +79,19 @@ def test_all_is_well(endpoint: SnowflakeEndpoint) -> None:
 def test_a_warehouse_that_sleeps(endpoint: SnowflakeEndpoint) -> None:
     compute = endpoint.account.warehouses["COMPUTE"]
     compute.running = False
-    assert findings(endpoint)[1][:3] == ("warehouse", "ok", "COMPUTE is suspended, and resumes by itself")
+    assert findings(endpoint)[1][:3] == (
+        "warehouse",
+        "ok",
+        "COMPUTE is suspended, and resumes by itself",
+    )
     assert compute.running, "a table was written"
     compute.running = compute.auto_resume = False
     found = findings(endpoint)
-    assert found[1][:3] == ("warehouse", "error", "COMPUTE is suspended and does not resume by itself")
+    assert found[1][:3] == (
+        "warehouse",
+        "error",
+        "COMPUTE is suspended and does not resume by itself",
+    )
     assert found[1][3].startswith("ALTER WAREHOUSE COMPUTE SET AUTO_RESUME = TRUE")
     assert found[2][:2] == ("schema features", "error")
     assert "No active warehouse selected" in found[2][2]
@@ -90,7 +106,9 @@ def test_a_warehouse_that_is_none(endpoint: SnowflakeEndpoint) -> None:
 
 def test_rights_that_are_missing(endpoint: SnowflakeEndpoint) -> None:
     denied = "SQL access control error:\nInsufficient privileges to operate on {}"
-    endpoint.faults.fail('CREATE SCHEMA IF NOT EXISTS "FEATURES"', 3001, "42501", denied.format("database 'PLANE'"))
+    endpoint.faults.fail(
+        'CREATE SCHEMA IF NOT EXISTS "FEATURES"', 3001, "42501", denied.format("database 'PLANE'")
+    )
     endpoint.faults.fail('CREATE VIEW "_PLANE"', 3001, "42501", denied.format("schema '_PLANE'"))
     found = findings(endpoint, "raw.orders")
     assert found[2:] == [
@@ -98,21 +116,28 @@ def test_rights_that_are_missing(endpoint: SnowflakeEndpoint) -> None:
             "schema features",
             "error",
             "making schema features: Insufficient privileges to operate on database 'PLANE'",
-            "role PLANE_ROLE has no right to do this: GRANT USAGE, CREATE SCHEMA ON DATABASE PLANE TO ROLE PLANE_ROLE",
+            (
+                "role PLANE_ROLE has no right to do this: GRANT USAGE, CREATE SCHEMA ON DATABASE"
+                " PLANE TO ROLE PLANE_ROLE"
+            ),
         ),
         (
             "schema _plane",
             "error",
             "making a view in schema _plane: Insufficient privileges to operate on schema '_PLANE'",
-            "role PLANE_ROLE has no right to do this: GRANT USAGE, CREATE TABLE, CREATE VIEW ON SCHEMA _PLANE TO ROLE "
-            "PLANE_ROLE",
+            (
+                "role PLANE_ROLE has no right to do this: GRANT USAGE, CREATE TABLE, CREATE VIEW ON"
+                " SCHEMA _PLANE TO ROLE PLANE_ROLE"
+            ),
         ),
         (
             "source raw.orders",
             "error",
             "Object 'RAW.ORDERS' does not exist or not authorized.",
-            "check the name; if it is right, role PLANE_ROLE may not see it: "
-            "GRANT SELECT ON TABLE RAW.ORDERS TO ROLE PLANE_ROLE",
+            (
+                "check the name; if it is right, role PLANE_ROLE may not see it: "
+                "GRANT SELECT ON TABLE RAW.ORDERS TO ROLE PLANE_ROLE"
+            ),
         ),
     ]
     opened = connect(**endpoint.options())
@@ -132,7 +157,11 @@ def test_databricks(databricks: DatabricksEndpoint) -> None:
             ("Python functions", "ok", RUN),
         ]
         text = f"User does not have CREATE TABLE on Schema 'main.{schema}'."
-        databricks.fault("error", pattern=rf"CREATE TABLE `{schema}`", message=f"[INSUFFICIENT_PERMISSIONS] {text}")
+        databricks.fault(
+            "error",
+            pattern=rf"CREATE TABLE `{schema}`",
+            message=f"[INSUFFICIENT_PERMISSIONS] {text}",
+        )
         databricks.fault("error", pattern="LANGUAGE PYTHON", message="Python UDF is not supported.")
         found = plain(opened, schema, f"{schema}.nothing", python=True)
         assert found[1][1:3] == ("error", f"making a table in schema {schema}: {text}")
@@ -153,6 +182,7 @@ def test_versions_of_drivers() -> None:
     assert (keys.subject, keys.level) == ("cryptography", "ok")
     assert found.message.endswith(", supported are >=4,<6")
     assert doctor.driver_findings("duckdb") == []
-    assert [doctor.fits(installed, ">=4.9,<5") for installed in ("4.8.9", "4.9.0", "4.10.1", "5.0.0", "5.0.0rc1")] == [
-        *(False, True, True, False, False)
-    ]
+    assert [
+        doctor.fits(installed, ">=4.9,<5")
+        for installed in ("4.8.9", "4.9.0", "4.10.1", "5.0.0", "5.0.0rc1")
+    ] == [*(False, True, True, False, False)]

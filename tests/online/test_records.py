@@ -1,4 +1,5 @@
-"""What the online store keeps besides values: the stored form of each record, and the operations on it."""
+"""What the online store keeps besides values: the stored form of each record, and the operations on
+it."""
 
 from __future__ import annotations
 
@@ -72,7 +73,9 @@ def cursor(store: RedisStore) -> SyncCursor:
         (Pointers({}), {}),
     ],
 )
-def test_the_stored_form_is_fixed(record: Cursor | Claim | Pointers, fields: dict[bytes, bytes]) -> None:
+def test_the_stored_form_is_fixed(
+    record: Cursor | Claim | Pointers, fields: dict[bytes, bytes]
+) -> None:
     assert record.to_fields() == fields
     assert type(record).from_fields(fields) == record
 

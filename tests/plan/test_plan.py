@@ -1,4 +1,5 @@
-"""A plan is data: what changes between two manifests, what is left to compute, and when an event is seen."""
+"""A plan is data: what changes between two manifests, what is left to compute, and when an event is
+seen."""
 
 from __future__ import annotations
 
@@ -10,7 +11,14 @@ import msgspec
 import pytest
 
 from connectors.duckdb.warehouse import connect
-from controlplane import Aggregate, Attribute, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+)
 from controlplane.base.ports import Statement
 from controlplane.base.types import Interval
 from controlplane.errors import Location
@@ -65,7 +73,10 @@ def actions(before: Manifest | None, after: Manifest) -> list[Any]:
 
 
 def brief(found: Iterable[Any]) -> list[tuple[str, str]]:
-    return [(str(a.__struct_config__.tag), getattr(a, "view", "") or getattr(a, "service", "")) for a in found]
+    return [
+        (str(a.__struct_config__.tag), getattr(a, "view", "") or getattr(a, "service", ""))
+        for a in found
+    ]
 
 
 def changes(found: Sequence[Any]) -> list[Change]:
@@ -113,23 +124,46 @@ def test_what_leaves_values_alone_is_an_update(manifest, change, told):
     [
         ({"schedule": "12h"}, "schedule: 1d -> 12h"),
         ({"start": "2024-01-02"}, "start: 2024-01-01T00:00:00Z -> 2024-01-02T00:00:00Z"),
-        ({"sql": "SELECT * FROM {} WHERE amount > 0"}, "sql: SELECT * FROM payments -> SELECT * FROM payments WHERE"),
-        ({"source": BatchSource("payments", table="raw.refunds", timestamp="paid_at")}, "source payments table: raw."),
-        ({"features": [Aggregate("count", windows=["2d"]), Attribute("country", "string")]}, "feature count_2d:  -> c"),
-        ({"features": [Attribute("country", "string")]}, "feature count_1d: count() over 1d: int64 -> "),
+        (
+            {"sql": "SELECT * FROM {} WHERE amount > 0"},
+            "sql: SELECT * FROM payments -> SELECT * FROM payments WHERE",
+        ),
+        (
+            {"source": BatchSource("payments", table="raw.refunds", timestamp="paid_at")},
+            "source payments table: raw.",
+        ),
+        (
+            {"features": [Aggregate("count", windows=["2d"]), Attribute("country", "string")]},
+            "feature count_2d:  -> c",
+        ),
+        (
+            {"features": [Attribute("country", "string")]},
+            "feature count_1d: count() over 1d: int64 -> ",
+        ),
     ],
 )
 def test_what_changes_values_is_a_new_version(manifest, change, told):
     before, after = manifest(spend()), manifest(spend(**change))
     found = actions(before, after)
     assert brief(found)[0] == ("redefine_view", "spend")
-    assert found[0].before == before.views[0].fingerprint != found[0].after == after.views[0].fingerprint
-    assert any(f"{c.name}: {c.before} -> {c.after}".startswith(told) for c in changes(found)), changes(found)
+    assert (
+        found[0].before
+        == before.views[0].fingerprint
+        != found[0].after
+        == after.views[0].fingerprint
+    )
+    assert any(f"{c.name}: {c.before} -> {c.after}".startswith(told) for c in changes(found)), (
+        changes(found)
+    )
 
 
 def test_views_come_and_go(manifest):
     found = actions(manifest(spend()), manifest(spend(name="gains")))
-    assert brief(found) == [("create_view", "gains"), ("drop_view", "spend"), ("update_service", "all")]
+    assert brief(found) == [
+        ("create_view", "gains"),
+        ("drop_view", "spend"),
+        ("update_service", "all"),
+    ]
     assert changes(found) == [
         Change("features", "spend__count_1d, spend__country", "gains__count_1d, gains__country"),
     ]
@@ -137,15 +171,23 @@ def test_views_come_and_go(manifest):
 
 def test_calculations_of_a_service(manifest):
     before, after = manifest(spend()), manifest(spend())
-    half = CalculationSpec("half", "float64", "spend__count_1d / 2", ("spend__count_1d",), "", before.views[0].location)
-    third = msgspec.structs.replace(half, name="third", expression="half / 1.5", inputs=("half",), description="Less.")
+    half = CalculationSpec(
+        "half", "float64", "spend__count_1d / 2", ("spend__count_1d",), "", before.views[0].location
+    )
+    third = msgspec.structs.replace(
+        half, name="third", expression="half / 1.5", inputs=("half",), description="Less."
+    )
 
     def given(*calculations):
         [service] = after.services
-        return msgspec.structs.replace(after, services=(msgspec.structs.replace(service, calculations=calculations),))
+        return msgspec.structs.replace(
+            after, services=(msgspec.structs.replace(service, calculations=calculations),)
+        )
 
     assert actions(None, given(half))[1].features == ("spend__count_1d", "spend__country", "half")
-    assert changes(actions(before, given(half))) == [Change("calculation half", "", "spend__count_1d / 2: float64")]
+    assert changes(actions(before, given(half))) == [
+        Change("calculation half", "", "spend__count_1d / 2: float64")
+    ]
     changed = msgspec.structs.replace(half, expression="1.5")
     assert changes(actions(given(half, third), given(changed))) == [
         Change("calculation half", "spend__count_1d / 2: float64", "1.5: float64"),
@@ -157,13 +199,16 @@ def test_calculations_of_a_service(manifest):
 
 def test_a_service_goes(manifest):
     before = manifest(spend())
-    assert brief(actions(before, msgspec.structs.replace(before, services=()))) == [("drop_service", "all")]
+    assert brief(actions(before, msgspec.structs.replace(before, services=()))) == [
+        ("drop_service", "all")
+    ]
 
 
 def test_columns_of_a_source_are_told_one_by_one(manifest):
     before = manifest(spend())
     source = msgspec.structs.replace(
-        before.sources[0], columns=(("user_id", "string"), *before.sources[0].columns[2:], ("more", "bool"))
+        before.sources[0],
+        columns=(("user_id", "string"), *before.sources[0].columns[2:], ("more", "bool")),
     )
     found = changes(actions(before, msgspec.structs.replace(before, sources=(source,))))
     assert found == [
@@ -174,7 +219,9 @@ def test_columns_of_a_source_are_told_one_by_one(manifest):
 
 
 def test_features_and_values_in_words(manifest):
-    where = Aggregate("mean", "amount", windows=["24h"], offset="-1d", where="amount > 0", description="Euros.")
+    where = Aggregate(
+        "mean", "amount", windows=["24h"], offset="-1d", where="amount > 0", description="Euros."
+    )
     [feature] = manifest(spend(features=[where])).views[0].features
     assert describe(feature) == "mean(amount) over 1d offset -1d where amount > 0: float64 (Euros.)"
     assert [text(value) for value in (None, DAY, NOW, "x", True, ("a", "b"))] == [
@@ -204,7 +251,9 @@ def test_what_is_left_to_compute(manifest, covered, missing):
     made = manifest(spend())
     key = ("features.spend", made.views[0].fingerprint)
     [found] = forecast(made, covered_by({key: [interval(*c) for c in covered]}, "features"), NOW)
-    assert list(found.missing) == [Stretch(i.start, i.end, i.count(DAY)) for i in (interval(*m) for m in missing)]
+    assert list(found.missing) == [
+        Stretch(i.start, i.end, i.count(DAY)) for i in (interval(*m) for m in missing)
+    ]
     assert found.intervals == sum(last - first for first, last in missing)
 
 
@@ -241,4 +290,9 @@ def test_a_plan_survives_the_way_through_json(manifest):
     after = manifest(spend(schedule="12h"), spend(name="new"))
     plan = make_plan(after, (1, manifests.to_json(before), "r"), lambda *_: (), NOW)[0]
     assert msgspec.json.decode(msgspec.json.encode(plan), type=Plan) == plan
-    assert [kind for kind, _ in brief(plan.actions)] == ["redefine_view", "create_view", "drop_view", "update_service"]
+    assert [kind for kind, _ in brief(plan.actions)] == [
+        "redefine_view",
+        "create_view",
+        "drop_view",
+        "update_service",
+    ]

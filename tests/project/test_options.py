@@ -1,4 +1,5 @@
-"""Options of connectors in plane.toml: what has the wrong type is refused in words, for every connector."""
+"""Options of connectors in plane.toml: what has the wrong type is refused in words, for every
+connector."""
 
 from __future__ import annotations
 
@@ -11,7 +12,13 @@ from typing import Any
 import pytest
 
 from controlplane.errors import SettingsError
-from controlplane.workspace.project import Project, connector, open_async_store, open_store, open_warehouse
+from controlplane.workspace.project import (
+    Project,
+    connector,
+    open_async_store,
+    open_store,
+    open_warehouse,
+)
 
 KINDS = ("duckdb", "snowflake", "databricks", "redis")
 REQUIRED: Mapping[str, Mapping[str, Any]] = {
@@ -60,4 +67,6 @@ def test_b2_the_error_names_the_file(tmp_path: Path):
     )
     with Project(tmp_path) as project, pytest.raises(SettingsError) as raised:
         assert project.store
-    assert str(raised.value).startswith("plane.toml: connector 'redis': option `sentinels`: expected a list, got text")
+    assert str(raised.value).startswith(
+        "plane.toml: connector 'redis': option `sentinels`: expected a list, got text"
+    )

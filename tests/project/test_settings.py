@@ -1,4 +1,5 @@
-"""`plane.toml`: what is wrong in it is told all at once, each with its line and a remedy, and never with a secret."""
+"""`plane.toml`: what is wrong in it is told all at once, each with its line and a remedy, and never
+with a secret."""
 
 from __future__ import annotations
 
@@ -49,8 +50,14 @@ def complaint(folder: Path, environment: str | None = None) -> list[str]:
     error = raised.value
     assert CANARY not in str(error)
     problems = error.problems if isinstance(error, Problems) else [error]
-    assert all(problem.where and problem.where.file == "plane.toml" and problem.hint for problem in problems)
-    return [f"{problem.where and problem.where.line}: {problem.message} -> {problem.hint}" for problem in problems]
+    assert all(
+        problem.where and problem.where.file == "plane.toml" and problem.hint
+        for problem in problems
+    )
+    return [
+        f"{problem.where and problem.where.line}: {problem.message} -> {problem.hint}"
+        for problem in problems
+    ]
 
 
 def test_what_is_right_is_taken(tmp_path):
@@ -66,8 +73,8 @@ def test_variables_are_those_of_the_environment_that_is_used(tmp_path, monkeypat
     monkeypatch.setenv("SHOP_STATE", f"postgresql://me:{CANARY}@db/plane")
     monkeypatch.setenv("SHOP_PATH", "/data")
     assert complaint(tmp_path, "production") == [
-        "19: environments.production.online.password needs the environment variable SHOP_PASSWORD, which is not set"
-        " -> export SHOP_PASSWORD=..."
+        "19: environments.production.online.password needs the environment variable SHOP_PASSWORD,"
+        " which is not set -> export SHOP_PASSWORD=..."
     ]
     monkeypatch.setenv("SHOP_PASSWORD", CANARY)
     production = settings.load(tmp_path, "production")
@@ -80,7 +87,9 @@ def test_the_environment_is_chosen(tmp_path, monkeypatch):
     changed(tmp_path)
     assert settings.load(tmp_path).name == "local"
     monkeypatch.setenv("PLANE_ENV", "nowhere")
-    assert complaint(tmp_path) == ["0: there is no environment 'nowhere' -> choose from: local, production"]
+    assert complaint(tmp_path) == [
+        "0: there is no environment 'nowhere' -> choose from: local, production"
+    ]
     assert settings.load(tmp_path, "local").name == "local"
 
 
@@ -93,17 +102,41 @@ def test_the_environment_is_chosen(tmp_path, monkeypatch):
             [('state = "sqlite', 'stat = "sqlite')],
             ["8: unknown key environments.local.stat -> the keys of environments.local are: "],
         ),
-        ([('name = "shop"', 'title = "x"')], ["2: unknown key project.title", "1: project: object missing required"]),
-        ([("[project]", "[projects]")], ["1: unknown key 'projects'", "0: project: object missing required"]),
-        ([('"sqlite:///.plane/state.db"', "3")], ["8: environments.local.state: expected `str`, got `int`"]),
+        (
+            [('name = "shop"', 'title = "x"')],
+            ["2: unknown key project.title", "1: project: object missing required"],
+        ),
+        (
+            [("[project]", "[projects]")],
+            ["1: unknown key 'projects'", "0: project: object missing required"],
+        ),
+        (
+            [('"sqlite:///.plane/state.db"', "3")],
+            ["8: environments.local.state: expected `str`, got `int`"],
+        ),
         ([('kind = "duckdb", ', "")], ["6: environments.local.warehouse has no kind"]),
-        ([("2024-01-05T00:00:00Z", "soon")], ["5: environments.local.now: 'soon' is not a time -> write 2013-01-01"]),
+        (
+            [("2024-01-05T00:00:00Z", "soon")],
+            ["5: environments.local.now: 'soon' is not a time -> write 2013-01-01"],
+        ),
         ([('"shop"', '"my shop"')], ["2: project name 'my shop' is not a name"]),
-        ([('kind = "redis"', f'password = "{CANARY}"')], ["7: environments.local.online.password holds a secret"]),
+        (
+            [('kind = "redis"', f'password = "{CANARY}"')],
+            ["7: environments.local.online.password holds a secret"],
+        ),
         ([('kind = "redis"', 'password = "${X}", deep = { api_key = 3 }')], ["7: ", "7: "]),
-        ([("redis://", f"redis://:{CANARY}@")], ["7: environments.local.online.url holds a secret"]),
-        ([(":6379", f":6379?password={CANARY}")], ["7: environments.local.online.url holds a secret"]),
-        ([("sqlite:///.plane", f"postgresql://me:{CANARY}@db")], ["8: environments.local.state holds a secret"]),
+        (
+            [("redis://", f"redis://:{CANARY}@")],
+            ["7: environments.local.online.url holds a secret"],
+        ),
+        (
+            [(":6379", f":6379?password={CANARY}")],
+            ["7: environments.local.online.url holds a secret"],
+        ),
+        (
+            [("sqlite:///.plane", f"postgresql://me:{CANARY}@db")],
+            ["8: environments.local.state holds a secret"],
+        ),
     ],
 )
 def test_each_problem_is_told_with_its_line(tmp_path, pairs, told):
@@ -144,14 +177,24 @@ def test_where_a_secret_lies_is_none(tmp_path, key):
     assert Path((settings.load(tmp_path, "local").online or {})[key]).name == "somewhere"
 
 
-@pytest.mark.parametrize("key", ["private_key", "private_key_passphrase", "token", "oauth_client_secret", "file_token"])
+@pytest.mark.parametrize(
+    "key", ["private_key", "private_key_passphrase", "token", "oauth_client_secret", "file_token"]
+)
 def test_a_secret_is_one_whatever_stands_before_it(tmp_path, key):
     changed(tmp_path, ('kind = "redis"', f'{key} = "{CANARY}"'))
-    assert complaint(tmp_path, "local")[0].startswith(f"7: environments.local.online.{key} holds a secret")
+    assert complaint(tmp_path, "local")[0].startswith(
+        f"7: environments.local.online.{key} holds a secret"
+    )
 
 
 def test_all_problems_are_told_at_once(tmp_path):
-    changed(tmp_path, ('"shop"', '"my shop"'), ("now =", "then ="), ('kind = "duckdb", ', ""), (":6379", ":${PORT}"))
+    changed(
+        tmp_path,
+        ('"shop"', '"my shop"'),
+        ("now =", "then ="),
+        ('kind = "duckdb", ', ""),
+        (":6379", ":${PORT}"),
+    )
     assert [line.partition(":")[0] for line in complaint(tmp_path, "local")] == ["2", "5", "6", "7"]
 
 
@@ -166,10 +209,14 @@ def test_a_folder_in_place_of_the_file(tmp_path):
 
 
 def test_readers_where_nothing_is_granted(tmp_path):
-    folder = changed(tmp_path, ('kind = "duckdb", path', 'kind = "duckdb", reader_role = "analysts", path'))
+    folder = changed(
+        tmp_path, ('kind = "duckdb", path', 'kind = "duckdb", reader_role = "analysts", path')
+    )
     with pytest.raises(PlaneError) as raised:
         settings.load(folder, "local")
-    assert raised.value.message == "environments.local.warehouse.reader_role: DuckDB grants no rights"
+    assert (
+        raised.value.message == "environments.local.warehouse.reader_role: DuckDB grants no rights"
+    )
     assert raised.value.where is not None
     assert raised.value.where.line > 1
     assert raised.value.hint
@@ -186,11 +233,17 @@ def test_no_project_here(tmp_path):
     [
         ([('kind = "duckdb", path', 'kind = "oracle", path')], "there is no connector 'oracle'"),
         ([("path = ", "file = ")], "connector 'duckdb': missing a required argument: 'path'"),
-        ([('name = "shop"', 'name = "shop"\ndialect = "snowflake"')], "the project's SQL is snowflake"),
+        (
+            [('name = "shop"', 'name = "shop"\ndialect = "snowflake"')],
+            "the project's SQL is snowflake",
+        ),
     ],
 )
 def test_options_of_connectors(tmp_path, pairs, message):
-    with Project(changed(tmp_path, *pairs), "local") as project, pytest.raises(PlaneError) as raised:
+    with (
+        Project(changed(tmp_path, *pairs), "local") as project,
+        pytest.raises(PlaneError) as raised,
+    ):
         _ = project.warehouse
     assert raised.value.message.startswith(message)
     assert str(raised.value.where) == "plane.toml"

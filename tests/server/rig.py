@@ -72,8 +72,15 @@ class Server:
 
     def __init__(self, project: Shop, *options: str, hook: Hook | None = None) -> None:
         self.project = project
-        self.running = project.start("serve", "--port", "0", "--json", "--refresh", "0.1", *options, hook=hook)
-        until(lambda: self.running.process.exitcode is not None or self.running.out.read_text().endswith("}\n"))
+        self.running = project.start(
+            "serve", "--port", "0", "--json", "--refresh", "0.1", *options, hook=hook
+        )
+        until(
+            lambda: (
+                self.running.process.exitcode is not None
+                or self.running.out.read_text().endswith("}\n")
+            )
+        )
         assert self.running.process.exitcode is None, self.log
         self.url: str = json.loads(self.running.out.read_text())["url"]
         until(lambda: '"worker_started"' in self.log)
@@ -108,7 +115,9 @@ class Server:
         try:
             connection.request(method, path, sent, headers)
             answer = connection.getresponse()
-            return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+            return Answer(
+                answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+            )
         finally:
             if over is None:
                 connection.close()

@@ -1,4 +1,5 @@
-"""Bodies that are wrong in every way: a clear refusal, no failure of the server, and no value in an error or a log."""
+"""Bodies that are wrong in every way: a clear refusal, no failure of the server, and no value in an
+error or a log."""
 
 from __future__ import annotations
 
@@ -29,9 +30,17 @@ TECTON = "/api/v1/feature-service/get-features"
 BATCH = f"{TECTON}-batch"
 FEAST = "/get-online-features"
 BODY = b'{"entities":[{"user_id":1,"tag":"a","day":"2024-01-02"}]}'
-REQUEST = f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+REQUEST = (
+    f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    + BODY
+)
 GOOD = {"user_id": 1, "tag": "a", "day": "2024-01-02"}
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 
 
 def test_what_the_openapi_document_allows_is_answered_as_it_says(served):
@@ -44,7 +53,9 @@ def test_what_the_openapi_document_allows_is_answered_as_it_says(served):
             continue
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=6, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        )
         def ask(case: schemathesis.Case) -> None:
             nonlocal asked
             asked += 1
@@ -103,19 +114,34 @@ def test_a_wrong_body_is_told_without_its_values(served, path, body, status, fie
         assert answer.json["error"]["field"] == field
 
 
-@pytest.mark.parametrize("number", ["1_0", " 1", "1 ", "+1", "１", "1e0", "1.0", "", "0x1", "1\n", "--1", "-"])
+@pytest.mark.parametrize(
+    "number", ["1_0", " 1", "1 ", "+1", "１", "1e0", "1.0", "", "0x1", "1\n", "--1", "-"]
+)
 def test_a11_an_integer_is_its_digits_alone(served, number):
     """Case A11: `1_0` answered user 10, and ` 1` and `+1` answered user 1. In every shape of
     requests."""
     asked = [
         (OURS, {"entities": [GOOD | {"user_id": number}]}, "entities[0].user_id"),
-        (TECTON, {"params": {"featureServiceName": "shop", "joinKeyMap": {"user_id": number}}}, "joinKeyMap.user_id"),
         (
-            BATCH,
-            {"params": {"featureServiceName": "shop", "requestData": [{"joinKeyMap": {"user_id": number}}]}},
+            TECTON,
+            {"params": {"featureServiceName": "shop", "joinKeyMap": {"user_id": number}}},
             "joinKeyMap.user_id",
         ),
-        (FEAST, {"feature_service": "shop", "entities": {"user_id": [number]}}, "entities.user_id[0]"),
+        (
+            BATCH,
+            {
+                "params": {
+                    "featureServiceName": "shop",
+                    "requestData": [{"joinKeyMap": {"user_id": number}}],
+                }
+            },
+            "joinKeyMap.user_id",
+        ),
+        (
+            FEAST,
+            {"feature_service": "shop", "entities": {"user_id": [number]}},
+            "entities.user_id[0]",
+        ),
     ]
     for path, body, field in asked:
         answer = served.post(path, body)
@@ -128,7 +154,9 @@ def test_a11_an_integer_is_its_digits_alone(served, number):
     assert "int64" in served.project.fails("get", "shop", "--key", f"user_id={number}")
 
 
-@pytest.mark.parametrize("price", [" 1_0.5 ", "1_0", "+1", "1e1", ".5", "1.", "NaN", "１", 1.5, "1.555"])
+@pytest.mark.parametrize(
+    "price", [" 1_0.5 ", "1_0", "+1", "1e1", ".5", "1.", "NaN", "１", 1.5, "1.555"]
+)
 def test_a11_a_decimal_is_its_digits_alone(served, price):
     answer = served.post("/v1/services/priced", {"entities": [{"user_id": 1, "price": price}]})
     assert answer.status == 400
@@ -139,7 +167,9 @@ def test_a11_a_decimal_is_its_digits_alone(served, price):
         assert "price" in served.project.fails("get", "priced", *options, f"price={price}")
 
 
-@pytest.mark.parametrize("day", ["20240102", "2024-W01-2", "2024-01-02T00:00", "2024-1-2", 1704153600])
+@pytest.mark.parametrize(
+    "day", ["20240102", "2024-W01-2", "2024-01-02T00:00", "2024-1-2", 1704153600]
+)
 def test_a11_a_date_has_one_form(served, day):
     answer = served.post(OURS, {"entities": [GOOD | {"day": day}]})
     assert (answer.status, answer.json["error"]["field"]) == (400, "entities[0].day")
@@ -180,7 +210,9 @@ def test_a_long_body_is_refused_before_it_is_read(served):
     assert served.post(OURS, {"entities": [GOOD | {"more": "x" * 900_000}]}).status == 200
     host, port = urlsplit(served.url).netloc.split(":")
     with socket.create_connection((host, int(port)), timeout=30) as raw:
-        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+        raw.sendall(
+            f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
         for _ in range(11):
             raw.sendall(b"186a0\r\n" + b" " * 100_000 + b"\r\n")
         assert raw.recv(1000).startswith(b"HTTP/1.1 413")
@@ -193,12 +225,18 @@ def test_bytes_that_are_no_request(served):
         with socket.create_connection((host, int(port)), timeout=30) as raw:
             raw.sendall(chance.randbytes(200) + b"\r\n\r\n")
             assert not raw.recv(1000).startswith(b"HTTP/1.1 5")
-    with socket.create_connection((host, int(port)), timeout=30) as raw:  # gone in the middle of its body
-        raw.sendall(f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
+    with socket.create_connection(
+        (host, int(port)), timeout=30
+    ) as raw:  # gone in the middle of its body
+        raw.sendall(
+            f"POST {OURS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode()
+        )
     assert served.count() == 1
     assert "exception" not in served.log
     assert "Invalid HTTP" not in served.log
-    assert b'plane_connections_refused_total{reason="not_http"}' in served.ask("GET", "/metrics").body
+    assert (
+        b'plane_connections_refused_total{reason="not_http"}' in served.ask("GET", "/metrics").body
+    )
 
 
 def test_who_asks_may_go_without_a_word(served):

@@ -28,13 +28,31 @@ def status(server: Server, method: str, path: str, host: str, key: str | None = 
 def test_c5_another_name_is_not_answered_without_keys(served):
     """Case C5: a page whose name is made to resolve to loopback could read every feature."""
     port = served.url.rpartition(":")[2]
-    for host in ("evil.example", f"evil.example:{port}", "localhost.evil.example", "10.1.2.3", "127.0.0.1.evil", ""):
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        "localhost.evil.example",
+        "10.1.2.3",
+        "127.0.0.1.evil",
+        "",
+    ):
         assert {status(served, "GET", path, host) for path in PATHS} == {421}, host
         assert status(served, "POST", "/v1/services/shop", host) == 421
         assert status(served, "POST", "/get-online-features", host) == 421
         assert status(served, "POST", "/api/v1/feature-service/get-features", host) == 421
-        assert status(served, "GET", "/health/live", host) == status(served, "GET", "/health/ready", host) == 200
-    for host in ("localhost", f"LOCALHOST:{port}", "localhost.", "127.0.0.1", f"127.0.0.1:{port}", f"[::1]:{port}"):
+        assert (
+            status(served, "GET", "/health/live", host)
+            == status(served, "GET", "/health/ready", host)
+            == 200
+        )
+    for host in (
+        "localhost",
+        f"LOCALHOST:{port}",
+        "localhost.",
+        "127.0.0.1",
+        f"127.0.0.1:{port}",
+        f"[::1]:{port}",
+    ):
         assert status(served, "POST", "/v1/services/shop", host) == 200
         assert {status(served, "GET", path, host) for path in PATHS} == {200}, host
     answer = served.ask("GET", "/v1/services")
@@ -43,7 +61,9 @@ def test_c5_another_name_is_not_answered_without_keys(served):
 
 def test_c5_a_second_host_is_looked_at_too_and_none_is_no_browsers(served):
     with connect(served) as raw:
-        raw.sendall(REQUEST.replace(b"Host: localhost\r\n", b"Host: localhost\r\nHost: evil.example\r\n"))
+        raw.sendall(
+            REQUEST.replace(b"Host: localhost\r\n", b"Host: localhost\r\nHost: evil.example\r\n")
+        )
         assert raw.recv(1024).startswith(b"HTTP/1.1 4")
     with connect(served) as raw:
         raw.sendall(REQUEST.replace(b"Host: localhost\r\n", b""))

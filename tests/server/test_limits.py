@@ -22,7 +22,10 @@ from tests.shop import until
 
 PATH = "/v1/services/shop"
 BODY = b'{"entities":[{"user_id":1}]}'
-REQUEST = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+REQUEST = (
+    f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    + BODY
+)
 CHUNKED = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
 KIB = 1024
 ENDLESS = {
@@ -104,7 +107,9 @@ def attacked(server: Server, kind: str) -> Iterator[None]:
 
 
 def asked(server: Server, seconds: float) -> Measured:
-    return measure(server.url, "shop", [{"user_id": n} for n in range(9)], concurrency=50, seconds=seconds)
+    return measure(
+        server.url, "shop", [{"user_id": n} for n in range(9)], concurrency=50, seconds=seconds
+    )
 
 
 def slowed(server: Server, kind: str) -> float:
@@ -152,11 +157,20 @@ def test_c1_an_endless_head_is_refused(served, kind):
 
 def test_c1_a_long_head_is_answered_and_a_longer_one_refused(served):
     long = b"X-A: " + b"a" * 60 * KIB + b"\r\n"
-    for more, status in ((long, 200), (long + long[: 4 * KIB] + b"\r\n", 431), (b"X-A: a\r\n" * 1001, 431)):
+    for more, status in (
+        (long, 200),
+        (long + long[: 4 * KIB] + b"\r\n", 431),
+        (b"X-A: a\r\n" * 1001, 431),
+    ):
         with connect(served) as raw:
             raw.sendall(REQUEST.replace(b"Host", more + b"Host"))
             assert raw.recv(KIB).startswith(b"HTTP/1.1 %d " % status)
-    for more in (long + long, long + long + b"\r\n", b"X-A: a\r\n" * 1001 + b"\r\n", b"X-A: a\r\n" * 9000):
+    for more in (
+        long + long,
+        long + long + b"\r\n",
+        b"X-A: a\r\n" * 1001 + b"\r\n",
+        b"X-A: a\r\n" * 9000,
+    ):
         with connect(served) as raw:  # the answers to what was asked before come first
             raw.sendall(REQUEST * 3 + b"GET / HTTP/1.1\r\n" + more)
             answers = received(raw)
@@ -180,7 +194,9 @@ def test_c2_half_a_head_is_closed_in_ten_seconds(served):
     """Case C2: connections with half a head stayed for ever. One byte now and then doesn't keep a
     connection open."""
     with ExitStack() as undo:
-        silent, half, slow, after, pipelined = (undo.enter_context(connect(served)) for _ in range(5))
+        silent, half, slow, after, pipelined = (
+            undo.enter_context(connect(served)) for _ in range(5)
+        )
         started = time.monotonic()
         half.sendall(REQUEST[:20])
         after.sendall(REQUEST)
@@ -223,7 +239,10 @@ def test_c2_many_halves_of_a_head_leave_room_for_a_client(shop, serve):
         assert len(list(Path(f"/proc/{server.running.process.pid}/fd").iterdir())) < 280
     said = [event for event in server.events if event["event"] == "connections_refused"]
     assert 0 < len(said) < 5
-    assert 'plane_connections_refused_total{reason="evicted"}' in server.ask("GET", "/metrics").body.decode()
+    assert (
+        'plane_connections_refused_total{reason="evicted"}'
+        in server.ask("GET", "/metrics").body.decode()
+    )
 
 
 def test_c2_a_connection_above_the_limit_is_told(shop, serve):
@@ -294,7 +313,10 @@ def test_c1_the_rest_of_a_body_that_nobody_wants_is_not_read_for_ever(served):
 
 
 def test_c1_an_upgrade_is_no_way_round_the_limits(served):
-    for first in (b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n"):
+    for first in (
+        b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        b"CONNECT a:1 HTTP/1.1\r\n\r\n",
+    ):
         with connect(served) as raw, contextlib.suppress(ConnectionError):
             raw.sendall(first)
             for _ in range(KIB):

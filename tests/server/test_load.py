@@ -14,7 +14,18 @@ ENTITIES = '[{"user_id": 1}, {"user_id": 2}, {"user_id": 3}]'
 
 
 def bench(served, *more, entities=ENTITIES, service="shop"):
-    return ("bench", "serve", served.url, "-s", service, "--entities", entities, "--duration", "0.3", *more)
+    return (
+        "bench",
+        "serve",
+        served.url,
+        "-s",
+        service,
+        "--entities",
+        entities,
+        "--duration",
+        "0.3",
+        *more,
+    )
 
 
 def test_it_counts_and_times_answers(served, tmp_path):
@@ -40,9 +51,13 @@ def test_what_is_wrong_is_told(served):
     assert "not a JSON list" in fails(*bench(served, entities="[1]"))
     assert "no entities to ask for" in fails(*bench(served, entities="[]"))
     assert "can't be read" in fails(*bench(served, entities="none.json"))
-    assert "can't be reached" in fails("bench", "serve", "http://127.0.0.1:1", "-s", "a", "--entities", '[{"a": 1}]')
+    assert "can't be reached" in fails(
+        "bench", "serve", "http://127.0.0.1:1", "-s", "a", "--entities", '[{"a": 1}]'
+    )
     for url in ("ftp://a", "http://[::1", "http://a:b", "http://a:99999"):
-        assert "not the URL of a server" in fails("bench", "serve", url, "-s", "a", "--entities", '[{"a": 1}]')
+        assert "not the URL of a server" in fails(
+            "bench", "serve", url, "-s", "a", "--entities", '[{"a": 1}]'
+        )
 
 
 def test_a_server_that_never_answers_is_told():
@@ -63,4 +78,9 @@ def test_a_server_of_another_protocol_is_told():
 
         threading.Thread(target=greet).start()
         with pytest.raises(PlaneError, match="does not speak HTTP"):
-            measure(f"http://127.0.0.1:{server.getsockname()[1]}", "shop", [{"user_id": 1}], concurrency=1)
+            measure(
+                f"http://127.0.0.1:{server.getsockname()[1]}",
+                "shop",
+                [{"user_id": 1}],
+                concurrency=1,
+            )

@@ -1,4 +1,5 @@
-"""The three shapes against golden answers: every type, nulls, keys that are not there, statuses and times."""
+"""The three shapes against golden answers: every type, nulls, keys that are not there, statuses and
+times."""
 
 from __future__ import annotations
 
@@ -90,15 +91,25 @@ def test_tecton(served, snake):
         },
     }
     if snake:  # as their Python client writes it
-        options = {"include_names": True, "include_data_types": True, "include_serving_status": True}
-        params = {"feature_service_name": "everything", "join_key_map": KEYS, "metadata_options": options}
+        options = {
+            "include_names": True,
+            "include_data_types": True,
+            "include_serving_status": True,
+        }
+        params = {
+            "feature_service_name": "everything",
+            "join_key_map": KEYS,
+            "metadata_options": options,
+        }
     answer = served.post("/api/v1/feature-service/get-features", {"params": params})
     assert answer.status == 200
     assert answer.json["result"] == {"features": DIGITS}
     items = answer.json["metadata"]["features"]
     assert [item["name"] for item in items] == [name.replace("__", ".", 1) for name in NAMES]
     assert {item["status"] for item in items} == {"PRESENT"}
-    assert [item.get("effectiveTime") for item in items] == [None if snake else TIMES[name] for name in NAMES]
+    assert [item.get("effectiveTime") for item in items] == [
+        None if snake else TIMES[name] for name in NAMES
+    ]
     types = [item["dataType"] for item in items]
     strings = {"type": "array", "elementType": {"type": "string"}}
     assert types == [{"type": TECTON[name]} if name in TECTON else strings for name in NAMES]
@@ -112,8 +123,14 @@ def test_tecton_in_batches(served):
         "metadataOptions": {"includeNames": True, "includeServingStatus": True},
     }
     answer = served.post("/api/v1/feature-service/get-features-batch", {"params": params}).json
-    assert answer["result"] == [{"features": DIGITS}, {"features": ["0", *[None] * (len(NAMES) - 1)]}]
-    assert answer["metadata"]["features"][0] == {"name": "spend.count_1d", "status": ["PRESENT", "MISSING_DATA"]}
+    assert answer["result"] == [
+        {"features": DIGITS},
+        {"features": ["0", *[None] * (len(NAMES) - 1)]},
+    ]
+    assert answer["metadata"]["features"][0] == {
+        "name": "spend.count_1d",
+        "status": ["PRESENT", "MISSING_DATA"],
+    }
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -141,21 +158,32 @@ def test_feast_by_features(served):
     asked = {"features": ["fact:price", "spend:country"], "entities": columns}
     answer = served.post("/get-online-features", asked).json
     assert answer["metadata"] == {"feature_names": [*columns, "price", "country"]}
-    assert [result["values"] for result in answer["results"][len(columns) :]] == [["12.50", None], ["NO", None]]
+    assert [result["values"] for result in answer["results"][len(columns) :]] == [
+        ["12.50", None],
+        ["NO", None],
+    ]
     # Of the services that have it, one that needs no more than is given.
-    alone = {"features": ["spend:country"], "entities": {"user_id": [1]}, "full_feature_names": True}
+    alone = {
+        "features": ["spend:country"],
+        "entities": {"user_id": [1]},
+        "full_feature_names": True,
+    }
     answer = served.post("/get-online-features", alone).json
     assert answer["metadata"] == {"feature_names": ["user_id", "spend__country"]}
     assert [result["values"] for result in answer["results"]] == [[1], ["NO"]]
 
 
-@pytest.mark.parametrize("names", [["a__number", "b__number"], ["a__number", "number"], ["a__user_id"]])
+@pytest.mark.parametrize(
+    "names", [["a__number", "b__number"], ["a__number", "number"], ["a__user_id"]]
+)
 def test_feast_has_no_short_names_that_mean_two_things(names):
     inputs = SimpleNamespace(keys={"user_id": "int64"})
     service: Any = SimpleNamespace(types=dict.fromkeys(names, "int64"), inputs=inputs)
     nobody = FeatureVectors(service.types, 1, [])
     columns: dict[str, list[int]] = {"user_id": []}
-    short, full = (SimpleNamespace(entities=columns, full_feature_names=full) for full in (False, True))
+    short, full = (
+        SimpleNamespace(entities=columns, full_feature_names=full) for full in (False, True)
+    )
     with pytest.raises(Refused, match="not unique") as refused:
         Feast().write(Call("any", [], "", short), service, nobody)
     assert (refused.value.status, refused.value.field) == (400, "full_feature_names")
@@ -190,8 +218,14 @@ def test_what_a_request_gives(served):
     tecton = served.post("/api/v1/feature-service/get-features", {"params": params}).json
     assert tecton["result"]["features"][-2:] == [0.25, None]
     assert tecton["metadata"]["features"][-1] == {"name": "number.number"}
-    body = {"feature_service": "priced", "entities": {"user_id": [1]}, "request_context": {"price": ["7.50"]}}
+    body = {
+        "feature_service": "priced",
+        "entities": {"user_id": [1]},
+        "request_context": {"price": ["7.50"]},
+    }
     assert served.post("/get-online-features", body).json["results"][-2]["values"] == [0.25]
-    secret = served.post("/v1/services/priced", {"entities": [{"user_id": 1, "price": 1, "code": "s3cr3t"}]})
+    secret = served.post(
+        "/v1/services/priced", {"entities": [{"user_id": 1, "price": 1, "code": "s3cr3t"}]}
+    )
     assert (secret.status, secret.json["error"]["code"]) == (422, "calculation_failed")
     assert "s3cr3t" not in secret.body.decode() + served.log

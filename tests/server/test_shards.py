@@ -26,8 +26,8 @@ from tests.shop import Shop, until
 
 PATH = "/v1/services/shop"
 LIMIT_MS = 150.0
-"""Below this, a busy machine may make more of a difference than what is tested. Whoever waits for the
-shard that hangs waits for the budget of 500 ms."""
+"""Below this, a busy machine may make more of a difference than what is tested. Whoever waits for
+the shard that hangs waits for the budget of 500 ms."""
 
 
 class Sharded(NamedTuple):
@@ -89,7 +89,9 @@ def always(server: Server, user: int) -> Iterator[list[int]]:
     def ask() -> None:
         connection = server.connect()
         while not over.is_set():
-            found.append(server.post(PATH, {"entities": [{"user_id": user}]}, over=connection).status)
+            found.append(
+                server.post(PATH, {"entities": [{"user_id": user}]}, over=connection).status
+            )
             time.sleep(0.01)
         connection.close()
 
@@ -105,7 +107,9 @@ def always(server: Server, user: int) -> Iterator[list[int]]:
 
 
 def asked(server: Server, users: list[int], seconds: float) -> Measured:
-    return measure(server.url, "shop", [{"user_id": user} for user in users], concurrency=20, seconds=seconds)
+    return measure(
+        server.url, "shop", [{"user_id": user} for user in users], concurrency=20, seconds=seconds
+    )
 
 
 def transitions(server: Server) -> list[str]:
@@ -181,7 +185,9 @@ def test_b10_a_client_in_an_event_loop_reads_the_other_shards(sharded):
                     await waiting
                 started = time.monotonic()
                 with pytest.raises(TransientError, match=f"MGET on {sharded.address}"):
-                    await client.get("shop", [{"user_id": user} for user in (sharded.others[0], sharded.hung[0])])
+                    await client.get(
+                        "shop", [{"user_id": user} for user in (sharded.others[0], sharded.hung[0])]
+                    )
                 slowest = max(slowest, time.monotonic() - started)
             both = [{"user_id": user} for user in (sharded.others[0], sharded.hung[0])]
             async with asyncio.timeout(30):

@@ -1,4 +1,5 @@
-"""What goes on while the server runs: a deploy, a store that goes and comes, changed keys, a spent budget, an end."""
+"""What goes on while the server runs: a deploy, a store that goes and comes, changed keys, a spent
+budget, an end."""
 
 from __future__ import annotations
 
@@ -33,7 +34,12 @@ def asking(server: Server) -> Iterator[list[tuple[int, Any]]]:
         while not over.is_set():
             answer = server.post("/v1/services/shop", ASKED, over=connection)
             json = answer.json
-            found.append((answer.status, "vectors" in json and json["vectors"][0]["features"]["spend__amount_sum_2d"]))
+            found.append(
+                (
+                    answer.status,
+                    "vectors" in json and json["vectors"][0]["features"]["spend__amount_sum_2d"],
+                )
+            )
             time.sleep(0.002)
         connection.close()
 
@@ -46,7 +52,9 @@ def asking(server: Server) -> Iterator[list[tuple[int, Any]]]:
         thread.join()
 
 
-async def told(app: App, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> int:
+async def told(
+    app: App, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = ()
+) -> int:
     """The status of an answer to a request whose body never comes."""
     sent: list[MutableMapping[str, Any]] = []
 
@@ -131,35 +139,49 @@ def test_a_budget(shop, serve):
     with shop.client() as client:
         client.client_pause(400)
         late = server.post("/v1/services/shop", ASKED)
-    assert (late.status, late.headers["retry-after"], late.json["error"]["code"]) == (504, "1", "budget_exceeded")
+    assert (late.status, late.headers["retry-after"], late.json["error"]["code"]) == (
+        504,
+        "1",
+        "budget_exceeded",
+    )
     until(lambda: server.post("/v1/services/shop", ASKED).status == 200)
 
 
 def test_keys(shop, serve, tmp_path):
     file = tmp_path / "keys.toml"
     made = [
-        shop.plane("serve", "key", "--name", "a", "--service", one, "--json").json for one in ("shop", "other", "*")
+        shop.plane("serve", "key", "--name", "a", "--service", one, "--json").json
+        for one in ("shop", "other", "*")
     ]
     one, other, both = (found["key"] for found in made)
-    entry = '[[key]]\nname = "{name}"\nid = "{id}"\ndigest = "{digest}"\nservices = ["{services[0]}"]\n'
-    file.write_text("".join(entry.format(name=name, **found) for name, found in zip("abc", made, strict=True)))
+    entry = (
+        '[[key]]\nname = "{name}"\nid = "{id}"\ndigest = "{digest}"\nservices = ["{services[0]}"]\n'
+    )
+    file.write_text(
+        "".join(entry.format(name=name, **found) for name, found in zip("abc", made, strict=True))
+    )
     server = serve(shop.ready(), "--keys", str(file), "--access-log", "--max-entities", "7")
     forged = one[:-1] + ("A" if one[-1] != "A" else "B")
     for key in (None, "", "plane_00000000_", forged, one.replace(made[0]["id"], made[1]["id"])):
         refused = server.post("/v1/services/shop", ASKED, key=key)
         assert (refused.status, refused.headers["www-authenticate"]) == (401, "Bearer")
     assert server.post("/v1/services/shop", ASKED, key=other).status == 403
-    assert server.post("/v1/services/none", ASKED, key=other).status == 403  # not even whether it is there
+    # Not even whether it is there.
+    assert server.post("/v1/services/none", ASKED, key=other).status == 403
     assert server.count(key=one) == server.count(key=both) == 1
     assert server.ask("GET", "/v1/services", key=other).json == {"services": []}
     assert server.ask("GET", "/openapi.json").status == 401
     described, nothing = (server.ask("GET", "/openapi.json", key=key).json for key in (one, other))
     assert "securitySchemes" in described["components"]
-    body = described["paths"]["/v1/services/shop"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = described["paths"]["/v1/services/shop"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]["schema"]
     assert body["properties"]["entities"]["maxItems"] == 7
     assert list(nothing["paths"]) == ["/health/live", "/health/ready"]
     assert b"/v1/services/shop" not in server.ask("GET", "/docs", key=other).body
-    assert server.ask("GET", "/health/live").status == server.ask("GET", "/health/ready").status == 200
+    assert (
+        server.ask("GET", "/health/live").status == server.ask("GET", "/health/ready").status == 200
+    )
     assert server.ask("GET", "/metrics").status == 401  # case C6: it tells the names of services
     seen, partly, unseen = (server.ask("GET", "/metrics", key=key) for key in (both, one, other))
     assert {seen.status, partly.status, unseen.status} == {200}
@@ -179,14 +201,18 @@ def test_keys(shop, serve, tmp_path):
 def test_a_key_that_is_revoked_while_the_server_starts(shop, tmp_path):
     made = shop.plane("serve", "key", "--name", "a", "--service", "*", "--json").json
     file = tmp_path / "keys.toml"
-    file.write_text(f'[[key]]\nname = "a"\nid = "{made["id"]}"\ndigest = "{made["digest"]}"\nservices = ["*"]\n')
+    file.write_text(
+        f'[[key]]\nname = "a"\nid = "{made["id"]}"\ndigest = "{made["digest"]}"\nservices = ["*"]\n'
+    )
     app = create(Options(shop.folder, keys=file))
     file.write_text("")
 
     async def ask() -> int:
         watch = asyncio.create_task(app._watch())
         await asyncio.sleep(0)
-        answer = await told(app, "GET", "/v1/services", [(b"authorization", f"Bearer {made['key']}".encode())])
+        answer = await told(
+            app, "GET", "/v1/services", [(b"authorization", f"Bearer {made['key']}".encode())]
+        )
         watch.cancel()
         return answer
 
@@ -235,15 +261,21 @@ def test_what_keeps_a_server_from_starting(shop, tmp_path):
     assert "--without-keys" in open_to_all
     (tmp_path / "keys.toml").write_text('[[key]]\nname = "a"\n')
     shop.ready()
-    assert "file of API keys is wrong" in shop.fails("serve", "--port", "0", "--keys", str(tmp_path / "keys.toml"))
-    assert "can't be read" in shop.fails("serve", "--port", "0", "--keys", str(tmp_path / "none.toml"))
+    assert "file of API keys is wrong" in shop.fails(
+        "serve", "--port", "0", "--keys", str(tmp_path / "keys.toml")
+    )
+    assert "can't be read" in shop.fails(
+        "serve", "--port", "0", "--keys", str(tmp_path / "none.toml")
+    )
 
 
 def test_a_store_that_refuses_the_user_is_an_error_before_it_serves(shop):
     """Serving was announced first, and the exit code was the server library's own, 3."""
     shop.ready()
     shop.extra["SHOP_PASSWORD"] = "wrong-secret"
-    shop.resettle((f'url = "{shop.online}"', f'url = "{shop.online}", password = "${{SHOP_PASSWORD}}"'))
+    shop.resettle(
+        (f'url = "{shop.online}"', f'url = "{shop.online}", password = "${{SHOP_PASSWORD}}"')
+    )
     said = shop.fails("serve", "--port", "0")
     assert "serving on" not in said
     assert "\nerror: the online store at " in said
@@ -271,7 +303,12 @@ def test_it_ends_when_requests_are_answered_and_its_port_is_its_own(shop, serve)
 def test_workers_share_a_port_and_their_counts(shop, serve, workers):
     server = serve(shop.ready(), "--workers", str(workers), "--access-log")
     until(lambda: server.log.count('"worker_started"') == workers)
-    until(lambda: server.count() == 1 and len({e["process"] for e in server.events if e["event"] == "request"}) > 1)
+    until(
+        lambda: (
+            server.count() == 1
+            and len({e["process"] for e in server.events if e["event"] == "request"}) > 1
+        )
+    )
     asked = sum(event["event"] == "request" for event in server.events)
     count = f'plane_requests_total{{api="plane",code="200",service="shop"}} {asked}.0'
     until(lambda: count in server.ask("GET", "/metrics").body.decode())

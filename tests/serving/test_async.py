@@ -1,4 +1,5 @@
-"""Reading from an event loop: the same vectors, few round trips, and a server that goes and comes."""
+"""Reading from an event loop: the same vectors, few round trips, and a server that goes and
+comes."""
 
 from __future__ import annotations
 
@@ -81,7 +82,10 @@ def test_reads_of_one_moment_share_a_round_trip(client, valkey_url):
 def test_who_waits_no_longer_takes_no_answer_of_others(client, valkey_url):
     async def work(reader: AsyncOnlineReader) -> list[Any]:
         await reader.get(JFK)
-        tasks = [asyncio.create_task(reader.get({"origin": "JFK" if n % 2 else "LAX", "day": 7})) for n in range(50)]
+        tasks = [
+            asyncio.create_task(reader.get({"origin": "JFK" if n % 2 else "LAX", "day": 7}))
+            for n in range(50)
+        ]
         await asyncio.sleep(0)
         for task in tasks[::3]:
             task.cancel()
@@ -172,9 +176,16 @@ def test_a_table_has_the_same_columns_whatever_was_found(client):
     assert table.schema == nothing.to_arrow().schema == pa.schema(zip(NAMES, types, strict=True))
     assert table.to_pylist() == [dict(vector) for vector in found]
     wide = found.to_arrow(statuses=True, effective_times=True)
-    assert wide.column_names[:3] == ["delays__count_1h", "delays__count_1h__status", "delays__count_1h__effective_time"]
+    assert wide.column_names[:3] == [
+        "delays__count_1h",
+        "delays__count_1h__status",
+        "delays__count_1h__effective_time",
+    ]
     assert wide.column("tails__tail__status").to_pylist() == ["present", "missing"]
-    assert wide.column("tails__tail__effective_time").to_pylist() == [SINCE.replace(tzinfo=None), None]
+    assert wide.column("tails__tail__effective_time").to_pylist() == [
+        SINCE.replace(tzinfo=None),
+        None,
+    ]
     frame = found.to_pandas()
     assert list(frame.columns) == NAMES
     assert str(frame.dtypes["delays__count_1h"]) == "int64[pyarrow]"

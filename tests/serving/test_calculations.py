@@ -1,4 +1,5 @@
-"""Calculations give the same values in training and online, for every type and for what is odd in each."""
+"""Calculations give the same values in training and online, for every type and for what is odd in
+each."""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ COLUMNS = {**cases.COLUMNS, "many": "BIGINT[]"}
     features=[
         *(Attribute(name, kind) for name, kind in cases.TYPES.items()),
         Attribute("many", "array<int64>"),
-        *(Aggregate("last_n", name, windows=["1h"], n=2, name=f"last_{name}") for name in cases.TYPES),
+        *(
+            Aggregate("last_n", name, windows=["1h"], n=2, name=f"last_{name}")
+            for name in cases.TYPES
+        ),
         Aggregate("count", windows=["1h"]),
     ],
     schedule="1h",
@@ -52,7 +56,9 @@ def subject(events):
 CALCULATIONS = [
     calculation("ratio", "float64", "subject__f / nullif(subject__i, 0)"),
     calculation("of_ratio", "float64", "ratio * 2 -- twice"),
-    calculation("rooted", "float64", "CASE WHEN subject__f > 0 THEN sqrt(subject__f) ELSE ratio END"),
+    calculation(
+        "rooted", "float64", "CASE WHEN subject__f > 0 THEN sqrt(subject__f) ELSE ratio END"
+    ),
     calculation("is_nan", "bool", "isnan(subject__f) OR subject__b"),
     calculation("price", "decimal(13,2)", "CAST(subject__d + 0.005 AS DECIMAL(13, 2))"),
     calculation("later", "timestamp", "subject__u + INTERVAL 1 HOUR"),
@@ -60,7 +66,9 @@ CALCULATIONS = [
     calculation("age", "int64", "date_diff('day', subject__u, TIMESTAMP '2024-01-01')"),
     calculation("word", "string", "coalesce(upper(subject__s), 'none') || '%{{ }}'"),
     calculation("bytes", "binary", "subject__x || subject__x"),
-    calculation("listed", "array<float64>", "list_transform(subject__last_f_1h, lambda one: one / 2)"),
+    calculation(
+        "listed", "array<float64>", "list_transform(subject__last_f_1h, lambda one: one / 2)"
+    ),
     calculation("times", "array<timestamp>", "subject__last_u_1h"),
     calculation("prices", "array<decimal(12,2)>", "list_reverse(subject__last_d_1h)"),
     calculation("longest", "int64", "len(subject__many) + subject__count_1h"),
@@ -104,7 +112,9 @@ def reader(manifest: Manifest, store: RedisStore) -> OnlineReader:
 
 
 def test_training_and_serving_agree(rig: Rig, store: RedisStore) -> None:
-    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
+    syncing.sync(
+        rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC)
+    )
     keys = [*(f"k{number}" for number in range(60)), "nobody"]
     trained = rig.training_set([([key], AT) for key in keys])
     online = reader(rig.manifest, store).get([{"k": key} for key in keys])
@@ -121,7 +131,9 @@ def test_training_and_serving_agree(rig: Rig, store: RedisStore) -> None:
 
 
 def test_how_a_calculation_was_found(rig: Rig, store: RedisStore) -> None:
-    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
+    syncing.sync(
+        rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC)
+    )
     found = reader(rig.manifest, store)
     known, unknown = found.get({"k": "k1"}), found.get({"k": "nobody"})
     since = naive(AT).replace(tzinfo=UTC)
@@ -133,11 +145,15 @@ def test_how_a_calculation_was_found(rig: Rig, store: RedisStore) -> None:
 
 
 def test_threads_share_a_reader(rig: Rig, store: RedisStore) -> None:
-    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC))
+    syncing.sync(
+        rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC)
+    )
     shared = reader(rig.manifest, store)
     expected = [repr([*shared.get({"k": f"k{number}"}).values()]) for number in range(60)]
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda number: repr([*shared.get({"k": f"k{number}"}).values()]), range(60)))
+        found = list(
+            pool.map(lambda number: repr([*shared.get({"k": f"k{number}"}).values()]), range(60))
+        )
     assert found == expected
 
 
@@ -149,7 +165,9 @@ def test_what_fails_is_told(store: RedisStore) -> None:
     with failing(calculation("number", "int64", "CAST(subject__s || 'x' AS BIGINT)")) as rig:
         with pytest.raises(PermanentError, match=r"a calculation failed: .*Could not convert"):
             prepare(query=in_memory(rig.manifest, rig.manifest.services[0])[1]).compute([["a"]])
-        with pytest.raises(PlaneError, match="'all' has calculations, and nothing to run them with"):
+        with pytest.raises(
+            PlaneError, match="'all' has calculations, and nothing to run them with"
+        ):
             OnlineReader(store, service_layout(rig.manifest, "all"), lambda: naive(AT))
 
 
@@ -158,7 +176,9 @@ def test_what_only_the_warehouse_knows_is_refused() -> None:
         rig.run("CREATE MACRO doubled(x) AS x * 2")
         with failing(calculation("fine", "int64", "subject__i * 2")) as other:
             check_calculations(other.manifest)
-        manifest = compiled([subject], rig.warehouse, [calculation("twice", "int64", "doubled(subject__i)")])
+        manifest = compiled(
+            [subject], rig.warehouse, [calculation("twice", "int64", "doubled(subject__i)")]
+        )
         with pytest.raises(Problems, match=r"service 'all' can't be read online: .*doubled"):
             check_calculations(manifest)
 
@@ -166,12 +186,17 @@ def test_what_only_the_warehouse_knows_is_refused() -> None:
 def test_files_can_t_be_read() -> None:
     with pytest.raises(PermanentError, match=r"(?i)disabled|permission"):
         prepare(
-            query="SELECT unnest(CAST($1 AS BOOLEAN[])), (SELECT count(*) FROM read_text('/etc/hostname'))"
+            query=(
+                "SELECT unnest(CAST($1 AS BOOLEAN[])), (SELECT count(*) FROM"
+                " read_text('/etc/hostname'))"
+            )
         ).compute([[True]])
 
 
 def test_every_function_that_may_change_is_known() -> None:
     with duckdb.connect(":memory:") as connection:
-        listed = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+        listed = (
+            "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+        )
         names = {name for (name,) in connection.execute(listed).fetchall()}
     assert names - CHANGEABLE == set()

@@ -27,9 +27,17 @@ SINCE = NOW - timedelta(hours=1)
 TTL = timedelta(days=30)
 DELAYS = Layout(
     (("origin", "string"),),
-    (Field("count_1h", "int64", 0), Field("mean_1h", "float64"), Field("last_3", "array<string>", ())),
+    (
+        Field("count_1h", "int64", 0),
+        Field("mean_1h", "float64"),
+        Field("last_3", "array<string>", ()),
+    ),
 )
-TAILS = Layout((("origin", "string"), ("day", "int64")), (Field("tail", "string"), Field("fare", "decimal(8,2)")), TTL)
+TAILS = Layout(
+    (("origin", "string"), ("day", "int64")),
+    (Field("tail", "string"), Field("fare", "decimal(8,2)")),
+    TTL,
+)
 DELAYS_VIEW = ViewLayout("delays", "d1", DELAYS, ("count_1h", "mean_1h", "last_3"))
 TAILS_VIEW = ViewLayout("tails", "t1", TAILS, ("fare", "tail"))
 SERVICE = ServiceLayout("late", NAMESPACE, (DELAYS_VIEW, TAILS_VIEW))
@@ -55,7 +63,9 @@ def store(valkey_url: str) -> Iterator[CountingStore]:
     opened.close()
 
 
-def reader(store: RedisStore, service: ServiceLayout = SERVICE, now: datetime = NOW, **options: Any) -> OnlineReader:
+def reader(
+    store: RedisStore, service: ServiceLayout = SERVICE, now: datetime = NOW, **options: Any
+) -> OnlineReader:
     return OnlineReader(store, service, lambda: now, **options)
 
 
@@ -69,24 +79,48 @@ def save(
     version: int = 1,
     namespace: str = NAMESPACE,
 ) -> None:
-    arrow = {"array<string>": pa.list_(pa.string()), "decimal(8,2)": pa.decimal128(8, 2), "float64": pa.float64()}
+    arrow = {
+        "array<string>": pa.list_(pa.string()),
+        "decimal(8,2)": pa.decimal128(8, 2),
+        "float64": pa.float64(),
+    }
     types = dict(view.layout.keys) | {field.name: field.type for field in view.layout.fields}
-    columns = {name: pa.array([row.get(name) for row in rows], arrow.get(kind)) for name, kind in types.items()}
+    columns = {
+        name: pa.array([row.get(name) for row in rows], arrow.get(kind))
+        for name, kind in types.items()
+    }
     instants = pa.timestamp("us", "UTC")
     columns["valid_from"] = pa.array([since] * len(rows), instants)
-    columns["expires_at"] = pa.array([view.layout.ttl and since + view.layout.ttl] * len(rows), instants)
+    columns["expires_at"] = pa.array(
+        [view.layout.ttl and since + view.layout.ttl] * len(rows), instants
+    )
     columns["is_deleted"] = pa.array([deleted] * len(rows))
     prefix = naming.online_prefix(namespace, view.view, view.version)
     batch = pa.RecordBatch.from_pydict(columns)
     records = encode_batch(
-        batch, view.layout, prefix, write_version=version, expiry_shift=timedelta(0), now=datetime.now(UTC)
+        batch,
+        view.layout,
+        prefix,
+        write_version=version,
+        expiry_shift=timedelta(0),
+        now=datetime.now(UTC),
     )
     store.write(records)
 
 
 def save_jfk(store: RedisStore, **options) -> None:
-    save(store, DELAYS_VIEW, [{"origin": "JFK", "count_1h": 3, "mean_1h": 1.5, "last_3": ["a", None]}], **options)
-    save(store, TAILS_VIEW, [{"origin": "JFK", "day": 7, "tail": "N1", "fare": Decimal("9.50")}], **options)
+    save(
+        store,
+        DELAYS_VIEW,
+        [{"origin": "JFK", "count_1h": 3, "mean_1h": 1.5, "last_3": ["a", None]}],
+        **options,
+    )
+    save(
+        store,
+        TAILS_VIEW,
+        [{"origin": "JFK", "day": 7, "tail": "N1", "fare": Decimal("9.50")}],
+        **options,
+    )
 
 
 JFK = {"origin": "JFK", "day": 7}
@@ -102,7 +136,11 @@ def test_present_values_in_the_order_of_the_service(store):
     assert list(vector.values()) == [3, 1.5, ["a", None], Decimal("9.50"), "N1"]
     assert set(vector.statuses.values()) == {Status.PRESENT}
     assert vector.effective_times == dict.fromkeys(NAMES, SINCE)
-    assert vector.to_dict()["tails__tail"] == {"value": "N1", "status": "present", "effective_time": SINCE}
+    assert vector.to_dict()["tails__tail"] == {
+        "value": "N1",
+        "status": "present",
+        "effective_time": SINCE,
+    }
     assert vector["delays__count_1h"] == 3
     with pytest.raises(KeyError):
         vector["delays__none"]
@@ -128,7 +166,9 @@ def test_an_unknown_or_null_key_is_missing(store, keys):
 def test_a_null_part_makes_the_views_of_that_key_missing(store):
     save_jfk(store)
     vector = reader(store).get({"origin": "JFK", "day": None})
-    assert vector.statuses == {name: "present" if name in DELAYS_NAMES else "missing" for name in NAMES}
+    assert vector.statuses == {
+        name: "present" if name in DELAYS_NAMES else "missing" for name in NAMES
+    }
 
 
 def test_defaults_are_not_shared(store):
@@ -157,7 +197,9 @@ def test_a_row_expires_to_the_microsecond(store, now, status):
 def test_what_was_written_too_late_is_expired(store):
     save_jfk(store, since=NOW - 2 * TTL)
     vector = reader(store).get(JFK)
-    assert vector.statuses == {name: "present" if name in DELAYS_NAMES else "expired" for name in NAMES}
+    assert vector.statuses == {
+        name: "present" if name in DELAYS_NAMES else "expired" for name in NAMES
+    }
     assert vector["tails__tail"] is None
 
 
@@ -178,13 +220,16 @@ def test_a_correction_of_equal_time_is_served(store):
 def test_healing_back_in_time_is_served(store):
     save_jfk(store)
     save(store, DELAYS_VIEW, [{"origin": "JFK", "count_1h": 1}], since=SINCE - TTL, version=2)
-    save(store, DELAYS_VIEW, [{"origin": "JFK", "count_1h": 9}], since=SINCE + TTL, version=1)  # an older writer
+    # An older writer.
+    save(store, DELAYS_VIEW, [{"origin": "JFK", "count_1h": 9}], since=SINCE + TTL, version=1)
     assert reader(store).get(JFK)["delays__count_1h"] == 1
 
 
 def test_many_entities_and_views_take_one_round_trip(store):
     origins = [f"A{n}" for n in range(200)]
-    save(store, DELAYS_VIEW, [{"origin": origin, "count_1h": n} for n, origin in enumerate(origins)])
+    save(
+        store, DELAYS_VIEW, [{"origin": origin, "count_1h": n} for n, origin in enumerate(origins)]
+    )
     requests = [{"origin": origin, "day": None if n % 2 else 1} for n, origin in enumerate(origins)]
     vectors = reader(store).get([*requests, requests[5]])
     assert [vector["delays__count_1h"] for vector in vectors] == [*range(200), 5]
@@ -199,7 +244,9 @@ def test_keys_may_have_other_names_in_a_request(store):
     found = reader(store, ServiceLayout("late", NAMESPACE, (renamed, TAILS_VIEW)))
     assert found.key_names == ["airport", "origin", "day"]
     vector = found.get({"airport": "JFK", "origin": "LAX", "day": 7, "label": 1.0})
-    assert vector.statuses == {name: "present" if name in DELAYS_NAMES else "missing" for name in NAMES}
+    assert vector.statuses == {
+        name: "present" if name in DELAYS_NAMES else "missing" for name in NAMES
+    }
     with pytest.raises(PlaneError, match="key 'airport' is of type string"):
         found.get({"airport": 3, "origin": "LAX", "day": 7})
 
@@ -207,7 +254,10 @@ def test_keys_may_have_other_names_in_a_request(store):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"orgin": "JFK", "day": 7}, "'delays' is read by the key 'origin' .string., which is not given"),
+        (
+            {"orgin": "JFK", "day": 7},
+            "'delays' is read by the key 'origin' .string., which is not given",
+        ),
         ({"origin": "JFK"}, "'tails' is read by the key 'day' .int64., which is not given"),
         ({"origin": "JFK", "day": "7"}, "key 'day' is of type int64, but '7' .str. was given"),
     ],
@@ -225,7 +275,10 @@ def test_projects_and_environments_are_apart(store):
 
 
 NEWER = ViewLayout(
-    "delays", "d2", Layout(DELAYS.keys, (Field("new_1h", "int64", 0), *DELAYS.fields)), DELAYS_VIEW.features
+    "delays",
+    "d2",
+    Layout(DELAYS.keys, (Field("new_1h", "int64", 0), *DELAYS.fields)),
+    DELAYS_VIEW.features,
 )
 
 
@@ -247,14 +300,17 @@ def test_the_version_that_serves_is_read(store):
     assert not found.outdated
     store.set_fields(serving, {b"delays": b"d2", b"tails": b"t1"})
     assert count() == 30
-    store.set_fields(serving, {b"delays": b"d3"})  # deployed after this reader: it stays with what it reads
+    # Deployed after this reader: it stays with what it reads.
+    store.set_fields(serving, {b"delays": b"d3"})
     assert (count(), found.versions, found.outdated) == (30, {"delays": "d2", "tails": "t1"}, True)
     store.set_fields(serving, {b"delays": b"d2"})
     assert (count(), found.outdated) == (30, False)
 
 
 def test_the_serving_hash_is_looked_up_once_in_a_while(store):
-    found = reader(store, ServiceLayout("late", NAMESPACE, (DELAYS_VIEW, NEWER)), refresh_seconds=3600)
+    found = reader(
+        store, ServiceLayout("late", NAMESPACE, (DELAYS_VIEW, NEWER)), refresh_seconds=3600
+    )
     found.get(JFK)
     store.set_fields(naming.serving_hash(NAMESPACE), {b"delays": b"d2"})
     found.get(JFK)
@@ -272,17 +328,27 @@ def test_a_feature_that_the_serving_version_lacks_is_missing(store):
 
 
 def test_a_feature_that_is_lacking_is_missing_where_the_row_has_expired(store):
-    layout = Layout(TAILS_VIEW.layout.keys, (Field("new", "string"), *TAILS_VIEW.layout.fields), TAILS_VIEW.layout.ttl)
-    wider = msgspec.structs.replace(TAILS_VIEW, version="t2", layout=layout, features=("new", "tail"))
+    layout = Layout(
+        TAILS_VIEW.layout.keys,
+        (Field("new", "string"), *TAILS_VIEW.layout.fields),
+        TAILS_VIEW.layout.ttl,
+    )
+    wider = msgspec.structs.replace(
+        TAILS_VIEW, version="t2", layout=layout, features=("new", "tail")
+    )
     save_jfk(store)
     store.set_fields(naming.serving_hash(NAMESPACE), {b"tails": b"t1"})
-    vector = reader(store, ServiceLayout("late", NAMESPACE, (wider, TAILS_VIEW)), now=SINCE + TTL).get(JFK)
+    vector = reader(
+        store, ServiceLayout("late", NAMESPACE, (wider, TAILS_VIEW)), now=SINCE + TTL
+    ).get(JFK)
     assert vector.statuses == {"tails__new": "missing", "tails__tail": "expired"}
     assert vector.effective_times == {"tails__new": None, "tails__tail": SINCE}
 
 
 def test_a_feature_that_has_another_type_in_the_serving_version_is_missing(store):
-    retyped = ViewLayout("delays", "d2", Layout(DELAYS.keys, (Field("count_1h", "string"), DELAYS.fields[1])), ())
+    retyped = ViewLayout(
+        "delays", "d2", Layout(DELAYS.keys, (Field("count_1h", "string"), DELAYS.fields[1])), ()
+    )
     newest = msgspec.structs.replace(retyped, features=("count_1h", "mean_1h"))
     save_jfk(store)
     store.set_fields(naming.serving_hash(NAMESPACE), {b"delays": b"d1"})
@@ -312,6 +378,8 @@ def test_a_lost_server_is_transient():
 
 def test_a_service_layout_has_one_json_form():
     service = ServiceLayout(
-        "late", NAMESPACE, (DELAYS_VIEW, msgspec.structs.replace(TAILS_VIEW, request_keys={"a": "b"}))
+        "late",
+        NAMESPACE,
+        (DELAYS_VIEW, msgspec.structs.replace(TAILS_VIEW, request_keys={"a": "b"})),
     )
     assert msgspec.json.decode(msgspec.json.encode(service), type=ServiceLayout) == service

@@ -1,4 +1,5 @@
-"""Realtime features: a Python function gives the same in training and online, and what it does wrong is told."""
+"""Realtime features: a Python function gives the same in training and online, and what it does
+wrong is told."""
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ def manifest_of(*wanted: RealtimeFeature) -> Manifest:
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
-    with Rig(subject, cases.COLUMNS, rows=rows(60), calculations=CALCULATED, request=EVERY_TYPE) as rig:
+    with Rig(
+        subject, cases.COLUMNS, rows=rows(60), calculations=CALCULATED, request=EVERY_TYPE
+    ) as rig:
         rig.materialize(START, AT)
         yield rig
 
@@ -93,7 +96,14 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture
 def reader(rig: Rig, valkey_url: str) -> Iterator[OnlineReader]:
     store = open_store(url=valkey_url)
-    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
+    syncing.sync(
+        rig.program,
+        rig.warehouse,
+        store,
+        rig.sql["sync"],
+        clock=lambda: datetime.now(UTC),
+        full=True,
+    )
     layout = service_layout(manifests.from_json(manifests.to_json(rig.manifest)), "all")
     assert layout.calculations is not None
     calculator = prepare(query=layout.calculations.query, functions=layout.calculations.functions)
@@ -107,7 +117,9 @@ def test_training_and_serving_agree(rig: Rig, reader: OnlineReader) -> None:
     spine = [{**one, "r_u": one["r_u"] and one["r_u"].replace(tzinfo=None)} for one in given]
     online = reader.get([{"k": key} for key in keys], given)
     for from_source in (False, True):
-        trained = rig.training_set([([key], AT) for key in keys], request=spine, from_source=from_source)
+        trained = rig.training_set(
+            [([key], AT) for key in keys], request=spine, from_source=from_source
+        )
         for key, row, vector in zip(keys, trained, online, strict=True):
             for name in vector:
                 assert same(row[name.removeprefix("subject__")], plain(vector[name])), (key, name)
@@ -124,7 +136,10 @@ def test_training_and_serving_agree(rig: Rig, reader: OnlineReader) -> None:
 def test_how_it_was_found(reader: OnlineReader) -> None:
     found = reader.get({"k": "nobody"}, {"amount": 1.0, "r_u": datetime(2024, 1, 1, tzinfo=UTC)})
     assert (found["risk"], found.status("risk")) == (None, Status.MISSING)
-    assert (found["later"], found.status("later")) == (datetime(2024, 1, 1, 0, 0, 0, 1, UTC), Status.PRESENT)
+    assert (found["later"], found.status("later")) == (
+        datetime(2024, 1, 1, 0, 0, 0, 1, UTC),
+        Status.PRESENT,
+    )
     assert found["words"][-1] == "None"
 
 
@@ -141,12 +156,14 @@ SCHEMA = "features"
 
 
 def computed(kind: str, python: str, value: Any, given: str = "float64") -> Any:
-    """What a function gives for one value, in this process and in the warehouse, which must be the same."""
+    """What a function gives for one value, in this process and in the warehouse, which must be the
+    same."""
     spec = CalculationSpec("one", kind, "", ("x",), "", Location("f.py", 1), python=python)
     made = create(DUCKDB, SCHEMA, spec, {"x": given})
     lists = f"SELECT unnest(CAST($1 AS {DUCKDB.type(given)}[])) AS x"
     calculator = prepare(
-        query=f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': given})} FROM ({lists})", functions=[made.sql]
+        query=f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': given})} FROM ({lists})",
+        functions=[made.sql],
     )
     try:
         [(here,)] = calculator.compute([[value]])
@@ -159,16 +176,52 @@ def computed(kind: str, python: str, value: Any, given: str = "float64") -> Any:
     ("kind", "python", "told"),
     [
         ("float64", "def one(x):\n    return 1 / (x - x)", "its function raised ZeroDivisionError"),
-        ("float64", "def one(x):\n    raise ValueError(f'secret {x}')", "its function raised ValueError"),
-        ("float64", "def one(x):\n    return '1.5'", "its function returned a str, which is not float64"),
-        ("float64", "def one(x):\n    return True", "its function returned a bool, which is not float64"),
-        ("int64", "def one(x):\n    return 2**63", "its function returned a int, which is not int64"),
+        (
+            "float64",
+            "def one(x):\n    raise ValueError(f'secret {x}')",
+            "its function raised ValueError",
+        ),
+        (
+            "float64",
+            "def one(x):\n    return '1.5'",
+            "its function returned a str, which is not float64",
+        ),
+        (
+            "float64",
+            "def one(x):\n    return True",
+            "its function returned a bool, which is not float64",
+        ),
+        (
+            "int64",
+            "def one(x):\n    return 2**63",
+            "its function returned a int, which is not int64",
+        ),
         ("int64", "def one(x):\n    return x", "its function returned a float, which is not int64"),
-        ("decimal(4,2)", "def one(x):\n    return x", "its function returned a float, which is not decimal(4,2)"),
-        ("decimal(4,2)", "def one(x):\n    return 100", "its function returned a int, which is not decimal(4,2)"),
-        ("string", "def one(x):\n    return '\\ud800'", "its function returned a str, which is not string"),
-        ("date", "def one(x):\n    import datetime\n    return datetime.datetime(2024, 1, 1)", "which is not date"),
-        ("array<int64>", "def one(x):\n    return [1, 'a']", "its function returned a list, which is not array<int64>"),
+        (
+            "decimal(4,2)",
+            "def one(x):\n    return x",
+            "its function returned a float, which is not decimal(4,2)",
+        ),
+        (
+            "decimal(4,2)",
+            "def one(x):\n    return 100",
+            "its function returned a int, which is not decimal(4,2)",
+        ),
+        (
+            "string",
+            "def one(x):\n    return '\\ud800'",
+            "its function returned a str, which is not string",
+        ),
+        (
+            "date",
+            "def one(x):\n    import datetime\n    return datetime.datetime(2024, 1, 1)",
+            "which is not date",
+        ),
+        (
+            "array<int64>",
+            "def one(x):\n    return [1, 'a']",
+            "its function returned a list, which is not array<int64>",
+        ),
         ("timestamp", "def one(x):\n    return '2024-01-01'", "which is not timestamp"),
     ],
 )
@@ -185,7 +238,12 @@ def test_what_a_function_does_wrong_is_told(kind: str, python: str, told: str) -
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        *((kind, value) for name, kind in cases.TYPES.items() if name != "u" for value in (*cases.VALUES[name], None)),
+        *(
+            (kind, value)
+            for name, kind in cases.TYPES.items()
+            if name != "u"
+            for value in (*cases.VALUES[name], None)
+        ),
         *(("timestamp", from_micros(value)) for value in cases.VALUES["u"]),
         ("array<float64>", [0.5, float("nan"), None]),
         ("array<decimal(12,2)>", [Decimal("-0.01"), None]),
@@ -198,12 +256,21 @@ def test_every_value_passes(kind: str, value: Any) -> None:
 
 def test_the_warehouse_tells_the_same(rig: Rig) -> None:
     spec = CalculationSpec(
-        "one", "float64", "", ("x",), "", Location("f.py", 1), python="def one(x):\n    return 1 / x"
+        "one",
+        "float64",
+        "",
+        ("x",),
+        "",
+        Location("f.py", 1),
+        python="def one(x):\n    return 1 / x",
     )
     rig.warehouse.execute([create(DUCKDB, SCHEMA, spec, {"x": "float64"})] * 2)
-    query = f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': 'float64'})} FROM (SELECT 0.0::DOUBLE AS x)"
+    query = (
+        f"SELECT {called(DUCKDB, SCHEMA, spec, {'x': 'float64'})} FROM (SELECT 0.0::DOUBLE AS x)"
+    )
     with pytest.raises(
-        PermanentError, match=r"^make it: realtime feature 'one': its function raised ZeroDivisionError$"
+        PermanentError,
+        match=r"^make it: realtime feature 'one': its function raised ZeroDivisionError$",
     ):
         rig.warehouse.execute([Statement("make it", query)])
 
@@ -214,7 +281,10 @@ def again(amount):
 
 
 def copies() -> list[RealtimeFeature]:
-    """The same function with other white space, comments, annotations and words; and another one."""
+    """The same function with other white space, comments, annotations and words.
+
+    And another one.
+    """
 
     def first() -> RealtimeFeature:
         @realtime_feature("float64")
@@ -241,13 +311,19 @@ def test_the_plan_sees_another_function_and_no_other_comment() -> None:
     before, (looks, is_) = manifest_of(again), copies()
     same_one, other = manifest_of(looks), manifest_of(is_)
     describes = diff(before, same_one, "", "")
-    assert [change.after for action in describes if isinstance(action, UpdateService) for change in action.changes] == [
-        f"Python {_digest(before)}: float64 (It adds one.)"
-    ]
+    assert [
+        change.after
+        for action in describes
+        if isinstance(action, UpdateService)
+        for change in action.changes
+    ] == [f"Python {_digest(before)}: float64 (It adds one.)"]
     [action] = diff(before, other, "", "")
     assert isinstance(action, UpdateService)
     [change] = action.changes
-    assert (change.before, change.after) == (f"Python {_digest(before)}: float64", f"Python {_digest(other)}: float64")
+    assert (change.before, change.after) == (
+        f"Python {_digest(before)}: float64",
+        f"Python {_digest(other)}: float64",
+    )
 
 
 def _digest(manifest: Manifest) -> str:

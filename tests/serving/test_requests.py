@@ -47,7 +47,11 @@ def subject(events):
 
 EVERY_TYPE = RequestSource(
     "every_type",
-    fields={"amount": "float64", **{f"r_{name}": kind for name, kind in cases.TYPES.items()}, "tags": "array<string>"},
+    fields={
+        "amount": "float64",
+        **{f"r_{name}": kind for name, kind in cases.TYPES.items()},
+        "tags": "array<string>",
+    },
     nullable=["tags", *(f"r_{name}" for name in cases.TYPES)],
 )
 CALCULATIONS = [
@@ -64,8 +68,13 @@ CALCULATIONS = [
 
 def rows(count: int) -> list[dict[str, Any]]:
     choice = random.Random(3)
-    found = [{name: choice.choice([*pool, None]) for name, pool in cases.VALUES.items()} for _ in range(count)]
-    return cases.loaded([{**row, "k": f"k{n}", "ts": START + HOUR + n} for n, row in enumerate(found)])
+    found = [
+        {name: choice.choice([*pool, None]) for name, pool in cases.VALUES.items()}
+        for _ in range(count)
+    ]
+    return cases.loaded(
+        [{**row, "k": f"k{n}", "ts": START + HOUR + n} for n, row in enumerate(found)]
+    )
 
 
 def requests(count: int) -> list[dict[str, Any]]:
@@ -81,7 +90,9 @@ def requests(count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
-    with Rig(subject, cases.COLUMNS, rows=rows(60), calculations=CALCULATIONS, request=EVERY_TYPE) as rig:
+    with Rig(
+        subject, cases.COLUMNS, rows=rows(60), calculations=CALCULATIONS, request=EVERY_TYPE
+    ) as rig:
         rig.materialize(START, AT)
         yield rig
 
@@ -89,7 +100,14 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture
 def reader(rig: Rig, valkey_url: str) -> Iterator[OnlineReader]:
     store = connect(url=valkey_url)
-    syncing.sync(rig.program, rig.warehouse, store, rig.sql["sync"], clock=lambda: datetime.now(UTC), full=True)
+    syncing.sync(
+        rig.program,
+        rig.warehouse,
+        store,
+        rig.sql["sync"],
+        clock=lambda: datetime.now(UTC),
+        full=True,
+    )
     layout = service_layout(rig.manifest, "all")
     assert layout.calculations is not None
     calculator = prepare(query=layout.calculations.query)
@@ -107,55 +125,105 @@ def test_training_and_serving_agree(rig: Rig, reader: OnlineReader) -> None:
             assert same(row[name.removeprefix("subject__")], plain(vector[name])), (key, name)
     names = [one.name for one in CALCULATIONS]
     seen = {name: {str(vector[name]) for vector in online} for name in names}
-    assert all(len(values) > 2 and "None" in values for name, values in seen.items() if name != "word"), seen
+    assert all(
+        len(values) > 2 and "None" in values for name, values in seen.items() if name != "word"
+    ), seen
     assert "nan" in seen["above"]
     # One request counts for all.
-    assert [vector["echo"] for vector in reader.get([{"k": "k1"}, {"k": "k2"}], {"amount": 1, "r_x": b"x"})] == [
-        b"x"
-    ] * 2
+    assert [
+        vector["echo"]
+        for vector in reader.get([{"k": "k1"}, {"k": "k2"}], {"amount": 1, "r_x": b"x"})
+    ] == [b"x"] * 2
 
 
 def test_how_it_was_found(reader: OnlineReader) -> None:
     found = reader.get({"k": "nobody"}, {"amount": 1.0, "r_x": b"x"})
-    assert (found["echo"], found.status("echo"), found.effective_time("echo")) == (b"x", Status.PRESENT, None)
+    assert (found["echo"], found.status("echo"), found.effective_time("echo")) == (
+        b"x",
+        Status.PRESENT,
+        None,
+    )
     assert (found["above"], found.status("above")) == (None, Status.MISSING)
     assert (found["month"], found.status("month")) == (None, Status.NULL)
 
 
 def test_a_spine_must_have_what_callers_give(rig: Rig) -> None:
     given = {**requests(1)[0], "r_u": None}
-    with pytest.raises(PlaneError, match="'amount', a request field that may not be null, is null in 1 rows"):
+    with pytest.raises(
+        PlaneError, match="'amount', a request field that may not be null, is null in 1 rows"
+    ):
         rig.training_set([(["k1"], AT)], request=[{**given, "amount": None}])
-    rig.run("CREATE OR REPLACE TABLE raw.short AS SELECT 'k1' AS k, TIMESTAMP '2024-01-01' AS at, 'x' AS amount")
+    rig.run(
+        "CREATE OR REPLACE TABLE raw.short AS SELECT 'k1' AS k, TIMESTAMP '2024-01-01' AS at, 'x'"
+        " AS amount"
+    )
     with pytest.raises(PlaneError) as raised:
-        create(rig.manifest, rig.warehouse, name="x", service="all", spine="raw.short", time="at", created_by="us")
+        create(
+            rig.manifest,
+            rig.warehouse,
+            name="x",
+            service="all",
+            spine="raw.short",
+            time="at",
+            created_by="us",
+        )
     assert "the spine's column 'amount' is string, it must be float64" in str(raised.value)
     assert "the spine has no column 'r_i' (int64)" in str(raised.value)
 
 
 def test_a_zone_of_the_spine_changes_nothing(rig: Rig) -> None:
     fields = ", ".join(
-        f"CAST(NULL AS {DUCKDB.type(one.type)}) AS {one.name}" for one in rig.manifest.services[0].request
+        f"CAST(NULL AS {DUCKDB.type(one.type)}) AS {one.name}"
+        for one in rig.manifest.services[0].request
     )
     spine = f"SELECT 'k1' AS k, TIMESTAMP '2024-01-01 02:00' AS at, {fields}"
-    spine = f"SELECT * REPLACE (1.0::DOUBLE AS amount, TIMESTAMPTZ '2024-01-01 01:00+01' AS r_u) FROM ({spine})"
-    made = create(rig.manifest, rig.warehouse, name="z", service="all", spine=spine, time="at", created_by="us")
+    spine = (
+        "SELECT * REPLACE (1.0::DOUBLE AS amount, TIMESTAMPTZ '2024-01-01 01:00+01' AS r_u) FROM"
+        f" ({spine})"
+    )
+    made = create(
+        rig.manifest,
+        rig.warehouse,
+        name="z",
+        service="all",
+        spine=spine,
+        time="at",
+        created_by="us",
+    )
     [(later,)] = rig.run(f"SELECT later FROM {made.table}")
     assert later == naive(START + HOUR)
 
 
-READER = RequestReader("fraud", [RequestField("amount", "float64"), RequestField("device", "string", nullable=True)])
+READER = RequestReader(
+    "fraud", [RequestField("amount", "float64"), RequestField("device", "string", nullable=True)]
+)
 
 
 @pytest.mark.parametrize(
     ("given", "complaint", "hint"),
     [
-        ({}, "request field 'amount' (float64) of feature service 'fraud' is not given", "give a float or an int, or"),
+        (
+            {},
+            "request field 'amount' (float64) of feature service 'fraud' is not given",
+            "give a float or an int, or",
+        ),
         ({"amount": None}, "is null", "declare it in the request's nullable"),
-        ({"amount": "12.5"}, "'amount' of feature service 'fraud' is of type float64, but a str was", "give a float"),
+        (
+            {"amount": "12.5"},
+            "'amount' of feature service 'fraud' is of type float64, but a str was",
+            "give a float",
+        ),
         ({"amount": True}, "but a bool was given", "give a float or an int"),
-        ({"amount": 1, "device": b"x"}, "'device' of feature service 'fraud' is of type string", "give text"),
-        ({"amount": 1, "sum": 2}, "feature service 'fraud' has no request field 'sum'", "are: amount, device"),
+        (
+            {"amount": 1, "device": b"x"},
+            "'device' of feature service 'fraud' is of type string",
+            "give text",
+        ),
+        (
+            {"amount": 1, "sum": 2},
+            "feature service 'fraud' has no request field 'sum'",
+            "are: amount, device",
+        ),
         ([{"amount": 1}], "1 requests were given for 2 entities", "give one for each"),
     ],
 )
@@ -173,18 +241,22 @@ def test_a_request_is_typed() -> None:
     assert READER.columns(given, 2) == {"amount": [1.5, 2.0], "device": ["é", None]}
 
 
+NAIVE = datetime(2024, 1, 1)  # noqa: DTZ001 - a naive one is UTC
 RIGHT: list[tuple[str, Any, Any]] = [
     ("int64", np.int64(7), 7),
     ("decimal(4,2)", 12, Decimal("12.00")),
     ("decimal(4,2)", Decimal("-0.5"), Decimal("-0.50")),
-    ("timestamp", datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC)),  # noqa: DTZ001 - a naive one is UTC
+    ("timestamp", NAIVE, datetime(2024, 1, 1, tzinfo=UTC)),
     ("binary", bytearray(b"x"), b"x"),
     ("array<date>", (date(2024, 1, 1), None), [date(2024, 1, 1), None]),
 ]
 WRONG: list[tuple[str, Any]] = [
     *((kind, "x") for kind in cases.TYPES.values() if kind != "string"),
     *(("int64", value) for value in (2**63, 1.0, True)),
-    *(("decimal(4,2)", value) for value in (100, Decimal("0.001"), Decimal("nan"), Decimal("1e99"), 1.5, True)),
+    *(
+        ("decimal(4,2)", value)
+        for value in (100, Decimal("0.001"), Decimal("nan"), Decimal("1e99"), 1.5, True)
+    ),
     *(("date", value) for value in (datetime(2024, 1, 1, tzinfo=UTC), 5)),
     *(("string", value) for value in ("\ud800", 5)),
     *(("float64", value) for value in (10**400, "nan")),
@@ -210,6 +282,7 @@ def test_text_of_a_command_line() -> None:
     assert parse_given("array<int64>", "[1, null]") == [1, None]
     assert READER.parsed({"amount": "2", "other": "x"}) == {"amount": 2.0, "other": "x"}
     with pytest.raises(
-        PlaneError, match="'amount' of feature service 'fraud' is of type float64, which the given text is not"
+        PlaneError,
+        match="'amount' of feature service 'fraud' is of type float64, which the given text is not",
     ):
         READER.parsed({"amount": "12,5"})

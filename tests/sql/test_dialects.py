@@ -10,8 +10,13 @@ from controlplane.sql.dialects import dialect
 
 @pytest.mark.parametrize(
     ("name", "literal"),
-    [("duckdb", r"'it''s a \ run'"), ("snowflake", r"'it''s a \\ run'"), ("databricks", r"'it\'s a \\ run'")],
+    [
+        ("duckdb", r"'it''s a \ run'"),
+        ("snowflake", r"'it''s a \\ run'"),
+        ("databricks", r"'it\'s a \\ run'"),
+    ],
 )
 def test_the_name_of_a_run_is_a_literal_whatever_stands_in_it(name, literal):
-    run = {"plane": {"run_id": r"it's a \ run".replace("'", "''")}}  # as `release.variables` gives it
+    # As `release.variables` gives it.
+    run = {"plane": {"run_id": r"it's a \ run".replace("'", "''")}}
     assert template.render_text(dialect(name).open_text("plane.run_id"), run) == literal

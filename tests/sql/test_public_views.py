@@ -1,4 +1,5 @@
-"""What users' views say of themselves arrives in the warehouse as it was written, and readers are let in."""
+"""What users' views say of themselves arrives in the warehouse as it was written, and readers are
+let in."""
 
 from __future__ import annotations
 
@@ -34,11 +35,15 @@ def doors(manifest: Manifest, dialect: str, role: str = "", schema: str = "featu
     """The manifest for another warehouse, with descriptions that are hard to write."""
     view = manifest.views[0]
     features = tuple(
-        msgspec.structs.replace(feature, description=SAID if feature.name == "count_1d" else feature.description)
+        msgspec.structs.replace(
+            feature, description=SAID if feature.name == "count_1d" else feature.description
+        )
         for feature in view.features
     )
     views = (msgspec.structs.replace(view, description=SAID, features=features),)
-    return msgspec.structs.replace(manifest, dialect=dialect, schema=schema, views=views, reader_role=role)
+    return msgspec.structs.replace(
+        manifest, dialect=dialect, schema=schema, views=views, reader_role=role
+    )
 
 
 def opened(manifest: Manifest, warehouse: Warehouse, times: int = 2) -> None:
@@ -52,12 +57,17 @@ def opened(manifest: Manifest, warehouse: Warehouse, times: int = 2) -> None:
 def test_duckdb(manifest):
     warehouse = connect(path=":memory:")
     opened(doors(manifest, "duckdb"), warehouse)
-    query = "SELECT view_name, comment FROM duckdb_views() WHERE comment IS NOT NULL ORDER BY view_name"
+    query = (
+        "SELECT view_name, comment FROM duckdb_views() WHERE comment IS NOT NULL ORDER BY view_name"
+    )
     assert [tuple(row.values()) for row in ledger.rows(warehouse, query)] == [
         ("purchases", COMMENT),
         ("purchases__latest", COMMENT),
     ]
-    query = "SELECT column_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL AND table_name = 'purchases'"
+    query = (
+        "SELECT column_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL AND table_name"
+        " = 'purchases'"
+    )
     found = {row["column_name"]: row["comment"] for row in ledger.rows(warehouse, query)}
     assert found == {"count_1d": TOLD, "last_word": "What was said last."}
     warehouse.close()
@@ -71,9 +81,13 @@ def test_snowflake(manifest):
         recorded = endpoint.account.recorded
         warehouse.close()
     text = "'" + TOLD.replace("\\", "\\\\").replace("'", "''") + "'"
-    [view, *_] = [one for one in recorded if one.startswith('CREATE OR REPLACE VIEW "FEATURES"."PURCHASES" ')]
+    [view, *_] = [
+        one for one in recorded if one.startswith('CREATE OR REPLACE VIEW "FEATURES"."PURCHASES" ')
+    ]
     assert "\"LAST_WORD\" COMMENT 'What was said last.'" in view
-    assert f'"COUNT_1D" COMMENT {text}' in view.replace("\\'", "''"), "the account writes quotes in its own way"
+    assert f'"COUNT_1D" COMMENT {text}' in view.replace("\\'", "''"), (
+        "the account writes quotes in its own way"
+    )
     assert "COPY GRANTS" in view
     assert {one for one in recorded if one.startswith("GRANT")} == {
         'GRANT USAGE ON SCHEMA "FEATURES" TO ROLE "ANALYSTS"',
@@ -87,13 +101,18 @@ def test_snowflake(manifest):
 def test_databricks(manifest, databricks: DatabricksEndpoint):
     warehouse = connect_databricks(**databricks.options())
     with own_schema(warehouse) as schema:
-        opened(doors(manifest, "databricks", role="data readers", schema=schema), warehouse, times=1)
+        opened(
+            doors(manifest, "databricks", role="data readers", schema=schema), warehouse, times=1
+        )
         found = ledger.rows(warehouse, f"DESCRIBE TABLE EXTENDED {schema}.purchases")
         told = {row["col_name"]: (row["data_type"], row["comment"]) for row in found}
     assert (told["count_1d"][1], told["last_word"][1]) == (TOLD, "What was said last.")
     assert told["Comment"][0] == COMMENT
     assert f"GRANT USE SCHEMA ON SCHEMA `{schema}` TO `data readers`" in databricks.recorded
-    assert f"GRANT SELECT ON TABLE `{schema}`.`purchases__latest` TO `data readers`" in databricks.recorded
+    assert (
+        f"GRANT SELECT ON TABLE `{schema}`.`purchases__latest` TO `data readers`"
+        in databricks.recorded
+    )
     warehouse.close()
 
 

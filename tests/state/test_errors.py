@@ -1,4 +1,5 @@
-"""Whatever is wrong with the database is one error that says what to do and gives no secret away."""
+"""Whatever is wrong with the database is one error that says what to do and gives no secret
+away."""
 
 from __future__ import annotations
 
@@ -80,7 +81,8 @@ def test_a_password_that_the_parser_would_take_for_the_host():
 
 
 @pytest.mark.parametrize(
-    "mark", ["@", "@/", "@x/", "@?", "@:", "@x:1/", "/", "#", "?", ":", "%", "@#", "@[", "[", "?a=b@"]
+    "mark",
+    ["@", "@/", "@x/", "@?", "@:", "@x:1/", "/", "#", "?", ":", "%", "@#", "@[", "[", "?a=b@"],
 )
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg", "postgres", "mysql"])
 def test_c6_no_part_of_a_password_that_is_not_escaped_is_shown(scheme, mark):
@@ -95,14 +97,21 @@ def test_c6_no_part_of_a_password_that_is_not_escaped_is_shown(scheme, mark):
 
 
 def test_c6_the_only_at_sign_of_a_url_may_be_the_last_of_a_user():
-    with pytest.raises(PlaneError, match=r"Cannot connect to the state in the PostgreSQL database d on 127.0.0.1:1"):
-        StateStore(f"postgresql://me@tenant:{SECRET}@127.0.0.1:1/d?application_name=a%40b", "shop").current("prod")
+    with pytest.raises(
+        PlaneError, match=r"Cannot connect to the state in the PostgreSQL database d on 127.0.0.1:1"
+    ):
+        StateStore(
+            f"postgresql://me@tenant:{SECRET}@127.0.0.1:1/d?application_name=a%40b", "shop"
+        ).current("prod")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_an_unreachable_server(scheme):
     error = failure(StateStore(f"{scheme}://ann:{SECRET}@127.0.0.1:1/plane", "shop"))
-    assert "Cannot connect to the state in the PostgreSQL database plane on 127.0.0.1:1" in error.message
+    assert (
+        "Cannot connect to the state in the PostgreSQL database plane on 127.0.0.1:1"
+        in error.message
+    )
     assert "Connection refused" in error.message
     assert "host and port" in error.hint
 
@@ -126,7 +135,9 @@ def test_a_wrong_password(guarded):
     error = failure(StateStore(f"postgresql://guarded:{SECRET}@/postgres?host={guarded}", "shop"))
     assert 'password authentication failed for user "guarded"' in error.message
     assert "password" in error.hint
-    error = failure(StateStore(f"postgresql://guarded@/postgres?host={guarded}&password={SECRET}", "shop"))
+    error = failure(
+        StateStore(f"postgresql://guarded@/postgres?host={guarded}&password={SECRET}", "shop")
+    )
     assert "password authentication failed" in error.message
     assert not isinstance(error, TransientError)
 
@@ -181,12 +192,18 @@ try:
 except MissingDriver as error:
     print(error.hint)
 """
-    assert start(code).communicate(timeout=30) == ("install it: pip install 'controlplane[postgres]'\n", "")
+    assert start(code).communicate(timeout=30) == (
+        "install it: pip install 'controlplane[postgres]'\n",
+        "",
+    )
     assert issubclass(MissingDriver, PlaneError)
 
 
 def test_a_locked_database(url):
-    first, second = StateStore(url, "shop"), StateStore(url, "shop", wait=timedelta(milliseconds=200))
+    first, second = (
+        StateStore(url, "shop"),
+        StateStore(url, "shop", wait=timedelta(milliseconds=200)),
+    )
     first.current("prod")
     with first._database.writing():
         error = failure(second)
@@ -220,7 +237,8 @@ def test_a_damaged_file(tmp_path):
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that every user can reach (pytest's own are private) and only its owner can write."""
+    """A folder that every user can reach (pytest's own are private) and only its owner can
+    write."""
     with tempfile.TemporaryDirectory(prefix="plane-state-") as name:
         Path(name).chmod(0o755)
         yield Path(name)

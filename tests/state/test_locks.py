@@ -44,7 +44,9 @@ def alter(url: str, **values: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         for column, value in values.items():
-            changed = connection.execute(text(f"UPDATE plane_lock SET {column} = :value"), {"value": value})
+            changed = connection.execute(
+                text(f"UPDATE plane_lock SET {column} = :value"), {"value": value}
+            )
             assert changed.rowcount == 1
     engine.dispose()
 
@@ -69,14 +71,20 @@ def test_a_second_deploy_is_kept_out_and_told_why(store, other):
     with locked(store, holder="bob@laptop:42"):
         with pytest.raises(PlaneError) as caught, locked(other, now=NOW + timedelta(minutes=1)):
             pytest.fail("both hold the lock")
-        assert "prod of project shop is locked by bob@laptop:42 since 2026-03-01T12:00:00Z (deploy)" in str(
-            caught.value
+        assert (
+            "prod of project shop is locked by bob@laptop:42 since 2026-03-01T12:00:00Z (deploy)"
+            in str(caught.value)
         )
-        assert caught.value.hint == "wait until that is done; the lock lapses by itself at 2026-03-01T12:15:00Z"
+        assert (
+            caught.value.hint
+            == "wait until that is done; the lock lapses by itself at 2026-03-01T12:15:00Z"
+        )
     assert_free(other)
 
 
-@pytest.mark.parametrize("now", [NOW.astimezone(timezone(timedelta(hours=-5))), NOW.replace(tzinfo=None)])
+@pytest.mark.parametrize(
+    "now", [NOW.astimezone(timezone(timedelta(hours=-5))), NOW.replace(tzinfo=None)]
+)
 def test_a_clock_may_run_in_any_zone(store, other, now):
     with locked(store, now=now):
         with pytest.raises(PlaneError, match="since 2026-03-01T12:00:00Z"), locked(other, now=now):
@@ -155,7 +163,9 @@ def test_it_lapses_after_the_lease_and_the_late_holder_does_not_free_its_success
     assert_free(store)
 
 
-def test_a_lock_that_cannot_be_given_back_does_not_hide_how_the_block_ended(sqlite_url, tmp_path, caplog):
+def test_a_lock_that_cannot_be_given_back_does_not_hide_how_the_block_ended(
+    sqlite_url, tmp_path, caplog
+):
     store = StateStore(sqlite_url, "shop")
     file = tmp_path / "new" / "folder" / "state.db"
 

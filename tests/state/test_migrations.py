@@ -1,4 +1,5 @@
-"""The tables come to be on first use, once, whoever comes first, and are those that the code describes."""
+"""The tables come to be on first use, once, whoever comes first, and are those that the code
+describes."""
 
 from __future__ import annotations
 
@@ -78,7 +79,11 @@ def test_a_step_that_fails_leaves_nothing_behind(url, store, tmp_path):
 
 def test_a_database_may_hold_another_programs_tables(url, store, tmp_path):
     tmp_path.joinpath("new", "folder").mkdir(parents=True)
-    execute(url, "CREATE TABLE alembic_version (version_num TEXT)", "INSERT INTO alembic_version VALUES ('theirs')")
+    execute(
+        url,
+        "CREATE TABLE alembic_version (version_num TEXT)",
+        "INSERT INTO alembic_version VALUES ('theirs')",
+    )
     assert store.current("prod") is None
     assert table_names(url) == {*OURS, "alembic_version"}
 
@@ -88,7 +93,10 @@ def test_the_code_describes_the_tables_that_the_migrations_make(url, store):
     engine = create_engine(url)
     with engine.connect() as connection:
         options = {"version_table": tables.VERSION_TABLE}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
+        assert (
+            compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata)
+            == []
+        )
     engine.dispose()
 
 
@@ -116,11 +124,16 @@ def test_a_new_step_can_be_drafted(url, store, tmp_path):
     with engine.begin() as connection:
         config = migrations.config(connection)
         config.set_main_option("version_locations", f"{migrations.__path__[0]}/versions:{tmp_path}")
-        command.revision(config, "add a column", autogenerate=True, rev_id="0002", version_path=str(tmp_path))
+        command.revision(
+            config, "add a column", autogenerate=True, rev_id="0002", version_path=str(tmp_path)
+        )
     engine.dispose()
     draft = tmp_path.joinpath("0002_add_a_column.py").read_text()
     compile(draft, "draft", "exec")
-    assert "op.add_column('plane_deployment', sa.Column('deployed_by', sa.Text(), nullable=False))" in draft
+    assert (
+        "op.add_column('plane_deployment', sa.Column('deployed_by', sa.Text(), nullable=False))"
+        in draft
+    )
 
 
 def test_a_newer_database_is_left_alone(url, store, record):

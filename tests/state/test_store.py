@@ -1,4 +1,5 @@
-"""Deployments are kept as they were given, for ever, and nobody deploys over what he has not seen."""
+"""Deployments are kept as they were given, for ever, and nobody deploys over what he has not
+seen."""
 
 from __future__ import annotations
 
@@ -71,7 +72,11 @@ def test_history_is_newest_first_and_limited(store, record):
 def test_times_are_kept_in_utc_to_the_microsecond(store, record, now):
     recorded = record(now=now)
     read = store.current("prod")
-    assert recorded.deployed_at == read.deployed_at == datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    assert (
+        recorded.deployed_at
+        == read.deployed_at
+        == datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+    )
     assert recorded.deployed_at.tzinfo is read.deployed_at.tzinfo is UTC
 
 
@@ -80,7 +85,13 @@ def test_environments_and_projects_do_not_see_each_other(url, store, record):
     other = StateStore(url, "petshop")
     assert other.current("prod") is None
     theirs = other.record(
-        environment="prod", release="p1", manifest="{}", digest="p", deployed_by="bob", expected=None, now=NOW
+        environment="prod",
+        release="p1",
+        manifest="{}",
+        digest="p",
+        deployed_by="bob",
+        expected=None,
+        now=NOW,
     )
     assert other.history("prod") == [theirs]
     assert (store.current("prod"), store.current("test")) == (prod, test)
@@ -91,7 +102,9 @@ def test_a_deployment_that_missed_another_one_is_refused(store, record):
     first = record()
     second = record(first.id, release="r2", deployed_by="bob")
     for expected in (None, first.id, second.id + 1):
-        with pytest.raises(PlaneError, match="bob deployed release r2 to prod at 2026-03-01T12:00:00Z") as caught:
+        with pytest.raises(
+            PlaneError, match="bob deployed release r2 to prod at 2026-03-01T12:00:00Z"
+        ) as caught:
             record(expected, release="r3")
         assert "`plane plan` again" in caught.value.hint
     assert store.history("prod") == [second, first]
@@ -112,7 +125,12 @@ def test_of_deployments_made_at_once_one_is_recorded(url, store, start):
         process.stdin.flush()
     answers = [process.communicate(timeout=60) for process in processes]
     assert [err for _, err in answers] == [""] * 4
-    assert sorted(out.split()[0] for out, _ in answers) == ["recorded", "refused", "refused", "refused"]
+    assert sorted(out.split()[0] for out, _ in answers) == [
+        "recorded",
+        "refused",
+        "refused",
+        "refused",
+    ]
     assert len(store.history("prod")) == 1
 
 

@@ -29,7 +29,9 @@ departures = BatchSource(
     settling_delay="30m",
     expectations=[expect.not_null("tailnum")],
 )
-delays = BatchSource("delays", table="features.airport_delays", timestamp="valid_from", settling_delay="30m")
+delays = BatchSource(
+    "delays", table="features.airport_delays", timestamp="valid_from", settling_delay="30m"
+)
 airports = BatchSource("airports", table="lake.raw.airports")
 
 
@@ -60,7 +62,10 @@ def airport_delays(departures):
     owner="ops",
 )
 def airport_days(delays, airports):
-    return f"SELECT d.origin, valid_from, count_2h, city FROM {delays} AS d LEFT JOIN {airports} AS a USING (origin)"
+    return (
+        f"SELECT d.origin, valid_from, count_2h, city FROM {delays} AS d LEFT JOIN {airports} AS a"
+        " USING (origin)"
+    )
 
 
 ROWS: list[dict[str, Any]] = [
@@ -95,13 +100,23 @@ def test_features_at_an_instant() -> None:
         assert features.at("2013-01-01 08:30", origin="LGA")["count_1h"] == 1
         [row, _] = features.rows(origin="JFK")
         visible = datetime(2013, 1, 1, 1, 30, tzinfo=UTC)
-        assert row == {"origin": "JFK", "departed_at": FIRST, "dep_delay": 5.0, "visible_at": visible}
+        assert row == {
+            "origin": "JFK",
+            "departed_at": FIRST,
+            "dep_delay": 5.0,
+            "visible_at": visible,
+        }
 
 
 def test_what_is_as_expected_passes_and_the_rest_is_told_at_once() -> None:
     with given(airport_delays, departures=ROWS) as features:
         right: list[dict[str, Any]] = [
-            {"origin": "JFK", "at": "2013-01-01 02:30", "count_2h": 2, "dep_delay_mean_1h": 6.5 + 1e-12},
+            {
+                "origin": "JFK",
+                "at": "2013-01-01 02:30",
+                "count_2h": 2,
+                "dep_delay_mean_1h": 6.5 + 1e-12,
+            },
             {"origin": "JFK", "at": "2013-01-01 02:30", "dep_delay_last_2_2h": (5, 6.5)},
             {"origin": "JFK", "at": "2013-01-01 01:30", "last_seen": "2013-01-01 00:10"},
             {"origin": "EWR", "at": "2013-01-01 01:30", "count_1h": 0, "last_seen": None},
@@ -142,21 +157,31 @@ origin=EWR at 2013-01-01T01:30:00Z
 def test_a_view_on_a_view_and_a_table_without_time() -> None:
     cities = [{"origin": "JFK", "city": "New York"}]
     with given(airport_days, airport_delays, departures=ROWS, airports=cities) as features:
-        assert features.at("2013-01-02 00:30", origin="JFK") == {"count_2h_max_1d": 2, "city": "New York"}
+        assert features.at("2013-01-02 00:30", origin="JFK") == {
+            "count_2h_max_1d": 2,
+            "city": "New York",
+        }
     # The same with the upstream view's table as it is given.
     door = [{"origin": "JFK", "valid_from": "2013-01-01 05:00", "count_2h": 7}]
     with given(airport_days, delays=door, airports=cities) as features:
-        assert features.at("2013-01-02 00:30", origin="JFK") == {"count_2h_max_1d": 7, "city": "New York"}
+        assert features.at("2013-01-02 00:30", origin="JFK") == {
+            "count_2h_max_1d": 7,
+            "city": "New York",
+        }
 
 
 def test_expectations_are_checked_where_that_is_asked_for() -> None:
     late = [{**row, "tailnum": None, "dep_delay": 61.0} for row in ROWS]
-    with given(airport_delays, departures=late, columns={"departures": {"tailnum": "string"}}) as features:
+    with given(
+        airport_delays, departures=late, columns={"departures": {"tailnum": "string"}}
+    ) as features:
         assert features.at("2013-01-01 02:30", origin="JFK")["count_2h"] == 2
     columns = {"departures": {"tailnum": "string"}}
     with (
         given(airport_delays, departures=late, columns=columns, expectations=True) as features,
-        pytest.raises(CheckFailed, match=r"2 expectations are not met.*not_null\(tailnum\): 1 of 1 fail"),
+        pytest.raises(
+            CheckFailed, match=r"2 expectations are not met.*not_null\(tailnum\): 1 of 1 fail"
+        ),
     ):
         features.at("2013-01-01 01:30", origin="JFK")
 
@@ -204,14 +229,34 @@ def test_values_of_every_type_are_what_they_were(told: bool) -> None:
     ("rows", "columns", "message"),
     [
         ({}, {}, "source 'departures' has no rows\n  -> give departures=[...]"),
-        ({"departures": [], "other": []}, {}, "there is no source 'other'\n  -> choose from: departures"),
-        ({"departures": [{"departed_at": "2013-01-01", "dep_delay": None}]}, {}, "has no value, so its type can't"),
+        (
+            {"departures": [], "other": []},
+            {},
+            "there is no source 'other'\n  -> choose from: departures",
+        ),
+        (
+            {"departures": [{"departed_at": "2013-01-01", "dep_delay": None}]},
+            {},
+            "has no value, so its type can't",
+        ),
         ({"departures": [{"dep_delay": 1}, {"dep_delay": "1"}]}, {}, "has values of several types"),
-        ({"departures": [{"dep_delay": object}]}, {}, 'which no type fits\n  -> tell it: columns={"departures": {'),
-        ({"departures": [{"departed_at": "yesterday"}]}, {}, "'yesterday' is not of type timestamp"),
+        (
+            {"departures": [{"dep_delay": object}]},
+            {},
+            'which no type fits\n  -> tell it: columns={"departures": {',
+        ),
+        (
+            {"departures": [{"departed_at": "yesterday"}]},
+            {},
+            "'yesterday' is not of type timestamp",
+        ),
         ({"departures": [{"x": 1.5}]}, {"departures": {"x": "int64"}}, "1.5 is not of type int64"),
         ({"departures": [{"x": 1.5}]}, {"departures": {"x": "text"}}, "'text' is not a type"),
-        ({"departures": [{"origin": "JFK", "departed_at": None}]}, {}, 'column "dep_delay" not found'),
+        (
+            {"departures": [{"origin": "JFK", "departed_at": None}]},
+            {},
+            'column "dep_delay" not found',
+        ),
     ],
 )
 def test_what_is_wrong_is_told(rows, columns, message) -> None:
@@ -247,7 +292,9 @@ def test_times_of_a_source_whose_timestamp_is_an_expression() -> None:
 
 
 def test_times_of_every_source_over_a_table() -> None:
-    begins, ends = (BatchSource(name, table="raw.spans", timestamp=name) for name in ("begins", "ends"))
+    begins, ends = (
+        BatchSource(name, table="raw.spans", timestamp=name) for name in ("begins", "ends")
+    )
 
     @batch_feature_view(
         entities=[Entity("thing", keys={"k": "string"}, owner="ops")],

@@ -1,4 +1,5 @@
-"""A project that an earlier version deployed goes on with today's: nothing is redefined, nothing is lost."""
+"""A project that an earlier version deployed goes on with today's: nothing is redefined, nothing is
+lost."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ def test_nothing_is_redefined(project: Path) -> None:
     with ControlPlane(project) as plane:
         changes = plane.plan()
         assert {type(action) for action in changes.actions} <= {Rerender, Repair}
-        assert not any(isinstance(action, Repair) and action.recomputed for action in changes.actions)
+        assert not any(
+            isinstance(action, Repair) and action.recomputed for action in changes.actions
+        )
         assert not any(forecast.missing for forecast in changes.forecasts)
         plane.deploy()
         assert plane.plan().empty
@@ -67,7 +70,8 @@ def test_it_runs_on(project: Path) -> None:
 
 
 def test_sums_of_64_bits_become_wider(team: Team) -> None:
-    """Earlier versions kept sums of integers in 64 bits, but for Snowflake, whose integers have 38 digits."""
+    """Earlier versions kept sums of integers in 64 bits, but for Snowflake, whose integers have 38
+    digits."""
     folder = team.laptop("one", SUMS)
     ready(folder)
     shown = "SELECT * FROM features.spend ORDER BY user_id, valid_from"

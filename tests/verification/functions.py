@@ -87,19 +87,31 @@ LISTS: list[Calculation | RealtimeFeature] = [spread, words, moments, moment, pr
 
 
 def differing(warehouse: Warehouse, *, tried: int = 100) -> list[str]:
-    """What a warehouse computes otherwise than a reader does: in a training set, and of so many random rows."""
+    """What a warehouse computes otherwise than a reader does: in a training set, and of so many
+    random rows."""
     lists = warehouse.dialect not in WITHOUT_LISTS
     wanted = [*CALCULATED, *LISTS] if lists else CALCULATED
     fields = {**FIELDS, "tags": "array<string>"} if lists else FIELDS
-    given = RequestSource("given", fields=fields, nullable=[name for name in fields if name != "amount"])
+    given = RequestSource(
+        "given", fields=fields, nullable=[name for name in fields if name != "amount"]
+    )
     run(warehouse, "CREATE SCHEMA IF NOT EXISTS raw")
     make(warehouse, "raw.events", cases.COLUMNS)
     insert(warehouse, "raw.events", cases.COLUMNS, rows(SPINE))
     manifest = compiled([subject], warehouse, wanted, given)
     [service] = manifest.services
-    columns = {"k": "VARCHAR", "asked": "TIMESTAMP", **{one.name: DUCKDB.type(one.type) for one in service.request}}
+    columns = {
+        "k": "VARCHAR",
+        "asked": "TIMESTAMP",
+        **{one.name: DUCKDB.type(one.type) for one in service.request},
+    }
     spine = [
-        {**one, "k": f"k{number}", "asked": naive(AT), "r_u": one["r_u"] and one["r_u"].replace(tzinfo=None)}
+        {
+            **one,
+            "k": f"k{number}",
+            "asked": naive(AT),
+            "r_u": one["r_u"] and one["r_u"].replace(tzinfo=None),
+        }
         for number, one in enumerate(requests(SPINE))
     ]
     make(warehouse, "raw.spine", columns)

@@ -87,7 +87,8 @@ warehouse = { kind = "duckdb", path = ".plane/other.duckdb" }
 
 
 class Two:
-    """A project with two environments, each with a warehouse of its own and all that is due computed."""
+    """A project with two environments, each with a warehouse of its own and all that is due
+    computed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -114,7 +115,9 @@ class Two:
 
     def table(self, view: str, part: str) -> str:
         """The physical table in the other environment."""
-        found = self.sql("other", "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'elsewhere'")
+        found = self.sql(
+            "other", "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'elsewhere'"
+        )
         [name] = [name for (name,) in found if re.fullmatch(f"{view}__{part}__[0-9a-f]+", name)]
         return f'elsewhere."{name}"'
 
@@ -157,7 +160,9 @@ def counts(found: Comparison) -> dict[tuple[str, str], tuple[int, int, int]]:
 def test_equal_environments_are_equal(two: Two) -> None:
     found = two.compared()
     assert found.equal
-    assert all(view.through == parse_instant("2024-01-05") and not view.notes for view in found.views)
+    assert all(
+        view.through == parse_instant("2024-01-05") and not view.notes for view in found.views
+    )
     assert [name for name, part in tables(found).items() if part.compared > 20] == [
         *(("bought", "history"), ("bought", "latest"), ("seen", "history"), ("seen", "latest"))
     ]
@@ -195,28 +200,50 @@ def test_altered_values_are_found(two: Two) -> None:
 
 def test_floats_may_be_off_by_what_their_sums_are(two: Two) -> None:
     row = "name = 'both ways'"
-    [(value,)] = two.sql("local", f"SELECT price_sum_1d FROM features.bought WHERE {row} AND price_sum_1d <> 0")
+    [(value,)] = two.sql(
+        "local", f"SELECT price_sum_1d FROM features.bought WHERE {row} AND price_sum_1d <> 0"
+    )
     assert value == 0.5
-    two.sql("other", f"UPDATE {two.table('bought', 'history')} SET price_sum_1d = price_sum_1d + 1e-3 WHERE {row}")
+    two.sql(
+        "other",
+        f"UPDATE {two.table('bought', 'history')} SET price_sum_1d = price_sum_1d + 1e-3 WHERE"
+        f" {row}",
+    )
     assert two.compared("bought").equal, "1e-9 of 2e9"
-    two.sql("other", f"UPDATE {two.table('bought', 'history')} SET price_sum_1d = price_sum_1d + 10 WHERE {row}")
+    two.sql(
+        "other",
+        f"UPDATE {two.table('bought', 'history')} SET price_sum_1d = price_sum_1d + 10 WHERE {row}",
+    )
     assert counts(two.compared("bought")) == {("bought", "history"): (1, 0, 0)}
 
 
 def test_a_float_of_a_row_may_not(two: Two) -> None:
-    two.sql("other", f"UPDATE {two.table('seen', 'history')} SET price = price * (1 + 1e-8) WHERE price = 2.0")
+    two.sql(
+        "other",
+        f"UPDATE {two.table('seen', 'history')} SET price = price * (1 + 1e-8) WHERE price = 2.0",
+    )
     assert counts(two.compared()) == {("seen", "history"): (1, 0, 0)}
 
 
 def test_rows_that_one_alone_has_are_found(two: Two) -> None:
     name = two.table("seen", "latest")
-    two.sql("other", f"DELETE FROM {name} WHERE number = 2 AND seen_at < TIMESTAMP '2024-01-01 12:00'")
-    two.sql("other", f"UPDATE {name} SET number = 77 WHERE number = -3 AND seen_at < TIMESTAMP '2024-01-01 12:00'")
+    two.sql(
+        "other", f"DELETE FROM {name} WHERE number = 2 AND seen_at < TIMESTAMP '2024-01-01 12:00'"
+    )
+    two.sql(
+        "other",
+        f"UPDATE {name} SET number = 77 WHERE number = -3 AND seen_at < TIMESTAMP '2024-01-01"
+        " 12:00'",
+    )
     [(name_found, (differing, here, there))] = counts(two.compared()).items()
     assert (name_found, differing) == (("seen", "latest"), 0)
     assert here > there > 0
     only = tables(two.compared())["seen", "latest"].differences
-    assert {(one.only_in, one.keys["number"]) for one in only} == {("local", 2), ("local", -3), ("other", 77)}
+    assert {(one.only_in, one.keys["number"]) for one in only} == {
+        ("local", 2),
+        ("local", -3),
+        ("other", 77),
+    }
 
 
 def test_a_doubled_row_is_found(two: Two) -> None:
@@ -233,7 +260,10 @@ def test_a_column_of_another_type_is_found(two: Two) -> None:
 
 
 def test_many_differences_are_counted_and_some_kept(two: Two) -> None:
-    two.sql("other", f"UPDATE {two.table('seen', 'history')} SET paid_at = paid_at + INTERVAL 1 MICROSECOND")
+    two.sql(
+        "other",
+        f"UPDATE {two.table('seen', 'history')} SET paid_at = paid_at + INTERVAL 1 MICROSECOND",
+    )
     part = tables(two.compared("seen"))["seen", "history"]
     assert part.differing == part.compared > len(part.differences) == KEPT
     here, there = part.differences[0].values["paid_at"]
@@ -247,8 +277,14 @@ def test_what_both_have_computed_is_compared(two: Two) -> None:
     for view in found.views:
         assert view.through == parse_instant("2024-01-03")
         assert [part.table for part in view.tables] == ["history"]
-        assert view.notes == ["latest: not compared, as local is computed further, through 2024-01-05T00:00:00Z"]
-    two.sql("late", f"DELETE FROM {two.table('seen', 'history').replace('elsewhere', 'features')} WHERE number = 1")
+        assert view.notes == [
+            "latest: not compared, as local is computed further, through 2024-01-05T00:00:00Z"
+        ]
+    two.sql(
+        "late",
+        f"DELETE FROM {two.table('seen', 'history').replace('elsewhere', 'features')} WHERE"
+        " number = 1",
+    )
     assert set(counts(two.compared(against="late"))) == {("seen", "history")}
 
 
@@ -275,7 +311,9 @@ def test_another_version_and_a_view_of_one_alone_are_said(two: Two) -> None:
     problems = {view.view: view.problem for view in found.views}
     assert not found.equal
     assert problems["seen"] == "only local has it"
-    assert re.fullmatch("it is version [0-9a-f]{8} in local and [0-9a-f]{8} in other", problems["bought"])
+    assert re.fullmatch(
+        "it is version [0-9a-f]{8} in local and [0-9a-f]{8} in other", problems["bought"]
+    )
     with pytest.raises(PlaneError, match="environment 'other' has no feature view 'seen'"):
         two.compared("seen")
     with pytest.raises(PlaneError, match="there is no feature view 'sen'"):
@@ -300,12 +338,16 @@ def test_the_command_line(two: Two) -> None:
     two.sql("other", f"DELETE FROM {two.table('bought', 'history')} WHERE name = 'both ways'")
     told = plane(two.folder, "verify", "--against", "other", exits=1).stdout
     assert re.search(
-        r"difference: seen, history, seen_at=2024-.*Z, ok=False, number=2 from .*Z: price .* in local, 3.0 in", told
+        r"difference: seen, history, seen_at=2024-.*Z, ok=False, number=2 from .*Z: price .* in"
+        r" local, 3.0 in",
+        told,
     )
     assert re.search(r"difference: bought, history, name=both ways, day=.* only in local", told)
     assert "more differing rows; --json lists the first" in told
     assert told.endswith("local and other are not equal\n")
-    found = json.loads(plane(two.folder, "verify", "seen", "--against", "other", "--json", exits=1).stdout)
+    found = json.loads(
+        plane(two.folder, "verify", "seen", "--against", "other", "--json", exits=1).stdout
+    )
     assert (found["environment"], found["against"], found["equal"]) == ("local", "other", False)
     [view] = found["views"]
     assert [part["table"] for part in view["tables"]] == ["history", "latest"]

@@ -18,7 +18,9 @@ user = Entity("user", keys={"uid": "int64"}, owner=OWNER)
 COMMAND = re.compile(r"plane (run \w+(?: --start \S+ --end \S+)? --recompute)")
 
 
-def project(make: Callable[..., Shop], definitions: str, *statements: str, now: str = "2024-01-05T00:00:00Z") -> Shop:
+def project(
+    make: Callable[..., Shop], definitions: str, *statements: str, now: str = "2024-01-05T00:00:00Z"
+) -> Shop:
     """A project with these views and tables, deployed and run."""
     shop = make(online=None)
     shop.resettle(('now = "2024-01-05T00:00:00Z"', f'now = "{now}"'))
@@ -59,7 +61,8 @@ def test_a1_times_of_local_clocks_verify(make: Callable[..., Shop]) -> None:
     shop = project(
         make,
         LOCAL,
-        "CREATE TABLE raw.visits AS SELECT 1::BIGINT AS uid, TIMESTAMP '2024-01-02 10:10' AS local_ts",
+        "CREATE TABLE raw.visits AS SELECT 1::BIGINT AS uid, TIMESTAMP '2024-01-02 10:10' AS"
+        " local_ts",
         now="2024-01-02T02:00:00Z",
     )
     previous = "02"
@@ -156,7 +159,13 @@ def test_a2_a_join_verifies_and_the_hint_covers_what_looks_back(make: Callable[.
 
 def test_a_row_that_is_looked_up_without_end(make: Callable[..., Shop]) -> None:
     """Case A2: intervals are evaluated one by one, and a late row may change all that follow."""
-    shop = project(make, JOINED.format(lookback=', lookback="unbounded"'), ORDERS, PAID, now="2024-01-02T12:00:00Z")
+    shop = project(
+        make,
+        JOINED.format(lookback=', lookback="unbounded"'),
+        ORDERS,
+        PAID,
+        now="2024-01-02T12:00:00Z",
+    )
     report = verify(shop)
     assert report.mismatches == 0
     assert report.comparisons > report.nulls
@@ -170,7 +179,10 @@ def test_a_row_that_is_looked_up_without_end(make: Callable[..., Shop]) -> None:
 def test_rows_that_were_deleted_are_healed_by_the_hint(make: Callable[..., Shop]) -> None:
     """No row is left to name an interval: the command covers the windows in which one was."""
     shop = project(
-        make, LOADED, "CREATE TABLE raw.loads (uid BIGINT, happened_at TIMESTAMP, loaded_at TIMESTAMP, amt BIGINT)"
+        make,
+        LOADED,
+        "CREATE TABLE raw.loads (uid BIGINT, happened_at TIMESTAMP, loaded_at TIMESTAMP, amt"
+        " BIGINT)",
     )
     shop.sql(
         "INSERT INTO raw.loads SELECT 1, ts, ts, 5 FROM (VALUES "
@@ -246,7 +258,8 @@ def test_rows_that_tie_are_told_as_ways_of_computing(make: Callable[..., Shop]) 
 
 
 FLOATS = TIED.replace('"int64"', '"float64"').replace(
-    "row_number() OVER (PARTITION BY uid ORDER BY day)", "sum(1e9 / (eid + 1)) OVER (PARTITION BY uid ORDER BY day)"
+    "row_number() OVER (PARTITION BY uid ORDER BY day)",
+    "sum(1e9 / (eid + 1)) OVER (PARTITION BY uid ORDER BY day)",
 )
 
 
@@ -280,16 +293,16 @@ def test_instants_that_python_does_not_know(make: Callable[..., Shop]) -> None:
             (1::BIGINT, TIMESTAMP '2024-01-02 00:10', TIMESTAMP '2024-01-03', DATE '2024-01-03')
         ) AS period(uid, ts, until, day)""",
     )
-    shop.sql(
-        """INSERT INTO raw.periods VALUES
+    shop.sql("""INSERT INTO raw.periods VALUES
             (1, '2024-01-02 00:20', '290000-01-01', 'infinity'),
             (1, '2024-01-02 00:30', 'infinity', '-infinity'),
             (1, '290000-01-01', '2024-01-01', NULL), (1, 'infinity', '2024-01-01', NULL),
-            (1, '-infinity', '2024-01-01', '290000-01-01')"""
-    )
+            (1, '-infinity', '2024-01-01', '290000-01-01')""")
     for form in ((), ("--json",)):
         error = shop.fails("verify", "--seed", "7", *form)
-        assert re.search(r"'(until|day)' has values that are infinite or beyond year 9999", error), error
+        assert re.search(
+            r"'(until|day)' has values that are infinite or beyond year 9999", error
+        ), error
         assert "no run publishes them: correct the rows" in error
 
 

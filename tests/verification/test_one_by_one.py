@@ -16,7 +16,17 @@ from controlplane.workspace.project import open_calculator
 from tests.engine.engines import run
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, naive
-from tests.engine.test_intervals import BOUNDED, COLUMNS, EVENTS, EVER, HOUR, START, loaded_source, rows_of, view_of
+from tests.engine.test_intervals import (
+    BOUNDED,
+    COLUMNS,
+    EVENTS,
+    EVER,
+    HOUR,
+    START,
+    loaded_source,
+    rows_of,
+    view_of,
+)
 from tests.engine.test_intervals import LOADED as LOADED_COLUMNS
 
 
@@ -34,7 +44,10 @@ def looked_at(rig: Rig, cases: int = 24) -> ViewReport:
     return report.views[0]
 
 
-WINDOW = "SELECT k, ts, CAST(sum(amt) OVER (PARTITION BY k ORDER BY ts, amt, o) AS BIGINT) AS amt FROM {events}"
+WINDOW = (
+    "SELECT k, ts, CAST(sum(amt) OVER (PARTITION BY k ORDER BY ts, amt, o) AS BIGINT) AS amt FROM"
+    " {events}"
+)
 JOIN = "SELECT e.k, e.ts, l.amt FROM {events} e JOIN {ever} l ON e.o = l.o AND e.ts > l.ts"
 FEATURES = (
     Aggregate("sum", "amt", windows=["3h"]),
@@ -47,8 +60,11 @@ FEATURES = (
     ("engine", "sql", "sources"),
     [("duckdb", JOIN, (EVENTS, EVER)), ("snowflake", WINDOW, (EVENTS,))],
 )
-def test_intervals_in_statements_of_their_own(engine: str, sql: str, sources: Sequence[BatchSource]) -> None:
-    """Only the newest intervals are evaluated: what needs more rows is left out, and a note says so."""
+def test_intervals_in_statements_of_their_own(
+    engine: str, sql: str, sources: Sequence[BatchSource]
+) -> None:
+    """Only the newest intervals are evaluated: what needs more rows is left out, and a note says
+    so."""
     view = view_of(sql, *sources, features=FEATURES)
     if engine == "duckdb":
         with Rig(view, COLUMNS, rows=busy()) as rig:
@@ -60,21 +76,28 @@ def test_intervals_in_statements_of_their_own(engine: str, sql: str, sources: Se
 
 def busy() -> list[dict[str, Any]]:
     """Events of sixty hours."""
-    return rows_of(60) + [row | {"ts": naive(START + (n * 41 % 59) * HOUR + n)} for n, row in enumerate(rows_of(120))]
+    return rows_of(60) + [
+        row | {"ts": naive(START + (n * 41 % 59) * HOUR + n)} for n, row in enumerate(rows_of(120))
+    ]
 
 
 def compare_apart(rig: Rig) -> None:
     rig.materialize(START, START + 60 * HOUR)
     found = looked_at(rig)
     assert found.mismatch_count == 0, found.mismatches
-    assert min(found.compared[place] for place in ("table", "history", "latest", "training set")) > 0
+    assert (
+        min(found.compared[place] for place in ("table", "history", "latest", "training set")) > 0
+    )
     assert found.nulls < sum(found.compared.values())
     notes = "\n".join(found.notes)
     assert "the newest 48 intervals" in notes
     assert "from 2024-01-01T12:00:00Z" in notes
     assert "count_10d, count_lifetime: not compared" in notes
     history = f"features.{rig.d.quote(f'subject__history__{rig.view.fingerprint}')}"
-    run(rig.warehouse, f"UPDATE {history} SET {rig.d.quote('amt_sum_3h')} = {rig.d.quote('amt_sum_3h')} + 1")
+    run(
+        rig.warehouse,
+        f"UPDATE {history} SET {rig.d.quote('amt_sum_3h')} = {rig.d.quote('amt_sum_3h')} + 1",
+    )
     assert {one.feature for one in looked_at(rig).mismatches} == {"amt_sum_3h"}
 
 
@@ -90,7 +113,12 @@ def test_row_by_row_views_verify_on_snowflake() -> None:
     """Case A1 with `loaded_at`, on another warehouse: some intervals are evaluated in both ways."""
     with opened("snowflake") as (warehouse, _):
         rows = [
-            {"k": "a", "happened_at": naive(START + at), "loaded_at": naive(START + at + late), "amt": at // HOUR}
+            {
+                "k": "a",
+                "happened_at": naive(START + at),
+                "loaded_at": naive(START + at + late),
+                "amt": at // HOUR,
+            }
             for at in range(HOUR // 2, 6 * HOUR, HOUR)
             for late in (-HOUR, HOUR, 7 * HOUR)
         ]
@@ -110,7 +138,10 @@ def test_environments_are_compared_where_intervals_are_evaluated_one_by_one() ->
     sql = JOIN.replace("l.amt", "CAST(l.amt AS DOUBLE) / 3 AS amt")
     view = view_of(sql, EVENTS, EVER, features=FEATURES[:1])
     with Rig(view, COLUMNS, rows=rows_of(60)) as one, Rig(view, COLUMNS, rows=rows_of(60)) as other:
-        left, right = (Side(name, rig.manifest, rig.warehouse) for name, rig in (("one", one), ("other", other)))
+        left, right = (
+            Side(name, rig.manifest, rig.warehouse)
+            for name, rig in (("one", one), ("other", other))
+        )
         for rig in (one, other):
             rig.materialize(START, START + 8 * HOUR)
         table = f"features.subject__history__{other.view.fingerprint}"

@@ -51,7 +51,9 @@ def compared(wanted: Sequence[RealtimeFeature], change: tuple[str, str]) -> Serv
 
     with Rig(subject, cases.COLUMNS) as rig:
         manifest = compiled([subject], rig.warehouse, wanted, EVERY_TYPE)
-        return compare_service(manifest, manifest.services[0], rig.warehouse, changed, cases=200, seed=3)
+        return compare_service(
+            manifest, manifest.services[0], rig.warehouse, changed, cases=200, seed=3
+        )
 
 
 def test_rows_that_fail_fail_in_both() -> None:
@@ -77,10 +79,13 @@ def test_a_difference_is_found() -> None:
     assert (only.refused, only.compared, only.mismatch_count) == (200, 0, 3)
     assert (only.mismatches[0].feature, only.mismatches[0].online) == ("*", "fails")
     lenient = compared(
-        [strict], ("return r_i + len(r_s)", "return 0 if r_i is None or r_s is None else r_i + len(r_s)")
+        [strict],
+        ("return r_i + len(r_s)", "return 0 if r_i is None or r_s is None else r_i + len(r_s)"),
     )
     assert lenient.refused == 0
-    assert {(one.feature, one.online, one.training) for one in lenient.mismatches} == {("*", "values", "fails")}
+    assert {(one.feature, one.online, one.training) for one in lenient.mismatches} == {
+        ("*", "values", "fails")
+    }
 
 
 def test_what_can_t_be_compared_is_told() -> None:

@@ -32,12 +32,21 @@ def test_what_a_function_does_wrong_is_told(warehouse: Warehouse) -> None:
     d = dialect("snowflake")
     warehouse.execute([Statement("make it", "CREATE SCHEMA IF NOT EXISTS features")])
     spec = CalculationSpec(
-        "one", "float64", "", ("x",), "", Location("f.py", 1), python="def one(x):\n    return 1 / x"
+        "one",
+        "float64",
+        "",
+        ("x",),
+        "",
+        Location("f.py", 1),
+        python="def one(x):\n    return 1 / x",
     )
     warehouse.execute([create(d, "features", spec, {"x": "float64"})])
     call = called(d, "features", spec, {"x": "float64"})
     query = f"SELECT {call} AS y FROM (SELECT CAST(41.5 - 41.5 AS FLOAT) AS x) AS one"
-    with pytest.raises(PermanentError, match=r"^(.*: )?realtime feature 'one': its function raised ZeroDivisionError$"):
+    with pytest.raises(
+        PermanentError,
+        match=r"^(.*: )?realtime feature 'one': its function raised ZeroDivisionError$",
+    ):
         list(warehouse.fetch(query))
 
 
@@ -53,7 +62,9 @@ def counted(tags):
 
 def test_lists_are_refused() -> None:
     collector, given = Collector(Path("/")), {"r_s": "string", "tags": "array<string>"}
-    compile_calculations([listed, counted], "service", given, embedded(path=":memory:"), "snowflake", collector)
+    compile_calculations(
+        [listed, counted], "service", given, embedded(path=":memory:"), "snowflake", collector
+    )
     assert [error.message.partition(": on snowflake ")[2] for error in collector.found] == [
         "a Python function can't take or give lists",
         "a Python function can't take or give lists: tags",

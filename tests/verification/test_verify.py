@@ -79,7 +79,9 @@ RAW = (
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, valkey_url: str) -> tuple[Shop, dict[bytes, bytes]]:
+def base(
+    tmp_path_factory: pytest.TempPathFactory, valkey_url: str
+) -> tuple[Shop, dict[bytes, bytes]]:
     """A project with all that is computed and in sync, and the dump of all keys of its server."""
     shop = Shop(tmp_path_factory.mktemp("verified") / "shop", valkey_url, name="verified")
     shop.define(DEFINITIONS)
@@ -118,8 +120,8 @@ def wrong(report: Report) -> set[tuple[str, str, str]]:
 def history(shop: Shop, view: str) -> str:
     """The physical table of a view's history."""
     [(name,)] = shop.sql(
-        "SELECT table_name FROM information_schema.tables "
-        f"WHERE table_name LIKE '{view}\\_\\_history\\_\\_%' ESCAPE '\\' AND table_name NOT LIKE '%replaced%'"
+        "SELECT table_name FROM information_schema.tables WHERE table_name LIKE"
+        f" '{view}\\_\\_history\\_\\_%' ESCAPE '\\' AND table_name NOT LIKE '%replaced%'"
     )
     return f'features."{name}"'
 
@@ -140,7 +142,9 @@ def test_what_is_right_is_found_right(ready: Shop) -> None:
 def test_an_altered_value_is_found(ready: Shop) -> None:
     ready.sql(f"UPDATE {history(ready, 'spend')} SET count_6h = count_6h + 1 WHERE user_id = 3")
     report = verify(ready, "spend")
-    assert wrong(report) == {("spend", place, "count_6h") for place in ("table", "history", "training set")}
+    assert wrong(report) == {
+        ("spend", place, "count_6h") for place in ("table", "history", "training set")
+    }
     one = report.views[0].mismatches[0]
     assert (one.keys, one.told) == ({"user_id": 3}, one.expected + 1)
     assert len(one.rows) == one.row_count == one.expected
@@ -149,13 +153,18 @@ def test_an_altered_value_is_found(ready: Shop) -> None:
 
 
 def test_a_lost_row_of_the_history_is_found(ready: Shop) -> None:
-    ready.sql(f"DELETE FROM {history(ready, 'last_payment')} WHERE valid_from = TIMESTAMP '2024-01-03 00:30'")
+    ready.sql(
+        f"DELETE FROM {history(ready, 'last_payment')} WHERE valid_from = TIMESTAMP '2024-01-03"
+        " 00:30'"
+    )
     assert {place for _, place, _ in wrong(verify(ready))} == {"table", "history", "training set"}
 
 
 def test_a_doubled_row_is_found(ready: Shop) -> None:
     name = history(ready, "last_payment")
-    ready.sql(f"INSERT INTO {name} SELECT * FROM {name} WHERE valid_from = TIMESTAMP '2024-01-03 00:30'")
+    ready.sql(
+        f"INSERT INTO {name} SELECT * FROM {name} WHERE valid_from = TIMESTAMP '2024-01-03 00:30'"
+    )
     assert ("last_payment", "history", "*") in wrong(verify(ready))
 
 
@@ -215,9 +224,10 @@ def test_what_is_not_compared_is_told(make: Callable[..., Shop]) -> None:
     shop.resettle(("state =", 'online = { kind = "redis", url = "redis://127.0.0.1:1" }\nstate ='))
     [view] = verify(shop).views
     assert "online" not in view.compared
-    assert [note.startswith("online: the store can't be reached, so it was not compared") for note in view.notes] == [
-        True
-    ]
+    assert [
+        note.startswith("online: the store can't be reached, so it was not compared")
+        for note in view.notes
+    ] == [True]
 
 
 def test_a_view_that_reads_a_view(ready: Shop) -> None:

@@ -1,4 +1,7 @@
-"""Checks of everything that a project stands on; each is one finding with a remedy, and none stops the others."""
+"""Checks of everything that a project stands on.
+
+Each is one finding with a remedy, and none stops the others.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,15 @@ from controlplane.errors import PlaneError, Problems, of_disk
 from controlplane.online import eviction
 
 OK, WARNING, ERROR = "ok", "warning", "error"
-_PACKAGES = ("controlplane", "duckdb", "redis", "pyarrow", "sqlalchemy", "sqlglot", "apache-airflow")
+_PACKAGES = (
+    "controlplane",
+    "duckdb",
+    "redis",
+    "pyarrow",
+    "sqlalchemy",
+    "sqlglot",
+    "apache-airflow",
+)
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?([<>=\d.,]*)")
 
 _UPKEEP_RULES = {"+scan", "+unlink", "+pttl"}
@@ -57,7 +68,12 @@ def examine(checks: Sequence[Check]) -> list[Finding]:
 
 
 def _failed(subject: str, error: PlaneError) -> Finding:
-    return Finding(subject, ERROR, f"{error.where}: {error.message}" if error.where else error.message, error.hint)
+    return Finding(
+        subject,
+        ERROR,
+        f"{error.where}: {error.message}" if error.where else error.message,
+        error.hint,
+    )
 
 
 def versions() -> list[Finding]:
@@ -67,13 +83,17 @@ def versions() -> list[Finding]:
         try:
             found.append(Finding(package, OK, version(package)))
         except PackageNotFoundError:
-            hint = "pip install 'controlplane[airflow]' where DAGs are to run; the rest works without it"
+            hint = (
+                "pip install 'controlplane[airflow]' where DAGs are to run; the rest works"
+                " without it"
+            )
             found.append(Finding(package, WARNING, "not installed", hint))
     return found
 
 
 def driver_findings(extra: str) -> list[Finding]:
-    """The versions of what an extra of ours brings, a warehouse's driver, and whether they are supported."""
+    """The versions of what an extra of ours brings, a warehouse's driver, and whether they are
+    supported."""
     found = []
     for requirement in requires("controlplane") or ():
         parts = _REQUIREMENT.match(requirement)
@@ -83,13 +103,17 @@ def driver_findings(extra: str) -> list[Finding]:
         try:
             installed = version(name)
         except PackageNotFoundError:
-            found.append(Finding(name, ERROR, "not installed", f"pip install 'controlplane[{extra}]'"))
+            found.append(
+                Finding(name, ERROR, "not installed", f"pip install 'controlplane[{extra}]'")
+            )
             continue
         if fits(installed, supported):
             found.append(Finding(name, OK, f"{installed}, supported are {supported}"))
         else:
             hint = f"pip install 'controlplane[{extra}]': other versions are not tested"
-            found.append(Finding(name, WARNING, f"{installed} is installed, supported are {supported}", hint))
+            found.append(
+                Finding(name, WARNING, f"{installed} is installed, supported are {supported}", hint)
+            )
     return found
 
 
@@ -117,13 +141,17 @@ def store_findings(store: OnlineStore | None, prefix: bytes) -> list[Finding]:
     if any({"+info", "+select"} & set(finding.hint.split()) for finding in lacking):
         return lacking  # nothing more can be asked
     info = store.info()
-    found = [Finding("online store", OK, f"version {info.version}, {info.used_memory // 2**20} MB used")]
+    found = [
+        Finding("online store", OK, f"version {info.version}, {info.used_memory // 2**20} MB used")
+    ]
     if info.eviction_policy:
         found.append(Finding("online store", OK, f"maxmemory-policy {info.eviction_policy}"))
     against = list(eviction.concerns(info))
     if any(concern.fatal for concern in against):
         del found[1:]
-    concerns = [Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint) for c in against]
+    concerns = [
+        Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint) for c in against
+    ]
     return found + lacking + concerns
 
 
@@ -133,11 +161,17 @@ def _rights_findings(rights: Rights) -> list[Finding]:
     found = []
     for level, purpose, rules in (
         (ERROR, "a run needs", [rule for rule in rights.missing if rule not in _UPKEEP_RULES]),
-        (WARNING, "`plane online` needs", [rule for rule in rights.missing if rule in _UPKEEP_RULES]),
+        (
+            WARNING,
+            "`plane online` needs",
+            [rule for rule in rights.missing if rule in _UPKEEP_RULES],
+        ),
     ):
         if rules:
             text = f"user {rights.user!r} lacks rights that {purpose}: {' '.join(rules)}"
-            found.append(Finding("online store", level, text, f"ACL SETUSER {rights.user} {' '.join(rules)}"))
+            found.append(
+                Finding("online store", level, text, f"ACL SETUSER {rights.user} {' '.join(rules)}")
+            )
     if rights.unknown:
         text = f"the server does not have the commands {', '.join(rights.unknown)}"
         hint = "undo `rename-command` for them, or use a Redis or Valkey that has them"
@@ -146,11 +180,16 @@ def _rights_findings(rights: Rights) -> list[Finding]:
 
 
 def release_findings(digest: str | None, damage: str) -> list[Finding]:
-    """Whether Airflow is pointed to the release that was deployed last; `damage` is what it lacks, in words."""
+    """Whether Airflow is pointed to the release that was deployed last.
+
+    `damage` is what it lacks, in words.
+    """
     if digest is None:
         return [Finding("release", WARNING, "nothing is deployed yet", "run `plane deploy`")]
     if damage:
-        return [Finding("release", ERROR, damage, "run `plane deploy` again: it rewrites the release")]
+        return [
+            Finding("release", ERROR, damage, "run `plane deploy` again: it rewrites the release")
+        ]
     return [Finding("release", OK, digest)]
 
 
@@ -174,9 +213,14 @@ def ailing_findings(ended: Sequence[str], silent: Sequence[str], home: Path) -> 
 
 
 def drift_findings(found: Sequence[Drift], views: int) -> list[Finding]:
-    """Whether all that was deployed is in the warehouse, as it was made; `views` is their number."""
+    """Whether all that was deployed is in the warehouse, as it was made.
+
+    `views` is their number.
+    """
     lost_hint = "run `plane deploy`: it makes it again, and `plane run` computes what is missing"
-    outdated_hint = "run `plane deploy`: it changes the table in place, and nothing is computed again"
+    outdated_hint = (
+        "run `plane deploy`: it changes the table in place, and nothing is computed again"
+    )
     damages = [damage for drift in found for damage in drift.damages]
     lost = [Finding("deployment", ERROR, str(d), lost_hint) for d in damages if not d.outdated]
     lost += [Finding("deployment", WARNING, str(d), outdated_hint) for d in damages if d.outdated]
@@ -201,7 +245,10 @@ def airflow_findings(
     """
     found = [
         Finding(
-            "airflow", ERROR, f"it can't read {error['filename']}", str(error["stack_trace"]).strip().split("\n")[-1]
+            "airflow",
+            ERROR,
+            f"it can't read {error['filename']}",
+            str(error["stack_trace"]).strip().split("\n")[-1],
         )
         for error in import_errors
     ]
@@ -210,5 +257,7 @@ def airflow_findings(
         found.append(Finding("airflow", WARNING, f"it does not show {', '.join(missing)}", hint))
     if POOL not in pools:
         hint = f"make it: airflow pools set {POOL} 8 'warehouse'"
-        found.append(Finding("airflow", ERROR, f"it has no pool {POOL}, so no task can start", hint))
+        found.append(
+            Finding("airflow", ERROR, f"it has no pool {POOL}, so no task can start", hint)
+        )
     return found or [Finding("airflow", OK, f"{len(wanted)} DAGs at {url}")]

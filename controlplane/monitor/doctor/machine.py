@@ -44,7 +44,9 @@ def user_findings(uid: int, variables: Mapping[str, str]) -> list[Finding]:
     with contextlib.suppress(KeyError):
         return [Finding("user", OK, named or pwd.getpwuid(uid).pw_name)]
     text = f"uid {uid} has no name on this machine: Airflow does not start under it"
-    return [Finding("user", WARNING, text, "export USER=plane, or give the uid a line in /etc/passwd")]
+    return [
+        Finding("user", WARNING, text, "export USER=plane, or give the uid a line in /etc/passwd")
+    ]
 
 
 def locale_findings(encoding: str) -> list[Finding]:
@@ -55,7 +57,9 @@ def locale_findings(encoding: str) -> list[Finding]:
     """
     if codecs.lookup(encoding).name == "utf-8":
         return [Finding("locale", OK, "UTF-8")]
-    text = f"the encoding of this shell is {encoding}: characters that it lacks are shown as escapes"
+    text = (
+        f"the encoding of this shell is {encoding}: characters that it lacks are shown as escapes"
+    )
     return [Finding("locale", WARNING, text, "export LC_ALL=C.UTF-8, or PYTHONUTF8=1")]
 
 
@@ -69,13 +73,22 @@ def folder_findings(folder: Path, narrowed: int) -> list[Finding]:
         return [Finding(private.FOLDER, ERROR, text, hint)]
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
         text = f"{folder} can't be written by uid {os.geteuid()}"
-        hint = "make it writable, or name other folders for the warehouse, the state and releases in plane.toml"
+        hint = (
+            "make it writable, or name other folders for the warehouse, the state and releases in"
+            " plane.toml"
+        )
         return [Finding(private.FOLDER, ERROR, text, hint)]
     if private.is_open(folder):
-        text = f"other users of this machine have rights on {folder} ({mode:04o}), and your user can't take them away"
+        text = (
+            f"other users of this machine have rights on {folder} ({mode:04o}), and your user can't"
+            " take them away"
+        )
         return [Finding(private.FOLDER, ERROR, text, f"let its owner run: chmod -R go= {folder}")]
     if narrowed:
-        text = f"other users of this machine had rights on {folder}: {narrowed} files and folders were closed to them"
+        text = (
+            f"other users of this machine had rights on {folder}: {narrowed} files and folders were"
+            " closed to them"
+        )
         hint = "nothing is left to do; change passwords that were written to files in it"
         return [Finding(private.FOLDER, WARNING, text, hint)]
     return [Finding(private.FOLDER, OK, "closed to other users")]

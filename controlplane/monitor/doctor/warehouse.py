@@ -1,4 +1,5 @@
-"""What the doctor asks a warehouse: who we are there, what computes, and what we may do, by doing it."""
+"""What the doctor asks a warehouse: who we are there, what computes, and what we may do, by doing
+it."""
 
 from __future__ import annotations
 
@@ -17,11 +18,13 @@ from controlplane.sql.functions import called, create
 from controlplane.sql.tables import qualified
 
 
-def findings(warehouse: Warehouse, schema: str, sources: Sequence[str], *, python: bool = False) -> list[Finding]:
+def findings(
+    warehouse: Warehouse, schema: str, sources: Sequence[str], *, python: bool = False
+) -> list[Finding]:
     """Whether a warehouse answers, and whether a project can work in it.
 
-    Where there are rights, tables are made and dropped in the schemas, which are made if they are not there, as a
-    deploy does.
+    Where there are rights, tables are made and dropped in the schemas, which are made if they are
+    not there, as a deploy does.
 
     Args:
         warehouse: the open one.
@@ -47,17 +50,31 @@ def _who(warehouse: Warehouse) -> list[Finding]:
     for what in ("warehouse", "database"):
         if told.get(what) == "":
             hint = (
-                f"set `{what}` in plane.toml; if it is set, see its name, and that role {told.get('role')} may use it"
+                f"set `{what}` in plane.toml; if it is set, see its name, and that role"
+                f" {told.get('role')} may use it"
             )
             found.append(Finding("warehouse", ERROR, f"no {what} is chosen in this session", hint))
     if state:
         name = told.get("warehouse", "")
         stopped = state.upper().startswith("SUSPEND")
         if stopped and resumes.lower() == "false":
-            hint = f"ALTER WAREHOUSE {name} SET AUTO_RESUME = TRUE, or ALTER WAREHOUSE {name} RESUME before each run"
-            found.append(Finding("warehouse", ERROR, f"{name} is suspended and does not resume by itself", hint))
+            hint = (
+                f"ALTER WAREHOUSE {name} SET AUTO_RESUME = TRUE, or ALTER WAREHOUSE {name} RESUME"
+                " before each run"
+            )
+            found.append(
+                Finding(
+                    "warehouse", ERROR, f"{name} is suspended and does not resume by itself", hint
+                )
+            )
         else:
-            found.append(Finding("warehouse", OK, f"{name} is {state.lower()}{', and resumes by itself' * stopped}"))
+            found.append(
+                Finding(
+                    "warehouse",
+                    OK,
+                    f"{name} is {state.lower()}{', and resumes by itself' * stopped}",
+                )
+            )
     return found
 
 
@@ -66,9 +83,13 @@ def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
     table, view = qualified(d, schema, name), qualified(d, schema, f"{name}_view")
     making = [
         Statement(f"making schema {schema}", f"CREATE SCHEMA IF NOT EXISTS {d.quote(schema)}"),
-        Statement(f"making a table in schema {schema}", f"CREATE TABLE {table} (x {d.type('int64')})"),
+        Statement(
+            f"making a table in schema {schema}", f"CREATE TABLE {table} (x {d.type('int64')})"
+        ),
         Statement(f"writing a table in schema {schema}", f"INSERT INTO {table} SELECT 1"),
-        Statement(f"making a view in schema {schema}", f"CREATE VIEW {view} AS SELECT x FROM {table}"),
+        Statement(
+            f"making a view in schema {schema}", f"CREATE VIEW {view} AS SELECT x FROM {table}"
+        ),
     ]
     dropping = [
         Statement(f"dropping a view in schema {schema}", f"DROP VIEW IF EXISTS {view}"),

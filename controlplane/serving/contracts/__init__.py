@@ -1,7 +1,8 @@
-"""What a feature service takes and gives, for those who call it: its contract, and that in the languages of others.
+"""What a feature service takes and gives, for those who call it: its contract, and that in the
+languages of others.
 
-JSON Schema, Protocol Buffers, Arrow and a typed Python module are texts that follow from a contract alone. No I/O is
-done here.
+JSON Schema, Protocol Buffers, Arrow and a typed Python module are texts that follow from a contract
+alone. No I/O is done here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ def text(found: Contract, language: str) -> str:
     """
     match language:
         case "json-schema":
-            return msgspec.json.format(msgspec.json.encode(json_schema(found)), indent=2).decode() + "\n"
+            return (
+                msgspec.json.format(msgspec.json.encode(json_schema(found)), indent=2).decode()
+                + "\n"
+            )
         case "arrow":
             return arrow_schema.text(found.columns, found.metadata)
         case "proto":
@@ -36,11 +40,14 @@ def text(found: Contract, language: str) -> str:
         case "python":
             return python_client(found)
         case _:
-            raise PlaneError(f"there is no schema format {language!r}", hint=f"choose from: {', '.join(FORMATS)}")
+            raise PlaneError(
+                f"there is no schema format {language!r}", hint=f"choose from: {', '.join(FORMATS)}"
+            )
 
 
 def content(found: Contract, language: str) -> bytes:
-    """The file of a contract: its text, but for Arrow, whose file is an IPC file of this schema without rows.
+    """The file of a contract: its text, but for Arrow, whose file is an IPC file of this schema
+    without rows.
 
     Raises:
         PlaneError: there is no such language.

@@ -1,4 +1,7 @@
-"""A feature service's contract: keys and request fields in, features out; its version changes with these alone."""
+"""A feature service's contract: keys and request fields in, features out.
+
+Its version changes with these alone.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +47,16 @@ class Contract(msgspec.Struct, frozen=True):
     def columns(self) -> list[Column]:
         """A row with what was given and what was found."""
         keys = [Column(name, kind, True, {"role": "key"}) for name, kind in self.keys]
-        request = [Column(one.name, one.type, one.nullable, {"role": "request"}) for one in self.request]
+        request = [
+            Column(one.name, one.type, one.nullable, {"role": "request"}) for one in self.request
+        ]
         return [
             *keys,
             *request,
-            *(Column(one.name, one.type, True, {"role": "feature", **_said(one)}) for one in self.features),
+            *(
+                Column(one.name, one.type, True, {"role": "feature", **_said(one)})
+                for one in self.features
+            ),
         ]
 
     @property
@@ -74,7 +82,9 @@ def contract(manifest: Manifest, service: str) -> Contract:
         PlaneError: there is no such service.
     """
     spec = manifest.service(service)
-    keys = tuple({name: kind for view in views_of(manifest, spec) for name, kind in view.keys}.items())
+    keys = tuple(
+        {name: kind for view in views_of(manifest, spec) for name, kind in view.keys}.items()
+    )
     features = tuple(_features(manifest, service))
     decides = (keys, spec.request, [(one.name, one.type) for one in features])
     version = hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]

@@ -52,7 +52,9 @@ def record(properties: Json, *, closed: bool = True) -> Json:
 
 
 def _request(found: Contract) -> Json:
-    entity = record({name: nullable(scalar_or_list(kind)) for name, kind in found.keys}, closed=False)
+    entity = record(
+        {name: nullable(scalar_or_list(kind)) for name, kind in found.keys}, closed=False
+    )
     for field in found.request:
         kind = scalar_or_list(field.type)
         entity["properties"][field.name] = nullable(kind) if field.nullable else kind
@@ -75,4 +77,6 @@ def _response(found: Contract) -> Json:
             "effective_times": record(dict.fromkeys(names, nullable(scalar_or_list("timestamp")))),
         }
     )
-    return record({"service": {"const": found.service}, "vectors": {"type": "array", "items": vector}})
+    return record(
+        {"service": {"const": found.service}, "vectors": {"type": "array", "items": vector}}
+    )

@@ -1,7 +1,7 @@
 """Protocol Buffers (proto3) of a contract.
 
-Decimals are strings of their digits and dates strings in ISO 8601, since neither has a type of its own. Lists are
-messages, so that a list and its items may be null.
+Decimals are strings of their digits and dates strings in ISO 8601, since neither has a type of its
+own. Lists are messages, so that a list and its items may be null.
 """
 
 from __future__ import annotations
@@ -46,7 +46,11 @@ def proto(found: Contract) -> str:
     lists: dict[str, _Message] = {}
     title, about = found.title, f"of feature service {found.service}"
     messages = [
-        _Message(f"{title}Keys", f"Which entity the features {about} are read of.", _fields(found.keys, lists)),
+        _Message(
+            f"{title}Keys",
+            f"Which entity the features {about} are read of.",
+            _fields(found.keys, lists),
+        ),
         _Message(
             f"{title}Request",
             f"What callers {about} give beside the keys.",
@@ -74,7 +78,9 @@ def _fields(columns: Iterable[tuple[str, str]], lists: dict[str, _Message]) -> l
 
 def _field(name: str, kind: str, said: str, lists: dict[str, _Message]) -> _Field:
     form = kind if is_decimal(kind) else _COMMENTS.get(kind, "")
-    return _Field(name, _type(kind, lists), comment=": ".join(part for part in (said, form) if part))
+    return _Field(
+        name, _type(kind, lists), comment=": ".join(part for part in (said, form) if part)
+    )
 
 
 def _type(kind: str, lists: dict[str, _Message]) -> str:

@@ -21,10 +21,14 @@ def python_client(found: Contract) -> str:
     """The text of the module."""
     keys = [_field(name, f"{_type(kind)} | None") for name, kind in found.keys]
     request = [
-        _field(one.name, f"NotRequired[{_type(one.type)} | None]" if one.nullable else _type(one.type))
+        _field(
+            one.name, f"NotRequired[{_type(one.type)} | None]" if one.nullable else _type(one.type)
+        )
         for one in found.request
     ]
-    features = [_field(one.name, f"{_type(one.type)} | None", one.description) for one in found.features]
+    features = [
+        _field(one.name, f"{_type(one.type)} | None", one.description) for one in found.features
+    ]
     types = {"Keys": keys, "Request": request, "Features": features}
     kinds = " ".join(found.types)
     context = {
@@ -33,9 +37,17 @@ def python_client(found: Contract) -> str:
         "title": found.title,
         "request": bool(request),
         "nullable": any(one.nullable for one in found.request),
-        "dates": [python for kind, python in (("date", "date"), ("timestamp", "datetime")) if kind in kinds],
+        "dates": [
+            python
+            for kind, python in (("date", "date"), ("timestamp", "datetime"))
+            if kind in kinds
+        ],
         "decimals": "decimal(" in kinds,
-        "types": [{"name": f"{found.title}{part}", "fields": fields} for part, fields in types.items() if fields],
+        "types": [
+            {"name": f"{found.title}{part}", "fields": fields}
+            for part, fields in types.items()
+            if fields
+        ],
     }
     return template.render("schemas/client.py.j2", {"s": context})
 

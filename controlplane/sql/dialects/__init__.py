@@ -1,4 +1,5 @@
-"""What differs between warehouses in the SQL that we write: quoting, type names, and the few forms that differ."""
+"""What differs between warehouses in the SQL that we write: quoting, type names, and the few forms
+that differ."""
 
 from __future__ import annotations
 
@@ -21,5 +22,7 @@ def dialect(name: str) -> Dialect:
         PlaneError: there is none.
     """
     if name not in DIALECTS:
-        raise PlaneError(f"there is no dialect {name!r}", hint=f"choose from: {', '.join(DIALECTS)}")
+        raise PlaneError(
+            f"there is no dialect {name!r}", hint=f"choose from: {', '.join(DIALECTS)}"
+        )
     return DIALECTS[name]

@@ -1,7 +1,7 @@
 """What a warehouse's SQL must be able to say, as text; what most of them say alike is said here.
 
-A dialect is data (quoting, types, which form a publication has) plus the few expressions whose form differs. `ts`, `x`
-and `items` are SQL texts; every method returns one.
+A dialect is data (quoting, types, which form a publication has) plus the few expressions whose form
+differs. `ts`, `x` and `items` are SQL texts; every method returns one.
 """
 
 from __future__ import annotations
@@ -26,20 +26,23 @@ class Dialect(ABC):
         quote_mark: stands around identifiers.
         types: canonical type -> its name here.
         transactional: whether several statements can take effect together.
-        framed: whether windows are frames over a key's line of time (else each moment is paired with its tiles), tiles
-            are rolled up, and a publication touches no more than its keys' history (`sql/publish.sql.j2`; else
-            `sql/merge.sql.j2`).
-        matches: whether an as-of join has a MATCH_CONDITION; else, where windows are not `framed`, the newest row is
-            carried along a key's line of time.
+        framed: whether windows are frames over a key's line of time (else each moment is paired
+            with its tiles), tiles are rolled up, and a publication touches no more than its keys'
+            history (`sql/publish.sql.j2`; else `sql/merge.sql.j2`).
+        matches: whether an as-of join has a MATCH_CONDITION; else, where windows are not `framed`,
+            the newest row is carried along a key's line of time.
         passing: stands before TABLE for one that lives as long as a run.
-        kept_grants: follows the name of a view that is made anew, so that those who may read it still may.
+        kept_grants: follows the name of a view that is made anew, so that those who may read it
+            still may.
         has_rights: whether what one may do there is granted.
         python_runtime: the version of Python that functions ask for, where it must be said.
-        has_handlers: whether the text of a function in Python is a program, of which one function is called; else it is
-            the body of a function.
-        laterals: whether a query may be evaluated once for each row of a relation beside it (LATERAL), whatever it
-            holds: then one statement evaluates many intervals of a view that is computed interval by interval.
-        apart: follows a table's columns where several views write into it, so that they don't wait for each other.
+        has_handlers: whether the text of a function in Python is a program, of which one function
+            is called; else it is the body of a function.
+        laterals: whether a query may be evaluated once for each row of a relation beside it
+            (LATERAL), whatever it holds: then one statement evaluates many intervals of a view that
+            is computed interval by interval.
+        apart: follows a table's columns where several views write into it, so that they don't wait
+            for each other.
         wide_integers: whether an integer column holds numbers of more than 64 bits.
         folds_case: whether names that differ in case alone are one name, quoted or not.
     """
@@ -61,7 +64,10 @@ class Dialect(ABC):
     folds_case: bool = True
 
     def quote(self, identifier: str) -> str:
-        """The identifier, safe as it stands; see `naming.stored` for one that users gave in quotes."""
+        """The identifier, safe as it stands.
+
+        See `naming.stored` for one that users gave in quotes.
+        """
         return _quoted(identifier, self.quote_mark, self.name)
 
     def function_name(self, schema: str, name: str) -> str:
@@ -98,18 +104,33 @@ class Dialect(ABC):
         return f"INSERT OVERWRITE INTO {table}"
 
     def commented_view(self, view: str, comment: str, columns: Mapping[str, str]) -> str:
-        """The beginning of a statement that makes a view anew; comments are literals, empty where there is none."""
-        return f"CREATE OR REPLACE VIEW {view}{self._commented(columns)}{self.kept_grants} COMMENT = {comment} AS"
+        """The beginning of a statement that makes a view anew.
+
+        Comments are literals, empty where there is none.
+        """
+        return (
+            f"CREATE OR REPLACE VIEW {view}{self._commented(columns)}{self.kept_grants} COMMENT ="
+            f" {comment} AS"
+        )
 
     def _commented(self, columns: Mapping[str, str]) -> str:
-        said = (f"{name} COMMENT {comment}" if comment else name for name, comment in columns.items())
+        said = (
+            f"{name} COMMENT {comment}" if comment else name for name, comment in columns.items()
+        )
         return f" ({', '.join(said)})" if any(columns.values()) else ""
 
     def readable(self, schema: str, views: Sequence[str], role: str) -> Mapping[str, str]:
-        """What lets a role read some views of a schema: what each statement is for -> the statement."""
-        statements = {"let the role see the schema": f"GRANT USAGE ON SCHEMA {schema} TO ROLE {self.quote(role)}"}
+        """What lets a role read some views of a schema: what each statement is for -> the
+        statement."""
+        statements = {
+            "let the role see the schema": (
+                f"GRANT USAGE ON SCHEMA {schema} TO ROLE {self.quote(role)}"
+            )
+        }
         for number, view in enumerate(views, start=1):
-            statements[f"let the role read {number}"] = f"GRANT SELECT ON VIEW {view} TO ROLE {self.quote(role)}"
+            statements[f"let the role read {number}"] = (
+                f"GRANT SELECT ON VIEW {view} TO ROLE {self.quote(role)}"
+            )
         return statements
 
     @abstractmethod
@@ -126,7 +147,8 @@ class Dialect(ABC):
 
     @property
     def wide_integer(self) -> str:
-        """The type of sums of integers: parts of a sum may be larger than the whole, which must fit into 64 bits."""
+        """The type of sums of integers: parts of a sum may be larger than the whole, which must fit
+        into 64 bits."""
         return self.type("decimal(38,0)")
 
     def widen(self, table: str, column: str, kind: str, members: Sequence[str] = ()) -> list[str]:
@@ -145,8 +167,12 @@ class Dialect(ABC):
         return f"CAST({x} AS {self.type(canonical)})"
 
     def constants(self, rows: Sequence[Mapping[str, str]]) -> str:
-        """A query for rows of constants: the name and the value of each column, alike in all rows."""
-        lines = (", ".join(f"{value} AS {self.quote(name)}" for name, value in row.items()) for row in rows)
+        """A query for rows of constants: the name and the value of each column, alike in all
+        rows."""
+        lines = (
+            ", ".join(f"{value} AS {self.quote(name)}" for name, value in row.items())
+            for row in rows
+        )
         return "\nUNION ALL ".join(f"SELECT {line}" for line in lines)
 
     def given(self, x: str, canonical: str) -> str:
@@ -157,7 +183,8 @@ class Dialect(ABC):
     def failing(self, message: str, canonical: str) -> str:
         """An expression of this type that stops the statement with a message when it is evaluated.
 
-        `message` is SQL text that depends on a row: a constant might be evaluated before there is one.
+        `message` is SQL text that depends on a row: a constant might be evaluated before there is
+        one.
         """
 
     def endless(self, ts: str) -> str:
@@ -166,10 +193,16 @@ class Dialect(ABC):
 
     @abstractmethod
     def any_item(self, items: str, item: str, condition: str) -> str:
-        """Whether a condition holds for an item of a list; `item` is what the condition calls it."""
+        """Whether a condition holds for an item of a list.
+
+        `item` is what the condition calls it.
+        """
 
     def exact_sum(self, x: str, canonical: str) -> str:
-        """Aggregate: the sum of integers or decimals, exact as far as 38 digits hold it; of doubles their sum."""
+        """Aggregate: the sum of integers or decimals, exact as far as 38 digits hold it.
+
+        Of doubles their sum.
+        """
         return f"sum({x})"
 
     @abstractmethod
@@ -202,7 +235,10 @@ class Dialect(ABC):
         """`ts` moved by a number of microseconds."""
 
     def span(self, duration: timedelta) -> str:
-        """A literal for a duration, as the bounds of frames are given; only where windows are `framed`."""
+        """A literal for a duration, as the bounds of frames are given.
+
+        Only where windows are `framed`.
+        """
         return f"INTERVAL {duration // MICROSECOND} MICROSECONDS"
 
     @abstractmethod
@@ -219,7 +255,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def period_start(self, unit: str, number: str) -> str:
-        """The midnight with which a calendar's period begins; 0 holds 1970-01-01, for weeks the Monday after it."""
+        """The midnight with which a calendar's period begins.
+
+        0 holds 1970-01-01, for weeks the Monday after it.
+        """
 
     def greatest(self, *values: str) -> str:
         """The greatest of several values; nulls among them don't count."""
@@ -231,7 +270,9 @@ class Dialect(ABC):
 
     def filtered(self, function: str, x: str, condition: str) -> str:
         """An aggregate over the rows that fulfil a condition; an empty one is fulfilled by all."""
-        return f"{function}(CASE WHEN {condition} THEN {x} END)" if condition else f"{function}({x})"
+        return (
+            f"{function}(CASE WHEN {condition} THEN {x} END)" if condition else f"{function}({x})"
+        )
 
     def not_a_number(self, x: str) -> str:
         """Whether a double is NaN."""
@@ -239,12 +280,18 @@ class Dialect(ABC):
 
     def finite(self, x: str) -> str:
         """Whether a double is neither NaN nor infinite."""
-        return f"(NOT {self.not_a_number(x)} AND abs({x}) < {self.cast(self.text('inf'), 'float64')})"
+        return (
+            f"(NOT {self.not_a_number(x)} AND abs({x}) < {self.cast(self.text('inf'), 'float64')})"
+        )
 
     def in_period(self, calendar: str, alias: str, moment: str, *, outer: bool = False) -> str:
-        """A join with the period of a calendar (a relation with `starts_at` and `ends_at`) that holds a moment."""
+        """A join with the period of a calendar (a relation with `starts_at` and `ends_at`) that
+        holds a moment."""
         kind = "LEFT JOIN" if outer else "JOIN"
-        return f"{kind} {calendar} AS {alias} ON {moment} >= {alias}.starts_at AND {moment} < {alias}.ends_at"
+        return (
+            f"{kind} {calendar} AS {alias} ON {moment} >= {alias}.starts_at AND {moment} <"
+            f" {alias}.ends_at"
+        )
 
     # Lists and structures: `items` is a list's SQL.
 
@@ -278,11 +325,17 @@ class Dialect(ABC):
 
     @abstractmethod
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
-        """Aggregate: the values of `x`, in order, of the rows that fulfil a condition; null where there is none."""
+        """Aggregate: the values of `x`, in order, of the rows that fulfil a condition.
+
+        Null where there is none.
+        """
 
     @abstractmethod
     def collect_distinct(self, x: str) -> str:
-        """Aggregate: the different values of `x` in ascending order, nulls left out; null where there is none."""
+        """Aggregate: the different values of `x` in ascending order, nulls left out.
+
+        Null where there is none.
+        """
 
     @abstractmethod
     def flatten(self, items: str) -> str:
@@ -326,37 +379,50 @@ class Dialect(ABC):
 
     @abstractmethod
     def fold(self, items: str, step: str, fields: Mapping[str, str]) -> str:
-        """One structure of a list of them: `step` makes one of `a`, what was made so far, and `b`, the next.
+        """One structure of a list of them: `step` makes one of `a`, what was made so far, and `b`,
+        the next.
 
         `fields` are the structure's: name -> the type's own name.
         """
 
     @abstractmethod
-    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
-        """A query: a row for each item of a column of lists of structures, with `columns` and the structure's fields.
+    def exploded(
+        self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]
+    ) -> str:
+        """A query: a row for each item of a column of lists of structures, with `columns` and the
+        structure's fields.
 
-        `where` is a condition on the table's rows `t`; `fields` maps a field to the type's own name.
+        `where` is a condition on the table's rows `t`; `fields` maps a field to the type's own
+        name.
         """
 
-    # Percentile sketches: how often each bucket occurs. Most warehouses can't count into a map in an aggregate: there a
-    # sketch lists the bucket of each value.
+    # Percentile sketches: how often each bucket occurs. Most warehouses can't count into a map in
+    # an aggregate: there a sketch lists the bucket of each value.
 
     def buckets_type(self) -> str:
         """The type of a sketch."""
         return self.type("array<int64>")
 
     def buckets(self, code: str, where: str) -> str:
-        """Aggregate: the sketch of the rows that fulfil a condition; `code` is the bucket of each."""
+        """Aggregate: the sketch of the rows that fulfil a condition.
+
+        `code` is the bucket of each.
+        """
         return self.collect(code, [code], where)
 
     def bucket_at(self, sketches: str, q: float) -> str:
-        """Of a list of sketches the first bucket whose values and all before are more than q (n - 1)."""
+        """Of a list of sketches the first bucket whose values and all before are more than q (n -
+        1)."""
         codes = self.ascending(self.flatten(sketches))
         count, share = self.cast(self.length(codes), "float64"), self.cast(repr(q), "float64")
-        return self.cast(self.item(codes, f"CAST(floor({share} * ({count} - 1)) AS {self.type('int64')}) + 1"), "int64")
+        return self.cast(
+            self.item(codes, f"CAST(floor({share} * ({count} - 1)) AS {self.type('int64')}) + 1"),
+            "int64",
+        )
 
     def ordered(self, x: str, canonical: str) -> str:
-        """A key as something that every warehouse sorts alike, whatever its collations: texts by the bytes of UTF-8."""
+        """A key as something that every warehouse sorts alike, whatever its collations: texts by
+        the bytes of UTF-8."""
         return self.hex(x) if canonical in ("string", "binary") else x
 
     def hex(self, x: str) -> str:
@@ -373,14 +439,16 @@ class Dialect(ABC):
 
     @abstractmethod
     def shard_of(self, keys: Sequence[str], shards: int) -> str:
-        """The shard, from 0 to `shards` - 1, that a row falls into by its keys, none of which is null.
+        """The shard, from 0 to `shards` - 1, that a row falls into by its keys, none of which is
+        null.
 
         The warehouse's own hash: it is the same in all sessions, and scatters keys evenly.
         """
 
     def definitions(self, schemas: Sequence[str]) -> str:
-        """A query for all tables and views of some schemas: `name` (`schema.table`), `definition` (the statement that
-        made it) and `column_count`; empty where the catalogue keeps no such statements."""
+        """A query for all tables and views of some schemas: `name` (`schema.table`), `definition`
+        (the statement that made it) and `column_count`; empty where the catalogue keeps no such
+        statements."""
         return ""
 
     @abstractmethod

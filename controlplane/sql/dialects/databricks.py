@@ -1,4 +1,6 @@
-"""Databricks: Spark SQL on Delta tables. One statement takes effect whole, several don't; there is no as-of join.
+"""Databricks: Spark SQL on Delta tables.
+
+One statement takes effect whole, several don't; there is no as-of join.
 
 The session's time zone is UTC; timestamps are instants.
 """
@@ -35,7 +37,8 @@ class Databricks(Dialect):
         return self.quote(name)
 
     def function_type(self, canonical: str) -> str:
-        """See `Dialect.function_type`: what Python would make of an instant depends on the zone of its process."""
+        """See `Dialect.function_type`: what Python would make of an instant depends on the zone of
+        its process."""
         return self.type(canonical).replace("TIMESTAMP", "TIMESTAMP_NTZ")
 
     def open_text(self, variable: str) -> str:
@@ -56,9 +59,15 @@ class Databricks(Dialect):
 
     def readable(self, schema: str, views: Sequence[str], role: str) -> Mapping[str, str]:
         """See `Dialect.readable`: a view is granted as a table."""
-        statements = {"let the role see the schema": f"GRANT USE SCHEMA ON SCHEMA {schema} TO {self.quote(role)}"}
+        statements = {
+            "let the role see the schema": (
+                f"GRANT USE SCHEMA ON SCHEMA {schema} TO {self.quote(role)}"
+            )
+        }
         for number, view in enumerate(views, start=1):
-            statements[f"let the role read {number}"] = f"GRANT SELECT ON TABLE {view} TO {self.quote(role)}"
+            statements[f"let the role read {number}"] = (
+                f"GRANT SELECT ON TABLE {view} TO {self.quote(role)}"
+            )
         return statements
 
     def constants(self, rows: Sequence[Mapping[str, str]]) -> str:
@@ -83,11 +92,15 @@ class Databricks(Dialect):
         return f"sum(CAST({x} AS DECIMAL(19,0)))" if canonical == "int64" else f"sum({x})"
 
     def widen(self, table: str, column: str, kind: str, members: Sequence[str] = ()) -> list[str]:
-        """See `Dialect.widen`: Delta keeps the files as they are and reads them in the wider type."""
+        """See `Dialect.widen`: Delta keeps the files as they are and reads them in the wider
+        type."""
         paths = [f"{column}.element.{member}" for member in members] or [column]
         return [
             f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
-            *(f"ALTER TABLE {table} ALTER COLUMN {path} TYPE {self.wide_integer}" for path in paths),
+            *(
+                f"ALTER TABLE {table} ALTER COLUMN {path} TYPE {self.wide_integer}"
+                for path in paths
+            ),
         ]
 
     def utc(self, ts: str) -> str:
@@ -133,7 +146,9 @@ class Databricks(Dialect):
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
-        return f"STRUCT<{', '.join(f'{self.quote(name)}: {kind}' for name, kind in fields.items())}>"
+        return (
+            f"STRUCT<{', '.join(f'{self.quote(name)}: {kind}' for name, kind in fields.items())}>"
+        )
 
     def type_list(self, kind: str) -> str:
         """See `Dialect.type_list`."""
@@ -199,7 +214,9 @@ class Databricks(Dialect):
         nothing = f"CAST(NULL AS {self.struct_type(fields)})"
         return f"reduce({items}, {nothing}, (a, b) -> CASE WHEN a IS NULL THEN b ELSE {step} END)"
 
-    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(
+        self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]
+    ) -> str:
         """See `Dialect.exploded`."""
         kept = ", ".join([*columns, *(f"part.{self.quote(name)}" for name in fields)])
         moved = ", ".join([*(f"t.{name}" for name in columns), f"explode(t.{column}) AS part"])

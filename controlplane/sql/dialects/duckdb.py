@@ -54,12 +54,14 @@ class DuckDB(Dialect):
     def utc(self, ts: str) -> str:
         """See `Dialect.utc`: nanoseconds are cut off.
 
-        A cast would round them, and with them the last moment of a day into the next day. What a column's type makes
-        needless is gone once the statement is planned.
+        A cast would round them, and with them the last moment of a day into the next day. What a
+        column's type makes needless is gone once the statement is planned.
         """
         micros = f"epoch_ns({ts}) // 1000 - CAST(epoch_ns({ts}) % 1000 < 0 AS BIGINT)"
         has_nanos = f"typeof({ts}) = 'TIMESTAMP_NS' AND isfinite({ts})"
-        return f"CASE WHEN {has_nanos} THEN make_timestamp({micros}) ELSE CAST({ts} AS TIMESTAMP) END"
+        return (
+            f"CASE WHEN {has_nanos} THEN make_timestamp({micros}) ELSE CAST({ts} AS TIMESTAMP) END"
+        )
 
     def comparable(self, ts: str) -> str:
         """See `Dialect.comparable`."""
@@ -86,7 +88,10 @@ class DuckDB(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
-        return f"time_bucket(to_microseconds({step // MICROSECOND}), {ts}, {self.instant(EPOCH + phase)})"
+        return (
+            f"time_bucket(to_microseconds({step // MICROSECOND}), {ts},"
+            f" {self.instant(EPOCH + phase)})"
+        )
 
     def numbers(self, first: int, last: int) -> str:
         """See `Dialect.numbers`."""
@@ -110,11 +115,16 @@ class DuckDB(Dialect):
 
     def in_period(self, calendar: str, alias: str, moment: str, *, outer: bool = False) -> str:
         """See `Dialect.in_period`."""
-        return f"ASOF{' LEFT' if outer else ''} JOIN {calendar} AS {alias} ON {moment} >= {alias}.starts_at"
+        return (
+            f"ASOF{' LEFT' if outer else ''} JOIN {calendar} AS {alias} ON {moment} >="
+            f" {alias}.starts_at"
+        )
 
     def struct(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct`."""
-        return f"struct_pack({', '.join(f'{self.quote(name)} := {x}' for name, x in fields.items())})"
+        return (
+            f"struct_pack({', '.join(f'{self.quote(name)} := {x}' for name, x in fields.items())})"
+        )
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
@@ -180,7 +190,9 @@ class DuckDB(Dialect):
         """See `Dialect.fold`."""
         return f"list_reduce({items}, lambda a, b: {step})"
 
-    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(
+        self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]
+    ) -> str:
         """See `Dialect.exploded`."""
         kept = ", ".join([*columns, *(f"part.{self.quote(name)}" for name in fields)])
         moved = ", ".join([*(f"t.{name}" for name in columns), f"unnest(t.{column}) AS part"])

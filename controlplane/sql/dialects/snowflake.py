@@ -1,6 +1,7 @@
 """Snowflake: names are upper case unless quoted, lists hold values of any type until they are cast.
 
-A name of ours in lower case alone is written in upper case, so that users' unquoted SQL and ours mean the same column.
+A name of ours in lower case alone is written in upper case, so that users' unquoted SQL and ours
+mean the same column.
 """
 
 from __future__ import annotations
@@ -51,10 +52,15 @@ class Snowflake(Dialect):
 
     def type(self, canonical: str) -> str:
         """See `Dialect.type`."""
-        return canonical.upper().replace("DECIMAL", "NUMBER") if is_decimal(canonical) else super().type(canonical)
+        return (
+            canonical.upper().replace("DECIMAL", "NUMBER")
+            if is_decimal(canonical)
+            else super().type(canonical)
+        )
 
     def failing(self, message: str, canonical: str) -> str:
-        """See `Dialect.failing`: Snowflake raises nothing in a query but for a text that is no such value."""
+        """See `Dialect.failing`: Snowflake raises nothing in a query but for a text that is no such
+        value."""
         return self.cast(message, canonical)
 
     def any_item(self, items: str, item: str, condition: str) -> str:
@@ -83,7 +89,10 @@ class Snowflake(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
-        micros, since = step // MICROSECOND, self.micros(ts) + (f" - {phase // MICROSECOND}" if phase else "")
+        micros, since = (
+            step // MICROSECOND,
+            self.micros(ts) + (f" - {phase // MICROSECOND}" if phase else ""),
+        )
         return self.plus_micros(ts, f"-MOD(MOD({since}, {micros}) + {micros}, {micros})")
 
     def numbers(self, first: int, last: int) -> str:
@@ -110,7 +119,8 @@ class Snowflake(Dialect):
 
     def struct(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct`."""
-        return f"OBJECT_CONSTRUCT_KEEP_NULL({', '.join(f'{self.text(name)}, {x}' for name, x in fields.items())})"
+        pairs = ", ".join(f"{self.text(name)}, {x}" for name, x in fields.items())
+        return f"OBJECT_CONSTRUCT_KEEP_NULL({pairs})"
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
@@ -135,12 +145,17 @@ class Snowflake(Dialect):
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
         """See `Dialect.collect`: nulls are kept in lists of one."""
         item = self.array([x])
-        listed = f"ARRAY_AGG(CASE WHEN {where} THEN {item} END) WITHIN GROUP (ORDER BY {', '.join(order)})"
+        listed = (
+            f"ARRAY_AGG(CASE WHEN {where} THEN {item} END) WITHIN GROUP (ORDER BY"
+            f" {', '.join(order)})"
+        )
         return f"CASE WHEN COUNT(CASE WHEN {where} THEN 1 END) > 0 THEN {self.flatten(listed)} END"
 
     def collect_distinct(self, x: str) -> str:
         """See `Dialect.collect_distinct`."""
-        return f"CASE WHEN COUNT({x}) > 0 THEN ARRAY_AGG(DISTINCT {x}) WITHIN GROUP (ORDER BY {x}) END"
+        return (
+            f"CASE WHEN COUNT({x}) > 0 THEN ARRAY_AGG(DISTINCT {x}) WITHIN GROUP (ORDER BY {x}) END"
+        )
 
     def flatten(self, items: str) -> str:
         """See `Dialect.flatten`."""
@@ -185,13 +200,24 @@ class Snowflake(Dialect):
 
     def fold(self, items: str, step: str, fields: Mapping[str, str]) -> str:
         """See `Dialect.fold`."""
-        return f"REDUCE({items}, CAST(NULL AS OBJECT), (a, b) -> CASE WHEN a IS NULL THEN b ELSE {step} END)"
+        return (
+            f"REDUCE({items}, CAST(NULL AS OBJECT), (a, b) -> CASE WHEN a IS NULL THEN b ELSE"
+            f" {step} END)"
+        )
 
-    def exploded(self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]) -> str:
+    def exploded(
+        self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]
+    ) -> str:
         """See `Dialect.exploded`."""
-        parts = [f"{self.member('part.value', name, kind)} AS {self.quote(name)}" for name, kind in fields.items()]
+        parts = [
+            f"{self.member('part.value', name, kind)} AS {self.quote(name)}"
+            for name, kind in fields.items()
+        ]
         kept = ", ".join([*(f"t.{name}" for name in columns), *parts])
-        return f"SELECT {kept} FROM {table} AS t, LATERAL FLATTEN(INPUT => t.{column}) AS part WHERE {where}"
+        return (
+            f"SELECT {kept} FROM {table} AS t, LATERAL FLATTEN(INPUT => t.{column}) AS part WHERE"
+            f" {where}"
+        )
 
     def hex(self, x: str) -> str:
         """See `Dialect.hex`."""
@@ -199,7 +225,9 @@ class Snowflake(Dialect):
 
     def hash64(self, x: str, canonical: str) -> str:
         """See `Dialect.hash64`."""
-        return f"LEFT(MD5(CAST({self.micros(x) if canonical == 'timestamp' else x} AS VARCHAR)), 16)"
+        return (
+            f"LEFT(MD5(CAST({self.micros(x) if canonical == 'timestamp' else x} AS VARCHAR)), 16)"
+        )
 
     def hash_share(self, digits: str) -> str:
         """See `Dialect.hash_share`."""

@@ -1,7 +1,9 @@
-"""How the state's tables came to be: one file in `versions` for each change, never edited once released.
+"""How the state's tables came to be: one file in `versions` for each change, never edited once
+released.
 
-To change the tables: change `tables.py`, raise its `REVISION`, and let alembic write the first draft of the step with
-`command.revision(config(connection), "what changes", autogenerate=True, rev_id=REVISION)`.
+To change the tables: change `tables.py`, raise its `REVISION`, and let alembic write the first
+draft of the step with `command.revision(config(connection), "what changes", autogenerate=True,
+rev_id=REVISION)`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ from sqlalchemy import Connection
 
 
 def config(connection: Connection) -> Config:
-    """Alembic's configuration for working on an open connection; it needs no file beside this package."""
+    """Alembic's configuration for working on an open connection.
+
+    It needs no file beside this package.
+    """
     settings = Config()
     # A ConfigParser reads these values, so a percent sign in the path must be doubled.
     settings.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
@@ -24,5 +29,6 @@ def config(connection: Connection) -> Config:
 
 
 def upgrade(connection: Connection) -> None:
-    """Bring the tables up to date, inside the transaction that `connection` is in: all steps take effect or none."""
+    """Bring the tables up to date, inside the transaction that `connection` is in: all steps take
+    effect or none."""
     command.upgrade(config(connection), "head")

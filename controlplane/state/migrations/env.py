@@ -1,4 +1,5 @@
-"""What alembic runs for each of its commands: it works on the connection that `migrations.config` was given."""
+"""What alembic runs for each of its commands: it works on the connection that `migrations.config`
+was given."""
 
 from __future__ import annotations
 

@@ -4,7 +4,12 @@ from airports import OWNER, departures
 
 from controlplane import Attribute, BatchSource, Entity, batch_feature_view
 
-aircraft = Entity("aircraft", keys={"tailnum": "string"}, owner=OWNER, description="An aircraft, by its tail number.")
+aircraft = Entity(
+    "aircraft",
+    keys={"tailnum": "string"},
+    owner=OWNER,
+    description="An aircraft, by its tail number.",
+)
 
 # The registry has no event time: it is read as a whole.
 planes = BatchSource("planes", table="raw.planes")
@@ -43,4 +48,7 @@ def aircraft_last_flight(departures):
 )
 def aircraft_registry(planes):
     """The aircraft's entry in the registry."""
-    return f"SELECT tailnum, CAST(year AS BIGINT) AS built, manufacturer, CAST(seats AS BIGINT) AS seats FROM {planes}"
+    return f"""
+        SELECT tailnum, CAST(year AS BIGINT) AS built, manufacturer, CAST(seats AS BIGINT) AS seats
+        FROM {planes}
+    """

@@ -4,11 +4,23 @@ from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_featur
 
 OWNER = "flight-data@example.com"
 
-airport = Entity("airport", keys={"origin": "string"}, owner=OWNER, description="An airport that flights leave from.")
-carrier = Entity("carrier", keys={"carrier": "string"}, owner=OWNER, description="An airline, by its two-letter code.")
+airport = Entity(
+    "airport",
+    keys={"origin": "string"},
+    owner=OWNER,
+    description="An airport that flights leave from.",
+)
+carrier = Entity(
+    "carrier",
+    keys={"carrier": "string"},
+    owner=OWNER,
+    description="An airline, by its two-letter code.",
+)
 
 # One row for each flight that left, known at the latest half an hour after it did.
-departures = BatchSource("departures", table="raw.departures", timestamp="departed_at", settling_delay="30m")
+departures = BatchSource(
+    "departures", table="raw.departures", timestamp="departed_at", settling_delay="30m"
+)
 weather = BatchSource("weather", table="raw.weather", timestamp="observed_at", settling_delay="15m")
 
 
@@ -21,7 +33,9 @@ weather = BatchSource("weather", table="raw.weather", timestamp="observed_at", s
         Aggregate("count", windows=["1h", "3h", "24h"]),
         Aggregate("mean", "dep_delay", windows=["1h", "3h", "24h"]),
         Aggregate("max", "dep_delay", windows=["3h"]),
-        Aggregate("count", "dep_delay", windows=["3h"], where="dep_delay > 15", name="late_departures"),
+        Aggregate(
+            "count", "dep_delay", windows=["3h"], where="dep_delay > 15", name="late_departures"
+        ),
     ],
     owner=OWNER,
     tags={"tier": "1"},

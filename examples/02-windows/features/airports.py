@@ -1,6 +1,14 @@
 """One source, two views: windows that slide, and windows that follow the clocks of New York."""
 
-from controlplane import Aggregate, BatchSource, Calendar, Entity, Series, batch_feature_view, expect
+from controlplane import (
+    Aggregate,
+    BatchSource,
+    Calendar,
+    Entity,
+    Series,
+    batch_feature_view,
+    expect,
+)
 
 OWNER = "flight-data@example.com"
 NEW_YORK = "America/New_York"
@@ -48,7 +56,9 @@ def airport_sliding(departures):
     schedule="1h",
     start="2013-03-04T05:00:00Z",
     features=[
-        Aggregate("count", windows=[Calendar("day", zone=NEW_YORK), Calendar("day", zone=NEW_YORK, ago=1)]),
+        Aggregate(
+            "count", windows=[Calendar("day", zone=NEW_YORK), Calendar("day", zone=NEW_YORK, ago=1)]
+        ),
         Aggregate("count", windows=[Series("24h", steps=3), "lifetime"]),
         Aggregate("mean", "dep_delay", windows=["24h"], by="carrier"),
     ],

@@ -1,12 +1,22 @@
 """What a model reads that says, two hours before, whether a flight will be late."""
 
-from controlplane import Aggregate, Attribute, BatchSource, Entity, FeatureService, batch_feature_view, calculation
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchSource,
+    Entity,
+    FeatureService,
+    batch_feature_view,
+    calculation,
+)
 
 OWNER = "flight-data@example.com"
 
 airport = Entity("airport", keys={"origin": "string"}, owner=OWNER)
 aircraft = Entity("aircraft", keys={"tailnum": "string"}, owner=OWNER)
-departures = BatchSource("departures", table="raw.departures", timestamp="departed_at", settling_delay="30m")
+departures = BatchSource(
+    "departures", table="raw.departures", timestamp="departed_at", settling_delay="30m"
+)
 
 
 @batch_feature_view(
@@ -14,7 +24,10 @@ departures = BatchSource("departures", table="raw.departures", timestamp="depart
     sources=[departures],
     schedule="1h",
     start="2013-03-04",
-    features=[Aggregate("count", windows=["3h"]), Aggregate("mean", "dep_delay", windows=["3h", "24h"])],
+    features=[
+        Aggregate("count", windows=["3h"]),
+        Aggregate("mean", "dep_delay", windows=["3h", "24h"]),
+    ],
     owner=OWNER,
 )
 def airport_delays(departures):
@@ -33,7 +46,10 @@ def airport_delays(departures):
 )
 def aircraft_last_flight(departures):
     """The aircraft's last departure from New York, forgotten after two days."""
-    return f"SELECT tailnum, departed_at, dest, CAST(dep_delay AS BIGINT) AS dep_delay FROM {departures}"
+    return f"""
+        SELECT tailnum, departed_at, dest, CAST(dep_delay AS BIGINT) AS dep_delay
+        FROM {departures}
+    """
 
 
 worsening = calculation(
@@ -43,4 +59,6 @@ worsening = calculation(
     description="By how many minutes the last three hours are worse than the day.",
 )
 
-lateness = FeatureService("lateness", features=[airport_delays, aircraft_last_flight, worsening], owner=OWNER)
+lateness = FeatureService(
+    "lateness", features=[airport_delays, aircraft_last_flight, worsening], owner=OWNER
+)

@@ -14,7 +14,9 @@ departures = BatchSource(
     expectations=[expect.one_of("origin", ["EWR", "JFK", "LGA"])],
 )
 planes = BatchSource("planes", table="raw.planes")
-delays = BatchSource("delays", table="features.airport_delays", timestamp="valid_from", settling_delay="30m")
+delays = BatchSource(
+    "delays", table="features.airport_delays", timestamp="valid_from", settling_delay="30m"
+)
 
 
 @batch_feature_view(
@@ -45,7 +47,10 @@ def airport_delays(departures):
 )
 def aircraft_last_seen(departures, planes):
     """Where the aircraft last left from, and how large it is; forgotten after six hours."""
-    return f"SELECT tailnum, departed_at, origin, seats FROM {departures} LEFT JOIN {planes} USING (tailnum)"
+    return f"""
+        SELECT tailnum, departed_at, origin, seats
+        FROM {departures} LEFT JOIN {planes} USING (tailnum)
+    """
 
 
 @batch_feature_view(

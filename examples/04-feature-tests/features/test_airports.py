@@ -1,4 +1,7 @@
-"""What the features are, by hand. No warehouse, no Redis and no Airflow: `pytest` is all it takes."""
+"""What the features are, by hand.
+
+No warehouse, no Redis and no Airflow: `pytest` is all it takes.
+"""
 
 import pytest
 from airports import aircraft_last_seen, airport_delays, airport_weeks
@@ -8,7 +11,12 @@ from controlplane.testing import given
 
 DEPARTURES = [
     {"origin": "JFK", "departed_at": "2013-01-01 00:10", "dep_delay": 5.0, "tailnum": "N1"},
-    {"origin": "JFK", "departed_at": "2013-01-01 00:59:59.999999", "dep_delay": 25.0, "tailnum": "N2"},
+    {
+        "origin": "JFK",
+        "departed_at": "2013-01-01 00:59:59.999999",
+        "dep_delay": 25.0,
+        "tailnum": "N2",
+    },
     {"origin": "JFK", "departed_at": "2013-01-01 01:00", "dep_delay": None, "tailnum": "N1"},
 ]
 
@@ -17,11 +25,34 @@ def test_an_hour_is_seen_when_it_is_over_and_its_rows_have_settled():
     with given(airport_delays, departures=DEPARTURES) as features:
         features.expect(
             [
-                {"origin": "JFK", "at": "2013-01-01 01:29", "count_1h": 0, "dep_delay_mean_1h": None},
-                {"origin": "JFK", "at": "2013-01-01 01:30", "count_1h": 2, "dep_delay_mean_1h": 15.0},
-                # The flight of exactly 01:00 belongs to the next hour; its delay is not known, so it is in no mean.
-                {"origin": "JFK", "at": "2013-01-01 02:30", "count_1h": 1, "dep_delay_mean_1h": None, "count_24h": 3},
-                {"origin": "JFK", "at": "2013-01-02 02:30", "count_1h": 0, "count_24h": 0, "late_24h": 0},
+                {
+                    "origin": "JFK",
+                    "at": "2013-01-01 01:29",
+                    "count_1h": 0,
+                    "dep_delay_mean_1h": None,
+                },
+                {
+                    "origin": "JFK",
+                    "at": "2013-01-01 01:30",
+                    "count_1h": 2,
+                    "dep_delay_mean_1h": 15.0,
+                },
+                # The flight of exactly 01:00 belongs to the next hour; its delay is not known, so
+                # it is in no mean.
+                {
+                    "origin": "JFK",
+                    "at": "2013-01-01 02:30",
+                    "count_1h": 1,
+                    "dep_delay_mean_1h": None,
+                    "count_24h": 3,
+                },
+                {
+                    "origin": "JFK",
+                    "at": "2013-01-02 02:30",
+                    "count_1h": 0,
+                    "count_24h": 0,
+                    "late_24h": 0,
+                },
             ]
         )
 

@@ -1,6 +1,18 @@
-"""What is known of an airport and of an aircraft; the SQL is plain enough for each of the three warehouses."""
+"""What is known of an airport and of an aircraft.
 
-from controlplane import Aggregate, Attribute, BatchSource, Calendar, Entity, FeatureService, batch_feature_view, expect
+The SQL is plain enough for each of the three warehouses.
+"""
+
+from controlplane import (
+    Aggregate,
+    Attribute,
+    BatchSource,
+    Calendar,
+    Entity,
+    FeatureService,
+    batch_feature_view,
+    expect,
+)
 
 OWNER = "flight-data@example.com"
 
@@ -46,7 +58,10 @@ def airport_delays(departures):
 )
 def aircraft_last_flight(departures):
     """The aircraft's last departure from New York."""
-    return f"SELECT tailnum, departed_at, flight_id, origin, CAST(dep_delay AS BIGINT) AS dep_delay FROM {departures}"
+    return f"""
+        SELECT tailnum, departed_at, flight_id, origin, CAST(dep_delay AS BIGINT) AS dep_delay
+        FROM {departures}
+    """
 
 
 delays = FeatureService("delays", features=[airport_delays, aircraft_last_flight], owner=OWNER)

@@ -14,7 +14,9 @@ from controlplane import (
 OWNER = "flight-data@example.com"
 
 airport = Entity("airport", keys={"origin": "string"}, owner=OWNER)
-departures = BatchSource("departures", table="raw.departures", timestamp="departed_at", settling_delay="30m")
+departures = BatchSource(
+    "departures", table="raw.departures", timestamp="departed_at", settling_delay="30m"
+)
 
 
 @batch_feature_view(
@@ -47,12 +49,14 @@ worsening = calculation(
 
 @realtime_feature("float64")
 def expected_delay(airport_delays__dep_delay_mean_3h, worsening, distance, leaves_at):
-    """Minutes: the airport's delay goes on as it changes, evenings are worse, and long flights catch up in the air."""
+    """Minutes: the airport's delay goes on as it changes, evenings are worse, and long flights
+    catch up in the air."""
     from datetime import timedelta, timezone
 
     if airport_delays__dep_delay_mean_3h is None:
         return None
-    local = leaves_at.astimezone(timezone(timedelta(hours=-5)))  # New York, in the first days of March
+    # New York, in the first days of March.
+    local = leaves_at.astimezone(timezone(timedelta(hours=-5)))
     evening = 5.0 if local.hour >= 17 else 0.0
     expected = airport_delays__dep_delay_mean_3h + 0.2 * (worsening or 0.0) + evening
     return expected - min(distance / 200, 10.0)
@@ -61,7 +65,8 @@ def expected_delay(airport_delays__dep_delay_mean_3h, worsening, distance, leave
 advice = calculation(
     "advice",
     "string",
-    "CASE WHEN expected_delay > 30 THEN 'take your time' WHEN carrier IS NULL THEN 'ask your airline' ELSE 'hurry' END",
+    "CASE WHEN expected_delay > 30 THEN 'take your time'"
+    " WHEN carrier IS NULL THEN 'ask your airline' ELSE 'hurry' END",
     description="What the app shows.",
 )
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view, expect
 
 airport = Entity("airport", keys={"origin": "string"}, owner="ops@example.com")
-departures = BatchSource("departures", table="raw.departures", timestamp="departed_at", settling_delay="30m")
-delays = BatchSource("delays", table="features.airport_delays", timestamp="valid_from", settling_delay="30m")
+departures = BatchSource(
+    "departures", table="raw.departures", timestamp="departed_at", settling_delay="30m"
+)
+delays = BatchSource(
+    "delays", table="features.airport_delays", timestamp="valid_from", settling_delay="30m"
+)
 airports = BatchSource("airports", table="raw.airports", expectations=[expect.not_null("gates")])
 
 
@@ -17,7 +21,9 @@ airports = BatchSource("airports", table="raw.airports", expectations=[expect.no
     start="2013-01-01",
     features=[
         Aggregate("count", windows=["1h", "1d"]),
-        Aggregate("sum", "delay", windows=["2h"], where="delay > 0", description="What \\ it | costs"),
+        Aggregate(
+            "sum", "delay", windows=["2h"], where="delay > 0", description="What \\ it | costs"
+        ),
         Attribute("last_tail", "string", column="tail"),
     ],
     expectations=[expect.between("delay", high=46, severity="warning")],

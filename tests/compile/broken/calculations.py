@@ -1,4 +1,5 @@
-"""Calculations that are no names, no SQL, of another type, or need what a row of the service has not."""
+"""Calculations that are no names, no SQL, of another type, or need what a row of the service has
+not."""
 
 from good import events, thing
 
@@ -36,7 +37,11 @@ service = FeatureService(
         calculation("count_of_rows", "int64", "count(*)"),
         calculation("window", "int64", "row_number() OVER (ORDER BY subject__count_1h)"),
         calculation("rows", "int64", "unnest([subject__count_1h])"),
-        calculation("clock", "bool", "now() > TIMESTAMP '2024-01-01' AND random() < 0.5 AND current_date IS NULL"),
+        calculation(
+            "clock",
+            "bool",
+            "now() > TIMESTAMP '2024-01-01' AND random() < 0.5 AND current_date IS NULL",
+        ),
         calculation("refused", "float64", "no_such_function(subject__count_1h)"),
         calculation("star", "int64", "columns(*)"),
     ],

@@ -1,4 +1,5 @@
-"""Expectations of columns that are not there or of other types, that say nothing, or that can't be met."""
+"""Expectations of columns that are not there or of other types, that say nothing, or that can't be
+met."""
 
 from datetime import date
 

@@ -18,7 +18,9 @@ def first(events):
     return f"SELECT k, ts, amt FROM {events}"
 
 
-door = BatchSource("door", table="features.first", timestamp="valid_from", expectations=[expect.not_null("amt")])
+door = BatchSource(
+    "door", table="features.first", timestamp="valid_from", expectations=[expect.not_null("amt")]
+)
 
 
 @batch_feature_view(

@@ -1,4 +1,5 @@
-"""Two features of one name, one named like a key, one like a column of ours, one that is no name."""
+"""Two features of one name, one named like a key, one like a column of ours, one that is no
+name."""
 
 from good import events, thing
 

@@ -1,4 +1,5 @@
-"""Parameters that a function lacks, does not take, or that are out of range, and a column that it does not take."""
+"""Parameters that a function lacks, does not take, or that are out of range, and a column that it
+does not take."""
 
 from good import events, thing
 

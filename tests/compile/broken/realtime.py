@@ -6,7 +6,13 @@ from decimal import Decimal
 
 from good import events, thing
 
-from controlplane import Aggregate, FeatureService, RequestSource, batch_feature_view, realtime_feature
+from controlplane import (
+    Aggregate,
+    FeatureService,
+    RequestSource,
+    batch_feature_view,
+    realtime_feature,
+)
 
 RATE = 2
 

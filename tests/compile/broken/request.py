@@ -20,14 +20,29 @@ def subject(events):
 
 given = RequestSource(
     "given-now",
-    fields={"amount": "money", "k": "string", "two__names": "int64", "valid_from": "date", "A": "bool", "a": "bool"},
+    fields={
+        "amount": "money",
+        "k": "string",
+        "two__names": "int64",
+        "valid_from": "date",
+        "A": "bool",
+        "a": "bool",
+    },
     nullable=["price"],
 )
 service = FeatureService(
     "service",
-    features=[subject, calculation("a", "int64", "subject__count_1h"), calculation("b", "int64", "price")],
+    features=[
+        subject,
+        calculation("a", "int64", "subject__count_1h"),
+        calculation("b", "int64", "price"),
+    ],
     request=given,
     owner="team@example.com",
 )
-empty = FeatureService("empty", features=[subject], request=RequestSource("none", fields={}), owner="team@example.com")
-other = FeatureService("other", features=[subject], request={"amount": "float64"}, owner="team@example.com")
+empty = FeatureService(
+    "empty", features=[subject], request=RequestSource("none", fields={}), owner="team@example.com"
+)
+other = FeatureService(
+    "other", features=[subject], request={"amount": "float64"}, owner="team@example.com"
+)

@@ -1,4 +1,5 @@
-"""A service with a feature that is not there, one twice, something that is no view, and one with nothing."""
+"""A service with a feature that is not there, one twice, something that is no view, and one with
+nothing."""
 
 from good import events, thing
 

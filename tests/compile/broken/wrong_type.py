@@ -8,7 +8,11 @@ from controlplane import Aggregate, Attribute, batch_feature_view
 @batch_feature_view(
     entities=[thing],
     sources=[events],
-    features=[Attribute("amt", "string"), Aggregate("sum", "word", windows=["1h"]), Attribute("huge", "int64")],
+    features=[
+        Attribute("amt", "string"),
+        Aggregate("sum", "word", windows=["1h"]),
+        Attribute("huge", "int64"),
+    ],
     schedule="1h",
     start="2024-01-01",
     owner="team@example.com",

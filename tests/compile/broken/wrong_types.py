@@ -1,4 +1,7 @@
-"""Case B11: arguments of a wrong type, in definitions of every kind; what is built on them is not told."""
+"""Case B11: arguments of a wrong type, in definitions of every kind.
+
+What is built on them is not told.
+"""
 
 from datetime import timedelta
 
@@ -22,7 +25,9 @@ of_number = Entity("of_number", keys={"k": "string"}, owner=3)
 typed = Entity("typed", keys={"k": str}, owner="team@example.com")
 nameless = Entity(7, keys={"k": "string"}, owner="team@example.com")
 tabled = BatchSource("tabled", table=events, timestamp="ts")
-delayed = BatchSource("delayed", table="raw.events", timestamp="ts", settling_delay=timedelta(hours=1))
+delayed = BatchSource(
+    "delayed", table="raw.events", timestamp="ts", settling_delay=timedelta(hours=1)
+)
 expected = BatchSource("expected", table="raw.events", expectations=expect.not_null("k"))
 
 
@@ -51,19 +56,36 @@ def lonely(events):
     return f"SELECT * FROM {events}"
 
 
-@declare(features=[Aggregate("sum", "amt", windows="1h"), Attribute("word", str), Aggregate("count", windows=[7])])
+@declare(
+    features=[
+        Aggregate("sum", "amt", windows="1h"),
+        Attribute("word", str),
+        Aggregate("count", windows=[7]),
+    ]
+)
 def windowed(events):
     """What is looked at."""
     return f"SELECT * FROM {events}"
 
 
-@declare(features=[Aggregate("count", windows=[Calendar("day", count="2")]), Aggregate("sum", events, windows=["1h"])])
+@declare(
+    features=[
+        Aggregate("count", windows=[Calendar("day", count="2")]),
+        Aggregate("sum", events, windows=["1h"]),
+    ]
+)
 def calendar(events):
     """What is looked at."""
     return f"SELECT * FROM {events}"
 
 
-@declare(expectations=[expect.one_of("word", "red"), expect.unique(["k", "ts"]), expect.not_null("k", may_fail="1%")])
+@declare(
+    expectations=[
+        expect.one_of("word", "red"),
+        expect.unique(["k", "ts"]),
+        expect.not_null("k", may_fail="1%"),
+    ]
+)
 def checked(events):
     """What is looked at."""
     return f"SELECT * FROM {events}"
@@ -83,7 +105,11 @@ def built_on_others(delayed):
 
 basket = RequestSource("basket", fields=["amount"], nullable="amount")
 doubled = calculation("doubled", "int64", 2)
-described = FeatureService("described", features=[built_on_others], owner="team@example.com", description=1)
+described = FeatureService(
+    "described", features=[built_on_others], owner="team@example.com", description=1
+)
 single = FeatureService("single", features=tagged, owner="team@example.com")
-asking = FeatureService("asking", features=[built_on_others, doubled], request=basket, owner="team@example.com")
+asking = FeatureService(
+    "asking", features=[built_on_others, doubled], request=basket, owner="team@example.com"
+)
 some = FeatureService("some", features=[tagged.only(["count_1h"])], owner=["a", "b"])

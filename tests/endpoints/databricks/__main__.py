@@ -1,4 +1,5 @@
-"""`python -m tests.endpoints.databricks --folder DIR`: a Databricks SQL warehouse on this machine."""
+"""`python -m tests.endpoints.databricks --folder DIR`: a Databricks SQL warehouse on this
+machine."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where the tables lie")
     parser.add_argument("--port", type=int, default=0, help="a free one unless given")
-    parser.add_argument("--owner", type=int, help="a process to end with; this one must lead its process group")
+    parser.add_argument(
+        "--owner", type=int, help="a process to end with; this one must lead its process group"
+    )
     arguments = parser.parse_args()
     if arguments.owner:
         threading.Thread(target=end_with, args=(arguments.owner,), daemon=True).start()

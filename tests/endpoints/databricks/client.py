@@ -1,4 +1,5 @@
-"""The endpoint as tests see it: a process of its own, the options to connect with, its history and its faults."""
+"""The endpoint as tests see it: a process of its own, the options to connect with, its history and
+its faults."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def missing() -> str:
 class DatabricksEndpoint:
     """A running endpoint, by its address: `http://127.0.0.1:<port><http path>`.
 
-    Each such object has a token of its own, and what it shows and makes fail are the statements that come with it.
+    Each such object has a token of its own, and what it shows and makes fail are the statements
+    that come with it.
     """
 
     def __init__(self, address: str, process: subprocess.Popen[str] | None = None) -> None:
@@ -50,7 +52,9 @@ class DatabricksEndpoint:
 
     @classmethod
     def start(cls, folder: Path, owner: int | None = None) -> DatabricksEndpoint:
-        """Start one whose tables lie in `folder`; it ends with `stop`, or with process `owner`, this one unless given.
+        """Start one whose tables lie in `folder`.
+
+        It ends with `stop`, or with process `owner`, this one unless given.
 
         Raises:
             RuntimeError: it did not come up.
@@ -71,13 +75,18 @@ class DatabricksEndpoint:
             if line.startswith("ready: "):
                 return cls(line.removeprefix("ready: ").strip(), process)
         process.wait()
-        raise RuntimeError(f"the Databricks endpoint did not start:\n{(folder / 'log').read_text()[-3000:]}")
+        raise RuntimeError(
+            f"the Databricks endpoint did not start:\n{(folder / 'log').read_text()[-3000:]}"
+        )
 
     def __enter__(self) -> DatabricksEndpoint:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -102,7 +111,9 @@ class DatabricksEndpoint:
     def options(self, **others: Any) -> dict[str, Any]:
         """What `connectors.databricks.connect` is called with."""
         place = urlsplit(self.address)
-        signing_in = {} if {"client_id", "auth_type"} & others.keys() else {"access_token": self.token}
+        signing_in = (
+            {} if {"client_id", "auth_type"} & others.keys() else {"access_token": self.token}
+        )
         return {
             "server_hostname": place.hostname,
             "http_path": place.path,
@@ -113,7 +124,8 @@ class DatabricksEndpoint:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """Every statement that has ended: its `sql`, `tags`, `settings`, `state`, `error`, `rows`, `modified`."""
+        """Every statement that has ended: its `sql`, `tags`, `settings`, `state`, `error`, `rows`,
+        `modified`."""
         history: list[dict[str, Any]] = self._control("GET", "history")
         return history
 

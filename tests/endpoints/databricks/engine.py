@@ -1,4 +1,5 @@
-"""Runs statements on a local Spark with Delta Lake: sessions, statements that run in the background, what they left."""
+"""Runs statements on a local Spark with Delta Lake: sessions, statements that run in the
+background, what they left."""
 
 from __future__ import annotations
 
@@ -28,11 +29,16 @@ RECORDED = re.compile(
     r"|\s*(UN)?SET\s+TAG\b",
     re.IGNORECASE,
 )
-"""What only Unity Catalog understands: such statements are kept for tests to look at, and change nothing."""
+"""What only Unity Catalog understands: such statements are kept for tests to look at, and change
+nothing."""
 USE_CATALOG = re.compile(r"\s*USE\s+CATALOG\s+(.*)", re.IGNORECASE | re.DOTALL)
 CURRENT_VERSION = re.compile(r"\bcurrent_version\s*\(", re.IGNORECASE)
 SESSION_SETTINGS = {"timezone": "spark.sql.session.timeZone", "ansi_mode": "spark.sql.ansi.enabled"}
-OWN_SETTINGS = {"statement_timeout", "query_tags", "spark.thriftserver.arrowbasedrowset.timestampasstring"}
+OWN_SETTINGS = {
+    "statement_timeout",
+    "query_tags",
+    "spark.thriftserver.arrowbasedrowset.timestampasstring",
+}
 WRITES = ("AppendData", "OverwriteByExpression", "OverwritePartitionsDynamic")
 
 
@@ -57,13 +63,18 @@ def sql_error(error: Exception) -> SqlError:
         return SqlError(str(cause.getMessage()))
     if isinstance(error, PySparkException):
         message = getattr(error, "_desc", None) or str(error)
-        return SqlError(message.split("\n\tat ")[0].split("\nJVM stacktrace")[0], error.getSqlState() or "HY000")
+        return SqlError(
+            message.split("\n\tat ")[0].split("\nJVM stacktrace")[0], error.getSqlState() or "HY000"
+        )
     return SqlError(f"[INTERNAL_ERROR] {type(error).__name__}: {error}", "XX000")
 
 
 @dataclass(eq=False)
 class Session:
-    """One session: its own settings, temporary views and current schema; catalog and tables are everybody's."""
+    """One session: its own settings, temporary views and current schema.
+
+    Catalog and tables are everybody's.
+    """
 
     spark: SparkSession
     caller: str
@@ -120,7 +131,11 @@ class Engine:
         self._finishing = threading.Lock()
 
     def open_session(
-        self, caller: str, settings: Mapping[str, str], catalog: str | None = None, schema: str | None = None
+        self,
+        caller: str,
+        settings: Mapping[str, str],
+        catalog: str | None = None,
+        schema: str | None = None,
     ) -> Session:
         """A new session; `caller` is the token that its history is kept under.
 
@@ -133,10 +148,15 @@ class Engine:
             if name in SESSION_SETTINGS or name.startswith("spark.sql."):
                 spark.conf.set(SESSION_SETTINGS.get(name, name), value)
             elif name not in OWN_SETTINGS:
-                raise SqlError(f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available.", "42K0I")
+                raise SqlError(
+                    f"[CONFIG_NOT_AVAILABLE] Configuration {name} is not available.", "42K0I"
+                )
         timeout = lowered.get("statement_timeout")
         session = Session(spark, caller, settings, float(timeout) if timeout else None)
-        for statement in (f"SET CATALOG `{catalog}`" if catalog else "", f"USE `{schema}`" if schema else ""):
+        for statement in (
+            f"SET CATALOG `{catalog}`" if catalog else "",
+            f"USE `{schema}`" if schema else "",
+        ):
             if statement:
                 spark.sql(statement)
         self.sessions[session.id] = session
@@ -145,7 +165,9 @@ class Engine:
     def close_session(self, session_id: uuid.UUID) -> None:
         """Forget a session and its statements."""
         session = self.sessions.pop(session_id, None)
-        for operation in [operation for operation in self.operations.values() if operation.session is session]:
+        for operation in [
+            operation for operation in self.operations.values() if operation.session is session
+        ]:
             self.cancel(operation.id)
             self.operations.pop(operation.id, None)
 
@@ -172,7 +194,9 @@ class Engine:
         if state == "TIMED_OUT":
             seconds = operation.session.timeout
             text = "Query execution was cancelled due to exceeding the timeout"
-            operation.error = SqlError(f"[QUERY_EXECUTION_TIMEOUT_EXCEEDED] {text} ({seconds:g}s).", "57KD0")
+            operation.error = SqlError(
+                f"[QUERY_EXECUTION_TIMEOUT_EXCEEDED] {text} ({seconds:g}s).", "57KD0"
+            )
         # Future jobs too: the statement may not have come to its first one yet.
         self.spark.sparkContext._jsc.sc().cancelJobGroupAndFutureJobs(str(operation.id))
         self._finish(operation)
@@ -188,13 +212,18 @@ class Engine:
             if operation.delay:
                 operation.done.wait(operation.delay)
             if operation.state == "RUNNING":
-                self.spark.sparkContext.setJobGroup(str(operation.id), operation.sql[:80], interruptOnCancel=True)
+                self.spark.sparkContext.setJobGroup(
+                    str(operation.id), operation.sql[:80], interruptOnCancel=True
+                )
                 self._execute(operation)
         except (PySparkException, Py4JJavaError, SqlError, ValueError) as error:
             if operation.state == "RUNNING":
                 operation.error, operation.state = sql_error(error), "ERROR"
         except BaseException as error:
-            operation.error, operation.state = SqlError(f"[INTERNAL_ERROR] {error!r}", "XX000"), "ERROR"
+            operation.error, operation.state = (
+                SqlError(f"[INTERNAL_ERROR] {error!r}", "XX000"),
+                "ERROR",
+            )
             raise
         finally:
             if operation.state == "RUNNING":
@@ -238,11 +267,16 @@ def _shown(frame: DataFrame) -> DataFrame:
     if not any(type(column.dataType) in texts for column in frame.schema.fields):
         return frame
     named = [(functions.col("`" + c.name.replace("`", "``") + "`"), c) for c in frame.schema.fields]
-    return frame.select(*(texts.get(type(c.dataType), lambda column: column)(it).alias(c.name) for it, c in named))
+    return frame.select(
+        *(texts.get(type(c.dataType), lambda column: column)(it).alias(c.name) for it, c in named)
+    )
 
 
 def _rows_written(frame: DataFrame) -> int | None:
-    """How many rows an INSERT wrote, as Delta notes it in the commit; None if the statement was no INSERT."""
+    """How many rows an INSERT wrote, as Delta notes it in the commit.
+
+    None if the statement was no INSERT.
+    """
     plan = frame._jdf.queryExecution().commandExecuted()
     if plan.getClass().getSimpleName() != "CommandResult":
         return None
@@ -253,7 +287,8 @@ def _rows_written(frame: DataFrame) -> int | None:
     newest = max(log.glob("*.json"))
     for line in newest.read_text(encoding="utf-8").splitlines():
         if info := json.loads(line).get("commitInfo"):
-            # Missing where rows that stay were written anew with those that came, as REPLACE WHERE does.
+            # Missing where rows that stay were written anew with those that came, as REPLACE WHERE
+            # does.
             written = info["operationMetrics"].get("numOutputRows")
             return None if written is None else int(written)
     return None

@@ -15,8 +15,9 @@ class Fault:
     """One fault.
 
     Args:
-        kind: `drop` the connection after the statement has run; answer with an HTTP `status`; be `slow`; `expire`
-            the session before the statement runs; `truncate` the last part of its result; answer with an `error`.
+        kind: `drop` the connection after the statement has run; answer with an HTTP `status`; be
+            `slow`; `expire` the session before the statement runs; `truncate` the last part of its
+            result; answer with an `error`.
         caller: whose statements: the token that they come with.
         pattern: for statements that this regular expression is found in.
         times: for how many of them.
@@ -50,7 +51,9 @@ class Faults:
         """The faults that strike this call now, by their kind."""
         struck: dict[str, Fault] = {}
         for fault in list(self.coming):
-            fits = fault.caller == caller and fault.method == method and re.search(fault.pattern, sql)
+            fits = (
+                fault.caller == caller and fault.method == method and re.search(fault.pattern, sql)
+            )
             if fits and fault.kind not in struck:
                 struck[fault.kind] = fault
                 fault.times -= 1

@@ -1,4 +1,5 @@
-"""The endpoint's front: Thrift and REST over HTTP, signing in, files of results, and the tests' own control."""
+"""The endpoint's front: Thrift and REST over HTTP, signing in, files of results, and the tests' own
+control."""
 
 from __future__ import annotations
 
@@ -67,7 +68,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.server.calls.append((caller, f"{method} {path}"))
         if parts[0] == "files":
-            self._send(200, self.server.thrift.file(parts[1], int(parts[2]), int(parts[3])), "application/octet-stream")
+            self._send(
+                200,
+                self.server.thrift.file(parts[1], int(parts[2]), int(parts[3])),
+                "application/octet-stream",
+            )
         elif path == "/oidc/v1/token":
             self._json(*self._sign_in())
         elif not caller.startswith(TOKENS):
@@ -75,7 +80,11 @@ class Handler(BaseHTTPRequestHandler):
         elif path == HTTP_PATH and method == "POST":
             self._thrift(body, caller)
         elif path.startswith("/api/2.0/sql/"):
-            self._json(*self.server.rest.answer(caller, method, parts[2:], json.loads(body) if body else {}))
+            self._json(
+                *self.server.rest.answer(
+                    caller, method, parts[2:], json.loads(body) if body else {}
+                )
+            )
         else:
             self._refuse(404, "There is no such warehouse.")
 
@@ -92,7 +101,11 @@ class Handler(BaseHTTPRequestHandler):
         pair = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
         if self.headers.get("Authorization") != f"Basic {pair}":
             return 401, {"error": "invalid_client"}
-        return 200, {"access_token": f"{TOKENS}-{uuid.uuid4()}", "token_type": "Bearer", "expires_in": 3600}
+        return 200, {
+            "access_token": f"{TOKENS}-{uuid.uuid4()}",
+            "token_type": "Bearer",
+            "expires_in": 3600,
+        }
 
     def _control(self, caller: str, method: str, what: str, body: bytes) -> tuple[int, Any]:
         """What tests ask and wish for; each caller sees and disturbs its own statements alone."""
@@ -116,14 +129,22 @@ class Handler(BaseHTTPRequestHandler):
         return 404, {"message": f"no {method} {what}"}
 
     def _refuse(self, status: int, message: str) -> None:
-        self._send(status, b"", "text/plain", {"x-databricks-reason-phrase": message} if message else {})
+        self._send(
+            status, b"", "text/plain", {"x-databricks-reason-phrase": message} if message else {}
+        )
 
     def _json(self, status: int, content: Any) -> None:
         self._send(status, json.dumps(content).encode(), "application/json")
 
-    def _send(self, status: int, content: bytes, kind: str, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self, status: int, content: bytes, kind: str, headers: dict[str, str] | None = None
+    ) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": kind,
+            "Content-Length": str(len(content)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)

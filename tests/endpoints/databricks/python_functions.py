@@ -1,7 +1,10 @@
-"""Functions in Python of a session: CREATE TEMPORARY FUNCTION ... LANGUAGE PYTHON, which Spark itself has not.
+"""Functions in Python of a session: CREATE TEMPORARY FUNCTION ...
 
-What the text computes is a Python function of Spark's own. A temporary function in SQL, which Spark has, calls it: so
-the name, the arguments' number and types, and where the function is seen are what they are in Databricks.
+LANGUAGE PYTHON, which Spark itself has not.
+
+What the text computes is a Python function of Spark's own. A temporary function in SQL, which Spark
+has, calls it: so the name, the arguments' number and types, and where the function is seen are what
+they are in Databricks.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 CREATE = re.compile(
-    r"CREATE OR REPLACE TEMPORARY FUNCTION `(?P<name>\w+)`\((?P<parameters>.*)\)\s+RETURNS (?P<returns>[^\n]+)\s+"
+    r"CREATE OR REPLACE TEMPORARY FUNCTION `(?P<name>\w+)`\((?P<parameters>.*)\)\s+RETURNS"
+    r" (?P<returns>[^\n]+)\s+"
     r"LANGUAGE PYTHON\s+DETERMINISTIC\s+AS \$\$\n(?P<body>((?!\$\$).)*)\n\$\$",
     re.DOTALL,
 )
 _PARAMETER = re.compile(r"`(\w+)` (?:[^,(]|\([^)]*\))+")
 _FILE = "<udfbody>"
 _RAISED = re.compile(
-    rf'File "{_FILE}", line \d+, in (?P<name>\w+)\n.*^(?P<error>[A-Z]\w*(: [^\n]*)?)', re.DOTALL | re.MULTILINE
+    rf'File "{_FILE}", line \d+, in (?P<name>\w+)\n.*^(?P<error>[A-Z]\w*(: [^\n]*)?)',
+    re.DOTALL | re.MULTILINE,
 )
 
 
@@ -35,13 +40,17 @@ def create(spark: SparkSession, found: re.Match[str]) -> None:
     hidden = f"python_{name}"
     spark.udf.register(hidden, _function(name, parameters, found["body"]), found["returns"])
     spark.sql(
-        f"CREATE OR REPLACE TEMPORARY FUNCTION `{name}`({found['parameters']}) RETURNS {found['returns']} "
-        f"LANGUAGE SQL DETERMINISTIC RETURN {hidden}({', '.join(f'`{one}`' for one in parameters)})"
+        f"CREATE OR REPLACE TEMPORARY FUNCTION `{name}`({found['parameters']}) RETURNS"
+        f" {found['returns']} LANGUAGE SQL DETERMINISTIC RETURN"
+        f" {hidden}({', '.join(f'`{one}`' for one in parameters)})"
     )
 
 
 def failure(text: str) -> str:
-    """What Databricks says where Spark tells so what a function raised; empty where it tells another thing."""
+    """What Databricks says where Spark tells so what a function raised.
+
+    Empty where it tells another thing.
+    """
     found = _RAISED.search(text)
     if found is None:
         return ""
@@ -59,7 +68,8 @@ def _function(name: str, parameters: list[str], body: str) -> Callable[..., Any]
         code = compile(tree, _FILE, "exec")
     except SyntaxError as error:
         raise ValueError(f"the body of function {name} is no Python: {error}") from None
-    program: dict[str, Any] = {"__name__": "udfbody"}  # none that can be imported: it goes to the workers by value
+    # None that can be imported: it goes to the workers by value.
+    program: dict[str, Any] = {"__name__": "udfbody"}
     exec(code, program)
     made: Callable[..., Any] = program[name]
     return made

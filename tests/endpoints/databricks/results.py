@@ -1,4 +1,5 @@
-"""Rows as the protocol carries them: Arrow batches, files behind links, columns, and the schema beside them."""
+"""Rows as the protocol carries them: Arrow batches, files behind links, columns, and the schema
+beside them."""
 
 from __future__ import annotations
 
@@ -9,7 +10,13 @@ import pyarrow as pa
 from databricks.sql.thrift_api.TCLIService import ttypes
 from pyspark.sql import types as spark_types
 
-_NAMES = {"integer": "INT", "byte": "TINYINT", "short": "SMALLINT", "long": "BIGINT", "void": "NULL"}
+_NAMES = {
+    "integer": "INT",
+    "byte": "TINYINT",
+    "short": "SMALLINT",
+    "long": "BIGINT",
+    "void": "NULL",
+}
 
 
 def thrift_schema(schema: spark_types.StructType) -> ttypes.TTableSchema:
@@ -19,7 +26,9 @@ def thrift_schema(schema: spark_types.StructType) -> ttypes.TTableSchema:
             ttypes.TColumnDesc(
                 columnName=column.name,
                 position=position,
-                typeDesc=ttypes.TTypeDesc([ttypes.TTypeEntry(primitiveEntry=_entry(column.dataType))]),
+                typeDesc=ttypes.TTypeDesc(
+                    [ttypes.TTypeEntry(primitiveEntry=_entry(column.dataType))]
+                ),
             )
             for position, column in enumerate(schema.fields, 1)
         ]
@@ -34,7 +43,9 @@ def _entry(kind: spark_types.DataType) -> ttypes.TPrimitiveTypeEntry:
         qualifiers = ttypes.TTypeQualifiers(values)
     name = kind.typeName().split("(")[0].split(" ")[0]
     name = "timestamp" if name == "timestamp_ntz" else name
-    type_id = getattr(ttypes.TTypeId, f"{_NAMES.get(name, name.upper())}_TYPE", ttypes.TTypeId.STRING_TYPE)
+    type_id = getattr(
+        ttypes.TTypeId, f"{_NAMES.get(name, name.upper())}_TYPE", ttypes.TTypeId.STRING_TYPE
+    )
     return ttypes.TPrimitiveTypeEntry(type=type_id, typeQualifiers=qualifiers)
 
 

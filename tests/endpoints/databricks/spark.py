@@ -1,4 +1,5 @@
-"""The Spark behind the endpoint: in this process, with real Delta Lake, and tuned for many small statements."""
+"""The Spark behind the endpoint: in this process, with real Delta Lake, and tuned for many small
+statements."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ SETTINGS = {
     "spark.sql.ansi.enabled": "true",
     # As what runs on Databricks for longest: bytes come to Python as ones that can be changed.
     "spark.sql.execution.pyspark.binaryAsBytes": "false",
-    # For two cores and a few rows: few tasks, no code to generate and compile, no statistics, no shell commands;
-    # and no checkpoint at every tenth commit, which takes seconds.
+    # For two cores and a few rows: few tasks, no code to generate and compile, no statistics, no
+    # shell commands; and no checkpoint at every tenth commit, which takes seconds.
     "spark.default.parallelism": "2",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
@@ -35,8 +36,9 @@ SETTINGS = {
     # Planning such filters is a twentieth of the time of a statement over tables of ten rows.
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     "spark.delta.logStore.file.impl": "io.delta.storage.LocalLogStore",
-    # The first compiler alone has little room for its code, and spends its time on throwing it away.
-    # A statement leaves much garbage and nothing else: the more room for it, the fewer collections.
+    # The first compiler alone has little room for its code, and spends its time on throwing it
+    # away. A statement leaves much garbage and nothing else: the more room for it, the fewer
+    # collections.
     "spark.driver.extraJavaOptions": (
         "-XX:+UseSerialGC -Xms2g -Xmn1g -XX:MetaspaceSize=512m -XX:TieredStopAtLevel=1 "
         "-XX:ReservedCodeCacheSize=240m -Djdk.lang.Process.launchMechanism=VFORK"
@@ -52,7 +54,8 @@ SETTINGS = {
 
 def open_spark(folder: Path) -> SparkSession:
     """A Spark whose tables lie in `folder`."""
-    os.environ["PYSPARK_PYTHON"] = sys.executable  # of its workers, which compute functions in Python
+    # Of its workers, which compute functions in Python.
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local[2]").appName("databricks-endpoint")
     for name, value in SETTINGS.items():
         builder = builder.config(name, value)

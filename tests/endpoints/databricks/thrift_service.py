@@ -38,11 +38,15 @@ FINE = ttypes.TStatus(statusCode=ttypes.TStatusCode.SUCCESS_STATUS)
 
 
 def _failed(error: SqlError, code: int = ttypes.TStatusCode.ERROR_STATUS) -> ttypes.TStatus:
-    return ttypes.TStatus(statusCode=code, errorMessage=str(error), displayMessage=str(error), sqlState=error.state)
+    return ttypes.TStatus(
+        statusCode=code, errorMessage=str(error), displayMessage=str(error), sqlState=error.state
+    )
 
 
 def _unknown(what: str, handle: uuid.UUID) -> ttypes.TStatus:
-    return _failed(SqlError(f"Invalid {what}: {what} [{handle}]"), ttypes.TStatusCode.INVALID_HANDLE_STATUS)
+    return _failed(
+        SqlError(f"Invalid {what}: {what} [{handle}]"), ttypes.TStatusCode.INVALID_HANDLE_STATUS
+    )
 
 
 def _handle(identifier: uuid.UUID) -> ttypes.THandleIdentifier:
@@ -89,11 +93,15 @@ class ThriftService:
                 place and place.schemaName,
             )
         except (PySparkException, Py4JJavaError, SqlError) as error:
-            return ttypes.TOpenSessionResp(status=_failed(sql_error(error)), serverProtocolVersion=VERSION)
+            return ttypes.TOpenSessionResp(
+                status=_failed(sql_error(error)), serverProtocolVersion=VERSION
+            )
         return ttypes.TOpenSessionResp(
             status=FINE,
             serverProtocolVersion=VERSION,
-            sessionHandle=ttypes.TSessionHandle(sessionId=_handle(session.id), serverProtocolVersion=VERSION),
+            sessionHandle=ttypes.TSessionHandle(
+                sessionId=_handle(session.id), serverProtocolVersion=VERSION
+            ),
             configuration={},
             initialNamespace=place,
             canUseMultipleCatalogs=True,
@@ -159,7 +167,9 @@ class ThriftService:
     def FetchResults(self, req: Any) -> Any:
         operation = self._engine.operations.get(_id(req.operationHandle.operationId))
         if operation is None or operation.state != "FINISHED":
-            return ttypes.TFetchResultsResp(status=_unknown("OperationHandle", _id(req.operationHandle.operationId)))
+            return ttypes.TFetchResultsResp(
+                status=_unknown("OperationHandle", _id(req.operationHandle.operationId))
+            )
         struck = self._faults.take(self._calling.token, "FetchResults", operation.sql)
         response = self._part(operation, req.maxRows, req.maxBytes)
         response.resultSetMetadata = _metadata(operation)
@@ -179,18 +189,31 @@ class ThriftService:
         return self._listed(req, ttypes.TGetCatalogsResp, "SHOW CATALOGS", {"TABLE_CAT": "catalog"})
 
     def GetSchemas(self, req: Any) -> Any:
-        return self._listed(req, ttypes.TGetSchemasResp, "SHOW SCHEMAS", {"TABLE_SCHEM": "namespace"})
+        return self._listed(
+            req, ttypes.TGetSchemasResp, "SHOW SCHEMAS", {"TABLE_SCHEM": "namespace"}
+        )
 
     def GetTables(self, req: Any) -> Any:
         query = f"SHOW TABLES IN `{req.schemaName or 'default'}`"
-        return self._listed(req, ttypes.TGetTablesResp, query, {"TABLE_SCHEM": "namespace", "TABLE_NAME": "tableName"})
+        return self._listed(
+            req,
+            ttypes.TGetTablesResp,
+            query,
+            {"TABLE_SCHEM": "namespace", "TABLE_NAME": "tableName"},
+        )
 
     def GetColumns(self, req: Any) -> Any:
         query = f"DESCRIBE QUERY SELECT * FROM `{req.schemaName or 'default'}`.`{req.tableName}`"
-        return self._listed(req, ttypes.TGetColumnsResp, query, {"COLUMN_NAME": "col_name", "TYPE_NAME": "data_type"})
+        return self._listed(
+            req,
+            ttypes.TGetColumnsResp,
+            query,
+            {"COLUMN_NAME": "col_name", "TYPE_NAME": "data_type"},
+        )
 
     def _listed(self, req: Any, response: type, query: str, names: Mapping[str, str]) -> Any:
-        """A list of the catalog's as the result of a statement: the protocol's names of its columns, and Spark's."""
+        """A list of the catalog's as the result of a statement: the protocol's names of its
+        columns, and Spark's."""
         session = self._engine.sessions.get(_id(req.sessionHandle.sessionId))
         if session is None:
             return response(status=_unknown("SessionHandle", _id(req.sessionHandle.sessionId)))
@@ -222,7 +245,9 @@ class ThriftService:
         direct = ttypes.TSparkDirectResults(operationStatus=_status(operation))
         if operation.state == "FINISHED" and operation.done.is_set():
             direct.resultSetMetadata = _metadata(operation)
-            direct.resultSet = self._part(operation, req.getDirectResults.maxRows, req.getDirectResults.maxBytes)
+            direct.resultSet = self._part(
+                operation, req.getDirectResults.maxRows, req.getDirectResults.maxBytes
+            )
             if not direct.resultSet.hasMoreRows and not direct.resultSet.results.resultLinks:
                 direct.closeOperation = ttypes.TCloseOperationResp(status=FINE)
                 self._engine.operations.pop(operation.id, None)
@@ -238,7 +263,9 @@ class ThriftService:
         if form == ttypes.TSparkRowSetType.URL_BASED_SET:
             part.resultLinks = []
             while operation.offset < rows.num_rows and len(part.resultLinks) < LINKS:
-                part.resultLinks.append(self._link(operation, max(1, FILE_BYTES // row_bytes), row_bytes))
+                part.resultLinks.append(
+                    self._link(operation, max(1, FILE_BYTES // row_bytes), row_bytes)
+                )
         else:
             count = min(most_rows, max(1, most_bytes // row_bytes), rows.num_rows - start)
             operation.offset += count
@@ -246,12 +273,16 @@ class ThriftService:
             if form == ttypes.TSparkRowSetType.ARROW_BASED_SET:
                 part.arrowBatches = results.arrow_batches(these, operation.form["lz4"])
                 if operation.short_by and operation.offset == rows.num_rows:
-                    short = results.arrow_batches(these.slice(0, count - operation.short_by), operation.form["lz4"])
+                    short = results.arrow_batches(
+                        these.slice(0, count - operation.short_by), operation.form["lz4"]
+                    )
                     for whole, batch in zip(part.arrowBatches, short, strict=True):
                         whole.batch = batch.batch
             else:
                 part.columns = results.columns(these)
-        return ttypes.TFetchResultsResp(status=FINE, hasMoreRows=operation.offset < rows.num_rows, results=part)
+        return ttypes.TFetchResultsResp(
+            status=FINE, hasMoreRows=operation.offset < rows.num_rows, results=part
+        )
 
     def _link(self, operation: Operation, most_rows: int, row_bytes: int) -> Any:
         start = operation.offset
@@ -295,6 +326,8 @@ def _metadata(operation: Operation) -> Any:
         schema=results.thrift_schema(operation.schema),
         resultFormat=_form(operation),
         lz4Compressed=operation.form["lz4"] and operation.form["arrow"],
-        arrowSchema=operation.rows.schema.serialize().to_pybytes() if operation.form["arrow"] else None,
+        arrowSchema=operation.rows.schema.serialize().to_pybytes()
+        if operation.form["arrow"]
+        else None,
         isStagingOperation=False,
     )

@@ -9,9 +9,13 @@ from tests.endpoints.snowflake import SnowflakeEndpoint
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.endpoints.snowflake", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.endpoints.snowflake", description=__doc__
+    )
     parser.add_argument("--port", type=int, default=0, help="where to listen; 0 takes a free port")
-    parser.add_argument("--database", default=":memory:", help="DuckDB's file; in memory unless given")
+    parser.add_argument(
+        "--database", default=":memory:", help="DuckDB's file; in memory unless given"
+    )
     given = parser.parse_args()
     with SnowflakeEndpoint(given.database, port=given.port) as endpoint:
         sys.stdout.write(f"{endpoint.url}\n")

@@ -1,4 +1,5 @@
-"""What all sessions share: the database, the locks of its tables, results that wait to be fetched, and what was run."""
+"""What all sessions share: the database, the locks of its tables, results that wait to be fetched,
+and what was run."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ SELECT, INSERT, UPDATE, DELETE, MERGE, OTHER = 0x1000, 0x3100, 0x3200, 0x3300, 0
 
 @dataclass
 class Result:
-    """What a statement gives: the columns and rows of a query, the counts of a change, or a line of text.
+    """What a statement gives: the columns and rows of a query, the counts of a change, or a line of
+    text.
 
     `told` are rows that the server itself tells: they are sent as text.
     """
@@ -57,7 +59,8 @@ class Query:
 
 
 class Locks:
-    """A table's lock is held by the session that changes its rows, to the end of the transaction."""
+    """A table's lock is held by the session that changes its rows, to the end of the
+    transaction."""
 
     def __init__(self) -> None:
         self._holders: dict[str, object] = {}
@@ -79,7 +82,9 @@ class Locks:
     def release(self, session: object) -> None:
         """Give back all that a session holds."""
         with self._changed:
-            self._holders = {table: holder for table, holder in self._holders.items() if holder is not session}
+            self._holders = {
+                table: holder for table, holder in self._holders.items() if holder is not session
+            }
             self._changed.notify_all()
 
 

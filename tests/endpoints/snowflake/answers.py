@@ -24,12 +24,22 @@ def failure(error: SnowflakeError, number: str = "") -> Answer:
     code = f"{error.number:06d}"
     if error.state == "08001":
         return {"data": None, "code": str(error.number), "message": error.text, "success": False}
-    data = {"errorCode": code, "sqlState": error.state, "queryId": number, "internalError": False, "age": 0}
+    data = {
+        "errorCode": code,
+        "sqlState": error.state,
+        "queryId": number,
+        "internalError": False,
+        "age": 0,
+    }
     return {"data": data, "code": code, "message": error.text, "success": False}
 
 
 def in_progress(query: Query, *, detached: bool) -> Answer:
-    data = {"queryId": query.number, "getResultUrl": f"/queries/{query.number}/result", "queryAbortsAfterSecs": 300}
+    data = {
+        "queryId": query.number,
+        "getResultUrl": f"/queries/{query.number}/result",
+        "queryAbortsAfterSecs": 300,
+    }
     code = "333334" if detached else "333333"
     return {"data": data, "message": "Query execution in progress.", "code": code, "success": True}
 
@@ -38,16 +48,29 @@ def monitored(query: Query | None) -> Answer:
     if query is None:
         return success({"queries": []})
     error = query.error
-    told: Answer = {"id": query.number, "status": query.status(), "state": "", "sqlText": query.text, "stats": {}}
-    told |= dict.fromkeys(("sessionId", "startTime", "endTime", "totalDuration", "clientSendTime", "warehouseId"), 0)
-    told |= {"errorCode": f"{error.number:06d}" if error else None, "errorMessage": error.text if error else None}
+    told: Answer = {
+        "id": query.number,
+        "status": query.status(),
+        "state": "",
+        "sqlText": query.text,
+        "stats": {},
+    }
+    told |= dict.fromkeys(
+        ("sessionId", "startTime", "endTime", "totalDuration", "clientSendTime", "warehouseId"), 0
+    )
+    told |= {
+        "errorCode": f"{error.number:06d}" if error else None,
+        "errorMessage": error.text if error else None,
+    }
     return success({"queries": [told]})
 
 
 def outcome(query: Query, session: Session, url: str) -> Answer:
     """What became of a query that is done."""
     if query.error is not None or query.result is None:
-        return failure(query.error or SnowflakeError(603, "XX000", "nothing came of it"), query.number)
+        return failure(
+            query.error or SnowflakeError(603, "XX000", "nothing came of it"), query.number
+        )
     result = query.result
     data = {
         "parameters": [],
@@ -72,7 +95,10 @@ def _content(query: Query, result: Result, session: Session, url: str) -> Answer
         told = {"rowtype": [_status("status", "text")], "rowset": [[result.text]], "total": 1}
         return {"queryResultFormat": "json", **told}
     if result.kind != SELECT:
-        counted = {word: result.counts.get(f"number of rows {word}", 0) for word in ("inserted", "updated", "deleted")}
+        counted = {
+            word: result.counts.get(f"number of rows {word}", 0)
+            for word in ("inserted", "updated", "deleted")
+        }
         stats = {f"numRows{word.title()}": count for word, count in counted.items()}
         columns = [_status(name, "fixed") for name in result.counts]
         rows = [[str(count) for count in result.counts.values()]]
@@ -89,7 +115,11 @@ def _content(query: Query, result: Result, session: Session, url: str) -> Answer
         return {"queryResultFormat": "json", "rowtype": result.columns, "rowset": texts}
     if not result.rows.num_rows:
         return {"queryResultFormat": "arrow", "rowtype": result.columns, "rowsetBase64": ""}
-    first = encoded(result.rows.slice(0, INLINE_ROWS), result.columns, arrays_as_text=session.account.arrays_as_text)
+    first = encoded(
+        result.rows.slice(0, INLINE_ROWS),
+        result.columns,
+        arrays_as_text=session.account.arrays_as_text,
+    )
     content: Answer = {"queryResultFormat": "arrow", "rowtype": result.columns}
     content["rowsetBase64"] = base64.b64encode(stream(first)).decode()
     places = range(INLINE_ROWS, result.total, CHUNK_ROWS)
@@ -97,7 +127,11 @@ def _content(query: Query, result: Result, session: Session, url: str) -> Answer
         chunks = []
         for place in places:
             rows_here = min(CHUNK_ROWS, result.total - place)
-            size = {"rowCount": rows_here, "uncompressedSize": rows_here * 8, "compressedSize": rows_here * 4}
+            size = {
+                "rowCount": rows_here,
+                "uncompressedSize": rows_here * 8,
+                "compressedSize": rows_here * 4,
+            }
             chunks.append({"url": f"{url}/chunks/{query.number}/{place}", **size})
         content |= {"chunks": chunks, "chunkHeaders": {"x-local": "1"}, "returned": INLINE_ROWS}
     return content
@@ -108,10 +142,21 @@ def chunk(query: Query, place: int, *, arrays_as_text: bool) -> bytes:
     if query.result is None or query.result.rows is None:
         raise KeyError(query.number)
     rows = query.result.rows.slice(place, CHUNK_ROWS)
-    return gzip.compress(stream(encoded(rows, query.result.columns, arrays_as_text=arrays_as_text)), 1)
+    return gzip.compress(
+        stream(encoded(rows, query.result.columns, arrays_as_text=arrays_as_text)), 1
+    )
 
 
 def _status(name: str, kind: str) -> Answer:
-    numbers = {"precision": 19, "scale": 0} if kind == "fixed" else {"precision": None, "scale": None}
+    numbers = (
+        {"precision": 19, "scale": 0} if kind == "fixed" else {"precision": None, "scale": None}
+    )
     length = None if kind == "fixed" else 16_777_216
-    return {"name": name, "type": kind, "nullable": False, "length": length, "byteLength": length, **numbers}
+    return {
+        "name": name,
+        "type": kind,
+        "nullable": False,
+        "length": length,
+        "byteLength": length,
+        **numbers,
+    }

@@ -1,7 +1,8 @@
 """Which columns of a query are arrays without a type of their items.
 
-Snowflake has two kinds of arrays, and DuckDB one: what ARRAY_AGG and ARRAY_CONSTRUCT give has no item type until it is
-cast to ARRAY(type). Such a one is refused where it would be stored, and comes out of a query as JSON text.
+Snowflake has two kinds of arrays, and DuckDB one: what ARRAY_AGG and ARRAY_CONSTRUCT give has no
+item type until it is cast to ARRAY(type). Such a one is refused where it would be stored, and comes
+out of a query as JSON text.
 """
 
 from __future__ import annotations
@@ -27,18 +28,30 @@ def untyped(query: exp.Expr) -> set[str]:
     if not query.find(exp.Array, exp.ArrayAgg):
         return set()
     scope = build_scope(query)
-    return {name for name, loose in _outputs(scope, {}).items() if loose} if scope is not None else set()
+    return (
+        {name for name, loose in _outputs(scope, {}).items() if loose}
+        if scope is not None
+        else set()
+    )
 
 
 def refuse_untyped(query: exp.Expr) -> None:
     """Such an array can't be stored: tables here have arrays with a type alone."""
     if names := untyped(query):
-        text = "Expression type does not match column data type, expecting ARRAY(type) but got ARRAY for column"
-        raise SnowflakeError(2023, "22000", f"SQL compilation error:\n{text} {', '.join(sorted(names))}")
+        text = (
+            "Expression type does not match column data type, expecting ARRAY(type) but got ARRAY"
+            " for column"
+        )
+        raise SnowflakeError(
+            2023, "22000", f"SQL compilation error:\n{text} {', '.join(sorted(names))}"
+        )
 
 
 def _outputs(scope: Scope, told: Told) -> dict[str, bool]:
-    """The columns of a scope, and whether each is such an array; `told` are the scopes that were asked before."""
+    """The columns of a scope, and whether each is such an array.
+
+    `told` are the scopes that were asked before.
+    """
     if scope not in told:
         told[scope] = _told(scope, told)
     return told[scope]
@@ -47,24 +60,35 @@ def _outputs(scope: Scope, told: Told) -> dict[str, bool]:
 def _told(scope: Scope, told: Told) -> dict[str, bool]:
     if scope.set_operation_scopes:
         left, right = (_outputs(part, told) for part in scope.set_operation_scopes)
-        return {name: loose or other for (name, loose), other in zip(left.items(), right.values(), strict=False)}
+        return {
+            name: loose or other
+            for (name, loose), other in zip(left.items(), right.values(), strict=False)
+        }
     found: dict[str, bool] = {}
     query = scope.expression
     for place in query.expressions if isinstance(query, exp.Select) else []:
-        if isinstance(place, exp.Star) or (isinstance(place, exp.Column) and isinstance(place.this, exp.Star)):
+        if isinstance(place, exp.Star) or (
+            isinstance(place, exp.Column) and isinstance(place.this, exp.Star)
+        ):
             for source in _sources(scope, place.args.get("table")):
                 found |= _outputs(source, told)
             continue
         name = place.args.get("alias") or place.this
-        found[exact(name) if isinstance(name, exp.Identifier) else place.sql("snowflake").upper()] = _loose(
-            place, scope, told
-        )
+        found[
+            exact(name) if isinstance(name, exp.Identifier) else place.sql("snowflake").upper()
+        ] = _loose(place, scope, told)
     return found
 
 
 def _sources(scope: Scope, name: exp.Identifier | None) -> list[Scope]:
-    named = {key: source for key, (_, source) in scope.selected_sources.items() if isinstance(source, Scope)}
-    return [source for key, source in named.items() if name is None or key.upper() == name.name.upper()]
+    named = {
+        key: source
+        for key, (_, source) in scope.selected_sources.items()
+        if isinstance(source, Scope)
+    }
+    return [
+        source for key, source in named.items() if name is None or key.upper() == name.name.upper()
+    ]
 
 
 def _loose(node: exp.Expr | None, scope: Scope, told: Told) -> bool:
@@ -72,8 +96,15 @@ def _loose(node: exp.Expr | None, scope: Scope, told: Told) -> bool:
         return True
     if isinstance(node, exp.Column):
         name = exact(node.this)
-        return any(_outputs(source, told).get(name, False) for source in _sources(scope, node.args.get("table")))
+        return any(
+            _outputs(source, told).get(name, False)
+            for source in _sources(scope, node.args.get("table"))
+        )
     if not isinstance(node, _OF_ITS_PARTS):
         return False
-    values = (part for value in node.args.values() for part in (value if isinstance(value, list) else [value]))
+    values = (
+        part
+        for value in node.args.values()
+        for part in (value if isinstance(value, list) else [value])
+    )
     return any(_loose(part, scope, told) for part in values if isinstance(part, exp.Expr))

@@ -15,7 +15,9 @@ from tests.endpoints.snowflake.names import exact, quoted, readable, stored
 from tests.endpoints.snowflake.session import Session
 from tests.endpoints.snowflake.types import LONGEST_TEXT, duckdb_type, in_words, longest
 
-_NOT_ENFORCED = exp.SchemaCommentProperty | exp.TransientProperty | exp.ClusterProperty | exp.CopyGrantsProperty
+_NOT_ENFORCED = (
+    exp.SchemaCommentProperty | exp.TransientProperty | exp.ClusterProperty | exp.CopyGrantsProperty
+)
 _ALREADY = "{} already exists, statement succeeded."
 
 
@@ -35,17 +37,23 @@ def create(session: Session, tree: exp.Expr) -> Result:
     path = session.path(shape.this if shape is not None else tree.this)
     replace, query = bool(tree.args.get("replace")), tree.args.get("expression")
     if query is None and (kind == "VIEW" or shape is None):
-        raise SnowflakeError(1003, "42000", "SQL compilation error:\nsyntax error: no columns and no query")
+        raise SnowflakeError(
+            1003, "42000", "SQL compilation error:\nsyntax error: no columns and no query"
+        )
     other = "view" if kind == "TABLE" else "table"
     there = session.is_there(kind.lower(), path)
     if session.is_there(other, path):
         raise SnowflakeError(
-            2002, "42710", f"SQL compilation error:\nObject '{path[2]}' already exists as {other.upper()}"
+            2002,
+            "42710",
+            f"SQL compilation error:\nObject '{path[2]}' already exists as {other.upper()}",
         )
     if there and tree.args.get("exists"):
         return Result(OTHER, text=_ALREADY.format(path[2]))
     if there and not replace:
-        raise SnowflakeError(2002, "42710", f"SQL compilation error:\nObject '{path[2]}' already exists.")
+        raise SnowflakeError(
+            2002, "42710", f"SQL compilation error:\nObject '{path[2]}' already exists."
+        )
     text = f"CREATE OR REPLACE {kind} {quoted(*path)}"
     if kind == "VIEW" and query is not None:
         names = f"({', '.join(_names(shape.expressions))})" if shape is not None else ""
@@ -59,7 +67,9 @@ def create(session: Session, tree: exp.Expr) -> Result:
     elif kind == "TABLE" and shape is not None:
         session.define(f"{text} ({', '.join(_columns(session, shape.expressions))})")
     else:
-        raise SnowflakeError(1003, "42000", "SQL compilation error:\nsyntax error: no columns and no query")
+        raise SnowflakeError(
+            1003, "42000", "SQL compilation error:\nsyntax error: no columns and no query"
+        )
     return Result(OTHER, text=f"{kind.title()} {path[2]} successfully created.")
 
 
@@ -73,7 +83,9 @@ def _create_schema(session: Session, tree: exp.Expr) -> Result:
     ).fetchall()
     if found[0][0]:
         if not tree.args.get("exists"):
-            raise SnowflakeError(2002, "42710", f"SQL compilation error:\nObject '{schema}' already exists.")
+            raise SnowflakeError(
+                2002, "42710", f"SQL compilation error:\nObject '{schema}' already exists."
+            )
         return Result(OTHER, text=_ALREADY.format(schema))
     session.define(f"CREATE SCHEMA IF NOT EXISTS {quoted(database, schema)}")
     return Result(OTHER, text=f"Schema {schema} successfully created.")
@@ -88,7 +100,10 @@ def _schema_path(session: Session, table: exp.Expr) -> tuple[str, str]:
 
 
 def _names(columns: list[exp.Expr]) -> list[str]:
-    return [quoted(exact(column if isinstance(column, exp.Identifier) else column.this)) for column in columns]
+    return [
+        quoted(exact(column if isinstance(column, exp.Identifier) else column.this))
+        for column in columns
+    ]
 
 
 def _columns(session: Session, given: list[exp.Expr]) -> list[str]:
@@ -104,7 +119,9 @@ def _columns(session: Session, given: list[exp.Expr]) -> list[str]:
             if isinstance(what, exp.NotNullColumnConstraint):
                 text += "" if what.args.get("allow_null") else " NOT NULL"
             elif isinstance(what, exp.CommentColumnConstraint):
-                session.account.recorded.append(f"COMMENT ON COLUMN {name} IS {what.this.sql('snowflake')}")
+                session.account.recorded.append(
+                    f"COMMENT ON COLUMN {name} IS {what.this.sql('snowflake')}"
+                )
             else:
                 raise unsupported(constraint.sql("snowflake"))
         if (letters := longest(column.args["kind"])) is not None:
@@ -120,7 +137,8 @@ def drop(session: Session, tree: exp.Expr) -> Result:
         database, schema = _schema_path(session, target)
         exists = "IF EXISTS " if tree.args.get("exists") else ""
         session.define(
-            f"DROP SCHEMA {exists}{quoted(database, schema)}{' RESTRICT' if tree.args.get('restrict') else ' CASCADE'}"
+            "DROP SCHEMA"
+            f" {exists}{quoted(database, schema)}{' RESTRICT' if tree.args.get('restrict') else ' CASCADE'}"
         )
         return Result(OTHER, text=f"{schema} successfully dropped.")
     if kind not in ("TABLE", "VIEW"):
@@ -168,7 +186,10 @@ def _alteration(session: Session, path: tuple[str, str, str], action: exp.Expr) 
         return f"{table} RENAME TO {quoted(target[2])}"
     if isinstance(action, exp.Drop) and str(action.args["kind"]).upper() == "COLUMN":
         [column_] = action.args["tables"]
-        return f"{table} DROP COLUMN {'IF EXISTS ' if action.args.get('exists') else ''}{quoted(exact(column_.this))}"
+        return (
+            f"{table} DROP COLUMN"
+            f" {'IF EXISTS ' if action.args.get('exists') else ''}{quoted(exact(column_.this))}"
+        )
     raise unsupported(action.sql("snowflake"))
 
 
@@ -179,7 +200,8 @@ def _alter_session(session: Session, tree: exp.Expr) -> Result:
                 raise unsupported("ALTER SESSION UNSET")
             value = item.this.expression
             session.set_parameter(
-                item.this.this.name, value.this if isinstance(value, exp.Literal | exp.Boolean) else value.name
+                item.this.this.name,
+                value.this if isinstance(value, exp.Literal | exp.Boolean) else value.name,
             )
     return Result(OTHER)
 
@@ -196,13 +218,16 @@ def describe(session: Session, tree: exp.Expr) -> Result:
     if kind not in ("TABLE", "VIEW"):
         raise unsupported(tree.sql("snowflake"))
     path = session.path(tree.this)
-    if path[0] != session.database or not (session.is_there("table", path) or session.is_there("view", path)):
+    if path[0] != session.database or not (
+        session.is_there("table", path) or session.is_there("view", path)
+    ):
         raise missing_object(kind.title(), ".".join(path))
     relation = session.connection.sql(f"SELECT * FROM {quoted(*path)}")
     needed = {
         readable(name)
         for (name,) in session.connection.execute(
-            "SELECT column_name FROM duckdb_columns() WHERE NOT is_nullable AND table_name = ? AND schema_name = ?",
+            "SELECT column_name FROM duckdb_columns() WHERE NOT is_nullable AND table_name = ? AND"
+            " schema_name = ?",
             [stored(path[2]), stored(path[1])],
         ).fetchall()
     }
@@ -234,22 +259,32 @@ def warehouses(session: Session) -> Result:
 
 
 def explained(session: Session, tree: exp.Expr, *, json: bool = False) -> Result:
-    """EXPLAIN: the operations in words; in JSON also what is read, as if each table were one partition of numbers."""
+    """EXPLAIN: the operations in words.
+
+    In JSON also what is read, as if each table were one partition of numbers.
+    """
     if not isinstance(tree, exp.Query):
         raise unsupported("EXPLAIN of what is no query")
     plan = session.connection.execute(f"EXPLAIN {session.sql(tree)}").fetchall()
     if json:
         sizes = dict(
             session.connection.execute(
-                "SELECT schema_name || '.' || table_name, 8 * estimated_size * column_count FROM duckdb_tables()"
+                "SELECT schema_name || '.' || table_name, 8 * estimated_size * column_count FROM"
+                " duckdb_tables()"
             ).fetchall()
         )
         paths = [session.path(table) for table in tree.find_all(exp.Table)]
         read = [sizes.get(f"{stored(schema)}.{stored(name)}") for _, schema, name in paths]
         known = [size for size in read if size is not None]
-        stats = {"partitionsTotal": len(known), "partitionsAssigned": len(known), "bytesAssigned": sum(known)}
+        stats = {
+            "partitionsTotal": len(known),
+            "partitionsAssigned": len(known),
+            "bytesAssigned": sum(known),
+        }
         return told([{"content": dumps({"GlobalStats": stats, "Operations": [[]]})}], ("content",))
-    return told([{"step": "1", "operation": readable(str(row[-1]))} for row in plan], ("step", "operation"))
+    return told(
+        [{"step": "1", "operation": readable(str(row[-1]))} for row in plan], ("step", "operation")
+    )
 
 
 def told(rows: list[dict[str, str]], names: tuple[str, ...]) -> Result:
@@ -258,4 +293,6 @@ def told(rows: list[dict[str, str]], names: tuple[str, ...]) -> Result:
     column |= {"nullable": True, "database": "", "schema": "", "table": "", "type": "text"}
     column |= {"length": LONGEST_TEXT, "byteLength": LONGEST_TEXT}
     table = pa.table({name: pa.array([row[name] for row in rows], pa.string()) for name in names})
-    return Result(SELECT, [column | {"name": name} for name in names], table, told=True, total=len(rows))
+    return Result(
+        SELECT, [column | {"name": name} for name in names], table, told=True, total=len(rows)
+    )

@@ -1,4 +1,5 @@
-"""What a statement's translation depends on besides its text, and the small words that translations are made of."""
+"""What a statement's translation depends on besides its text, and the small words that translations
+are made of."""
 
 from __future__ import annotations
 

@@ -11,7 +11,13 @@ from tests.endpoints.snowflake.context import Context, call, cast
 from tests.endpoints.snowflake.errors import unsupported
 
 Handler = Callable[[exp.Expr, Context], exp.Expr]
-_OF_DAYS = {"DAY": "to_days", "WEEK": "to_weeks", "MONTH": "to_months", "QUARTER": "to_quarters", "YEAR": "to_years"}
+_OF_DAYS = {
+    "DAY": "to_days",
+    "WEEK": "to_weeks",
+    "MONTH": "to_months",
+    "QUARTER": "to_quarters",
+    "YEAR": "to_years",
+}
 _OF_TIME = {
     "HOUR": "to_hours",
     "MINUTE": "to_minutes",
@@ -19,7 +25,12 @@ _OF_TIME = {
     "MILLISECOND": "to_milliseconds",
     "MICROSECOND": "to_microseconds",
 }
-_EPOCHS = {"EPOCH_SECOND": 1_000_000, "EPOCH": 1_000_000, "EPOCH_MILLISECOND": 1000, "EPOCH_MICROSECOND": 1}
+_EPOCHS = {
+    "EPOCH_SECOND": 1_000_000,
+    "EPOCH": 1_000_000,
+    "EPOCH_MILLISECOND": 1000,
+    "EPOCH_MICROSECOND": 1,
+}
 _PARTS = {
     "YEAR", "QUARTER", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND", "DAYOFYEAR", "WEEKISO", "DAYOFWEEK", "DAYOFWEEKISO",
 }  # fmt: skip
@@ -41,7 +52,10 @@ def _interval(unit: str, count: exp.Expr) -> exp.Expr:
         return call(
             "to_microseconds",
             cast(
-                exp.Anonymous(this="floor", expressions=[exp.Div(this=count, expression=exp.Literal.number(1000))]),
+                exp.Anonymous(
+                    this="floor",
+                    expressions=[exp.Div(this=count, expression=exp.Literal.number(1000))],
+                ),
                 "BIGINT",
             ),
         )
@@ -78,12 +92,14 @@ def date_part(node: exp.Expr, _: Context) -> exp.Expr:
     part, time = str(node.this.name).upper(), node.expression
     if part == "EPOCH_NANOSECOND":
         return exp.Mul(
-            this=cast(call("epoch_us", cast(time, "TIMESTAMP")), "HUGEINT"), expression=exp.Literal.number(1000)
+            this=cast(call("epoch_us", cast(time, "TIMESTAMP")), "HUGEINT"),
+            expression=exp.Literal.number(1000),
         )
     if part in _EPOCHS:
         micros = call("epoch_us", cast(time, "TIMESTAMP"))
         down = exp.Anonymous(
-            this="floor", expressions=[exp.Div(this=micros, expression=exp.Literal.number(_EPOCHS[part]))]
+            this="floor",
+            expressions=[exp.Div(this=micros, expression=exp.Literal.number(_EPOCHS[part]))],
         )
         return micros if _EPOCHS[part] == 1 else cast(down, "BIGINT")
     if part not in _PARTS:
@@ -112,7 +128,9 @@ def convert_timezone(node: exp.Expr, _: Context) -> exp.Expr:
     source = node.args.get("source_tz")
     if source is None:
         if node.args["target_tz"].name.upper() != "UTC":
-            raise unsupported("CONVERT_TIMEZONE without the zone it comes from, to another than UTC")
+            raise unsupported(
+                "CONVERT_TIMEZONE without the zone it comes from, to another than UTC"
+            )
         return call("make_timestamp", call("epoch_us", node.args["timestamp"]))
     instant = call("timezone", source, cast(node.args["timestamp"], "TIMESTAMP"))
     return call("timezone", node.args["target_tz"], instant)
@@ -136,7 +154,10 @@ def time_slice(node: exp.Expr, _: Context) -> exp.Expr:
     if (kind := node.args.get("kind")) is not None and str(kind.name).upper() != "START":
         raise unsupported("TIME_SLICE to the end of a slice")
     slices = call(
-        "time_bucket", _interval(unit, node.expression), cast(node.this, "TIMESTAMP"), cast(origin, "TIMESTAMP")
+        "time_bucket",
+        _interval(unit, node.expression),
+        cast(node.this, "TIMESTAMP"),
+        cast(origin, "TIMESTAMP"),
     )
     return call("cast_to_type", slices, node.this.copy())
 
@@ -146,7 +167,11 @@ def formatted(value: exp.Expr, pattern: str) -> exp.Expr:
     parts = re.split(r'(YYYY|HH24|FF6|FF3|MM|DD|MI|SS|"[^"]*")', pattern)
     if any(re.search(r"[A-Za-z%]", text) for text in parts[::2]):
         raise unsupported(f"format {pattern}")
-    return call("strftime", cast(value, "TIMESTAMP"), "".join(_FORMATS.get(text, text.strip('"')) for text in parts))
+    return call(
+        "strftime",
+        cast(value, "TIMESTAMP"),
+        "".join(_FORMATS.get(text, text.strip('"')) for text in parts),
+    )
 
 
 def _time_to_text(node: exp.Expr, _: Context) -> exp.Expr:

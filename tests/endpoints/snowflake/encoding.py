@@ -15,7 +15,9 @@ _SHORT = 18
 """Digits of a number that fits into 64 bits: such a one is sent as an integer and its scale."""
 
 
-def encoded(table: pa.Table, columns: Sequence[Column], *, arrays_as_text: bool = False) -> pa.Table:
+def encoded(
+    table: pa.Table, columns: Sequence[Column], *, arrays_as_text: bool = False
+) -> pa.Table:
     """DuckDB's rows in the form for the wire."""
     arrays, fields = [], []
     for array, column in zip(table.columns, columns, strict=True):
@@ -38,7 +40,9 @@ def stream(table: pa.Table) -> bytes:
 
 
 def _metadata(column: Column) -> dict[str, str]:
-    numbers = {name: str(column[name]) for name in ("precision", "scale") if column[name] is not None}
+    numbers = {
+        name: str(column[name]) for name in ("precision", "scale") if column[name] is not None
+    }
     if column["length"] is not None:
         numbers |= {"charLength": str(column["length"]), "byteLength": str(column["byteLength"])}
     return {"logicalType": column["type"].upper(), "finalType": "T", **numbers}
@@ -52,7 +56,9 @@ def _sent(array: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
         return array.cast(pa.timestamp("us", array.type.tz)).cast(pa.int64())
     if kind == "array":
         [item] = column["fields"]
-        chunks = [_list(chunk, item) for chunk in array.chunks] or [_list(pa.array([], array.type), item)]
+        chunks = [_list(chunk, item) for chunk in array.chunks] or [
+            _list(pa.array([], array.type), item)
+        ]
         return pa.chunked_array(chunks)
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
@@ -75,13 +81,16 @@ def _list(array: pa.ListArray, item: Column) -> pa.ListArray:
     if isinstance(values, pa.ChunkedArray):
         values = pa.concat_arrays(values.chunks)
     field = pa.field("item", values.type, metadata=_metadata(item))
-    return pa.ListArray.from_arrays(array.offsets, values, type=pa.list_(field), mask=array.is_null())
+    return pa.ListArray.from_arrays(
+        array.offsets, values, type=pa.list_(field), mask=array.is_null()
+    )
 
 
 def _as_text(array: pa.ChunkedArray) -> pa.ChunkedArray:
     """Lists as the text that an account without typed results sends."""
     texts = [
-        None if row is None else f"[\n  {joined}\n]" if (joined := _items(row)) else "[]" for row in array.to_pylist()
+        None if row is None else f"[\n  {joined}\n]" if (joined := _items(row)) else "[]"
+        for row in array.to_pylist()
     ]
     return pa.chunked_array([pa.array(texts, pa.string())])
 

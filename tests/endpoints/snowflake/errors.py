@@ -26,11 +26,15 @@ def unknown_function(name: str) -> SnowflakeError:
 
 
 def missing_object(kind: str, name: str) -> SnowflakeError:
-    return SnowflakeError(2003, "42S02", f"SQL compilation error:\n{kind} '{name}' does not exist or not authorized.")
+    return SnowflakeError(
+        2003, "42S02", f"SQL compilation error:\n{kind} '{name}' does not exist or not authorized."
+    )
 
 
 def lock_timeout(table: str) -> SnowflakeError:
-    text = f"Statement waited for a lock on table '{table}' longer than LOCK_TIMEOUT and was aborted."
+    text = (
+        f"Statement waited for a lock on table '{table}' longer than LOCK_TIMEOUT and was aborted."
+    )
     return SnowflakeError(625, "57014", text)
 
 
@@ -39,7 +43,10 @@ def cancelled() -> SnowflakeError:
 
 
 def timed_out(seconds: int) -> SnowflakeError:
-    text = f"Statement reached its statement or warehouse timeout of {seconds} second(s) and was canceled."
+    text = (
+        f"Statement reached its statement or warehouse timeout of {seconds} second(s) and was"
+        " canceled."
+    )
     return SnowflakeError(630, "57014", text)
 
 
@@ -62,10 +69,14 @@ def from_duckdb(error: duckdb.Error) -> SnowflakeError:
         found = re.search(r"(Table|View|Schema) with name (\S+) does not exist", text)
         return missing_object("Object", found[2].replace('"', "") if found else text)
     if isinstance(error, duckdb.BinderException):
-        if found := re.search(r'[Cc]olumn "([^"]+)" (?:was )?not found|does not have a column named "([^"]+)"', text):
+        if found := re.search(
+            r'[Cc]olumn "([^"]+)" (?:was )?not found|does not have a column named "([^"]+)"', text
+        ):
             name = found[1] or found[2]
             return SnowflakeError(
-                904, "42000", f"SQL compilation error: error line 1 at position 0\ninvalid identifier '{name}'"
+                904,
+                "42000",
+                f"SQL compilation error: error line 1 at position 0\ninvalid identifier '{name}'",
             )
         if "GROUP BY" in text:
             return SnowflakeError(979, "42601", compiling)
@@ -82,7 +93,9 @@ def from_duckdb(error: duckdb.Error) -> SnowflakeError:
         return SnowflakeError(100069, "22000", text)
     if isinstance(error, duckdb.OutOfRangeException):
         return SnowflakeError(100132, "22003", f"Numeric value is out of range: {text}")
-    return SnowflakeError(603, "XX000", f"SQL execution internal error: {type(error).__name__}: {text}")
+    return SnowflakeError(
+        603, "XX000", f"SQL execution internal error: {type(error).__name__}: {text}"
+    )
 
 
 def _conversion(text: str) -> SnowflakeError:

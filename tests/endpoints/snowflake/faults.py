@@ -1,4 +1,5 @@
-"""What tests let go wrong: each fault waits for the next statement that holds its text, and happens once."""
+"""What tests let go wrong: each fault waits for the next statement that holds its text, and happens
+once."""
 
 from __future__ import annotations
 
@@ -14,10 +15,10 @@ class Fault:
 
     Args:
         pattern: what the statement's text holds.
-        kind: `drop` closes the connection after the statement was run, `unavailable` answers 503 before it is,
-            `slow` waits `seconds` before it, `fail` answers `error` in its place, `expire` lets the session's token
-            expire before it, `lapse` the one that renews it too, `end` ends the session before it, `truncate` keeps
-            `rows` of its result.
+        kind: `drop` closes the connection after the statement was run, `unavailable` answers 503
+            before it is, `slow` waits `seconds` before it, `fail` answers `error` in its place,
+            `expire` lets the session's token expire before it, `lapse` the one that renews it too,
+            `end` ends the session before it, `truncate` keeps `rows` of its result.
     """
 
     pattern: str

@@ -1,4 +1,7 @@
-"""Functions and operators: what each of Snowflake's is in DuckDB. One that stands in no table here is refused."""
+"""Functions and operators: what each of Snowflake's is in DuckDB.
+
+One that stands in no table here is refused.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ JSON_GET, JSON_TEXT, MEMBER = "json_extract", "json_extract_string", "variant_ex
 
 
 def named(name: str, *arguments: str) -> Handler:
-    """A function with these arguments of the node, in order; those that are not given are left out."""
+    """A function with these arguments of the node, in order.
+
+    Those that are not given are left out.
+    """
 
     def handle(node: exp.Expr, _: Context) -> exp.Expr:
         given: list[exp.Expr] = []
@@ -47,8 +53,11 @@ def to_cast(kind: exp.DataType, value: exp.Expr, *, safe: bool = False) -> exp.E
     if wanted == "JSON":
         return call("to_json", value)
     if isinstance(value, exp.Literal) and value.is_string and wanted == "TIMESTAMPTZ":
-        value = literal(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", value.this))  # DuckDB wants no space before the offset
-    if safe or (isinstance(value, exp.Literal) and value.is_string and wanted not in ("BLOB", "HUGEINT")):
+        # DuckDB wants no space before the offset.
+        value = literal(re.sub(r" (?=[+-]\d\d:?\d\d$)", "", value.this))
+    if safe or (
+        isinstance(value, exp.Literal) and value.is_string and wanted not in ("BLOB", "HUGEINT")
+    ):
         return cast(value, wanted, safe=safe)
     if wanted == "VARCHAR":
         return call("sf_text", value)
@@ -74,14 +83,17 @@ def _to_number(node: exp.Expr, _: Context) -> exp.Expr:
             raise unsupported(f"format {pattern.name}")
         return call("sf_hex_number", node.this)
     kind = exp.DataType(
-        this=Kind.DECIMAL, expressions=[exp.DataTypeParam(this=node.args[n]) for n in ("precision", "scale")]
+        this=Kind.DECIMAL,
+        expressions=[exp.DataTypeParam(this=node.args[n]) for n in ("precision", "scale")],
     )
     return to_cast(kind, node.this, safe=bool(node.args.get("safe")))
 
 
 def _to_char(node: exp.Expr, _: Context) -> exp.Expr:
     pattern = node.args.get("format")
-    return call("sf_text", node.this) if pattern is None else dates.formatted(node.this, pattern.name)
+    return (
+        call("sf_text", node.this) if pattern is None else dates.formatted(node.this, pattern.name)
+    )
 
 
 def _to_binary(node: exp.Expr, _: Context) -> exp.Expr:
@@ -120,8 +132,16 @@ def _array_sort(node: exp.Expr, _: Context) -> exp.Expr:
     given = [node.args.get(name) for name in ("asc", "nulls_first")]
     if any(value is not None and not isinstance(value, exp.Boolean) for value in given):
         raise unsupported(node.sql("snowflake"))
-    ascending, nulls_first = given[0] is None or given[0].this, given[1] is not None and given[1].this
-    return call("list_sort", node.this, "ASC" if ascending else "DESC", f"NULLS {'FIRST' if nulls_first else 'LAST'}")
+    ascending, nulls_first = (
+        given[0] is None or given[0].this,
+        given[1] is not None and given[1].this,
+    )
+    return call(
+        "list_sort",
+        node.this,
+        "ASC" if ascending else "DESC",
+        f"NULLS {'FIRST' if nulls_first else 'LAST'}",
+    )
 
 
 def _item(container: exp.Expr, place: exp.Expr) -> exp.Expr:
@@ -138,7 +158,8 @@ def _get(node: exp.Expr, _: Context) -> exp.Expr:
 
 
 def _reduce(node: exp.Expr, _: Context) -> exp.Expr:
-    """A list may be made of another: each item is a list of its own then, since DuckDB's two have one type."""
+    """A list may be made of another: each item is a list of its own then, since DuckDB's two have
+    one type."""
     items, initial, merge = node.this, node.args["initial"], node.args["merge"]
     if initial.find(exp.Null):
         return call("list_reduce", items, merge)  # what comes first is what was made so far
@@ -154,7 +175,11 @@ def _reduce(node: exp.Expr, _: Context) -> exp.Expr:
 
 def _array_remove(node: exp.Expr, _: Context) -> exp.Expr:
     different = exp.NullSafeNEQ(this=exp.to_identifier("ITEM"), expression=node.expression)
-    return call("list_filter", node.this, exp.Lambda(this=different, expressions=[exp.to_identifier("ITEM")]))
+    return call(
+        "list_filter",
+        node.this,
+        exp.Lambda(this=different, expressions=[exp.to_identifier("ITEM")]),
+    )
 
 
 def _bracket(node: exp.Expr, _: Context) -> exp.Expr:
@@ -180,7 +205,10 @@ def _object(node: exp.Expr, _: Context) -> exp.Expr:
         key = pair.this
         pairs += [literal(key.name) if isinstance(key, exp.Identifier) else key, pair.expression]
     if isinstance(node, exp.JSONObject):  # OBJECT_CONSTRUCT_KEEP_NULL: its values keep their types
-        return cast(exp.Struct(expressions=[_field(key, value) for key, value in pairwise_of(pairs)]), "VARIANT")
+        return cast(
+            exp.Struct(expressions=[_field(key, value) for key, value in pairwise_of(pairs)]),
+            "VARIANT",
+        )
     return call("json_merge_patch", "{}", call("json_object", *pairs))
 
 
@@ -222,9 +250,11 @@ def _function(node: exp.Expr, context: Context) -> exp.Expr:
     if name == "TO_TIMESTAMP_NTZ" and len(node.expressions) == 1:
         return cast(node.expressions[0], "TIMESTAMP")
     if name == "HASH" and node.expressions:
-        positive = cast(call("hash", *node.expressions), "HUGEINT")  # of 64 bits, as Snowflake's is, which has a sign
+        # Of 64 bits, as Snowflake's is, which has a sign.
+        positive = cast(call("hash", *node.expressions), "HUGEINT")
         return cast(
-            exp.Paren(this=exp.Sub(this=positive, expression=cast(literal(str(2**63)), "HUGEINT"))), "DECIMAL(19, 0)"
+            exp.Paren(this=exp.Sub(this=positive, expression=cast(literal(str(2**63)), "HUGEINT"))),
+            "DECIMAL(19, 0)",
         )
     raise unknown_function(name)
 
@@ -275,7 +305,9 @@ def _sha2(node: exp.Expr, _: Context) -> exp.Expr:
 
 
 def _filter(node: exp.Expr, _: Context) -> exp.Expr:
-    raise SnowflakeError(1003, "42000", "SQL compilation error:\nsyntax error: unexpected 'FILTER'.")
+    raise SnowflakeError(
+        1003, "42000", "SQL compilation error:\nsyntax error: unexpected 'FILTER'."
+    )
 
 
 _NAMES: dict[type[exp.Expr], tuple[str, ...]] = {

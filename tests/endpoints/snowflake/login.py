@@ -17,7 +17,10 @@ def user_of(account: Account, given: Mapping[str, Any]) -> str:
     Raises:
         SnowflakeError: it proves nothing.
     """
-    how, user = str(given.get("AUTHENTICATOR") or "SNOWFLAKE").upper(), str(given.get("LOGIN_NAME") or "").upper()
+    how, user = (
+        str(given.get("AUTHENTICATOR") or "SNOWFLAKE").upper(),
+        str(given.get("LOGIN_NAME") or "").upper(),
+    )
     token = str(given.get("TOKEN") or "")
     if how == "SNOWFLAKE":
         if account.users.get(user) != given.get("PASSWORD") or not user:

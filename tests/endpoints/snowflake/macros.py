@@ -1,7 +1,8 @@
-"""Functions of Snowflake's that DuckDB has not, or has with another meaning, as macros of a session.
+"""Functions of Snowflake's that DuckDB has not, or has with another meaning, as macros of a
+session.
 
-`cast_to_type(value, example)` gives the value the type that DuckDB finds for the example: so the kind of a result
-follows the kind of the arguments, as Snowflake's does.
+`cast_to_type(value, example)` gives the value the type that DuckDB finds for the example: so the
+kind of a result follows the kind of the arguments, as Snowflake's does.
 """
 
 import re

@@ -1,6 +1,8 @@
-"""Identifiers: exact and case-sensitive as in Snowflake, in a DuckDB that knows names without regard to case.
+"""Identifiers: exact and case-sensitive as in Snowflake, in a DuckDB that knows names without
+regard to case.
 
-A name with small letters is kept with the places of its small letters behind it, so that no two differ in case alone.
+A name with small letters is kept with the places of its small letters behind it, so that no two
+differ in case alone.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ def exact(identifier: exp.Identifier) -> str:
 
 
 def store_all(tree: exp.Expr) -> None:
-    """Replace every identifier by the one that DuckDB keeps; an object's keys are texts, and stay."""
+    """Replace every identifier by the one that DuckDB keeps.
+
+    An object's keys are texts, and stay.
+    """
     for identifier in tree.find_all(exp.Identifier):
         if isinstance(identifier.parent, exp.PropertyEQ):
             continue

@@ -1,6 +1,8 @@
-"""Functions in Python of a session: made by CREATE TEMPORARY FUNCTION, and run by DuckDB in this process.
+"""Functions in Python of a session: made by CREATE TEMPORARY FUNCTION, and run by DuckDB in this
+process.
 
-A handler gets what Snowflake gives it: integers for numbers without a fraction, naive times, None for null.
+A handler gets what Snowflake gives it: integers for numbers without a fraction, naive times, None
+for null.
 """
 
 from __future__ import annotations
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from tests.endpoints.snowflake.session import Session
 
 CREATE = re.compile(
-    r'CREATE OR REPLACE TEMPORARY FUNCTION "(?P<schema>\w+)"\."(?P<name>\w+)"\((?P<parameters>.*)\)\s+'
-    r"RETURNS (?P<returns>.+)\s+LANGUAGE PYTHON\s+RUNTIME_VERSION = '3\.1[0-3]'\s+HANDLER = '(?P<handler>\w+)'\s+"
+    r"CREATE OR REPLACE TEMPORARY FUNCTION"
+    r' "(?P<schema>\w+)"\."(?P<name>\w+)"\((?P<parameters>.*)\)\s+'
+    r"RETURNS (?P<returns>.+)\s+LANGUAGE PYTHON\s+RUNTIME_VERSION = '3\.1[0-3]'\s+HANDLER ="
+    r" '(?P<handler>\w+)'\s+"
     r"AS \$\$\n(?P<body>.*)\n\$\$\s*",
     re.DOTALL,
 )
@@ -36,7 +40,9 @@ _PARAMETER = re.compile(r'"[^"]+" ((?:[^,(]|\([^)]*\))+)')
 def create(session: Session, found: re.Match[str]) -> Result:
     """Make the function in the session."""
     if not session.is_there("schema", (session.database, found["schema"], found["schema"])):
-        raise SnowflakeError(2003, "02000", f"SQL compilation error:\nSchema '{found['schema']}' does not exist.")
+        raise SnowflakeError(
+            2003, "02000", f"SQL compilation error:\nSchema '{found['schema']}' does not exist."
+        )
     kinds: list[Any] = [_kind(text) for text in _PARAMETER.findall(found["parameters"])]
     returns = _kind(found["returns"])
     program: dict[str, Any] = {}
@@ -45,7 +51,12 @@ def create(session: Session, found: re.Match[str]) -> Result:
     if name in session.functions:
         session.connection.remove_function(name)
     session.functions.add(name)
-    arrow = session.connection.sql(f"SELECT CAST(NULL AS {returns}) AS one").to_arrow_table().schema.field("one").type
+    arrow = (
+        session.connection.sql(f"SELECT CAST(NULL AS {returns}) AS one")
+        .to_arrow_table()
+        .schema.field("one")
+        .type
+    )
     session.connection.create_function(
         name,
         _by_column(program[found["handler"]], len(kinds), arrow),
@@ -64,7 +75,9 @@ def called(node: exp.Expr, _: Context) -> exp.Expr:
         raise unsupported(node.sql("snowflake"))
     if not isinstance(function.this, exp.Identifier):
         raise unknown_function(str(function.this))
-    return exp.Anonymous(this=flat(node.this.this, function.this.this), expressions=function.expressions)
+    return exp.Anonymous(
+        this=flat(node.this.this, function.this.this), expressions=function.expressions
+    )
 
 
 def flat(schema: str, name: str) -> str:
@@ -79,12 +92,16 @@ def _kind(text: str) -> str:
     return "DECIMAL(38,0)" if found == "HUGEINT" else found
 
 
-def _by_column(function: Callable[..., Any], count: int, returns: pa.DataType) -> Callable[..., pa.Array]:
+def _by_column(
+    function: Callable[..., Any], count: int, returns: pa.DataType
+) -> Callable[..., pa.Array]:
     def compute(*columns: pa.ChunkedArray) -> pa.Array:
         rows = zip(*(column.to_pylist() for column in columns), strict=True)
         return pa.array([function(*map(_given, row)) for row in rows], returns)
 
-    parameters = [inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)]
+    parameters = [
+        inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)
+    ]
     vars(compute)["__signature__"] = inspect.Signature(parameters)
     return compute
 

@@ -56,14 +56,19 @@ class SnowflakeEndpoint:
         self._server = _Server(("127.0.0.1", port), handler)
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
 
     def __enter__(self) -> SnowflakeEndpoint:
         self._thread.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._server.shutdown()
         self._thread.join()
@@ -100,19 +105,29 @@ class SnowflakeEndpoint:
         user = user_of(self.account, given)
         role = asked.get("roleName", "PLANE_ROLE").upper()
         if role not in self.account.roles:
-            text = f"Role '{role}' specified in the connect string does not exist or not authorized."
+            text = (
+                f"Role '{role}' specified in the connect string does not exist or not authorized."
+            )
             raise SnowflakeError(390189, "08001", text)
         database = asked.get("databaseName", self.account.database)
         if database.upper() != self.account.database:
-            raise SnowflakeError(390201, "08004", "The requested database does not exist or not authorized.")
+            raise SnowflakeError(
+                390201, "08004", "The requested database does not exist or not authorized."
+            )
         warehouse = asked.get("warehouse")
-        session = Session(self.account, next(self._numbers), user, role, warehouse.upper() if warehouse else None)
+        session = Session(
+            self.account, next(self._numbers), user, role, warehouse.upper() if warehouse else None
+        )
         for name, value in asked_parameters(given.get("SESSION_PARAMETERS")).items():
             session.set_parameter(name, value)
         if session.warehouse not in self.account.warehouses:
             session.warehouse = None
         token, master = self._tokens(session)
-        about = {"databaseName": session.database, "schemaName": session.schema, "warehouseName": session.warehouse}
+        about = {
+            "databaseName": session.database,
+            "schemaName": session.schema,
+            "warehouseName": session.warehouse,
+        }
         return answers.success(
             {
                 "token": token,
@@ -127,7 +142,9 @@ class SnowflakeEndpoint:
                 "healthCheckInterval": 45,
                 "newClientForUpgrade": None,
                 "sessionId": session.number,
-                "parameters": [{"name": name, "value": value} for name, value in session.parameters.items()],
+                "parameters": [
+                    {"name": name, "value": value} for name, value in session.parameters.items()
+                ],
                 "sessionInfo": {**about, "roleName": role},
                 "idToken": None,
                 "idTokenValidityInSeconds": 0,
@@ -147,7 +164,9 @@ class SnowflakeEndpoint:
         session = self._masters.get(master)
         if session is None or session.ended:
             raise SnowflakeError(
-                390114, "08001", "Authentication token has expired.  The user must authenticate again."
+                390114,
+                "08001",
+                "Authentication token has expired.  The user must authenticate again.",
             )
         token, new_master = self._tokens(session)
         return answers.success(
@@ -221,7 +240,9 @@ class SnowflakeEndpoint:
     def abort(self, number: str) -> Answer:
         query = self.account.find(number)
         if query is None or query.done.is_set():
-            return answers.failure(SnowflakeError(605, "02000", "Identified SQL statement is not currently executing."))
+            return answers.failure(
+                SnowflakeError(605, "02000", "Identified SQL statement is not currently executing.")
+            )
         if query.stop is not None:
             query.stop()
         return answers.success()
@@ -279,7 +300,9 @@ class _Handler(BaseHTTPRequestHandler):
             if query is None:
                 self._send(404, b"")
                 return
-            content = answers.chunk(query, int(match[2]), arrays_as_text=self.endpoint.account.arrays_as_text)
+            content = answers.chunk(
+                query, int(match[2]), arrays_as_text=self.endpoint.account.arrays_as_text
+            )
             self._send(200, content, {"Content-Encoding": "gzip"})
             return
         self._answer(self._got)
@@ -296,10 +319,13 @@ class _Handler(BaseHTTPRequestHandler):
         except Unavailable:
             self._send(503, b"")
             return
-        # A bug here must not look like a lost connection, for which the driver would ask again and again.
+        # A bug here must not look like a lost connection, for which the driver would ask again and
+        # again.
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             answer = answers.failure(
-                SnowflakeError(603, "XX000", f"the endpoint failed: {type(error).__name__}: {error}")
+                SnowflakeError(
+                    603, "XX000", f"the endpoint failed: {type(error).__name__}: {error}"
+                )
             )
         content, headers = json.dumps(answer).encode(), {"Content-Type": "application/json"}
         if len(content) > 10_000:

@@ -14,7 +14,13 @@ from sqlglot import exp
 from tests.endpoints.snowflake.account import SELECT, VERSION, Account, Query, Result
 from tests.endpoints.snowflake.arrays import untyped
 from tests.endpoints.snowflake.context import Context
-from tests.endpoints.snowflake.errors import SnowflakeError, cancelled, from_duckdb, timed_out, unsupported
+from tests.endpoints.snowflake.errors import (
+    SnowflakeError,
+    cancelled,
+    from_duckdb,
+    timed_out,
+    unsupported,
+)
 from tests.endpoints.snowflake.macros import definitions
 from tests.endpoints.snowflake.names import quoted, readable, stored
 from tests.endpoints.snowflake.translate import translated, written
@@ -54,14 +60,20 @@ PARAMETERS: dict[str, object] = {
     "WEEK_OF_YEAR_POLICY": 1,
     "WEEK_START": 7,
 }
-_ONLY = {"QUOTED_IDENTIFIERS_IGNORE_CASE": {"false"}, "TIMESTAMP_TYPE_MAPPING": {"timestamp_ntz"}, "TIMEZONE": {"utc"}}
+_ONLY = {
+    "QUOTED_IDENTIFIERS_IGNORE_CASE": {"false"},
+    "TIMESTAMP_TYPE_MAPPING": {"timestamp_ntz"},
+    "TIMEZONE": {"utc"},
+}
 """Parameters that are known here with these values alone."""
 
 
 class Session:
     """One login. Its statements run one after the other."""
 
-    def __init__(self, account: Account, number: int, user: str, role: str, warehouse: str | None) -> None:
+    def __init__(
+        self, account: Account, number: int, user: str, role: str, warehouse: str | None
+    ) -> None:
         self.account = account
         self.number, self.user, self.role, self.warehouse = number, user, role, warehouse
         self.database, self.schema = account.database, "PUBLIC"
@@ -202,11 +214,13 @@ class Session:
         self.account.locks.release(self)
 
     def change(self, sql: str, locked: str | None) -> list[tuple[Any, ...]]:
-        """Change rows, in the open transaction if there is one; `locked` is the table that only one may change.
+        """Change rows, in the open transaction if there is one.
 
-        DuckDB shows a transaction what was there when it began, Snowflake each statement what was committed before it.
-        So a transaction begins with its first change, and when another's commit is in the way, it is run again on top
-        of that.
+        `locked` is the table that only one may change.
+
+        DuckDB shows a transaction what was there when it began, Snowflake each statement what was
+        committed before it. So a transaction begins with its first change, and when another's
+        commit is in the way, it is run again on top of that.
         """
         self.need_warehouse()
         seconds = float(str(self.parameters["LOCK_TIMEOUT"]))
@@ -250,14 +264,17 @@ class Session:
 
     def path(self, table: exp.Table) -> tuple[str, str, str]:
         """The exact names of a table: database, schema, name."""
-        parts = [part.this if part.args.get("quoted") else part.this.upper() for part in table.parts]
+        parts = [
+            part.this if part.args.get("quoted") else part.this.upper() for part in table.parts
+        ]
         database, schema, name = ([self.database, self.schema][: 3 - len(parts)] + parts)[-3:]
         return database, schema, name
 
     def is_there(self, kind: str, path: tuple[str, str, str]) -> bool:
         kept = [stored(name) for name in path]
         found = self.connection.execute(
-            f"SELECT count(*) FROM duckdb_{kind}s() WHERE database_name = ? AND schema_name = ? AND {kind}_name = ?",
+            f"SELECT count(*) FROM duckdb_{kind}s() WHERE database_name = ? AND schema_name = ? AND"
+            f" {kind}_name = ?",
             kept,
         ).fetchall()
         return bool(found[0][0])

@@ -16,10 +16,13 @@ from tests.endpoints.snowflake.names import exact, quoted
 from tests.endpoints.snowflake.session import Session
 
 _RECORDED = re.compile(
-    r"\s*(GRANT|REVOKE|ALTER\s+(TABLE|VIEW)\s+\S+\s+(ALTER|MODIFY)\s+COLUMN\s+\S+\s+(UN)?SET\s+TAG)\s", re.IGNORECASE
+    r"\s*(GRANT|REVOKE|ALTER\s+(TABLE|VIEW)\s+\S+\s+(ALTER|MODIFY)\s+COLUMN\s+\S+\s+(UN)?SET\s+TAG)\s",
+    re.IGNORECASE,
 )
 _SHOW_WAREHOUSES = re.compile(r"\s*SHOW\s+WAREHOUSES\s*", re.IGNORECASE)
-_EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+USING\s+(TEXT|TABULAR|JSON))?\s+(?=SELECT|WITH|\()", re.IGNORECASE)
+_EXPLAIN = re.compile(
+    r"\s*EXPLAIN(?:\s+USING\s+(TEXT|TABULAR|JSON))?\s+(?=SELECT|WITH|\()", re.IGNORECASE
+)
 
 
 def run(session: Session, text: str) -> Result:
@@ -54,7 +57,9 @@ def parsed(text: str) -> exp.Expr:
     trees = [tree for tree in sqlglot.parse(text, read="snowflake") if tree is not None]
     if len(trees) != 1:
         raise SnowflakeError(
-            8, "0A000", f"Actual statement count {len(trees)} did not match the desired statement count 1."
+            8,
+            "0A000",
+            f"Actual statement count {len(trees)} did not match the desired statement count 1.",
         )
     return trees[0]
 
@@ -82,7 +87,9 @@ def _insert(session: Session, tree: exp.Expr) -> Result:
 def _update(session: Session, tree: exp.Expr) -> Result:
     target = _name(session, tree.this)
     [[count]] = session.change(session.sql(tree), target)
-    return _changed(UPDATE, {"number of rows updated": count, "number of multi-joined rows updated": 0})
+    return _changed(
+        UPDATE, {"number of rows updated": count, "number of multi-joined rows updated": 0}
+    )
 
 
 def _delete(session: Session, tree: exp.Expr) -> Result:
@@ -96,12 +103,18 @@ def _merge(session: Session, tree: exp.Expr) -> Result:
     whens = tree.args["whens"].expressions
     kinds = {"INSERT": "inserted", "UPDATE": "updated", "DELETE": "deleted"}
     done = (when.args["then"] for when in whens)
-    named = {"DELETE" if isinstance(what, exp.Var) else type(what).__name__.upper() for what in done}
+    named = {
+        "DELETE" if isinstance(what, exp.Var) else type(what).__name__.upper() for what in done
+    }
     if any(when.args.get("matched") for when in whens):
         _refuse_twice_matched(session, tree)
     rows = session.change(session.sql(tree) + " RETURNING merge_action", target)
     actions = [action.upper() for (action,) in rows]
-    counts = {f"number of rows {word}": actions.count(kind) for kind, word in kinds.items() if kind in named}
+    counts = {
+        f"number of rows {word}": actions.count(kind)
+        for kind, word in kinds.items()
+        if kind in named
+    }
     return _changed(MERGE, counts)
 
 
@@ -109,8 +122,12 @@ def _refuse_twice_matched(session: Session, merge: exp.Expr) -> None:
     """Snowflake refuses to change a row for which there are two."""
     target = merge.this.copy()
     place = target.args["alias"].this if target.args.get("alias") else target.this
-    matches = exp.select("1").from_(target).join(merge.args["using"].copy(), on=merge.args["on"].copy())
-    text = session.sql(matches) + f" GROUP BY {quoted(exact(place))}.rowid HAVING count(*) > 1 LIMIT 1"
+    matches = (
+        exp.select("1").from_(target).join(merge.args["using"].copy(), on=merge.args["on"].copy())
+    )
+    text = (
+        session.sql(matches) + f" GROUP BY {quoted(exact(place))}.rowid HAVING count(*) > 1 LIMIT 1"
+    )
     if session.connection.execute(text).fetchall():
         raise SnowflakeError(100090, "42P18", "Duplicate row detected during DML action")
 
@@ -153,7 +170,8 @@ def _use(session: Session, tree: exp.Expr) -> Result:
             raise SnowflakeError(
                 2043,
                 "02000",
-                f"SQL compilation error:\nObject does not exist, or operation cannot be performed: warehouse {name}",
+                "SQL compilation error:\nObject does not exist, or operation cannot be performed:"
+                f" warehouse {name}",
             )
         session.warehouse = name
     elif kind == "ROLE":
@@ -161,7 +179,8 @@ def _use(session: Session, tree: exp.Expr) -> Result:
             raise SnowflakeError(
                 3013,
                 "42501",
-                f"SQL access control error:\nRequested role '{name}' is not assigned to the executing user.",
+                f"SQL access control error:\nRequested role '{name}' is not assigned to the"
+                " executing user.",
             )
         session.role = name
     elif kind == "SCHEMA":

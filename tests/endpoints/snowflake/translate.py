@@ -23,9 +23,12 @@ _FLATTENED = ("SEQ", "KEY", "PATH", "INDEX", "VALUE", "THIS")
 _SEQUENCE = "PLANE__SEQUENCE"
 _NOT_OVER_WINDOWS = (exp.ArgMax, exp.ArgMin)
 _BY_HAND = exp.Avg | exp.ArrayAgg | exp.GroupConcat
-"""Aggregates that become more than a call, so that they are replaced with the window around them."""
+"""Aggregates that become more than a call, so that they are replaced with the window around
+them."""
 
-_WRITER = DuckDB().generator(identify=False, normalize_functions=False, unsupported_level=ErrorLevel.RAISE)
+_WRITER = DuckDB().generator(
+    identify=False, normalize_functions=False, unsupported_level=ErrorLevel.RAISE
+)
 
 
 def written(tree: exp.Expr) -> str:
@@ -43,7 +46,9 @@ def translated(tree: exp.Expr, context: Context) -> exp.Expr:
     _check(tree)
     root = exp.Paren(this=tree)  # so that the tree itself can be replaced
     _name_results(root)
-    for node in list(root.find_all(exp.Lateral, exp.TableFromRows, exp.Values, exp.Join, exp.Table)):
+    for node in list(
+        root.find_all(exp.Lateral, exp.TableFromRows, exp.Values, exp.Join, exp.Table)
+    ):
         _source(node)
     for node in reversed(list(root.walk(bfs=True))):
         if (made := _made(node, context)) is not node:
@@ -63,7 +68,9 @@ def _check(tree: exp.Expr) -> None:
             if strange:
                 raise unsupported(f"{', '.join(strange)} of a table")
         elif kind is exp.Distinct and node.args.get("on"):
-            raise SnowflakeError(1003, "42000", "SQL compilation error:\nsyntax error: unexpected 'ON'.")
+            raise SnowflakeError(
+                1003, "42000", "SQL compilation error:\nsyntax error: unexpected 'ON'."
+            )
         elif kind is exp.Window and isinstance(node.this, _NOT_OVER_WINDOWS):
             raise unsupported(f"{node.this.sql('snowflake')} as a window function")
 
@@ -100,7 +107,11 @@ def _as_of(join: exp.Join) -> None:
     if str(join.args.get("method") or "").upper() != "ASOF":
         return
     if condition is None:
-        raise SnowflakeError(1003, "42000", "SQL compilation error:\nsyntax error: ASOF JOIN without MATCH_CONDITION.")
+        raise SnowflakeError(
+            1003,
+            "42000",
+            "SQL compilation error:\nsyntax error: ASOF JOIN without MATCH_CONDITION.",
+        )
     if join.args.get("using"):
         raise unsupported("ASOF JOIN ... USING")
     while isinstance(condition, exp.Paren):
@@ -117,7 +128,9 @@ def _refuse_other_matches(condition: exp.Expr, on: exp.Expr | None) -> None:
     equal = on is None or all(isinstance(part, exp.EQ) for part in parts)
     if not isinstance(condition, exp.GTE | exp.GT | exp.LTE | exp.LT) or not equal:
         raise SnowflakeError(
-            1003, "42000", "SQL compilation error:\nASOF JOIN: one comparison to match, equalities in ON."
+            1003,
+            "42000",
+            "SQL compilation error:\nASOF JOIN: one comparison to match, equalities in ON.",
         )
 
 
@@ -159,9 +172,9 @@ def _flattened(call_: exp.Explode) -> tuple[exp.Select, bool]:
         "VALUE": _known(call("unnest", items.copy())),
         "THIS": items.copy(),
     }
-    return exp.select(*(exp.alias_(value, name, quoted=True) for name, value in parts.items())), bool(
-        outer and outer.this
-    )
+    return exp.select(
+        *(exp.alias_(value, name, quoted=True) for name, value in parts.items())
+    ), bool(outer and outer.this)
 
 
 def _known(made: exp.Expr) -> exp.Expr:
@@ -185,7 +198,8 @@ def _generated(rows: exp.Generator, alias: exp.TableAlias | None) -> exp.Expr:
     numbers = _known(call("unnest", _known(call("range", _known(cast(count, "BIGINT"))))))
     return exp.Subquery(
         this=exp.select(exp.alias_(numbers, _SEQUENCE, quoted=True)),
-        alias=_plain(alias) or exp.TableAlias(this=exp.to_identifier("PLANE__GENERATOR", quoted=True)),
+        alias=_plain(alias)
+        or exp.TableAlias(this=exp.to_identifier("PLANE__GENERATOR", quoted=True)),
     )
 
 
@@ -248,8 +262,14 @@ def _aggregated(node: exp.Expr, window: exp.Window | None) -> exp.Expr:
     order = node.expression if isinstance(node, exp.WithinGroup) else None
     aggregate = node.this if isinstance(node, exp.WithinGroup) else node
     if isinstance(aggregate, exp.Avg):
-        example = aggregate.this.expressions[0] if isinstance(aggregate.this, exp.Distinct) else aggregate.this
-        return call("sf_average", over(call("avg", aggregate.this)), over(call("min", example.copy())))
+        example = (
+            aggregate.this.expressions[0]
+            if isinstance(aggregate.this, exp.Distinct)
+            else aggregate.this
+        )
+        return call(
+            "sf_average", over(call("avg", aggregate.this)), over(call("min", example.copy()))
+        )
     if isinstance(aggregate, exp.ArrayAgg):
         value = aggregate.this
         distinct = isinstance(value, exp.Distinct)
@@ -259,13 +279,16 @@ def _aggregated(node: exp.Expr, window: exp.Window | None) -> exp.Expr:
         items = exp.Order(this=value, expressions=order.expressions) if order is not None else value
         there = exp.Where(this=exp.Not(this=exp.Is(this=tested.copy(), expression=exp.Null())))
         return exp.Coalesce(
-            this=over(exp.Filter(this=call("list", items), expression=there)), expressions=[exp.Array()]
+            this=over(exp.Filter(this=call("list", items), expression=there)),
+            expressions=[exp.Array()],
         )
     if isinstance(aggregate, exp.GroupConcat):
         text, separator = aggregate.this, aggregate.args.get("separator") or literal("")
         if isinstance(text, exp.Order):
             separator, text = exp.Order(this=separator, expressions=text.expressions), text.this
-        return exp.Coalesce(this=over(call("string_agg", text, separator)), expressions=[literal("")])
+        return exp.Coalesce(
+            this=over(call("string_agg", text, separator)), expressions=[literal("")]
+        )
     raise unsupported(node.sql("snowflake"))
 
 

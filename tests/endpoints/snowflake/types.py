@@ -1,4 +1,5 @@
-"""Types: from Snowflake's words to DuckDB's, and from DuckDB's to what a result says of its columns."""
+"""Types: from Snowflake's words to DuckDB's, and from DuckDB's to what a result says of its
+columns."""
 
 from __future__ import annotations
 
@@ -38,7 +39,10 @@ def duckdb_type(kind: exp.DataType) -> str:
         precision, scale = numbers[0], numbers[1] if len(numbers) > 1 else 0
         if not 1 <= precision <= 38 or scale > min(precision, 37):
             raise SnowflakeError(
-                1003, "42000", f"SQL compilation error:\nInvalid precision or scale in NUMBER({precision},{scale})"
+                1003,
+                "42000",
+                "SQL compilation error:\nInvalid precision or scale in"
+                f" NUMBER({precision},{scale})",
             )
         return "HUGEINT" if (precision, scale) == (38, 0) else f"DECIMAL({precision},{scale})"
     if what in (Kind.VARCHAR, Kind.TEXT, Kind.CHAR):
@@ -51,7 +55,9 @@ def duckdb_type(kind: exp.DataType) -> str:
         return "VARIANT"
     if what in _PLAIN:
         return _PLAIN[what]
-    raise SnowflakeError(2040, "42601", f"SQL compilation error:\nUnsupported data type '{kind.sql('snowflake')}'.")
+    raise SnowflakeError(
+        2040, "42601", f"SQL compilation error:\nUnsupported data type '{kind.sql('snowflake')}'."
+    )
 
 
 def longest(kind: exp.DataType) -> int | None:
@@ -88,8 +94,17 @@ def _words(described: dict[str, Any]) -> str:
 
 def column(name: str, kind: Any) -> dict[str, Any]:
     """What a result says of a column of a DuckDB type."""
-    described: dict[str, Any] = dict.fromkeys(("length", "byteLength", "precision", "scale", "collation"))
-    described |= {"name": name, "nullable": True, "database": "", "schema": "", "table": "", "type": kind.id}
+    described: dict[str, Any] = dict.fromkeys(
+        ("length", "byteLength", "precision", "scale", "collation")
+    )
+    described |= {
+        "name": name,
+        "nullable": True,
+        "database": "",
+        "schema": "",
+        "table": "",
+        "type": kind.id,
+    }
     match kind.id:
         case (
             "tinyint"
@@ -105,13 +120,21 @@ def column(name: str, kind: Any) -> dict[str, Any]:
             return described | {"type": "fixed", "precision": 38, "scale": 0}
         case "decimal":
             digits = dict(kind.children)
-            return described | {"type": "fixed", "precision": digits["precision"], "scale": digits["scale"]}
+            return described | {
+                "type": "fixed",
+                "precision": digits["precision"],
+                "scale": digits["scale"],
+            }
         case "double" | "float":
             return described | {"type": "real"}
         case "varchar" | "sqlnull" | "null" if str(kind) != "JSON":
             return described | {"type": "text", "length": LONGEST_TEXT, "byteLength": LONGEST_TEXT}
         case "blob":
-            return described | {"type": "binary", "length": LONGEST_BINARY, "byteLength": LONGEST_BINARY}
+            return described | {
+                "type": "binary",
+                "length": LONGEST_BINARY,
+                "byteLength": LONGEST_BINARY,
+            }
         case "boolean" | "date":
             return described
         case "timestamp":
