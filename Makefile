@@ -58,7 +58,7 @@ $(DELTA_JARS)/.copied: $(INSTALLED) $(DELTA_POM)
 		touch $@; \
 	else echo "no java or no mvn here: the tests of Databricks have no engine"; fi
 
-test: setup spark ## all tests, a process a core
+test: setup spark ## all tests, in one process more than there are cores
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --durations=25
 
 python3.12: setup ## the quick tests on this interpreter

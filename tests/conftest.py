@@ -3,6 +3,7 @@ need."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,30 +21,39 @@ LONG = (
     "engine/test_parity_databricks.py",
     "airflow/test_warehouses.py",
     "e2e/test_docs.py",
-    "e2e/test_demo.py",
     "airflow/test_scheduler.py",
     "control/test_drift.py",
+    "e2e/test_demo.py",
     "engine/test_differential.py",
-    "engine/test_parity.py",
-    "materialize/test_sync.py",
     "embedded/test_airflow.py",
     "server/test_limits.py",
-    "verification/test_evaluation.py",
+    "monitor/test_doctor_airflow.py",
+    "connectors/test_redis_sentinel.py",
+    "engine/test_parity.py",
     "e2e/test_flights.py",
     "e2e/test_no_leak.py",
-    "monitor/test_doctor_airflow.py",
-    "engine/test_intervals.py",
-    "connectors/test_redis_sentinel.py",
-    "state/test_locks.py",
     "airflow/test_runs.py",
+    "engine/test_intervals.py",
     "server/test_shards.py",
-    "engine/test_kill.py",
+    "materialize/test_sync.py",
     "server/test_trouble.py",
-    "verification/test_one_by_one.py",
+    "cli/test_bad_input.py",
+    "control/test_migrations.py",
+    "deploy/test_deploy.py",
+    "verification/test_evaluation.py",
+    "cli/test_encodings.py",
+    "verification/test_verify.py",
+    "cli/test_journey.py",
+    "cli/test_rollback.py",
     "deploy/test_kill.py",
     "e2e/test_warehouses.py",
-    "engine/test_order.py",
+    "monitor/test_status.py",
+    "engine/test_kill.py",
+    "engine/test_merge.py",
+    "verification/test_one_by_one.py",
+    "e2e/test_training.py",
     "test_packaging.py",
+    "engine/test_order.py",
 )
 # Files that share what takes long to make, or a warehouse whose schemas have the same names: one
 # process runs them.
@@ -77,6 +87,13 @@ class Files(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Files:
     """What deals tests out where several processes run them."""
     return Files(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: that of the tests on Databricks waits for Spark, and
+    others for servers, retries and time limits."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

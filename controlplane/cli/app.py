@@ -68,6 +68,9 @@ def _root(
     pass
 
 
+_plane = typer.main.get_command(app)
+
+
 def main() -> None:
     """Run one command.
 
@@ -78,7 +81,7 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 50)
     _escape_what_streams_cannot_encode()
     try:
-        app()
+        _plane()
     except SystemExit as ended:
         if ended.code != _INTERRUPTED:
             raise

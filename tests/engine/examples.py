@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,7 @@ START, END = "2013-03-09", "2013-03-12"
 RAW = {
     "departures": f"departed_at BETWEEN '{START}' AND '{END}'",
     "weather": f"observed_at BETWEEN '{START}' AND '{END}'",
-    "planes": (
-        f"tailnum IN (SELECT tailnum FROM raw.departures WHERE departed_at BETWEEN '{START}' AND"
-        f" '{END}')"
-    ),
+    "planes": f"tailnum IN (SELECT tailnum FROM raw.departures WHERE departed_at BETWEEN '{START}' AND '{END}')",
     **dict.fromkeys(("orders", "payments", "prices", "clicks"), "TRUE"),
 }
 LEFT_OUT = ("test_*.py", "__pycache__", "clocks.py")
@@ -88,6 +85,7 @@ def compare(
     options: Mapping[str, Any],
     raw: duckdb.DuckDBPyConnection,
     folder: Path,
+    views: Sequence[str] = (),
 ) -> Comparison:
     """Compute an example in both warehouses, and compare the tables as `plane verify --against`
     does.
@@ -98,6 +96,7 @@ def compare(
         options: what a connector opens it with.
         raw: see `raw_tables`.
         folder: where the project is made.
+        views: those that are computed and compared; all unless given.
     """
     shutil.copytree(
         REPOSITORY / "examples" / name / "features",
@@ -115,9 +114,9 @@ def compare(
                 with ControlPlane(folder, environment) as plane:
                     load(raw, plane.project.warehouse, definitions)
                     plane.deploy()
-                    plane.run()
+                    plane.run(views)
             with ControlPlane(folder, "other") as plane:
-                return plane.verify_against("embedded")
+                return plane.verify_against("embedded", views)
         finally:
             empty(warehouse)
 
@@ -131,10 +130,9 @@ def _settings(folder: Path, kind: str, options: Mapping[str, Any]) -> Iterator[N
     listed += [f'{name} = "${{EXAMPLES_{name.upper()}}}"' for name in secrets]
     now = f'now = "{END}T00:00:00Z"'
     (folder / "plane.toml").write_text(
-        '[project]\nname = "examples"\ndefinitions ='
-        f' ["features"]\n\n[environments.embedded]\n{now}\nwarehouse = {{ kind = "duckdb", path ='
-        f' "{folder / "embedded.duckdb"}" }}\n\n[environments.other]\n{now}\ndialect ='
-        f' "{kind}"\nwarehouse = {{ kind = "{kind}", {", ".join(listed)} }}\n'
+        f'[project]\nname = "examples"\ndefinitions = ["features"]\n\n[environments.embedded]\n{now}\n'
+        f'warehouse = {{ kind = "duckdb", path = "{folder / "embedded.duckdb"}" }}\n\n[environments.other]\n{now}\n'
+        f'dialect = "{kind}"\nwarehouse = {{ kind = "{kind}", {", ".join(listed)} }}\n'
     )
     variables = {f"EXAMPLES_{name.upper()}": str(value) for name, value in secrets.items()}
     os.environ |= variables
