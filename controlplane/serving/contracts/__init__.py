@@ -1,8 +1,7 @@
-"""What a feature service takes and gives, for those who call it: its contract, and that in the
-languages of others.
+"""The contract of a feature service, for its callers, and its text in several schema languages.
 
-JSON Schema, Protocol Buffers, Arrow and a typed Python module are texts that follow from a contract
-alone. No I/O is done here.
+The texts are JSON Schema, Protocol Buffers, Arrow and a typed Python module. They follow from the
+contract alone. No I/O is done here.
 """
 
 from __future__ import annotations
@@ -18,40 +17,37 @@ from controlplane.serving.contracts.python_client import python_client
 
 __all__ = ["FORMATS", "Contract", "Feature", "content", "contract", "text"]
 FORMATS = ("json-schema", "arrow", "proto", "python")
-"""The languages that a contract can be told in."""
+"""The schema languages of contracts."""
 
 
-def text(found: Contract, language: str) -> str:
-    """A contract as people read it in one of `FORMATS`.
+def text(service_contract: Contract, language: str) -> str:
+    """Return a contract as readable text in one of `FORMATS`.
 
     Raises:
         PlaneError: there is no such language.
     """
     match language:
         case "json-schema":
-            return (
-                msgspec.json.format(msgspec.json.encode(json_schema(found)), indent=2).decode()
-                + "\n"
-            )
+            encoded = msgspec.json.encode(json_schema(service_contract))
+            return msgspec.json.format(encoded, indent=2).decode() + "\n"
         case "arrow":
-            return arrow_schema.text(found.columns, found.metadata)
+            return arrow_schema.text(service_contract.columns, service_contract.metadata)
         case "proto":
-            return proto(found)
+            return proto(service_contract)
         case "python":
-            return python_client(found)
+            return python_client(service_contract)
         case _:
             raise PlaneError(
                 f"there is no schema format {language!r}", hint=f"choose from: {', '.join(FORMATS)}"
             )
 
 
-def content(found: Contract, language: str) -> bytes:
-    """The file of a contract: its text, but for Arrow, whose file is an IPC file of this schema
-    without rows.
+def content(service_contract: Contract, language: str) -> bytes:
+    """Return a contract's file: its text, or for Arrow an IPC file with the schema and no rows.
 
     Raises:
         PlaneError: there is no such language.
     """
     if language == "arrow":
-        return arrow_schema.file(found.columns, found.metadata)
-    return text(found, language).encode()
+        return arrow_schema.file(service_contract.columns, service_contract.metadata)
+    return text(service_contract, language).encode()
