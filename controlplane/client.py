@@ -14,8 +14,8 @@ from controlplane.serving import (
     AsyncOnlineReader,
     FeatureVector,
     FeatureVectors,
-    Given,
     OnlineReader,
+    Requests,
 )
 from controlplane.workspace.project import Project
 
@@ -62,19 +62,19 @@ class FeatureClient:
 
     @overload
     def get(
-        self, service: str, keys: Mapping[str, Any], request: Given = None
+        self, service: str, keys: Mapping[str, Any], request: Requests = None
     ) -> FeatureVector: ...
 
     @overload
     def get(
-        self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None
+        self, service: str, keys: Sequence[Mapping[str, Any]], request: Requests = None
     ) -> FeatureVectors: ...
 
     def get(
         self,
         service: str,
         keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        request: Given = None,
+        request: Requests = None,
     ) -> FeatureVector | FeatureVectors:
         """The features of one entity, or of several.
 
@@ -127,19 +127,19 @@ class AsyncFeatureClient:
 
     @overload
     async def get(
-        self, service: str, keys: Mapping[str, Any], request: Given = None
+        self, service: str, keys: Mapping[str, Any], request: Requests = None
     ) -> FeatureVector: ...
 
     @overload
     async def get(
-        self, service: str, keys: Sequence[Mapping[str, Any]], request: Given = None
+        self, service: str, keys: Sequence[Mapping[str, Any]], request: Requests = None
     ) -> FeatureVectors: ...
 
     async def get(
         self,
         service: str,
         keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        request: Given = None,
+        request: Requests = None,
     ) -> FeatureVector | FeatureVectors:
         """See `FeatureClient.get`."""
         reader = self._readers.get(service)

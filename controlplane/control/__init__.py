@@ -1,7 +1,7 @@
-"""Every table of `_plane`: what is computed, shown and owned, and what went missing.
+"""Every table of `_plane`: what is computed, shown and owned, and what is missing.
 
-`sql.control_tables` declares their names and columns, since a release's SQL is rendered from them.
-`ledger` reads what is computed and shown, `identity` and `owners` read and write what they are
-named after. `migrations` brings the tables of an earlier version up to date, `drift` compares what
-was deployed with the warehouse, and `repair` undoes false claims.
+`sql.control_tables` declares the names and columns, since a release's SQL is rendered from them.
+`ledger` reads the computed intervals and the shown versions. `identity` and `owners` read and write
+the tables of these names. `migrations` upgrades the tables of an earlier version, `drift` compares
+the deployed objects with the warehouse, and `repair` removes false entries.
 """

@@ -1,27 +1,28 @@
-"""What differs between a table's columns as they were made and as the catalogue has them. Pure."""
+"""Compares a table's expected columns with those in the catalogue. No I/O is done here."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 Catalogue = Mapping[str, Mapping[str, str] | None]
-"""Table -> its columns and their types in order; None: it is missing."""
+"""Table -> its columns and their types in order; None if the table is missing."""
 
 
 def differences(expected: Mapping[str, str], columns: Mapping[str, str]) -> str:
-    """Say how a table's columns differ from what was made; empty if they don't.
+    """Say how a table's columns differ from the expected ones; empty if they don't.
 
     Args:
         expected: name -> type, in order.
-        columns: the same, as the warehouse has them.
+        columns: name -> type in the warehouse, in order.
     """
     if [*expected.items()] == [*columns.items()]:
         return ""
     problems = []
-    for name, kind in expected.items():
+    for name, column_type in expected.items():
         if name not in columns:
             problems.append(f"has lost its column {name}")
-        elif columns[name] != kind:
-            problems.append(f"has column {name} of type {columns[name]} instead of {kind}")
+        elif columns[name] != column_type:
+            problems.append(f"has column {name} of type {columns[name]} instead of {column_type}")
     problems += [f"has another column, {name}" for name in columns if name not in expected]
+    # The order counts, too: some statements insert rows by position.
     return ", ".join(problems) or "has its columns in another order"

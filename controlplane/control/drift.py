@@ -1,7 +1,7 @@
-"""What went missing or was altered in the warehouse since it was deployed.
+"""Finds what is missing or was altered in the warehouse since the last deploy.
 
-Every table, public view and control table of the deployed versions is compared with the
-warehouse's catalogue: by the text that made it where the catalogue keeps that, else by its columns.
+Every table, public view and control table of the deployed versions is compared with the warehouse's
+catalogue: by the statement that created it if the catalogue keeps that, else by its columns.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ from controlplane.sql.objects import PublicView
 from controlplane.sql.tables import qualified
 
 Entries = Mapping[tuple[str, str], Sequence[ledger.Entry]]
-# Tables in one query. A thousand, where all views lack their last interval, would take a tenth of a
-# plan's time; their missing intervals are listed and computed all the same.
+# Tables in one query. A thousand, when all views lack their last interval, would take a tenth of a
+# plan's time. The missing intervals of the others are listed and computed in any case.
 _HEADS_READ = 100
 MISSING = "is missing"
-"""The problem of an object that is not there."""
+"""The problem of a missing object."""
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """One object that is missing or altered: its name (`schema.table`), and what is wrong.
+    """One object that is missing or altered: its name (`schema.table`), and the problem.
 
-    `outdated` says that an earlier version made it so: runs go on until a deploy changes it.
+    `outdated` says that an earlier version created it in this form. Runs continue until a deploy
+    changes it.
     """
 
     name: str
@@ -60,9 +61,9 @@ class Widening(msgspec.Struct, frozen=True):
 
     Attributes:
         table: the table's quoted name.
-        column: the column's.
-        type: the type it gets.
-        members: of a list of structs, those that change.
+        column: the column's quoted name.
+        type: the column's new type.
+        members: the members that change, if the column is a list of structs.
     """
 
     table: str
@@ -72,17 +73,17 @@ class Widening(msgspec.Struct, frozen=True):
 
 
 class Drift(msgspec.Struct, frozen=True):
-    """What is wrong with one version of a view, or (`view` empty) with what all views share.
+    """The damages of one version of a view, or (`view` empty) of what all views share.
 
     Attributes:
-        view: its name.
-        fingerprint: its version.
-        damages: the objects.
-        dropped: quoted names of altered tables, which a deploy drops and makes again.
+        view: the view's name.
+        fingerprint: the view's version.
+        damages: the missing or altered objects.
+        dropped: quoted names of altered tables, which a deploy drops and creates again.
         recomputed: whether a deploy clears the version's ledger, so that a run computes all of it.
-        computed_through: what a deploy sets the head's frontier to; None: it stays.
-        reopened: whether a deploy makes the public views again.
-        widened: columns of an earlier version's tables that hold too little.
+        computed_through: the watermark that a deploy sets in the head; None if it stays.
+        reopened: whether a deploy creates the public views again.
+        widened: columns of an earlier version's tables whose type is too narrow.
     """
 
     view: str
@@ -102,61 +103,64 @@ def find(
     entries: Entries,
     now: datetime,
 ) -> list[Drift]:
-    """Compare what was deployed with what the warehouse has.
+    """Compare the deployed objects with the warehouse.
 
     Args:
-        warehouse: only read.
-        manifest: the deployed one.
-        views: those of its views that are looked at.
-        entries: the ledger's, see `control.ledger.entries`.
-        now: the environment's now.
+        warehouse: the warehouse, which is only read.
+        manifest: the deployed manifest.
+        views: the views of the manifest to compare.
+        entries: the ledger's entries, see `control.ledger.entries`.
+        now: the environment's current time.
     """
     if not views:
         return []
     d = dialect(manifest.dialect)
     control = _control_tables(manifest)
-    there = warehouse.columns(control)
-    shared = [Damage(name, MISSING) for name in control if there[name] is None]
-    # Earlier versions of controlplane made neither table: the next deploy does, without a word.
+    control_columns = warehouse.columns(control)
+    shared = [Damage(name, MISSING) for name in control if control_columns[name] is None]
+    # Earlier versions of controlplane created neither table. The next deploy does, silently.
     if {IDENTITY.plain, OWNERS.plain} <= {damage.name for damage in shared}:
         shared = [damage for damage in shared if damage.name not in (IDENTITY.plain, OWNERS.plain)]
     shared += _unlisted(manifest, views, ledger.deployed_versions(warehouse))
-    doors = ledger.doors(warehouse)
-    checks = [_ViewCheck(manifest, view, doors) for view in views]
-    right = objects.unaltered(
+    shown_versions = ledger.doors(warehouse)
+    checks = [_ViewCheck(manifest, view, shown_versions) for view in views]
+    unaltered = objects.unaltered(
         d,
         (made for check in checks for made in check.objects),
         _definitions(warehouse, manifest.schema),
     )
-    doubtful = [check for check in checks if not right.issuperset(check.names)]
-    found = []
-    if doubtful:
+    # Reading columns takes most of the time, so it is done only where the definitions don't match.
+    suspects = [check for check in checks if not unaltered.issuperset(check.names)]
+    drifts = []
+    if suspects:
         catalogue = {
-            **warehouse.columns([name for check in doubtful for name in check.table_names]),
-            **_view_columns(warehouse, [name for check in doubtful for name in check.view_names]),
+            **warehouse.columns([name for check in suspects for name in check.table_names]),
+            **_view_columns(warehouse, [name for check in suspects for name in check.view_names]),
         }
-        types = _types(warehouse, d, [table for check in doubtful for table in check.tables])
-        found = [drift for check in doubtful if (drift := check.compare(catalogue, types))]
-    damaged = {drift.view for drift in found}
-    whole = [view for view in views if view.name not in damaged]
-    found += _lost_publications(warehouse, manifest, whole, entries, now)
-    return [*([Drift("", "", tuple(shared))] if shared else []), *found]
+        types = _types(warehouse, d, [table for check in suspects for table in check.tables])
+        drifts = [drift for check in suspects if (drift := check.compare(catalogue, types))]
+    damaged = {drift.view for drift in drifts}
+    undamaged = [view for view in views if view.name not in damaged]
+    drifts += _lost_publications(warehouse, manifest, undamaged, entries, now)
+    return [*([Drift("", "", tuple(shared))] if shared else []), *drifts]
 
 
 def without_lost(entries: Entries, drifts: Iterable[Drift], schema: str) -> Entries:
-    """Return the ledger's entries without those of versions that are computed again."""
+    """Return the ledger's entries without those of versions that a deploy recomputes."""
     lost = {(f"{schema}.{drift.view}", drift.fingerprint) for drift in drifts if drift.recomputed}
     return {key: publications for key, publications in entries.items() if key not in lost}
 
 
 class _ViewCheck:
-    """One deployed version of a view: what it should have in the warehouse."""
+    """The objects that one deployed version of a view should have in the warehouse."""
 
-    def __init__(self, manifest: Manifest, view: ViewSpec, doors: Mapping[str, str]) -> None:
+    def __init__(
+        self, manifest: Manifest, view: ViewSpec, shown_versions: Mapping[str, str]
+    ) -> None:
         self._manifest, self._view = manifest, view
         self.tables = objects.tables(manifest, view)
         self._public = objects.public_views(manifest, view, self.tables)
-        self._shown = doors.get(f"{manifest.schema}.{view.name}")
+        self._shown = shown_versions.get(f"{manifest.schema}.{view.name}")
         self._shown_tables: dict[str, str] = {}
         if self._shown is not None and self._shown != view.fingerprint:
             d = dialect(manifest.dialect)
@@ -168,14 +172,14 @@ class _ViewCheck:
 
     @property
     def objects(self) -> Iterable[DataTable | PublicView]:
-        """What can be told by its definition."""
+        """The objects that can be compared by their definitions."""
         if self._shown == self._view.fingerprint:
             return (*self.tables, *self._public)
         return self.tables
 
     @property
     def names(self) -> list[str]:
-        """Quoted names of all that is asked for."""
+        """Quoted names of all tables and public views."""
         return [*self.table_names, *self.view_names]
 
     @property
@@ -189,7 +193,7 @@ class _ViewCheck:
         return [view.quoted for view in self._public]
 
     def compare(self, catalogue: Catalogue, types: Mapping[str, str]) -> Drift | None:
-        """What is wrong; None if nothing is."""
+        """Return the drift of this version; None if nothing is missing or altered."""
         view = self._view
         damages: list[Damage] = []
         dropped: list[str] = []
@@ -228,24 +232,26 @@ class _ViewCheck:
     def _narrow(
         self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]
     ) -> dict[str, Widening]:
-        """Sums as tables had them before parts of a sum could be larger than 64 bits."""
+        """Return the sum columns of an earlier version, which hold 64 bits."""
         d = dialect(self._manifest.dialect)
         sums = objects.wide_sums(self._manifest, self._view) if table.part == "tiles" else {}
-        found = {}
-        for name, kind in table.columns.items():
-            earlier = _of_64_bits(d, kind)
-            if d.quote(name) in sums and columns.get(name) == types[earlier] != types[kind]:
-                found[name] = Widening(table.quoted, d.quote(name), kind, sums[d.quote(name)])
-        return found
+        widenings = {}
+        for name, sql_type in table.columns.items():
+            earlier = _of_64_bits(d, sql_type)
+            if d.quote(name) in sums and columns.get(name) == types[earlier] != types[sql_type]:
+                widenings[name] = Widening(
+                    table.quoted, d.quote(name), sql_type, sums[d.quote(name)]
+                )
+        return widenings
 
     def _altered(
         self, table: DataTable, columns: Mapping[str, str], types: Mapping[str, str]
     ) -> str:
-        expected = {self._stored(name): types[kind] for name, kind in table.columns.items()}
+        expected = {self._stored(name): types[sql_type] for name, sql_type in table.columns.items()}
         return differences(expected, columns)
 
     def _public_damages(self, catalogue: Catalogue, damaged: Collection[str]) -> list[Damage]:
-        """What is wrong with the public views; those over damaged tables are made again anyway."""
+        """Return the damages of public views, but not those over damaged tables."""
         if self._shown is None:
             return [Damage(PUBLIC_VIEWS.plain, f"does not list feature view {self._view.name}")]
         damages = [
@@ -256,7 +262,7 @@ class _ViewCheck:
         for view in self._public:
             columns = catalogue[view.quoted]
             if self._shown == self._view.fingerprint and view.table.part in damaged:
-                continue
+                continue  # the repair of the table creates the view again anyway
             if columns is None:
                 damages.append(Damage(view.plain, MISSING))
             elif self._shown == self._view.fingerprint:
@@ -266,7 +272,7 @@ class _ViewCheck:
         return damages
 
     def _stored(self, name: str) -> str:
-        """A column's name as the connector reads it back."""
+        """Return a column's name in the form in which the connector reads it back."""
         capitals = self._manifest.dialect == "snowflake" and name == name.upper()
         return name.lower() if capitals else name
 
@@ -295,40 +301,43 @@ def _unlisted(
 
 
 def _view_columns(warehouse: Warehouse, names: Sequence[str]) -> Catalogue:
-    """The columns of public views; none where a view can't be read.
+    """Return the columns of public views; no columns for a view that can't be read.
 
-    A view whose table has lost a column is an error on DuckDB and on Databricks. Then each view is
-    asked for alone, since one such answer hides all others.
+    On DuckDB and on Databricks a view whose table has lost a column is an error, which hides the
+    columns of all other views. Then each view is read alone.
     """
     try:
         return warehouse.columns(names)
     except PermanentError:
-        found: dict[str, Mapping[str, str] | None] = {}
+        columns: dict[str, Mapping[str, str] | None] = {}
         for name in names:
             try:
-                found[name] = warehouse.columns([name])[name]
+                columns[name] = warehouse.columns([name])[name]
             except PermanentError:
-                found[name] = {}
-        return found
+                columns[name] = {}
+        return columns
 
 
 def _definitions(warehouse: Warehouse, schema: str) -> dict[str, objects.Definition]:
-    """What the catalogue says of our schemas, where it keeps the statements that made them."""
+    """Return the definitions in our schemas, if the catalogue keeps the statements."""
     query = dialect(warehouse.dialect).definitions([schema, naming.CONTROL_SCHEMA])
     rows = ledger.rows(warehouse, query) if query else []
     return {row["name"]: objects.Definition(row["definition"], row["column_count"]) for row in rows}
 
 
 def _types(warehouse: Warehouse, d: Dialect, tables: Iterable[DataTable]) -> dict[str, str]:
-    """Types in the warehouse's SQL -> as its catalogue tells them: the warehouse itself says so."""
-    today = {kind for table in tables for kind in table.columns.values()}
-    kinds = sorted({*today, *(_of_64_bits(d, kind) for kind in today)})
-    nulls = ", ".join(f"CAST(NULL AS {kind}) AS {d.quote(f't{i}')}" for i, kind in enumerate(kinds))
-    return dict(zip(kinds, described(warehouse, f"SELECT {nulls}").values(), strict=True))
+    """Return type in the warehouse's SQL -> type in its catalogue.
+
+    The warehouse answers this itself: synonyms and default precisions differ between products.
+    """
+    today = {sql_type for table in tables for sql_type in table.columns.values()}
+    sql_types = sorted({*today, *(_of_64_bits(d, sql_type) for sql_type in today)})
+    nulls = ", ".join(f"CAST(NULL AS {t}) AS {d.quote(f't{i}')}" for i, t in enumerate(sql_types))
+    return dict(zip(sql_types, described(warehouse, f"SELECT {nulls}").values(), strict=True))
 
 
-def _of_64_bits(d: Dialect, kind: str) -> str:
-    return kind.replace(d.wide_integer, d.type("int64"))
+def _of_64_bits(d: Dialect, sql_type: str) -> str:
+    return sql_type.replace(d.wide_integer, d.type("int64"))
 
 
 def _lost_publications(
@@ -338,28 +347,28 @@ def _lost_publications(
     entries: Entries,
     now: datetime,
 ) -> list[Drift]:
-    """Versions whose head is ahead of the ledger: rows of the ledger were removed.
+    """Return the versions whose head is ahead of the ledger: rows of the ledger were removed.
 
-    Only heads of views that lack an interval are read, and no more than `_HEADS_READ`.
+    Only heads of views that lack an interval are read, and at most `_HEADS_READ` of them.
     """
     behind = [view for view in views if _lacks(manifest, view, entries, now)]
-    # Those that have entries first: a version without any was most likely never computed.
+    # Versions with entries come first: a version without any was most likely never computed.
     behind.sort(key=lambda v: (f"{manifest.schema}.{v.name}", v.fingerprint) not in entries)
     behind = behind[:_HEADS_READ]
-    frontiers = _frontiers(warehouse, manifest, behind) if behind else {}
-    if not any(frontiers[v.name] > _covered_through(manifest, v, entries) for v in behind):
+    watermarks = _watermarks(warehouse, manifest, behind) if behind else {}
+    if not any(watermarks[v.name] > _covered_through(manifest, v, entries) for v in behind):
         return []
     # A run may have published between the two reads, so the ledger is read once more.
     entries = ledger.entries(warehouse)
-    found = []
+    drifts = []
     for view in behind:
         through = _covered_through(manifest, view, entries)
-        if frontiers[view.name] > through:
-            lost = Interval(through, frontiers[view.name])
+        if watermarks[view.name] > through:
+            lost = Interval(through, watermarks[view.name])
             problem = f"has lost publications of feature view {view.name} in {lost}"
             damage = Damage(LEDGER.plain, problem)
-            found.append(Drift(view.name, view.fingerprint, (damage,), computed_through=through))
-    return found
+            drifts.append(Drift(view.name, view.fingerprint, (damage,), computed_through=through))
+    return drifts
 
 
 def _lacks(manifest: Manifest, view: ViewSpec, entries: Entries, now: datetime) -> bool:
@@ -373,7 +382,7 @@ def _covered_through(manifest: Manifest, view: ViewSpec, entries: Entries) -> da
     return next((part.end for part in covered if part.start <= view.start), view.start)
 
 
-def _frontiers(
+def _watermarks(
     warehouse: Warehouse, manifest: Manifest, views: Sequence[ViewSpec]
 ) -> dict[str, datetime]:
     d = dialect(manifest.dialect)
@@ -383,5 +392,5 @@ def _frontiers(
         for index, head in enumerate(heads)
     ]
     rows = ledger.rows(warehouse, "\nUNION ALL ".join(queries))
-    found = {views[row["view_index"]].name: utc(row["frontier"]) for row in rows}
-    return {view.name: found.get(view.name, view.start) for view in views}
+    watermarks = {views[row["view_index"]].name: utc(row["frontier"]) for row in rows}
+    return {view.name: watermarks.get(view.name, view.start) for view in views}

@@ -1,7 +1,7 @@
-"""The identity of a warehouse: a random id in `_plane.identity`, made by the first deploy.
+"""The identity of a warehouse: a random id in `_plane.identity`, created by the first deploy.
 
-Projects and environments are named by people, so two of them may have the same names over two
-warehouses. The id tells such warehouses apart where they meet, which is in an online store.
+People name projects and environments, so the same names may exist over two warehouses. The id tells
+these warehouses apart in an online store that both write to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from controlplane.sql.dialects import dialect
 
 @dataclass(frozen=True)
 class Identity:
-    """A warehouse: its random id, when that was made, and by whom (`user@host`)."""
+    """A warehouse's random id, with the time and the user (`user@host`) of its creation."""
 
     id: str
     made_at: datetime
@@ -27,7 +27,8 @@ class Identity:
 
 
 def read(warehouse: Warehouse) -> Identity | None:
-    """Return the identity; None where no deploy of this version has made one yet."""
+    """Return the identity; None if no deploy of this version has created one yet."""
+    # Two first deploys at once may both leave a row; all readers agree on the earlier one.
     rows = ledger.read_table(warehouse, IDENTITY, " ORDER BY made_at, id")
     if not rows:
         return None
@@ -35,9 +36,9 @@ def read(warehouse: Warehouse) -> Identity | None:
 
 
 def ensure(warehouse: Warehouse, *, made_by: str, now: datetime) -> Identity:
-    """Return the identity, after making it where there is none.
+    """Return the identity, after creating it if there is none.
 
-    Deploys at the same time agree on one.
+    Deploys at the same time agree on one identity.
     """
     d = dialect(warehouse.dialect)
     literals = {

@@ -1,8 +1,8 @@
-"""The version of the control schema: a deploy brings an earlier one up to date.
+"""The version of the control schema, and its migrations, which a deploy runs.
 
-`_plane.schema_version` has one row, the version that all shared control tables have. A warehouse
-without that table has version 1, whichever controlplane deployed there; one without any control
-table gets the latest version with its first deploy.
+`_plane.schema_version` has one row: the version of all shared control tables. A warehouse without
+that table has version 1. A warehouse without any control table gets the latest version with its
+first deploy.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Migration:
     """A step from one version of the control schema to the next.
 
     Attributes:
-        version: what the schema has afterwards; each migration has the next number.
-        statements: returns what is left to do, from the dialect and from the control tables'
-            columns as they are (`schema.table` -> columns). A deploy may be stopped after any of
-            the statements; the next one asks again and runs what is returned then. So each of them
-            may be run twice, or is left out once the columns show its effect: Databricks, for one,
-            has no ADD COLUMN IF NOT EXISTS.
+        version: the schema's version after the migration; each migration has the next number.
+        statements: returns the statements that are left to run, from the dialect and the control
+            tables' current columns (`schema.table` -> columns). A deploy may be stopped after any
+            statement; the next deploy calls this again. So each statement may run twice, or is left
+            out once the columns show its effect: Databricks, for one, has no ADD COLUMN IF NOT
+            EXISTS.
     """
 
     version: int
@@ -40,9 +40,9 @@ class Migration:
 
 
 MIGRATIONS: tuple[Migration, ...] = ()
-"""In order, the first for version 2. There is none yet: no control table has changed since the
-first release. Plans read before their deploy migrates: readers must know the version before,
-too."""
+"""All migrations in order, the first one to version 2. None exists yet."""
+# A plan reads the control tables before its deploy migrates them. So readers must also support the
+# version before the latest one.
 
 
 def latest(migrations: Sequence[Migration] = MIGRATIONS) -> int:
@@ -54,13 +54,13 @@ def check(warehouse: Warehouse, migrations: Sequence[Migration] = MIGRATIONS) ->
     """Return the version of the control schema, after checking that it can be read.
 
     Raises:
-        PermanentError: a newer controlplane has migrated it, or somebody has altered its tables.
+        PermanentError: a newer controlplane has migrated it, or its tables were altered.
     """
     return _known(warehouse, _columns(warehouse), migrations)
 
 
 def pending(version: int, migrations: Sequence[Migration] = MIGRATIONS) -> str:
-    """Say what a deploy does to a control schema of this version; empty if nothing."""
+    """Say what a deploy changes in a control schema of this version; empty if nothing."""
     if version == latest(migrations):
         return ""
     return (
@@ -72,7 +72,7 @@ def pending(version: int, migrations: Sequence[Migration] = MIGRATIONS) -> str:
 def upgrade(
     warehouse: Warehouse, *, now: datetime, migrations: Sequence[Migration] = MIGRATIONS
 ) -> None:
-    """Bring the control schema up to date, and record its version. Run again, it does what is left.
+    """Migrate the control schema, and record its version; a repetition does what is left.
 
     Raises:
         PermanentError: as in `check`; nothing was written.
@@ -117,7 +117,7 @@ def _check_columns(columns: Catalogue) -> None:
     if problems:
         raise PermanentError(
             f"control tables were altered: {'; '.join(problems)}",
-            hint="undo the change; or drop the table, which is then made again without its rows",
+            hint="undo the change; or drop the table, which is then created again without its rows",
         )
 
 
@@ -128,7 +128,7 @@ def _columns(warehouse: Warehouse) -> Catalogue:
 def _recorded(warehouse: Warehouse) -> int | None:
     if warehouse.columns([SCHEMA_VERSION.plain])[SCHEMA_VERSION.plain] is None:
         return None
-    # Not all columns: a newer controlplane may have added some.
+    # Only this column: a newer controlplane may have added others.
     rows = ledger.rows(
         warehouse, f"SELECT version FROM {SCHEMA_VERSION.quoted(dialect(warehouse.dialect))}"
     )
@@ -139,6 +139,7 @@ def _record(d: Dialect, version: int, now: datetime) -> Statement:
     sql = (
         f"UPDATE {SCHEMA_VERSION.quoted(d)} SET version = {version}, migrated_at = {d.instant(now)}"
     )
+    # Never backwards: a newer controlplane may have migrated the schema in the meantime.
     return Statement(
         f"record version {version} of the control tables", f"{sql} WHERE version < {version}"
     )

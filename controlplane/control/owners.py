@@ -1,9 +1,9 @@
 """The owner of a schema: the one environment of one project that deploys to it and runs in it.
 
-Two environments that write the same tables and public views overwrite each other without an
-error. So the first deploy records its environment in `_plane.owners`, and every other one is
-refused. The row also names the last deployment, so that a second state database over the same
-warehouse is noticed.
+Two environments that write the same tables and public views overwrite each other without an error.
+So the first deploy records its environment in `_plane.owners`, and every other environment is
+refused. The row also names the last deployment, which reveals a second state database over the same
+warehouse.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OTHER_STATE = (
 
 @dataclass(frozen=True)
 class Owner:
-    """Who deploys to a schema, and the last deployment; number 0: none is recorded yet."""
+    """The owner of a schema, and its last deployment; number 0 if none is recorded yet."""
 
     schema: str
     project: str
@@ -52,7 +52,7 @@ class Owner:
 
 
 def read(warehouse: Warehouse, schema: str) -> Owner | None:
-    """Return the owner of a schema; None where no deploy of this version has recorded one."""
+    """Return the owner of a schema; None if no deploy of this version has recorded one."""
     owned = f" WHERE schema_name = {dialect(warehouse.dialect).text(schema)}"
     # Two first deploys at once may both leave a row; all readers agree on the earlier one.
     rows = ledger.read_table(
@@ -73,7 +73,7 @@ def read(warehouse: Warehouse, schema: str) -> Owner | None:
 
 
 def conflict(owner: Owner | None, schema: str, project: str, environment: str) -> str:
-    """Say who owns a schema, if that is another environment or project; empty otherwise."""
+    """Say which other environment or project owns a schema; empty if none does."""
     if owner is None or (owner.project, owner.environment) == (project, environment):
         return ""
     return (
@@ -83,7 +83,7 @@ def conflict(owner: Owner | None, schema: str, project: str, environment: str) -
 
 
 def check(warehouse: Warehouse, schema: str, project: str, environment: str) -> Owner | None:
-    """Return the owner of a schema, and refuse everybody else.
+    """Return the owner of a schema, and refuse other environments.
 
     Raises:
         PermanentError: another environment or project owns it.
@@ -103,8 +103,8 @@ def unknown_deployment(
     """Say who deployed to the schema with another state database; empty if nobody did.
 
     Args:
-        owner: the schema's, as the warehouse has it.
-        known: whether the state recorded the owner's last deployment.
+        owner: the schema's owner in the warehouse.
+        known: whether the state database has the owner's last deployment.
         deployed_versions: (view, fingerprint) of the schema in `_plane.deployed`.
         known_versions: (view, fingerprint) of the state's current deployment.
     """
@@ -116,7 +116,7 @@ def unknown_deployment(
             f"schema {owner.schema!r} of the warehouse was deployed with another state database: "
             f"{owner} is not recorded in this one"
         )
-    # An earlier version of controlplane deployed here: it recorded the versions alone.
+    # An earlier version of controlplane deployed here. It recorded only the versions.
     unknown = sorted(set(deployed_versions) - set(known_versions))
     if not unknown:
         return ""
@@ -128,7 +128,7 @@ def unknown_deployment(
 
 
 def prepare(d: Dialect) -> list[Statement]:
-    """Statements that make the table of owners where it is missing."""
+    """Return the statements that create the table of owners if it is missing."""
     return [create_schema(d), OWNERS.create(d)]
 
 
@@ -153,9 +153,11 @@ def _merge(d: Dialect, owner: Owner, *, replace: bool) -> Statement:
         "deployed_at": d.instant(owner.deployed_at),
     }
     row = ", ".join(
-        f"{d.cast(values[name], kind)} AS {name}" for name, kind in OWNERS.columns.items()
+        f"{d.cast(values[name], column_type)} AS {name}"
+        for name, column_type in OWNERS.columns.items()
     )
     names = list(OWNERS.columns)
+    # MERGE, since Snowflake and Databricks have no INSERT ... ON CONFLICT.
     updated = ", ".join(f"{name} = n.{name}" for name in names[1:])
     sql = (
         f"MERGE INTO {OWNERS.quoted(d)} AS o USING (SELECT {row}) AS n "

@@ -1,4 +1,4 @@
-"""Takes back what a damaged version claims to have, so that a run computes what it lost."""
+"""Removes the entries of a damaged version, so that a run computes what it lost."""
 
 from __future__ import annotations
 
@@ -15,54 +15,53 @@ from controlplane.sql.dialects import dialect
 
 
 def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[Statement]:
-    """Statements that come before the setup, which makes again what is missing.
+    """Return the statements that come before the setup, which creates the missing objects again.
 
-    Afterwards nothing claims more than there is. The tables go last: a repair that was stopped
-    before is found and repeated by the next deploy.
+    Afterwards the ledger and the head claim only what exists. The tables are dropped last, so that
+    the next deploy finds and repeats a repair that was stopped.
 
     Args:
-        manifest: the one that is deployed.
-        drift: of one of its views.
-        missing: `schema.table` of everything that is missing, whatever view it is of.
+        manifest: the deployed manifest.
+        drift: the drift of one of its views.
+        missing: `schema.table` of all missing objects, of any view.
     """
     d = dialect(manifest.dialect)
     view = manifest.view(drift.view)
-    found = []
+    statements = []
     if drift.recomputed and LEDGER.plain not in missing:
         where = (
             f"feature_view = {d.text(f'{manifest.schema}.{view.name}')} AND fingerprint ="
             f" {d.text(view.fingerprint)}"
         )
         sql = f"DELETE FROM {LEDGER.quoted(d)} WHERE {where}"
-        found.append(Statement("clear the ledger", sql))
+        statements.append(Statement("clear the ledger", sql))
     head = control_tables.head(manifest.schema, view.name, view.fingerprint)
     quoted = head.quoted(d)
     if drift.computed_through and head.plain not in missing and quoted not in drift.dropped:
         through = d.instant(drift.computed_through)
-        # A new version, so that a publication under way gives up.
+        # A new version, so that a concurrent publication fails.
         sql = (
             f"UPDATE {quoted} SET version = greatest(version + 1, {d.clock_micros()}), "
             f"frontier = {through}, earlier_frontier = {through}, run_id = {d.text('repair')}"
         )
-        found.append(Statement("take the frontier back", sql))
+        statements.append(Statement("take the frontier back", sql))
     for wide in drift.widened:
-        statements = d.widen(wide.table, wide.column, wide.type, wide.members)
-        found += [Statement(f"widen {wide.column} of {wide.table}", sql) for sql in statements]
-    found += [
+        widening = d.widen(wide.table, wide.column, wide.type, wide.members)
+        statements += [Statement(f"widen {wide.column} of {wide.table}", sql) for sql in widening]
+    statements += [
         Statement(f"drop {table}", f"DROP TABLE IF EXISTS {table}") for table in drift.dropped
     ]
-    return found
+    return statements
 
 
 @contextmanager
 def of_another_kind() -> Iterator[None]:
-    """Give a remedy where a statement that replaces or drops an object of ours meets another kind
-    of it.
+    """Add a remedy to the error of a statement that meets another kind of object under a name.
 
-    A user's table in place of a public view is not dropped: nobody knows what it holds.
+    A user's table in place of a public view is not dropped, since it may hold the user's data.
 
     Raises:
-        PermanentError: the warehouse's own, with the remedy.
+        PermanentError: the warehouse's error, with the remedy.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Control tables of one row, which the first of several deploys makes."""
+"""Creates control tables of one row; of several deploys, the first one does."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ def ensure(
     literals: Mapping[str, str],
     read: Callable[[], Row | None],
 ) -> Row:
-    """Return the table's row, after making the table with this row where there is none.
+    """Return the table's row, after creating the table with this row if there is none.
 
-    Deploys that run at the same time agree on one row: the table is made together with it, and only
-    one CREATE TABLE can succeed. Two inserts do not exclude each other on Snowflake and Databricks.
+    Deploys that run at the same time agree on one row: the table is created together with it, and
+    only one CREATE TABLE can succeed. Two inserts do not exclude each other on Snowflake and
+    Databricks.
 
     Args:
-        warehouse: written where the row is missing.
-        table: its name and columns.
+        warehouse: written if the row is missing.
+        table: the table's name and columns.
         literals: column -> SQL of its value.
-        read: returns the row; None where the table or the row is missing.
+        read: returns the row; None if the table or the row is missing.
 
     Raises:
-        TransientError: somebody removes the table again and again.
+        TransientError: the table is removed again and again.
     """
     if (row := read()) is not None:
         return row
     d = dialect(warehouse.dialect)
     columns = ", ".join(
-        f"{d.cast(literals[name], kind)} AS {name}" for name, kind in table.columns.items()
+        f"{d.cast(literals[name], column_type)} AS {name}"
+        for name, column_type in table.columns.items()
     )
     quoted = table.quoted(d)
     statements = [
@@ -49,7 +51,7 @@ def ensure(
         Statement(
             f"make {table.plain}", f"CREATE TABLE IF NOT EXISTS {quoted} AS SELECT {columns}"
         ),
-        # Does nothing unless somebody has removed the row.
+        # Does nothing unless the row was removed.
         Statement(
             f"restore the row of {table.plain}",
             f"INSERT INTO {quoted} SELECT {columns} FROM (SELECT 1 AS one) AS single "
@@ -60,11 +62,12 @@ def ensure(
         try:
             warehouse.execute(statements)
         except TransientError:
-            # Another deploy makes it at the same moment, and the warehouse refused this one.
+            # Another deploy creates it at the same moment, and the warehouse refused this one.
             if attempt == _ATTEMPTS:
                 raise
+            # Longer each time, so that two deploys don't collide at the same step again.
             time.sleep(_PAUSE_SECONDS * attempt)
         if (row := read()) is not None:
             return row
-    hint = "look at who drops tables of `_plane`, and deploy again"
-    raise TransientError(f"{table.plain} is removed as soon as it is made", hint=hint)
+    hint = "find out who drops tables of `_plane`, and deploy again"
+    raise TransientError(f"{table.plain} is removed as soon as it is created", hint=hint)

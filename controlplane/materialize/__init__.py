@@ -1,5 +1,5 @@
-"""Computes intervals: what a task of a DAG does, and the same without Airflow.
+"""Computes intervals, as tasks of a DAG do and without Airflow.
 
-`tasks` are the steps of one run (stage, check, publish, activate, unstage); `run` does one after
-the other. Nothing here knows who calls it.
+`tasks` has the steps of a run (stage, check, publish, activate, unstage); `run` calls them one
+after the other. No module here depends on its caller.
 """

@@ -1,4 +1,4 @@
-"""How the platform is: what is computed and how fresh it is, and what stands in the way.
+"""Reports on the platform: what is computed, how fresh it is, and what is wrong.
 
-Only reads.
+It only reads, but for the doctor's probes of rights.
 """

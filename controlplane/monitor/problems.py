@@ -1,5 +1,4 @@
-"""What is missing or altered of what was deployed, in the warehouse and in the online store, view
-by view."""
+"""Finds what is missing or altered in the warehouse and in the online store, by view."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from controlplane.online.records import read_claim
 
 
 class ViewProblems:
-    """What is wrong in the warehouse and in the online store: of all views, and of each."""
+    """Collects the problems of the warehouse and the online store, of all views and of each."""
 
     def __init__(self, manifest: Manifest, warehouse: Warehouse) -> None:
         self._manifest, self._warehouse = manifest, warehouse
@@ -24,21 +23,21 @@ class ViewProblems:
         self._by_view: dict[str, list[str]] = {}
 
     def compare_warehouse(self, entries: drift.Entries, now: datetime) -> None:
-        """Compare the tables and public views with what was deployed."""
+        """Compare the tables and public views with the deployed ones."""
         views = self._manifest.views
-        for found in drift.find(self._warehouse, self._manifest, views, entries, now):
-            told = [str(damage) for damage in found.damages if not damage.outdated]
-            if found.view:
-                self._by_view.setdefault(found.view, []).extend(told)
+        for damaged in drift.find(self._warehouse, self._manifest, views, entries, now):
+            damages = [str(damage) for damage in damaged.damages if not damage.outdated]
+            if damaged.view:
+                self._by_view.setdefault(damaged.view, []).extend(damages)
             else:
-                self._shared += told
+                self._shared += damages
 
     def compare_store(self, store: OnlineStore, doors: Mapping[str, str]) -> None:
-        """Compare whose values the online store holds, and its pointers."""
+        """Compare the online store's owner, its pointers and its sync cursors."""
         manifest = self._manifest
-        with suppress(PlaneError):  # a store that does not answer is told per view
-            found = read_claim(store, manifest.namespace)
-            if text := claims.conflict(found, identity.read(self._warehouse), manifest.schema):
+        with suppress(PlaneError):  # `status` reports a store that does not answer, by view
+            claim = read_claim(store, manifest.namespace)
+            if text := claims.conflict(claim, identity.read(self._warehouse), manifest.schema):
                 self._shared.append(text)
                 return
             lost = served.lost_pointers(store, manifest, doors)
@@ -47,5 +46,5 @@ class ViewProblems:
                 self._by_view.setdefault(view, []).append(f"Redis {problem}")
 
     def of(self, view: str) -> list[str]:
-        """What is wrong with a view, that of all views first."""
+        """Return the problems of a view, after those of all views."""
         return [*self._shared, *self._by_view.get(view, ())]

@@ -1,4 +1,7 @@
-"""How fresh every feature view is, from the ledger: a quiet key is not a stale one."""
+"""Tells how fresh every feature view is.
+
+It reads the ledger, not the newest rows: a key without new rows is not stale.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,20 @@ class ViewStatus(msgspec.Struct, frozen=True):
     """How fresh one view is.
 
     Attributes:
-        freshness: how old, at now, the newest instant is that its values cover; None: not computed.
-        last_interval_start: where the last publication's range begins, which may hold several
+        frontier: the watermark: the end of the intervals that are computed without a gap.
+        freshness: the time since the watermark; None if nothing is computed.
+        last_interval_start: the start of the last publication's range, which may have several
             intervals.
-        last_interval_end: where that range ends.
-        last_intervals: how many intervals that range holds. The ledger counts rows by publication,
-            so that nothing is known of each of them.
-        last_rows: the rows of the whole range.
-        last_dropped: rows of the range without a key or a time.
-        online: whether the view is kept online; None where the environment has no online store.
-        sync_lag: how long after the last sync's data the newest publication came; None: never
-            synced, or no store.
+        last_interval_end: the end of that range.
+        last_intervals: the number of intervals in that range. The ledger counts rows by
+            publication, so the rows of each interval are not known.
+        last_rows: the number of rows in the whole range.
+        last_dropped: the number of rows in the range without a key or a time.
+        online: whether the view is kept online; None if the environment has no online store.
+        sync_lag: how much newer the newest publication is than the last synced one; None if nothing
+            is synced or there is no online store.
         problems: what is missing or altered in the warehouse or in the online store, and who else
-            deployed or wrote there: then the state is `damaged` or `replaced`.
+            deployed or wrote to them. The state is then `damaged` or `replaced`.
     """
 
     view: str
@@ -70,58 +74,60 @@ def status(
     online_problem: str = "",
     conflict: str = "",
 ) -> list[ViewStatus]:
-    """The status of every deployed view at `now`, in the manifest's order.
+    """Return the status of every deployed view at `now`, in the manifest's order.
 
     Args:
-        manifest: what is deployed.
-        warehouse: the ledger is read there.
-        store: asked for the cursors; one that does not answer is told per view, and the rest is
-            still shown.
-        now: the environment's now.
-        online_problem: why there is no `store`, where there should be one; it is told per view.
+        manifest: the deployed manifest.
+        warehouse: the warehouse with the ledger.
+        store: the online store with the sync cursors. If it does not answer, each view says so, and
+            the rest is still reported.
+        now: the environment's current time.
+        online_problem: why there is no `store` although the environment has one; each view says so.
         conflict: who else deployed to the schema, in words; empty if nobody did.
     """
     if not manifest.views:
         return []
     programs = [build(manifest, view) for view in manifest.views]
     publications = ledger.entries(warehouse)
-    doors = ledger.doors(warehouse)
-    found: list[ViewStatus] = []
-    away = online_problem if store is None else ""
+    shown_versions = ledger.doors(warehouse)
+    statuses: list[ViewStatus] = []
+    store_problem = online_problem if store is None else ""
     stored = store is not None or bool(online_problem)
     for program in programs:
         entries = publications.get((program.feature_view, program.fingerprint), [])
-        shown = doors.get(program.feature_view) == program.fingerprint
-        unseen = away if program.online else ""
-        synced = _Synced(problem=unseen) if unseen else _synced(program, entries, store)
-        away = synced.problem if synced.away else away
-        found.append(_view(program, entries, shown, synced, now, stored=stored))
-    problems = ViewProblems(manifest, warehouse)
+        shown = shown_versions.get(program.feature_view) == program.fingerprint
+        problem = store_problem if program.online else ""
+        synced = _Synced(problem=problem) if problem else _synced(program, entries, store)
+        store_problem = synced.problem if synced.unreachable else store_problem
+        statuses.append(_view(program, entries, shown, synced, now, stored=stored))
+    view_problems = ViewProblems(manifest, warehouse)
     if not conflict:
-        problems.compare_warehouse(publications, now)
-    if store is not None and not away:
-        problems.compare_store(store, doors)
-    return [_with_problems(view, conflict, problems.of(view.view)) for view in found]
+        view_problems.compare_warehouse(publications, now)
+    if store is not None and not store_problem:
+        view_problems.compare_store(store, shown_versions)
+    return [_with_problems(view, conflict, view_problems.of(view.view)) for view in statuses]
 
 
 def _with_problems(view: ViewStatus, conflict: str, problems: Sequence[str]) -> ViewStatus:
-    """The view's status with what is wrong with it."""
-    told = (*([conflict] if conflict else []), *problems)
-    if not told:
+    """Add the problems to the view's status."""
+    all_problems = (*([conflict] if conflict else []), *problems)
+    if not all_problems:
         return view
-    return msgspec.structs.replace(view, state=REPLACED if conflict else DAMAGED, problems=told)
+    return msgspec.structs.replace(
+        view, state=REPLACED if conflict else DAMAGED, problems=all_problems
+    )
 
 
 class _Synced(NamedTuple):
-    """What the online store says of one view.
+    """What the online store knows of one view's sync.
 
-    `away` is whether it said nothing, and will not to others.
+    `unreachable` is whether the store did not answer, so that other views need not ask it.
     """
 
     lag: timedelta | None = None
     at: datetime | None = None
     problem: str = ""
-    away: bool = False
+    unreachable: bool = False
 
 
 def _view(
@@ -138,7 +144,9 @@ def _view(
     missing = (
         sum(gap.count(program.timing.schedule) for gap in subtract(due, covered)) if due else 0
     )
-    frontier = next((part.end for part in covered if part.start <= program.timing.start), None)
+    # The parts are merged, so the one that contains the view's start has no gap before its end.
+    watermark = next((part.end for part in covered if part.start <= program.timing.start), None)
+    # A recomputation is newer than the intervals after it, but says nothing about freshness.
     newest = max(entries, key=lambda entry: (entry.interval.end, entry.version), default=None)
     state = UP_TO_DATE
     if missing:
@@ -151,8 +159,8 @@ def _view(
         owner=program.owner,
         state=state,
         shown=shown,
-        frontier=frontier,
-        freshness=now - frontier if frontier else None,
+        frontier=watermark,
+        freshness=now - watermark if watermark else None,
         last_interval_start=newest.interval.start if newest else None,
         last_interval_end=newest.interval.end if newest else None,
         last_intervals=newest.interval.count(program.timing.schedule) if newest else None,
@@ -173,10 +181,11 @@ def _synced(program: Program, entries: list[ledger.Entry], store: OnlineStore | 
     try:
         cursor = SyncCursor(store, program.namespace, program.view, program.fingerprint).read()
     except PlaneError as error:
-        # Each view would wait for it as long again.
-        return _Synced(problem=error.message, away=isinstance(error, TransientError))
+        # Asking again for each view would wait for the timeout each time.
+        return _Synced(problem=error.message, unreachable=isinstance(error, TransientError))
     if cursor.synced_at is None:
         return _Synced()
     newest = max((entry.version for entry in entries), default=0)
+    # Versions are times in microseconds. A store with newer values is not behind.
     behind = timedelta(microseconds=max(newest - cursor.reached, 0))
     return _Synced(behind, cursor.synced_at)

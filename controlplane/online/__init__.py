@@ -1,6 +1,6 @@
-"""What the online store holds besides values: cursors, pointers, claims; and how values get there.
+"""What the online store holds besides values, and how values get there.
 
-`records` has these three as typed records, and alone knows how they are stored. `syncing` brings
-what was published, whole or in shards; `reconcile` compares it with the warehouse, `removal`
-deletes a version, `takeover` makes another's values ours.
+`records` has cursors, pointers and claims as typed records; no other module knows how they are
+stored. `syncing` writes what was published, whole or in shards. `reconcile` compares it with the
+warehouse, `removal` deletes a version, and `takeover` replaces the values of another warehouse.
 """

@@ -1,8 +1,8 @@
-"""Whose values an online store holds: each namespace belongs to one schema of one warehouse.
+"""Checks whose values an online store holds: a namespace belongs to one schema of one warehouse.
 
-Keys are made of names alone, so two warehouses with a project and an environment of the same
-names would write the same keys. The first sync records its warehouse beside the values; a sync
-from another one is refused before it writes.
+Keys consist of names alone, so two warehouses with a project and an environment of the same names
+would write the same keys. The first sync records its warehouse next to the values. A sync from
+another warehouse is refused before it writes.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ REMEDY = (
 
 
 def own(identity: Identity, warehouse: Warehouse, schema: str, now: datetime) -> Claim:
-    """Return what a sync from this warehouse records."""
+    """Return the claim that a sync from this warehouse records."""
     since = now.replace(microsecond=0).isoformat()
-    place = warehouse.info().get("place", "")
-    return Claim(identity.id, schema, place, identity.made_by, since)
+    location = warehouse.info().get("place", "")
+    return Claim(identity.id, schema, location, identity.made_by, since)
 
 
-def conflict(found: Claim | None, identity: Identity | None, schema: str) -> str:
-    """Say whose the values of a namespace are, if they are another warehouse's; empty otherwise."""
-    if found is None or (identity and (found.warehouse, found.schema) == (identity.id, schema)):
+def conflict(recorded: Claim | None, identity: Identity | None, schema: str) -> str:
+    """Say which other warehouse the values of a namespace belong to; empty if they are ours."""
+    if recorded is None or (
+        identity and (recorded.warehouse, recorded.schema) == (identity.id, schema)
+    ):
         return ""
-    this = f"warehouse {identity.id}, schema {schema}" if identity else "a warehouse without an id"
-    return f"the online store holds the values of {found}; this environment is on {this}"
+    ours = f"warehouse {identity.id}, schema {schema}" if identity else "a warehouse without an id"
+    return f"the online store holds the values of {recorded}; this environment is on {ours}"
 
 
 def check(store: OnlineStore, namespace: str, identity: Identity | None, schema: str) -> None:
     """Refuse to compare or write values that belong to another warehouse.
 
     Raises:
-        PermanentError: they do; nothing was written.
+        PermanentError: the values belong to another warehouse; nothing was written.
     """
     if text := conflict(read_claim(store, namespace), identity, schema):
         raise PermanentError(f"{text}; nothing was written to {namespace}", hint=REMEDY)
@@ -53,26 +55,26 @@ def claim(
     schema: str,
     now: datetime,
 ) -> None:
-    """Record that the namespace's values come from this warehouse, unless they are another's.
+    """Record that the namespace's values come from this warehouse, unless another one has.
 
-    A store that an earlier version wrote has no record, so its first sync records one.
+    A store that an earlier version wrote has no claim, so the next sync records one.
 
     Raises:
-        PermanentError: the values are another warehouse's; nothing was written.
+        PermanentError: the values belong to another warehouse; nothing was written.
     """
     if read_claim(store, namespace) is None:
-        # Another first sync may do the same at this moment: one of them succeeds, both look again.
+        # Another first sync may do the same at this moment. One of them succeeds; both check again.
         write_claim(store, namespace, own(identity, warehouse, schema, now), only_first=True)
     check(store, namespace, identity, schema)
 
 
 def check_cursor(cursor: Cursor, namespace: str, identity: Identity) -> None:
-    """Refuse to go on from a cursor that another warehouse's sync has left.
+    """Refuse to continue from a cursor that another warehouse's sync left.
 
-    On a cluster the namespace's record may be lost where a cursor and values are not.
+    A cluster may lose the namespace's claim and keep a cursor and values.
 
     Raises:
-        PermanentError: it is another's; nothing was written.
+        PermanentError: the cursor is another warehouse's; nothing was written.
     """
     if cursor.warehouse not in (None, identity.id):
         raise PermanentError(

@@ -1,5 +1,4 @@
-"""What an online store's eviction policy means for the values in it: the one place that decides
-what is safe. Pure."""
+"""Decides which eviction policies of an online store are safe for values. No I/O is done here."""
 
 from __future__ import annotations
 
@@ -11,8 +10,7 @@ from controlplane.base.ports import StoreInfo
 
 @dataclass(frozen=True)
 class Concern:
-    """What stands against writing values into a store: `fatal` where they would not be safe there,
-    and a remedy."""
+    """A reason not to write values into a store, with a remedy; `fatal` if values may be lost."""
 
     fatal: bool
     message: str
@@ -20,8 +18,8 @@ class Concern:
 
 
 def concerns(info: StoreInfo) -> Iterator[Concern]:
-    """Everything that stands against it: under `allkeys-*` the server drops any value without an
-    error."""
+    """Yield the reasons not to write values into a store."""
+    # Under `allkeys-*` the server drops any key without an error, sync cursors included.
     if info.eviction_policy.startswith("allkeys-"):
         yield Concern(
             True,

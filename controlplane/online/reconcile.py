@@ -1,5 +1,4 @@
-"""Compares the online store with the warehouse's newest rows, key by key, and heals it where it is
-asked to."""
+"""Compares the online store with the warehouse's newest rows, key by key, and can heal it."""
 
 from __future__ import annotations
 
@@ -28,23 +27,24 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass
 class Reconciled:
-    """One version of a view in the online store, by keys. Every row of the warehouse is of one
-    kind; `extra` are keys that it has no row for.
+    """The numbers of keys of one version of a view in the online store, by state.
+
+    Every row of the warehouse has one state from `right` to `expiry`. `extra` keys have no row.
 
     Args:
         view: the feature view.
-        fingerprint: its version.
-        served: whether readers are given this version now.
-        rows: the warehouse's newest rows, deleted ones included.
-        right: as the row says: the value and its expiry, or nothing where it is deleted or has
-            expired.
-        newer: written since the rows were read, by a sync that goes on.
-        pending: published since the last sync; the next one writes them.
-        missing: not there.
-        wrong: of another value, or of a version that no publication had.
-        expiry: of the right value, which expires at another time.
-        extra: there without a row.
-        healed: written again, or buried under a tombstone.
+        fingerprint: the view's version.
+        served: whether readers read this version now.
+        rows: the warehouse's newest rows, including deleted ones.
+        right: keys that agree with their row: the same value and expiry, or no value if the row is
+            deleted or has expired.
+        newer: keys that a concurrent sync wrote after the rows were read.
+        pending: keys that were published after the last sync; the next one writes them.
+        missing: keys that the store lacks.
+        wrong: keys with another value, or of a version that no publication had.
+        expiry: keys with the right value that expires at the wrong time.
+        extra: keys without a row.
+        healed: keys that were written again or replaced with a tombstone.
     """
 
     view: str
@@ -62,7 +62,7 @@ class Reconciled:
 
     @property
     def unhealed(self) -> int:
-        """How many keys are still not as they should be."""
+        """The number of keys that are still wrong."""
         return self.missing + self.wrong + self.expiry + self.extra - self.healed
 
 
@@ -79,26 +79,26 @@ def reconcile(
 ) -> Reconciled:
     """Compare one version of a view.
 
-    Syncs may go on meanwhile: what they write is newer, not wrong.
+    Syncs may run at the same time: the values that they write are newer, not wrong.
 
     Args:
         program: the version.
         warehouse: read in one snapshot.
-        store: read, and with `heal` written with compare-and-set: never over what a sync wrote
-            meanwhile.
-        sql: the version's newest rows.
-        served: whether readers are given this version.
+        store: read, and with `heal` also written. A compare-and-set never replaces a value that a
+            sync wrote in the meantime.
+        sql: the query for the version's newest rows.
+        served: whether readers read this version.
         clock: the wall clock.
-        heal: write what is missing or wrong again, and put tombstones under extra keys.
-        on_rows: told how many rows are compared, of how many.
+        heal: write missing and wrong values again, and replace extra keys with tombstones.
+        on_rows: receives the number of compared rows and of all rows.
 
     Raises:
         PermanentError: the store holds the values of another warehouse.
     """
     claims.check(store, program.namespace, identity.read(warehouse), program.schema)
-    found = Reconciled(program.view, program.fingerprint, served)
-    # Before the rows: what is published up to here has been written, and none of it is newer than
-    # they are.
+    result = Reconciled(program.view, program.fingerprint, served)
+    # Read before the rows: every publication up to this version has been written, and none of them
+    # is newer than the rows.
     synced = SyncCursor(store, program.namespace, program.view, program.fingerprint).read().version
     newest = ledger.head(warehouse, program.head).version
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
@@ -119,42 +119,43 @@ def reconcile(
             outcome = compare(
                 records,
                 batch.slice(done, len(records)),
-                [value for some in _parts(names) for value in store.read(some)],
-                [expiry for some in _parts(names) for expiry in store.expiries(some)],
+                [value for names in _parts(names) for value in store.read(names)],
+                [expiry for names in _parts(names) for expiry in store.expiries(names)],
                 write_version=newest,
                 synced=synced,
                 now_ms=_ms(clock()),
                 exact_expiry=program.now is None,
             )
             done += len(records)
-            for kind, count in outcome.counts.items():
-                setattr(found, kind, getattr(found, kind) + count)
+            for state, count in outcome.counts.items():
+                setattr(result, state, getattr(result, state) + count)
             if heal and outcome.bad.num_rows:
-                found.healed += _written(store, outcome.bad)
-        found.rows += done
-        on_rows(found.rows, counted["row_count"])
+                result.healed += _written(store, outcome.bad)
+        result.rows += done
+        on_rows(result.rows, counted["row_count"])
     for extra in _extra(store, keys, prefix, newest):
-        found.extra += len(extra)
+        result.extra += len(extra)
         if heal:
-            found.healed += _written(store, buried(extra, newest, _ms(clock())))
-    if found.newer and ledger.head(warehouse, program.head).version == newest:
-        found.wrong, found.newer = found.wrong + found.newer, 0
-    return found
+            result.healed += _written(store, buried(extra, newest, _ms(clock())))
+    # Without a new publication no sync could have written a newer value.
+    if result.newer and ledger.head(warehouse, program.head).version == newest:
+        result.wrong, result.newer = result.wrong + result.newer, 0
+    return result
 
 
 def _extra(store: OnlineStore, keys: KeySet, prefix: bytes, newest: int) -> Iterator[list[bytes]]:
-    """Keys of values that are not newer than the rows, without a row; each once."""
-    told: set[bytes] = set()
-    for some in store.keys(prefix + b"{"):
-        candidates = [key for key in dict.fromkeys(keys.without(some)) if key not in told]
+    """Yield the keys without a row whose values are not newer than the rows, each once."""
+    yielded: set[bytes] = set()
+    for names in store.keys(prefix + b"{"):
+        candidates = [key for key in dict.fromkeys(keys.without(names)) if key not in yielded]
         for part in _parts(candidates):
             if extra := older(part, store.read(part), newest):
-                told.update(extra)
+                yielded.update(extra)
                 yield extra
 
 
 def _written(store: OnlineStore, records: pa.RecordBatch) -> int:
-    """Write some records; what a sync has overtaken meanwhile is as it should be, too."""
+    """Write records; return the number of keys that are right now, by this or a newer write."""
     count = store.write([records])
     return count.written + count.kept_newer
 

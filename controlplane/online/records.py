@@ -1,8 +1,7 @@
 """What the online store keeps besides values, as typed records: cursors, serving pointers, claims.
 
-Each record is one small hash. `naming` makes the hash's key; this module alone knows its fields and
-how they are encoded. Projects that are deployed go on with the hashes that they have, so the stored
-form of a field never changes.
+Each record is one small hash. `naming` makes the hash's key; only this module knows its fields and
+their encoding. Deployed projects keep their hashes, so the stored form of a field never changes.
 
 A model's process reads pointers too, so this module imports nothing heavy.
 """
@@ -51,15 +50,15 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 class Cursor(_Record, frozen=True):
-    """How far the sync of one version of a view has come. Without any field, it was never synced.
+    """The progress of the sync of one version of a view. Without any field, it was never synced.
 
     Attributes:
-        version: the newest publication of which all values are written; 0 while they are removed or
-            replaced; None before the first sync has ended.
+        version: the newest publication whose values are all written; 0 while values are removed or
+            replaced; None until the first sync has ended.
         token: random bytes that stay the same until the store loses values or somebody removes
             them.
-        rows: how many rows the last sync read.
-        synced_at: when the last sync began, by the wall clock.
+        rows: the number of rows that the last sync read.
+        synced_at: the start of the last sync, by the wall clock.
         epoch: `StoreInfo.epoch` at the last sync.
         warehouse: the id of the warehouse that the values come from.
     """
@@ -78,7 +77,7 @@ class Cursor(_Record, frozen=True):
 
     @property
     def reached(self) -> int:
-        """The version, or 0 where there is none."""
+        """The version, or 0 if there is none."""
         return self.version or 0
 
 
@@ -86,11 +85,11 @@ class Claim(_Record, frozen=True):
     """The warehouse and schema that a namespace's values come from.
 
     Attributes:
-        warehouse: the id, see `control.identity`.
-        schema: where its tables are.
-        place: the warehouse as its connector calls it, such as a file or an account.
-        made_by: who made its first deployment, as `user@host`.
-        since: when the first sync recorded it, in ISO 8601.
+        warehouse: the warehouse's id, see `control.identity`.
+        schema: the schema of its tables.
+        place: the warehouse's location, such as a file or an account, as its connector names it.
+        made_by: the user of its first deployment, as `user@host`.
+        since: the time of the first sync, in ISO 8601.
     """
 
     warehouse: str
@@ -106,7 +105,7 @@ class Claim(_Record, frozen=True):
 
 
 class Pointers(msgspec.Struct, frozen=True):
-    """Which version of each view readers are served: view -> fingerprint."""
+    """The version of each view that readers read: view -> fingerprint."""
 
     versions: Mapping[str, str]
 
@@ -128,7 +127,7 @@ class SyncCursor:
         self._name = naming.cursor_hash(namespace, view, fingerprint)
 
     def read(self) -> Cursor:
-        """Return the cursor as it is now."""
+        """Return the current cursor."""
         return Cursor.from_fields(self._store.get_fields(self._name))
 
     def read_with_token(self) -> Cursor:
@@ -136,7 +135,7 @@ class SyncCursor:
         cursor = self.read()
         if cursor.token is not None:
             return cursor
-        # Another first sync may begin at this moment, and both must go on with the same token.
+        # Another first sync may begin at this moment, and both must continue with one token.
         self._store.set_fields(self._name, Cursor(token=_new_token()).to_fields(), {b"token": None})
         return self.read()
 
@@ -144,7 +143,7 @@ class SyncCursor:
         """Set the attributes of `moved` that are not None, in one step.
 
         Returns:
-            Whether the cursor still had the token and the version of `seen`; otherwise nothing was
+            Whether the cursor still had the token and the version of `seen`. If not, nothing was
             set.
         """
         known = seen.to_fields()
@@ -152,10 +151,10 @@ class SyncCursor:
         return self._store.set_fields(self._name, moved.to_fields(), expected)
 
     def reset(self, warehouse: str | None = None) -> None:
-        """Go back to version 0 under a new token, so that a sync that is under way fails.
+        """Go back to version 0 with a new token, so that a concurrent sync fails.
 
         Args:
-            warehouse: whose values come next; stays as it is unless given.
+            warehouse: the id of the warehouse whose values come next (default: unchanged).
         """
         reset = Cursor(version=0, token=_new_token(), warehouse=warehouse)
         self._store.set_fields(self._name, reset.to_fields())
@@ -166,7 +165,7 @@ class SyncCursor:
 
 
 def read_claim(store: HashStore, namespace: str) -> Claim | None:
-    """Return whose values the namespace holds; None where no sync has recorded it yet."""
+    """Return the claim on the namespace's values; None if no sync has recorded one yet."""
     fields = store.get_fields(naming.claim_hash(namespace))
     return Claim.from_fields(fields) if b"warehouse" in fields else None
 
@@ -174,16 +173,13 @@ def read_claim(store: HashStore, namespace: str) -> Claim | None:
 def write_claim(
     store: HashStore, namespace: str, claim: Claim, *, only_first: bool = False
 ) -> None:
-    """Record whose values the namespace holds.
-
-    With `only_first`, only where nobody's are recorded.
-    """
+    """Record whose values the namespace holds; with `only_first`, only if none are recorded."""
     expected = {b"warehouse": None} if only_first else None
     store.set_fields(naming.claim_hash(namespace), claim.to_fields(), expected)
 
 
 def read_pointers(store: HashStore, namespace: str) -> Pointers:
-    """Return which version of each view readers are served."""
+    """Return the version of each view that readers read."""
     return Pointers.from_fields(store.get_fields(naming.serving_hash(namespace)))
 
 
@@ -217,4 +213,4 @@ _DECODERS: Mapping[str, Callable[[bytes], object]] = {
     "rows": int,
     "synced_at": _instant,
 }
-"""Of the fields that are no text."""
+"""The decoders of the fields that are not text."""

@@ -1,7 +1,7 @@
-"""Bringing what was published to the online store: begun once, written shard by shard, ended once.
+"""Writes published values to the online store: begin once, write shard by shard, end once.
 
-`sync` does it with one shard. In Airflow the shards of a large view are tasks of their own, which
-may run beside each other and be run again: writes are compare-and-set, and only the end moves the
+`sync` does all of it with one shard. In Airflow the shards of a large view are separate tasks. They
+may run at the same time and may be repeated: writes are compare-and-set, and only the end moves the
 cursor.
 """
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 
 class ValuesLost(TransientError):
-    """The online store lost values during a sync: a new one writes everything that is missing."""
+    """The online store lost values during a sync; the next sync writes the missing ones."""
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What the shards of a sync, and its end, must know of its beginning.
+    """What the shards and the end of a sync need to know of its start.
 
     Attributes:
-        mark: names this sync; a shard that was written for another doesn't count.
-        shards: how many there are.
-        token: the cursor's, which stays the same until the store loses values.
+        mark: a random name of this sync; reports of shards with another mark don't count.
+        shards: the number of shards.
+        token: the cursor's token, which stays the same until the store loses values.
         epoch: see `StoreInfo`.
-        found: the version that the cursor had.
-        cursor: rows of later versions are to be written.
-        wall: when it began, by the wall clock.
-        warnings: what the store's owner should know.
+        found: the version of the cursor at the start.
+        cursor: the version after which rows are written; 0 for all rows.
+        wall: the start, by the wall clock.
+        warnings: messages for the store's owner.
     """
 
     mark: str
@@ -58,11 +58,10 @@ class Begun:
 
 @dataclass(frozen=True)
 class ShardReport:
-    """What one shard did: rows read, written, and kept out by newer values.
+    """The result of one shard: rows read, rows written, and rows kept out by newer values.
 
-    It read all that `version` published.
-
-    `warehouse` is the id of the warehouse that it read; empty where that has none yet.
+    It read all publications up to `version`. `warehouse` is the id of the warehouse that it read;
+    empty if the warehouse has none yet.
     """
 
     mark: str
@@ -76,8 +75,10 @@ class ShardReport:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What a sync did: rows read, written, and kept out by newer values; `version` is what the
-    store now holds, `warnings` what its owner should know."""
+    """The result of a sync: rows read, rows written, and rows kept out by newer values.
+
+    `version` is the version that the store now holds, `warnings` are messages for its owner.
+    """
 
     rows: int = 0
     written: int = 0
@@ -96,18 +97,16 @@ def sync(
     on_rows: Callable[[int], None] = lambda _: None,
     full: bool = False,
 ) -> SyncReport:
-    """Write every key that was published since the last sync, as it stands now, and then move the
-    cursor.
+    """Write the newest row of every key published since the last sync, then move the cursor.
 
     Args:
         program: the view.
         warehouse: read in one snapshot.
         store: written with compare-and-set, so that overlapping runs are safe.
-        sql: the view's newest rows.
-        clock: the wall clock; where the environment's `now` is fixed, expiries move by the
-            difference.
-        on_rows: told the number of rows of each batch.
-        full: write all keys, whatever the cursor says.
+        sql: the query for the view's newest rows.
+        clock: the wall clock. If the environment's `now` is fixed, expiries move by the difference.
+        on_rows: receives the number of rows of each batch.
+        full: write all keys, not only those after the cursor.
     """
     begun = begin_sync(program, store, clock=clock, full=full)
     report = write_shard(program, warehouse, store, sql, begun, 0, clock=clock, on_rows=on_rows)
@@ -122,7 +121,7 @@ def begin_sync(
     shards: int = 1,
     full: bool = False,
 ) -> Begun:
-    """Look at the store and at the cursor, and give the latter a token if it has none; see `sync`.
+    """Check the store, read the cursor, and give it a token if it has none; see `sync`.
 
     Raises:
         PermanentError: values would not be safe in the store; nothing was written.
@@ -162,15 +161,17 @@ def write_shard(
     clock: Callable[[], datetime],
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> ShardReport:
-    """Write the keys of one shard, from 0 on, that were published behind the cursor; see `sync`.
+    """Write the keys of one shard that were published after the cursor; see `sync`.
+
+    Shards are numbered from 0.
 
     Raises:
         PermanentError: the store holds the values of another warehouse, and nothing was written; or
             it did not answer for every row.
     """
     warehouse_id = _claim(program, warehouse, store, begun.wall)
-    # Read before the rows: every publication up to this one is among them, also one that left no
-    # key changed.
+    # Read before the rows: they contain every publication up to this one, even one that changed no
+    # key.
     version = max(begun.cursor, ledger.head(warehouse, program.head).version)
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     shift = begun.wall - program.now if program.now is not None else timedelta(0)
@@ -205,7 +206,7 @@ def write_shard(
 def end_sync(
     program: Program, store: OnlineStore, begun: Begun, reports: Sequence[ShardReport]
 ) -> SyncReport:
-    """Move the cursor to what all shards have read, if the values are still there; see `sync`.
+    """Move the cursor to the version that all shards have read, if no values were lost; see `sync`.
 
     Raises:
         PermanentError: a shard of this sync has not reported; the cursor was not moved.
@@ -234,7 +235,7 @@ def end_sync(
     )
     sync_cursor = _cursor(program, store)
     while True:
-        # The cursor lies next to the values and is lost with them; who removes them gives it
+        # The cursor is next to the values and is lost with them. A removal of values gives it
         # another token.
         cursor = sync_cursor.read()
         if (
@@ -250,16 +251,14 @@ def end_sync(
                 ),
             )
         if cursor.reached > version:
-            break  # another sync came further; going back would look like a loss to a third
+            break  # another sync is ahead; going back would look like a loss to a third one
         if sync_cursor.move(cursor, moved):
             break
     return SyncReport(rows, written, kept_newer, version, begun.warnings)
 
 
 def preflight(info: StoreInfo) -> list[str]:
-    """Look at what the store says of itself before the first write.
-
-    Returns what its owner should know.
+    """Check the store's configuration before the first write; return warnings for its owner.
 
     Raises:
         PermanentError: values would not be safe in it; nothing was written.
@@ -275,10 +274,10 @@ def preflight(info: StoreInfo) -> list[str]:
 
 
 def _claim(program: Program, warehouse: Warehouse, store: OnlineStore, now: datetime) -> str:
-    """Check that the values are this warehouse's, or still nobody's; return the warehouse's id."""
+    """Check that the values belong to this warehouse or to nobody; return the warehouse's id."""
     known = identity.read(warehouse)
     if known is None:
-        # Deployed by an earlier version; the next deploy makes an identity.
+        # Deployed by an earlier version of controlplane; the next deploy creates an identity.
         claims.check(store, program.namespace, None, program.schema)
         return ""
     claims.claim(store, program.namespace, warehouse, known, program.schema, now)

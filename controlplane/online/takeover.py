@@ -1,8 +1,9 @@
-"""Makes the values of an online store those of this warehouse, whoever's they were before.
+"""Replaces the values of another warehouse in an online store with those of this one.
 
 Writes are compare-and-set on versions that come from a warehouse's clock, so values of another
-warehouse may be newer than all of this one's. Each head therefore gets a version above the one
-that the other's sync had reached; after that, every key is written and every extra key buried.
+warehouse may be newer than all values of this one. Therefore each head gets a version above the one
+that the other warehouse's sync reached. Then every key is written, and every extra key is replaced
+with a tombstone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from controlplane.sql.views import render_view
 
 @dataclass(frozen=True)
 class TakenOver:
-    """One version of a view: keys that were written, and keys that are not as they should be."""
+    """One version of a view: the number of keys that were written, and of keys that are wrong."""
 
     view: str
     fingerprint: str
@@ -47,19 +48,19 @@ def take_over(
 ) -> tuple[Claim | None, list[TakenOver]]:
     """Record this warehouse as the owner of the namespace, and write all values that it serves.
 
-    Run again, it does the same; one that was stopped is finished by the next. Versions that the
-    other warehouse alone has deployed stay until they expire: nothing here knows their keys.
+    It may be repeated; a repetition finishes a take-over that was stopped. Versions that only the
+    other warehouse has deployed stay until they expire, since their keys are not known here.
 
     Args:
-        known: every version that was deployed, and a manifest that has it.
-        manifest: the deployed one.
-        warehouse: whose values are written.
-        store: where they are written.
+        known: every version that was deployed, each with a manifest that has it.
+        manifest: the deployed manifest.
+        warehouse: the warehouse whose values are written.
+        store: the online store.
         clock: the wall clock.
-        on_progress: told each version before it is written.
+        on_progress: receives each version before it is written.
 
     Returns:
-        Whose values they were (None: nobody's), and what was written.
+        The earlier claim on the values (None if nobody had one), and what was written.
 
     Raises:
         PlaneError: the warehouse has no identity yet.
@@ -69,34 +70,34 @@ def take_over(
         text = "the warehouse has no identity, so it can't own the values of an online store"
         raise PlaneError(text, hint="run `plane deploy` first: it makes one")
     before = read_claim(store, manifest.namespace)
-    # First of all: from here on, syncs of the other warehouse are refused.
+    # Written first: from now on, syncs of the other warehouse are refused.
     write_claim(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
-    doors = ledger.doors(warehouse)
+    shown_versions = ledger.doors(warehouse)
     served: list[tuple[Manifest, ViewSpec]] = []
     current = {(view.name, view.fingerprint) for view in manifest.views}
-    for of, view in known:
-        program = build(of, view)
+    for deployed, view in known:
+        program = build(deployed, view)
         sync_cursor = SyncCursor(store, program.namespace, view.name, view.fingerprint)
         cursor = sync_cursor.read()
         version = (view.name, view.fingerprint)
-        shown = doors.get(program.feature_view) == view.fingerprint
+        shown = shown_versions.get(program.feature_view) == view.fingerprint
         if not view.online or not (cursor.exists or shown or version in current):
             continue
         _raise_head(program, warehouse, cursor.reached)
         sync_cursor.reset(ours.id)
         if shown or version in current:
-            served.append((of, view))
-    found = []
-    for done, (of, view) in enumerate(served):
+            served.append((deployed, view))
+    taken = []
+    for done, (deployed, view) in enumerate(served):
         on_progress(Progress(f"{view.name} {view.fingerprint}", "write", done, len(served)))
-        found.append(_rewritten(of, view, warehouse, store, clock))
+        taken.append(_rewritten(deployed, view, warehouse, store, clock))
     shown_views = {
         view.name: view.fingerprint
-        for of, view in served
-        if doors.get(f"{of.schema}.{view.name}") == view.fingerprint
+        for deployed, view in served
+        if shown_versions.get(f"{deployed.schema}.{view.name}") == view.fingerprint
     }
     point(store, manifest.namespace, shown_views)
-    return before, found
+    return before, taken
 
 
 def _raise_head(program: Program, warehouse: Warehouse, reached: int) -> None:

@@ -143,15 +143,15 @@ class App:
                     )
                     service, count = served.name, len(call.entities)
                     typed = served.inputs.typed(call.entities, call.place)
-                    question = served.reader.ask(typed, served.inputs.requests(typed))
-                    answers = await self._services.store.read(question.keys)
+                    lookup = served.reader.lookup(typed, served.inputs.requests(typed))
+                    answers = await self._services.store.read(lookup.keys)
                 except asyncio.CancelledError:
                     if deadline.cancelled():
                         raise self._late(came=sent is not None) from None
                     raise
                 finally:
                     self._deadlines.end(deadline)
-                vectors = served.reader.vectors(question, answers)
+                vectors = served.reader.vectors(lookup, answers)
                 body, status = shape.write(call, served, vectors), 200
                 metrics.rows(service, vectors)
                 self._health.succeeded()

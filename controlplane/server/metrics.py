@@ -79,7 +79,7 @@ def request(service: str, api: str, code: int, seconds: float) -> None:
 
 def rows(service: str, vectors: FeatureVectors) -> None:
     """Entities were read."""
-    for found in vectors.found():
+    for found in vectors.row_statuses():
         _found[service, found] += 1
 
 

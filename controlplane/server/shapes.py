@@ -106,9 +106,9 @@ class _Vectors(msgspec.Struct, gc=False):
 @lru_cache(maxsize=100)
 def _features(names: Names) -> Callable[..., msgspec.Struct]:
     """A structure of the service's features: made and encoded in a third of a dict's time."""
-    fields = [f"f{place}" for place in range(len(names.places))]
+    fields = [f"f{place}" for place in range(len(names.positions))]
     return msgspec.defstruct(
-        "Features", fields, rename=dict(zip(fields, names.places, strict=True)), gc=False
+        "Features", fields, rename=dict(zip(fields, names.positions, strict=True)), gc=False
     )
 
 
@@ -141,7 +141,7 @@ class NamedMap:
         found = []
         for vector in vectors:
             names = vector.names
-            statuses = _statuses(names, vector.found, vector.nulls)
+            statuses = _statuses(names, vector.row_statuses, vector.nulls)
             found.append(
                 _Vector(_features(names)(*vector.listed), statuses, _times(names, vector.since))
             )

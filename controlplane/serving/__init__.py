@@ -3,7 +3,7 @@
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 from controlplane.serving.online import AsyncOnlineReader, OnlineReader
 from controlplane.serving.reader import ServiceReader
-from controlplane.serving.request import Given
+from controlplane.serving.request import Requests
 from controlplane.serving.vector import FeatureVector, FeatureVectors, Names, Status
 
 __all__ = [
@@ -11,9 +11,9 @@ __all__ = [
     "Calculations",
     "FeatureVector",
     "FeatureVectors",
-    "Given",
     "Names",
     "OnlineReader",
+    "Requests",
     "ServiceLayout",
     "ServiceReader",
     "Status",

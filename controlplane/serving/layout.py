@@ -1,5 +1,7 @@
-"""What a reader has to know of a feature service: plain data, one JSON form, made when the service
-is deployed."""
+"""What a reader needs to know of a feature service, as plain data with one JSON form.
+
+It is made when the service is deployed.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,11 @@ class ViewLayout(msgspec.Struct, frozen=True):
     """One version of one feature view.
 
     Args:
-        view: its name.
-        version: its fingerprint, which is part of every key.
-        layout: of its values.
-        features: those that the service reads, in order.
-        request_keys: entity key -> what a request calls it, where the two differ.
+        view: the view's name.
+        version: the view's fingerprint, which is part of every key.
+        layout: the layout of the view's values.
+        features: the features that the service reads, in order.
+        request_keys: entity key -> its name in a request, if the two differ.
     """
 
     view: str
@@ -30,15 +32,15 @@ class ViewLayout(msgspec.Struct, frozen=True):
 
 
 class Calculations(msgspec.Struct, frozen=True):
-    """What is calculated from a service's features and request.
+    """The calculations over a service's features and request.
 
     Args:
-        names: of the calculations, in order.
-        types: of each, canonical.
-        inputs: the features, by full name, and request fields that the query takes a list of each.
-        query: gives the calculations of each row; see `ports.Calculator`.
+        names: the names of the calculations, in order.
+        types: the canonical type of each calculation.
+        inputs: the features, by full name, and the request fields that the query takes as lists.
+        query: returns the calculations of each row; see `ports.Calculator`.
         functions: the functions in Python that the query calls.
-        sources: calculation -> the features that it comes from, be it through others.
+        sources: calculation -> the features that it depends on, directly or through others.
     """
 
     names: tuple[str, ...]
@@ -53,13 +55,13 @@ class ServiceLayout(msgspec.Struct, frozen=True):
     """One feature service.
 
     Args:
-        name: of the service.
-        namespace: of the environment, see `naming.namespace`.
-        views: what is read, in order. A view may stand here in several versions: the first is read
-            where the store names none of them, and says which features are read; another version
-            may lack some of these.
-        calculations: what is calculated from the features; None if nothing is.
-        request: what callers give, in order.
+        name: the service's name.
+        namespace: the environment's namespace, see `naming.namespace`.
+        views: the views to read, in order. A view may have several versions here. The first version
+            is read if the store names none of them. Its features are read; other versions may lack
+            some of these.
+        calculations: the calculations over the features; None if there are none.
+        request: the fields that callers pass, in order.
     """
 
     name: str
@@ -70,18 +72,22 @@ class ServiceLayout(msgspec.Struct, frozen=True):
 
     @property
     def types(self) -> dict[str, str]:
-        """The features in order, by full name, and their canonical types: those of each view's
-        first version."""
-        found: dict[str, str] = {}
+        """The canonical type of each feature, by full name and in order.
+
+        The types are those of each view's first version, so that they are the same at every read.
+        """
+        feature_types: dict[str, str] = {}
         first: dict[str, ViewLayout] = {}
         for view in self.views:
             first.setdefault(view.view, view)
         for view in first.values():
-            kinds = {field.name: field.type for field in view.layout.fields}
-            found |= {
-                naming.feature(view.view, feature): kinds[feature] for feature in view.features
+            field_types = {field.name: field.type for field in view.layout.fields}
+            # The layout may have more features than this service reads.
+            feature_types |= {
+                naming.feature(view.view, feature): field_types[feature]
+                for feature in view.features
             }
         calculated = self.calculations
-        return found | (
+        return feature_types | (
             dict(zip(calculated.names, calculated.types, strict=True)) if calculated else {}
         )

@@ -1,8 +1,8 @@
 """Reads feature vectors: one round trip for all views and all entities of a request.
 
-Which version of a view is read is what the store's serving hash says, looked up once in
-`refresh_seconds`. In a cluster that hash is on one shard, whose silence must not stop reads from
-the others: they go on with the versions known.
+The store's serving hash says which version of each view to read. A reader looks it up every
+`refresh_seconds`. In a cluster that hash is on one shard. If that shard does not answer, reads from
+the other shards continue with the known versions.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.online import records
 from controlplane.serving.layout import ServiceLayout
 from controlplane.serving.reader import ServiceReader
-from controlplane.serving.request import Given, RequestReader
+from controlplane.serving.request import RequestReader, Requests
 from controlplane.serving.vector import FeatureVector, FeatureVectors
 
 Store = TypeVar("Store")
+# How long one read waits for the served versions before it continues with the known ones. Later
+# reads don't wait: the lookup goes on in the background.
 _PATIENCE_SECONDS = 0.1
-"""For the store to say which versions are served, before one read goes on with those known; then
-none waits for it."""
 
 
 class _Reader(Generic[Store]):
-    """One feature service of one store.
+    """Reads one feature service from one store.
 
     Args:
-        store: where the values are.
-        service: which values, and how they are laid out.
-        clock: the environment's now, in UTC; decides what has expired.
-        refresh_seconds: how long it may take to see that another version is served.
-        calculator: runs the query of the service's calculations; needed where it has some.
+        store: the online store.
+        service: the layout of the service's values.
+        clock: returns the environment's current time in UTC, which decides what has expired.
+        refresh_seconds: the time after which the reader looks for another served version.
+        calculator: runs the query of the service's calculations; required if it has any.
 
     Raises:
         PlaneError: the first version of a view lacks a feature that the service reads, or there is
@@ -55,117 +55,125 @@ class _Reader(Generic[Store]):
         self._store = store
         self._service = ServiceReader(service, clock, calculator=calculator)
         self._refresh_seconds = refresh_seconds
+        # In seconds of the monotonic clock, which no correction of the time moves.
         self._refresh_at = -float("inf")
-        self._knows = False  # whether the store has ever said which versions are served
+        self._knows_versions = False  # whether the store has ever said which versions are served
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of every vector, in order."""
+        """The names of the features of every vector, in order."""
         return self._service.feature_names
 
     @property
     def key_names(self) -> list[str]:
-        """The keys that a request must give, in order."""
+        """The names of the keys of an entity, in order."""
         return self._service.key_names
 
     @property
     def versions(self) -> dict[str, str]:
-        """The version of each view that was read last."""
+        """The version of each view that is read."""
         return self._service.versions
 
     @property
     def outdated(self) -> bool:
-        """Whether a view is served in a version that was deployed after this reader was made, and
-        it is time to look for what is deployed now."""
+        """Whether it is time to look for a newer deployment.
+
+        That is so if a served version was deployed after this reader was made. It is asked at most
+        every `refresh_seconds`.
+        """
         return self._service.outdated and time.monotonic() >= self._refresh_at
 
     def start(self, versions: Mapping[str, str]) -> None:
-        """Read these versions, view -> version, until the store says which are served."""
+        """Read these versions, view -> version, until the store says which ones are served."""
         self._service.serve(versions)
 
     @property
     def request(self) -> RequestReader:
-        """What callers give beside the keys."""
+        """The reader of the fields that callers pass in addition to the keys."""
         return self._service.request
 
     def _serve(self, pointers: records.Pointers) -> None:
         self._service.serve(pointers.versions)
         self._refresh_at = time.monotonic() + self._refresh_seconds
-        self._knows = True
+        self._knows_versions = True
 
 
 class OnlineReader(_Reader[OnlineStore]):
     """Reads one feature service. Safe to share between threads."""
 
-    _look: _Look | None = None
+    _refresh_run: _Refresh | None = None
 
     @overload
-    def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
+    def get(self, keys: Mapping[str, Any], request: Requests = None) -> FeatureVector: ...
 
     @overload
-    def get(self, keys: Sequence[Mapping[str, Any]], request: Given = None) -> FeatureVectors: ...
+    def get(
+        self, keys: Sequence[Mapping[str, Any]], request: Requests = None
+    ) -> FeatureVectors: ...
 
     def get(
         self,
         keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        request: Given = None,
+        request: Requests = None,
     ) -> FeatureVector | FeatureVectors:
-        """The vector of one entity, or one for each of several, in order.
+        """Read the vector of one entity, or of several entities in order.
 
         Args:
-            keys: name -> value, of the right Python types; null where there is no entity. Other
-                names are ignored.
-            request: the fields of the service's request, of the right Python types: one mapping,
-                which counts for all entities, or one for each.
+            keys: the key names and values of one entity or of several, in the right Python types. A
+                key is None if there is no such entity. Other names are ignored.
+            request: the fields of the service's request, in the right Python types: one mapping for
+                all entities, or one for each.
 
         Raises:
-            PlaneError: a key or a request field is not given or not of its type.
+            PlaneError: a key or a request field is missing or not of its type.
             TransientError: the store can't be reached now.
-            PermanentError: the store refuses, or holds what is no value of the view.
+            PermanentError: the store refuses, or a value in it is not one of the view.
         """
         if isinstance(keys, Mapping):
             return self._read([keys], request)[0]
         return self._read(keys, request)
 
-    def _read(self, entities: Sequence[Mapping[str, Any]], request: Given) -> FeatureVectors:
+    def _read(self, entities: Sequence[Mapping[str, Any]], request: Requests) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
             self._refresh()
-        question = self._service.ask(entities, request)
-        return self._service.vectors(question, self._store.read(question.keys))
+        lookup = self._service.lookup(entities, request)
+        return self._service.vectors(lookup, self._store.read(lookup.keys))
 
     def _refresh(self) -> None:
-        if not self._knows:
-            self._find()
+        # Without known versions a read can't continue, so it waits, and raises the store's error.
+        if not self._knows_versions:
+            self._read_pointers()
             return
+        # Before the lookup: other threads need not start it too.
         self._refresh_at = time.monotonic() + self._refresh_seconds
-        if self._look is None or not self._look.is_alive():
-            look = self._look = _Look(self._find)
-            look.start()
-            look.join(_PATIENCE_SECONDS)
-            if look.error is not None:
-                raise look.error
+        if self._refresh_run is None or not self._refresh_run.is_alive():
+            refresh = self._refresh_run = _Refresh(self._read_pointers)
+            refresh.start()
+            refresh.join(_PATIENCE_SECONDS)
+            if refresh.error is not None:
+                raise refresh.error
 
-    def _find(self) -> None:
+    def _read_pointers(self) -> None:
         self._serve(records.read_pointers(self._store, self._service.namespace))
 
 
-class _Look(threading.Thread):
-    """A look at the versions that are served, which may take as long as the store's time-out.
+class _Refresh(threading.Thread):
+    """Reads the served versions in the background, which may take as long as the store's time-out.
 
     Args:
-        find: what it does. That the store can't be reached is no error of it: the read that
-            follows says so.
+        read_pointers: reads them. It is no error of this thread if the store can't be reached: the
+            read that follows raises it.
     """
 
-    def __init__(self, find: Callable[[], None]) -> None:
+    def __init__(self, read_pointers: Callable[[], None]) -> None:
         super().__init__(name="plane-versions", daemon=True)
-        self._find = find
+        self._read_pointers = read_pointers
         self.error: PlaneError | None = None
 
     def run(self) -> None:
         """See `threading.Thread.run`."""
         try:
-            self._find()
+            self._read_pointers()
         except TransientError:
             pass
         except PlaneError as error:
@@ -175,49 +183,54 @@ class _Look(threading.Thread):
 class AsyncOnlineReader(_Reader[AsyncOnlineStore]):
     """Reads one feature service inside one event loop, where concurrent reads share round trips."""
 
-    _look: asyncio.Task[None] | None = None
+    _refresh_run: asyncio.Task[None] | None = None
 
     @overload
-    async def get(self, keys: Mapping[str, Any], request: Given = None) -> FeatureVector: ...
+    async def get(self, keys: Mapping[str, Any], request: Requests = None) -> FeatureVector: ...
 
     @overload
     async def get(
-        self, keys: Sequence[Mapping[str, Any]], request: Given = None
+        self, keys: Sequence[Mapping[str, Any]], request: Requests = None
     ) -> FeatureVectors: ...
 
     async def get(
         self,
         keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-        request: Given = None,
+        request: Requests = None,
     ) -> FeatureVector | FeatureVectors:
         """See `OnlineReader.get`."""
         if isinstance(keys, Mapping):
             return (await self._read([keys], request))[0]
         return await self._read(keys, request)
 
-    async def _read(self, entities: Sequence[Mapping[str, Any]], request: Given) -> FeatureVectors:
+    async def _read(
+        self, entities: Sequence[Mapping[str, Any]], request: Requests
+    ) -> FeatureVectors:
         if time.monotonic() >= self._refresh_at:
             await self._refresh()
-        question = self._service.ask(entities, request)
-        return self._service.vectors(question, await self._store.read(question.keys))
+        lookup = self._service.lookup(entities, request)
+        return self._service.vectors(lookup, await self._store.read(lookup.keys))
 
     async def _refresh(self) -> None:
-        if not self._knows:
-            await self._find()
+        if not self._knows_versions:
+            await self._read_pointers()
             return
         self._refresh_at = time.monotonic() + self._refresh_seconds
-        if self._look is None or self._look.done():
-            look = self._look = asyncio.get_running_loop().create_task(self._find())
-            look.add_done_callback(_seen)
-            await asyncio.wait({look}, timeout=_PATIENCE_SECONDS)
-            if look.done() and isinstance(error := look.exception(), PermanentError):
+        if self._refresh_run is None or self._refresh_run.done():
+            refresh = self._refresh_run = asyncio.get_running_loop().create_task(
+                self._read_pointers()
+            )
+            refresh.add_done_callback(_ignore_error)
+            # Not `wait_for`, which would cancel it.
+            await asyncio.wait({refresh}, timeout=_PATIENCE_SECONDS)
+            if refresh.done() and isinstance(error := refresh.exception(), PermanentError):
                 raise error
 
-    async def _find(self) -> None:
+    async def _read_pointers(self) -> None:
         self._serve(await records.read_pointers_async(self._store, self._service.namespace))
 
 
-def _seen(look: asyncio.Task[None]) -> None:
-    """That the store can't be reached is no news: the read that follows says so."""
-    if not look.cancelled():
-        look.exception()
+def _ignore_error(refresh: asyncio.Task[None]) -> None:
+    """Retrieve the error, which asyncio would log otherwise; the read that follows raises it."""
+    if not refresh.cancelled():
+        refresh.exception()

@@ -1,6 +1,6 @@
-"""What a read of a feature service asks the store for, and what its answers mean.
+"""Turns a read of a feature service into the store's keys, and the stored values into features.
 
-No I/O: `online` does that.
+No I/O is done here; see `online`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from controlplane.base.types import MICROSECOND, micros
 from controlplane.codec import Field
 from controlplane.errors import CalculationFailed, PermanentError, PlaneError
 from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
-from controlplane.serving.request import Given, RequestReader
+from controlplane.serving.request import RequestReader, Requests
 from controlplane.serving.vector import FeatureVector, FeatureVectors, Names, Row, Status
 
 _MISSING: Row = (Status.MISSING, None)
@@ -24,12 +24,12 @@ _PRESENT = Status.PRESENT
 
 
 class ServiceReader:
-    """One feature service. Safe to share between threads.
+    """Reads one feature service. Safe to share between threads.
 
     Args:
-        service: which values, and how they are laid out.
-        clock: the environment's now, in UTC; decides what has expired.
-        calculator: runs the query of the service's calculations; needed where it has some.
+        service: the layout of the service's values.
+        clock: returns the environment's current time in UTC, which decides what has expired.
+        calculator: runs the query of the service's calculations; required if it has any.
 
     Raises:
         PlaneError: the first version of a view lacks a feature that the service reads, or there is
@@ -62,8 +62,8 @@ class ServiceReader:
         if service.calculations is not None:
             if calculator is None:
                 raise PlaneError(
-                    f"feature service {service.name!r} has calculations, and nothing to run them"
-                    " with"
+                    f"feature service {service.name!r} has calculations, but the reader has no"
+                    " calculator"
                 )
             self._calculated = _Calculated(
                 service.calculations, calculator, names, self.request.names
@@ -76,18 +76,18 @@ class ServiceReader:
 
     @property
     def feature_names(self) -> list[str]:
-        """The names of every vector, in order."""
+        """The names of the features of every vector, in order."""
         return list(self._names)
 
     @property
     def key_names(self) -> list[str]:
-        """The keys that a request must give, in order."""
+        """The names of the keys of an entity, in order."""
         return list(self.key_types)
 
     @property
     def key_types(self) -> dict[str, str]:
-        """The keys that a request must give, in order, and their canonical types."""
-        return {name: kind for view in self._views.all for name, kind in view.keys}
+        """The names of the keys of an entity, in order, and their canonical types."""
+        return {name: key_type for view in self._views.all for name, key_type in view.keys}
 
     @property
     def versions(self) -> dict[str, str]:
@@ -95,62 +95,66 @@ class ServiceReader:
         return {view.name: view.version for view in self._views.all}
 
     def serve(self, pointers: Mapping[str, str]) -> None:
-        """Read from now on the versions that the store's pointers name: view -> fingerprint.
+        """Read the versions that the store's pointers name from now on: view -> fingerprint.
 
-        A view of which none is named is read in the first that the layout names. One that the
-        layout does not know (deployed after this reader was made) is not read: its view stays with
-        the one that is read now, and `outdated` says that a newer layout is needed.
+        A view without a pointer is read in the layout's first version. A version that was deployed
+        after this reader was made is not in the layout. Its view continues with the current
+        version, and `outdated` says that a newer layout is needed.
         """
         views, self.outdated = [], False
-        for (view, versions), now in zip(self._known.items(), self._views.all, strict=True):
+        for (view, versions), current in zip(self._known.items(), self._views.all, strict=True):
             named = pointers.get(view)
-            found = next(iter(versions.values())) if named is None else versions.get(named)
-            self.outdated |= found is None
-            views.append(found or now)
+            version = next(iter(versions.values())) if named is None else versions.get(named)
+            self.outdated |= version is None
+            views.append(version or current)
         self._views = self._reading(views)
 
     def _reading(self, views: list[_View]) -> _Views:
         sources = [] if self._calculated is None else self._calculated.sources
         return _Views(views, self._names, sources)
 
-    def ask(self, entities: Sequence[Mapping[str, Any]], request: Given = None) -> Question:
-        """What to ask the store for.
+    def lookup(self, entities: Sequence[Mapping[str, Any]], request: Requests = None) -> Lookup:
+        """Make the store's keys for a read.
 
         Args:
-            entities: for each its keys, name -> value, of the right Python types; null where there
-                is no entity. Other names are ignored.
+            entities: the key names and values of each entity, in the right Python types. A key is
+                None if there is no such entity. Other names are ignored.
             request: the fields of the service's request: for all entities, or for each.
 
         Raises:
-            PlaneError: a key or a request field is not given or not of its type.
+            PlaneError: a key or a request field is missing or not of its type.
         """
-        given = self.request.columns(request, len(entities))
+        request_values = self.request.columns(request, len(entities))
         views = self._views
         names = views.keys(entities)
+        # Copying the list costs time at every read, and keys are seldom null.
         keys = (
             [name for name in names if name is not None]
             if None in names
             else cast("list[bytes]", names)
         )
-        return Question(keys, names, views, len(entities), given)
+        return Lookup(keys, names, views, len(entities), request_values)
 
-    def vectors(self, question: Question, found: Sequence[bytes | None]) -> FeatureVectors:
-        """The vector of each entity that was asked for, in order.
+    def vectors(self, lookup: Lookup, stored: Sequence[bytes | None]) -> FeatureVectors:
+        """Return the vector of each entity, in order.
 
-        `found` are the values under the question's keys.
+        Args:
+            lookup: the lookup of these entities.
+            stored: the store's values of the lookup's keys.
 
         Raises:
             CalculationFailed: a calculation can't be computed.
-            PermanentError: a value is none of its view.
+            PermanentError: a value is not one of its view.
         """
-        answers = found
-        if len(found) < len(question.names):
-            values_found = iter(found)
-            answers = [None if name is None else next(values_found) for name in question.names]
-        views = question.views
-        read = views.read(answers, question.entities, micros(self._clock()))
+        # Keys with a null are not in the store, so the store was not asked for them.
+        stored_by_name = stored
+        if len(stored) < len(lookup.names):
+            present = iter(stored)
+            stored_by_name = [None if name is None else next(present) for name in lookup.names]
+        views = lookup.views
+        read = views.read(stored_by_name, lookup.entities, micros(self._clock()))
         if self._calculated is not None and read:
-            self._calculated.add(read, views.sources, question.given)
+            self._calculated.add(read, views.sources, lookup.request_values)
         names = views.names
         return FeatureVectors(
             self.types,
@@ -159,56 +163,58 @@ class ServiceReader:
         )
 
 
-class Question(NamedTuple):
-    """What a read asks for.
+class Lookup(NamedTuple):
+    """The keys of one read, and what turns their values into features.
 
     Args:
-        keys: that the store is asked for.
-        names: the key of each entity in each view; None where a part of it is null.
-        views: the versions that are read.
-        entities: how many.
-        given: the values of each request field, one for each entity.
+        keys: the keys to read from the store.
+        names: the key of each entity in each view; None if a part of it is null.
+        views: the versions to read. They may change before the values arrive.
+        entities: the number of entities.
+        request_values: the values of each request field, one for each entity.
     """
 
     keys: list[bytes]
     names: list[bytes | None]
     views: _Views
     entities: int
-    given: Mapping[str, Sequence[Any]]
+    request_values: Mapping[str, Sequence[Any]]
 
 
 class _View:
     """One version of one view, ready to be read.
 
     Args:
-        namespace: of the environment.
+        namespace: the environment's namespace.
         view: the version.
-        features: those that are read; one that has another type in this version is not in it.
+        features: the features to read. A feature with another type in this version is lacking.
     """
 
     def __init__(self, namespace: str, view: ViewLayout, features: Sequence[Field]) -> None:
         self.name, self.version = view.view, view.version
         self.prefix = naming.online_prefix(namespace, view.view, view.version)
         self.keys = tuple(
-            (view.request_keys.get(name, name), kind) for name, kind in view.layout.keys
+            (view.request_keys.get(name, name), key_type) for name, key_type in view.layout.keys
         )
         self._decode = codec.decoder(view.layout)
         self._ttl_us = None if view.layout.ttl is None else view.layout.ttl // MICROSECOND
         self._defaults = [feature.default for feature in features]
-        places = {
-            (field.name, field.type): place
-            for place, field in enumerate(view.layout.fields, start=2)
+        positions = {
+            (field.name, field.type): position
+            for position, field in enumerate(view.layout.fields, start=2)
         }
-        self._places = [places.get((feature.name, feature.type)) for feature in features]
-        # All features, in the order of the value.
-        self._plain = self._places == list(places.values())
-        self.lacks = [place is None for place in self._places]
-        self._texts = [(name, kind, codec.key_text(name, kind)) for name, kind in self.keys]
+        self._positions = [positions.get((feature.name, feature.type)) for feature in features]
+        # If all features are read in the order of the value, a slice replaces a loop.
+        self._plain = self._positions == list(positions.values())
+        self.lacks = [position is None for position in self._positions]
+        self._texts = [
+            (name, key_type, codec.key_text(name, key_type)) for name, key_type in self.keys
+        ]
 
     def ends(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
-        """The end of each row's key, in braces; None where a part of it is null."""
+        """Return the end of each row's key, in braces; None if a part of it is null."""
         parts = []
-        for name, kind, text in self._texts:
+        for name, key_type, text in self._texts:
             try:
                 parts.append(
                     [
@@ -218,9 +224,9 @@ class _View:
                 )
             except KeyError:
                 raise PlaneError(
-                    f"feature view {self.name!r} is read by the key {name!r} ({kind}), which is not"
-                    " given",
-                    hint=f"give {name}=..., or None where there is no such entity",
+                    f"feature view {self.name!r} is read by the key {name!r} ({key_type}), which is"
+                    " not given",
+                    hint=f"give {name}=..., or None if there is no such entity",
                 ) from None
         if len(parts) == 1:
             return [
@@ -228,8 +234,8 @@ class _View:
             ]
         together = zip(*parts, strict=True)
         return [
-            None if None in some else codec.row_key(b"", ":".join(some).encode())
-            for some in together
+            None if None in key_parts else codec.row_key(b"", ":".join(key_parts).encode())
+            for key_parts in together
         ]
 
     def read(
@@ -238,38 +244,38 @@ class _View:
         now_us: int,
         read: Sequence[tuple[list[Any], list[Row]]],
     ) -> None:
-        """Add the selected features of each row to the values of its entity, and to its rows how it
-        was found."""
+        """Add each row's features and its status to the values and rows of its entity."""
         plain = self._plain
         expired_us = None if self._ttl_us is None else now_us - self._ttl_us
-        for found, (values, rows) in zip(self._decode(stored), read, strict=True):
+        for row_values, (values, rows) in zip(self._decode(stored), read, strict=True):
             row = _MISSING
-            if found is not None:
-                effective_us = found[1]
+            if row_values is not None:
+                effective_us = row_values[1]
+                # The tombstone of a key that lost its values has a time and no features.
                 if expired_us is not None and effective_us <= expired_us:
                     row = (Status.EXPIRED, effective_us)
-                elif len(found) > 2:
+                elif len(row_values) > 2:
                     rows.append((_PRESENT, effective_us))
-                    values.extend(found[2:] if plain else self._chosen(found))
+                    values.extend(row_values[2:] if plain else self._selected(row_values))
                     continue
             rows.append(row)
-            values.extend(self._chosen(None))
+            values.extend(self._selected(None))
 
-    def _chosen(self, found: Sequence[Any] | None) -> Iterator[Any]:
-        """The selected features of a row.
-
-        Where there is none, and of those that it lacks, the defaults.
-        """
-        for place, default in zip(self._places, self._defaults, strict=True):
-            if found is not None and place is not None:
-                yield found[place]
+    def _selected(self, row_values: Sequence[Any] | None) -> Iterator[Any]:
+        """Yield the selected features of a row, with defaults for a missing row or feature."""
+        for position, default in zip(self._positions, self._defaults, strict=True):
+            if row_values is not None and position is not None:
+                yield row_values[position]
             else:
+                # A copy: the caller may change the list that it gets.
                 yield list(default) if isinstance(default, tuple) else default
 
 
 class _Calculated:
-    """A service's calculations, ready to be added to what was read; `names` are the features in its
-    order, `request` those of the request's fields."""
+    """A service's calculations, ready to be added to the values of a read.
+
+    `names` are the features in the service's order, `request` the names of the request's fields.
+    """
 
     def __init__(
         self,
@@ -282,34 +288,41 @@ class _Calculated:
         self._inputs = [
             name if name in request else names.index(name) for name in calculations.inputs
         ]
-        found = (calculations.sources[name] for name in calculations.names)
-        self.sources = [[names.index(name) for name in sources] for sources in found]
-        """For each calculation the places of the features that it reads."""
+        source_names = (calculations.sources[name] for name in calculations.names)
+        self.sources = [[names.index(name) for name in sources] for sources in source_names]
+        """The positions of the features that each calculation reads."""
 
     def add(
         self,
         read: Sequence[tuple[list[Any], list[Row]]],
         sources: Sequence[Sequence[int]],
-        given: Mapping[str, Sequence[Any]],
+        request_values: Mapping[str, Sequence[Any]],
     ) -> None:
-        """Add the calculations of each entity behind its values, and behind its rows how those that
-        `sources` names for each calculation were found."""
+        """Add the calculations to the values of each entity, and their statuses to its rows.
+
+        `sources` has the rows that decide the status of each calculation.
+        """
+        # Columns, not rows: the calculator runs one query over all entities.
         columns = [
-            given[place] if isinstance(place, str) else [values[place] for values, _ in read]
-            for place in self._inputs
+            request_values[position]
+            if isinstance(position, str)
+            else [values[position] for values, _ in read]
+            for position in self._inputs
         ]
         try:
-            found = self._calculator.compute(columns or [[True] * len(read)])
+            results = self._calculator.compute(columns or [[True] * len(read)])
         except PermanentError as error:
             raise CalculationFailed(error.message, hint=error.hint) from None
-        for (values, rows), calculated in zip(read, found, strict=True):
+        for (values, rows), calculated in zip(read, results, strict=True):
             values.extend(calculated)
             rows.extend([_newest([rows[owner] for owner in owners]) for owners in sources])
 
 
 def _newest(rows: Sequence[Row]) -> Row:
-    """How a calculation was found: present if any of its features was, and counting from the newest
-    of them."""
+    """Return the status of a calculation over rows, and its effective time.
+
+    It is present if any of the rows is, as of the newest of them.
+    """
     present = [since for status, since in rows if status is Status.PRESENT and since is not None]
     if present or not rows:
         return Status.PRESENT, max(present, default=None)
@@ -317,55 +330,60 @@ def _newest(rows: Sequence[Row]) -> Row:
 
 
 class _Views:
-    """The versions that are read now; those with the same keys write an entity only once.
+    """The versions that are read now.
 
     Args:
         views: the versions.
-        names: of all features and, behind them, of calculations.
-        sources: for each calculation the places of the features that it reads.
+        names: the names of all features, then of the calculations.
+        sources: the positions of the features that each calculation reads.
     """
 
     def __init__(
         self, views: list[_View], names: Sequence[str], sources: Sequence[Sequence[int]]
     ) -> None:
         self.all = views
+        # Views with the same keys share the text of an entity: making it is the costly part.
         leaders: dict[tuple[tuple[str, str], ...], _View] = {}
         for view in views:
             leaders.setdefault(view.keys, view)
         self._leaders = list(leaders.values())
         self._prefixes = [(view.prefix, list(leaders).index(view.keys)) for view in views]
+        # Features that a version lacks belong to one more row, which is always missing.
         owners = [
-            len(views) if lacking else place
-            for place, view in enumerate(views)
+            len(views) if lacking else position
+            for position, view in enumerate(views)
             for lacking in view.lacks
         ]
         self._lacking = len(views) in owners
-        self.sources = [[owners[place] for place in places] for places in sources]
-        """For each calculation the rows that its features are from."""
+        self.sources = [[owners[position] for position in positions] for positions in sources]
+        """The rows of the features that each calculation reads."""
         calculated = range(len(views) + self._lacking, len(views) + self._lacking + len(sources))
         self.names = Names(names, [*owners, *calculated])
 
     def keys(self, entities: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
-        """The key of each view's row of each entity, one entity after the other.
+        """Return the key of each view's row for each entity, entity by entity.
 
-        None where a part of it is null.
+        A key is None if a part of it is null.
         """
         ends = zip(*[leader.ends(entities) for leader in self._leaders], strict=True)
         prefixes = self._prefixes
         return [
-            None if (end := some[leader]) is None else prefix + end
-            for some in ends
+            None if (end := entity_ends[leader]) is None else prefix + end
+            for entity_ends in ends
             for prefix, leader in prefixes
         ]
 
     def read(
         self, answers: Sequence[bytes | None], entities: int, now_us: int
     ) -> list[tuple[list[Any], list[Row]]]:
-        """The values of each entity, and the rows that they are from: one of each view, and one for
-        the features that a version lacks; `answers` are those to `keys`."""
+        """Return the values of each entity, and the rows that they are from.
+
+        There is one row for each view, and one for the features that a version lacks. `answers` are
+        the stored values of `keys`.
+        """
         read: list[tuple[list[Any], list[Row]]] = [([], []) for _ in range(entities)]
-        for place, view in enumerate(self.all):
-            view.read(answers[place :: len(self.all)], now_us, read)
+        for position, view in enumerate(self.all):
+            view.read(answers[position :: len(self.all)], now_us, read)
         if self._lacking:
             for _, rows in read:
                 rows.append(_MISSING)
@@ -373,7 +391,7 @@ class _Views:
 
 
 def _features(view: ViewLayout) -> list[Field]:
-    """The features that are read of a view."""
+    """Return the features of a view that the service reads."""
     known = {field.name: field for field in view.layout.fields}
     if unknown := [feature for feature in view.features if feature not in known]:
         raise PlaneError(

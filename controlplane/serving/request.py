@@ -1,4 +1,4 @@
-"""What callers give with a read: checked against the fields of the service's request."""
+"""Checks what callers pass with a read against the fields of the service's request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from controlplane.errors import PlaneError
 from controlplane.manifest.specs import RequestField
 
 Request = Mapping[str, Any]
-Given = Request | Sequence[Request] | None
-"""One request, which counts for all entities of a read, or one for each."""
+Requests = Request | Sequence[Request] | None
+"""One request for all entities of a read, or one for each."""
+# What a conversion raises for a wrong value; `Decimal` raises its own error, an ArithmeticError.
 _WRONG = (TypeError, ValueError, InvalidOperation)
 
 
@@ -20,20 +21,21 @@ class RequestReader:
     """Checks the requests of one feature service; errors name fields, never values."""
 
     def __init__(self, service: str, fields: Sequence[RequestField]) -> None:
-        self.names = [one.name for one in fields]
+        self.names = [field.name for field in fields]
         self._service = service
-        self._fields = [(one, checked(one.type)) for one in fields]
+        self._fields = [(field, checked(field.type)) for field in fields]
         self._known = set(self.names)
-        self.types = {one.name: one.type for one in fields}
-        self.nullable = {one.name for one in fields if one.nullable}
+        self.types = {field.name: field.type for field in fields}
+        self.nullable = {field.name for field in fields if field.nullable}
 
-    def columns(self, request: Given, count: int) -> dict[str, list[Any]]:
-        """The values of each field for `count` entities: one request for all of them, or one for
-        each.
+    def columns(self, request: Requests, count: int) -> dict[str, list[Any]]:
+        """Return the values of each field for `count` entities.
+
+        `request` is one request for all of them, or one for each.
 
         Raises:
-            PlaneError: a field is not given, unknown, null or not of its type; or there are more or
-                fewer requests.
+            PlaneError: a field is missing, unknown, null or not of its type; or there are more or
+                fewer requests than entities.
         """
         if request is None and not self._fields:
             return {}
@@ -45,8 +47,8 @@ class RequestReader:
                 " entities"
             )
             raise PlaneError(text, hint="give one for each, or one mapping for all of them")
-        found = [self._checked(one) for one in request]
-        return {name: [one[name] for one in found] for name in self.names}
+        rows = [self._checked(row) for row in request]
+        return {name: [row[name] for row in rows] for name in self.names}
 
     def _checked(self, request: Request) -> dict[str, Any]:
         if not request.keys() <= self._known:
@@ -55,45 +57,48 @@ class RequestReader:
             raise PlaneError(
                 text, hint=f"its request fields are: {', '.join(self.names) or '(none)'}"
             )
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for field, check in self._fields:
             value = request.get(field.name)
             if value is None:
                 if not field.nullable:
-                    raise self._absent(field, given=field.name in request)
-                found[field.name] = None
+                    raise self._absent(field, is_null=field.name in request)
+                values[field.name] = None
                 continue
             try:
-                found[field.name] = check(value)
+                values[field.name] = check(value)
             except _WRONG:
+                # From None: the original message may hold the value, which may be private.
                 raise self._wrong(field, f"but a {type(value).__name__} was given") from None
-        return found
+        return values
 
     def parsed(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """The request that a command line's texts say; names are checked when it is read.
+        """Parse a request from a command line's texts.
+
+        Names are not checked here, but when the request is read.
 
         Raises:
             PlaneError: a text is not of its field's type.
         """
-        found: dict[str, Any] = dict(texts)
+        values: dict[str, Any] = dict(texts)
         for field, _ in self._fields:
             if field.name in texts:
                 try:
-                    found[field.name] = parse_given(field.type, texts[field.name])
+                    values[field.name] = parse_given(field.type, texts[field.name])
                 except _WRONG:
                     raise self._wrong(field, "which the given text is not") from None
-        return found
+        return values
 
-    def _absent(self, field: RequestField, *, given: bool) -> PlaneError:
+    def _absent(self, field: RequestField, *, is_null: bool) -> PlaneError:
         text = (
             f"request field {field.name!r} ({field.type}) of feature service {self._service!r} is "
         )
         hint = f"give {expected(field.type)}, or declare it in the request's nullable"
-        return PlaneError(text + ("null" if given else "not given"), hint=hint)
+        return PlaneError(text + ("null" if is_null else "not given"), hint=hint)
 
-    def _wrong(self, field: RequestField, given: str) -> PlaneError:
+    def _wrong(self, field: RequestField, received: str) -> PlaneError:
         text = (
             f"request field {field.name!r} of feature service {self._service!r} is of type"
             f" {field.type}, "
         )
-        return PlaneError(text + given, hint=f"give {expected(field.type)}")
+        return PlaneError(text + received, hint=f"give {expected(field.type)}")

@@ -1,4 +1,4 @@
-"""A deployed feature service -> the layout that its readers need."""
+"""Turns a deployed feature service into the layout that its readers need."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from controlplane.serving.layout import Calculations, ServiceLayout, ViewLayout
 def service_layout(
     manifest: Manifest, service: str, earlier: Sequence[Manifest] = ()
 ) -> ServiceLayout:
-    """How a feature service lies in the online store.
+    """Return the layout of a feature service in the online store.
 
     Args:
-        manifest: what is deployed.
+        manifest: the deployed manifest.
         service: the name of the service.
-        earlier: what was deployed before, newest first: a redefined view is read in its old version
-            until the new one is complete.
+        earlier: the manifests that were deployed before, newest first. A redefined view is read in
+            its old version until the new one is complete.
 
     Raises:
         PlaneError: there is no such service, or one of its views is not kept online.
@@ -35,6 +35,7 @@ def service_layout(
         raise PlaneError(text, hint="declare online=True and deploy")
     names = [view.name for view in views]
     old = [view for m in earlier for view in m.views if view.name in names and view.online]
+    # The newest versions first: the layout's first version of a view decides its features.
     versions = {(view.name, view.fingerprint): view for view in [*views, *old]}
     return ServiceLayout(
         name=service,
@@ -60,10 +61,11 @@ def _calculations(manifest: Manifest, service: ServiceSpec) -> Calculations | No
     from controlplane.sql.calculations import in_memory
 
     inputs, query, made = in_memory(manifest, service)
-    # A request field says nothing of how a calculation was found.
-    sources: dict[str, tuple[str, ...]] = {one.name: () for one in service.request}
-    for one in service.calculations:
-        found = [name for given in one.inputs for name in sources.get(given, (given,))]
-        sources[one.name] = tuple(dict.fromkeys(found))
+    # A request field has no row, so it does not decide the status of a calculation.
+    sources: dict[str, tuple[str, ...]] = {field.name: () for field in service.request}
+    for calculation in service.calculations:
+        # A calculation comes after those that it reads, so their features are known.
+        features = [f for name in calculation.inputs for f in sources.get(name, (name,))]
+        sources[calculation.name] = tuple(dict.fromkeys(features))
     names, types = zip(*((c.name, c.type) for c in service.calculations), strict=True)
     return Calculations(names, types, inputs, query, sources, made)

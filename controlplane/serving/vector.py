@@ -1,4 +1,4 @@
-"""What a read gives: every feature of the service, always, and why a value is what it is."""
+"""What a read returns: every feature of the service, always, with the status of its value."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Status(StrEnum):
     MISSING = "missing"
     EXPIRED = "expired"
 
-    __hash__ = str.__hash__  # an enumeration's own is not in C
+    # An enumeration's own is Python code, and every read puts statuses into dictionaries.
+    __hash__ = str.__hash__
 
 
 _THEMSELVES = {status: status for status in Status}
@@ -42,66 +43,68 @@ _THEMSELVES = {status: status for status in Status}
 
 T = TypeVar("T")
 Row = tuple[Status, int | None]
-"""How the row of a feature was found, and its effective time in microseconds since the epoch."""
+"""The status of a row, and its effective time in microseconds since the epoch."""
 _FIRST, _SECOND = itemgetter(0), itemgetter(1)
 
 
 class Names:
-    """What all vectors of one read have in common.
+    """The names that all vectors of one read share.
 
     Args:
         names: the features' full names, in order.
-        owners: for each the place of the row that it is from.
+        owners: the position of each feature's row.
     """
 
-    __slots__ = ("owners", "places")
+    __slots__ = ("owners", "positions")
 
     def __init__(self, names: Sequence[str], owners: Sequence[int]) -> None:
-        self.places = {name: place for place, name in enumerate(names)}
+        self.positions = {name: position for position, name in enumerate(names)}
         self.owners = owners
 
-    def spread(self, found: Sequence[T]) -> dict[str, T]:
-        """For each feature what is said of its row."""
-        return dict(zip(self.places, map(found.__getitem__, self.owners), strict=True))
+    def spread(self, row_values: Sequence[T]) -> dict[str, T]:
+        """Return the value of its row for each feature."""
+        return dict(zip(self.positions, map(row_values.__getitem__, self.owners), strict=True))
 
     def said(
-        self, words: Mapping[Status, T], found: Sequence[Status], nulls: Sequence[bool]
+        self, words: Mapping[Status, T], row_statuses: Sequence[Status], nulls: Sequence[bool]
     ) -> dict[str, T]:
-        """The status of every feature in those words; see `FeatureVector.found` and `nulls`."""
-        said = self.spread([words[status] for status in found])
-        for name, owner, null in zip(self.places, self.owners, nulls, strict=False):
-            if null and found[owner] is Status.PRESENT:
+        """Return the status of every feature in other words.
+
+        See `FeatureVector.row_statuses` and `FeatureVector.nulls`.
+        """
+        said = self.spread([words[status] for status in row_statuses])
+        for name, owner, null in zip(self.positions, self.owners, nulls, strict=False):
+            if null and row_statuses[owner] is Status.PRESENT:
                 said[name] = words[Status.NULL]
         return said
 
     def effective(
         self, written: Callable[[int], T], since: Sequence[int | None]
     ) -> dict[str, T | None]:
-        """The effective time of every feature as `written` has it; see `FeatureVector.since`."""
+        """Return the effective time of every feature, formatted; see `FeatureVector.since`."""
         return self.spread([None if count is None else written(count) for count in since])
 
 
 class FeatureVector(Mapping[str, Any]):
     """The features of one request, by their full names `view__feature` in the order of the service.
 
-    As a mapping it gives the plain values: dates as `date`, timestamps as `datetime` in UTC,
-    decimals as `Decimal`.
+    As a mapping it has the plain values: dates as `date`, timestamps as `datetime` in UTC, decimals
+    as `Decimal`. Statuses and times are computed when they are asked for.
     """
 
     __slots__ = ("_rows", "_values", "names")
 
     def __init__(self, names: Names, values: Sequence[Any], rows: Sequence[Row]) -> None:
-        """Made by the reader: the values are in the order of the names, whose owners are places in
-        `rows`."""
+        """Called by the reader: values in the order of the names, whose owners index `rows`."""
         self.names = names
         self._values = values
         self._rows = rows
 
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - features are of any type
-        return self._values[self.names.places[name]]
+        return self._values[self.names.positions[name]]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.names.places)
+        return iter(self.names.positions)
 
     def __len__(self) -> int:
         return len(self._values)
@@ -110,14 +113,16 @@ class FeatureVector(Mapping[str, Any]):
         return f"FeatureVector({dict(self)!r})"
 
     def status(self, name: str) -> Status:
-        """Why a feature's value is what it is."""
-        place = self.names.places[name]
-        status = self._rows[self.names.owners[place]][0]
-        return Status.NULL if status is Status.PRESENT and self._values[place] is None else status
+        """Return the status of a feature's value."""
+        position = self.names.positions[name]
+        status = self._rows[self.names.owners[position]][0]
+        return (
+            Status.NULL if status is Status.PRESENT and self._values[position] is None else status
+        )
 
     def effective_time(self, name: str) -> datetime | None:
-        """The moment from which the value counts; None where no row was found."""
-        since = self._rows[self.names.owners[self.names.places[name]]][1]
+        """Return the instant from which the value counts; None if the store has no row."""
+        since = self._rows[self.names.owners[self.names.positions[name]]][1]
         return None if since is None else from_micros(since)
 
     @property
@@ -126,8 +131,8 @@ class FeatureVector(Mapping[str, Any]):
         return self.said(_THEMSELVES)
 
     def said(self, words: Mapping[Status, T]) -> dict[str, T]:
-        """The status of every feature in other words."""
-        return self.names.said(words, self.found, self.nulls)
+        """Return the status of every feature in other words."""
+        return self.names.said(words, self.row_statuses, self.nulls)
 
     @property
     def effective_times(self) -> dict[str, datetime | None]:
@@ -135,12 +140,12 @@ class FeatureVector(Mapping[str, Any]):
         return self.effective(from_micros)
 
     def effective(self, written: Callable[[int], T]) -> dict[str, T | None]:
-        """The same as `written` has it, which is given microseconds since the epoch."""
+        """Return the effective times, formatted by `written` from microseconds since the epoch."""
         return self.names.effective(written, self.since)
 
     @property
-    def found(self) -> tuple[Status, ...]:
-        """How each row was found; never `null`, which is said of values."""
+    def row_statuses(self) -> tuple[Status, ...]:
+        """The status of each row; never `null`, which is the status of a value."""
         return tuple(map(_FIRST, self._rows))
 
     @property
@@ -150,7 +155,7 @@ class FeatureVector(Mapping[str, Any]):
 
     @property
     def nulls(self) -> tuple[bool, ...]:
-        """Whether each value is null; empty where none is."""
+        """Whether each value is null; empty if none is."""
         return tuple(map(is_, self._values, repeat(None))) if None in self._values else ()
 
     @property
@@ -160,12 +165,11 @@ class FeatureVector(Mapping[str, Any]):
 
     @property
     def plain(self) -> dict[str, Any]:
-        """The values as a dict, made at once."""
-        return dict(zip(self.names.places, self._values, strict=True))
+        """The values as a new dict."""
+        return dict(zip(self.names.positions, self._values, strict=True))
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Everything, in the same shape whatever was found: name -> `value`, `status`,
-        `effective_time`."""
+        """Return name -> `value`, `status`, `effective_time`; the same shape for any status."""
         return {
             name: {
                 "value": self[name],
@@ -177,37 +181,38 @@ class FeatureVector(Mapping[str, Any]):
 
 
 class FeatureVectors(list[FeatureVector]):
-    """The vectors of several entities, in the order of the request, and the same as a table.
+    """The vectors of several entities, in the order of the request; also as a table.
 
-    Its columns and their types are those of the service as it is deployed, whatever was found.
+    The table's columns and types are those of the deployed service, for any values.
     """
 
     def __init__(
         self, types: Mapping[str, str], views: int, vectors: Iterable[FeatureVector]
     ) -> None:
-        """Made by the reader: `types` are the canonical types of the features, in order; `views` is
-        how many were read."""
+        """Called by the reader, with the features' canonical types and the number of views."""
         super().__init__(vectors)
         self.types, self._views = types, views
 
-    def found(self) -> Iterator[tuple[Status, ...]]:
-        """How the rows of views were found, for each entity."""
-        return (vector.found[: self._views] for vector in self)
+    def row_statuses(self) -> Iterator[tuple[Status, ...]]:
+        """Yield the statuses of the views' rows, for each entity."""
+        return (vector.row_statuses[: self._views] for vector in self)
 
     def to_dicts(self) -> list[dict[str, dict[str, Any]]]:
-        """See `FeatureVector.to_dict`."""
+        """Return the dictionary of each vector; see `FeatureVector.to_dict`."""
         return [vector.to_dict() for vector in self]
 
     def to_arrow(self, *, statuses: bool = False, effective_times: bool = False) -> pa.Table:
-        """A row for each entity and a column for each feature, with `<feature>__status` and
-        `<feature>__effective_time` beside it where these are asked for. Timestamps are in UTC,
-        without a zone."""
-        # lazy: most models read vectors and need no Arrow
+        """Return a table with a row for each entity and a column for each feature.
+
+        `statuses` and `effective_times` add the columns `<feature>__status` and
+        `<feature>__effective_time`. Timestamps are in UTC, without a zone.
+        """
+        # lazy: most models read vectors and need no Arrow, which takes long to import
         from controlplane.codec.arrow import table
 
         columns: dict[str, tuple[Sequence[Any], str]] = {}
-        for name, kind in self.types.items():
-            columns[name] = [vector[name] for vector in self], kind
+        for name, feature_type in self.types.items():
+            columns[name] = [vector[name] for vector in self], feature_type
             if statuses:
                 columns[f"{name}__status"] = [str(vector.status(name)) for vector in self], "string"
             if effective_times:
@@ -216,15 +221,15 @@ class FeatureVectors(list[FeatureVector]):
         return table(columns)
 
     def to_pandas(self, *, statuses: bool = False, effective_times: bool = False) -> pd.DataFrame:
-        """The same as a data frame.
+        """Return the table of `to_arrow` as a data frame.
 
-        Its columns keep Arrow's types, so that integers stay integers beside nulls.
+        Its columns keep Arrow's types, so that integers stay integers in columns with nulls.
 
         Raises:
             MissingDriver: pandas is not installed.
         """
         try:
-            # lazy: it may not be there
+            # lazy: it may not be installed.
             import pandas as pd
         except ImportError:
             raise MissingDriver(

@@ -33,14 +33,19 @@ from controlplane.sql.range_errors import explained
 from controlplane.training import uploads
 
 _SHOWN_GAPS = 3
+# Times beyond these become these: the end of the last interval must fit into a datetime.
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
-"""Times beyond these are as far away as these are."""
 
 
 @dataclass(frozen=True)
 class ViewGaps:
-    """Rows of a training set for which one view has no values: a part of their key is null, the
-    view has no row of their key, or their time is before the view's start."""
+    """Counts the rows of a training set for which one view has no values, by reason.
+
+    Attributes:
+        null_keys: rows with a null in their key.
+        unknown_keys: rows whose key the view has no row of.
+        early_times: rows before the view's start.
+    """
 
     null_keys: int
     unknown_keys: int
@@ -49,21 +54,25 @@ class ViewGaps:
 
 @dataclass(frozen=True)
 class WithoutValues:
-    """Rows of a training set whose features are null and counts 0: those of all views where the
-    time is null or infinite, and those of single views, by name."""
+    """Counts the rows of a training set whose features are null and counts 0.
+
+    Attributes:
+        null_times: rows whose time is null or infinite; all views lack values for them.
+        views: the rows for which single views lack values, by name.
+    """
 
     null_times: int
     views: Mapping[str, ViewGaps]
 
     def sentences(self) -> list[str]:
-        """What a user should know of them."""
-        found = []
+        """Describe these rows to a user."""
+        sentences = []
         if self.null_times:
-            found.append(f"{self.null_times:,} rows have no time, or an infinite one")
+            sentences.append(f"{self.null_times:,} rows have no time, or an infinite one")
         for name, gaps in self.views.items():
             parts = [
-                f"{count:,} rows have {what}"
-                for count, what in (
+                f"{count:,} rows have {lack}"
+                for count, lack in (
                     (gaps.null_keys, "a null key"),
                     (gaps.unknown_keys, "a key that it has no rows of"),
                     (gaps.early_times, "a time before its start"),
@@ -71,16 +80,15 @@ class WithoutValues:
                 if count
             ]
             if parts:
-                found.append(f"feature view {name!r}: {', '.join(parts)}")
-        return [f"{text}: their features are null, counts 0" for text in found]
+                sentences.append(f"feature view {name!r}: {', '.join(parts)}")
+        return [f"{text}: their features are null, counts 0" for text in sentences]
 
 
 @dataclass(frozen=True)
 class Created:
-    """A training set as the warehouse's list holds it; `table` is its quoted name.
+    """A training set in the warehouse's list; `table` is its quoted name.
 
-    `without_values` counts the rows that can have no values; it is None of one that was created
-    earlier.
+    `without_values` counts the rows that can have no values. It is known only at creation.
     """
 
     name: str
@@ -110,21 +118,21 @@ def create(
     """Create the next version of a training set.
 
     Args:
-        manifest: what is deployed.
-        warehouse: where it runs; nothing is pulled out.
+        manifest: the deployed manifest, or the checked definitions with `from_source`.
+        warehouse: runs the statement; no rows leave it.
         name: letters, digits and single underscores.
-        service: the feature service whose features it gets.
+        service: the feature service whose features the training set gets.
         spine: a table or a query with the keys and a time for each row, and any other columns; or a
-            DataFrame (pandas, Polars, Arrow) of them, of which at most 100,000 rows are sent to a
-            warehouse that is not on this machine.
+            DataFrame (pandas, Polars, Arrow) with these columns. At most 100,000 rows of a
+            DataFrame are sent to a remote warehouse.
         time: the spine's column with the instant at which each prediction is made.
-        created_by: who asks for it.
+        created_by: the user who creates it.
         allow_gaps: accept that values from before a gap are carried over it.
-        as_of: `scheduled` gives values as they should have been visible, `served` as the tables
-            really showed them, late and not yet corrected ones included.
-        from_source: compute the features from their sources within the statement, as they would be
-            if everything had been computed: nothing of theirs needs to be deployed.
-        now: the environment's now, beyond which nothing can be computed from sources.
+        as_of: `scheduled` gives the values that should have been visible, `served` the values that
+            the tables really had, including late values and values before their correction.
+        from_source: compute the features from their sources within the statement, as if all
+            intervals had been computed. The features need not be deployed.
+        now: the environment's current time, beyond which sources can't be computed.
 
     Raises:
         PlaneError: the spine lacks a column, or the features are not computed as far as the spine
@@ -141,11 +149,11 @@ def create(
         raise PlaneError(
             f"environment {manifest.environment!r} has a fixed now: nothing was served at its"
             " times",
-            hint="leave out --as-of, or use an environment whose time goes on",
+            hint="leave out --as-of, or use an environment without a fixed now",
         )
     if as_of == "served" and from_source:
         raise PlaneError(
-            "what was served can't be computed from sources",
+            "served values can't be computed from sources",
             hint="leave out --as-of or --from-source",
         )
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
@@ -201,6 +209,7 @@ def _create(
     version = 1 + max((d.version for d in existing(warehouse) if d.name == name), default=0)
     dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
+    # Not in the transaction below: some warehouses commit before and after each CREATE SCHEMA.
     warehouse.execute(training.prepare(manifest, dataset), tag=tag)
     with explained(f"training set {name!r}"):
         warehouse.execute(statements, tag=tag, atomic=True)
@@ -211,8 +220,7 @@ def _create(
 
 
 def _query(spine: str, dialect_name: str) -> str:
-    """The query of a spine, which may be the name of a table or, quoted, of a file that DuckDB
-    reads."""
+    """Return the query of a spine: a query, a table's name, or a quoted file that DuckDB reads."""
     text = one_statement(spine, dialect_name)
     is_file = dialect_name == "duckdb" and re.fullmatch(r"'[^']+'", text) is not None
     return f"SELECT * FROM {text}" if is_file or is_table(text) else text
@@ -225,15 +233,17 @@ def _without_values(
     [row] = ledger.rows(warehouse, spine_sql.counts_query(manifest, dataset), tag=tag)
     views = {
         view.name: ViewGaps(
-            row[f"null_keys_{place}"], row[f"unknown_keys_{place}"], row[f"early_times_{place}"]
+            row[f"null_keys_{position}"],
+            row[f"unknown_keys_{position}"],
+            row[f"early_times_{position}"],
         )
-        for place, view in enumerate(manifest.views_of(manifest.service(dataset.service)))
+        for position, view in enumerate(manifest.views_of(manifest.service(dataset.service)))
     }
     return WithoutValues(row["null_times"], views)
 
 
 def existing(warehouse: Warehouse) -> list[Created]:
-    """All training sets, oldest first."""
+    """Return all training sets, oldest first."""
     listed = ledger.read_table(warehouse, DATASETS, " ORDER BY created_at, name, version")
     return [
         Created(
@@ -250,8 +260,9 @@ def existing(warehouse: Warehouse) -> list[Created]:
 
 
 def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset) -> None:
-    """Check that every feature is computed, without a gap, as far as the spine's last time needs
-    it; and, for what was served, that anything was when the spine begins.
+    """Check that every feature is computed without a gap up to the spine's last time.
+
+    As of `served`, also check that the spine begins after the first publication.
 
     Raises:
         Problems: for each view, the intervals that are missing.
@@ -259,6 +270,7 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
     first, last = _times(manifest, warehouse, dataset)
     if first is None or last is None:
         return
+    # All versions in one query, not one query for each view.
     publications = ledger.entries(warehouse)
     problems: list[PlaneError] = []
     for view in manifest.views_of(manifest.service(dataset.service)):
@@ -267,15 +279,17 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
             through = min(through, view.end)
         if through <= view.start:
             continue
-        found = publications.get((f"{manifest.schema}.{view.name}", view.fingerprint), [])
-        covered = ledger.covered(found)
+        entries = publications.get((f"{manifest.schema}.{view.name}", view.fingerprint), [])
+        covered = ledger.covered(entries)
         gaps = subtract(Interval(view.start, through), covered)
         if gaps:
             problems.append(_gap(view.name, gaps, format_duration(view.schedule)))
-        elif dataset.as_of == "served" and first < (begun := from_micros(found[0].version)):
+        elif dataset.as_of == "served" and first < (
+            first_published := from_micros(entries[0].version)
+        ):
             text = (
-                f"feature view {view.name!r} served nothing before {format_instant(begun)}, its"
-                " first publication"
+                f"feature view {view.name!r} served nothing before"
+                f" {format_instant(first_published)}, its first publication"
             )
             hint = "leave out earlier rows or --as-of, or pass --allow-gaps to have nulls there"
             problems.append(PlaneError(text, hint=hint))
@@ -284,10 +298,10 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
 
 
 def check_nulls(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset) -> None:
-    """Check that the spine has no null where a caller could not give one.
+    """Check that the spine has no null in a request field that a read may not leave null.
 
     Raises:
-        Problems: the request fields that are null, and in how many rows.
+        Problems: the request fields that are null, with the number of rows.
     """
     query = training.nulls_query(manifest, dataset)
     counts = next(iter(ledger.rows(warehouse, query))) if query else {}
@@ -305,8 +319,7 @@ def check_nulls(manifest: Manifest, warehouse: Warehouse, dataset: training.Data
 
 
 def check_due(manifest: Manifest, dataset: training.Dataset, last: datetime, now: datetime) -> None:
-    """Check that every interval that the spine's last time needs is due: what has not arrived can't
-    be computed.
+    """Check that every interval up to the spine's last time is due: its rows have arrived.
 
     Raises:
         Problems: for each view, how far it can be computed.
@@ -331,7 +344,7 @@ def check_due(manifest: Manifest, dataset: training.Dataset, last: datetime, now
 def _times(
     manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset
 ) -> tuple[datetime | None, datetime | None]:
-    """The first and the last time of the spine; None where it has none."""
+    """Return the first and the last time of the spine; None if it has none."""
     d = dialect(manifest.dialect)
     query = spine_sql.times_query(manifest, dataset, d.instant(_FIRST), d.instant(_LAST))
     for row in ledger.rows(warehouse, query):

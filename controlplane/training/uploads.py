@@ -1,4 +1,4 @@
-"""DataFrames as tables of the warehouse, for as long as a training set is made of them."""
+"""Loads DataFrames into tables of the warehouse while a training set is created from them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
 
 MOST_ROWS = 100_000
-"""Rows that are sent to a warehouse that is not on this machine: each is a part of a statement's
-text."""
+"""The rows that are sent to a remote warehouse, as the text of statements."""
+# Warehouses limit a statement's text (1 MB on Snowflake) and its number of values.
 _ROWS_A_STATEMENT = 1000
 
 
 @contextmanager
-def uploaded(warehouse: Warehouse, frame: Any, tag: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - of any library
-    """A query for the rows of a DataFrame, and what is noted of them: how many they are, and a
-    digest.
+def uploaded(
+    warehouse: Warehouse,
+    frame: Any,  # noqa: ANN401 - of any library
+    tag: str,
+) -> Iterator[tuple[str, str]]:
+    """Load a DataFrame; yield a query for its rows, and a note with their number and digest.
 
-    The rows lie in a table of the schema of training sets, which is dropped in the end.
+    The rows are in a table of the schema of training sets, which is dropped at the end.
 
     Raises:
-        PlaneError: the DataFrame has a column of another type than ours, or too many rows for a
-            distant warehouse.
+        PlaneError: the DataFrame has a column of an unsupported type, or too many rows for a
+            remote warehouse.
     """
     rows, d = frames.as_table(frame), dialect(warehouse.dialect)
-    distant = d.name != "duckdb"
-    if distant and rows.num_rows > MOST_ROWS:
+    remote = d.name != "duckdb"
+    if remote and rows.num_rows > MOST_ROWS:
         hint = "load them into a table with the warehouse's own tools, and give its name"
         raise PlaneError(
             f"a DataFrame of {rows.num_rows:,} rows is too long: at most {MOST_ROWS:,}", hint=hint
@@ -48,10 +51,11 @@ def uploaded(warehouse: Warehouse, frame: Any, tag: str) -> Iterator[tuple[str, 
     )
     try:
         warehouse.execute([made], tag=tag)
-        if distant:
+        if remote:
             warehouse.execute(list(_inserts(name, rows, d)), tag=tag)
         else:
             _from_file(warehouse, name, rows, d)
+        # The spine's query names a table that is dropped, so the digest is its only trace.
         digest = hashlib.sha256(repr(rows.to_pydict()).encode()).hexdigest()[:16]
         yield f"SELECT * FROM {name}", f"DataFrame of {rows.num_rows} rows, sha256 {digest}"
     finally:
@@ -60,7 +64,12 @@ def uploaded(warehouse: Warehouse, frame: Any, tag: str) -> Iterator[tuple[str, 
         )
 
 
-def _from_file(warehouse: Warehouse, name: str, rows: Any, d: Dialect) -> None:  # noqa: ANN401 - a table of Arrow
+def _from_file(
+    warehouse: Warehouse,
+    name: str,
+    rows: Any,  # noqa: ANN401 - a table of Arrow
+    d: Dialect,
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.parquet"
         frames.write_file(rows, file)
@@ -68,24 +77,33 @@ def _from_file(warehouse: Warehouse, name: str, rows: Any, d: Dialect) -> None: 
         warehouse.execute([Statement("load the DataFrame", query)])
 
 
-def _inserts(name: str, rows: Any, d: Dialect) -> Iterator[Statement]:  # noqa: ANN401 - a table of Arrow
-    kinds = frames.types_of(rows)
-    for column, kind in kinds.items():
-        if is_list(kind):
+def _inserts(
+    name: str,
+    rows: Any,  # noqa: ANN401 - a table of Arrow
+    d: Dialect,
+) -> Iterator[Statement]:
+    types = frames.types_of(rows)
+    for column, column_type in types.items():
+        if is_list(column_type):
             hint = "leave it out, or load the rows into a table with the warehouse's own tools"
             raise PlaneError(
                 f"the DataFrame's column {column!r} holds lists, which are not sent", hint=hint
             )
-    columns = ", ".join(f"{d.quote(column)} {d.type(kind)}" for column, kind in kinds.items())
+    columns = ", ".join(
+        f"{d.quote(column)} {d.type(column_type)}" for column, column_type in types.items()
+    )
     yield Statement("make room for the DataFrame", f"CREATE {d.transient}TABLE {name} ({columns})")
-    for some in frames.values_of(rows, _ROWS_A_STATEMENT):
+    for chunk in frames.values_of(rows, _ROWS_A_STATEMENT):
         literals = (
-            [_literal(value, kind, d) for value, kind in zip(row, kinds.values(), strict=True)]
-            for row in some
+            [
+                _literal(value, column_type, d)
+                for value, column_type in zip(row, types.values(), strict=True)
+            ]
+            for row in chunk
         )
         lines = ",\n".join(f"({', '.join(values)})" for values in literals)
         yield Statement("load the DataFrame", f"INSERT INTO {name} VALUES\n{lines}")
 
 
-def _literal(value: Any, kind: str, d: Dialect) -> str:  # noqa: ANN401 - of any type
-    return d.cast("NULL", kind) if value is None else d.literal(value, kind)
+def _literal(value: Any, value_type: str, d: Dialect) -> str:  # noqa: ANN401 - of any type
+    return d.cast("NULL", value_type) if value is None else d.literal(value, value_type)

@@ -1,12 +1,16 @@
-"""Compares what is computed with an independent brute-force evaluation of the raw rows: `plane
-verify`.
+"""Compares computed values with an independent evaluation of the raw rows: `plane verify`.
 
-`evaluated` says how a view's SQL is evaluated, `truth` makes the oracle's view of a definition and
-fetches the raw rows, `coverage` says which values they decide, and `values` reads them. `questions`
-chooses keys and instants, `told` reads what tables, training sets and the online store say, `ways`
-compares an interval evaluated alone and with others, `explain` finds the rows behind a difference,
-`check` puts them together. `realtime` compares what readers calculate with the warehouse, `against`
-the tables of two environments. Nothing is written anywhere.
+- `evaluated` queries the rows of a view's SQL. `expected` turns a definition into the view of the
+  `oracle` and fetches its raw rows. `coverage` says which values these rows decide, and `values`
+  converts them.
+- `sampling` chooses entities and instants. `observed` reads the values that tables, training sets
+  and the online store hold for them, and `agreement` compares the two.
+- `ways` compares an interval evaluated alone and with others.
+- `explain` finds the rows behind a difference, and `mismatches` fills the `report`.
+- `check` puts these together. `realtime` compares the calculations of readers and the warehouse.
+  `against` compares the tables of two environments.
+
+Nothing is written anywhere.
 """
 
 from controlplane.verify.against import (

@@ -1,7 +1,7 @@
-"""Compares the tables of two environments, row by row: both are read in one order and walked side
-by side.
+"""Compares the tables of two environments, row by row.
 
-Memory holds a batch of rows of each side, never a table. Nothing is written.
+Both tables are read in the same order and merged. Memory holds one batch of rows of each side,
+never a table. Nothing is written.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
 from controlplane.release.program import build
 from controlplane.sql.dialects import dialect
 from controlplane.sql.tables import qualified
-from controlplane.verify import questions
+from controlplane.verify import sampling
 from controlplane.verify.evaluated import Evaluated
+from controlplane.verify.expected import Expected, Sample
 from controlplane.verify.oracle import same
-from controlplane.verify.truth import Question, Truth
 from controlplane.verify.values import columns as values_of
 from controlplane.verify.values import shown
 
 KEPT = 50
-"""Differences of a table that are kept; the others are counted."""
+"""The differences of a table that are kept; the others are counted."""
 JUDGED = 1000
-"""Once so many rows of a table differ, no more raw rows are asked how far floats may be off."""
-_TOGETHER = 200
-_TOLD_ROWS = 50_000
+"""The differing rows of a table after which raw rows no longer decide how far floats may differ."""
+_BATCH = 200
+_REPORTED_ROWS = 50_000
 
 Row = tuple[Any, ...]
 OnProgress = Callable[[Progress], None]
@@ -50,13 +50,13 @@ class Side:
 
 @dataclass(frozen=True)
 class RowDifference:
-    """One row that is not the same in both environments.
+    """One row that differs between the environments.
 
     Args:
         keys: the entity.
-        valid_from: since when the row's values count.
-        only_in: the environment that has the row, if the other one lacks it; empty if both have it.
-        values: what differs of a row that both have: column -> the value here, the value there.
+        valid_from: the instant from which the row's values count.
+        only_in: the environment that has the row if the other one lacks it; empty if both have it.
+        values: the values that differ in a row of both: column -> our value, their value.
     """
 
     keys: Mapping[str, Any]
@@ -67,11 +67,17 @@ class RowDifference:
 
 @dataclass
 class TableComparison:
-    """One table: the rows that both have, those of them that differ, those that one alone has, the
-    first differences.
+    """One table of both environments.
 
-    `columns` says which columns differ in their types, or are in one alone; then no rows are
-    compared.
+    Attributes:
+        table: `history` or `latest`.
+        compared: the number of rows that both have.
+        differing: the number of these rows that differ.
+        only_here: the number of rows that only the first environment has.
+        only_there: the number of rows that only the other environment has.
+        columns: the columns whose types differ, or that one environment lacks. If there are any, no
+            rows are compared.
+        differences: the first differences.
     """
 
     table: str
@@ -84,14 +90,21 @@ class TableComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """Whether no row and no column differs."""
         return not (self.differing or self.only_here or self.only_there or self.columns)
 
 
 @dataclass
 class ViewComparison:
-    """One view: through when its rows were compared, each table, what was left out, and why nothing
-    was compared."""
+    """One view of both environments.
+
+    Attributes:
+        view: the feature view.
+        through: the end of the intervals that were compared.
+        tables: the tables that were compared.
+        notes: what was left out, and why.
+        problem: why nothing was compared; empty if something was.
+    """
 
     view: str
     through: datetime | None = None
@@ -102,7 +115,7 @@ class ViewComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two environments; `equal` if every view was compared and nothing differs."""
+    """The result for two environments; `equal` if every view was compared and nothing differs."""
 
     environment: str
     against: str
@@ -113,16 +126,16 @@ class Comparison:
 def compare(
     ours: Side, theirs: Side, views: Sequence[str] = (), *, on_progress: OnProgress = lambda _: None
 ) -> Comparison:
-    """Compare the history and the newest rows of views, over what both environments have computed.
+    """Compare the history and the newest rows of views, as far as both environments are computed.
 
     Args:
-        ours: the environment whose raw rows say how far floats may be off.
-        theirs: the other one.
-        views: names of feature views; all of both environments unless given.
-        on_progress: told how far it is, in rows.
+        ours: the environment whose raw rows decide how far floats may differ.
+        theirs: the other environment.
+        views: names of feature views (default: all of both environments).
+        on_progress: receives the progress, in rows.
 
     Raises:
-        PlaneError: one of them has no such view, or a warehouse refuses.
+        PlaneError: an environment has no such view, or a warehouse refuses.
     """
     known = [{view.name: view for view in side.manifest.views} for side in (ours, theirs)]
     for name in views:
@@ -130,16 +143,18 @@ def compare(
         if name not in known[1]:
             hint = f"deploy it there, or choose from: {', '.join(known[1]) or '(none is deployed)'}"
             raise PlaneError(f"environment {theirs.name!r} has no feature view {name!r}", hint=hint)
-    found = []
+    comparisons = []
     for name in views or {**known[0], **known[1]}:
         pair = known[0].get(name), known[1].get(name)
         if pair[0] is not None and pair[1] is not None:
-            found.append(_View(ours, theirs, pair[0], on_progress).compared(pair[1]))
+            comparisons.append(_View(ours, theirs, pair[0], on_progress).compared(pair[1]))
         else:
             side = ours if pair[1] is None else theirs
-            found.append(ViewComparison(name, problem=f"only {side.name} has it"))
-    equal = all(not view.problem and all(table.equal for table in view.tables) for view in found)
-    return Comparison(ours.name, theirs.name, equal, found)
+            comparisons.append(ViewComparison(name, problem=f"only {side.name} has it"))
+    equal = all(
+        not view.problem and all(table.equal for table in view.tables) for view in comparisons
+    )
+    return Comparison(ours.name, theirs.name, equal, comparisons)
 
 
 class _View:
@@ -149,7 +164,7 @@ class _View:
         self._sides = (ours, theirs)
         self._view = view
         self._on_progress = on_progress
-        self._truth: Truth | None = None
+        self._expected: Expected | None = None
         self._keys = [name for name, _ in view.keys]
         self._features = [feature.name for feature in view.features]
         aggregates = [
@@ -161,76 +176,82 @@ class _View:
         self._rows = 0
 
     def compared(self, other: ViewSpec) -> ViewComparison:
-        """What differs from the other environment's."""
-        view, found = self._view, ViewComparison(self._view.name)
+        """Compare the view with the other environment's."""
+        view, comparison = self._view, ViewComparison(self._view.name)
+        # Two definitions are expected to give other values, which says nothing about the data.
         if other.fingerprint != view.fingerprint:
             names = [side.name for side in self._sides]
-            found.problem = (
+            comparison.problem = (
                 f"it is version {view.fingerprint} in {names[0]} and {other.fingerprint} in"
                 f" {names[1]}"
             )
-            return found
+            return comparison
         heads = [
             ledger.head(side.warehouse, build(side.manifest, view).head) for side in self._sides
         ]
         for side, head in zip(self._sides, heads, strict=True):
             if head.frontier <= view.start:
-                found.problem = f"nothing is computed in {side.name}"
-                return found
-        frontier = min(head.frontier for head in heads)
-        found.through = frontier
+                comparison.problem = f"nothing is computed in {side.name}"
+                return comparison
+        watermark = min(head.frontier for head in heads)
+        comparison.through = watermark
         manifest = self._sides[0].manifest
-        self._truth = Truth(manifest, view, Evaluated(manifest, view, frontier), roughly=True)
-        found.tables.append(self._table("history", frontier))
+        # Only sums of absolute values are read from the raw rows, so their rough size is enough.
+        self._expected = Expected(
+            manifest, view, Evaluated(manifest, view, watermark), roughly=True
+        )
+        comparison.tables.append(self._table("history", watermark))
         if heads[0].frontier == heads[1].frontier:
-            found.tables.append(self._table("latest", frontier))
+            comparison.tables.append(self._table("latest", watermark))
         else:
             further = max(zip(heads, self._sides, strict=True), key=lambda pair: pair[0].frontier)
-            found.notes.append(
+            comparison.notes.append(
                 f"latest: not compared, as {further[1].name} is computed further, "
                 f"through {format_instant(further[0].frontier)}"
             )
         self._on_progress(Progress(view.name, "done", self._rows, self._rows))
-        return found
+        return comparison
 
-    def _table(self, part: str, frontier: datetime) -> TableComparison:
-        found = TableComparison(part)
-        found.columns = self._columns(part)
-        if found.columns:
-            return found
-        # The rows of the history are told apart by the time as well.
+    def _table(self, part: str, watermark: datetime) -> TableComparison:
+        comparison = TableComparison(part)
+        comparison.columns = self._columns(part)
+        if comparison.columns:
+            return comparison
+        # The history has many rows of one entity, which `valid_from` tells apart.
         identity = len(self._keys) + (part == "history")
         names = [*self._keys, "valid_from", "expires_at", *self._features]
-        one, other = (self._stream(side, part, frontier, names, identity) for side in self._sides)
+        ours, theirs = (
+            self._stream(side, part, watermark, names, identity) for side in self._sides
+        )
         suspects: list[tuple[Row, Row]] = []
-        total = self._rows + self._count(part, frontier)
-        for left, right in _side_by_side(one, other, identity):
-            if self._rows % _TOLD_ROWS == 0:
+        total = self._rows + self._count(part, watermark)
+        for left, right in _merged(ours, theirs, identity):
+            if self._rows % _REPORTED_ROWS == 0:
                 self._on_progress(
                     Progress(self._view.name, part, self._rows, max(total, self._rows))
                 )
             self._rows += 1
             if right is None or left is None:
-                self._alone(found, left, right)
+                self._alone(comparison, left, right)
                 continue
-            found.compared += 1
+            comparison.compared += 1
             if left == right or all(map(same, left, right)):
                 continue
             suspects.append((left, right))
-            if len(suspects) == _TOGETHER:
-                self._judge(found, names, suspects)
+            if len(suspects) == _BATCH:
+                self._judge(comparison, names, suspects)
                 suspects = []
-        self._judge(found, names, suspects)
-        return found
+        self._judge(comparison, names, suspects)
+        return comparison
 
     def _columns(self, part: str) -> list[str]:
-        """The columns that are not alike."""
+        """Describe the columns whose types differ, or that one environment lacks."""
         types = []
         for side in self._sides:
             name = self._physical(side, part)
             columns = side.warehouse.columns([name])[name]
             if columns is None:
-                hint = "deploy there again, which makes the table again"
+                hint = "deploy to it again, which creates the table again"
                 raise PlaneError(f"environment {side.name!r} has no table {name}", hint=hint)
             # A whole number is one type on Snowflake, however wide.
             types.append(
@@ -239,13 +260,13 @@ class _View:
                     for n, k in columns.items()
                 }
             )
-        wanted = [*self._keys, "valid_from", "expires_at", *self._features]
-        told = [[kinds.get(name, "missing") for name in wanted] for kinds in types]
+        names = [*self._keys, "valid_from", "expires_at", *self._features]
+        column_types = [[side_types.get(name, "missing") for name in names] for side_types in types]
         ours, theirs = self._sides
         return [
-            f"{name} is {one} in {ours.name} and {other} in {theirs.name}"
-            for name, one, other in zip(wanted, *told, strict=True)
-            if one != other or one == "missing"
+            f"{name} is {our_type} in {ours.name} and {their_type} in {theirs.name}"
+            for name, our_type, their_type in zip(names, *column_types, strict=True)
+            if our_type != their_type or our_type == "missing"
         ]
 
     def _physical(self, side: Side, part: str) -> str:
@@ -256,32 +277,32 @@ class _View:
             name(self._view.name, self._view.fingerprint),
         )
 
-    def _from(self, side: Side, part: str, frontier: datetime) -> str:
-        """A FROM clause with the rows that are compared."""
-        known = dialect(side.manifest.dialect).instant(frontier + self._view.delay)
+    def _from(self, side: Side, part: str, watermark: datetime) -> str:
+        """Return a FROM clause with the rows to compare."""
+        known = dialect(side.manifest.dialect).instant(watermark + self._view.delay)
         condition = "NOT is_deleted" if part == "latest" else f"valid_from <= {known}"
         return f"FROM {self._physical(side, part)} WHERE {condition}"
 
-    def _count(self, part: str, frontier: datetime) -> int:
+    def _count(self, part: str, watermark: datetime) -> int:
         side = self._sides[0]
         [row] = ledger.rows(
-            side.warehouse, f"SELECT count(*) AS n {self._from(side, part, frontier)}"
+            side.warehouse, f"SELECT count(*) AS n {self._from(side, part, watermark)}"
         )
         count: int = row["n"]
         return count
 
     def _stream(
-        self, side: Side, part: str, frontier: datetime, names: Sequence[str], identity: int
+        self, side: Side, part: str, watermark: datetime, names: Sequence[str], identity: int
     ) -> Iterator[Row]:
-        """The rows of one side in the order that all warehouses have in common."""
+        """Yield the rows of one side in an order that all warehouses have in common."""
         d, view = dialect(side.manifest.dialect), self._view
-        order = [*(d.ordered(d.quote(name), kind) for name, kind in view.keys), "valid_from"][
-            :identity
-        ]
+        keys = (d.ordered(d.quote(name), key_type) for name, key_type in view.keys)
+        order = [*keys, "valid_from"][:identity]
         query = (
             f"SELECT {', '.join(d.quote(name) for name in names)}"
-            f" {self._from(side, part, frontier)} ORDER BY {', '.join(order)}"
+            f" {self._from(side, part, watermark)} ORDER BY {', '.join(order)}"
         )
+        # The merge is wrong for unsorted rows, and warehouses sort texts in many ways: so check it.
         last: Row = ()
         label = naming.query_tag(side.manifest.project, side.name, view.name, view.owner, "verify")
         for batch in side.warehouse.fetch(query, tag=label):
@@ -297,79 +318,83 @@ class _View:
                 last = row[:identity]
                 yield row
 
-    def _alone(self, found: TableComparison, left: Row | None, right: Row | None) -> None:
+    def _alone(self, comparison: TableComparison, left: Row | None, right: Row | None) -> None:
         ours, theirs = self._sides
         if left is not None:
-            found.only_here += 1
-            self._keep(found, left, ours.name, {})
+            comparison.only_here += 1
+            self._keep(comparison, left, ours.name, {})
         elif right is not None:
-            found.only_there += 1
-            self._keep(found, right, theirs.name, {})
+            comparison.only_there += 1
+            self._keep(comparison, right, theirs.name, {})
 
     def _judge(
-        self, found: TableComparison, names: Sequence[str], suspects: Sequence[tuple[Row, Row]]
+        self, comparison: TableComparison, names: Sequence[str], suspects: Sequence[tuple[Row, Row]]
     ) -> None:
-        """Count the pairs that differ by more than sums of floats may, given the raw rows behind
-        them."""
-        scales = self._scales([left for left, _ in suspects]) if found.differing < JUDGED else {}
+        """Count the pairs that differ by more than the raw rows allow for sums of floats."""
+        judged = comparison.differing < JUDGED
+        scales = self._scales([left for left, _ in suspects]) if judged else {}
         for number, (left, right) in enumerate(suspects):
             allowed = scales.get(number, {})
             values = {
-                name: (one, other)
-                for name, one, other in zip(names, left, right, strict=True)
-                if not same(one, other, allowed.get(name) or 0.0)
+                name: (our_value, their_value)
+                for name, our_value, their_value in zip(names, left, right, strict=True)
+                if not same(our_value, their_value, allowed.get(name) or 0.0)
             }
             if values:
-                found.differing += 1
-                self._keep(found, left, "", values)
+                comparison.differing += 1
+                self._keep(comparison, left, "", values)
 
     def _scales(self, rows: Sequence[Row]) -> Mapping[int, Mapping[str, float | None]]:
-        if not rows or not self._summed or self._truth is None:
+        if not rows or not self._summed or self._expected is None:
             return {}
-        asked, side = {}, self._sides[0]
+        samples, side = {}, self._sides[0]
         for number, row in enumerate(rows):
             at = row[len(self._keys)]
-            asked[number] = Question(
-                row[: len(self._keys)], at, questions.since(self._truth.view, at)
+            samples[number] = Sample(
+                row[: len(self._keys)], at, sampling.since(self._expected.oracle, at)
             )
-        return self._truth.scales(side.warehouse, asked, self._summed)
+        return self._expected.scales(side.warehouse, samples, self._summed)
 
     def _keep(
-        self, found: TableComparison, row: Row, only_in: str, values: Mapping[str, tuple[Any, Any]]
+        self,
+        comparison: TableComparison,
+        row: Row,
+        only_in: str,
+        values: Mapping[str, tuple[Any, Any]],
     ) -> None:
-        if len(found.differences) < KEPT:
+        if len(comparison.differences) < KEPT:
             types = dict(self._view.keys)
             types |= {feature.name: feature.type for feature in self._view.features}
             keys = {
                 name: shown(part, types[name]) for name, part in zip(self._keys, row, strict=False)
             }
-            told = {
+            shown_values = {
                 name: (
-                    shown(one, types.get(name, "timestamp")),
-                    shown(other, types.get(name, "timestamp")),
+                    shown(our_value, types.get(name, "timestamp")),
+                    shown(their_value, types.get(name, "timestamp")),
                 )
-                for name, (one, other) in values.items()
+                for name, (our_value, their_value) in values.items()
             }
-            found.differences.append(
-                RowDifference(keys, from_micros(row[len(self._keys)]), only_in, told)
+            comparison.differences.append(
+                RowDifference(keys, from_micros(row[len(self._keys)]), only_in, shown_values)
             )
 
 
-def _side_by_side(
-    one: Iterator[Row], other: Iterator[Row], identity: int
+def _merged(
+    ours: Iterator[Row], theirs: Iterator[Row], identity: int
 ) -> Iterator[tuple[Row | None, Row | None]]:
-    """Two sorted streams as pairs of rows whose first columns are equal.
+    """Merge two sorted streams into pairs of rows with the same identity.
 
-    None stands where one has no such row.
+    The pair has None for a stream without such a row.
     """
-    left, right = next(one, None), next(other, None)
+    left, right = next(ours, None), next(theirs, None)
     while left is not None or right is not None:
         if left is None or (right is not None and right[:identity] < left[:identity]):
             yield None, right
-            right = next(other, None)
+            right = next(theirs, None)
         elif right is None or left[:identity] < right[:identity]:
             yield left, None
-            left = next(one, None)
+            left = next(ours, None)
         else:
             yield left, right
-            left, right = next(one, None), next(other, None)
+            left, right = next(ours, None), next(theirs, None)

@@ -1,4 +1,4 @@
-"""Which values the evaluated rows decide, where these are not all rows (`evaluated.MOST_APART`)."""
+"""Says which values the evaluated rows decide if they are not all rows (`evaluated.MOST_APART`)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 
 from controlplane.base.types import format_instant, micros
 from controlplane.verify.evaluated import MOST_APART, Evaluated
+from controlplane.verify.expected import TIME
 from controlplane.verify.oracle import Row, RowFeature, View, WindowFeature
-from controlplane.verify.questions import longest
-from controlplane.verify.truth import TIME
+from controlplane.verify.sampling import longest
 
 
 class Coverage:
-    """What can be said of a view's features, given its rows from some instant on.
+    """The values of a view's features that its rows from some instant on decide.
 
     Args:
-        view: as the oracle has it.
-        evaluated: its rows.
+        view: the oracle's definition.
+        evaluated: the view's rows.
     """
 
     def __init__(self, view: View, evaluated: Evaluated) -> None:
@@ -32,10 +32,10 @@ class Coverage:
         return max(self._view.start, min(known, default=self._view.start))
 
     def decides(self, feature: RowFeature | WindowFeature, at: int, rows: Sequence[Row]) -> bool:
-        """Whether a feature's value at an instant depends on the evaluated rows alone.
+        """Return whether a feature's value depends on the evaluated rows alone.
 
         Args:
-            feature: one of the view's.
+            feature: a feature of the view.
             at: the instant, in microseconds since the epoch.
             rows: the evaluated rows of the entity.
         """
@@ -49,7 +49,7 @@ class Coverage:
         return any(self._seen(row[TIME]) <= at for row in rows)
 
     def notes(self, last: int) -> Iterator[str]:
-        """What is left out, for a report; `last` is the last instant that is asked about."""
+        """Yield what a report says is left out; `last` is the latest instant of a sample."""
         if self._evaluated.complete:
             return
         yield (
@@ -61,26 +61,27 @@ class Coverage:
                 f"{', '.join(long)}: not compared, since their windows begin before these intervals"
             )
         if self._view.ttl is None and any(
-            isinstance(one, RowFeature) for one in self._view.features
+            isinstance(feature, RowFeature) for feature in self._view.features
         ):
             yield "row features are compared only where the entity has a row in these intervals"
 
     def undecided(self, last: int) -> list[str]:
-        """The features of which no value up to an instant is decided."""
+        """Return the names of the features that have no decided value up to an instant."""
         begins = {feature.name: self._begins(feature) for feature in self._view.features}
         return [name for name, at in begins.items() if at is None or at > last]
 
     def _begins(self, feature: RowFeature | WindowFeature) -> int | None:
-        """The first instant at which a feature may be decided; None if there is none."""
+        """Return the first instant at which a feature may be decided, or None."""
         if isinstance(feature, RowFeature):
             return self._seen(self._since)
         if (length := longest(feature)) is None:
             return None
+        # Rounded up to the schedule: `//` rounds down, so the operands are negated.
         step, phase = self._view.schedule, self._view.phase
         return phase - (phase - self._since - length) // step * step + self._view.delay
 
     def _seen(self, time: int) -> int:
-        """When a row with this event time can first be seen."""
+        """Return when a row with this event time becomes visible."""
         view = self._view
         return (
             (time - view.phase) // view.schedule * view.schedule

@@ -1,4 +1,4 @@
-"""Which raw rows are behind a difference, and what probably happened."""
+"""Finds the raw rows behind a difference, and says what probably happened."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any
 
 from controlplane.base.types import MICROSECOND, ceil, floor, format_instant, from_micros
 from controlplane.manifest.specs import IntervalByInterval, StaticViewSpec, ViewSpec
+from controlplane.verify.expected import TIME, Expected, Sample
 from controlplane.verify.oracle import Row, RowFeature, View, WindowFeature, bounds
-from controlplane.verify.truth import TIME, Question, Truth
 
 SHOWN = 20
 Values = Mapping[str, Any]
-_TRIED = 200_000  # rows that are looked at again without one of them
-_ASKED = 6
+# Rows that are evaluated again to test the suspects of one difference. It bounds the time.
+_EVALUATED = 200_000
+# Differences that each suspect must explain; a row that explains six by chance is unlikely.
+_COMPARED = 6
 
 
 def behind(
-    truth: Truth, feature: RowFeature | WindowFeature, question: Question, rows: Sequence[Row]
+    expected: Expected, feature: RowFeature | WindowFeature, sample: Sample, rows: Sequence[Row]
 ) -> list[Row]:
-    """The rows that a feature's value comes from, in order of time: those in its window, or the
-    newest ones."""
-    view = truth.view
+    """Return the rows behind a feature's value, oldest first: its window's, or the newest ones."""
+    view = expected.oracle
     if view.time is None:
         return list(rows)
-    start, end = _window(view, feature, question)
+    start, end = _window(view, feature, sample)
     ordered = sorted((row for row in rows if row[TIME] < end), key=lambda row: int(row[TIME]))
     if isinstance(feature, RowFeature):
         return ordered[-5:]
@@ -36,9 +37,9 @@ def behind(
     )
 
 
-def _window(view: View, feature: RowFeature | WindowFeature, question: Question) -> tuple[int, int]:
-    """Between which event times the rows lie that may count."""
-    computed = (question.at - view.delay - view.phase) // view.schedule * view.schedule + view.phase
+def _window(view: View, feature: RowFeature | WindowFeature, sample: Sample) -> tuple[int, int]:
+    """Return the range of event times of the rows that may count: [start, end)."""
+    computed = (sample.at - view.delay - view.phase) // view.schedule * view.schedule + view.phase
     if isinstance(feature, RowFeature):
         return view.start, computed
     if feature.periods is not None:
@@ -51,69 +52,71 @@ def _window(view: View, feature: RowFeature | WindowFeature, question: Question)
 
 @dataclass(frozen=True)
 class Difference:
-    """One place says something else than brute force.
+    """A feature for which one place holds another value than brute force gives.
 
     Args:
-        place: where.
-        question: what was asked.
-        rows: all raw rows of the question.
-        feature: what differs.
-        told: every value that was told.
-        expected: every value by brute force.
-        agrees: whether these would be the values that were told.
+        place: where the value was read.
+        sample: the entity and the instant.
+        rows: all raw rows of the sample.
+        feature: the feature.
+        observed: the values of all features that the place holds.
+        expected: the values of all features by brute force.
+        agrees: whether other expected values would agree with the observed ones.
     """
 
     place: str
-    question: Question
+    sample: Sample
     rows: Sequence[Row]
     feature: RowFeature | WindowFeature
-    told: Values
+    observed: Values
     expected: Values
     agrees: Callable[[Values], bool]
 
 
-def late(truth: Truth, differences: Sequence[Difference]) -> list[Row]:
-    """The raw rows, each of which alone explains all that differs for one entity: without it
-    everything agrees."""
-    if truth.view.time is None or not differences:
+def late(expected: Expected, differences: Sequence[Difference]) -> list[Row]:
+    """Return the raw rows that each explain all differences of one entity.
+
+    Without such a row, brute force agrees with all that was observed.
+    """
+    if expected.oracle.time is None or not differences:
         return []
-    asked = {(one.place, one.question.at): one for one in differences}
-    found = min(
-        (behind(truth, one.feature, one.question, one.rows) for one in differences), key=len
-    )
-    for one in list(asked.values())[:_ASKED]:
-        found = [
+    by_sample = {(d.place, d.sample.at): d for d in differences}
+    # A culprit is behind every difference, so the difference with the fewest rows has all of them.
+    suspects = min((behind(expected, d.feature, d.sample, d.rows) for d in differences), key=len)
+    for difference in list(by_sample.values())[:_COMPARED]:
+        suspects = [
             row
-            for row in found[-_TRIED // (1 + len(one.rows)) - 1 :]
-            if one.agrees(_without(truth, one, row))
+            # The newest rows come last, and late rows are mostly new.
+            for row in suspects[-_EVALUATED // (1 + len(difference.rows)) - 1 :]
+            if difference.agrees(_without(expected, difference, row))
         ]
-    return found
+    return suspects
 
 
-def _without(truth: Truth, difference: Difference, row: Row) -> Values:
+def _without(expected: Expected, difference: Difference, row: Row) -> Values:
     rows = list(difference.rows)
     if row in rows:
         rows.remove(row)
-    return truth.view.value(rows, difference.question.key, difference.question.at)
+    return expected.oracle.value(rows, difference.sample.key, difference.sample.at)
 
 
 def hint(
-    truth: Truth,
+    expected: Expected,
     feature: RowFeature | WindowFeature,
-    question: Question,
-    found: Sequence[Row],
+    sample: Sample,
+    rows: Sequence[Row],
     culprits: Sequence[Row],
 ) -> str:
-    """What probably happened, and what to do about it.
+    """Say what probably happened, and what to do.
 
     Args:
-        truth: the view.
-        feature: what differs.
-        question: what was asked.
-        found: the rows that the value comes from.
-        culprits: those that explain all that differs, as `late` finds them.
+        expected: the view by brute force.
+        feature: the feature that differs.
+        sample: the entity and the instant.
+        rows: the rows behind the value.
+        culprits: the rows that explain all differences; see `late`.
     """
-    spec = truth.spec
+    spec = expected.spec
     if isinstance(spec, StaticViewSpec):
         return (
             f"rows that changed since the last run explain it: {_again(spec.name)}; else the table"
@@ -126,31 +129,31 @@ def hint(
         return (
             f"it is right without {row} of {format_instant(from_micros(culprits[-1][TIME]))},"
             f" {which} probably arrived after its interval was computed:"
-            f" {_changed(truth, times[0], times[-1] + 1)}; if rows often come so late, declare a"
+            f" {_changed(expected, times[0], times[-1] + 1)}; if rows often come so late, declare a"
             f" longer settling_delay or a lateness{_unsteady(spec)}"
         )
-    start, end = _window(truth.view, feature, question)
-    if isinstance(feature, RowFeature) and found:
-        start = int(found[0][TIME])  # a newer row may have been there
+    start, end = _window(expected.oracle, feature, sample)
+    if isinstance(feature, RowFeature) and rows:
+        start = int(rows[0][TIME])  # a newer row may have been deleted
     return (
         "rows that came, changed or were deleted after they were computed explain it: "
-        f"{_changed(truth, start, end)}; else the table was altered{_unsteady(spec)}"
+        f"{_changed(expected, start, end)}; else the table was altered{_unsteady(spec)}"
     )
 
 
-def _changed(truth: Truth, start: int, end: int) -> str:
-    """The command that computes all intervals again that a change of the rows in a range can reach.
+def _changed(expected: Expected, start: int, end: int) -> str:
+    """Return the command that recomputes all intervals that rows in a range can change.
 
     Args:
-        truth: the view.
-        start: where the changed rows begin that are known, in microseconds since the epoch.
-        end: where they end.
+        expected: the view by brute force.
+        start: the start of the range, in microseconds since the epoch.
+        end: its end.
     """
-    spec, reach = truth.spec, truth.evaluated.reach
+    spec, reach = expected.spec, expected.evaluated.reach
     if reach is None:
-        return _again(spec.name)  # whatever follows may look back at it
-    # An interval sees rows up to `reach` before it, and a row is seen by intervals that long after
-    # it.
+        return _again(spec.name)  # any later interval may look back at the rows
+    # An interval reads rows up to `reach` before it. So a row may change an interval that begins
+    # `reach` later, and a bounded event time may lie `reach` before the row.
     first = floor(from_micros(start), spec.schedule, spec.phase) - reach
     first = floor(max(first, spec.start), spec.schedule, spec.phase)
     last = ceil(from_micros(end), spec.schedule, spec.phase) + reach
@@ -163,19 +166,19 @@ def _by_interval(spec: ViewSpec) -> bool:
 
 
 def _unsteady(spec: ViewSpec) -> str:
-    """What else may explain a difference where the order of rows decides what the SQL returns."""
+    """Return one more explanation, if the order of rows decides what the view's SQL returns."""
     if not isinstance(spec.evaluation, IntervalByInterval) or spec.evaluation.steady:
         return ""
-    place = spec.evaluation.location
+    location = spec.evaluation.location
     return (
         "; if it is not gone then, its SQL depends on the order of rows (see"
-        f" {spec.evaluation.construct} at {place.file}:{place.line}): order by a unique column"
-        " wherever it limits or ranks rows"
+        f" {spec.evaluation.construct} at {location.file}:{location.line}): order by a unique"
+        " column wherever it limits or ranks rows"
     )
 
 
 def _again(view: str, start: datetime | None = None, end: datetime | None = None) -> str:
-    stretch = (
+    interval = (
         f" --start {format_instant(start)} --end {format_instant(end)}" if start and end else ""
     )
-    return f"plane run {view}{stretch} --recompute"
+    return f"plane run {view}{interval} --recompute"

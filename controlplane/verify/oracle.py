@@ -1,10 +1,8 @@
-"""What a batch feature view must say, by brute force over the raw rows.
+"""Computes what a batch feature view should say, by brute force over the raw rows.
 
-Written from the docs, not from the SQL.
-
-It shares no code with the rest and is slow on purpose: every value is looked for among all rows.
-Instants and durations are whole microseconds since the Unix epoch; a row is a dictionary. Nothing
-is imported from other rooms.
+It is written from the docs, not from the SQL, and shares no code with other rooms. So an error of
+theirs can't hide here. It is slow on purpose: each value searches all rows. Instants and durations
+are whole microseconds, since the Unix epoch where they are instants. A row is a dictionary.
 """
 
 from __future__ import annotations
@@ -21,10 +19,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 _DIGITS = 80  # more than a sum of decimals has, so that nothing is rounded
+# `float()` of a fraction just above it raises in place of returning infinity.
 _LARGEST = Fraction(sys.float_info.max)
 Row = Mapping[str, Any]
 Predicate = Callable[[Row], bool | None]
-"""A condition as SQL has it: None where it can't be told."""
+"""A condition with SQL's logic: None is unknown."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,9 @@ class RowFeature:
 
 @dataclass(frozen=True)
 class Periods:
-    """`count` periods of a zone's calendar, the last one `ago` before the one that T lies in.
+    """`count` periods of a zone's calendar; the last one is `ago` periods before the one of T.
 
-    Unit day, week, month.
+    `unit` is day, week or month.
     """
 
     unit: str
@@ -49,13 +48,14 @@ class Periods:
 
 @dataclass(frozen=True)
 class WindowFeature:
-    """A function over `[T - window, T)` with T shifted by `offset` (not positive); `column` None
-    counts rows.
+    """A function over the values of a column in `[T - window, T)`.
 
-    `window` None begins at the view's start; `periods` are those of a calendar instead. With
-    `steps` the value is the list of that many windows, each ending `step` after the one before.
-    With `by` it is the list of what the function gives for each of that column's values in the
-    window, or of these values themselves (`lists_keys`).
+    - `offset`, which is not positive, shifts T.
+    - Without a `column` the function counts rows.
+    - Without a `window` it begins at the view's start; `periods` are a calendar's window.
+    - With `steps` the value is a list of that many windows. Each ends `step` after the one before.
+    - With `by` the value is a list: the function's value for each value of that column in the
+      window, or these values themselves (`lists_keys`).
     """
 
     name: str
@@ -73,7 +73,7 @@ class WindowFeature:
     lists_keys: bool = False
 
     def nothing(self) -> Any:
-        """Its value where there is no row at all."""
+        """Return the value over no rows."""
         if self.by is not None:
             return []
         return [empty(self.function)] * self.steps if self.steps else empty(self.function)
@@ -81,9 +81,10 @@ class WindowFeature:
 
 @dataclass(frozen=True)
 class View:
-    """The definition.
+    """The definition of a view.
 
-    `start` is where the first interval begins, `time` names the event time (None: static).
+    `start` is the start of the first interval. `time` is the event time's column, or None for a
+    static view.
     """
 
     keys: Sequence[str]
@@ -97,13 +98,13 @@ class View:
     phase: int = 0
 
     def nothing(self) -> dict[str, Any]:
-        """The values of an entity that nothing is known of."""
+        """Return the values of an entity without rows."""
         return {
             f.name: f.nothing() if isinstance(f, WindowFeature) else None for f in self.features
         }
 
     def value(self, rows: Sequence[Row], key: Sequence[Any], at: int) -> dict[str, Any]:
-        """Every feature of one entity as it may be known at the instant `at`."""
+        """Return every feature of one entity, as of the instant `at`."""
         if any(part is None for part in key):
             return self.nothing()
         own = [
@@ -112,17 +113,17 @@ class View:
             if [row[k] for k in self.keys] == list(key) and self._event_time(row) is not None
         ]
         newest = self._newest(own, at)
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for feature in self.features:
             if isinstance(feature, RowFeature):
-                found[feature.name] = newest[feature.name] if newest is not None else None
+                values[feature.name] = newest[feature.name] if newest is not None else None
             else:
-                found[feature.name] = self._windowed(feature, own, at)
-        return found
+                values[feature.name] = self._windowed(feature, own, at)
+        return values
 
     def _event_time(self, row: Row) -> int | None:
-        # A static row takes effect at the start: it behaves like one from just before it, seen
-        # without waiting.
+        # A static row takes effect at the start. It behaves like a row of the interval before it
+        # that is visible without delay.
         return self.start - self.schedule if self.time is None else row[self.time]
 
     def _effective(self, row: Row) -> int:
@@ -186,7 +187,8 @@ class View:
         ]
 
     def _inside(self, own: Sequence[Row], start: int, end: int) -> list[Row]:
-        return [row for row in own if start <= self._event_time(row) < end]  # type: ignore[operator]
+        # `value` has already removed the rows without an event time.
+        return [r for r in own if start <= self._event_time(r) < end]  # type: ignore[operator]
 
     def _over(self, feature: WindowFeature, own: Sequence[Row], start: int, end: int) -> Any:
         inside = self._inside(own, start, end)
@@ -203,8 +205,8 @@ class View:
 
 
 def bounds(periods: Periods, end: int) -> tuple[int, int]:
-    """Where the window of a calendar begins and ends at T: found day by day on the zone's own
-    clocks."""
+    """Return the start and end of a calendar's window at T, by the zone's own clocks."""
+    # Day by day, not by a zone's offsets: a day may have 23 or 25 hours, or not exist.
     zone = ZoneInfo(periods.zone)
     now = _first_day(periods.unit, _local_day(end, zone))
     first = _back(periods.unit, now, periods.ago + periods.count - 1, zone)
@@ -214,7 +216,10 @@ def bounds(periods: Periods, end: int) -> tuple[int, int]:
 
 
 def _back(unit: str, first: date, count: int, zone: ZoneInfo) -> date:
-    """The first day of the period so many before; a day that the zone left out is none."""
+    """Return the first day of the period `count` periods earlier.
+
+    A day that the zone skipped is not counted: Samoa had no 30 December 2011.
+    """
     for _ in range(count):
         begins = _begins(first, zone)
         while _begins(first, zone) == begins:
@@ -236,7 +241,7 @@ def _first_day(unit: str, day: date) -> date:
 
 @lru_cache(maxsize=10_000)
 def _begins(day: date, zone: ZoneInfo) -> int:
-    """The first instant of a local day, by halving: days do not run backwards."""
+    """Return the first instant of a local day, by bisection: local days never run backwards."""
     guess = (day - date(1970, 1, 1)).days * 86_400_000_000
     low, high = guess - 2 * 86_400_000_000, guess + 2 * 86_400_000_000
     while high - low > 1:
@@ -246,14 +251,14 @@ def _begins(day: date, zone: ZoneInfo) -> int:
 
 
 def empty(function: str) -> Any:
-    """The value of a function over nothing."""
+    """Return the value of a function over no values."""
     if function in ("count", "count_distinct", "approx_count_distinct"):
         return 0
     return [] if function.endswith("_n") else None
 
 
 def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
-    """One function over one column, in ascending order of time; nulls do not count."""
+    """Apply a function to one column's values, in ascending order of time; nulls don't count."""
     function = feature.function
     values = [value for value in column if value is not None]
     if not values:
@@ -262,17 +267,14 @@ def aggregate(feature: WindowFeature, column: Sequence[Any]) -> Any:
 
 
 def mean(values: Sequence[Any]) -> float:
-    """The exact mean of integers and decimals, rounded once.
-
-    Of floats their sum by their number.
-    """
+    """Return the mean: exact and rounded once for integers and decimals, sum / count for floats."""
     if isinstance(values[0], float):
         return float(total(values)) / len(values)
     return float(Fraction(total(values)) / len(values))
 
 
 def variance(function: str, values: Sequence[float]) -> float | None:
-    """Two passes, in exact fractions."""
+    """Return the variance or its square root, by two passes over exact fractions."""
     less = 1 if function.endswith("samp") else 0
     if len(values) <= less:
         return None
@@ -280,37 +282,37 @@ def variance(function: str, values: Sequence[float]) -> float | None:
         return math.nan
     exact = [Fraction(value) for value in values]
     mean = sum(exact) / len(exact)
-    found = float(sum((value - mean) ** 2 for value in exact) / (len(exact) - less))
-    return math.sqrt(found) if function.startswith("stddev") else found
+    spread = float(sum((value - mean) ** 2 for value in exact) / (len(exact) - less))
+    return math.sqrt(spread) if function.startswith("stddev") else spread
 
 
 def different(values: Sequence[Any]) -> list[Any]:
-    """The different values, each where it stands first; NaN equals itself."""
-    found: dict[Any, Any] = {}
+    """Return the distinct values in the order of their first occurrence; NaN equals itself."""
+    first: dict[Any, Any] = {}
     for value in values:
-        found.setdefault(
+        first.setdefault(
             "NaN" if isinstance(value, float) and math.isnan(value) else (value,), value
         )
-    return list(found.values())
+    return list(first.values())
 
 
 def percentile(values: Sequence[Any], q: float) -> float:
-    """Linear interpolation at position q (n - 1) of the sorted values."""
+    """Interpolate linearly at position q (n - 1) of the sorted values."""
     ordered = [float(value) for value in sorted(values, key=sortable)]
-    place = q * (len(ordered) - 1)
-    low, high, share = math.floor(place), math.ceil(place), place - math.floor(place)
+    position = q * (len(ordered) - 1)
+    low, high, share = math.floor(position), math.ceil(position), position - math.floor(position)
     return ordered[low] if share == 0 else ordered[low] * (1 - share) + ordered[high] * share
 
 
 @dataclass(frozen=True)
 class Near:
-    """A value that may be off by 1 % of itself."""
+    """A value with a tolerance of 1 %."""
 
     value: float
 
 
 def percentile_bounds(values: Sequence[Any], q: float) -> Near:
-    """The value of rank floor(q (n - 1)), from 0."""
+    """Return the value at position floor(q (n - 1)) of the sorted values."""
     ordered = [float(value) for value in sorted(values, key=sortable)]
     return Near(ordered[math.floor(q * (len(ordered) - 1))])
 
@@ -332,18 +334,18 @@ _FUNCTIONS: Mapping[str, Callable[[WindowFeature, Sequence[Any]], Any]] = {
     "first_distinct_n": lambda feature, values: different(values)[: feature.n],
     "last_distinct_n": lambda feature, values: different(values[::-1])[::-1][-feature.n :],
     "count_distinct": lambda _, values: len(different(values)),
-    # far fewer values than the sketch keeps, so it is exact
+    # The sketch is exact for fewer values than it keeps.
     "approx_count_distinct": lambda _, values: len(different(values)),
     "percentile": lambda feature, values: percentile(values, feature.q),
     "approx_percentile": lambda feature, values: percentile_bounds(values, feature.q),
 }
-"""Each function over the values that are not null, of which there is at least one."""
+"""Each function over the values that are not null; there is at least one."""
 
 
 def total(values: Sequence[Any]) -> Any:
-    """The exact sum of integers and decimals, the correctly rounded one of floats.
+    """Return the exact sum of integers and decimals, or the correctly rounded sum of floats.
 
-    Infinite beyond their range.
+    A sum of floats beyond their range is infinite.
     """
     if not isinstance(values[0], float):
         with localcontext(prec=_DIGITS):
@@ -355,7 +357,7 @@ def total(values: Sequence[Any]) -> Any:
         return infinite.pop()
     try:
         return math.fsum(values)
-    except OverflowError:  # of a part of the sum, perhaps of that alone
+    except OverflowError:  # perhaps only of a partial sum: 1e308 + 1e308 - 1e308
         exact = sum((Fraction(value) for value in values), Fraction(0))
         if abs(exact) <= _LARGEST:
             return float(exact)
@@ -363,8 +365,7 @@ def total(values: Sequence[Any]) -> Any:
 
 
 def sortable(value: Any) -> Any:
-    """A key that orders as the docs say: null first, strings by their bytes, NaN equal to itself
-    and last."""
+    """Return a sort key: null first, strings by their bytes, NaN last and equal to itself."""
     if value is None:
         return (0,)
     if isinstance(value, float) and math.isnan(value):
@@ -372,23 +373,23 @@ def sortable(value: Any) -> Any:
     return (1, value.encode() if isinstance(value, str) else value)
 
 
-def same(one: Any, other: Any, scale: float = 0.0, relative: float = 1e-9) -> bool:
-    """Whether two values are the same.
+def same(value: Any, other: Any, scale: float = 0.0, relative: float = 1e-9) -> bool:
+    """Return whether two values are the same.
 
-    Floats may differ by 1e-9 of `scale`, the sum of the absolute values.
+    Floats may differ by `relative` of the larger one, or of `scale`: the sum of absolute values.
     """
     if isinstance(other, Near):
-        return same(one, other.value, 0.0, 0.010_000_1)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(
-            same(a, b, scale) for a, b in zip(one, other, strict=True)
+        return same(value, other.value, 0.0, 0.010_000_1)
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(
+            same(a, b, scale) for a, b in zip(value, other, strict=True)
         )
-    if isinstance(one, float) and isinstance(other, float):
-        if math.isnan(one) or math.isnan(other):
-            return math.isnan(one) and math.isnan(other)
-        if math.isinf(one) or math.isinf(other):
-            return one == other
-        return abs(one - other) <= relative * max(scale, abs(one), abs(other))
-    if isinstance(one, Decimal) and isinstance(other, Decimal):
-        return one == other
-    return type(one) is type(other) and one == other
+    if isinstance(value, float) and isinstance(other, float):
+        if math.isnan(value) or math.isnan(other):
+            return math.isnan(value) and math.isnan(other)
+        if math.isinf(value) or math.isinf(other):
+            return value == other
+        return abs(value - other) <= relative * max(scale, abs(value), abs(other))
+    if isinstance(value, Decimal) and isinstance(other, Decimal):
+        return value == other
+    return type(value) is type(other) and value == other

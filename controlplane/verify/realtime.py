@@ -1,8 +1,7 @@
-"""Calculations and realtime features of a service: what readers compute in their process against
-the warehouse.
+"""Compares calculations and realtime features of readers with those of the warehouse.
 
-Both get the same rows of values at random, among them nulls, NaN, infinities, the ends of types,
-texts of any script.
+Both compute the same random rows. The rows contain nulls, NaN, infinities, the limits of types and
+texts in any script.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ from controlplane.verify.values import plain
 T = TypeVar("T")
 Row = Mapping[str, Any]
 Open = Callable[[str, Sequence[Function]], Calculator]
-"""Gets a query and the functions that it calls ready; see `Calculator`."""
+"""Prepares a query and the functions that it calls; see `Calculator`."""
 CHUNK = 100
 """Rows in one query."""
 KEPT = 20
-"""Differences of a service that are shown; the others are counted."""
+"""The differences of a service that are reported; the others are counted."""
 TRIED = 3
-"""Rows that fail in this process, and are tried in the warehouse."""
-_CLOSE = 1e-9
+"""The rows that fail in this process and are then tried in the warehouse."""
+_CLOSE = 1e-9  # relative; see `_agree`
 _NUMBER = "plane_row"
 
 
@@ -56,18 +55,27 @@ def compare_service(
     cases: int,
     seed: int,
 ) -> ServiceReport:
-    """Compute a service's calculations of so many rows in both places.
+    """Compute a service's calculations for random rows in this process and in the warehouse.
 
-    A row that fails in this process must fail in the warehouse, too: some of these are tried.
+    A row that fails in this process must fail in the warehouse too. Some of these rows are tried.
+
+    Args:
+        manifest: the deployed manifest.
+        service: the feature service.
+        warehouse: computes as training sets do; its functions are created again.
+        open_calculator: prepares the computation of a reader.
+        cases: the number of rows.
+        seed: the seed of the random rows.
 
     Raises:
         PlaneError: the warehouse refuses.
     """
     report = ServiceReport(service.name)
     d = dialect(manifest.dialect)
+    exact = d.name == DUCKDB.name
     types = given(service) | kinds(manifest, service)
     inputs, query, made = in_memory(manifest, service)
-    may_lack = dict.fromkeys(types, True) | {one.name: one.nullable for one in service.request}
+    may_lack = dict.fromkeys(types, True) | {f.name: f.nullable for f in service.request}
     choice = random.Random(f"{seed} {service.name}")  # noqa: S311 - a seed gives the same rows
     rows = [
         {name: _value(types[name], choice, may_lack[name]) for name in inputs} for _ in range(cases)
@@ -75,26 +83,27 @@ def compare_service(
     warehouse.execute(functions(d, manifest, service))
     calculator = open_calculator(query, made)
 
-    def in_process(some: Sequence[Row]) -> Sequence[Sequence[Any]]:
+    def in_process(chunk: Sequence[Row]) -> Sequence[Sequence[Any]]:
+        # Without inputs there is still one list, whose length is the number of rows.
         return calculator.compute(
-            [[row[name] for row in some] for name in inputs] or [[True] * len(some)]
+            [[row[name] for row in chunk] for name in inputs] or [[True] * len(chunk)]
         )
 
-    def in_warehouse(some: Sequence[Row]) -> Sequence[Row]:
-        return _told(manifest, service, warehouse, types, some)
+    def in_warehouse(chunk: Sequence[Row]) -> Sequence[Row]:
+        return _in_training(manifest, service, warehouse, types, chunk)
 
     try:
         for start in range(0, cases, CHUNK):
-            some = rows[start : start + CHUNK]
-            here = _each(some, in_process)
-            known = [row for row, values in zip(some, here, strict=True) if values is not None]
-            there = iter(_each(known, in_warehouse))
-            for row, values in zip(some, here, strict=True):
+            chunk = rows[start : start + CHUNK]
+            read = _each(chunk, in_process)
+            known = [row for row, values in zip(chunk, read, strict=True) if values is not None]
+            trained = iter(_each(known, in_warehouse))
+            for row, values in zip(chunk, read, strict=True):
                 if values is not None:
-                    _compare(report, service, row, values, next(there), exact=d.name == DUCKDB.name)
+                    _compare(report, service, row, values, next(trained), exact=exact)
                     continue
                 report.refused += 1
-                # One after the other, so only some of them.
+                # Each of these rows takes a statement of its own, so only a few are tried.
                 if report.refused <= TRIED and _each([row], in_warehouse) != [None]:
                     _note(report, "*", row, "fails", "values")
     finally:
@@ -104,7 +113,10 @@ def compare_service(
 
 
 def _each(rows: Sequence[Row], compute: Callable[[Sequence[Row]], Sequence[T]]) -> list[T | None]:
-    """What is computed of each row; None where that fails."""
+    """Compute each row; None for a row that fails.
+
+    One row that fails makes its statement fail, so the rows are halved until it is alone.
+    """
     if not rows:
         return []
     try:
@@ -116,14 +128,14 @@ def _each(rows: Sequence[Row], compute: Callable[[Sequence[Row]], Sequence[T]]) 
     return [*_each(rows[:half], compute), *_each(rows[half:], compute)]
 
 
-def _told(
+def _in_training(
     manifest: Manifest,
     service: ServiceSpec,
     warehouse: Warehouse,
     types: Mapping[str, str],
     rows: Sequence[Row],
 ) -> list[Row]:
-    """What the warehouse computes of each row."""
+    """Compute each row in the warehouse, as training sets do."""
     d = dialect(manifest.dialect)
     constants = [
         {
@@ -133,7 +145,7 @@ def _told(
         for number, row in enumerate(rows)
     ]
     relation = f"({d.constants(constants)}\n)"
-    names = ", ".join(d.quote(one.name) for one in service.calculations)
+    names = ", ".join(d.quote(calculation.name) for calculation in service.calculations)
     finished = added(d, manifest.schema, relation, service.calculations, types, owner_of(service))
     query = f"SELECT {names} FROM ({finished}\n) AS calculated ORDER BY {d.quote(_NUMBER)}"
     return list(ledger.rows(warehouse, query))
@@ -143,23 +155,23 @@ def _compare(
     report: ServiceReport,
     service: ServiceSpec,
     row: Row,
-    here: Sequence[Any],
-    there: Row | None,
+    read: Sequence[Any],
+    trained: Row | None,
     *,
     exact: bool,
 ) -> None:
-    if there is None:
+    if trained is None:
         _note(report, "*", row, "values", "fails")
         return
-    for one, value in zip(service.calculations, here, strict=True):
+    for calculation, value in zip(service.calculations, read, strict=True):
         report.compared += 1
-        if not _agree(plain(value), plain(there[one.name]), exact):
+        if not _agree(plain(value), plain(trained[calculation.name]), exact):
             _note(
                 report,
-                one.name,
-                {name: row[name] for name in one.inputs if name in row},
+                calculation.name,
+                {name: row[name] for name in calculation.inputs if name in row},
                 value,
-                there[one.name],
+                trained[calculation.name],
             )
 
 
@@ -169,25 +181,28 @@ def _note(report: ServiceReport, feature: str, row: Row, online: object, trainin
         report.mismatches.append(ServiceMismatch(report.service, feature, row, online, training))
 
 
-def _agree(here: Any, there: Any, exact: bool) -> bool:  # noqa: ANN401 - values of any type
-    if isinstance(here, list) and isinstance(there, list):
-        return len(here) == len(there) and all(
-            _agree(*both, exact) for both in zip(here, there, strict=True)
+def _agree(read: Any, trained: Any, exact: bool) -> bool:  # noqa: ANN401 - values of any type
+    if isinstance(read, list) and isinstance(trained, list):
+        return len(read) == len(trained) and all(
+            _agree(*both, exact) for both in zip(read, trained, strict=True)
         )
-    near = isinstance(here, float) and isinstance(there, float) and not exact
-    return same(here, there) or (near and math.isclose(here, there, rel_tol=_CLOSE))
+    # Readers compute in DuckDB. Another warehouse may differ in the last digits of a float.
+    near = isinstance(read, float) and isinstance(trained, float) and not exact
+    return same(read, trained) or (near and math.isclose(read, trained, rel_tol=_CLOSE))
 
 
-def _literal(d: Dialect, value: Any, kind: str) -> str:  # noqa: ANN401
+def _literal(d: Dialect, value: Any, value_type: str) -> str:  # noqa: ANN401
     if value is None:
-        return d.cast("NULL", kind)
-    if is_list(kind):
-        items = [_literal(d, item, item_type(kind)) for item in value]
-        return d.cast(d.array(items) if items else d.empty_list(), kind)
-    return d.literal(micros(value) if kind == "timestamp" else value, kind)
+        return d.cast("NULL", value_type)
+    if is_list(value_type):
+        items = [_literal(d, item, item_type(value_type)) for item in value]
+        return d.cast(d.array(items) if items else d.empty_list(), value_type)
+    return d.literal(micros(value) if value_type == "timestamp" else value, value_type)
 
 
 _DAY, _INSTANT = date(2024, 2, 29), datetime(2024, 2, 29, 23, 59, 59, 999_999, UTC)
+# Values at which engines differ: 2**53 + 1 is no float; two forms of "é" are equal to a reader and
+# not to a computer; "😀" and "\uffff" sort differently in UTF-8 and UTF-16.
 _EDGES: Mapping[str, Sequence[Any]] = {
     "bool": (True, False),
     "int64": (0, 1, -1, 2, 10, 2**53 + 1, -(2**62)),
@@ -204,21 +219,22 @@ _EDGES: Mapping[str, Sequence[Any]] = {
 _SELDOM = 0.1
 
 
-def _value(kind: str, choice: random.Random, nullable: bool) -> Any:  # noqa: ANN401
-    """Any value of a type: one of its edges, or an ordinary one."""
+def _value(value_type: str, choice: random.Random, nullable: bool) -> Any:  # noqa: ANN401
+    """Choose a value of a type: a limit of the type, or an ordinary value."""
     if nullable and choice.random() < _SELDOM:
         return None
-    if is_list(kind):
-        return [_value(item_type(kind), choice, nullable=True) for _ in range(choice.randint(0, 3))]
-    if is_decimal(kind):
-        digits = decimal_precision(kind)
+    if is_list(value_type):
+        count = choice.randint(0, 3)
+        return [_value(item_type(value_type), choice, nullable=True) for _ in range(count)]
+    if is_decimal(value_type):
+        digits = decimal_precision(value_type)
         most = 10 ** choice.choice((digits, min(digits, 4))) - 1
         return Decimal(choice.choice((0, most, -most, choice.randint(-most, most)))).scaleb(
-            -decimal_scale(kind)
+            -decimal_scale(value_type)
         )
-    if kind == "bool" or choice.random() < 3 * _SELDOM:
-        return choice.choice(_EDGES[kind])
-    match kind:
+    if value_type == "bool" or choice.random() < 3 * _SELDOM:
+        return choice.choice(_EDGES[value_type])
+    match value_type:
         case "int64":
             return choice.randint(-100, 1000)
         case "float64":
@@ -231,4 +247,4 @@ def _value(kind: str, choice: random.Random, nullable: bool) -> Any:  # noqa: AN
             text = "".join(
                 choice.choices(string.ascii_letters + string.digits, k=choice.randint(1, 8))
             )
-            return text if kind == "string" else text.encode()
+            return text if value_type == "string" else text.encode()

@@ -1,4 +1,4 @@
-"""What a verification found, as data."""
+"""The result of a verification, as data."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from datetime import datetime
 from typing import Any
 
 VALUE, WAYS = "value", "ways of computing"
-"""The kinds of mismatches."""
+"""What a mismatch is about."""
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """One value that is not what the raw rows say, or rows that depend on the way of computing.
+    """One value that differs from the raw rows, or rows that depend on the way of computing.
 
     Args:
         view: the feature view.
-        place: what says it: `table`, `history`, `latest`, `training set` or `online`; `ways of
-            computing` if the view's SQL returns other rows of an interval when the interval is
-            evaluated alone than when it is evaluated with others.
+        place: where the value was read: `table`, `history`, `latest`, `training set` or `online`;
+            `ways of computing` if the view's SQL returns other rows of an interval when the
+            interval is evaluated alone than when it is evaluated with others.
         keys: the entity.
-        at: the instant that was asked about; of ways of computing, where the interval begins.
-        feature: the feature; `*` where the row itself is wrong.
-        told: the value that was found; of ways of computing, the first rows that the interval has
-            only among others.
-        expected: the value by brute force; of ways of computing, the first rows that the interval
-            has only alone.
-        rows: the raw rows that the expected value comes from, the newest ones where there are many.
-        row_count: how many such rows there are; of ways of computing, how many rows differ.
+        at: the instant that was compared; for ways of computing, the interval's start.
+        feature: the feature; `*` if the row itself is wrong.
+        told: the observed value; for ways of computing, the first rows that the interval has only
+            when it is evaluated with others.
+        expected: the value by brute force; for ways of computing, the first rows that the interval
+            has only when it is evaluated alone.
+        rows: the raw rows behind the expected value; the newest ones if there are many.
+        row_count: the number of such rows; for ways of computing, the number of rows that differ.
         hint: what probably happened, and what to do.
         kind: `value` or `ways of computing`.
     """
@@ -47,15 +47,27 @@ class Mismatch:
 
     @property
     def of_ways(self) -> bool:
-        """Whether two ways of computing differ."""
+        """Whether the mismatch is between two ways of computing."""
         return self.kind == WAYS
 
 
 @dataclass
 class ViewReport:
-    """One view: the cases (an entity and an instant each), the values compared by place, nulls
-    among them, the intervals that were evaluated in both ways, what was left out and why, and what
-    is wrong: all of it is counted, the first differences are kept."""
+    """The result for one view.
+
+    All mismatches are counted; only the first ones are kept.
+
+    Attributes:
+        view: the feature view.
+        cases: the number of samples: an entity and an instant each.
+        compared: the number of compared values, by place.
+        nulls: the number of these values that should be null.
+        intervals: the number of intervals that were evaluated alone and with others.
+        notes: what was left out, and why.
+        mismatch_count: the number of all mismatches.
+        mismatches: the first mismatches.
+        refused: why the view could not be compared; empty if it was.
+    """
 
     view: str
     cases: int = 0
@@ -66,17 +78,15 @@ class ViewReport:
     mismatch_count: int = 0
     mismatches: list[Mismatch] = field(default_factory=list)
     refused: str = ""
-    """Why the view could not be compared; empty if it was."""
 
 
 @dataclass(frozen=True)
 class ServiceMismatch:
-    """A calculation or realtime feature (`*` for all of a row) that models read differently than
-    training sets hold.
+    """A calculation or realtime feature whose value at a read differs from training sets.
 
     Args:
         service: the feature service.
-        feature: its name.
+        feature: the feature's name; `*` for the whole row.
         given: the values that it was computed from.
         online: what a reader computes.
         training: what the warehouse computes.
@@ -91,8 +101,18 @@ class ServiceMismatch:
 
 @dataclass
 class ServiceReport:
-    """One feature service: its rows, the values compared, the rows that fail as they must in both
-    places, and what is wrong: all of it is counted, the first differences are kept."""
+    """The result for one feature service.
+
+    All mismatches are counted; only the first ones are kept.
+
+    Attributes:
+        service: the feature service.
+        cases: the number of rows that were computed.
+        compared: the number of compared values.
+        refused: the number of rows that fail in this process; they must fail in the warehouse too.
+        mismatch_count: the number of all mismatches.
+        mismatches: the first mismatches.
+    """
 
     service: str
     cases: int = 0
@@ -104,7 +124,7 @@ class ServiceReport:
 
 @dataclass(frozen=True)
 class Report:
-    """A verification: the same seed asks the same questions while the data stays the same."""
+    """The result of a verification: one seed takes the same samples while the data is the same."""
 
     seed: int
     views: Sequence[ViewReport]
@@ -116,20 +136,20 @@ class Report:
 
     @property
     def agrees(self) -> bool:
-        """Whether all views were compared, and nothing differs."""
+        """Whether all views were compared, and no value differs."""
         return not self.mismatches and not any(view.refused for view in self.views)
 
 
 def summed(seed: int, views: Sequence[ViewReport], services: Sequence[ServiceReport]) -> Report:
-    """The report of several views and services."""
+    """Sum up the reports of views and services."""
     every: Sequence[ViewReport | ServiceReport] = [*views, *services]
     return Report(
         seed=seed,
         views=views,
         services=services,
-        cases=sum(one.cases for one in every),
+        cases=sum(report.cases for report in every),
         comparisons=sum(sum(view.compared.values()) for view in views)
-        + sum(one.compared for one in services),
+        + sum(report.compared for report in services),
         nulls=sum(view.nulls for view in views),
-        mismatches=sum(one.mismatch_count for one in every),
+        mismatches=sum(report.mismatch_count for report in every),
     )

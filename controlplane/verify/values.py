@@ -1,7 +1,7 @@
-"""Values of a query's rows as Python has them, those that its own dates and times can't hold too.
+"""Converts the values of a query's rows to Python, including those beyond Python's calendar.
 
-Timestamps become whole microseconds since the epoch, which have no end. A date beyond Python's
-calendar becomes the nearest one that it knows.
+Timestamps become whole microseconds since the epoch, which have no limit. A date before year 1 or
+after year 9999 becomes the first or the last date of Python.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 INFINITY = 2**63 - 1
-"""What an infinite timestamp is in microseconds; the one before all others has the other sign."""
+"""The microseconds of an infinite timestamp; those of minus infinity have the other sign."""
 _UNITS = {"s": (1_000_000, 1), "ms": (1_000, 1), "us": (1, 1), "ns": (1, 1_000)}
-"""By what a number of an Arrow timestamp's unit is multiplied and divided for microseconds."""
+"""The factor and the divisor that turn each unit of Arrow's timestamps into microseconds."""
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FIRST, _LAST = date.min.toordinal() - _EPOCH_DAY, date.max.toordinal() - _EPOCH_DAY
 _FIRST_MICROS = micros(datetime.min)  # noqa: DTZ901 - naive is UTC here
@@ -27,12 +27,12 @@ _LAST_MICROS = micros(datetime.max)  # noqa: DTZ901
 
 
 def fetched(warehouse: Warehouse, query: str, label: str) -> Iterator[dict[str, Any]]:
-    """A query's rows, batch after batch; timestamps as microseconds since the epoch.
+    """Yield a query's rows, batch by batch; timestamps as microseconds since the epoch.
 
     Args:
-        warehouse: it is asked.
+        warehouse: runs the query.
         query: one SELECT.
-        label: names the project, the environment and the view in the query's tag.
+        label: the project, the environment and the view, for the query's tag.
     """
     for batch in warehouse.fetch(query, tag=f"plane:{label}/verify"):
         names = batch.schema.names
@@ -41,7 +41,7 @@ def fetched(warehouse: Warehouse, query: str, label: str) -> Iterator[dict[str, 
 
 
 def columns(batch: pa.RecordBatch) -> list[list[Any]]:
-    """The values of each column of a batch; timestamps as microseconds since the epoch."""
+    """Return the values of each column of a batch; timestamps as microseconds since the epoch."""
     return [_values(column) for column in batch.columns]
 
 
@@ -54,6 +54,7 @@ def _values(column: pa.Array) -> list[Any]:
     if name.startswith("date32"):
         return [None if day is None else _date(day) for day in column.cast("int32").to_pylist()]
     if name.startswith(("list<", "large_list<")):
+        # Arrow's own conversion of a list fails for an item that a datetime can't hold.
         items = iter(_values(column.flatten()))
         lengths = column.value_lengths().to_pylist()
         return [
@@ -67,17 +68,14 @@ def _date(day: int) -> date:
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - values are of any type
-    """Timestamps as microseconds since the epoch, in lists too; everything else as it is."""
+    """Turn timestamps into microseconds since the epoch, in lists too; keep all other values."""
     if isinstance(value, datetime):
         return micros(value)
     return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def instant(count: int) -> datetime | str:
-    """A number of microseconds as the user knows it.
-
-    Words for an instant that Python can't hold.
-    """
+    """Turn microseconds since the epoch into a datetime, or into words if Python can't hold it."""
     if representable(count):
         return from_micros(count)
     if abs(count) == INFINITY:
@@ -85,13 +83,13 @@ def instant(count: int) -> datetime | str:
     return f"{'after the year 9999' if count > 0 else 'before the year 1'} ({count} us from 1970)"
 
 
-def shown(value: Any, kind: str) -> Any:  # noqa: ANN401 - values are of any type
-    """A value of a canonical type as the user knows it."""
+def shown(value: Any, value_type: str) -> Any:  # noqa: ANN401 - values are of any type
+    """Turn a value of a canonical type into what users know: microseconds become datetimes."""
     if isinstance(value, list):
-        return [shown(item, item_type(kind)) for item in value]
-    return instant(value) if kind == "timestamp" and isinstance(value, int) else value
+        return [shown(item, item_type(value_type)) for item in value]
+    return instant(value) if value_type == "timestamp" and isinstance(value, int) else value
 
 
 def representable(count: int) -> bool:
-    """Whether a datetime can hold a number of microseconds since the epoch."""
+    """Return whether a datetime can hold a number of microseconds since the epoch."""
     return _FIRST_MICROS <= count <= _LAST_MICROS

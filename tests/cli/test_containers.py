@@ -219,7 +219,7 @@ def test_b20_what_the_warehouse_knows_is_shown_where_the_online_store_cannot_be_
     assert f"the online store can't be looked at: {missing}" in told
     report = shop.plane("verify", "--cases", "20", "--json", hook=without_a_server_program).json
     [notes] = [one["notes"] for one in report["views"]]
-    assert notes == [f"online: the store can't be looked at, so it was not compared: {missing}"]
+    assert notes == [f"online: the store can't be opened, so it was not compared: {missing}"]
     assert report["mismatches"] == 0
     for command in (["plan"], ["dataset", "list"], ["schema", "shop"], ["stop"]):
         shop.plane(*command, hook=without_a_server_program)

@@ -294,7 +294,7 @@ def test_a_damaged_release_is_seen_and_mended(shop, harm):
             (folder / "spend.py").write_text("# nothing")
     [finding] = [f for f in shop.plane("doctor", "--json", code=1).json if f["level"] == "error"]
     assert finding["subject"] == "release"
-    assert finding["hint"] == "run `plane deploy` again: it rewrites the release"
+    assert finding["hint"] == "run `plane deploy`: it writes the release again"
     shop.plane("deploy")
     assert {
         name: text for name, text in files(shop).items() if not name.startswith("elsewhere")

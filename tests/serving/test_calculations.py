@@ -166,7 +166,7 @@ def test_what_fails_is_told(store: RedisStore) -> None:
         with pytest.raises(PermanentError, match=r"a calculation failed: .*Could not convert"):
             prepare(query=in_memory(rig.manifest, rig.manifest.services[0]).query).compute([["a"]])
         with pytest.raises(
-            PlaneError, match="'all' has calculations, and nothing to run them with"
+            PlaneError, match="'all' has calculations, but the reader has no calculator"
         ):
             OnlineReader(store, service_layout(rig.manifest, "all"), lambda: naive(AT))
 

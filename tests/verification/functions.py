@@ -22,7 +22,10 @@ from tests.serving.test_realtime import later, risk, spread, taxed, words
 from tests.serving.test_requests import AT, requests, rows, subject
 
 SPINE = 12  # rows
-FIELDS = {"amount": "float64", **{f"r_{name}": kind for name, kind in cases.TYPES.items()}}
+FIELDS = {
+    "amount": "float64",
+    **{f"r_{name}": field_type for name, field_type in cases.TYPES.items()},
+}
 
 
 @realtime_feature("string")
@@ -90,29 +93,29 @@ def differing(warehouse: Warehouse, *, tried: int = 100) -> list[str]:
     """What a warehouse computes otherwise than a reader does: in a training set, and of so many
     random rows."""
     lists = warehouse.dialect not in WITHOUT_LISTS
-    wanted = [*CALCULATED, *LISTS] if lists else CALCULATED
+    features = [*CALCULATED, *LISTS] if lists else CALCULATED
     fields = {**FIELDS, "tags": "array<string>"} if lists else FIELDS
-    given = RequestSource(
+    request = RequestSource(
         "given", fields=fields, nullable=[name for name in fields if name != "amount"]
     )
     run(warehouse, "CREATE SCHEMA IF NOT EXISTS raw")
     make(warehouse, "raw.events", cases.COLUMNS)
     insert(warehouse, "raw.events", cases.COLUMNS, rows(SPINE))
-    manifest = compiled([subject], warehouse, wanted, given)
+    manifest = compiled([subject], warehouse, features, request)
     [service] = manifest.services
     columns = {
         "k": "VARCHAR",
         "asked": "TIMESTAMP",
-        **{one.name: DUCKDB.type(one.type) for one in service.request},
+        **{field.name: DUCKDB.type(field.type) for field in service.request},
     }
     spine = [
         {
-            **one,
+            **row,
             "k": f"k{number}",
             "asked": naive(AT),
-            "r_u": one["r_u"] and one["r_u"].replace(tzinfo=None),
+            "r_u": row["r_u"] and row["r_u"].replace(tzinfo=None),
         }
-        for number, one in enumerate(requests(SPINE))
+        for number, row in enumerate(requests(SPINE))
     ]
     make(warehouse, "raw.spine", columns)
     insert(warehouse, "raw.spine", columns, spine)
@@ -135,10 +138,10 @@ def differing(warehouse: Warehouse, *, tried: int = 100) -> list[str]:
 
     def compared() -> Iterator[str]:
         for row, values in zip(trained, computed, strict=True):
-            for one, value in zip(service.calculations, values, strict=True):
-                if not same(plain(row[one.name]), plain(value)):
-                    yield f"{row['k']}, {one.name}: {row[one.name]!r} where a reader has {value!r}"
+            for computation, value in zip(service.calculations, values, strict=True):
+                if not same(plain(row[computation.name]), plain(value)):
+                    yield f"{row['k']}, {computation.name}: {row[computation.name]!r} where a reader has {value!r}"
 
     report = compare_service(manifest, service, warehouse, open_calculator, cases=tried, seed=5)
-    assert (report.compared, report.refused) == (tried * len(wanted), 0)
+    assert (report.compared, report.refused) == (tried * len(features), 0)
     return [*compared(), *map(str, report.mismatches)]

@@ -115,10 +115,10 @@ class Two:
 
     def table(self, view: str, part: str) -> str:
         """The physical table in the other environment."""
-        found = self.sql(
+        names = self.sql(
             "other", "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'elsewhere'"
         )
-        [name] = [name for (name,) in found if re.fullmatch(f"{view}__{part}__[0-9a-f]+", name)]
+        [name] = [name for (name,) in names if re.fullmatch(f"{view}__{part}__[0-9a-f]+", name)]
         return f'elsewhere."{name}"'
 
     def compared(self, *views: str, against: str = "other") -> Comparison:
@@ -144,26 +144,26 @@ def two(base: Two, tmp_path: Path) -> Two:
     return Two(Path(shutil.copytree(base.folder, tmp_path / "shop")))
 
 
-def tables(found: Comparison) -> dict[tuple[str, str], TableComparison]:
-    return {(view.view, part.table): part for view in found.views for part in view.tables}
+def tables(comparison: Comparison) -> dict[tuple[str, str], TableComparison]:
+    return {(view.view, part.table): part for view in comparison.views for part in view.tables}
 
 
-def counts(found: Comparison) -> dict[tuple[str, str], tuple[int, int, int]]:
+def counts(comparison: Comparison) -> dict[tuple[str, str], tuple[int, int, int]]:
     """What is not equal, by table: differing rows, rows here alone, rows there alone."""
     return {
         name: (part.differing, part.only_here, part.only_there)
-        for name, part in tables(found).items()
+        for name, part in tables(comparison).items()
         if not part.equal
     }
 
 
 def test_equal_environments_are_equal(two: Two) -> None:
-    found = two.compared()
-    assert found.equal
+    comparison = two.compared()
+    assert comparison.equal
     assert all(
-        view.through == parse_instant("2024-01-05") and not view.notes for view in found.views
+        view.through == parse_instant("2024-01-05") and not view.notes for view in comparison.views
     )
-    assert [name for name, part in tables(found).items() if part.compared > 20] == [
+    assert [name for name, part in tables(comparison).items() if part.compared > 20] == [
         *(("bought", "history"), ("bought", "latest"), ("seen", "history"), ("seen", "latest"))
     ]
 
@@ -188,14 +188,14 @@ def test_altered_values_are_found(two: Two) -> None:
         [(count,)] = two.sql("other", f"UPDATE {name} SET {change} WHERE {row}")
         assert count > 0
         expected += count
-    found = two.compared()
-    assert counts(found) == {("bought", "history"): (expected, 0, 0)}
-    differences = tables(found)["bought", "history"].differences
+    comparison = two.compared()
+    assert counts(comparison) == {("bought", "history"): (expected, 0, 0)}
+    differences = tables(comparison)["bought", "history"].differences
     assert len(differences) == expected <= KEPT
-    assert {one.keys["name"]: (set(one.values), one.only_in) for one in differences} == {
+    assert {row.keys["name"]: (set(row.values), row.only_in) for row in differences} == {
         key: (columns, "") for key, (_, columns) in ALTERED.items()
     }
-    assert {type(one.keys["day"]) for one in differences} == {date}
+    assert {type(row.keys["day"]) for row in differences} == {date}
 
 
 def test_floats_may_be_off_by_what_their_sums_are(two: Two) -> None:
@@ -235,11 +235,11 @@ def test_rows_that_one_alone_has_are_found(two: Two) -> None:
         f"UPDATE {name} SET number = 77 WHERE number = -3 AND seen_at < TIMESTAMP '2024-01-01"
         " 12:00'",
     )
-    [(name_found, (differing, here, there))] = counts(two.compared()).items()
+    [(name_found, (differing, only_ours, only_theirs))] = counts(two.compared()).items()
     assert (name_found, differing) == (("seen", "latest"), 0)
-    assert here > there > 0
+    assert only_ours > only_theirs > 0
     only = tables(two.compared())["seen", "latest"].differences
-    assert {(one.only_in, one.keys["number"]) for one in only} == {
+    assert {(row.only_in, row.keys["number"]) for row in only} == {
         ("local", 2),
         ("local", -3),
         ("other", 77),
@@ -254,9 +254,9 @@ def test_a_doubled_row_is_found(two: Two) -> None:
 
 def test_a_column_of_another_type_is_found(two: Two) -> None:
     two.sql("other", f"ALTER TABLE {two.table('seen', 'latest')} ALTER price TYPE VARCHAR")
-    found = tables(two.compared("seen"))
-    assert found["seen", "history"].equal
-    assert found["seen", "latest"].columns == ["price is float64 in local and string in other"]
+    comparison = tables(two.compared("seen"))
+    assert comparison["seen", "history"].equal
+    assert comparison["seen", "latest"].columns == ["price is float64 in local and string in other"]
 
 
 def test_many_differences_are_counted_and_some_kept(two: Two) -> None:
@@ -266,15 +266,15 @@ def test_many_differences_are_counted_and_some_kept(two: Two) -> None:
     )
     part = tables(two.compared("seen"))["seen", "history"]
     assert part.differing == part.compared > len(part.differences) == KEPT
-    here, there = part.differences[0].values["paid_at"]
-    assert there - here == timedelta(microseconds=1)
+    ours, theirs = part.differences[0].values["paid_at"]
+    assert theirs - ours == timedelta(microseconds=1)
 
 
 def test_what_both_have_computed_is_compared(two: Two) -> None:
     two.fill("late", "2024-01-03")
-    found = two.compared(against="late")
-    assert found.equal
-    for view in found.views:
+    comparison = two.compared(against="late")
+    assert comparison.equal
+    for view in comparison.views:
         assert view.through == parse_instant("2024-01-03")
         assert [part.table for part in view.tables] == ["history"]
         assert view.notes == [
@@ -292,24 +292,24 @@ def test_what_is_not_computed_is_said(two: Two) -> None:
     two.sql("late", "CREATE SCHEMA raw", SALES)
     with ControlPlane(two.folder, "late") as plane:
         plane.deploy()
-    found = two.compared("seen", against="late")
-    assert (found.equal, found.views[0].problem) == (False, "nothing is computed in late")
+    comparison = two.compared("seen", against="late")
+    assert (comparison.equal, comparison.views[0].problem) == (False, "nothing is computed in late")
 
 
 def test_another_version_and_a_view_of_one_alone_are_said(two: Two) -> None:
-    here = DEFINITIONS.index("@batch_feature_view(\n    entities=[visit]")
-    there = DEFINITIONS.index("everything = ")
+    start = DEFINITIONS.index("@batch_feature_view(\n    entities=[visit]")
+    end = DEFINITIONS.index("everything = ")
     pairs = (
-        (DEFINITIONS[here:there], ""),
+        (DEFINITIONS[start:end], ""),
         ("bought, seen", "bought"),
         ('windows=["1d", "3d"]', 'windows=["1d", "2d"]'),
     )
     two.define(*pairs)
     with ControlPlane(two.folder, "other") as plane:
         plane.deploy()
-    found = two.compared()
-    problems = {view.view: view.problem for view in found.views}
-    assert not found.equal
+    comparison = two.compared()
+    problems = {view.view: view.problem for view in comparison.views}
+    assert not comparison.equal
     assert problems["seen"] == "only local has it"
     assert re.fullmatch(
         "it is version [0-9a-f]{8} in local and [0-9a-f]{8} in other", problems["bought"]
@@ -336,19 +336,23 @@ def test_environments_that_cannot_be_compared(two: Two) -> None:
 def test_the_command_line(two: Two) -> None:
     two.sql("other", f"UPDATE {two.table('seen', 'history')} SET price = 3 WHERE number = 2")
     two.sql("other", f"DELETE FROM {two.table('bought', 'history')} WHERE name = 'both ways'")
-    told = plane(two.folder, "verify", "--against", "other", exits=1).stdout
+    output = plane(two.folder, "verify", "--against", "other", exits=1).stdout
     assert re.search(
         r"difference: seen, history, seen_at=2024-.*Z, ok=False, number=2 from .*Z: price .* in"
         r" local, 3.0 in",
-        told,
+        output,
     )
-    assert re.search(r"difference: bought, history, name=both ways, day=.* only in local", told)
-    assert "more differing rows; --json lists the first" in told
-    assert told.endswith("local and other are not equal\n")
-    found = json.loads(
+    assert re.search(r"difference: bought, history, name=both ways, day=.* only in local", output)
+    assert "more differing rows; --json lists the first" in output
+    assert output.endswith("local and other are not equal\n")
+    printed = json.loads(
         plane(two.folder, "verify", "seen", "--against", "other", "--json", exits=1).stdout
     )
-    assert (found["environment"], found["against"], found["equal"]) == ("local", "other", False)
-    [view] = found["views"]
+    assert (printed["environment"], printed["against"], printed["equal"]) == (
+        "local",
+        "other",
+        False,
+    )
+    [view] = printed["views"]
     assert [part["table"] for part in view["tables"]] == ["history", "latest"]
     assert view["tables"][0]["differences"][0]["values"]["price"][1] == 3.0

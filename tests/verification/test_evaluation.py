@@ -148,7 +148,7 @@ def test_a2_a_join_verifies_and_the_hint_covers_what_looks_back(make: Callable[.
     assert report.comparisons > report.nulls
     shop.sql("INSERT INTO raw.paid VALUES (3, '2024-01-02 06:40', 30)")
     [view] = verify(shop).views
-    wrong = {one.keys["uid"]: one for one in view.mismatches}
+    wrong = {m.keys["uid"]: m for m in view.mismatches}
     assert set(wrong) == {2, 3}  # at 10:00 the payment is more than three hours ago
     folder = (shop.folder / ".plane" / "warehouse.duckdb").read_bytes()
     for mismatch in wrong.values():
@@ -171,7 +171,7 @@ def test_a_row_that_is_looked_up_without_end(make: Callable[..., Shop]) -> None:
     assert report.comparisons > report.nulls
     shop.sql("INSERT INTO raw.paid VALUES (3, '2024-01-02 06:40', 30)")
     [view] = verify(shop).views
-    assert {one.keys["uid"] for one in view.mismatches} <= {2, 3, 4}
+    assert {m.keys["uid"] for m in view.mismatches} <= {2, 3, 4}
     heal(shop, view.mismatches[0])
     assert verify(shop).mismatches == 0
 
@@ -223,25 +223,27 @@ def test_rows_that_tie_are_told_as_ways_of_computing(make: Callable[..., Shop]) 
     shop = project(make, TIED, MANY, now="2024-01-03T00:00:00Z")
     report = verify(shop)
     [view] = report.views
-    ways = [one for one in view.mismatches if one.kind == "ways of computing"]
+    ways = [m for m in view.mismatches if m.kind == "ways of computing"]
     assert ways
     assert report.mismatches == view.mismatch_count >= len(ways)
-    one = ways[0]
-    assert (one.place, one.feature) == ("ways of computing", "*")
+    mismatch = ways[0]
+    assert (mismatch.place, mismatch.feature) == ("ways of computing", "*")
     # The same rows with other places.
-    assert [row["eid"] for row in one.expected] != []
-    assert sorted(row["eid"] for row in one.told) == sorted(row["eid"] for row in one.expected)
-    assert one.told != one.expected
+    assert [row["eid"] for row in mismatch.expected] != []
+    assert sorted(row["eid"] for row in mismatch.told) == sorted(
+        row["eid"] for row in mismatch.expected
+    )
+    assert mismatch.told != mismatch.expected
     line = (
         (shop.folder / "features" / "shop.py")
         .read_text()
         .split("\n")
         .index("          row_number() OVER (PARTITION BY uid ORDER BY day) AS rank")
     )
-    assert f"window function row_number() (features/shop.py:{line + 1})" in one.hint
-    assert "ORDER BY" in one.hint
-    assert "--recompute" not in one.hint
-    for value in (one for one in view.mismatches if one.kind == "value"):
+    assert f"window function row_number() (features/shop.py:{line + 1})" in mismatch.hint
+    assert "ORDER BY" in mismatch.hint
+    assert "--recompute" not in mismatch.hint
+    for value in (m for m in view.mismatches if m.kind == "value"):
         assert "ways of computing" in value.hint
     done = shop.plane("verify", "--seed", "7", code=1)
     assert "mismatch: ways of computing ranked: uid=" in done.out

@@ -80,13 +80,13 @@ def busy() -> list[dict[str, Any]]:
 
 def compare_apart(rig: Rig) -> None:
     rig.materialize(START, START + 60 * HOUR)
-    found = looked_at(rig)
-    assert found.mismatch_count == 0, found.mismatches
+    report = looked_at(rig)
+    assert report.mismatch_count == 0, report.mismatches
     assert (
-        min(found.compared[place] for place in ("table", "history", "latest", "training set")) > 0
+        min(report.compared[place] for place in ("table", "history", "latest", "training set")) > 0
     )
-    assert found.nulls < sum(found.compared.values())
-    notes = "\n".join(found.notes)
+    assert report.nulls < sum(report.compared.values())
+    notes = "\n".join(report.notes)
     assert "the newest 48 intervals" in notes
     assert "from 2024-01-01T12:00:00Z" in notes
     assert "count_10d, count_lifetime: not compared" in notes
@@ -95,15 +95,15 @@ def compare_apart(rig: Rig) -> None:
         rig.warehouse,
         f"UPDATE {history} SET {rig.d.quote('amt_sum_3h')} = {rig.d.quote('amt_sum_3h')} + 1",
     )
-    assert {one.feature for one in looked_at(rig).mismatches} == {"amt_sum_3h"}
+    assert {mismatch.feature for mismatch in looked_at(rig).mismatches} == {"amt_sum_3h"}
 
 
 def test_few_intervals_are_compared_as_a_whole() -> None:
     """As long as all intervals are evaluated, lifetimes are compared too."""
     with Rig(view_of(JOIN, EVENTS, EVER, features=FEATURES[1:]), COLUMNS, rows=rows_of(60)) as rig:
         rig.materialize(START, START + 8 * HOUR)
-        found = looked_at(rig)
-        assert found.mismatch_count == 0, found.mismatches
+        report = looked_at(rig)
+        assert report.mismatch_count == 0, report.mismatches
 
 
 def test_row_by_row_views_verify_on_snowflake() -> None:
@@ -122,10 +122,10 @@ def test_row_by_row_views_verify_on_snowflake() -> None:
         view = view_of("SELECT * FROM {events}", loaded_source(), **BOUNDED)
         rig = Rig(view, LOADED_COLUMNS, rows=rows, warehouse=warehouse)
         rig.materialize(START, START + 12 * HOUR)
-        found = looked_at(rig)
-        assert found.mismatch_count == 0, found.mismatches
-        assert found.intervals == SAMPLED
-        assert found.nulls < sum(found.compared.values())
+        report = looked_at(rig)
+        assert report.mismatch_count == 0, report.mismatches
+        assert report.intervals == SAMPLED
+        assert report.nulls < sum(report.compared.values())
         run(warehouse, "DELETE FROM raw.events")
         assert looked_at(rig).mismatch_count > 0
 
@@ -134,14 +134,17 @@ def test_environments_are_compared_where_intervals_are_evaluated_one_by_one() ->
     """How far floats may be off is known there too."""
     sql = JOIN.replace("l.amt", "CAST(l.amt AS DOUBLE) / 3 AS amt")
     view = view_of(sql, EVENTS, EVER, features=FEATURES[:1])
-    with Rig(view, COLUMNS, rows=rows_of(60)) as one, Rig(view, COLUMNS, rows=rows_of(60)) as other:
+    with (
+        Rig(view, COLUMNS, rows=rows_of(60)) as first,
+        Rig(view, COLUMNS, rows=rows_of(60)) as second,
+    ):
         left, right = (
             Side(name, rig.manifest, rig.warehouse)
-            for name, rig in (("one", one), ("other", other))
+            for name, rig in (("one", first), ("other", second))
         )
-        for rig in (one, other):
+        for rig in (first, second):
             rig.materialize(START, START + 8 * HOUR)
-        table = f"features.subject__history__{other.view.fingerprint}"
+        table = f"features.subject__history__{second.view.fingerprint}"
         for factor, equal in ((1 + 1e-12, True), (1 + 1e-6, False)):
-            other.run(f"UPDATE {table} SET amt_sum_3h = amt_sum_3h * {factor!r}")
+            second.run(f"UPDATE {table} SET amt_sum_3h = amt_sum_3h * {factor!r}")
             assert compare(left, right).equal is equal

@@ -21,7 +21,7 @@ from tests.serving.test_realtime import CALCULATED
 from tests.serving.test_requests import CALCULATIONS, EVERY_TYPE, subject
 
 COLUMNS = {
-    **{name: kind for name, kind in cases.TYPES.items() if name != "u"},
+    **{name: field_type for name, field_type in cases.TYPES.items() if name != "u"},
     "k": "string",
     "n": "int64",
     "ts": "timestamp",
@@ -45,7 +45,7 @@ def strict(r_i, r_s):
     return r_i + len(r_s)
 
 
-def compared(wanted: Sequence[RealtimeFeature], change: tuple[str, str]) -> ServiceReport:
+def compared(features: Sequence[RealtimeFeature], change: tuple[str, str]) -> ServiceReport:
     """What is found where the readers' functions are others than the warehouse's."""
 
     def changed(query: str, functions: Sequence[Function]) -> DuckDBCalculator:
@@ -56,7 +56,7 @@ def compared(wanted: Sequence[RealtimeFeature], change: tuple[str, str]) -> Serv
         return prepare(query=query, functions=others)
 
     with Rig(subject, cases.COLUMNS) as rig:
-        manifest = compiled([subject], rig.warehouse, wanted, EVERY_TYPE)
+        manifest = compiled([subject], rig.warehouse, features, EVERY_TYPE)
         return compare_service(
             manifest, manifest.services[0], rig.warehouse, changed, cases=200, seed=3
         )
@@ -77,9 +77,9 @@ def half(amount):
 def test_a_difference_is_found() -> None:
     report = compared([half], ("amount / 2", "amount / 2 if amount < 50 else 0.0"))
     assert 30 < report.mismatch_count < report.compared == 200
-    found = report.mismatches[0]
-    assert (found.service, found.feature, found.online) == ("all", "half", 0.0)
-    assert found.training == found.given["amount"] / 2 or math.isnan(found.training)
+    mismatch = report.mismatches[0]
+    assert (mismatch.service, mismatch.feature, mismatch.online) == ("all", "half", 0.0)
+    assert mismatch.training == mismatch.given["amount"] / 2 or math.isnan(mismatch.training)
     assert len(report.mismatches) == 20
     only = compared([half], ("return amount / 2", "return 1 / 0"))
     assert (only.refused, only.compared, only.mismatch_count) == (200, 0, 3)
@@ -89,7 +89,7 @@ def test_a_difference_is_found() -> None:
         ("return r_i + len(r_s)", "return 0 if r_i is None or r_s is None else r_i + len(r_s)"),
     )
     assert lenient.refused == 0
-    assert {(one.feature, one.online, one.training) for one in lenient.mismatches} == {
+    assert {(m.feature, m.online, m.training) for m in lenient.mismatches} == {
         ("*", "values", "fails")
     }
 

@@ -61,9 +61,14 @@ def counted(tags):
 
 
 def test_lists_are_refused() -> None:
-    collector, given = Collector(Path("/")), {"r_s": "string", "tags": "array<string>"}
+    collector, request_types = Collector(Path("/")), {"r_s": "string", "tags": "array<string>"}
     compile_calculations(
-        [listed, counted], "service", given, embedded(path=":memory:"), "snowflake", collector
+        [listed, counted],
+        "service",
+        request_types,
+        embedded(path=":memory:"),
+        "snowflake",
+        collector,
     )
     assert [error.message.partition(": on snowflake ")[2] for error in collector.found] == [
         "a Python function can't take or give lists",

@@ -114,7 +114,7 @@ def verify(shop: Shop, *views: str, **options: Any) -> Report:
 
 
 def wrong(report: Report) -> set[tuple[str, str, str]]:
-    return {(one.view, one.place, one.feature) for view in report.views for one in view.mismatches}
+    return {(m.view, m.place, m.feature) for view in report.views for m in view.mismatches}
 
 
 def history(shop: Shop, view: str) -> str:
@@ -135,7 +135,7 @@ def test_what_is_right_is_found_right(ready: Shop) -> None:
         assert set(view.compared) == {"table", "history", "latest", "training set", "online"}
         assert min(view.compared.values()) > 0
     assert [view.cases for view in report.views] == [80, 80, 80]
-    assert verify(ready) == report, "a seed asks the same questions"
+    assert verify(ready) == report, "a seed takes the same samples"
     assert verify(ready, seed=8).comparisons > 0
 
 
@@ -145,11 +145,11 @@ def test_an_altered_value_is_found(ready: Shop) -> None:
     assert wrong(report) == {
         ("spend", place, "count_6h") for place in ("table", "history", "training set")
     }
-    one = report.views[0].mismatches[0]
-    assert (one.keys, one.told) == ({"user_id": 3}, one.expected + 1)
-    assert len(one.rows) == one.row_count == one.expected
-    assert all(list(row) == ["paid_at"] for row in one.rows)
-    assert "the table was altered" in one.hint
+    mismatch = report.views[0].mismatches[0]
+    assert (mismatch.keys, mismatch.told) == ({"user_id": 3}, mismatch.expected + 1)
+    assert len(mismatch.rows) == mismatch.row_count == mismatch.expected
+    assert all(list(row) == ["paid_at"] for row in mismatch.rows)
+    assert "the table was altered" in mismatch.hint
 
 
 def test_a_lost_row_of_the_history_is_found(ready: Shop) -> None:
@@ -173,8 +173,8 @@ def test_an_altered_newest_row_is_found(ready: Shop) -> None:
     ready.sql(f"UPDATE {name} SET rate = 9.99 WHERE country = 'DE'")
     report = verify(ready, "rates")
     assert wrong(report) == {("rates", "latest", "rate")}
-    one = report.views[0].mismatches[0]
-    assert str(one.keys["seen_at"]) == "2024-01-01 00:00:00.000001+00:00"
+    mismatch = report.views[0].mismatches[0]
+    assert str(mismatch.keys["seen_at"]) == "2024-01-01 00:00:00.000001+00:00"
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -187,7 +187,7 @@ def test_an_altered_online_value_is_found(ready: Shop, lost: bool) -> None:
             client.set(keys[0], client.get(keys[1]))
     report = verify(ready)
     assert {(view, place) for view, place, _ in wrong(report)} == {("spend", "online")}
-    assert all("--resync" in one.hint for one in report.views[0].mismatches)
+    assert all("--resync" in m.hint for m in report.views[0].mismatches)
 
 
 def test_a_late_row_is_found_and_explained(ready: Shop) -> None:
@@ -195,11 +195,11 @@ def test_a_late_row_is_found_and_explained(ready: Shop) -> None:
     report = verify(ready, "spend")
     places = {place for _, place, feature in wrong(report) if feature == "count_lifetime"}
     assert places == {"table", "history", "latest", "training set", "online"}
-    one = next(m for m in report.views[0].mismatches if m.feature == "count_lifetime")
-    assert (one.told, one.keys) == (one.expected - 1, {"user_id": 3})
+    mismatch = next(m for m in report.views[0].mismatches if m.feature == "count_lifetime")
+    assert (mismatch.told, mismatch.keys) == (mismatch.expected - 1, {"user_id": 3})
     again = "plane run spend --start 2024-01-02T12:00:00Z --end 2024-01-02T18:00:00Z --recompute"
-    assert "without the row of 2024-01-02T13:00:00.500000Z" in one.hint
-    assert again in one.hint
+    assert "without the row of 2024-01-02T13:00:00.500000Z" in mismatch.hint
+    assert again in mismatch.hint
     begin, end = (datetime.fromisoformat(f"2024-01-02T{hour}:00:00Z") for hour in (12, 18))
     with ControlPlane(ready.folder) as plane:
         plane.run(["spend"], within=Interval(begin, end), recompute=True)
@@ -209,11 +209,11 @@ def test_a_late_row_is_found_and_explained(ready: Shop) -> None:
 def test_a_row_that_vanished_is_found(ready: Shop) -> None:
     ready.sql("DELETE FROM raw.payments WHERE user_id = 4")
     report = verify(ready, "spend")
-    assert {one.keys["user_id"] for one in report.views[0].mismatches} == {4}
+    assert {m.keys["user_id"] for m in report.views[0].mismatches} == {4}
     assert "deleted" in report.views[0].mismatches[0].hint
 
 
-def test_what_is_not_compared_is_told(make: Callable[..., Shop]) -> None:
+def test_a_note_says_what_is_not_compared(make: Callable[..., Shop]) -> None:
     shop = make(online=None)
     with ControlPlane(shop.folder) as plane:
         plane.deploy()

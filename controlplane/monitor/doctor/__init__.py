@@ -1,1 +1,1 @@
-"""Checks of everything that a project stands on: each is one finding with a remedy."""
+"""Checks everything that a project depends on; each finding has a remedy."""

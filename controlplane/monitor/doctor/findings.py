@@ -1,6 +1,6 @@
-"""Checks of everything that a project stands on.
+"""Checks everything that a project depends on.
 
-Each is one finding with a remedy, and none stops the others.
+Each check gives findings with remedies. A check that fails does not stop the others.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ _PACKAGES = (
     "sqlglot",
     "apache-airflow",
 )
+# As in "redis>=6,<8" and "apache-airflow[standard]>=3.1,<4".
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^\]]*\])?([<>=\d.,]*)")
 
+# The commands of `plane online verify` and `plane online clean` that runs don't need.
 _UPKEEP_RULES = {"+scan", "+unlink", "+pttl"}
-"""What `plane online verify` and `plane online clean` do in the online store, and runs do not."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One check: its subject, `ok`, `warning` or `error`, what was found, and what to do."""
+    """The result of a check: its subject, `ok`, `warning` or `error`, the facts, and what to do."""
 
     subject: str
     level: str
@@ -46,11 +47,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 Check = tuple[str, Callable[[], Sequence[Finding]]]
-"""A check's subject and what runs it; an error that it raises becomes a finding of its own."""
+"""A check's subject and its function; an error that the function raises becomes a finding."""
 
 
 def examine(checks: Sequence[Check]) -> list[Finding]:
-    """Run every check; one that raises a `PlaneError` is an error, and the others still run."""
+    """Run every check; a `PlaneError` becomes a finding, and the other checks still run."""
     findings: list[Finding] = []
     for subject, check in checks:
         try:
@@ -60,10 +61,10 @@ def examine(checks: Sequence[Check]) -> list[Finding]:
         except PlaneError as error:
             findings.append(_failed(subject, error))
         except OSError as error:
-            told = of_disk(error)
-            if told is None:
+            disk_error = of_disk(error)
+            if disk_error is None:
                 raise
-            findings.append(_failed(subject, told))
+            findings.append(_failed(subject, disk_error))
     return findings
 
 
@@ -77,24 +78,26 @@ def _failed(subject: str, error: PlaneError) -> Finding:
 
 
 def versions() -> list[Finding]:
-    """The versions of Python and of the packages that matter."""
-    found = [Finding("python", OK, platform.python_version())]
+    """Report the versions of Python and of the packages that matter."""
+    findings = [Finding("python", OK, platform.python_version())]
     for package in _PACKAGES:
         try:
-            found.append(Finding(package, OK, version(package)))
+            findings.append(Finding(package, OK, version(package)))
         except PackageNotFoundError:
             hint = (
                 "pip install 'controlplane[airflow]' where DAGs are to run; the rest works"
                 " without it"
             )
-            found.append(Finding(package, WARNING, "not installed", hint))
-    return found
+            findings.append(Finding(package, WARNING, "not installed", hint))
+    return findings
 
 
 def driver_findings(extra: str) -> list[Finding]:
-    """The versions of what an extra of ours brings, a warehouse's driver, and whether they are
-    supported."""
-    found = []
+    """Report the versions of a driver's packages, and whether they are supported.
+
+    `extra` is the extra of this package that installs the driver.
+    """
+    findings = []
     for requirement in requires("controlplane") or ():
         parts = _REQUIREMENT.match(requirement)
         if parts is None or not re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", requirement):
@@ -103,62 +106,67 @@ def driver_findings(extra: str) -> list[Finding]:
         try:
             installed = version(name)
         except PackageNotFoundError:
-            found.append(
+            findings.append(
                 Finding(name, ERROR, "not installed", f"pip install 'controlplane[{extra}]'")
             )
             continue
         if fits(installed, supported):
-            found.append(Finding(name, OK, f"{installed}, supported are {supported}"))
+            findings.append(Finding(name, OK, f"{installed}, supported are {supported}"))
         else:
             hint = f"pip install 'controlplane[{extra}]': other versions are not tested"
-            found.append(
+            findings.append(
                 Finding(name, WARNING, f"{installed} is installed, supported are {supported}", hint)
             )
-    return found
+    return findings
 
 
 def fits(installed: str, supported: str) -> bool:
-    """Whether a version lies between bounds such as `>=4,<6`."""
-    have = _numbers(installed)
+    """Return whether a version lies between bounds such as `>=4,<6`."""
+    numbers = _numbers(installed)
     bounds = [(bound[:1], _numbers(bound.lstrip("<>="))) for bound in supported.split(",") if bound]
-    return all(have < limit if sign == "<" else have >= limit for sign, limit in bounds)
+    return all(numbers < limit if sign == "<" else numbers >= limit for sign, limit in bounds)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
+    # At most three, so that a post-release or a build number decides nothing.
     return tuple(int(number) for number in re.findall(r"\d+", text)[:3])
 
 
 def store_findings(store: OnlineStore | None, prefix: bytes) -> list[Finding]:
-    """Whether the online store answers, lets us do what we need to, and keeps what is written.
+    """Report whether the online store answers, grants the rights, and keeps what is written.
 
     Args:
-        store: the open one; None where the environment has none.
-        prefix: what the environment's keys begin with.
+        store: the open store; None if the environment has none.
+        prefix: the prefix of the environment's keys.
     """
     if store is None:
         return [Finding("online store", OK, "none: this environment is offline only")]
     lacking = _rights_findings(store.rights(prefix)) if isinstance(store, RightsProbe) else []
     if any({"+info", "+select"} & set(finding.hint.split()) for finding in lacking):
-        return lacking  # nothing more can be asked
+        return lacking  # the next command would be refused
     info = store.info()
-    found = [
+    findings = [
         Finding("online store", OK, f"version {info.version}, {info.used_memory // 2**20} MB used")
     ]
     if info.eviction_policy:
-        found.append(Finding("online store", OK, f"maxmemory-policy {info.eviction_policy}"))
-    against = list(eviction.concerns(info))
-    if any(concern.fatal for concern in against):
-        del found[1:]
+        findings.append(Finding("online store", OK, f"maxmemory-policy {info.eviction_policy}"))
+    eviction_concerns = list(eviction.concerns(info))
+    # A fatal policy would be reported both as fine and as an error.
+    if any(concern.fatal for concern in eviction_concerns):
+        del findings[1:]
     concerns = [
-        Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint) for c in against
+        Finding("online store", ERROR if c.fatal else WARNING, c.message, c.hint)
+        for c in eviction_concerns
     ]
-    return found + lacking + concerns
+    return findings + lacking + concerns
 
 
 def _rights_findings(rights: Rights) -> list[Finding]:
-    """What the store's user may not do: an error where runs need it, a warning where `plane online`
-    alone does."""
-    found = []
+    """Report the rights that the store's user lacks.
+
+    It is an error if runs need the right, and a warning if only `plane online` does.
+    """
+    findings = []
     for level, purpose, rules in (
         (ERROR, "a run needs", [rule for rule in rights.missing if rule not in _UPKEEP_RULES]),
         (
@@ -169,59 +177,58 @@ def _rights_findings(rights: Rights) -> list[Finding]:
     ):
         if rules:
             text = f"user {rights.user!r} lacks rights that {purpose}: {' '.join(rules)}"
-            found.append(
+            findings.append(
                 Finding("online store", level, text, f"ACL SETUSER {rights.user} {' '.join(rules)}")
             )
     if rights.unknown:
         text = f"the server does not have the commands {', '.join(rights.unknown)}"
         hint = "undo `rename-command` for them, or use a Redis or Valkey that has them"
-        found.append(Finding("online store", ERROR, text, hint))
-    return found
+        findings.append(Finding("online store", ERROR, text, hint))
+    return findings
 
 
 def release_findings(digest: str | None, damage: str) -> list[Finding]:
-    """Whether Airflow is pointed to the release that was deployed last.
+    """Report whether Airflow reads the release that was deployed last.
 
-    `damage` is what it lacks, in words.
+    `damage` says what the release lacks; empty if it is complete.
     """
     if digest is None:
         return [Finding("release", WARNING, "nothing is deployed yet", "run `plane deploy`")]
     if damage:
         return [
-            Finding("release", ERROR, damage, "run `plane deploy` again: it rewrites the release")
+            Finding("release", ERROR, damage, "run `plane deploy`: it writes the release again")
         ]
     return [Finding("release", OK, digest)]
 
 
 def ailing_findings(ended: Sequence[str], silent: Sequence[str], home: Path) -> list[Finding]:
-    """What is wrong with an embedded Airflow that is not healthy as a whole.
+    """Report what is wrong with an embedded Airflow that is not healthy.
 
     Args:
         ended: components that have ended.
         silent: components that run and report no health.
-        home: where their logs are.
+        home: the folder with their logs.
     """
-    found = []
+    findings = []
     if ended:
         hint = f"see {home}/{ended[0]}.log; `plane airflow up` starts it again"
-        found.append(Finding("airflow", ERROR, f"components have ended: {', '.join(ended)}", hint))
+        findings.append(
+            Finding("airflow", ERROR, f"components have ended: {', '.join(ended)}", hint)
+        )
     if silent:
         text = f"it has just started, or is busy: no health is reported by {', '.join(silent)}"
         hint = f"run `plane doctor` again in a minute, then see {home}/{silent[0]}.log"
-        found.append(Finding("airflow", WARNING, text, hint))
-    return found
+        findings.append(Finding("airflow", WARNING, text, hint))
+    return findings
 
 
-def drift_findings(found: Sequence[Drift], views: int) -> list[Finding]:
-    """Whether all that was deployed is in the warehouse, as it was made.
-
-    `views` is their number.
-    """
-    lost_hint = "run `plane deploy`: it makes it again, and `plane run` computes what is missing"
+def drift_findings(drifts: Sequence[Drift], views: int) -> list[Finding]:
+    """Report whether the tables and public views of a number of views are as deployed."""
+    lost_hint = "run `plane deploy`: it creates it again, and `plane run` computes what is missing"
     outdated_hint = (
         "run `plane deploy`: it changes the table in place, and nothing is computed again"
     )
-    damages = [damage for drift in found for damage in drift.damages]
+    damages = [damage for drift in drifts for damage in drift.damages]
     lost = [Finding("deployment", ERROR, str(d), lost_hint) for d in damages if not d.outdated]
     lost += [Finding("deployment", WARNING, str(d), outdated_hint) for d in damages if d.outdated]
     return lost or [Finding("deployment", OK, f"tables and public views of {views} feature views")]
@@ -231,19 +238,19 @@ def airflow_findings(
     url: str,
     import_errors: Sequence[Mapping[str, Any]],
     shown: Collection[str],
-    wanted: Collection[str],
+    deployed: Collection[str],
     pools: Collection[str],
 ) -> list[Finding]:
-    """Whether a running Airflow reads the deployed DAGs and has the pool that their tasks need.
+    """Report whether a running Airflow reads the deployed DAGs and has the pool of their tasks.
 
     Args:
-        url: of its UI.
-        import_errors: as its API gives them.
+        url: the URL of its UI.
+        import_errors: the import errors that its API returns.
         shown: the DAGs that it has read.
-        wanted: the DAGs that are deployed.
+        deployed: the DAGs that are deployed.
         pools: its pools.
     """
-    found = [
+    findings = [
         Finding(
             "airflow",
             ERROR,
@@ -252,12 +259,13 @@ def airflow_findings(
         )
         for error in import_errors
     ]
-    if missing := sorted(set(wanted) - set(shown)):
+    if missing := sorted(set(deployed) - set(shown)):
         hint = "wait for its dag-processor, or look at its log; a deploy is read within a minute"
-        found.append(Finding("airflow", WARNING, f"it does not show {', '.join(missing)}", hint))
+        findings.append(Finding("airflow", WARNING, f"it does not show {', '.join(missing)}", hint))
+    # Airflow leaves a task without its pool queued for ever, and only its scheduler's log says why.
     if POOL not in pools:
-        hint = f"make it: airflow pools set {POOL} 8 'warehouse'"
-        found.append(
+        hint = f"create it: airflow pools set {POOL} 8 'warehouse'"
+        findings.append(
             Finding("airflow", ERROR, f"it has no pool {POOL}, so no task can start", hint)
         )
-    return found or [Finding("airflow", OK, f"{len(wanted)} DAGs at {url}")]
+    return findings or [Finding("airflow", OK, f"{len(deployed)} DAGs at {url}")]

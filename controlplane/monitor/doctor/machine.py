@@ -1,5 +1,4 @@
-"""What the doctor looks at on this machine: who runs the command, in which language, and who else
-can read `.plane`."""
+"""Checks this machine for the doctor: the user, the locale, and who can read `.plane`."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ def findings(folder: Path, narrowed: int) -> list[Finding]:
 
     Args:
         folder: `.plane` of the project.
-        narrowed: how many files and folders in it this command has just closed to other users.
+        narrowed: the number of files and folders in it that this command closed to other users.
     """
     encoding = locale.getpreferredencoding(do_setlocale=False)
     return [
@@ -33,12 +32,13 @@ def findings(folder: Path, narrowed: int) -> list[Finding]:
 
 
 def user_findings(uid: int, variables: Mapping[str, str]) -> list[Finding]:
-    """Whether the user has a name: containers, as OpenShift starts them, run under a number that
-    has none.
+    """Report whether the user has a name.
+
+    OpenShift, for one, starts containers under a uid without a name.
 
     Args:
-        uid: of the user.
-        variables: of the environment; Airflow takes a name from there first.
+        uid: the user's id.
+        variables: the environment's variables, where Airflow looks for a name first.
     """
     named = next((variables[name] for name in _NAMES if variables.get(name)), "")
     with contextlib.suppress(KeyError):
@@ -50,10 +50,10 @@ def user_findings(uid: int, variables: Mapping[str, str]) -> list[Finding]:
 
 
 def locale_findings(encoding: str) -> list[Finding]:
-    """Whether the terminal can show every key and every name.
+    """Report whether the terminal can show every key and every name.
 
     Args:
-        encoding: of texts in this process.
+        encoding: the encoding of texts in this process.
     """
     if codecs.lookup(encoding).name == "utf-8":
         return [Finding("locale", OK, "UTF-8")]
@@ -64,7 +64,7 @@ def locale_findings(encoding: str) -> list[Finding]:
 
 
 def folder_findings(folder: Path, narrowed: int) -> list[Finding]:
-    """Whether `.plane` can be written, and by nobody else."""
+    """Report whether this user, and no other, can write `.plane`."""
     try:
         mode = folder.stat().st_mode & 0o777
     except OSError as error:

@@ -1,5 +1,8 @@
-"""What the doctor asks a warehouse: who we are there, what computes, and what we may do, by doing
-it."""
+"""Checks a warehouse for the doctor: who we are, what computes, and what we may do.
+
+Rights are checked by using them. Each warehouse grants rights in its own way, so that reading the
+grants would not say what works.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,16 @@ from controlplane.sql.tables import qualified
 def findings(
     warehouse: Warehouse, schema: str, sources: Sequence[str], *, python: bool = False
 ) -> list[Finding]:
-    """Whether a warehouse answers, and whether a project can work in it.
+    """Report whether a warehouse answers, and whether a project can work in it.
 
-    Where there are rights, tables are made and dropped in the schemas, which are made if they are
-    not there, as a deploy does.
+    If the warehouse has rights, tables are created and dropped in the schemas. Missing schemas are
+    created, as a deploy does.
 
     Args:
-        warehouse: the open one.
-        schema: where the project's tables are.
-        sources: tables that are read, as definitions name them.
-        python: whether training sets call functions in Python.
+        warehouse: the open warehouse.
+        schema: the schema of the project's tables.
+        sources: the tables to read, as definitions name them.
+        python: whether training sets call Python functions.
     """
     d = dialect(warehouse.dialect)
     checks: list[Check] = [("warehouse", partial(_who, warehouse))]
@@ -44,41 +47,45 @@ def findings(
 
 
 def _who(warehouse: Warehouse) -> list[Finding]:
-    told = dict(warehouse.info())
-    state, resumes = told.pop("state", ""), told.pop("resumes", "")
-    found = [Finding("warehouse", OK, ", ".join(told.values()))]
-    for what in ("warehouse", "database"):
-        if told.get(what) == "":
+    info = dict(warehouse.info())
+    state, resumes = info.pop("state", ""), info.pop("resumes", "")
+    findings = [Finding("warehouse", OK, ", ".join(info.values()))]
+    # Snowflake accepts names that do not exist or are not granted, and leaves them empty.
+    for setting in ("warehouse", "database"):
+        if info.get(setting) == "":
             hint = (
-                f"set `{what}` in plane.toml; if it is set, see its name, and that role"
-                f" {told.get('role')} may use it"
+                f"set `{setting}` in plane.toml; if it is set, see its name, and that role"
+                f" {info.get('role')} may use it"
             )
-            found.append(Finding("warehouse", ERROR, f"no {what} is chosen in this session", hint))
+            findings.append(
+                Finding("warehouse", ERROR, f"no {setting} is chosen in this session", hint)
+            )
     if state:
-        name = told.get("warehouse", "")
+        name = info.get("warehouse", "")
         stopped = state.upper().startswith("SUSPEND")
         if stopped and resumes.lower() == "false":
             hint = (
                 f"ALTER WAREHOUSE {name} SET AUTO_RESUME = TRUE, or ALTER WAREHOUSE {name} RESUME"
                 " before each run"
             )
-            found.append(
+            findings.append(
                 Finding(
                     "warehouse", ERROR, f"{name} is suspended and does not resume by itself", hint
                 )
             )
         else:
-            found.append(
+            findings.append(
                 Finding(
                     "warehouse",
                     OK,
                     f"{name} is {state.lower()}{', and resumes by itself' * stopped}",
                 )
             )
-    return found
+    return findings
 
 
 def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
+    # A random name: two doctors may run at once, and a table of the user must not be dropped.
     name = f"plane__doctor_{secrets.token_hex(4)}"
     table, view = qualified(d, schema, name), qualified(d, schema, f"{name}_view")
     making = [
@@ -98,7 +105,7 @@ def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
     try:
         warehouse.execute(making)
     except PermanentError:
-        with suppress(PermanentError):  # the first error is the one to tell
+        with suppress(PermanentError):  # the first error is the one to report
             warehouse.execute(dropping)
         raise
     warehouse.execute(dropping)
@@ -109,13 +116,14 @@ def _functions(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
     source, types = "def plane__doctor(x):\n    return x", {"x": "int64"}
     spec = CalculationSpec("plane__doctor", "int64", "", ("x",), "", Location("", 0), source)
     warehouse.execute([create(d, schema, spec, types)])
-    one = d.constants([{"x": d.cast("1", "int64")}])
-    query = f"SELECT {called(d, schema, spec, types)} AS y FROM ({one}) AS one"
+    row = d.constants([{"x": d.cast("1", "int64")}])
+    query = f"SELECT {called(d, schema, spec, types)} AS y FROM ({row}) AS one"
     warehouse.execute([Statement("running a function in Python", query)])
     return [Finding("Python functions", OK, "they can be made and run, for as long as a session")]
 
 
 def _sources(warehouse: Warehouse, tables: Sequence[str]) -> list[Finding]:
+    # Described, not read: a source may be a view that takes minutes.
     answers = warehouse.describe_all([f"SELECT * FROM {table}" for table in tables])
     refused = [
         Finding(f"source {table}", ERROR, answer.message, answer.hint)

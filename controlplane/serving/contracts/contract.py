@@ -1,6 +1,6 @@
 """A feature service's contract: keys and request fields in, features out.
 
-Its version changes with these alone.
+Only a change of these changes its version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from controlplane.manifest.specs import Manifest, RequestField
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """A feature by its full name; every one may be null."""
+    """A feature by its full name. Every feature may be null."""
 
     name: str
     type: str
@@ -24,15 +24,15 @@ class Feature(msgspec.Struct, frozen=True):
 
 
 class Contract(msgspec.Struct, frozen=True):
-    """What one feature service takes and gives.
+    """What callers pass to one feature service, and what it returns.
 
     Args:
-        service: its name.
-        version: 8 hexadecimal digits that follow from the names and types, in their order.
-        description: of the service.
-        keys: name and type of each; each may be null.
-        request: what callers give beside the keys.
-        features: in the order of every vector.
+        service: the service's name.
+        version: 8 hexadecimal digits of a hash of the names and types, in their order.
+        description: the service's description.
+        keys: the name and type of each key. Every key may be null.
+        request: the fields that callers pass in addition to the keys.
+        features: the features, in the order of every vector.
     """
 
     service: str
@@ -44,48 +44,49 @@ class Contract(msgspec.Struct, frozen=True):
 
     @property
     def columns(self) -> list[Column]:
-        """A row with what was given and what was found."""
-        keys = [Column(name, kind, True, {"role": "key"}) for name, kind in self.keys]
+        """The columns of a row with keys, request fields and features."""
+        keys = [Column(name, key_type, True, {"role": "key"}) for name, key_type in self.keys]
         request = [
-            Column(one.name, one.type, one.nullable, {"role": "request"}) for one in self.request
+            Column(field.name, field.type, field.nullable, {"role": "request"})
+            for field in self.request
         ]
         return [
             *keys,
             *request,
             *(
-                Column(one.name, one.type, True, {"role": "feature", **_said(one)})
-                for one in self.features
+                Column(field.name, field.type, True, {"role": "feature", **_said(field)})
+                for field in self.features
             ),
         ]
 
     @property
     def types(self) -> list[str]:
         """The type of each column."""
-        return [one.type for one in self.columns]
+        return [column.type for column in self.columns]
 
     @property
     def metadata(self) -> dict[str, str]:
-        """Which contract it is."""
+        """The service and the version of the contract."""
         return {"service": self.service, "version": self.version}
 
     @property
     def title(self) -> str:
-        """The service's name as types are named: `LateArrival`."""
+        """The service's name in the form of a type's name: `LateArrival`."""
         return "".join(part[:1].upper() + part[1:] for part in self.service.split("_"))
 
 
 def contract(manifest: Manifest, service: str) -> Contract:
-    """The contract of a service.
+    """Return the contract of a service.
 
     Raises:
         PlaneError: there is no such service.
     """
     spec = manifest.service(service)
-    keys = tuple(
-        {name: kind for view in manifest.views_of(spec) for name, kind in view.keys}.items()
-    )
+    views = manifest.views_of(spec)
+    keys = tuple({name: key_type for view in views for name, key_type in view.keys}.items())
     features = tuple(_features(manifest, service))
-    decides = (keys, spec.request, [(one.name, one.type) for one in features])
+    # Not the descriptions: a better text is no reason for callers to generate their code again.
+    decides = (keys, spec.request, [(feature.name, feature.type) for feature in features])
     version = hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
     return Contract(service, version, spec.description, keys, spec.request, features)
 
@@ -93,10 +94,10 @@ def contract(manifest: Manifest, service: str) -> Contract:
 def _features(manifest: Manifest, service: str) -> Iterator[Feature]:
     spec = manifest.service(service)
     for view_name, name in spec.features:
-        found = next(one for one in manifest.view(view_name).features if one.name == name)
-        yield Feature(naming.feature(view_name, name), found.type, found.description)
-    for one in spec.calculations:
-        yield Feature(one.name, one.type, one.description)
+        feature = next(f for f in manifest.view(view_name).features if f.name == name)
+        yield Feature(naming.feature(view_name, name), feature.type, feature.description)
+    for calculation in spec.calculations:
+        yield Feature(calculation.name, calculation.type, calculation.description)
 
 
 def _said(feature: Feature) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of what `POST /v1/services/<service>` takes and answers."""
+"""JSON Schema (2020-12) of the body and the response of `POST /v1/services/<service>`."""
 
 from __future__ import annotations
 
@@ -20,56 +20,59 @@ _SCALARS: dict[str, Json] = {
 }
 
 
-def json_schema(found: Contract) -> Json:
-    """One document with the schema of the request's body and of the answer's."""
+def json_schema(contract: Contract) -> Json:
+    """Return one document with the schemas of the request's body and of the response."""
     refs = [{"$ref": f"#/$defs/{name}"} for name in ("request", "response")]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:controlplane:{found.service}:{found.version}",
-        "title": found.service,
-        **({"description": found.description} if found.description else {}),
+        "$id": f"urn:controlplane:{contract.service}:{contract.version}",
+        "title": contract.service,
+        **({"description": contract.description} if contract.description else {}),
         "anyOf": refs,
-        "$defs": {"request": _request(found), "response": _response(found)},
+        "$defs": {"request": _request(contract), "response": _response(contract)},
     }
 
 
-def scalar_or_list(kind: str) -> Json:
-    """How JSON has a value of a type."""
-    if is_list(kind):
-        return {"type": "array", "items": nullable(scalar_or_list(item_type(kind)))}
-    return _SCALARS.get(kind, {"type": "string", "description": f"the digits of a {kind}"})
+def scalar_or_list(value_type: str) -> Json:
+    """Return the schema of a value of a canonical type."""
+    if is_list(value_type):
+        return {"type": "array", "items": nullable(scalar_or_list(item_type(value_type)))}
+    return _SCALARS.get(
+        value_type, {"type": "string", "description": f"the digits of a {value_type}"}
+    )
 
 
 def nullable(schema: Json) -> Json:
-    """The same, or null."""
+    """Return the schema of the same values, or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def record(properties: Json, *, closed: bool = True) -> Json:
-    """An object with all of these, and with `closed` no others."""
-    found: Json = {"type": "object", "required": list(properties), "properties": properties}
-    return {**found, "additionalProperties": False} if closed else found
+    """Return the schema of an object with all of these properties; `closed` forbids others."""
+    schema: Json = {"type": "object", "required": list(properties), "properties": properties}
+    return {**schema, "additionalProperties": False} if closed else schema
 
 
-def _request(found: Contract) -> Json:
+def _request(contract: Contract) -> Json:
+    # Not closed: a request may have keys of other services, which are ignored.
     entity = record(
-        {name: nullable(scalar_or_list(kind)) for name, kind in found.keys}, closed=False
+        {name: nullable(scalar_or_list(key_type)) for name, key_type in contract.keys}, closed=False
     )
-    for field in found.request:
-        kind = scalar_or_list(field.type)
-        entity["properties"][field.name] = nullable(kind) if field.nullable else kind
+    for field in contract.request:
+        schema = scalar_or_list(field.type)
+        entity["properties"][field.name] = nullable(schema) if field.nullable else schema
         if not field.nullable:
             entity["required"].append(field.name)
     return record({"entities": {"type": "array", "maxItems": 1000, "items": entity}}, closed=False)
 
 
-def _response(found: Contract) -> Json:
+def _response(contract: Contract) -> Json:
     values = {}
-    for one in found.features:
-        said = {"description": one.description} if one.description else {}
-        values[one.name] = {**nullable(scalar_or_list(one.type)), **said}
+    for feature in contract.features:
+        about = {"description": feature.description} if feature.description else {}
+        values[feature.name] = {**nullable(scalar_or_list(feature.type)), **about}
     names = list(values)
-    statuses: Json = {"enum": [str(one) for one in Status]}
+    statuses: Json = {"enum": [str(status) for status in Status]}
     vector = record(
         {
             "features": record(values),
@@ -78,5 +81,5 @@ def _response(found: Contract) -> Json:
         }
     )
     return record(
-        {"service": {"const": found.service}, "vectors": {"type": "array", "items": vector}}
+        {"service": {"const": contract.service}, "vectors": {"type": "array", "items": vector}}
     )

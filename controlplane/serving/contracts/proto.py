@@ -1,7 +1,7 @@
 """Protocol Buffers (proto3) of a contract.
 
-Decimals are strings of their digits and dates strings in ISO 8601, since neither has a type of its
-own. Lists are messages, so that a list and its items may be null.
+Protocol Buffers have no decimals and no dates: decimals are strings of their digits, and dates
+strings in ISO 8601. Lists are messages, so that a list and its items may be null.
 """
 
 from __future__ import annotations
@@ -41,57 +41,66 @@ class _Message:
     fields: list[_Field] = field(default_factory=list)
 
 
-def proto(found: Contract) -> str:
-    """The text of a .proto file."""
+def proto(contract: Contract) -> str:
+    """Return the text of a .proto file."""
     lists: dict[str, _Message] = {}
-    title, about = found.title, f"of feature service {found.service}"
+    title, about = contract.title, f"of feature service {contract.service}"
     messages = [
         _Message(
             f"{title}Keys",
-            f"Which entity the features {about} are read of.",
-            _fields(found.keys, lists),
+            f"The keys of the entity whose features {about} are read.",
+            _fields(contract.keys, lists),
         ),
         _Message(
             f"{title}Request",
-            f"What callers {about} give beside the keys.",
-            _fields(((one.name, one.type) for one in found.request), lists),
+            f"What callers {about} pass in addition to the keys.",
+            _fields(((field.name, field.type) for field in contract.request), lists),
         ),
         _Message(
             f"{title}Features",
-            found.description or f"The features {about}.",
-            [_field(one.name, one.type, one.description, lists) for one in found.features],
+            contract.description or f"The features {about}.",
+            [_field(f.name, f.type, f.description, lists) for f in contract.features],
         ),
     ]
     context = {
-        "service": found.service,
-        "version": found.version,
-        "package": f"controlplane.{found.service.lower()}.v{found.version}",
-        "timestamps": any("timestamp" in kind for kind in found.types),
-        "messages": [one for one in messages if one.fields] + list(lists.values()),
+        "service": contract.service,
+        "version": contract.version,
+        # The version is a part of the package: a change of the contract renumbers the fields.
+        "package": f"controlplane.{contract.service.lower()}.v{contract.version}",
+        "timestamps": any("timestamp" in column_type for column_type in contract.types),
+        # A service without request fields has no message for them.
+        "messages": [message for message in messages if message.fields] + list(lists.values()),
     }
     return template.render("schemas/service.proto.j2", {"s": context})
 
 
 def _fields(columns: Iterable[tuple[str, str]], lists: dict[str, _Message]) -> list[_Field]:
-    return [_field(name, kind, "", lists) for name, kind in columns]
+    return [_field(name, value_type, "", lists) for name, value_type in columns]
 
 
-def _field(name: str, kind: str, said: str, lists: dict[str, _Message]) -> _Field:
-    form = kind if is_decimal(kind) else _COMMENTS.get(kind, "")
+def _field(name: str, value_type: str, description: str, lists: dict[str, _Message]) -> _Field:
+    form = value_type if is_decimal(value_type) else _COMMENTS.get(value_type, "")
     return _Field(
-        name, _type(kind, lists), comment=": ".join(part for part in (said, form) if part)
+        name,
+        _type(value_type, lists),
+        comment=": ".join(part for part in (description, form) if part),
     )
 
 
-def _type(kind: str, lists: dict[str, _Message]) -> str:
-    if not is_list(kind):
-        return _SCALARS.get(kind, "string")
-    item = item_type(kind)
+def _type(value_type: str, lists: dict[str, _Message]) -> str:
+    if not is_list(value_type):
+        return _SCALARS.get(value_type, "string")
+    # `repeated` can be neither null nor have null items. A message can, in both places.
+    item = item_type(value_type)
     name, held = _list_name(item), _type(item, lists)
     if name not in lists:
-        one = f"{name}Item"
-        lists[one] = _Message(one, "An item of a list, or null.", [_Field("value", held)])
-        lists[name] = _Message(name, f"A list of {item}.", [_Field("items", one, "repeated")])
+        item_message = f"{name}Item"
+        lists[item_message] = _Message(
+            item_message, "An item of a list, or null.", [_Field("value", held)]
+        )
+        lists[name] = _Message(
+            name, f"A list of {item}.", [_Field("items", item_message, "repeated")]
+        )
     return name
 
 

@@ -1,4 +1,4 @@
-"""A contract as a Python module: dictionaries with types, and a thin class over `FeatureClient`."""
+"""The Python module of a contract: typed dictionaries, and a thin class over `FeatureClient`."""
 
 from __future__ import annotations
 
@@ -17,34 +17,37 @@ _SCALARS = {
 }
 
 
-def python_client(found: Contract) -> str:
-    """The text of the module."""
-    keys = [_field(name, f"{_type(kind)} | None") for name, kind in found.keys]
+def python_client(contract: Contract) -> str:
+    """Return the text of the module."""
+    keys = [_field(name, f"{_type(key_type)} | None") for name, key_type in contract.keys]
+    # A field that may be null may also be left out.
     request = [
         _field(
-            one.name, f"NotRequired[{_type(one.type)} | None]" if one.nullable else _type(one.type)
+            field.name,
+            f"NotRequired[{_type(field.type)} | None]" if field.nullable else _type(field.type),
         )
-        for one in found.request
+        for field in contract.request
     ]
     features = [
-        _field(one.name, f"{_type(one.type)} | None", one.description) for one in found.features
+        _field(feature.name, f"{_type(feature.type)} | None", feature.description)
+        for feature in contract.features
     ]
     types = {"Keys": keys, "Request": request, "Features": features}
-    kinds = " ".join(found.types)
+    type_names = " ".join(contract.types)
     context = {
-        "service": found.service,
-        "version": found.version,
-        "title": found.title,
+        "service": contract.service,
+        "version": contract.version,
+        "title": contract.title,
         "request": bool(request),
-        "nullable": any(one.nullable for one in found.request),
+        "nullable": any(field.nullable for field in contract.request),
         "dates": [
             python
-            for kind, python in (("date", "date"), ("timestamp", "datetime"))
-            if kind in kinds
+            for key_type, python in (("date", "date"), ("timestamp", "datetime"))
+            if key_type in type_names
         ],
-        "decimals": "decimal(" in kinds,
+        "decimals": "decimal(" in type_names,
         "types": [
-            {"name": f"{found.title}{part}", "fields": fields}
+            {"name": f"{contract.title}{part}", "fields": fields}
             for part, fields in types.items()
             if fields
         ],
@@ -52,11 +55,11 @@ def python_client(found: Contract) -> str:
     return template.render("schemas/client.py.j2", {"s": context})
 
 
-def _field(name: str, kind: str, comment: str = "") -> dict[str, str]:
-    return {"name": name, "type": kind, "comment": comment}
+def _field(name: str, annotation: str, comment: str = "") -> dict[str, str]:
+    return {"name": name, "type": annotation, "comment": comment}
 
 
-def _type(kind: str) -> str:
-    if is_list(kind):
-        return f"list[{_type(item_type(kind))} | None]"
-    return _SCALARS.get(kind, "Decimal")
+def _type(value_type: str) -> str:
+    if is_list(value_type):
+        return f"list[{_type(item_type(value_type))} | None]"
+    return _SCALARS.get(value_type, "Decimal")

@@ -1,5 +1,4 @@
-"""What tables, training sets and the online store say about some questions, read as their users
-read them."""
+"""Reads what tables, training sets and the online store hold for samples, as their users do."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from controlplane.serving.service import service_layout
 from controlplane.sql import training
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
-from controlplane.verify.truth import AT, NUMBER, Question, Truth
+from controlplane.verify.expected import AT, NUMBER, Expected, Sample
 from controlplane.verify.values import plain
 
 Values = Mapping[str, Any]
@@ -31,24 +30,31 @@ SERVICE = "plane_verify"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one place says: for each question the values, or None for nothing at all; `doubled` has
-    those for which it says more than one thing."""
+class Observed:
+    """The values that one place holds for the samples, by number; None if it has no row.
+
+    `doubled` are the numbers of the samples for which the place has more than one row.
+    """
 
     place: str
     values: Mapping[int, Values | None]
     doubled: frozenset[int] = frozenset()
 
 
-class Places:
-    """All places that tell values of one view, and what keeps some from being read."""
+class Observer:
+    """Reads the values of one view from all places that hold them.
+
+    Attributes:
+        history: the physical table of the view's history.
+        shown: whether the public view and models read this version.
+    """
 
     def __init__(
-        self, manifest: Manifest, view: ViewSpec, truth: Truth, warehouse: Warehouse
+        self, manifest: Manifest, view: ViewSpec, expected: Expected, warehouse: Warehouse
     ) -> None:
         self._manifest = manifest
         self._view = view
-        self._truth = truth
+        self._expected = expected
         self._warehouse = warehouse
         self._d: Dialect = dialect(manifest.dialect)
         self.program = build(manifest, view)
@@ -57,87 +63,87 @@ class Places:
         )
         self.shown = ledger.Versions(warehouse).shows(self.program)
 
-    def read(self, questions: Mapping[int, Question]) -> list[Told]:
-        """The warehouse's places."""
-        newest = {number: question for number, question in questions.items() if question.newest}
-        found = [self._table(questions)] if self.shown else []
+    def read(self, samples: Mapping[int, Sample]) -> list[Observed]:
+        """Read all places of the warehouse."""
+        newest = {number: sample for number, sample in samples.items() if sample.newest}
+        public = [self._table(samples)] if self.shown else []
         return [
-            *found,
-            self._history(questions),
+            *public,
+            self._history(samples),
             self._latest(newest),
-            self._training_set(questions),
+            self._training_set(samples),
         ]
 
     def _joined(
-        self, table: str, questions: Mapping[int, Question], condition: str, columns: Iterable[str]
+        self, table: str, samples: Mapping[int, Sample], condition: str, columns: Iterable[str]
     ) -> str:
         d, names = self._d, [name for name, _ in self._view.keys]
         same = [f"d.{d.quote(name)} = s.{d.quote(name)}" for name in names]
         selected = ", ".join([f"s.{d.quote(NUMBER)}", *(f"d.{d.quote(name)}" for name in columns)])
         on = " AND ".join([*same, condition] if condition else same)
-        return (
-            f"SELECT {selected} FROM {table} AS d JOIN ({self._truth.spine(questions, names)}\n) AS"
-            f" s ON {on}"
-        )
+        spine = self._expected.spine(samples, names)
+        return f"SELECT {selected} FROM {table} AS d JOIN ({spine}\n) AS s ON {on}"
 
     def _features(self) -> list[str]:
         return [feature.name for feature in self._view.features]
 
-    def _table(self, questions: Mapping[int, Question]) -> Told:
-        door = qualified(self._d, self._manifest.schema, naming.door(self._view.name))
+    def _table(self, samples: Mapping[int, Sample]) -> Observed:
+        public_view = qualified(self._d, self._manifest.schema, naming.door(self._view.name))
         at = f"s.{self._d.quote(AT)}"
         inside = f"d.valid_from <= {at} AND (d.valid_to IS NULL OR {at} < d.valid_to)"
-        return self._told(
-            "table", self._joined(door, questions, inside, self._features()), questions
+        return self._observed(
+            "table", self._joined(public_view, samples, inside, self._features()), samples
         )
 
-    def _history(self, questions: Mapping[int, Question]) -> Told:
+    def _history(self, samples: Mapping[int, Sample]) -> Observed:
         d = self._d
         columns = ["valid_from", "expires_at", *self._features()]
-        begun = self._joined(self.history, questions, f"d.valid_from <= s.{d.quote(AT)}", columns)
+        begun = self._joined(self.history, samples, f"d.valid_from <= s.{d.quote(AT)}", columns)
         number = d.quote(NUMBER)
+        # `rank`, not `row_number`: two rows that begin at one time are an error to report.
         query = (
             f"SELECT * FROM (SELECT *, rank() OVER (PARTITION BY {number} ORDER BY valid_from DESC)"
-            f" AS plane__place FROM ({begun}) AS begun) AS ranked WHERE plane__place = 1"
+            f" AS plane__rank FROM ({begun}) AS begun) AS ranked WHERE plane__rank = 1"
         )
-        return self._told("history", query, questions)
+        return self._observed("history", query, samples)
 
-    def _latest(self, questions: Mapping[int, Question]) -> Told:
+    def _latest(self, samples: Mapping[int, Sample]) -> Observed:
         table = qualified(
             self._d, self._manifest.schema, naming.latest(self._view.name, self._view.fingerprint)
         )
         columns = ["expires_at", *self._features()]
-        return self._told(
-            "latest", self._joined(table, questions, "NOT d.is_deleted", columns), questions
+        return self._observed(
+            "latest", self._joined(table, samples, "NOT d.is_deleted", columns), samples
         )
 
-    def _told(self, place: str, query: str, questions: Mapping[int, Question]) -> Told:
-        values: dict[int, Values | None] = dict.fromkeys(questions)
+    def _observed(self, place: str, query: str, samples: Mapping[int, Sample]) -> Observed:
+        values: dict[int, Values | None] = dict.fromkeys(samples)
         seen: set[int] = set()
         doubled: set[int] = set()
-        for row in self._truth.fetched(self._warehouse, query):
+        for row in self._expected.fetched(self._warehouse, query):
             number = row[NUMBER]
             (doubled if number in seen else seen).add(number)
             expires_at = row.get("expires_at")
-            if expires_at is None or questions[number].at < expires_at:
+            if expires_at is None or samples[number].at < expires_at:
                 values[number] = row
-        return Told(place, values, frozenset(doubled))
+        return Observed(place, values, frozenset(doubled))
 
-    def _training_set(self, questions: Mapping[int, Question]) -> Told:
+    def _training_set(self, samples: Mapping[int, Sample]) -> Observed:
         view, manifest = self._view, self._service()
         names = [name for name, _ in view.keys]
         columns = {NUMBER: "int64", AT: "timestamp", **dict(view.keys)}
-        spine = self._truth.spine(questions, names)
+        spine = self._expected.spine(samples, names)
         dataset = training.Dataset(SERVICE, 0, SERVICE, spine, AT, "plane verify")
-        values: dict[int, Values | None] = dict.fromkeys(questions)
+        query = training.query(manifest, dataset, columns)
+        values: dict[int, Values | None] = dict.fromkeys(samples)
         doubled: set[int] = set()
-        for row in self._truth.fetched(self._warehouse, training.query(manifest, dataset, columns)):
+        for row in self._expected.fetched(self._warehouse, query):
             if values[row[NUMBER]] is not None:
                 doubled.add(row[NUMBER])
             values[row[NUMBER]] = {
                 name: row[naming.feature(view.name, name)] for name in self._features()
             }
-        return Told("training set", values, frozenset(doubled))
+        return Observed("training set", values, frozenset(doubled))
 
     def _service(self) -> Manifest:
         features = tuple((self._view.name, name) for name in self._features())
@@ -145,39 +151,42 @@ class Places:
         return msgspec.structs.replace(self._manifest, services=(service,))
 
     def online(
-        self, store: OnlineStore, questions: Mapping[int, Question], clock: Callable[[], datetime]
-    ) -> Told | str:
-        """What models read now; or why that can't be compared."""
+        self, store: OnlineStore, samples: Mapping[int, Sample], clock: Callable[[], datetime]
+    ) -> Observed | str:
+        """Read what models read now; return the reason if it can't be compared."""
         view = self._view
         try:
+            # Values that are not synced yet differ for a good reason. That is no mismatch.
             cursor = SyncCursor(store, self._manifest.namespace, view.name, view.fingerprint).read()
             if cursor.reached < ledger.head(self._warehouse, self.program.head).version:
                 return (
-                    "online: not all that is computed has been synced, so it was not compared; run"
+                    "online: some computed rows are not synced yet, so it was not compared; run"
                     " `plane run`"
                 )
             reader = OnlineReader(store, service_layout(self._service(), SERVICE), clock)
-            vectors = reader.get([self._request(question) for question in questions.values()])
+            vectors = reader.get([self._request(sample) for sample in samples.values()])
         except TransientError as error:
             return f"online: the store can't be reached, so it was not compared: {error.message}"
         values: dict[int, Values | None] = {}
-        for number, vector in zip(questions, vectors, strict=True):
-            full = {name: naming.feature(view.name, name) for name in self._features()}
+        full = {name: naming.feature(view.name, name) for name in self._features()}
+        for number, vector in zip(samples, vectors, strict=True):
             gone = all(
                 vector.status(name) in (Status.MISSING, Status.EXPIRED) for name in full.values()
             )
             values[number] = (
-                None if gone else {name: plain(vector[one]) for name, one in full.items()}
+                None
+                if gone
+                else {name: plain(vector[full_name]) for name, full_name in full.items()}
             )
-        return Told("online", values)
+        return Observed("online", values)
 
-    def _request(self, question: Question) -> dict[str, Any]:
-        return dict(named(self._view, question))
+    def _request(self, sample: Sample) -> dict[str, Any]:
+        return dict(named(self._view, sample))
 
 
-def named(view: ViewSpec, question: Question) -> Mapping[str, Any]:
-    """The entity's keys by name, as a user gives them."""
+def named(view: ViewSpec, sample: Sample) -> Mapping[str, Any]:
+    """Return the sample's keys by name, as a user passes them."""
     return {
-        name: from_micros(part) if kind == "timestamp" else part
-        for (name, kind), part in zip(view.keys, question.key, strict=True)
+        name: from_micros(part) if key_type == "timestamp" else part
+        for (name, key_type), part in zip(view.keys, sample.key, strict=True)
     }

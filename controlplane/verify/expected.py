@@ -1,8 +1,7 @@
-"""A definition as the oracle has it, and the raw rows behind it, which the user's own SQL returns.
+"""Turns a view into the oracle's definition, and fetches its raw rows with the user's own SQL.
 
-Conditions are evaluated by the warehouse, each as one more column, so that no SQL is evaluated
-here. Columns have names that no user's can have, but for row features, which the oracle knows by
-their own.
+The warehouse evaluates conditions, each as one more column, so that no SQL is evaluated here. Users
+can't choose the names of these columns. Only row features keep their own names.
 """
 
 from __future__ import annotations
@@ -32,16 +31,17 @@ from controlplane.verify.oracle import Periods, Row, RowFeature, WindowFeature
 from controlplane.verify.values import plain
 
 TIME = "event__time"
-NUMBER, AT, SINCE = "question__number", "question__at", "question__since"
+NUMBER, AT, SINCE = "sample__number", "sample__at", "sample__since"
 RAW = "plane_raw"
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Question:
+class Sample:
     """One entity at one instant (microseconds since the epoch).
 
-    `since` is before every row that could count.
+    No row before `since` counts; None if any row may. `newest` marks the sample that is compared
+    with the newest rows and the online values too.
     """
 
     key: Key
@@ -50,15 +50,15 @@ class Question:
     newest: bool = False
 
 
-class Truth:
-    """One view by brute force.
+class Expected:
+    """What one view should say, by brute force over its raw rows.
 
     Args:
-        manifest: what is deployed.
+        manifest: the deployed manifest.
         view: one of its views.
-        evaluated: the rows that its SQL returns.
-        roughly: whether it is enough to know how large values are: then a view of which one
-            statement can't evaluate all intervals is evaluated as if all of them were one.
+        evaluated: the rows that the view's SQL returns.
+        roughly: whether only the size of values matters. If one statement can't evaluate all
+            intervals, they are then evaluated as if they were one.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Truth:
         self._d: Dialect = dialect(manifest.dialect)
         self._columns: dict[tuple[str, str], str] = {}
         self._names: dict[str, str] = {}
-        self.keys = [f"key__{place}" for place in range(len(view.keys))]
-        self._ties = [f"tie__{place}" for place in range(len(view.tie_breaker))]
-        self.view = oracle.View(
+        self.keys = [f"key__{position}" for position in range(len(view.keys))]
+        self._ties = [f"tie__{position}" for position in range(len(view.tie_breaker))]
+        self.oracle = oracle.View(
             keys=self.keys,
             time=None if view.timestamp is None else TIME,
             features=[self._feature(feature) for feature in view.features],
@@ -99,6 +99,7 @@ class Truth:
                 d.given(d.quote(feature.column), str(feature.column_type)), feature.column
             )
         if feature.where is not None:
+            # The line break ends a comment at the end of the user's condition.
             where = self._named(
                 f"CASE WHEN ({feature.where}\n) THEN TRUE ELSE FALSE END", f"where {feature.where}"
             )
@@ -121,20 +122,20 @@ class Truth:
         )
 
     def _named(self, sql: str, name: str) -> str:
-        """The column of the raw rows that holds an expression; `name` is what a user calls it."""
-        found = self._columns.get(("column", sql))
-        if found is None:
-            found = f"column__{len(self._names)}"
-            self._columns["column", sql] = found
-            self._names[found] = name
-        return found
+        """Return the raw rows' column for an expression; users know it by `name`."""
+        column = self._columns.get(("column", sql))
+        if column is None:
+            column = f"column__{len(self._names)}"
+            self._columns["column", sql] = column
+            self._names[column] = name
+        return column
 
     def _selected(self) -> str:
-        """The columns of the raw rows, as a SELECT makes them of what the user's SQL returns."""
+        """Return the SELECT list that makes the raw rows' columns from the user's SQL."""
         d, view = self._d, self.spec
         columns = [
-            f"{d.given(d.quote(n), kind)} AS {d.quote(a)}"
-            for (n, kind), a in zip(view.keys, self.keys, strict=True)
+            f"{d.given(d.quote(n), key_type)} AS {d.quote(a)}"
+            for (n, key_type), a in zip(view.keys, self.keys, strict=True)
         ]
         if view.timestamp is not None:
             columns.append(f"{d.utc(d.quote(view.timestamp))} AS {d.quote(TIME)}")
@@ -142,25 +143,24 @@ class Truth:
             f"{d.quote(n)} AS {d.quote(a)}"
             for n, a in zip(view.tie_breaker, self._ties, strict=True)
         ]
-        for (kind, name), column in self._columns.items():
-            sql, alias = (column, name) if kind == "attribute" else (name, column)
+        for (use, name), column in self._columns.items():
+            sql, alias = (column, name) if use == "attribute" else (name, column)
             columns.append(f"{sql} AS {d.quote(alias)}")
         return ", ".join(columns)
 
     @property
     def columns(self) -> list[str]:
-        """The names of the raw rows' columns."""
+        """Return the names of the raw rows' columns."""
         time = [] if self.spec.timestamp is None else [TIME]
         return [*self.keys, *time, *self._ties, *self._names]
 
     def _known(self) -> str:
-        """The condition that a raw row has a key and a time."""
+        """Return the condition that a raw row has a key and a time."""
         known = [*self.keys, *([] if self.spec.timestamp is None else [TIME])]
         return " AND ".join(f"{self._d.quote(name)} IS NOT NULL" for name in known)
 
     def raw(self) -> str:
-        """Common tables, the last of which, `plane_raw`, is the raw rows that have a key and a
-        time."""
+        """Return common table expressions; the last, `plane_raw`, has rows with key and time."""
         time = "" if self.spec.timestamp is None else self._d.quote(TIME)
         rows = (
             self.evaluated.as_one(self._selected())
@@ -173,55 +173,59 @@ class Truth:
         )
 
     def alone(self, interval: Interval) -> str:
-        """A query for the raw rows of one interval, evaluated as if it were the only one."""
+        """Return a query for the raw rows of one interval that is evaluated alone."""
         return self._with_key(self.evaluated.alone(interval, self._selected()))
 
     def at_once(self, intervals: Sequence[Interval]) -> str:
-        """A query for the rows of some intervals as one run over all intervals has them."""
+        """Return a query for the rows of some intervals, evaluated in one run over all of them."""
         d, time = self._d, self._d.quote(TIME)
         rows = self._with_key(self.evaluated.at_once(self._selected()))
         inside = (
-            f"({time} >= {d.instant(one.start)} AND {time} < {d.instant(one.end)})"
-            for one in intervals
+            f"({time} >= {d.instant(interval.start)} AND {time} < {d.instant(interval.end)})"
+            for interval in intervals
         )
         return f"{rows} AND ({' OR '.join(inside)})"
 
     def _with_key(self, query: str) -> str:
         return f"SELECT * FROM (\n{query}\n) AS plane_some WHERE {self._known()}"
 
-    def spine(self, questions: Mapping[int, Question], names: Sequence[str]) -> str:
-        """A query for the questions: their numbers, instants, and keys under these names."""
+    def spine(self, samples: Mapping[int, Sample], names: Sequence[str]) -> str:
+        """Return a query for the samples: their numbers, instants, and keys with these names."""
         d = self._d
         rows = []
-        for number, question in questions.items():
+        for number, sample in samples.items():
             keys = [
-                d.literal(part, kind)
-                for part, (_, kind) in zip(question.key, self.spec.keys, strict=True)
+                d.literal(part, key_type)
+                for part, (_, key_type) in zip(sample.key, self.spec.keys, strict=True)
             ]
-            since = "NULL" if question.since is None else str(question.since)
-            moments = [d.from_micros(str(question.at)), f"CAST({since} AS {d.type('int64')})"]
+            # Cast below: a column of NULLs alone has no type.
+            since = "NULL" if sample.since is None else str(sample.since)
+            moments = [d.from_micros(str(sample.at)), f"CAST({since} AS {d.type('int64')})"]
             rows.append(f"({', '.join([str(number), *moments, *keys])})")
         columns = ", ".join(d.quote(name) for name in (NUMBER, AT, SINCE, *names))
         values = ",\n".join(rows)
-        return f"SELECT * FROM (VALUES\n{values}\n) AS plane_questions({columns})"
+        return f"SELECT * FROM (VALUES\n{values}\n) AS plane_samples({columns})"
 
-    def joined(self, questions: Mapping[int, Question]) -> tuple[str, str]:
-        """Common tables, and a FROM clause with the raw rows `r` that each question `s` could
-        need."""
+    def joined(self, samples: Mapping[int, Sample]) -> tuple[str, str]:
+        """Return common table expressions, and a FROM clause with the raw rows of each sample.
+
+        The clause's aliases are `r` for the raw rows and `s` for the samples.
+        """
         d = self._d
         same = [f"r.{d.quote(name)} = s.{d.quote(name)}" for name in self.keys]
         if self.spec.timestamp is not None:
+            # As numbers: `since` may lie before the earliest timestamp that a warehouse can hold.
             time = d.micros(f"r.{d.quote(TIME)}")
             same.append(f"{time} < {d.micros(f's.{d.quote(AT)}')}")
             same.append(f"{time} >= coalesce(s.{d.quote(SINCE)}, {time})")
-        tables = f"{self.raw()},\nplane_spine AS (\n{self.spine(questions, self.keys)}\n)"
+        tables = f"{self.raw()},\nplane_spine AS (\n{self.spine(samples, self.keys)}\n)"
         return tables, f"FROM {RAW} AS r JOIN plane_spine AS s ON {' AND '.join(same)}"
 
     def fetched(self, warehouse: Warehouse, query: str) -> Iterator[dict[str, Any]]:
-        """A query's rows, batch after batch; timestamps as microseconds since the epoch.
+        """Yield a query's rows, batch by batch; timestamps as microseconds since the epoch.
 
         Raises:
-            CheckFailed: a time is infinite, or beyond the years that readers know: no run would
+            CheckFailed: a time is infinite, or beyond the years that readers support. No run would
                 publish it.
         """
         named: dict[str, str | None] = {**self._names}
@@ -246,32 +250,26 @@ class Truth:
                 yield {name: plain(value) for name, value in row.items()}
 
     def rows(
-        self, warehouse: Warehouse, questions: Mapping[int, Question]
+        self, warehouse: Warehouse, samples: Mapping[int, Sample]
     ) -> Iterator[tuple[int, list[Row]]]:
-        """The raw rows that each question could need, one question after the other.
-
-        Some may have none.
-        """
+        """Yield the number and the raw rows of each sample that has any, in ascending order."""
         number = self._d.quote(NUMBER)
-        tables, clause = self.joined(questions)
-        found = self.fetched(
-            warehouse, f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}"
-        )
-        for asked, rows in groupby(found, itemgetter(NUMBER)):
+        tables, clause = self.joined(samples)
+        query = f"{tables}\nSELECT s.{number}, r.* {clause} ORDER BY s.{number}"
+        for sample_number, rows in groupby(self.fetched(warehouse, query), itemgetter(NUMBER)):
             yield (
-                asked,
+                sample_number,
                 [{name: value for name, value in row.items() if name != NUMBER} for row in rows],
             )
 
     def scales(
-        self, warehouse: Warehouse, questions: Mapping[int, Question], features: Collection[str]
+        self, warehouse: Warehouse, samples: Mapping[int, Sample], features: Collection[str]
     ) -> dict[int, dict[str, float | None]]:
-        """For each question and feature over floats, the sum of the sizes of all values that could
-        count."""
+        """Return the sum of the absolute values that could count, by sample and float feature."""
         d = self._d
         columns = {
             f.name: f.column
-            for f in self.view.features
+            for f in self.oracle.features
             if isinstance(f, WindowFeature) and f.name in features
         }
         sizes = [
@@ -280,34 +278,36 @@ class Truth:
                 (name, f"r.{d.quote(str(column))}") for name, column in columns.items()
             )
         ]
-        tables, clause = self.joined(questions)
+        tables, clause = self.joined(samples)
         number = d.quote(NUMBER)
         query = f"{tables}\nSELECT s.{number}, {', '.join(sizes)} {clause} GROUP BY s.{number}"
         return {row[NUMBER]: row for row in self.fetched(warehouse, query)}
 
     def shown(self, row: Row, feature: RowFeature | WindowFeature | None) -> dict[str, Any]:
-        """A raw row in the user's words: its time, and the columns that a feature reads, or all of
-        them."""
-        wanted = [*self._ties, *self._names]
+        """Return a raw row by the user's names: its time, and the columns that the feature reads.
+
+        Without a feature it has all columns.
+        """
+        columns = [*self._ties, *self._names]
         if isinstance(feature, RowFeature):
-            wanted = [feature.name, *self._ties]
+            columns = [feature.name, *self._ties]
         elif feature is not None:
             condition = feature.where.column if isinstance(feature.where, Holds) else None
             ties = self._ties if feature.function.startswith(("first", "last")) else []
-            wanted = [name for name in (feature.column, condition, feature.by, *ties) if name]
+            columns = [name for name in (feature.column, condition, feature.by, *ties) if name]
         named = self._names | dict(zip(self._ties, self.spec.tie_breaker, strict=True))
         time = {} if self.spec.timestamp is None else {self.spec.timestamp: row[TIME]}
-        return time | {named[name]: row[name] for name in wanted}
+        return time | {named[name]: row[name] for name in columns}
 
 
 @dataclass(frozen=True)
 class Holds:
-    """A condition whose value the warehouse has put into a column."""
+    """A condition that the warehouse evaluated into a column."""
 
     column: str
 
     def __call__(self, row: Row) -> bool | None:
-        """Whether it holds for the row."""
+        """Return whether the condition holds for the row."""
         value: bool | None = row[self.column]
         return value
 
