@@ -9,6 +9,7 @@ import hashlib
 import re
 from datetime import datetime
 from functools import lru_cache
+from typing import TypeGuard
 
 from controlplane.base.types import Interval, format_instant, micros
 
@@ -23,10 +24,12 @@ POOL = "plane_warehouse"
 """Airflow's pool for tasks that use the warehouse."""
 
 
-def is_name(text: str) -> bool:
-    """Whether `text` may name a definition: letters, digits and single underscores, starting with a
-    letter."""
-    return NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
+def is_name(text: object) -> TypeGuard[str]:
+    """Tell whether `text` is a valid name of a definition.
+
+    Names have letters, digits and single underscores, and start with a letter.
+    """
+    return isinstance(text, str) and NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
 
 
 def name_remedy(text: object) -> str:

@@ -65,7 +65,7 @@ def test_lists_are_refused() -> None:
     compile_calculations(
         [listed, counted], "service", given, embedded(path=":memory:"), "snowflake", collector
     )
-    assert [error.message.partition(": on snowflake ")[2] for error in collector.found] == [
+    assert [error.message.partition(": on snowflake ")[2] for error in collector.problems] == [
         "a Python function can't take or give lists",
         "a Python function can't take or give lists: tags",
     ]
