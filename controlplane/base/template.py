@@ -33,9 +33,9 @@ def _names(names: Sequence[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{name}" for name in names)
 
 
-def _same(names: Sequence[str], one: str, other: str) -> str:
+def _same(names: Sequence[str], left: str, right: str) -> str:
     """A condition that columns of two relations are equal."""
-    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names) + " "
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) + " "
 
 
 _OURS = jinja2.Environment(
@@ -92,23 +92,23 @@ def render_text(text: str, context: Mapping[str, Any], *, where: Location | None
     try:
         return _parsed(text).render(context)
     except _Alone as error:
-        place = Location(where.file, error.line) if where else None
+        location = Location(where.file, error.line) if where else None
         hint = (
             "write the text into this file, or let the view's function return SQL that Python puts"
             " together"
         )
         raise DefinitionError(
-            f"the template reads another file: {error}", where=place, hint=hint
+            f"the template reads another file: {error}", where=location, hint=hint
         ) from None
     except jinja2.TemplateSyntaxError as error:
-        place = Location(where.file, error.lineno or 0) if where else None
+        location = Location(where.file, error.lineno or 0) if where else None
         raise DefinitionError(
-            f"the template does not parse: {error.message}", where=place
+            f"the template does not parse: {error.message}", where=location
         ) from None
     except _FAILURES as error:
-        place = Location(where.file, _line(error) or where.line) if where else None
+        location = Location(where.file, _line(error) or where.line) if where else None
         hint = f"known names: {', '.join(sorted(context))}"
-        raise DefinitionError(f"the template fails: {error}", where=place, hint=hint) from None
+        raise DefinitionError(f"the template fails: {error}", where=location, hint=hint) from None
 
 
 @lru_cache(maxsize=64)

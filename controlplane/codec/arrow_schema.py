@@ -1,4 +1,4 @@
-"""Columns as an Arrow schema: its text, and an IPC file that holds it and no rows."""
+"""Write columns as an Arrow schema: as text, and as an IPC file without rows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A column: its name, its canonical type, whether it may be null, and what else is said of
-    it."""
+    """A column: its name, its canonical type, whether it may be null, and its metadata."""
 
     name: str
     type: str
@@ -20,23 +19,22 @@ class Column(NamedTuple):
 
 
 def schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> pa.Schema:
-    """The Arrow schema of these columns."""
-    # lazy: most of what is made from a contract needs no Arrow
+    """Return the Arrow schema of these columns."""
+    # lazy: most formats of a contract need no Arrow
     import pyarrow as pa
 
     # lazy: it imports Arrow
     from controlplane.codec.arrow import arrow_type
 
     fields = [
-        pa.field(one.name, arrow_type(one.type), one.nullable, dict(one.metadata))
-        for one in columns
+        pa.field(column.name, arrow_type(column.type), column.nullable, dict(column.metadata))
+        for column in columns
     ]
     return pa.schema(fields, metadata=dict(metadata))
 
 
 def text(columns: Sequence[Column], metadata: Mapping[str, str]) -> str:
-    """The schema as people read it: a line for each column, and for each thing that is said of
-    it."""
+    """Write the schema for people: a line for each column and for each entry of its metadata."""
     return (
         str(schema(columns, metadata).to_string(show_field_metadata=True, truncate_metadata=False))
         + "\n"
@@ -44,7 +42,7 @@ def text(columns: Sequence[Column], metadata: Mapping[str, str]) -> str:
 
 
 def file(columns: Sequence[Column], metadata: Mapping[str, str]) -> bytes:
-    """The IPC file."""
+    """Write the IPC file."""
     # lazy: as above
     import pyarrow as pa
 

@@ -1,5 +1,7 @@
-"""Times that Python's dates can't hold, in columns of Arrow: of one, `to_pylist` would make an
-error without a name."""
+"""Find times in Arrow columns that Python's dates can't hold.
+
+For such a time, `to_pylist` raises an error that does not name the column.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def endless(column: pa.Array) -> int:
-    """How many times of a column, or in its lists, are infinite or outside the years 1 to 9999."""
-    # lazy: whoever plans or runs needs no Arrow before a connector is opened
+    """Count the times, also in lists, that are infinite or outside the years 1 to 9999."""
+    # lazy: plans and runs need no Arrow before a connector is opened
     import pyarrow as pa
 
     # lazy: as above

@@ -293,8 +293,8 @@ class Manifest(msgspec.Struct, frozen=True):
         return next(source for source in self.sources if source.name == name)
 
 
-def _unknown(kind: str, name: str, known: list[str]) -> PlaneError:
+def _unknown(noun: str, name: str, known: list[str]) -> PlaneError:
     return PlaneError(
-        f"there is no {kind} {name!r}",
+        f"there is no {noun} {name!r}",
         hint=f"choose from: {', '.join(known) or '(none is declared)'}",
     )

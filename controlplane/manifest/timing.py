@@ -98,16 +98,16 @@ def span(aggregate: AggregateSpec) -> timedelta:
     """
     match aggregate.window:
         case SlidingWindow(length):
-            found = length
+            length_of_window = length
         case SeriesWindow(length, step, steps):
-            found = length + (steps - 1) * step
+            length_of_window = length + (steps - 1) * step
         case CalendarWindow(unit, _, count, ago):
-            found = (count + ago) * LONGEST_PERIOD[unit]
+            length_of_window = (count + ago) * LONGEST_PERIOD[unit]
         case LifetimeWindow():
-            found = timedelta(0)
+            length_of_window = timedelta(0)
         case never:
             assert_never(never)
-    return found - aggregate.offset
+    return length_of_window - aggregate.offset
 
 
 def tile_length(view: ViewSpec) -> timedelta:

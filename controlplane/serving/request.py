@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import InvalidOperation
 from typing import Any
 
-from controlplane.codec.given import checked, expected, parse_given
+from controlplane.codec.checks import checked, expected
+from controlplane.codec.texts import parse_argument
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import RequestField
 
@@ -79,7 +80,7 @@ class RequestReader:
         for field, _ in self._fields:
             if field.name in texts:
                 try:
-                    found[field.name] = parse_given(field.type, texts[field.name])
+                    found[field.name] = parse_argument(field.type, texts[field.name])
                 except _WRONG:
                     raise self._wrong(field, "which the given text is not") from None
         return found
