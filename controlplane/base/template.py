@@ -1,8 +1,7 @@
-"""The one room of Jinja, strict about what is undefined; users' text is filled in a sandbox, the
-templates of `dag_templates` are code of ours. Their delimiters leave Airflow's alone.
+"""Render Jinja templates; undefined names are errors.
 
-Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. Templates make text,
-they never act.
+Users' texts are rendered in a sandbox; the templates of `dag_templates` are our own code. Those use
+the delimiters `<< >>`, `<% %>` and `<# #>`, so that Airflow's own `{{ }}` pass through unchanged.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ def _comment(text: str) -> str:
 
 
 def _names(names: Sequence[str], prefix: str = "") -> str:
-    """Columns in a list: `t.a, t.b`."""
+    """Write a list of columns: `t.a, t.b`."""
     return ", ".join(f"{prefix}{name}" for name in names)
 
 
 def _same(names: Sequence[str], left: str, right: str) -> str:
-    """A condition that columns of two relations are equal."""
+    """Write the condition that columns of two relations are equal."""
     return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) + " "
 
 
@@ -53,9 +52,9 @@ _OURS = jinja2.Environment(
     comment_start_string="<#",
     comment_end_string="#>",
 )
-# Filters, which Jinja calls directly: functions take twice as long, and macros of the templates'
-# own twenty times.
-_OURS.globals.clear()  # no template of ours uses them, and each rendering would copy them
+# Filters, because Jinja calls them directly: functions take twice as long, and macros of the
+# templates twenty times.
+_OURS.globals.clear()  # our templates use none of them, and each rendering would copy them
 _OURS.filters.update(py=_python, comment=_comment, json=json.dumps, names=_names, same=_same)
 _THEIRS = ImmutableSandboxedEnvironment(
     undefined=jinja2.StrictUndefined, autoescape=False, keep_trailing_newline=True
@@ -68,12 +67,11 @@ _FAILURES = (
     LookupError,
     AttributeError,
 )
-"""What a template's expressions raise: `{{ 1 + "a" }}` a TypeError, `{{ 1 / 0 }}` a
-ZeroDivisionError."""
+"""Errors of a template's expressions, such as a TypeError of `{{ 1 + "a" }}`."""
 
 
 def render(name: str, context: Mapping[str, Any]) -> str:
-    """The template `name` of `dag_templates`, filled with `context`."""
+    """Render the template `name` of `dag_templates`."""
     return _template(name).render(context)
 
 
@@ -83,11 +81,15 @@ def _template(name: str) -> jinja2.Template:
 
 
 def render_text(text: str, context: Mapping[str, Any], *, where: Location | None = None) -> str:
-    """A text with ordinary `{{ }}` delimiters, filled with `context`: users' SQL files, and SQL of
-    a release.
+    """Render a text with ordinary `{{ }}` delimiters: users' SQL files, and the SQL of releases.
+
+    Args:
+        text: the template.
+        context: the values of its names.
+        where: the location of the text's first line, for errors.
 
     Raises:
-        DefinitionError: the text is no valid template or uses a name that `context` lacks.
+        DefinitionError: the text is not a valid template or uses a name that `context` lacks.
     """
     try:
         return _parsed(text).render(context)
@@ -113,7 +115,7 @@ def render_text(text: str, context: Mapping[str, Any], *, where: Location | None
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> jinja2.Template:
-    # A run of many stretches fills the same few files for each.
+    # Cached: a run of many pieces renders the same few files for each of them.
     for node in _THEIRS.parse(text).find_all(
         (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
     ):
@@ -122,7 +124,7 @@ def _parsed(text: str) -> jinja2.Template:
 
 
 class _Alone(Exception):
-    """A template that needs another one: there is no folder that they would come from."""
+    """A template refers to another one: there is no folder to load it from."""
 
     def __init__(self, node: nodes.Node) -> None:
         word = "include" if isinstance(node, nodes.Include) else "import"
@@ -132,7 +134,7 @@ class _Alone(Exception):
 
 
 def _line(error: Exception) -> int:
-    """The line of the template at which it failed; 0 if it is not known."""
+    """Return the line of the template that failed; 0 if it is not known."""
     frames = traceback.extract_tb(error.__traceback__)
     return next(
         (frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0
@@ -140,8 +142,7 @@ def _line(error: Exception) -> int:
 
 
 def escape(text: str) -> str:
-    """`text` as `render_text` and Airflow give it back unchanged: their delimiters in it lose their
-    meaning."""
+    """Escape the delimiters in `text`, so that `render_text` and Airflow return it unchanged."""
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return text
     for mark in ("{{", "{%", "{#"):

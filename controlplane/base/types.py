@@ -62,6 +62,7 @@ class InvalidValue(ValueError):
 
 def is_whole(value: object, low: int, high: float = math.inf) -> bool:
     """Tell whether `value` is a whole number from `low` to `high`; bools are not numbers."""
+    # Not `isinstance`: for Python, True is an int.
     return type(value) is int and low <= value <= high
 
 
@@ -166,6 +167,7 @@ def floor(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -
     The grid begins `phase` after the epoch.
     """
     origin = EPOCH + phase
+    # `//` rounds down, also before the epoch.
     return origin + (utc(instant) - origin) // step * step
 
 
@@ -175,6 +177,7 @@ def ceil(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) ->
     The grid begins `phase` after the epoch.
     """
     origin = EPOCH + phase
+    # Twice the sign, because `//` rounds down: rounded up.
     return origin - (origin - utc(instant)) // step * step
 
 

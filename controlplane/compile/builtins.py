@@ -202,6 +202,7 @@ def unknown_calls(
         if token.token_type in {TokenType.STRING, TokenType.NUMBER}:
             continue
         qualified = index > 0 and tokens[index - 1].token_type is TokenType.DOT
+        # A function with a schema before its name is a user's own, whatever its name.
         if name in known and not qualified:
             continue
         if named[name] and not qualified:

@@ -38,6 +38,7 @@ def compile_calculations(
         dialect: of the expressions.
         collector: takes the problems.
     """
+    # A copy, to which each calculation is added: later ones may use it.
     known, specs = dict(features), list[CalculationSpec]()
     taken = {name.lower() for name in features}
     for definition in definitions:
@@ -197,6 +198,7 @@ def _check_type(
     dialect: str,
     collector: Collector,
 ) -> None:
+    # A SELECT needs at least one column, also for an expression without inputs.
     rows = transformation.stand_in(
         [(name, known[name]) for name in inputs] or [("none", "bool")], dialect
     )

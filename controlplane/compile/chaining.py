@@ -96,6 +96,7 @@ def check_chain(
             " a phase that fits",
         )
         return
+    # A reader with shorter intervals waits for the longer upstream interval to end.
     needed = upstream.delay + max(upstream.schedule - grid.schedule, timedelta(0))
     if delay < needed:
         collector.add(

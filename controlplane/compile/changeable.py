@@ -80,6 +80,7 @@ def changeable(sql: str, dialect: str) -> list[Changeable]:
         name = token.text.lower()
         called = following is not None and following.token_type is TokenType.L_PAREN
         bare = name.startswith(_BARE) and token.token_type is not TokenType.IDENTIFIER
+        # In `t.current_user` the word is a column.
         qualified = index > 0 and (before := tokens[index - 1]) is not None and before.text == "."
         if (
             (name in CHANGEABLE and (called or (bare and not qualified)))

@@ -176,27 +176,32 @@ def unsteady(tree: exp.Expr) -> bool:
     """
     return (
         any(
+            # LIMIT without ORDER BY keeps some rows.
             not limit.parent or not limit.parent.args.get("order")
             for limit in tree.find_all(exp.Limit, exp.Fetch)
         )
         or any(
+            # So does DISTINCT ON.
             not distinct.parent.args.get("order")
             for distinct in tree.find_all(exp.Distinct)
             if distinct.args.get("on") and isinstance(distinct.parent, exp.Select)
         )
         or any(
+            # A window without an order, unless its function needs none.
             not window.args.get("order")
             and not window.args.get("alias")
             and not _orderless(window.this)
             for window in tree.find_all(exp.Window)
         )
         or any(
+            # Rows are joined by their positions.
             str(join.args.get("method") or "").upper() == "POSITIONAL"
             for join in tree.find_all(exp.Join)
         )
         or any(tree.find_all(*_UNORDERED))
         or any(
             not (
+                # Every other aggregate may depend on the order, such as a user's own.
                 plain(aggregate)
                 or _orderless(aggregate)
                 or isinstance(aggregate, _ORDERED_BY_ARGUMENT)
@@ -205,6 +210,7 @@ def unsteady(tree: exp.Expr) -> bool:
             for aggregate in tree.find_all(exp.AggFunc, exp.Anonymous)
         )
         or any(
+            # ARRAY_AGG(x ORDER BY y) has an order, ARRAY_AGG(x) has none.
             not isinstance(aggregate.this, exp.Order)
             and not isinstance(aggregate.parent, exp.Window | exp.WithinGroup)
             for aggregate in tree.find_all(*_ORDERED_BY_ARGUMENT)
@@ -264,5 +270,6 @@ def _orderless(node: exp.Expr) -> bool:
     while isinstance(node, exp.Filter):
         node = node.this
     if isinstance(node, exp.Anonymous):
+        # The parser keeps an unknown function as Anonymous, with its name.
         return node.name.lower() in _ORDERLESS_NAMES
     return type(node) in _ORDERLESS  # not isinstance: ApproxQuantile is a subclass of Quantile

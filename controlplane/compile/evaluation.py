@@ -142,6 +142,7 @@ class _Walk:
         clause = tree.args.get("with_")
         if clause is None:
             return names
+        # Each CTE sees the ones before it.
         known = dict(names)
         for cte in clause.expressions:
             name = key(cte.args["alias"].this, self._dialect)
@@ -250,6 +251,7 @@ class _Walk:
             words = f"table {named}, which is not among its sources"
             self.refused.append(Construct(words, constructs.line(node)))
             return Relation({}, open=True)
+        # PIVOT turns values of rows into columns: over more rows it may return other columns.
         if node.args.get("pivots"):
             relation = broken(
                 Relation({}, relation.timed, relation.constructs, open=True), "PIVOT", node
@@ -305,6 +307,7 @@ class _Walk:
         timed: bool,
     ) -> Iterator[Construct]:
         """Yield the constructs of an expression whose value depends on more than one row."""
+        # A stack instead of recursion: a long chain of AND or OR is a deep tree.
         waiting: list[tuple[exp.Expr, bool]] = [(part, timed)]
         while waiting:
             node, asked = waiting.pop()

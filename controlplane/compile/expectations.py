@@ -85,6 +85,7 @@ def compile_expectations(
             collector.add(f"{subject}: {expectation!r:.60} is not an expectation", location, hint)
             continue
         spec = compiler.compiled(expectation)
+        # Its problems are noted; the other expectations are checked all the same.
         if spec is None:
             continue
         if spec.name in specs:
@@ -250,6 +251,7 @@ class _Compiler:
                 f"{self.relation.before}\nSELECT ({condition}\n) AS plane_holds FROM"
                 f" {self.relation.name}"
             )
+            # Only the warehouse knows the type of an expression in its dialect.
             [condition_type] = described(self.warehouse, query.strip()).values()
         except ValueError as error:
             self._wrong(expectation, str(error), hint)

@@ -41,7 +41,7 @@ RESERVED = (
 """Names of controlplane's own columns, in the same tables as keys and features."""
 
 
-def conditions(view: BatchFeatureView, dialect: str, subject: str) -> dict[str, str]:
+def conditions(view: BatchFeatureView, dialect: str) -> dict[str, str]:
     """Return the valid `where` conditions of the view's aggregates, by the name of a column."""
     condition_of_column: dict[str, str] = {}
     for index, feature in enumerate(view.features):
@@ -79,6 +79,7 @@ def compile_features(
         collector: takes the problems.
     """
     specs: list[Feature] = []
+    # Warehouses fold names: features that differ only in case would be one column.
     taken = {name.lower() for name in taken}
     if not view.features:
         collector.add(
@@ -192,6 +193,7 @@ def _aggregates(
     stem += f"_by_{feature.by}" if by else ""
     suffix = f"_offset_{format_duration(-offset)}" if offset else ""
     specs: list[Feature] = []
+    # Every window is a feature of its own, so that a service can select it.
     for label, window in windows:
         value_type = function.gives(actual or "int64")
         values = AggregateSpec(
@@ -276,6 +278,7 @@ def _verb(feature: Aggregate) -> str:
     if feature.n is not None:
         return f"{feature.function.removesuffix('_n')}_{feature.n}"
     if feature.q is not None:
+        # Decimal, because with floats 0.07 * 100 is 7.000000000000001.
         percent = f"{Decimal(str(feature.q)) * 100:f}"
         percent = percent.rstrip("0").rstrip(".") if "." in percent else percent
         return feature.function.replace("percentile", "p" + percent.replace(".", "_"))
@@ -335,6 +338,7 @@ def _condition_fits(
             "a second run would give other values: compare columns with each other",
         )
         return False
+    # The warehouse has described the condition as a column of the view's query.
     if condition != "bool":
         collector.add(
             f"{subject}: its condition is {condition}, not bool",

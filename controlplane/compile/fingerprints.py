@@ -69,6 +69,7 @@ def fingerprint(
         *([upstream] if upstream else []),
         *_later(view, sources),
     )
+    # Every change of a type here changes the JSON, and so the fingerprints of deployed views.
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
 
 

@@ -16,6 +16,7 @@ def order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
     sorter = TopologicalSorter(
         {name: [u for u in ups if u in position] for name, ups in upstream.items()}
     )
+    # Not `static_order`: it does not keep the order of independent names.
     sorter.prepare()
     ordered: list[str] = []
     while sorter.is_active():

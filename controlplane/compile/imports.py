@@ -68,6 +68,7 @@ def importable(folders: Sequence[str]) -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         sys.path[:] = before
+        # Another project in this process may have files of the same names.
         for name in set(sys.modules) - modules:
             origin = getattr(sys.modules[name], "__file__", None)
             if origin and str(Path(origin).parent) in folders:

@@ -99,6 +99,7 @@ def renamed(relation: Relation, alias: exp.Expr | None) -> Relation:
     columns = dict(zip(names, relation.columns.values(), strict=False)) if not relation.open else {}
     rest = {} if relation.open else dict(list(relation.columns.items())[len(names) :])
     named = {**dict.fromkeys(names, frozenset[Origin]()), **columns}
+    # A new name may be that of a later column, which then can't be told from it.
     named |= {name: frozenset() if name in named else origins for name, origins in rest.items()}
     # The numbering column of a table function is its first one.
     return replace(relation, columns=named, numbering=names[0] if relation.numbering else "")

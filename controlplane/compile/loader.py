@@ -113,6 +113,7 @@ def _position(
 
 def _run(path: Path) -> object:
     name = path.stem
+    # Another definition file may have imported this one: run again, its objects would exist twice.
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
@@ -125,6 +126,7 @@ def _run(path: Path) -> object:
         with running(path.name, str(path)):
             spec.loader.exec_module(module)
     except PlaneError:
+        # A later import must run the file again and fail, not use the half of it that ran.
         del sys.modules[name]
         raise
     return module

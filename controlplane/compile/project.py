@@ -91,7 +91,10 @@ def compile_manifest(
     for source in definitions.sources:
         readers.setdefault(source.table, []).append(source.name)
     views: dict[str, ViewSpec] = {}
+    # A query, so only if there are views.
     hidden = macros(warehouse) if ordered else frozenset[str]()
+    # Compilations of one wave are interleaved: each has its own collector, so that a view can tell
+    # whether it has problems of its own.
     collectors = {view.name: Collector(target.root) for view in ordered}
     # One round trip to the warehouse for each wave, not for each view.
     for wave in _waves(ordered, upstream):
@@ -115,6 +118,7 @@ def compile_manifest(
                     sources[reader] = msgspec.structs.replace(
                         reading, columns=chaining.columns(spec)
                     )
+    # Waves compile in another order; a manifest has its views in dependency order.
     views = {view.name: views[view.name] for view in ordered if view.name in views}
     for view in ordered:
         collector.problems += collectors[view.name].problems
@@ -142,6 +146,7 @@ Named = Entity | BatchSource | BatchFeatureView | FeatureService
 
 
 def _check_names(noun: str, named: Sequence[Named], collector: Collector) -> None:
+    # By name in small letters: names that differ only in case would share tables.
     first: dict[str, Named] = {}
     for definition in named:
         name = definition.name
@@ -200,7 +205,7 @@ def _upstream(views: Sequence[BatchFeatureView], schema: str) -> dict[str, tuple
     names = {view.name for view in views}
     upstream: dict[str, tuple[str, ...]] = {}
     for view in views:
-        read = [naming.door_in(schema, s.table) for s in view.sources]
+        read = [naming.view_of_table(schema, s.table) for s in view.sources]
         upstream[view.name] = tuple(name for name in read if name in names)
     return upstream
 
@@ -281,7 +286,7 @@ def _tables(
             )
         elif not chaining.check_source(source, public_schema, collector):
             refused.add(source.name)
-        elif naming.door_in(schema, source.table) not in names:
+        elif naming.view_of_table(schema, source.table) not in names:
             asked.append(source)
     columns = warehouse.columns([source.table for source in asked])
     for source in asked:
@@ -296,7 +301,7 @@ def _tables(
     return {source.name: columns.get(source.table) for source in asked} | {
         source.name: {}
         for source in definitions.sources
-        if naming.door_in(schema, source.table) in names
+        if naming.view_of_table(schema, source.table) in names
         and source.name not in refused
         and not cyclic
     }

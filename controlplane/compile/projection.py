@@ -190,6 +190,7 @@ class Projection:
         if isinstance(node, exp.Window | exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
             return self._origins(node.this, scope, aliases)
         if isinstance(node, _UNCHANGED) and not isinstance(node.this, exp.Order | exp.Distinct):
+            # LAG(x, 1, 0) may return the default; MIN(a, b) is no aggregate.
             if node.args.get("default") or (
                 isinstance(node, exp.Min | exp.Max) and node.expressions
             ):

@@ -72,6 +72,7 @@ Obstacles = Iterator[tuple[int, str, str]]
 
 
 def _canonical(tree: ast.FunctionDef) -> str:
+    # A copy: the caller still reads decorators and lines from the tree.
     bare = copy.deepcopy(tree)
     bare.decorator_list, bare.returns = [], None
     for argument in bare.args.args:

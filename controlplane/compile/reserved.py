@@ -47,4 +47,5 @@ def is_reserved(name: str, dialect: str) -> bool:
         )
     except sqlglot.errors.SqlglotError:
         return True
+    # The parser may also read the name as a function or a clause.
     return [table.name for table in parsed.find_all(exp.Table)] != [name]

@@ -73,6 +73,7 @@ def prove(
             "a second run of an interval would give other rows: compute it from the sources'"
             " columns",
         )
+    # The proof runs on names alone: it asks the warehouse nothing.
     known = {source.name: _known(source, dialect) for source in sources}
     analysis = analyse(sql, tree, dialect, known, hidden)
     for words, line in analysis.refused:
@@ -164,6 +165,7 @@ def _bounds(
             f"give a source settling_delay={format_duration(-low)!r}, or more",
         )
         return None
+    # Any column with a source's time will do: it shows which rows are outside the bounds.
     for name, origins in analysis.columns.items():
         if name != folded(timestamp) and own_time(origins, sources):
             return EventTimeBounds(low, high, name)

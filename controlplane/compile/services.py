@@ -47,6 +47,7 @@ def compile_service(
         collector: takes the problems.
     """
     subject = f"feature service {service.name!r}"
+    # By identity: a view whose arguments are lists or dicts is not hashable.
     known_views = {id(view) for view in defined}
     features: dict[tuple[str, str], Feature] = {}
     calculations: list[Calculation | RealtimeFeature] = []

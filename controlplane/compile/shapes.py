@@ -106,6 +106,7 @@ class Shapes:
                 inner: type = type(part)
                 if _hints(inner) and not self._checked(part, chain, where):
                     fine = False
+        # By identity: definitions with lists or dicts are not hashable.
         self._fine[id(value)] = fine
         return fine
 
@@ -126,6 +127,7 @@ class Shapes:
                 f"and one of them is {_described(next(i for i in argument if not _test(item)(i)))}"
             )
         example = _EXAMPLES.get(name)
+        # Definitions of three classes have an argument `features`, each with other values.
         if name == "features" and type(value).__name__ == "FeatureService":
             example = _OF_SERVICES
         if name == "features" and type(value).__name__ == "Selection":

@@ -161,6 +161,8 @@ def _check_expression(
         message = f"{subject}: the value of {names} in its timestamp depends on more than the row"
         collector.add(message, source.location, "give an expression over the table's columns alone")
         return False
+    # First by the parser's classes, then by name: a class may also stand for functions of other
+    # warehouses, whose names may be users' own functions here.
     strange = next((node.sql(dialect=dialect) for node in tree.walk() if not row_local(node)), "")
     if not strange and (calls := unknown_calls(text, tree, dialect, macros(warehouse))):
         strange = f"function {calls[0].name}()"
@@ -252,6 +254,7 @@ def _scale(tree: exp.Expr, column: str) -> int | None:
     """
     if isinstance(tree, exp.UnixToTime):
         scale = tree.args.get("scale")
+        # Without a scale, sqlglot means seconds.
         number = 0 if scale is None else int(scale.name) if scale.name.isdigit() else None
         argument = tree.this
     elif isinstance(tree, exp.Anonymous) and len(tree.expressions) == 1:

@@ -104,6 +104,7 @@ def unframed(sql: str, relations: Mapping[str, str], dialect: str) -> str:
     """
     ctes = ",\n".join(f"{name} AS (\n  {select}\n)" for name, select in relations.items())
     tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
+    # The user's SQL may begin with WITH: its CTEs are appended to the sources'.
     own = 0
     while tokens[own].token_type in (TokenType.WITH, TokenType.RECURSIVE):
         own += 1

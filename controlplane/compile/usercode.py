@@ -49,6 +49,7 @@ def running(subject: str, file: str, fallback: Location | None = None) -> Iterat
             for f in traceback.extract_tb(error.__traceback__)
             if Path(f.filename) == Path(file)
         ]
+        # The last line of the user's own file: deeper frames are in libraries.
         where = Location(file, lines[-1]) if lines else fallback or Location(file)
         text = str(error).strip().split("\n")[0]
         if isinstance(error, ImportError):

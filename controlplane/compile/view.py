@@ -12,10 +12,9 @@ from functools import partial
 import msgspec
 from sqlglot import exp
 
-from controlplane.base import naming
 from controlplane.base.ports import Warehouse
 from controlplane.base.types import is_whole, parse_type
-from controlplane.compile import transformation
+from controlplane.compile import queries, transformation
 from controlplane.compile.chaining import check_chain
 from controlplane.compile.expectations import Relation, compile_expectations
 from controlplane.compile.features import compile_features, conditions
@@ -94,13 +93,18 @@ def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
     timestamp, delay = _timestamp(view, subject, sources, collector)
     for name in context.upstream:
         check_chain(subject, view.location, grid, delay, context.views[name], collector)
-    query = _query(view, subject, sql, sources, context)
+    relations = queries.relations(sources, context.schema, context.views, context.dialect)
+    framed = transformation.framed(sql, relations)
+    query = queries.with_conditions(framed, conditions(view, context.dialect))
     columns = yield query
-    if not isinstance(columns, PermanentError) and _may_be_renamed(columns):
+    # In the query above, the SQL is a CTE, where DuckDB renames the second of two equal names. As
+    # the main query it shows the names as the user wrote them.
+    if not isinstance(columns, PermanentError) and queries.may_be_renamed(columns):
         [named] = context.warehouse.describe_all(
-            [transformation.unframed(sql, _relations(sources, context), context.dialect)]
+            [transformation.unframed(sql, relations, context.dialect)]
         )
         columns = named if isinstance(named, PermanentError) else columns
+    # The proof also notes reads that are refused, so it runs even if the columns are not known.
     returned = () if isinstance(columns, PermanentError) or timestamp not in columns else columns
     proved = prove(
         view,
@@ -153,7 +157,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
             for name, column_type in columns.items()
             if not name.startswith("plane_where_")
         },
-        _framed(sql, sources, context),
+        framed,
         transformation.OUTPUT,
     )
     expectations = compile_expectations(
@@ -201,6 +205,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
     )
     upstream = [context.views[name].fingerprint for name in context.upstream]
     canonical = transformation.spelled(tree, context.dialect)
+    # The fingerprint is a digest of the finished spec, so it is filled in last.
     return msgspec.structs.replace(
         spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect)
     )
@@ -221,6 +226,7 @@ def _keys(view: BatchFeatureView, subject: str, collector: Collector) -> list[Co
     keys: dict[str, str] = {}
     for entity in view.entities:
         for name, text in entity.keys.items():
+            # Warehouses fold names: keys that differ only in case would be one column.
             if name.lower() in {other.lower() for other in keys}:
                 collector.add(
                     f"{subject}: two of its entities have the key {name!r}",
@@ -300,6 +306,7 @@ def _refused(
 ) -> None:
     """Note the warehouse's error; `before` lines of the query precede the view's own SQL."""
 
+    # The user knows only the lines of the SQL: error messages must not count ours.
     def own(named: re.Match[str]) -> str:
         return f"{named[1]}{max(int(named[2]) - before, 1)}"
 
@@ -334,49 +341,6 @@ def _check_shards(view: BatchFeatureView, subject: str, collector: Collector) ->
         collector.add(
             f"{subject} has sync_shards, but is not online", view.location, "remove one of the two"
         )
-
-
-def _query(
-    view: BatchFeatureView, subject: str, sql: str, sources: Sequence[SourceSpec], context: Context
-) -> str:
-    """Select the columns of the view's SQL, with a boolean column for each condition."""
-    extra = "".join(
-        f", ({text}\n) AS {name}"
-        for name, text in conditions(view, context.dialect, subject).items()
-    )
-    return f"{_framed(sql, sources, context)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
-
-
-def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
-    """Put the SQL behind one CTE for each source."""
-    return transformation.framed(sql, _relations(sources, context))
-
-
-def _may_be_renamed(columns: Mapping[str, str]) -> bool:
-    """Tell whether the warehouse may have renamed one of two columns with equal names.
-
-    DuckDB returns them as `status` and `status_1`.
-    """
-    known = {name.lower() for name in columns}
-    bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
-    return any(base is not None and base[1] in known for base in bases)
-
-
-def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str]:
-    """Return the SELECT for each source.
-
-    The public view of a feature view may not exist yet: a SELECT without rows stands in for it.
-    """
-    relations = {}
-    for source in sources:
-        exists = naming.door_in(context.schema, source.table) not in context.views
-        time = f", ({source.time_sql}\n) AS {source.timestamp}" if source.time_sql else ""
-        relations[source.name] = (
-            f"SELECT *{time} FROM {source.table}"
-            if exists
-            else transformation.stand_in(source.columns, context.dialect)
-        )
-    return relations
 
 
 def _check_column(

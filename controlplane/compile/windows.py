@@ -68,6 +68,7 @@ def compile_offset(
         text = f"{subject}: offset {feature.offset} would look into the future"
         collector.add(text, feature.location, f"use -{feature.offset}")
         return None
+    # Periods differ in length, so an offset would not move a window by a whole period.
     if offset and any(isinstance(window, Calendar) for window in feature.windows):
         collector.add(
             f"{subject}: a calendar window can't have an offset",
@@ -75,6 +76,7 @@ def compile_offset(
             "use Calendar(..., ago=1)",
         )
         return None
+    # Windows are put together from whole tiles, so they must end where a tile ends.
     if offset % grid.tile:
         near = format_duration(ceil_duration(-offset, grid.tile))
         text = (
@@ -92,6 +94,7 @@ def _length(
     length = collector.duration(f"{subject}, {name}", text, feature.location)
     if length is None:
         return None
+    # As with offsets: a window consists of whole tiles.
     if length < grid.tile or length % grid.tile:
         up = ceil_duration(length, grid.tile)
         near = sorted({max(up - grid.tile, grid.tile), up})
@@ -236,6 +239,7 @@ def trimmed(spec: ZoneSpec, since: datetime) -> ZoneSpec:
 
 def _off_grid(spec: ZoneSpec, unit: str, grid: Grid) -> datetime | None:
     """Return where a period begins inside a tile; None if all begin where a tile begins."""
+    # The windows of the first intervals reach back before the start.
     since = grid.start - timedelta(days=400)
     off = [
         (first, last)
@@ -260,6 +264,7 @@ def _moments_of_the_week(zone: str, unit: str, year: int) -> Sequence[tuple[date
 
 def _finer_tile(spec: ZoneSpec, unit: str, grid: Grid) -> str:
     for tile in (
+        # From long to short: longer tiles mean fewer rows to read.
         timedelta(hours=12),
         timedelta(hours=1),
         timedelta(minutes=30),

@@ -414,7 +414,10 @@ def _unwritable(root: Path, error: OSError) -> PermanentError:
 
 def _close_doors(manifest: Manifest, view: str, warehouse: Warehouse) -> None:
     d = dialect(manifest.dialect)
-    doors = [qualified(d, manifest.schema, naming.door(view, part)) for part in ("", *naming.PARTS)]
+    doors = [
+        qualified(d, manifest.schema, naming.public_view(view, part))
+        for part in ("", *naming.PARTS)
+    ]
     statements = [Statement(f"drop {door}", f"DROP VIEW IF EXISTS {door}") for door in doors]
     name = d.text(f"{manifest.schema}.{view}")
     forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {name}"

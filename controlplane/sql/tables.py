@@ -40,8 +40,10 @@ class Tables:
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
         self.run_id = d.open_text("plane.run_id")
-        self.door = qualified(d, manifest.schema, naming.door(view.name))
+        self.door = qualified(d, manifest.schema, naming.public_view(view.name))
         for part in naming.PARTS:
             setattr(
-                self, f"door_{part}", qualified(d, manifest.schema, naming.door(view.name, part))
+                self,
+                f"door_{part}",
+                qualified(d, manifest.schema, naming.public_view(view.name, part)),
             )

@@ -84,7 +84,7 @@ class Places:
         return [feature.name for feature in self._view.features]
 
     def _table(self, questions: Mapping[int, Question]) -> Told:
-        door = qualified(self._d, self._manifest.schema, naming.door(self._view.name))
+        door = qualified(self._d, self._manifest.schema, naming.public_view(self._view.name))
         at = f"s.{self._d.quote(AT)}"
         inside = f"d.valid_from <= {at} AND (d.valid_to IS NULL OR {at} < d.valid_to)"
         return self._told(
