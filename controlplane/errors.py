@@ -117,7 +117,7 @@ def disk_remedy(text: str) -> str:
     return next((hint for number, hint in _REMEDIES.items() if os.strerror(number) in text), "")
 
 
-def of_disk(error: OSError) -> PlaneError | None:
+def disk_error(error: OSError) -> PlaneError | None:
     """Convert an operating system's refusal of a file to a `PlaneError`; None for other errors."""
     # A retry does not help with any of these, so Airflow must not repeat the task.
     hint = _REMEDIES.get(error.errno or 0)

@@ -283,14 +283,16 @@ def _bury(
     if store is None:
         return 0
     # lazy: as above
-    from controlplane.codec.compare import buried
+    from controlplane.codec.compare import tombstone_records
 
     count = 0
     for one, keys in versions:
         version = ledger.head(warehouse, one.program.head).version
         for start in range(0, len(keys), _BURIED_AT_ONCE):
             now_ms = (clock() - EPOCH) // MICROSECOND // 1000
-            found = store.write([buried(keys[start : start + _BURIED_AT_ONCE], version, now_ms)])
+            found = store.write(
+                [tombstone_records(keys[start : start + _BURIED_AT_ONCE], version, now_ms)]
+            )
             count += found.written + found.kept_newer
     return count
 

@@ -39,7 +39,7 @@ def name_remedy(text: object) -> str:
     )
 
 
-def stored(name: str, dialect: str) -> str:
+def stored_name(name: str, dialect: str) -> str:
     """Return a name as its warehouse stores it; a quoted name such as `"ts"` keeps its case."""
     # Snowflake stores names without quotes in capitals, and lists them so: those stay as they are.
     if is_quoted(name):

@@ -32,7 +32,7 @@ from controlplane.cli import (
     stop,
     verify,
 )
-from controlplane.errors import PlaneError, of_disk
+from controlplane.errors import PlaneError, disk_error
 
 app = typer.Typer(
     name="plane",
@@ -95,7 +95,7 @@ def main() -> None:
         present.error(error)
         sys.exit(1)
     except OSError as failed:
-        told = of_disk(failed)
+        told = disk_error(failed)
         if told is None:
             _report(failed)
         present.error(told)

@@ -117,7 +117,7 @@ class KeySet:
         return [keys[index] for index in np.flatnonzero(~known).tolist()]
 
 
-def older(
+def keys_of_older_values(
     keys: Sequence[bytes], stored_values: Sequence[bytes | None], write_version: int
 ) -> list[bytes]:
     """Return the keys whose value is neither newer than `write_version` nor a tombstone."""
@@ -127,7 +127,7 @@ def older(
     return [keys[index] for index in np.flatnonzero(chosen).tolist()]
 
 
-def buried(keys: Sequence[bytes], write_version: int, now_ms: int) -> pa.RecordBatch:
+def tombstone_records(keys: Sequence[bytes], write_version: int, now_ms: int) -> pa.RecordBatch:
     """Return records that write tombstones under `keys`."""
     value = tombstone(write_version, now_ms * 1000)
     expires = now_ms + TOMBSTONE // MICROSECOND // 1000

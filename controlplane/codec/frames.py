@@ -127,8 +127,8 @@ def _canonical_type(name: str, arrow: pa.DataType) -> str:
         return f"decimal({arrow.precision},{arrow.scale})"
     if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
         return f"array<{_canonical_type(name, arrow.value_type)}>"
-    for is_one, value_type in _PLAIN:
-        if is_one(arrow):
+    for is_type, value_type in _PLAIN:
+        if is_type(arrow):
             return value_type
     hint = "convert it to numbers, texts, bytes, dates, timestamps or lists of them"
     raise PlaneError(

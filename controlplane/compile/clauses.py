@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from controlplane.compile import constructs
 from controlplane.compile.constructs import Construct
-from controlplane.compile.lineage import Origin, Relation, broken, key
+from controlplane.compile.lineage import Origin, Relation, key, with_construct
 from controlplane.compile.projection import Scope
 
 _ALLOWED = {
@@ -63,10 +63,10 @@ def modified(tree: exp.Expr, relation: Relation) -> Relation:
     """Apply the clauses after a set operation or a query in parentheses to what that returns."""
     for clause, value in tree.args.items():
         if value and clause in {"joins", "laterals"}:
-            relation = broken(relation, "a join behind parentheses", tree, always=True)
+            relation = with_construct(relation, "a join behind parentheses", tree, always=True)
         elif value and clause not in _AROUND:
             node = constructs.node_of(value)
-            relation = broken(relation, _spelling(clause), node, always=clause in _COUNTED)
+            relation = with_construct(relation, _spelling(clause), node, always=clause in _COUNTED)
     return relation
 
 
@@ -101,7 +101,9 @@ def combined(tree: exp.SetOperation, left: Relation, right: Relation) -> Relatio
     )
     if isinstance(tree, exp.Union) and not tree.args.get("distinct"):
         return relation
-    return broken(relation, "UNION" if isinstance(tree, exp.Union) else tree.key.upper(), tree)
+    return with_construct(
+        relation, "UNION" if isinstance(tree, exp.Union) else tree.key.upper(), tree
+    )
 
 
 def numbering(tree: exp.Select, scope: Scope, dialect: str) -> Iterator[Construct]:

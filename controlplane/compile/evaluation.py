@@ -21,10 +21,10 @@ from controlplane.compile.lineage import (
     Origin,
     Relation,
     Source,
-    broken,
     folded_name,
     key,
     renamed,
+    with_construct,
 )
 from controlplane.compile.projection import Projection, Scope
 from controlplane.compile.scalars import UNNESTING, UNNESTING_NAMES
@@ -124,7 +124,7 @@ class _Walk:
             return self._table_function(tree.this, names)
         if isinstance(tree, exp.Pivot):
             timed = any(self._relation(table, names).timed for table in tree.find_all(exp.Table))
-            return broken(Relation({}, timed, (), open=True), "PIVOT", tree)
+            return with_construct(Relation({}, timed, (), open=True), "PIVOT", tree)
         words = f"{tree.key.upper()}, which may read what is not among its sources"
         self.refused.append(Construct(words, constructs.line(tree)))
         return Relation({}, open=True)
@@ -152,7 +152,7 @@ class _Walk:
                 self._named(table) == name for table in cte.this.find_all(exp.Table)
             ):
                 inner = self.query(cte.this, {**known, name: Relation({}, open=True)})
-                inner = broken(
+                inner = with_construct(
                     Relation({}, inner.timed, inner.constructs, open=True), "a recursive query", cte
                 )
             else:
@@ -253,7 +253,7 @@ class _Walk:
             return Relation({}, open=True)
         # PIVOT turns values of rows into columns: over more rows it may return other columns.
         if node.args.get("pivots"):
-            relation = broken(
+            relation = with_construct(
                 Relation({}, relation.timed, relation.constructs, open=True), "PIVOT", node
             )
         return renamed(relation, node.args.get("alias"))

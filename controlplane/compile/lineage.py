@@ -76,7 +76,7 @@ def own_time(origins: frozenset[Origin], sources: Mapping[str, Source]) -> bool:
     return bool(origins) and origins <= times
 
 
-def broken(
+def with_construct(
     relation: Relation, words: str, node: exp.Expr | None, *, always: bool = False
 ) -> Relation:
     """Add a construct to a relation that reads a timed source; `always`: to any relation."""

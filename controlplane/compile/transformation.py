@@ -204,7 +204,7 @@ _STAND_INS = {
 def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
     """Return a SELECT with these columns and no rows, for a table that does not exist yet."""
     casts = (
-        f'CAST(NULL AS {_stand_in_type(column_type)}) AS "{naming.stored(name, dialect)}"'
+        f'CAST(NULL AS {_stand_in_type(column_type)}) AS "{naming.stored_name(name, dialect)}"'
         for name, column_type in columns
     )
     return sqlglot.parse_one(f"SELECT {', '.join(casts)} WHERE 1 = 0").sql(dialect=dialect)

@@ -99,7 +99,7 @@ def reconcile(
     from controlplane.codec.batch import encode_batch
 
     # lazy: as above
-    from controlplane.codec.compare import KeySet, buried, compare
+    from controlplane.codec.compare import KeySet, compare, tombstone_records
 
     found = Reconciled(program.view, program.fingerprint, served)
     # Before the rows: what is published up to here has been written, and none of it is newer than
@@ -141,7 +141,7 @@ def reconcile(
     for extra in _extra(store, keys, prefix, newest):
         found.extra += len(extra)
         if heal:
-            found.healed += _written(store, buried(extra, newest, _ms(clock())))
+            found.healed += _written(store, tombstone_records(extra, newest, _ms(clock())))
     if found.newer and ledger.head(warehouse, program.head).version == newest:
         found.wrong, found.newer = found.wrong + found.newer, 0
     return found
@@ -150,13 +150,13 @@ def reconcile(
 def _extra(store: OnlineStore, keys: KeySet, prefix: bytes, newest: int) -> Iterator[list[bytes]]:
     """Keys of values that are not newer than the rows, without a row; each once."""
     # lazy: as above
-    from controlplane.codec.compare import older
+    from controlplane.codec.compare import keys_of_older_values
 
     told: set[bytes] = set()
     for some in store.keys(prefix + b"{"):
         candidates = [key for key in dict.fromkeys(keys.without(some)) if key not in told]
         for part in _parts(candidates):
-            if extra := older(part, store.read(part), newest):
+            if extra := keys_of_older_values(part, store.read(part), newest):
                 told.update(extra)
                 yield extra
 

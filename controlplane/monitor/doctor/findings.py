@@ -17,7 +17,7 @@ import msgspec
 from controlplane.base.naming import POOL
 from controlplane.base.ports import OnlineStore, Rights, RightsProbe
 from controlplane.control.drift import Drift
-from controlplane.errors import PlaneError, Problems, of_disk
+from controlplane.errors import PlaneError, Problems, disk_error
 from controlplane.online import eviction
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -60,7 +60,7 @@ def examine(checks: Sequence[Check]) -> list[Finding]:
         except PlaneError as error:
             findings.append(_failed(subject, error))
         except OSError as error:
-            told = of_disk(error)
+            told = disk_error(error)
             if told is None:
                 raise
             findings.append(_failed(subject, told))

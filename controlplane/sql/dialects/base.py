@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from controlplane.base.naming import instant_literal, stored
+from controlplane.base.naming import instant_literal, stored_name
 from controlplane.base.types import MICROSECOND, is_decimal, is_list, item_type
 
 NULLS_FIRST = " NULLS FIRST"
@@ -66,7 +66,7 @@ class Dialect(ABC):
     def quote(self, identifier: str) -> str:
         """The identifier, safe as it stands.
 
-        See `naming.stored` for one that users gave in quotes.
+        See `naming.stored_name` for one that users gave in quotes.
         """
         return _quoted(identifier, self.quote_mark, self.name)
 
@@ -463,4 +463,4 @@ class Dialect(ABC):
 # Of 300,000 names in a plan of 1,000 views, most are those of the view at hand.
 @lru_cache(maxsize=4096)
 def _quoted(identifier: str, mark: str, dialect: str) -> str:
-    return mark + stored(identifier, dialect).replace(mark, mark * 2) + mark
+    return mark + stored_name(identifier, dialect).replace(mark, mark * 2) + mark
