@@ -1,9 +1,9 @@
-"""Every error that a user may meet, and what to do about it.
+"""The errors that users see.
 
 A `PlaneError` says what failed, where (file:line) and what to do. Runtime errors are split by
 whether a retry can help: Airflow retries a `TransientError` and fails at once on a
 `PermanentError`. `Problems` carries several errors, so that a user sees all of them at once.
-Nothing is raised here and nothing is printed here.
+Nothing is raised or printed here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Location:
-    """A place in a user's file: the path as the user wrote it and the line, counted from 1 (0: the
-    whole file)."""
+    """A line of a user's file.
+
+    Args:
+        file: the path as the user wrote it.
+        line: from 1; 0 is the whole file.
+    """
 
     file: str
     line: int = 0
@@ -31,7 +35,7 @@ class PlaneError(Exception):
 
     Args:
         message: what failed while doing what, in one sentence.
-        where: the place in the user's files that causes it, if there is one.
+        where: the location in the user's files that causes it, if there is one.
         hint: what the user can do about it.
     """
 
@@ -47,25 +51,24 @@ class PlaneError(Exception):
 
 
 class DefinitionError(PlaneError):
-    """A definition is wrong: nothing was written; edit the file that the error names."""
+    """A definition is wrong: nothing was written. The user must edit the file that it names."""
 
 
 class SettingsError(PlaneError):
-    """`plane.toml` or an environment variable that it names is wrong or missing."""
+    """`plane.toml`, or an environment variable that it names, is wrong or missing."""
 
 
 class TransientError(PlaneError):
-    """A failure of the moment (a lock, a dropped connection): the same step may be tried again as
-    it is."""
+    """A temporary failure (a lock, a dropped connection): the same step can be retried."""
 
 
 class FileInUse(TransientError):
-    """Another process has a file open that one process at a time can open.
+    """Another process has a file open that only one process at a time can open.
 
     Args:
-        message: as of `PlaneError`.
-        pid: that process, where it is known.
-        hint: as of `PlaneError`.
+        message: as for `PlaneError`.
+        pid: of that process; None if it is not known.
+        hint: as for `PlaneError`.
     """
 
     def __init__(self, message: str, *, pid: int | None, hint: str = "") -> None:
@@ -74,8 +77,7 @@ class FileInUse(TransientError):
 
 
 class PermanentError(PlaneError):
-    """A failure that a retry cannot mend (bad SQL, a changed column): something must be changed
-    first."""
+    """A failure that a retry can't fix, such as wrong SQL or a changed column."""
 
 
 class CheckFailed(PermanentError):
@@ -83,7 +85,7 @@ class CheckFailed(PermanentError):
 
 
 class CalculationFailed(PermanentError):
-    """A calculation can't be computed for the values at hand."""
+    """A calculation can't be computed for some values."""
 
 
 class MissingDriver(PlaneError):
@@ -91,7 +93,7 @@ class MissingDriver(PlaneError):
 
 
 _NO_SPACE = "free some space on that disk, or raise the quota; what was finished before is kept"
-_NO_RIGHT = "let this user write the file and its folder, or name another place in plane.toml"
+_NO_RIGHT = "let this user write the file and its folder, or set another path in plane.toml"
 _REMEDIES = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
@@ -103,20 +105,21 @@ _REMEDIES = {
 
 
 def disk_remedy(text: str) -> str:
-    """Say what to do about a full or forbidden disk.
+    """Say what to do about a full disk or missing rights on it.
 
     Args:
-        text: an error of the operating system, or one of a driver that repeats its words, such as
+        text: an error of the operating system, or of a driver that repeats its words, such as
             `Could not write file "x": No space left on device`.
 
     Returns:
-        The remedy; empty if the text tells of something else.
+        The remedy; empty for any other error.
     """
     return next((hint for number, hint in _REMEDIES.items() if os.strerror(number) in text), "")
 
 
-def of_disk(error: OSError) -> PlaneError | None:
-    """Make an error of ours of a file that the operating system refuses; None for all others."""
+def disk_error(error: OSError) -> PlaneError | None:
+    """Convert an operating system's refusal of a file to a `PlaneError`; None for other errors."""
+    # A retry does not help with any of these, so Airflow must not repeat the task.
     hint = _REMEDIES.get(error.errno or 0)
     if hint is None:
         return None
@@ -135,6 +138,7 @@ class Problems(PlaneError):
         flat: list[PlaneError] = []
         for problem in problems:
             flat.extend(problem.problems if isinstance(problem, Problems) else [problem])
+        # Users fix problems file by file, from top to bottom.
         self.problems: Sequence[PlaneError] = sorted(
             flat, key=lambda p: (p.where or Location(""), p.message)
         )

@@ -19,7 +19,7 @@ from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.base.types import EPOCH, MICROSECOND, micros
 from controlplane.codec.batch import row_keys
-from controlplane.codec.compare import buried as tombstones
+from controlplane.codec.compare import tombstone_records
 from controlplane.compile.features import KEY_TYPES
 from controlplane.control import identity, ledger
 from controlplane.deploy import executor
@@ -300,7 +300,7 @@ def _bury(
         for start in range(0, len(keys), _BURIED_AT_ONCE):
             now_ms = (clock() - EPOCH) // MICROSECOND // 1000
             found = store.write(
-                [tombstones(keys[start : start + _BURIED_AT_ONCE], version, now_ms)]
+                [tombstone_records(keys[start : start + _BURIED_AT_ONCE], version, now_ms)]
             )
             count += found.written + found.kept_newer
     return count

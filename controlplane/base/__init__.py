@@ -1,4 +1,4 @@
-"""What every room may use: types and time, the ports to other systems, derived names, templates.
+"""The basis of all rooms: types and time, ports to other systems, derived names, templates.
 
 Nothing here knows what a feature is.
 """

@@ -1,7 +1,4 @@
-"""Every derived name is made here: tables, DAG ids, Redis keys, files of a release.
-
-Pure text, no I/O.
-"""
+"""Derive all names: of tables, DAGs, Redis keys, functions. Pure text, no I/O."""
 
 from __future__ import annotations
 
@@ -9,28 +6,31 @@ import hashlib
 import re
 from datetime import datetime
 from functools import lru_cache
+from typing import TypeGuard
 
 from controlplane.base.types import Interval, format_instant, micros
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 LONGEST_NAME = 63
-"""Characters; of all the systems that names reach, PostgreSQL takes the shortest."""
+"""Characters: the limit of PostgreSQL, the lowest of all systems that get names."""
 CONTROL_SCHEMA = "_plane"
 DATASETS = "datasets"
 PARTS = ("history", "history_replaced", "latest", "tiles")
-"""What SQL users see of a view beside itself."""
+"""The parts of a view that have public views of their own."""
 POOL = "plane_warehouse"
 """Airflow's pool for tasks that use the warehouse."""
 
 
-def is_name(text: str) -> bool:
-    """Whether `text` may name a definition: letters, digits and single underscores, starting with a
-    letter."""
-    return NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
+def is_name(text: object) -> TypeGuard[str]:
+    """Tell whether `text` is a valid name of a definition.
+
+    Names have letters, digits and single underscores, and start with a letter.
+    """
+    return isinstance(text, str) and NAME.fullmatch(text) is not None and len(text) <= LONGEST_NAME
 
 
 def name_remedy(text: object) -> str:
-    """What to do about a name that `is_name` refuses."""
+    """Say what to do about a name that `is_name` refuses."""
     if isinstance(text, str) and NAME.fullmatch(text) and len(text) > LONGEST_NAME:
         return f"shorten it: it has {len(text)} characters, and at most {LONGEST_NAME} fit"
     return (
@@ -39,147 +39,145 @@ def name_remedy(text: object) -> str:
     )
 
 
-def stored(name: str, dialect: str) -> str:
-    """A name as its warehouse stores it: Snowflake does so in capitals unless it is written in
-    quotes, as in `"ts"`."""
+def stored_name(name: str, dialect: str) -> str:
+    """Return a name as its warehouse stores it; a quoted name such as `"ts"` keeps its case."""
+    # Snowflake stores names without quotes in capitals, and lists them so: those stay as they are.
     if is_quoted(name):
         return name[1:-1]
     return name.upper() if dialect == "snowflake" and name.islower() else name
 
 
 def is_quoted(name: str) -> bool:
-    """Whether a column's name stands in double quotes, so that it means the very letters between
-    them."""
+    """Tell whether a column's name is in double quotes, which keep its case."""
     return len(name) > 2 and name[0] == name[-1] == '"'
 
 
 def feature(view: str, name: str) -> str:
-    """The one spelling of a feature outside its view: training column, HTTP field, client
-    result."""
+    """Return the full name of a feature: training column, HTTP field, result of the client."""
     return f"{view}__{name}"
 
 
 def tiles(view: str, fingerprint: str) -> str:
-    """Table of partial aggregates of one version of a view."""
+    """Name the table of partial aggregates of one version of a view."""
     return f"{view}__tiles__{fingerprint}"
 
 
 def rollups(view: str, fingerprint: str) -> str:
-    """Table of tiles merged into longer ones, of one version of a view."""
+    """Name the table of tiles merged into longer ones, of one version of a view."""
     return f"{view}__rollups__{fingerprint}"
 
 
 def history(view: str, fingerprint: str) -> str:
-    """Table with the change log of one version of a view."""
+    """Name the table with the change log of one version of a view."""
     return f"{view}__history__{fingerprint}"
 
 
 def history_replaced(view: str, fingerprint: str) -> str:
-    """Table with the rows of the change log that healing replaced, of one version of a view."""
+    """Name the table of the change log's rows that healing replaced, of one version of a view."""
     return f"{view}__history_replaced__{fingerprint}"
 
 
 def latest(view: str, fingerprint: str) -> str:
-    """Table with one row per key of one version of a view."""
+    """Name the table with one row per key of one version of a view."""
     return f"{view}__latest__{fingerprint}"
 
 
-def door(view: str, part: str = "") -> str:
-    """The name that SQL users read: the view itself, or one of `PARTS`."""
+def public_view(view: str, part: str = "") -> str:
+    """Name the SQL view that users read: of the view itself, or of one of `PARTS`."""
     return f"{view}__{part}" if part else view
 
 
-def door_in(schema: str, table: str) -> str:
-    """The view that a source reads by its one right spelling, `schema.view`.
+def view_of_table(schema: str, table: str) -> str:
+    """Return the view whose public view a table is: `spend` for `features.spend`.
 
-    Empty of any other table.
+    Empty for tables in other schemas; the name need not be that of a view.
     """
     return table.removeprefix(f"{schema}.") if table.startswith(f"{schema}.") else ""
 
 
 def head(schema: str, view: str, fingerprint: str) -> str:
-    """One-row table of one version of a view: its newest publication and its frontier.
+    """Name the one-row table of one version of a view: its last publication and its watermark.
 
-    It serialises the writers.
+    Writers lock it, so that one of them publishes at a time.
     """
     return f"head__{schema}__{view}__{fingerprint}"
 
 
 def stage(view: str, run_id: str, interval: Interval) -> str:
-    """Table that holds one run's rows between its tasks.
+    """Name the table that holds one run's rows between its tasks.
 
-    Equal for retries of the same run and interval.
+    Retries of the same run and interval have the same table.
     """
+    # A digest: run ids may be long, and have characters that names can't have.
     digest = hashlib.sha256(f"{run_id}\0{interval}".encode()).hexdigest()[:12]
     return f"stage__{view}__{digest}"
 
 
 def dataset(name: str, version: int) -> str:
-    """Table of one immutable version of a training set."""
+    """Name the table of one immutable version of a training set."""
     return f"{name}__v{version}"
 
 
 def spine(token: str) -> str:
-    """Table that holds the rows of a DataFrame for as long as a training set is made of them."""
+    """Name the temporary table with the rows of a DataFrame that a training set is made for."""
     return f"spine__{token}"
 
 
 def function(feature: str, fingerprint: str) -> str:
-    """Function of the warehouse that computes a realtime feature."""
+    """Name the warehouse's function that computes a realtime feature."""
     return f"{feature}__{fingerprint}"
 
 
 def dag_id(project: str, environment: str, view: str) -> str:
-    """The DAG that materializes a view."""
+    """Name the DAG that materializes a view."""
     return f"{project}.{environment}.{view}"
 
 
 def partition_key(start: datetime) -> str:
-    """Airflow's key for the partition that begins at `start`, as its partition timetable writes
-    it."""
+    """Return Airflow's key of the partition that begins at `start`."""
     return format_instant(start).removesuffix("Z")
 
 
 def asset_uri(project: str, environment: str, view: str, store: str) -> str:
-    """The Airflow asset of a view's table (`store` is `offline`) or of its online values
-    (`online`)."""
+    """Return the URI of a view's Airflow asset; `store` is `offline` or `online`."""
     return f"plane://{project}/{environment}/{view}/{store}"
 
 
 def query_tag(project: str, environment: str, view: str, owner: str, step: str) -> str:
-    """What the warehouse's query log shows for a statement of ours."""
+    """Return the tag of a statement in the warehouse's own query log."""
     return f"plane:{project}/{environment}/{view}/{step} owner={owner}"
 
 
 def namespace(project: str, environment: str) -> str:
-    """First part of every Redis key of one environment of one project."""
+    """Return the first part of every Redis key of one environment of one project."""
     return f"{project}.{environment}"
 
 
 def online_prefix(namespace: str, view: str, fingerprint: str) -> bytes:
-    """What every key of one version of a view begins with.
+    """Return the prefix of every key of one version of a view.
 
-    The entity follows in braces (a Cluster hash tag).
+    The entity follows in braces (a Redis Cluster hash tag).
     """
     return f"{namespace}:{view}:{fingerprint}:".encode()
 
 
 def serving_hash(namespace: str) -> bytes:
-    """Hash of view -> version that readers serve now."""
+    """Name the hash of view -> version that readers serve."""
     return f"{namespace}:serving".encode()
 
 
 def claim_hash(namespace: str) -> bytes:
-    """Hash that names the warehouse whose values lie under a namespace's keys."""
+    """Name the hash that identifies the warehouse whose values are under a namespace's keys."""
     return f"{namespace}:warehouse".encode()
 
 
 def cursor_hash(namespace: str, view: str, fingerprint: str) -> bytes:
-    """Hash that says how far the sync of one version of a view has come."""
+    """Name the hash with the progress of the sync of one version of a view."""
     return f"{namespace}:sync:{view}:{fingerprint}".encode()
 
 
 @lru_cache(maxsize=1000)
 def instant_literal(instant: datetime) -> str:
-    """`2013-01-01 06:00:00.000000`: how SQL text spells an instant in UTC on every warehouse."""
+    """Write an instant in UTC for SQL of all warehouses: `2013-01-01 06:00:00.000000`."""
+    # Not `strftime`: its %Y does not pad years before 1000 on Linux.
     return f"{format_instant(instant)[:19].replace('T', ' ')}.{micros(instant) % 1_000_000:06d}"

@@ -1,7 +1,8 @@
 """The protocols between this package and the systems that a team already runs.
 
-No protocol asks for more than 8 methods of its own. A connector knows statements, rows and keys; it
-does not know what they are for. Every method raises `TransientError` or `PermanentError`, never a
+A connector implements one or more of them. It knows statements, rows and keys, but not what they
+are for. No protocol has more than 8 methods of its own. Every method raises `TransientError` or
+`PermanentError`, never a
 driver's own error.
 """
 
@@ -75,16 +76,17 @@ class Statement(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Estimate(NamedTuple):
-    """What a warehouse expects of a query before it runs: the rows of its result, and the bytes
-    that it reads; None where it doesn't say."""
+    """A warehouse's estimate for a query: the rows of its result, and the bytes that it reads.
+
+    None if the warehouse does not estimate it.
+    """
 
     rows: int | None = None
     read_bytes: int | None = None
 
 
 class Columns(dict[str, str]):
-    """A query's or table's columns in order, and their types, where names that differ in case alone
-    are one name.
+    """The columns of a query or table, in order, and their types.
 
     Columns are looked up in any case, and listed as the warehouse spells them.
     """
@@ -94,28 +96,29 @@ class Columns(dict[str, str]):
         self._spelled = {folded(name): name for name in self}
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is such a column, in any case."""
+        """Tell whether there is such a column, in any case."""
         return isinstance(name, str) and folded(name) in self._spelled
 
     def __missing__(self, name: str) -> str:
-        """The type of a column that is asked for in another case."""
+        """Return the type of a column whose name is in another case."""
         return self[self._spelled[folded(name)]]
 
     def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as a dictionary's
-        """The type of a column, asked for in any case."""
+        """Return the type of a column, whose name may be in any case."""
+        # `dict.get` does not call `__missing__`.
         return super().get(self._spelled.get(folded(name), name), default)
 
 
 def folded(name: str) -> str:
-    """Return a name in small letters and without the quotes that a user may give."""
+    """Return a name in small letters and without quotes."""
     return name.strip('"').lower()
 
 
 def check_names(columns: Iterable[str]) -> None:
-    """Check that no two columns of a query have the same name, or names that differ in case alone.
+    """Check that no two columns of a query have names that are equal or differ only in case.
 
     Raises:
-        PermanentError: two have; the message names them.
+        PermanentError: two columns have; the message names them.
     """
     known: dict[str, str] = {}
     for name in columns:
@@ -136,11 +139,15 @@ class Warehouse(Protocol):
     def execute(
         self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
     ) -> list[int]:
-        """Run `statements` in order and return the rows each one changed (-1 where the warehouse
-        doesn't tell).
+        """Run statements in order.
 
-        `tag` names the work in the warehouse's own query log. With `atomic`, all of them take
-        effect or none.
+        Args:
+            statements: to run.
+            tag: names the work in the warehouse's own query log.
+            atomic: all statements take effect, or none.
+
+        Returns:
+            The number of rows that each statement changed; -1 if the warehouse does not say.
         """
 
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
@@ -150,34 +157,38 @@ class Warehouse(Protocol):
         """
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
-        """For each table (`schema.name`), its columns in order and their types in the spelling of
-        `types`; a type that has no such spelling is given in the warehouse's own words; a missing
-        table is None."""
+        """Return the columns of tables (`schema.name`), in order, with their types.
+
+        Types are canonical (see `types`); a type that has no canonical form is spelled as the
+        warehouse does. A missing table is None.
+        """
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
-        """Check queries without running them, in few round trips: for each its columns and their
-        types, spelled as in `columns`, or what is wrong with it; two columns of one name are (see
-        `check_names`)."""
+        """Describe queries without running them, in few round trips.
+
+        Returns:
+            For each query its columns and their types, spelled as in `columns`; or the error that
+            makes it invalid, such as two columns of one name (see `check_names`).
+        """
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """Have queries planned without running them: for each what it would read and give, or what
-        is wrong with it."""
+        """Estimate queries without running them; an invalid query yields its error."""
 
     def info(self) -> Mapping[str, str]:
-        """What `plane doctor` shows: the product's version, the place, the user; no secret."""
+        """Return what `plane doctor` shows: version, address, user; no secrets."""
 
     def cancel(self) -> None:
-        """Stop what runs now; safe to call from another thread or a signal handler."""
+        """Cancel the running statement; safe to call from another thread or a signal handler."""
 
     def close(self) -> None:
-        """End the session and free what it holds."""
+        """End the session and free its resources."""
 
 
 def described(warehouse: Warehouse, sql: str) -> Mapping[str, str]:
-    """The columns and types of one query, which is not run.
+    """Return the columns and types of one query, which is not run.
 
     Raises:
-        PermanentError: it is wrong.
+        PermanentError: it is invalid.
     """
     [columns] = warehouse.describe_all([sql])
     if isinstance(columns, Exception):
@@ -186,25 +197,23 @@ def described(warehouse: Warehouse, sql: str) -> Mapping[str, str]:
 
 
 class Calculator(Protocol):
-    """One query over rows that are in memory, ready to be run many times, by several threads at
-    once."""
+    """A prepared query over rows in memory, which several threads may run at once."""
 
     def compute(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
-        """The query's rows, in order.
+        """Run the query and return its rows, in order.
 
-        Its parameters are lists: the columns of the rows that it runs over.
-
-        Values are as in `codec`: timestamps in UTC, decimals as `Decimal`.
+        Args:
+            columns: of the rows that it runs over: its parameters, which are lists. Values are as
+                in `codec`: timestamps in UTC, decimals as `Decimal`.
         """
 
     def close(self) -> None:
-        """Free what it holds."""
+        """Free its resources."""
 
 
 @dataclass
 class WriteCount:
-    """What became of the records of a write: stored, or kept out by a newer value that was there
-    already."""
+    """The result of a write: records that were stored, and those not, as a newer value exists."""
 
     written: int = 0
     kept_newer: int = 0
@@ -212,13 +221,19 @@ class WriteCount:
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What `plane doctor` and the preflight look at.
+    """A store's state, for `plane doctor` and the preflight.
 
-    Sizes in bytes, `max_memory` 0 where there is no limit.
-
-    `epoch` is another one when a server has started anew or failed over: it may have lost the last
-    of what it had acknowledged. Where values are `spread` over servers, one may have lost some that
-    are older than what another kept.
+    Attributes:
+        version: of the server.
+        eviction_policy: what the server does when its memory is full.
+        used_memory: in bytes.
+        max_memory: in bytes; 0: no limit.
+        evicted_keys: since the server started.
+        epoch: changes if a server restarts or fails over: then the last writes that it acknowledged
+            may be lost.
+        spread: whether keys are spread over several servers: one may have lost writes that are
+            older than those that another kept.
+        details: further values to show.
     """
 
     version: str
@@ -233,12 +248,12 @@ class StoreInfo:
 
 @dataclass(frozen=True)
 class Rights:
-    """What the user of a store lacks.
+    """The rights that a store's user lacks.
 
     Attributes:
         user: its name on the server.
-        missing: the server's own rules that would grant it, such as `+evalsha` or `~shop.local:*`.
-        unknown: commands that the server does not have, or has under another name.
+        missing: the server's rules that would grant them, such as `+evalsha` or `~shop.local:*`.
+        unknown: commands that the server lacks, or has under another name.
     """
 
     user: str
@@ -248,17 +263,17 @@ class Rights:
 
 @runtime_checkable
 class RightsProbe(Protocol):
-    """What a store may offer besides `OnlineStore`, where its users have rights."""
+    """An optional protocol of a store whose users have rights."""
 
     def rights(self, prefix: bytes) -> Rights:
-        """Try, without a change, every command that is needed on keys that begin with `prefix`."""
+        """Check, without a change, the right to all needed commands on keys with this prefix."""
 
 
 class HashStore(Protocol):
-    """Small hashes, which hold what an online store keeps beside values; see `online.records`."""
+    """Small hashes, which hold what an online store keeps next to values; see `online.records`."""
 
     def get_fields(self, name: bytes) -> dict[bytes, bytes]:
-        """All fields of a small hash; empty where there is none."""
+        """Return all fields of a small hash; empty if there is no such hash."""
 
     def set_fields(
         self,
@@ -266,9 +281,17 @@ class HashStore(Protocol):
         fields: Mapping[bytes, bytes],
         expected: Mapping[bytes, bytes | None] | None = None,
     ) -> bool:
-        """Set fields of a small hash, all at once; but only if these fields hold what is expected,
-        None: are not there. Returns whether they did. Nobody else's change comes between the look
-        and the setting."""
+        """Set fields of a small hash, atomically.
+
+        Args:
+            name: of the hash.
+            fields: to set.
+            expected: fields that must have these values (None: must not exist); otherwise nothing
+                is set.
+
+        Returns:
+            Whether the fields were set.
+        """
 
 
 class OnlineStore(HashStore, Protocol):
@@ -283,44 +306,44 @@ class OnlineStore(HashStore, Protocol):
         """
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values under `keys`, in order, in one round trip; None where there is none."""
+        """Return the values of keys, in order, in one round trip; None if a key does not exist."""
 
     def expiries(self, keys: Sequence[bytes]) -> list[int | None]:
-        """When each key expires, in milliseconds since the epoch and to the second.
+        """Return when keys expire, in milliseconds since the epoch, rounded to seconds.
 
-        None: never, or it is not there.
+        None: the key never expires, or does not exist.
         """
 
     def keys(self, prefix: bytes) -> Iterator[list[bytes]]:
-        """All keys that begin with `prefix`, some at a time.
+        """Yield all keys that begin with `prefix`, in batches.
 
-        One that is there all the while comes at least once.
+        A key that exists during the whole iteration is yielded at least once.
         """
 
     def remove(self, keys: Sequence[bytes]) -> int:
-        """Remove `keys` whatever they hold; returns how many there were."""
+        """Remove keys of any type; return how many existed."""
 
     def info(self) -> StoreInfo:
-        """Version, eviction policy, memory."""
+        """Return the state of the store."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
 
 class AsyncOnlineStore(Protocol):
     """The same store inside one event loop, for reads alone."""
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """See `OnlineStore.read`; what is asked for at the same moment shares a round trip."""
+        """See `OnlineStore.read`; concurrent reads share a round trip."""
 
     async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """See `HashStore.get_fields`."""
 
     async def answering(self, seconds: float) -> dict[str, bool]:
-        """Whether each server that has keys of its own answers within some seconds, by its address.
+        """Tell by address whether each server with keys answers within `seconds`.
 
         Raises:
-            PlaneError: it is not known which servers there are.
+            PlaneError: the list of servers is not known.
         """
 
     async def close(self) -> None:

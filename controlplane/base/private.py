@@ -1,5 +1,4 @@
-"""The folder `.plane` of a project: what is in it, other users of the machine neither read nor
-change.
+"""Keep the folder `.plane` of a project private: other users of the machine have no rights on it.
 
 It holds the embedded warehouse, the record of deployments, releases, logs, and the passwords of
 embedded servers.
@@ -18,18 +17,18 @@ _OTHERS = 0o077
 
 
 def make(folder: Path) -> None:
-    """Make a `.plane` folder, unless it is there.
+    """Create a `.plane` folder, unless it exists.
 
-    One that can't be made is no error here: whoever writes to it says so, and what for.
+    A failure is not reported here: the first write to the folder fails with a better message.
     """
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700)
-        # The mask takes bits away, never adds them; a mask of 0o700 would lock the owner out.
+        # The umask may have removed the owner's own rights from the mode of `mkdir`.
         folder.chmod(0o700)
 
 
 def is_open(folder: Path) -> bool:
-    """Whether other users may enter or read `folder`."""
+    """Tell whether other users may enter or read `folder`."""
     try:
         return bool(folder.stat().st_mode & _OTHERS)
     except OSError:
@@ -37,21 +36,20 @@ def is_open(folder: Path) -> bool:
 
 
 def close(folder: Path) -> int:
-    """Take all rights away from other users, of `folder` and all that is in it.
+    """Remove all rights of other users on `folder` and its contents.
 
     Returns:
-        How many files and folders others had rights on. What belongs to another user stays as it
-        is.
+        The number of files and folders on which others had rights. Those that belong to another
+        user are left unchanged.
     """
     return sum(map(_narrow, [folder, *_below(folder)]))
 
 
 def close_entries(folders: Iterable[Path]) -> None:
-    """Take the rights of other users away from `folders` and what is directly in them, without
-    looking deeper.
+    """Remove the rights of other users on `folders` and their direct entries.
 
-    The embedded warehouse makes its files as the mask of the process allows: there is no way to ask
-    for less.
+    The embedded warehouse creates its files with the rights that the umask leaves, and has no
+    setting for less.
     """
     for folder in folders:
         with contextlib.suppress(OSError), os.scandir(folder) as entries:
@@ -60,7 +58,7 @@ def close_entries(folders: Iterable[Path]) -> None:
 
 
 def between(outer: Path, inner: Path) -> list[Path]:
-    """`inner` and the folders above it, up to `outer`; empty where it is not in there."""
+    """Return `inner` and its parents up to `outer`; empty if `inner` is not inside `outer`."""
     if not inner.is_relative_to(outer):
         return []
     return [inner, *(folder for folder in inner.parents if folder.is_relative_to(outer))]
@@ -74,7 +72,7 @@ def _below(folder: Path) -> Iterator[Path]:
 def _narrow(path: Path) -> bool:
     with contextlib.suppress(OSError):
         mode = path.lstat().st_mode
-        # Of a link the mode means nothing, and what it leads to may be somebody else's.
+        # A link's own mode means nothing, and `chmod` would change its target.
         if mode & _OTHERS and not stat.S_ISLNK(mode):
             path.chmod(stat.S_IMODE(mode) & ~_OTHERS)
             return True

@@ -1,4 +1,4 @@
-"""How far a long work is, for a progress bar."""
+"""The progress of a long operation, for a progress bar."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long work is: the view, the step that begins, and the intervals done of all that
-    the view has to do."""
+    """The view, the step that begins, and how many of the view's intervals are done."""
 
     view: str
     step: str

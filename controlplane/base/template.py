@@ -1,8 +1,7 @@
-"""The one room of Jinja, strict about what is undefined; users' text is filled in a sandbox, the
-templates of `dag_templates` are code of ours. Their delimiters leave Airflow's alone.
+"""Render Jinja templates; undefined names are errors.
 
-Text for Airflow keeps its own `{{ }}`; ours are `<< >>`, `<% %>` and `<# #>`. Templates make text,
-they never act.
+Users' texts are rendered in a sandbox; the templates of `dag_templates` are our own code. Those use
+the delimiters `<< >>`, `<% %>` and `<# #>`, so that Airflow's own `{{ }}` pass through unchanged.
 """
 
 from __future__ import annotations
@@ -29,29 +28,29 @@ def _comment(text: str) -> str:
 
 
 def _names(names: Sequence[str], prefix: str = "") -> str:
-    """Columns in a list: `t.a, t.b`."""
+    """Write a list of columns: `t.a, t.b`."""
     return ", ".join(f"{prefix}{name}" for name in names)
 
 
 def _more(names: Sequence[str], prefix: str = "") -> str:
-    """Further columns of a list: `, t.a, t.b`."""
+    """List further columns: `, t.a, t.b`."""
     return "".join(f", {prefix}{name}" for name in names)
 
 
 def _columns(columns: Sequence[tuple[str, str]], indent: int) -> str:
-    """Further columns of a SELECT, each on a line of its own: `x + 1 AS a`."""
+    """List further columns of a SELECT, each on a line of its own: `x + 1 AS a`."""
     break_ = ",\n" + " " * indent
     return "".join(f"{break_}{sql} AS {name}" for name, sql in columns)
 
 
 def _descending(names: Sequence[str], prefix: str = "") -> str:
-    """An order of rows, greatest first: `t.a DESC NULLS LAST`."""
+    """Write an order of rows, greatest first: `t.a DESC NULLS LAST`."""
     return ", ".join(f"{prefix}{name} DESC NULLS LAST" for name in names)
 
 
-def _same(names: Sequence[str], one: str, other: str) -> str:
-    """A condition that columns of two relations are equal."""
-    return " AND ".join(f"{one}.{name} = {other}.{name}" for name in names) + " "
+def _same(names: Sequence[str], left: str, right: str) -> str:
+    """Write the condition that columns of two relations are equal."""
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) + " "
 
 
 _OURS = jinja2.Environment(
@@ -69,9 +68,9 @@ _OURS = jinja2.Environment(
     comment_start_string="<#",
     comment_end_string="#>",
 )
-# Filters, which Jinja calls directly: functions take twice as long, and macros of the templates'
-# own twenty times.
-_OURS.globals.clear()  # no template of ours uses them, and each rendering would copy them
+# Filters, because Jinja calls them directly: functions take twice as long, and macros of the
+# templates twenty times.
+_OURS.globals.clear()  # our templates use none of them, and each rendering would copy them
 _OURS.filters.update(
     py=_python,
     comment=_comment,
@@ -93,12 +92,11 @@ _FAILURES = (
     LookupError,
     AttributeError,
 )
-"""What a template's expressions raise: `{{ 1 + "a" }}` a TypeError, `{{ 1 / 0 }}` a
-ZeroDivisionError."""
+"""Errors of a template's expressions, such as a TypeError of `{{ 1 + "a" }}`."""
 
 
 def render(name: str, context: Mapping[str, Any]) -> str:
-    """The template `name` of `dag_templates`, filled with `context`."""
+    """Render the template `name` of `dag_templates`."""
     return _template(name).render(context)
 
 
@@ -108,37 +106,41 @@ def _template(name: str) -> jinja2.Template:
 
 
 def render_text(text: str, context: Mapping[str, Any], *, where: Location | None = None) -> str:
-    """A text with ordinary `{{ }}` delimiters, filled with `context`: users' SQL files, and SQL of
-    a release.
+    """Render a text with ordinary `{{ }}` delimiters: users' SQL files, and the SQL of releases.
+
+    Args:
+        text: the template.
+        context: the values of its names.
+        where: the location of the text's first line, for errors.
 
     Raises:
-        DefinitionError: the text is no valid template or uses a name that `context` lacks.
+        DefinitionError: the text is not a valid template or uses a name that `context` lacks.
     """
     try:
         return _parsed(text).render(context)
     except _Alone as error:
-        place = Location(where.file, error.line) if where else None
+        location = Location(where.file, error.line) if where else None
         hint = (
             "write the text into this file, or let the view's function return SQL that Python puts"
             " together"
         )
         raise DefinitionError(
-            f"the template reads another file: {error}", where=place, hint=hint
+            f"the template reads another file: {error}", where=location, hint=hint
         ) from None
     except jinja2.TemplateSyntaxError as error:
-        place = Location(where.file, error.lineno or 0) if where else None
+        location = Location(where.file, error.lineno or 0) if where else None
         raise DefinitionError(
-            f"the template does not parse: {error.message}", where=place
+            f"the template does not parse: {error.message}", where=location
         ) from None
     except _FAILURES as error:
-        place = Location(where.file, _line(error) or where.line) if where else None
+        location = Location(where.file, _line(error) or where.line) if where else None
         hint = f"known names: {', '.join(sorted(context))}"
-        raise DefinitionError(f"the template fails: {error}", where=place, hint=hint) from None
+        raise DefinitionError(f"the template fails: {error}", where=location, hint=hint) from None
 
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> jinja2.Template:
-    # A run of many stretches fills the same few files for each.
+    # Cached: a run of many pieces renders the same few files for each of them.
     for node in _THEIRS.parse(text).find_all(
         (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
     ):
@@ -147,7 +149,7 @@ def _parsed(text: str) -> jinja2.Template:
 
 
 class _Alone(Exception):
-    """A template that needs another one: there is no folder that they would come from."""
+    """A template refers to another one: there is no folder to load it from."""
 
     def __init__(self, node: nodes.Node) -> None:
         word = "include" if isinstance(node, nodes.Include) else "import"
@@ -157,7 +159,7 @@ class _Alone(Exception):
 
 
 def _line(error: Exception) -> int:
-    """The line of the template at which it failed; 0 if it is not known."""
+    """Return the line of the template that failed; 0 if it is not known."""
     frames = traceback.extract_tb(error.__traceback__)
     return next(
         (frame.lineno or 0 for frame in reversed(frames) if frame.filename == "<template>"), 0
@@ -165,8 +167,7 @@ def _line(error: Exception) -> int:
 
 
 def escape(text: str) -> str:
-    """`text` as `render_text` and Airflow give it back unchanged: their delimiters in it lose their
-    meaning."""
+    """Escape the delimiters in `text`, so that `render_text` and Airflow return it unchanged."""
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return text
     for mark in ("{{", "{%", "{#"):

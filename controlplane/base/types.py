@@ -1,12 +1,14 @@
-"""Value types and time: the vocabulary that every room shares. No I/O, no clock.
+"""Value types and time, as all rooms use them. No I/O, no clock.
 
-Timestamps are aware `datetime` in UTC with microseconds; a naive one is taken as UTC. Durations are
-`timedelta`. All intervals are half-open `[start, end)` and every grid is aligned to the Unix epoch.
+Timestamps are aware `datetime` in UTC with microseconds; a naive `datetime` is taken as UTC.
+Durations are `timedelta`. All intervals are half-open `[start, end)` and every grid is aligned to
+the Unix epoch.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +27,8 @@ _UNITS = {
     "h": 3_600_000_000,
     "d": 86_400_000_000,
 }
-# Python also takes 20130101, 2013-W01-2, any letter before the time, and drops digits behind
-# microseconds.
+# Stricter than `datetime.fromisoformat`: that also takes 20130101, 2013-W01-2 and any letter before
+# the time, and it silently drops the digits after microseconds.
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _OFFSET = "Z|[+-][0-9]{2}:[0-9]{2}"
 _IS_DATE = re.compile(_DATE).fullmatch
@@ -38,36 +40,60 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 LONGEST_DURATION = timedelta(days=36_500)
-"""A hundred years: instants that are so far from others must still be ones that every warehouse
-knows."""
+"""A hundred years: an instant plus or minus this must stay inside the range of all warehouses."""
+
+
+class InvalidValue(ValueError):
+    """A text is not a value of the expected form.
+
+    Args:
+        problem: what is wrong; it quotes the text.
+        remedy: what to write instead.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.problem}: {self.remedy}"
+
+
+def is_whole(value: object, low: int, high: float = math.inf) -> bool:
+    """Tell whether `value` is a whole number from `low` to `high`; bools are not numbers."""
+    # Not `isinstance`: for Python, True is an int.
+    return type(value) is int and low <= value <= high
 
 
 @lru_cache(maxsize=1000)
 def parse_duration(text: str) -> timedelta:
-    """The duration that `text` says: parts of a number and a unit of us, ms, s, m, h, d or w, as in
-    `1h` or `1d12h`.
+    """Parse a duration such as `1h` or `1d12h`; the units are us, ms, s, m, h, d and w.
 
     Raises:
-        ValueError: `text` is not such a duration.
+        InvalidValue: `text` is not a duration, or a longer one than `LONGEST_DURATION`.
     """
     compact = text.replace(" ", "")
     parts = _DURATION.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
-        raise ValueError(
-            f"{text!r} is not a duration: write a number and a unit, such as 30m, 1h, 7d or 1d12h"
+        raise InvalidValue(
+            f"{text!r} is not a duration",
+            "write a number and a unit, such as 30m, 1h, 7d or 1d12h",
         )
     units = {**_UNITS, "w": 7 * _UNITS["d"]}
     micros = sum(int(number) * units[unit] for number, unit in parts)
     if micros > LONGEST_DURATION // MICROSECOND:
-        raise ValueError(f"{text!r} is too long: give at most {format_duration(LONGEST_DURATION)}")
+        raise InvalidValue(
+            f"{text!r} is too long", f"give at most {format_duration(LONGEST_DURATION)}"
+        )
     return timedelta(microseconds=micros)
 
 
 @lru_cache(maxsize=1000)
 def format_duration(duration: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back: `24h` becomes `1d`, 90 minutes `1h30m`.
+    """Return the shortest text that `parse_duration` reads back: `1h30m` for 90 minutes.
 
-    Zero is `0s`.
+    Zero is `0s`, a negative duration begins with `-`.
     """
     rest = duration // MICROSECOND
     if rest < 0:
@@ -81,80 +107,83 @@ def format_duration(duration: timedelta) -> str:
 
 @lru_cache(maxsize=1000)
 def parse_instant(text: str) -> datetime:
-    """The instant of an ISO 8601 text; without an offset it is UTC.
+    """Parse an instant in ISO 8601; without an offset it is UTC.
+
+    A date such as `2013-01-01`, or a date and a time such as `2013-01-01T06:00`. Seconds, up to six
+    digits of a second, and `Z` or an offset such as `+02:00` are optional.
 
     Raises:
-        ValueError: `text` is not a date such as `2013-01-01`, or a date and a time such as
-            `2013-01-01T06:00`, with seconds, microseconds and `Z` or `+02:00` or without; or there
-            is no such date or time.
+        InvalidValue: `text` has another form, or names no existing date or time.
     """
     try:
         if not _IS_INSTANT(text):
             raise ValueError
         return utc(datetime.fromisoformat(text))
     except OverflowError:
-        raise ValueError(
-            f"{text!r} is out of range: write a time between 0001-01-01 and 9999-12-31 in UTC"
+        raise InvalidValue(
+            f"{text!r} is out of range", "write a time between 0001-01-01 and 9999-12-31 in UTC"
         ) from None
     except ValueError:
-        raise ValueError(
-            f"{text!r} is not a time: write 2013-01-01 or 2013-01-01T06:00:00Z"
+        raise InvalidValue(
+            f"{text!r} is not a time", "write 2013-01-01 or 2013-01-01T06:00:00Z"
         ) from None
 
 
 def parse_date(text: str) -> date:
-    """The date of a text such as `2013-01-31`.
+    """Parse a date such as `2013-01-31`.
 
     Raises:
-        ValueError: `text` is none.
+        ValueError: `text` has another form, or names no existing date.
     """
     if not _IS_DATE(text):
-        raise ValueError(f"{text!r} is not a date: write 2013-01-31")
+        raise InvalidValue(f"{text!r} is not a date", "write 2013-01-31")
     return date.fromisoformat(text)
 
 
 @lru_cache(maxsize=1000)
 def format_instant(instant: datetime) -> str:
-    """ISO 8601 in UTC with a `Z`, without a fraction where it is zero: `2013-01-01T06:00:00Z`."""
+    """Format an instant in UTC, such as `2013-01-01T06:00:00Z`; a zero fraction is left out."""
     return utc(instant).isoformat().replace("+00:00", "Z")
 
 
 def utc(instant: datetime) -> datetime:
-    """`instant` in UTC; a naive one is taken as UTC."""
+    """Convert an instant to UTC; a naive one is taken as UTC."""
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
 
 
 def micros(instant: datetime) -> int:
-    """Microseconds since the Unix epoch."""
+    """Return the microseconds since the Unix epoch."""
     return (utc(instant) - EPOCH) // MICROSECOND
 
 
 def from_micros(count: int) -> datetime:
-    """The instant `count` microseconds after the Unix epoch."""
+    """Return the instant `count` microseconds after the Unix epoch."""
     return EPOCH + count * MICROSECOND
 
 
 def floor(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -> datetime:
-    """The last grid point of `step` at or before `instant`.
+    """Return the last grid point of `step` at or before `instant`.
 
     The grid begins `phase` after the epoch.
     """
     origin = EPOCH + phase
+    # `//` rounds down, also before the epoch.
     return origin + (utc(instant) - origin) // step * step
 
 
 def ceil(instant: datetime, step: timedelta, phase: timedelta = timedelta(0)) -> datetime:
-    """The first grid point of `step` at or after `instant`.
+    """Return the first grid point of `step` at or after `instant`.
 
     The grid begins `phase` after the epoch.
     """
     origin = EPOCH + phase
+    # Twice the sign, because `//` rounds down: rounded up.
     return origin - (origin - utc(instant)) // step * step
 
 
 @dataclass(frozen=True, order=True)
 class Interval:
-    """A half-open stretch of time `[start, end)`, in UTC."""
+    """A half-open range of time `[start, end)`, in UTC."""
 
     start: datetime
     end: datetime
@@ -167,11 +196,11 @@ class Interval:
         return f"[{format_instant(self.start)}, {format_instant(self.end)})"
 
     def count(self, step: timedelta) -> int:
-        """How many intervals of `step` it holds."""
+        """Count the whole intervals of `step` that it holds."""
         return (self.end - self.start) // step
 
     def split(self, longest: timedelta) -> Iterator[Interval]:
-        """Itself in order, in pieces of at most `longest`."""
+        """Split it into pieces of at most `longest`, in order."""
         start = self.start
         while start < self.end:
             end = min(start + longest, self.end)
@@ -180,7 +209,7 @@ class Interval:
 
 
 def merge(intervals: list[Interval]) -> list[Interval]:
-    """The same time as the fewest intervals, in order: overlapping and touching ones become one."""
+    """Merge overlapping and adjacent intervals; the result is in order."""
     merged: list[Interval] = []
     for interval in sorted(intervals):
         if merged and interval.start <= merged[-1].end:
@@ -191,7 +220,7 @@ def merge(intervals: list[Interval]) -> list[Interval]:
 
 
 def subtract(whole: Interval, parts: list[Interval]) -> list[Interval]:
-    """What of `whole` no interval of `parts` covers, in order."""
+    """Return the parts of `whole` that no interval of `parts` covers, in order."""
     gaps: list[Interval] = []
     start = whole.start
     for part in merge(parts):
@@ -211,10 +240,10 @@ _ARRAY = re.compile(r"array<(.+)>")
 
 
 def parse_type(text: str) -> str:
-    """The canonical spelling of a value type: a scalar, `decimal(p,s)` or `array<type>`.
+    """Return the canonical spelling of a value type: a scalar, `decimal(p,s)` or `array<type>`.
 
     Raises:
-        ValueError: there is no such type; the message lists those that are.
+        InvalidValue: there is no such type; the remedy lists the types.
     """
     name = text.strip().lower()
     if name in SCALARS:
@@ -225,18 +254,18 @@ def parse_type(text: str) -> str:
             return f"decimal({precision},{scale})"
     if array := _ARRAY.fullmatch(name):
         return f"array<{parse_type(array[1])}>"
-    raise ValueError(
-        f"{text!r} is not a type: choose from {', '.join(SCALARS)}, decimal(p,s), array<type>"
+    raise InvalidValue(
+        f"{text!r} is not a type", f"choose from {', '.join(SCALARS)}, decimal(p,s), array<type>"
     )
 
 
 def is_list(name: str) -> bool:
-    """Whether a canonical type is a list."""
+    """Tell whether a canonical type is a list."""
     return name.startswith("array<")
 
 
 def item_type(name: str) -> str:
-    """The type of a list's items: `array<string>` holds `string`.
+    """Return the type of a list's items: `array<string>` holds `string`.
 
     Args:
         name: a canonical type for which `is_list` holds.
@@ -245,23 +274,23 @@ def item_type(name: str) -> str:
 
 
 def is_decimal(name: str) -> bool:
-    """Whether a canonical type is a decimal."""
+    """Tell whether a canonical type is a decimal."""
     return name.startswith("decimal(")
 
 
 def decimal_precision(name: str) -> int:
-    """All digits of a canonical decimal type."""
+    """Return the precision of a canonical decimal type: the number of all its digits."""
     return int(name.removeprefix("decimal(").partition(",")[0])
 
 
 def decimal_scale(name: str) -> int:
-    """Digits after the point of a canonical decimal type."""
+    """Return the scale of a canonical decimal type: the number of digits after the point."""
     return int(name.removesuffix(")").split(",")[1])
 
 
 def ascii_json(text: str) -> str:
-    """Escape all but ASCII in JSON text, for an output whose encoding may lack characters.
+    """Escape all non-ASCII characters of a JSON text, for outputs of any encoding.
 
-    Outside its strings JSON is ASCII; a character beyond 16 bits becomes two escapes.
+    Outside its strings JSON is ASCII. A character beyond 16 bits becomes two escapes.
     """
-    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return _NOT_ASCII.sub(lambda characters: json.dumps(characters[0])[1:-1], text)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from controlplane.base.types import EPOCH, Interval, parse_instant
+from controlplane.base.types import EPOCH, Interval, InvalidValue, parse_instant
 from controlplane.cli import plans, present
 from controlplane.cli.interrupt import cancelling
 from controlplane.embedded import valkey
@@ -62,13 +62,8 @@ def instant(text: str, option: str) -> datetime:
     """
     try:
         return parse_instant(text)
-    except ValueError as error:
-        message, _, hint = str(error).partition(": ")
-        raise PlaneError(f"--{option}: {message}", hint=hint) from None
-    except OverflowError:
-        raise PlaneError(
-            f"--{option}: {text} is out of range", hint="write a time between the years 1 and 9999"
-        ) from None
+    except InvalidValue as error:
+        raise PlaneError(f"--{option}: {error.problem}", hint=error.remedy) from None
 
 
 def interval(start: str | None, end: str | None) -> Interval | None:

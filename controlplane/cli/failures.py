@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 
 from controlplane.cli import present
-from controlplane.errors import PlaneError, of_disk
+from controlplane.errors import PlaneError, disk_error
 
 
 def explain(error: BaseException) -> int:
@@ -16,7 +16,7 @@ def explain(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         present.interrupted()
         return 1
-    expected = of_disk(error) if isinstance(error, OSError) else error
+    expected = disk_error(error) if isinstance(error, OSError) else error
     if isinstance(expected, PlaneError):
         present.error(expected)
         return 1

@@ -1,4 +1,4 @@
-"""The Arrow type that stands for each canonical one, wherever rows pass."""
+"""The Arrow type of each canonical type."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ _PLAIN = {
 def table(columns: Mapping[str, tuple[Sequence[Any], str]]) -> pa.Table:
     """Return a table of these columns: name -> values and their canonical type."""
     return pa.table(
-        {name: pa.array(values, arrow_type(kind)) for name, (values, kind) in columns.items()}
+        {
+            name: pa.array(values, arrow_type(value_type))
+            for name, (values, value_type) in columns.items()
+        }
     )
 
 
-def arrow_type(kind: str) -> pa.DataType | None:
-    """The Arrow type of a canonical type; None of a text that is none."""
-    if is_list(kind):
-        return pa.list_(arrow_type(item_type(kind)))
-    if is_decimal(kind):
-        return pa.decimal128(decimal_precision(kind), decimal_scale(kind))
-    return _PLAIN.get(kind)
+def arrow_type(value_type: str) -> pa.DataType | None:
+    """Return the Arrow type of a canonical type; None for any other text."""
+    if is_list(value_type):
+        return pa.list_(arrow_type(item_type(value_type)))
+    if is_decimal(value_type):
+        return pa.decimal128(decimal_precision(value_type), decimal_scale(value_type))
+    return _PLAIN.get(value_type)

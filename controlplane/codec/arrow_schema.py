@@ -1,4 +1,4 @@
-"""Columns as an Arrow schema: its text, and an IPC file that holds it and no rows."""
+"""Write columns as an Arrow schema: as text, and as an IPC file without rows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from controlplane.codec.column import Column
 
 
 def schema(columns: Sequence[Column], metadata: Mapping[str, str]) -> pa.Schema:
-    """The Arrow schema of these columns."""
+    """Return the Arrow schema of these columns."""
     fields = [
-        pa.field(one.name, arrow_type(one.type), one.nullable, dict(one.metadata))
-        for one in columns
+        pa.field(column.name, arrow_type(column.type), column.nullable, dict(column.metadata))
+        for column in columns
     ]
     return pa.schema(fields, metadata=dict(metadata))
 
 
 def text(columns: Sequence[Column], metadata: Mapping[str, str]) -> str:
-    """The schema as people read it: a line for each column, and for each thing that is said of
-    it."""
+    """Write the schema for people: a line for each column and for each entry of its metadata."""
     return (
         str(schema(columns, metadata).to_string(show_field_metadata=True, truncate_metadata=False))
         + "\n"
@@ -29,7 +28,7 @@ def text(columns: Sequence[Column], metadata: Mapping[str, str]) -> str:
 
 
 def file(columns: Sequence[Column], metadata: Mapping[str, str]) -> bytes:
-    """The IPC file."""
+    """Write the IPC file."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema(columns, metadata)):
         pass

@@ -1,4 +1,4 @@
-"""Arrow batches as records of the online store: the one way that a warehouse's rows get there."""
+"""Encode Arrow batches of a warehouse as records of the online store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from controlplane.codec.values import value_head
 from controlplane.errors import PermanentError
 
 TOMBSTONE = timedelta(days=7)
-"""How long a tombstone stays: longer than any writer may lag behind."""
+"""How long a tombstone is kept: longer than any writer may lag behind."""
 RECORDS = pa.schema(
     [
         pa.field("key", pa.binary(), nullable=False),
@@ -25,11 +25,14 @@ RECORDS = pa.schema(
         pa.field("expires_ms", pa.int64()),
     ]
 )
-"""What an online store writes; see `ports.OnlineStore`."""
-_ROWS, _BYTES = 16_384, 8 << 20  # what is encoded at once, of what the warehouse sent
+"""The records that an online store writes; see `ports.OnlineStore`."""
+_ROWS, _BYTES = (
+    16_384,
+    8 << 20,
+)  # encoded at once: bounds memory, whatever batches the warehouse sends
 _MILLISECOND = timedelta(milliseconds=1)
 
-_YEARS = {  # what a reader's own types can hold, as days and microseconds since the epoch
+_YEARS = {  # the range of a reader's Python types, in days and microseconds since the epoch
     "date": (-719_162, 2_932_896),
     "timestamp": (-62_135_596_800_000_000, 253_402_300_799_999_999),
 }
@@ -44,7 +47,7 @@ def encode_batch(
     expiry_shift: timedelta,
     now: datetime,
 ) -> Iterator[pa.RecordBatch]:
-    """One record for each row, in order, in batches of `RECORDS` that are small whatever came.
+    """Encode each row as one record, in order, in small batches of `RECORDS`.
 
     Args:
         batch: the key columns, `valid_from` and `expires_at` (timestamps), `is_deleted` (bool) and
@@ -52,7 +55,7 @@ def encode_batch(
         layout: of the view.
         prefix: of the view's version, see `naming.online_prefix`.
         write_version: orders this write among all writes of the same keys.
-        expiry_shift: added to `expires_at`; not zero where the environment's clock stands still.
+        expiry_shift: added to `expires_at`; not zero if the environment's time is frozen.
         now: the wall clock; deleted rows become tombstones that expire `TOMBSTONE` later.
 
     Raises:
@@ -83,23 +86,23 @@ def encode_batch(
 
 
 def row_keys(batch: pa.RecordBatch, layout: Layout, prefix: bytes) -> pa.Array:
-    """The key of each row, as bytes; see `encode_batch`.
+    """Return the key of each row, as bytes; see `encode_batch`.
 
     Raises:
         PlaneError: a key is null, or a column is absent or does not fit its type.
     """
     parts: list[Part] = []
-    for name, kind in layout.keys:
-        column = _column(batch, name, kind)
+    for name, value_type in layout.keys:
+        column = _column(batch, name, value_type)
         if column.null_count:
-            key_text(name, kind)(None)  # raises what a reader's null would
-        parts += [b":", escaped(spelled(column, kind))]
+            key_text(name, value_type)(None)  # raises the error that a reader gets for null
+        parts += [b":", escaped(spelled(column, value_type))]
     return joined(prefix + b"{", *parts[1:], b"}")
 
 
 def _expiry(expires: pa.Array, shift_us: int) -> pa.Array:
-    # Rounded up: an expiry within a millisecond is enforced by readers, a value lost early by
-    # nobody.
+    # Rounded up: readers check the exact expiry themselves, but could not bring back a value that
+    # the store removed too early.
     milliseconds = -(-(whole(expires) + shift_us) // 1000)
     return pa.array(
         milliseconds,
@@ -107,33 +110,33 @@ def _expiry(expires: pa.Array, shift_us: int) -> pa.Array:
     )
 
 
-def _column(batch: pa.RecordBatch, name: str, kind: str) -> pa.Array:
+def _column(batch: pa.RecordBatch, name: str, value_type: str) -> pa.Array:
     index = batch.schema.get_field_index(name)
     if index < 0:
-        raise PermanentError(f"the rows to write online have no one column {name!r}")
+        raise PermanentError(f"the rows to write online must have exactly one column {name!r}")
     column = batch.column(index)
     try:
-        typed = column.cast(arrow_type(kind))
-        if "string" in kind:
-            typed.validate(full=True)  # of bytes that are no UTF-8, no reader makes text
+        typed = column.cast(arrow_type(value_type))
+        if "string" in value_type:
+            typed.validate(full=True)  # invalid UTF-8 would fail in every reader
     except pa.ArrowException as error:
         raise PermanentError(
-            f"column {name!r} ({column.type}) can't be written online as {kind}: {error}"
+            f"column {name!r} ({column.type}) can't be written online as {value_type}: {error}"
         ) from None
-    _check_years(typed, name, kind)
+    _check_years(typed, name, value_type)
     return typed
 
 
-def _check_years(column: pa.Array, name: str, kind: str) -> None:
-    while is_list(kind):
-        column, kind = column.flatten(), item_type(kind)
-    if kind not in _YEARS:
+def _check_years(column: pa.Array, name: str, value_type: str) -> None:
+    while is_list(value_type):
+        column, value_type = column.flatten(), item_type(value_type)
+    if value_type not in _YEARS:
         return
     numbers = whole(column)
-    first, last = _YEARS[kind]
+    first, last = _YEARS[value_type]
     if len(numbers) and (numbers.min() < first or numbers.max() > last):
         raise PermanentError(
-            f"column {name!r} holds a {kind} outside the years 1 to 9999, which can't be read"
+            f"column {name!r} holds a {value_type} outside the years 1 to 9999, which can't be read"
             " online",
             hint="write null for infinite and unknown times",
         )

@@ -1,8 +1,7 @@
-"""Arrow columns as MessagePack elements and as key text: the work on a sync's hot path, without a
-loop over rows.
+"""Write Arrow columns as MessagePack elements and as key text: the hot path of a sync.
 
-What stands in a value and in a key is said in `controlplane.codec.values` and
-`controlplane.codec.keys`; these kernels write the same bytes for a whole column at once.
+`controlplane.codec.values` and `controlplane.codec.keys` define the bytes; these kernels write the
+same bytes for a whole column at once, without a loop over rows.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ Numbers = npt.NDArray[np.int64]
 
 
 class Cell(NamedTuple):
-    """What stands at a fixed place of every row: a marker, and a number of whose 8 bytes some may
-    be left out.
+    """A marker and a number in every row; leading bytes of the number may be left out.
 
     Args:
-        mark: the marker, or each row's.
-        number: integers or float64; None: the marker alone.
-        kept: for each row, a byte of 1 or 0 for each of the 8 of its number; None: all are written.
-        widths: for each row, how many are.
+        mark: the marker, of all rows or of each row.
+        number: integers or float64; None: only the marker.
+        kept: for each row, 8 bytes of 1 or 0: which bytes of its number are written; None: all.
+        widths: for each row, how many bytes of its number are written.
     """
 
     mark: int | Bytes
@@ -40,15 +38,14 @@ class Cell(NamedTuple):
 
 
 Part: TypeAlias = "bytes | Cell | pa.Array"
-"""Of every row: the same bytes, a cell, or a binary array's."""
+"""A part of every row: bytes that all rows share, a cell, or the values of a binary array."""
 
 
 class _Form(NamedTuple):
-    """How MessagePack writes numbers, or what begins with one, by their size: which marker before
-    how many bytes.
+    """How MessagePack writes numbers and lengths: for each size class, a marker and a width.
 
-    `bounds` part the sizes; the last of all others is null's. Where `inline` is 0xff the number is
-    part of the marker.
+    `bounds` separate the size classes. The other arrays have one more entry, the last, for null.
+    If `inline` is 0xff, the number is part of the marker.
     """
 
     bounds: Numbers
@@ -87,31 +84,33 @@ _ESCAPE = np.frombuffer("".join(f"%{byte:02X}" for byte in range(256)).encode(),
 )
 
 
-def packed(column: pa.Array, kind: str) -> list[Part]:
-    """One MessagePack element for each value of a column of canonical type `kind`; null is nil.
+def packed(column: pa.Array, value_type: str) -> list[Part]:
+    """Write one MessagePack element for each value of a column; null is nil.
 
-    The column has the Arrow type of `codec.arrow.arrow_type(kind)`.
+    The column has the Arrow type of `codec.arrow.arrow_type(value_type)`.
     """
-    if is_list(kind):
-        return _lists(column, item_type(kind))
-    if kind == "bool":
+    if is_list(value_type):
+        return _lists(column, item_type(value_type))
+    if value_type == "bool":
         return [
             Cell(np.where(_valid(column), 0xC2 | _numpy(column, fill=False), 0xC0).astype(np.uint8))
         ]
-    if kind == "float64":
+    if value_type == "float64":
         return [_floats(column)]
-    if kind in ("int64", "date", "timestamp"):
+    if value_type in ("int64", "date", "timestamp"):
         return [_headed(whole(column), _valid(column), _INTEGER)]
-    return _texts(column if kind in ("string", "binary") else decimals(column, kind), kind)
+    return _texts(
+        column if value_type in ("string", "binary") else decimals(column, value_type), value_type
+    )
 
 
 def stamps(numbers: Numbers) -> Cell:
-    """Each number as MessagePack's int64, never shorter."""
+    """Write each number as MessagePack's int64, never in a shorter form."""
     return Cell(0xD3, numbers)
 
 
 def joined(*parts: Part) -> pa.Array:
-    """The parts of each row, one after the other; binary."""
+    """Join the parts of each row; the result is binary."""
     arrays: list[pa.Array | pa.Scalar] = []
     for fixed, group in groupby(parts, lambda part: isinstance(part, Cell)):
         if fixed:
@@ -124,64 +123,61 @@ def joined(*parts: Part) -> pa.Array:
 
 
 def _frame(cells: Sequence[Cell]) -> pa.Array:
-    """Cells side by side. They are written as the fields of a record: numpy does that several times
-    faster than as columns of bytes."""
+    """Join cells."""
+    # As the fields of a record array: several times faster than as columns of a byte array.
     count = next(
-        len(found)
+        len(values)
         for cell in cells
-        for found in (cell.number, cell.mark)
-        if isinstance(found, np.ndarray)
+        for values in (cell.number, cell.mark)
+        if isinstance(values, np.ndarray)
     )
     fields: list[tuple[str, str]] = []
-    for place, cell in enumerate(cells):
-        fields.append((f"mark{place}", "u1"))
+    for index, cell in enumerate(cells):
+        fields.append((f"mark{index}", "u1"))
         if cell.number is not None:
             fields.append(
-                (f"number{place}", f">{cell.number.dtype.kind}{cell.number.dtype.itemsize}")
+                (f"number{index}", f">{cell.number.dtype.kind}{cell.number.dtype.itemsize}")
             )
     frame = np.empty(count, fields)
-    for place, cell in enumerate(cells):
-        frame[f"mark{place}"] = cell.mark
+    for index, cell in enumerate(cells):
+        frame[f"mark{index}"] = cell.mark
         if cell.number is not None:
-            frame[f"number{place}"] = cell.number
+            frame[f"number{index}"] = cell.number
     lengths, content = np.full(count, frame.itemsize, np.int32), frame.view(np.uint8)
     if all(cell.kept is None for cell in cells):
         return _binary(lengths, content)
-    kept = np.empty(count, [(name, f"=u{kind[-1]}") for name, kind in fields])
+    kept = np.empty(count, [(name, f"=u{field_type[-1]}") for name, field_type in fields])
     kept.view(np.uint8)[:] = 1
-    for place, cell in enumerate(cells):
+    for index, cell in enumerate(cells):
         if cell.kept is not None:
-            kept[f"number{place}"] = cell.kept
+            kept[f"number{index}"] = cell.kept
             lengths += cell.widths - 8
     return _binary(lengths, _filtered(content, kept.view(np.uint8)))
 
 
 def _filtered(content: Bytes, kept: Bytes) -> Bytes:
-    """The bytes beside those of `kept` that are 1: Arrow does that several times faster than
-    numpy."""
+    """Return the bytes at the positions where `kept` is 1."""
+    # Arrow filters several times faster than numpy.
     bits = pa.py_buffer(np.packbits(kept, bitorder="little"))
     mask = pa.Array.from_buffers(pa.bool_(), len(kept), [None, bits])
-    found: Bytes = pa.array(content).filter(mask).to_numpy()
-    return found
+    bytes_kept: Bytes = pa.array(content).filter(mask).to_numpy()
+    return bytes_kept
 
 
-def spelled(column: pa.Array, kind: str) -> pa.Array:
-    """Each value as it stands in a key, before it is escaped; binary."""
-    if kind == "binary":
+def spelled(column: pa.Array, value_type: str) -> pa.Array:
+    """Write each value as in a key, before it is escaped; the result is binary."""
+    if value_type == "binary":
         lengths, content = _content(column)
         return _binary(lengths * 2, _HEX[content])
-    if is_decimal(kind):
-        column = decimals(column, kind)
-    elif kind == "timestamp":
+    if is_decimal(value_type):
+        column = decimals(column, value_type)
+    elif value_type == "timestamp":
         column = column.cast(pa.int64())
     return column.cast(pa.string()).cast(pa.binary())
 
 
 def escaped(column: pa.Array) -> pa.Array:
-    """Binary text with everything but letters, digits and `_.-~` percent-escaped.
-
-    What is empty is a lone `%`.
-    """
+    """Percent-escape everything but letters, digits and `_.-~`; an empty text becomes `%`."""
     lengths, content = _content(column)
     if content.tobytes().translate(None, _SAFE_BYTES):
         safe = _SAFE[content]
@@ -195,10 +191,11 @@ def escaped(column: pa.Array) -> pa.Array:
     return column if lengths.all() else pc.if_else(pa.array(lengths > 0), column, b"%")
 
 
-def decimals(column: pa.Array, kind: str) -> pa.Array:
-    """Decimals in plain notation, with all digits of their scale."""
-    scale = decimal_scale(kind)
-    # Arrow writes small decimals with an exponent, but never whole numbers.
+def decimals(column: pa.Array, value_type: str) -> pa.Array:
+    """Write decimals in plain notation, with all digits of their scale."""
+    scale = decimal_scale(value_type)
+    # Arrow writes small decimals with an exponent, but never whole numbers: so the unscaled numbers
+    # are written, and the point is put in afterwards.
     unscaled = pa.Array.from_buffers(
         pa.decimal128(38, 0), len(column), column.buffers(), offset=column.offset
     )
@@ -215,7 +212,7 @@ def decimals(column: pa.Array, kind: str) -> pa.Array:
 
 
 def whole(column: pa.Array) -> Numbers:
-    """Integers, days or microseconds; 0 for null."""
+    """Return the integers of a column: days of dates, microseconds of timestamps, 0 for null."""
     if pa.types.is_date(column.type):
         column = column.cast(pa.int32())
     numbers: Numbers = _numpy(column.cast(pa.int64()), fill=0)
@@ -238,8 +235,7 @@ def _valid(column: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def _content(column: pa.Array) -> tuple[Numbers, Bytes]:
-    """The lengths of a string or binary column's values, null's 0, and their bytes one after the
-    other."""
+    """Return the lengths of a string or binary column's values (null: 0), and all their bytes."""
     if column.null_count:
         column = column.cast(pa.binary()).fill_null(b"")
     offsets = np.frombuffer(column.buffers()[1], np.int32)[
@@ -270,7 +266,8 @@ def _floats(column: pa.Array) -> Cell:
 
 
 def _headed(numbers: Numbers, valid: npt.NDArray[np.bool_], form: _Form) -> Cell:
-    """Each number in its shortest form."""
+    """Write each number in its shortest form."""
+    # Often all numbers of a column have one size class: then no array of markers is needed.
     if len(numbers):
         least, most = np.searchsorted(form.bounds, (numbers.min(), numbers.max()), side="right")
         if least == most and form.widths[least] == 0:
@@ -285,21 +282,21 @@ def _headed(numbers: Numbers, valid: npt.NDArray[np.bool_], form: _Form) -> Cell
     return Cell(marks, numbers, form.kept.take(size), form.widths.take(size))
 
 
-def _texts(column: pa.Array, kind: str) -> list[Part]:
+def _texts(column: pa.Array, value_type: str) -> list[Part]:
     raw = column.cast(pa.binary())
     lengths = _numpy(pc.binary_length(raw), fill=0).astype(np.int64)
-    head = _headed(lengths, _valid(raw), _BINARY if kind == "binary" else _STRING)
+    head = _headed(lengths, _valid(raw), _BINARY if value_type == "binary" else _STRING)
     return [head, raw.fill_null(b"") if raw.null_count else raw]
 
 
-def _lists(column: pa.Array, item: str) -> list[Part]:
+def _lists(column: pa.Array, value_type: str) -> list[Part]:
     bounds = column.offsets.to_numpy()
     head = _headed(np.diff(bounds).astype(np.int64), valid := _valid(column), _ARRAY)
     if bounds[0] == bounds[-1]:
         return [head]
-    items = joined(*packed(column.values.slice(bounds[0], bounds[-1] - bounds[0]), item))
+    items = joined(*packed(column.values.slice(bounds[0], bounds[-1] - bounds[0]), value_type))
     offsets = np.frombuffer(items.buffers()[1], np.int32)[bounds - bounds[0]]
     buffers = [None, pa.py_buffer(offsets), items.buffers()[2]]
     bodies = pa.Array.from_buffers(pa.binary(), len(column), buffers, null_count=0)
-    # A null list may have items in Arrow.
+    # In Arrow, the range of a null list may contain items.
     return [head, bodies if valid.all() else pc.if_else(pa.array(valid), bodies, b"")]

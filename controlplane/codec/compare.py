@@ -1,5 +1,4 @@
-"""Records as they should be online against the values that are there: whole batches at once, no
-loop over rows."""
+"""Compare records with the values in the online store, in batches and without a loop over rows."""
 
 from __future__ import annotations
 
@@ -17,14 +16,19 @@ from controlplane.codec.values import tombstone
 
 _VERSION = 8  # bytes of a write version
 _SHORT, _LONG = 1, 3  # bytes of an array's header
-_NEAR_MS = 2_000  # a server's clock is another one, and time passes on the way
+_NEAR_MS = 2_000  # tolerance: the server's clock differs, and the round trip takes time
 
 Mask = npt.NDArray[np.bool_]
 
 
 class Outcome(NamedTuple):
-    """What became of some records: how many are `right`, `newer`, `pending`, `missing`, `wrong` or
-    right but for their `expiry`, and those that are to be written again."""
+    """The result of a comparison.
+
+    Attributes:
+        counts: the number of records that are `right`, `newer`, `pending`, `missing`, `wrong`, or
+            wrong only in their `expiry`.
+        bad: the records to be written again.
+    """
 
     counts: dict[str, int]
     bad: pa.RecordBatch
@@ -33,7 +37,7 @@ class Outcome(NamedTuple):
 def compare(
     records: pa.RecordBatch,
     rows: pa.RecordBatch,
-    found: Sequence[bytes | None],
+    stored_values: Sequence[bytes | None],
     expiries: Sequence[int | None],
     *,
     write_version: int,
@@ -41,27 +45,25 @@ def compare(
     now_ms: int,
     exact_expiry: bool,
 ) -> Outcome:
-    """Compare what was found under the keys of `records` with them.
+    """Compare records with the values that are stored under their keys.
 
     Args:
         records: as `encode_batch` made them of `rows`.
         rows: with `is_deleted`, and the `version` of the publication that each comes from.
-        found: the value of each key, and in `expiries` when it expires, in milliseconds since the
-            epoch.
-        expiries: see `found`.
+        stored_values: the value of each key; None: there is none.
+        expiries: when each value expires, in milliseconds since the epoch.
         write_version: of the newest publication among the rows: a value with a greater one is newer
-            than they are.
-        synced: rows of later publications than this one may not be there yet; None: all must be
-            there.
+            than the rows.
+        synced: the last publication that must be stored completely; None: all must be.
         now_ms: the wall clock after the values were read.
-        exact_expiry: whether `records` say when values expire, not only that they do.
+        exact_expiry: whether to compare the times of expiry, or only whether values expire.
     """
-    values, wanted = pa.array(found, pa.binary()), records.column("value")
-    versions, tombs = _versions(values)
-    absent = _mask(values.is_null())
+    stored, expected = pa.array(stored_values, pa.binary()), records.column("value")
+    versions, tombs = _versions(stored)
+    absent = _mask(stored.is_null())
     expires = records.column("expires_ms")
     gone = _mask(rows.column("is_deleted")) | _mask(pc.less_equal(expires, now_ms + _NEAR_MS))
-    equal = _equal(wanted, values)
+    equal = _equal(expected, stored)
     right = equal | (gone & (absent | tombs))
     newer = ~right & (versions > write_version)
     pending = (
@@ -83,13 +85,13 @@ def compare(
         "wrong": wrong,
         "expiry": lasting,
     }
-    return Outcome({kind: int(mask.sum()) for kind, mask in masks.items()}, bad)
+    return Outcome({name: int(mask.sum()) for name, mask in masks.items()}, bad)
 
 
 class KeySet:
-    """Keys as numbers of 64 bits: 8 bytes each, whatever their length.
+    """A set of keys, in 8 bytes for each: the 64-bit hash.
 
-    Two keys may share one, hardly ever.
+    Two keys may share a hash, so `without` may miss a key; that is very rare.
     """
 
     def __init__(self) -> None:
@@ -102,50 +104,56 @@ class KeySet:
         self._sorted = None
 
     def without(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Those of `keys` that are surely not in it."""
+        """Return the keys that are certainly not in the set."""
         if self._sorted is None:
             self._sorted = np.unique(np.concatenate([np.empty(0, np.uint64), *self._parts]))
         hashes = _hashes(pa.array(keys, pa.binary()))
-        places = np.minimum(np.searchsorted(self._sorted, hashes), max(len(self._sorted) - 1, 0))
+        positions = np.minimum(np.searchsorted(self._sorted, hashes), max(len(self._sorted) - 1, 0))
         known = (
-            self._sorted[places] == hashes if len(self._sorted) else np.zeros(len(hashes), np.bool_)
+            self._sorted[positions] == hashes
+            if len(self._sorted)
+            else np.zeros(len(hashes), np.bool_)
         )
-        return [keys[place] for place in np.flatnonzero(~known).tolist()]
+        return [keys[index] for index in np.flatnonzero(~known).tolist()]
 
 
-def older(keys: Sequence[bytes], found: Sequence[bytes | None], write_version: int) -> list[bytes]:
-    """Those of `keys` with a value that is neither newer than `write_version` nor a tombstone."""
-    values = pa.array(found, pa.binary())
-    versions, tombs = _versions(values)
-    chosen = ~_mask(values.is_null()) & ~tombs & (versions <= write_version)
-    return [keys[place] for place in np.flatnonzero(chosen).tolist()]
+def keys_of_older_values(
+    keys: Sequence[bytes], stored_values: Sequence[bytes | None], write_version: int
+) -> list[bytes]:
+    """Return the keys whose value is neither newer than `write_version` nor a tombstone."""
+    stored = pa.array(stored_values, pa.binary())
+    versions, tombs = _versions(stored)
+    chosen = ~_mask(stored.is_null()) & ~tombs & (versions <= write_version)
+    return [keys[index] for index in np.flatnonzero(chosen).tolist()]
 
 
-def buried(keys: Sequence[bytes], write_version: int, now_ms: int) -> pa.RecordBatch:
-    """Records that put tombstones under `keys`."""
+def tombstone_records(keys: Sequence[bytes], write_version: int, now_ms: int) -> pa.RecordBatch:
+    """Return records that write tombstones under `keys`."""
     value = tombstone(write_version, now_ms * 1000)
     expires = now_ms + TOMBSTONE // MICROSECOND // 1000
     return pa.record_batch([list(keys), [value] * len(keys), [expires] * len(keys)], schema=RECORDS)
 
 
-def _equal(wanted: pa.Array, values: pa.Array) -> Mask:
-    """Whether values are the same but for their write versions."""
-    long = _mask(pc.equal(pc.binary_slice(wanted, 0, 1), b"\xdc"))
-    same = _same_behind(_SHORT, wanted, values)
-    return np.where(long, _same_behind(_LONG, wanted, values), same) if long.any() else same
+def _equal(expected: pa.Array, stored: pa.Array) -> Mask:
+    """Compare values without their write versions."""
+    long = _mask(pc.equal(pc.binary_slice(expected, 0, 1), b"\xdc"))
+    same = _same_behind(_SHORT, expected, stored)
+    return np.where(long, _same_behind(_LONG, expected, stored), same) if long.any() else same
 
 
-def _same_behind(head: int, wanted: pa.Array, values: pa.Array) -> Mask:
+def _same_behind(head: int, expected: pa.Array, stored: pa.Array) -> Mask:
     start, stop = head + 1, head + 1 + _VERSION
     return _mask(
-        pc.equal(*(pc.binary_replace_slice(each, start, stop, b"") for each in (wanted, values)))
+        pc.equal(
+            *(pc.binary_replace_slice(values, start, stop, b"") for values in (expected, stored))
+        )
     )
 
 
 def _versions(values: pa.Array) -> tuple[npt.NDArray[np.int64], Mask]:
-    """The write version of each value, the smallest number where it is no value.
+    """Return each value's write version, and whether it is a tombstone.
 
-    And whether it is a tombstone.
+    The version is the smallest int64 if the bytes are not a value of this format.
     """
     offsets = np.frombuffer(values.buffers()[1], np.int32)[
         values.offset : values.offset + len(values) + 1
@@ -169,30 +177,31 @@ def _versions(values: pa.Array) -> tuple[npt.NDArray[np.int64], Mask]:
     return versions.astype(np.int64), valid & (first == 0x92)
 
 
-def _same_expiry(wanted: pa.Array, found: pa.Array, *, exact: bool) -> Mask:
-    same = _mask(pc.equal(wanted.is_null(), found.is_null()))
+def _same_expiry(expected: pa.Array, stored: pa.Array, *, exact: bool) -> Mask:
+    same = _mask(pc.equal(expected.is_null(), stored.is_null()))
     if exact:
-        same &= _mask(pc.less_equal(pc.abs(pc.subtract(wanted, found)), _NEAR_MS), null=True)
+        same &= _mask(pc.less_equal(pc.abs(pc.subtract(expected, stored)), _NEAR_MS), null=True)
     return same
 
 
 def _hashes(keys: pa.Array) -> npt.NDArray[np.uint64]:
-    """FNV-1a of each key."""
+    """Return the FNV-1a hash of each key."""
     offsets = np.frombuffer(keys.buffers()[1], np.int32)[
         keys.offset : keys.offset + len(keys) + 1
     ].astype(np.int64)
     data = np.frombuffer(keys.buffers()[2] or b"", np.uint8)
     lengths = np.diff(offsets)
+    # All keys advance by one byte at a time; sorted by length, those not yet done come first.
     order = np.argsort(-lengths)
     start, ends = offsets[:-1][order], -lengths[order]
     hashes = np.full(len(keys), 0xCBF29CE484222325, np.uint64)
-    for place in range(lengths.max(initial=0)):
-        longer = hashes[: np.searchsorted(ends, -place)]
-        longer ^= data[start[: len(longer)] + place]
+    for index in range(lengths.max(initial=0)):
+        longer = hashes[: np.searchsorted(ends, -index)]
+        longer ^= data[start[: len(longer)] + index]
         longer *= np.uint64(0x100000001B3)
-    found = np.empty_like(hashes)
-    found[order] = hashes
-    return found
+    unsorted_hashes = np.empty_like(hashes)
+    unsorted_hashes[order] = hashes
+    return unsorted_hashes
 
 
 def _mask(column: pa.Array, *, null: bool = False) -> Mask:

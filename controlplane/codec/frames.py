@@ -1,6 +1,6 @@
-"""DataFrames of any library, as rows and columns of canonical types: pandas, Polars, Arrow.
+"""Convert DataFrames of pandas, Polars or Arrow to rows and columns of canonical types.
 
-What has the Arrow PyCapsule interface (`__arrow_c_stream__`) is taken as it is, so that no library
+They are read by the Arrow PyCapsule interface (`__arrow_c_stream__`), so that no DataFrame library
 is imported here.
 """
 
@@ -17,7 +17,7 @@ from controlplane.base.ports import check_names
 from controlplane.codec.arrow import arrow_type
 from controlplane.errors import PlaneError
 
-_INDEX = "__index_level_"  # how pandas hands on an index that is no plain count
+_INDEX = "__index_level_"  # how pandas passes on an index without a name
 _PLAIN = (
     (pa.types.is_boolean, "bool"),
     (pa.types.is_integer, "int64"),
@@ -36,19 +36,20 @@ _PLAIN = (
 
 
 def is_frame(value: object) -> bool:
-    """Whether a value is a DataFrame or a table of Arrow, of whatever library."""
+    """Tell whether a value is a DataFrame of any library, or an Arrow table."""
     return hasattr(value, "__arrow_c_stream__") or (
         hasattr(value, "to_dict") and hasattr(value, "columns")
     )
 
 
 def as_table(frame: Any) -> pa.Table:  # noqa: ANN401 - of any library
-    """A DataFrame as an Arrow table of canonical types; timestamps are in UTC, and what is finer
-    than a microsecond is cut off. A pandas index with a name stays as a column, any other is left
-    out.
+    """Convert a DataFrame to an Arrow table of canonical types.
+
+    Timestamps are converted to UTC and truncated to microseconds. A pandas index with a name stays
+    as a column; an index without a name is left out.
 
     Raises:
-        PlaneError: it is no DataFrame, or a column has a type that is none of ours.
+        PlaneError: it is not a DataFrame, or a column has a type that is not supported.
     """
     if not is_frame(frame):
         hint = "give a query or a table's name, or a DataFrame of pandas, Polars or Arrow"
@@ -68,31 +69,33 @@ def as_table(frame: Any) -> pa.Table:  # noqa: ANN401 - of any library
 
 
 def types_of(table: pa.Table) -> dict[str, str]:
-    """The canonical type of each column of `as_table`."""
-    return {field.name: _kind(field.name, field.type) for field in table.schema}
+    """Return the canonical type of each column of a table from `as_table`."""
+    return {field.name: _canonical_type(field.name, field.type) for field in table.schema}
 
 
 def rows_of(keys: Any) -> Any:  # noqa: ANN401 - of any library
-    """The rows of a DataFrame as mappings, in order; any other value as it is."""
+    """Return the rows of a DataFrame as mappings, in order; return any other value unchanged."""
     return as_table(keys).to_pylist() if is_frame(keys) else keys
 
 
 def values_of(table: pa.Table, most: int) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """The rows of `as_table`, at most so many at once.
+    """Yield the rows of a table from `as_table`, at most `most` at once.
 
-    Timestamps in microseconds since the epoch.
+    Timestamps are microseconds since the epoch.
     """
     fields = [
         pa.int64() if pa.types.is_timestamp(field.type) else field.type for field in table.schema
     ]
-    columns = [column.cast(kind) for column, kind in zip(table.columns, fields, strict=True)]
+    columns = [
+        column.cast(field_type) for column, field_type in zip(table.columns, fields, strict=True)
+    ]
     for batch in pa.table(columns, names=table.column_names).to_batches(max_chunksize=most):
         yield list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
 
 
 def write_file(table: pa.Table, path: Path) -> None:
-    """Write the rows of `as_table` as Parquet."""
-    # lazy: few read or write files, and it takes long to import
+    """Write the rows of a table from `as_table` as Parquet."""
+    # lazy: few processes read or write files, and the import takes long
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(table, path)
@@ -101,30 +104,32 @@ def write_file(table: pa.Table, path: Path) -> None:
 def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    kind = arrow_type(_kind(name, column.type))
+    target_type = arrow_type(_canonical_type(name, column.type))
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         column = pc.floor_temporal(column, unit="microsecond")
     try:
         if pa.types.is_timestamp(column.type):
-            # Seconds may lie beyond what microseconds can count, which must not become another
-            # time.
-            return column.cast(pa.timestamp("us", "UTC" if column.type.tz else None)).cast(kind)
-        return column.cast(kind)
+            # Cast to microseconds first: times in seconds may be out of their range, which must be
+            # an error and not an overflow to another time.
+            return column.cast(pa.timestamp("us", "UTC" if column.type.tz else None)).cast(
+                target_type
+            )
+        return column.cast(target_type)
     except pa.ArrowInvalid as error:
         raise PlaneError(
             f"the DataFrame's column {name!r}: {error}", hint="convert the column first"
         ) from None
 
 
-def _kind(name: str, arrow: pa.DataType) -> str:
-    """The canonical type of an Arrow type."""
+def _canonical_type(name: str, arrow: pa.DataType) -> str:
+    """Return the canonical type of an Arrow type."""
     if pa.types.is_decimal(arrow) and arrow.precision <= 38 and 0 <= arrow.scale <= arrow.precision:
         return f"decimal({arrow.precision},{arrow.scale})"
     if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
-        return f"array<{_kind(name, arrow.value_type)}>"
-    for is_one, kind in _PLAIN:
-        if is_one(arrow):
-            return kind
+        return f"array<{_canonical_type(name, arrow.value_type)}>"
+    for is_type, value_type in _PLAIN:
+        if is_type(arrow):
+            return value_type
     hint = "convert it to numbers, texts, bytes, dates, timestamps or lists of them"
     raise PlaneError(
         f"the DataFrame's column {name!r} has the type {arrow}, which is not supported", hint=hint

@@ -1,4 +1,4 @@
-"""The layout of one version of a feature view: which keys, which features, in which order."""
+"""The layout of one version of a feature view: its keys and features, in order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controlplane.base.types import is_list
 from controlplane.errors import PlaneError
 
 Default = int | tuple[int | None, ...] | None
-"""What is read where there is no value: a count's 0, a list (empty, or of a series), else None."""
+"""What is read without a value: 0 for a count, a list (empty, or of a series), else None."""
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -19,7 +19,7 @@ class Field(msgspec.Struct, frozen=True):
     Args:
         name: its name inside the view.
         type: canonical, see `controlplane.base.types.parse_type`.
-        default: what is read where there is no value; a tuple is read as a list.
+        default: what is read if there is no value; a tuple is read as a list.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True, cache_hash=True):
-    """What a value of one version of a view holds.
+    """What a value of one version of a view contains.
 
     Args:
         keys: name and canonical type of each key part, in order.
-        fields: the features in the order in which a value holds them.
+        fields: the features in their order in a value.
         ttl: how long a value is served after its effective time; None: for ever.
     """
 
@@ -43,9 +43,9 @@ class Layout(msgspec.Struct, frozen=True, cache_hash=True):
     def __post_init__(self) -> None:
         if not self.keys or not self.fields:
             raise PlaneError("a layout needs at least one key and one feature")
-        for name, kind in self.keys:
-            if kind == "float64" or is_list(kind):
+        for name, value_type in self.keys:
+            if value_type == "float64" or is_list(value_type):
                 raise PlaneError(
-                    f"key {name!r} is of type {kind}, which has no one spelling",
+                    f"key {name!r} is of type {value_type}, which has no canonical text",
                     hint="use a string, int64, decimal, bool, date, timestamp or binary key",
                 )

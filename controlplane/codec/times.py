@@ -1,5 +1,7 @@
-"""Times that Python's dates can't hold, in columns of Arrow: of one, `to_pylist` would make an
-error without a name."""
+"""Find times in Arrow columns that Python's dates can't hold.
+
+For such a time, `to_pylist` raises an error that does not name the column.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from controlplane.base.types import EPOCH, FIRST, LAST, micros
 
 
 def endless(column: pa.Array) -> int:
-    """How many times of a column, or in its lists, are infinite or outside the years 1 to 9999."""
+    """Count the times, also in lists, that are infinite or outside the years 1 to 9999."""
     if pa.types.is_list(column.type):
         return endless(column.flatten())
     if pa.types.is_timestamp(column.type):

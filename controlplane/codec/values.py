@@ -1,6 +1,6 @@
 """Values: MessagePack arrays `[write_version, effective, feature, ...]`.
 
-How a feature of each type stands in a value, and what Python reads:
+How a feature of each type is written in a value, and what Python reads:
 
 | type        | MessagePack                                         | Python   |
 |-------------|-----------------------------------------------------|----------|
@@ -39,7 +39,7 @@ _STORED: dict[str, Any] = {"bool": bool, "float64": float, "string": str, "binar
 
 
 class Decoded(NamedTuple):
-    """A value as it was read.
+    """A decoded value.
 
     Args:
         write_version: orders writers of one key.
@@ -54,27 +54,27 @@ class Decoded(NamedTuple):
 
 
 def tombstone(write_version: int, effective_us: int) -> bytes:
-    """The value that says there is none."""
+    """Write the value of a removed key."""
     return value_head(0, write_version) + stamp(effective_us)
 
 
 def value_head(count: int, write_version: int) -> bytes:
-    """The beginning of a value of `count` features: the array's header and the write version."""
+    """Write the beginning of a value of `count` features: array header and write version."""
     elements = count + 2
     header = bytes([0x90 | elements]) if elements <= 15 else b"\xdc" + elements.to_bytes(2, "big")
     return header + stamp(write_version)
 
 
 def stamp(number: int) -> bytes:
-    """An integer as MessagePack's int64, never shorter."""
+    """Write an integer as MessagePack's int64, never in a shorter form."""
     return _INT64 + number.to_bytes(8, "big", signed=True)
 
 
 def write_version_of(value: bytes) -> int:
-    """The write version of a value.
+    """Return the write version of a value.
 
     Raises:
-        PermanentError: it is no value of this format.
+        PermanentError: it is not a value of this format.
     """
     start = 4 if value[:1] == b"\xdc" else 2
     if value[start - 1 : start] != _INT64 or len(value) < start + 17:
@@ -83,44 +83,45 @@ def write_version_of(value: bytes) -> int:
 
 
 def decode(value: bytes, layout: Layout) -> Decoded:
-    """What `value` says.
+    """Decode one value.
 
     Raises:
-        PermanentError: it is no value of this layout.
+        PermanentError: it is not a value of this layout.
     """
     [row] = decoder(layout)([value])
-    version, effective_us, *found = row or ()
-    return Decoded(version, effective_us, tuple(found) or None)
+    version, effective_us, *features = row or ()
+    return Decoded(version, effective_us, tuple(features) or None)
 
 
 @lru_cache
 def decoder(layout: Layout) -> Callable[[Sequence[bytes | None]], list[Sequence[Any] | None]]:
-    """The function that decodes values of a layout into rows: write version, effective time,
-    features.
+    """Return the function that decodes values of a layout into rows.
 
-    A row of two is a tombstone; None stays None. The function raises PermanentError for what is no
-    value of the layout.
+    A row is the write version, the effective time and the features; without features it is a
+    tombstone. None stays None. The function raises PermanentError for bytes that are not a value of
+    the layout.
     """
-    whole = msgspec.msgpack.Decoder(
+    row_decoder = msgspec.msgpack.Decoder(
         GenericAlias(tuple, (int, int, *(_stored(field.type) for field in layout.fields)))
     )
-    decode_whole: Callable[[bytes], Sequence[Any]] = whole.decode
-    reads = [(place, _read(field.type)) for place, field in enumerate(layout.fields, start=2)]
-    converted = [(place, read) for place, read in reads if read is not None]
+    decode_whole: Callable[[bytes], Sequence[Any]] = row_decoder.decode
+    reads = [(index, _read(field.type)) for index, field in enumerate(layout.fields, start=2)]
+    converted = [(index, read) for index, read in reads if read is not None]
 
     def decode_row(value: bytes) -> Sequence[Any]:
         try:
             row = list(decode_whole(value))
-            for place, read in converted:
-                if row[place] is not None:
-                    row[place] = read(row[place])
+            for index, read in converted:
+                if row[index] is not None:
+                    row[index] = read(row[index])
         except (msgspec.DecodeError, ValueError, ArithmeticError):
-            return _decode_tombstone(value)  # rare, so that it is looked for last
+            return _decode_tombstone(value)  # rare, so it is tried last
         return row
 
     def decode_rows(values: Sequence[bytes | None]) -> list[Sequence[Any] | None]:
         return [None if value is None else decode_row(value) for value in values]
 
+    # Without dates, timestamps and decimals nothing is converted: a value costs one call into C.
     def decode_plain(values: Sequence[bytes | None]) -> list[Sequence[Any] | None]:
         try:
             return [None if value is None else decode_whole(value) for value in values]
@@ -140,28 +141,24 @@ def _decode_tombstone(value: bytes) -> tuple[int, int]:
 def _foreign() -> PermanentError:
     return PermanentError(
         "the online store holds a value that was not written in the layout of its view",
-        hint="something else writes under this key, or damaged it: sync the view again",
+        hint="another program wrote to this key, or it is damaged: sync the view again",
     )
 
 
-def _stored(kind: str) -> Any:  # noqa: ANN401 - a type expression
-    if is_list(kind):
-        return GenericAlias(list, (_stored(_item(kind)),)) | None
-    return _STORED.get(kind, str if is_decimal(kind) else int) | None
+def _stored(value_type: str) -> Any:  # noqa: ANN401 - a type expression
+    if is_list(value_type):
+        return GenericAlias(list, (_stored(item_type(value_type)),)) | None
+    return _STORED.get(value_type, str if is_decimal(value_type) else int) | None
 
 
-def _read(kind: str) -> Callable[[Any], Any] | None:
-    """From MessagePack's form to Python's; None where they are the same."""
-    if kind == "date":
+def _read(value_type: str) -> Callable[[Any], Any] | None:
+    """Return the conversion from MessagePack's form to Python's; None if there is none."""
+    if value_type == "date":
         return lambda days: _EPOCH_DAY + timedelta(days)
-    if kind == "timestamp":
+    if value_type == "timestamp":
         return from_micros
-    if is_decimal(kind):
+    if is_decimal(value_type):
         return Decimal
-    if is_list(kind) and (read := _read(_item(kind))):
+    if is_list(value_type) and (read := _read(item_type(value_type))):
         return lambda items: [None if item is None else read(item) for item in items]
     return None
-
-
-def _item(kind: str) -> str:
-    return item_type(kind)

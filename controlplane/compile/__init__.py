@@ -1,6 +1,6 @@
 """From definition files to a checked manifest.
 
 `loader` runs the definition files. `project` checks every definition against the rules and the
-warehouse's own columns, and reports all problems at once. `evaluation` proves which views are row
-by row. The warehouse is only asked for columns; nothing is written.
+warehouse's columns, and reports all problems at once. `evaluation` proves which views are row by
+row. The warehouse is asked only for columns and the types of expressions; nothing is written.
 """

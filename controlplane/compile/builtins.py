@@ -1,14 +1,13 @@
 """The functions of each warehouse that the proof knows by name.
 
-The parser has one class for what several warehouses call differently, and it also reads the names
-of other warehouses. Where a warehouse has no function of a name, that is a user's own function,
-which may do anything.
+The parser's classes don't tell: it has one class for functions that warehouses call differently,
+and it reads the names of other warehouses, too. A function that the warehouse itself lacks is a
+user's own, which may do anything.
 
 Sources: DuckDB 2.0's `duckdb_functions()`, Snowflake's `SHOW FUNCTIONS` (builtin ones), the
-function registry of Spark 4.2 and the pages of Databricks SQL. Snowflake doesn't let a user's
-function have the name of one of its own, and Databricks looks for its own first. In DuckDB a macro
-may hide a
-function: see `docs/semantics.md`.
+function registry of Spark 4.2 and the pages of Databricks SQL. Snowflake refuses to create a
+function with the name of a builtin one, and Databricks looks for its own first. In DuckDB a macro
+may hide a builtin function: see `docs/semantics.md`.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ import re
 from collections import Counter
 from collections.abc import Collection
 from itertools import pairwise
+from typing import NamedTuple
 
 import sqlglot
 from sqlglot import Token, TokenType, exp
 
 from controlplane.base.ports import Warehouse
-from controlplane.compile.constructs import Construct
 
 _DUCKDB = """
 abs acos acosh age array array_append array_cat array_concat array_contains array_distinct
@@ -129,7 +128,7 @@ regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy reservoir_quantile 
 skewness std stddev stddev_pop stddev_samp string_agg sum sum_no_overflow sumkahan var_pop
 var_samp variance
 """
-"""Over a timed source's rows, the proof finds these by the parser's class and not by name."""
+"""The proof recognises aggregates by the parser's class, so their names are known to all."""
 _WORDS = """
 all and any as between by case char character cube decimal dec distinct else end exclude except
 exists filter for from full group grouping having ilike in inner intersect interval is join like
@@ -138,21 +137,20 @@ order outer over partition pivot qualify recursive rename replace rlike rollup s
 sets some string struct table tablesample text then time timestamp top union unpivot using values
 varbinary varchar vector when where window with within
 """
-"""Words of SQL, and types with a precision, that stand before parentheses."""
+"""Keywords of SQL, and types with a precision, that may precede a parenthesis."""
 _SHARED = f"{_AGGREGATES} {_WORDS}"
 KNOWN = {
     "duckdb": frozenset(f"{_DUCKDB} {_SHARED}".split()),
     "snowflake": frozenset(f"{_SNOWFLAKE} {_SHARED}".split()),
     "databricks": frozenset(f"{_DATABRICKS} {_SHARED}".split()),
 }
-"""By dialect: functions of one row, aggregates, and the words that stand before parentheses."""
+"""By dialect: functions of one row, aggregates, and keywords that may precede a parenthesis."""
 _CALL = re.compile(r"""([.:]\s*)?(["`]?)([\w$]+)["`]?\s*\(""")
 _COMMENTS = ("--", "/*", "//", "#")
 
 
 def macros(warehouse: Warehouse) -> frozenset[str]:
-    """The names of users' functions that may hide a built-in one: DuckDB looks for a macro
-    first."""
+    """Return the names of users' functions that hide builtin ones: only DuckDB's macros do."""
     if warehouse.dialect != "duckdb":
         return frozenset()
     query = (
@@ -161,16 +159,23 @@ def macros(warehouse: Warehouse) -> frozenset[str]:
     return frozenset(row["name"] for batch in warehouse.fetch(query) for row in batch.to_pylist())
 
 
+class Call(NamedTuple):
+    """A call of a function: its name in small letters, and its line in the text (from 1)."""
+
+    name: str
+    line: int
+
+
 def unknown_calls(
     sql: str, tree: exp.Expr, dialect: str, hidden: Collection[str] = ()
-) -> list[Construct]:
-    """Calls of functions that are not known to be the warehouse's own: each name once.
+) -> list[Call]:
+    """Return the first call of each function that is not known to be the warehouse's own.
 
     Args:
         sql: a text.
         tree: what it parses to.
         dialect: of the text.
-        hidden: names of users' functions that stand for the warehouse's own (see `macros`).
+        hidden: names of users' functions that hide functions of the warehouse (see `macros`).
     """
     known = (
         frozenset(name for name in KNOWN[dialect] if name not in hidden)
@@ -181,27 +186,27 @@ def unknown_calls(
         not before and not quote and name.lower() in known
         for before, quote, name in _CALL.findall(sql)
     ):
-        return []  # most texts: they need no second reading
-    # A name in front of a list of columns is called nowhere.
+        return []  # most texts: they need not be tokenized
+    # `t(a, b)` after FROM names a table's columns; it is not a call.
     named = Counter(
         alias.this.name.lower()
         for alias in tree.find_all(exp.TableAlias)
         if alias.this and alias.args.get("columns")
     )
-    found: dict[str, Construct] = {}
+    calls: dict[str, Call] = {}
     tokens: list[Token] = sqlglot.tokenize(sql, dialect=dialect)
-    for place, (token, following) in enumerate(pairwise(tokens)):
+    for index, (token, following) in enumerate(pairwise(tokens)):
         name = token.text.lower()
         if following.token_type is not TokenType.L_PAREN or not re.fullmatch(r"[\w$]+", name):
             continue
         if token.token_type in {TokenType.STRING, TokenType.NUMBER}:
             continue
-        qualified = place > 0 and tokens[place - 1].token_type is TokenType.DOT
+        qualified = index > 0 and tokens[index - 1].token_type is TokenType.DOT
+        # A function with a schema before its name is a user's own, whatever its name.
         if name in known and not qualified:
             continue
         if named[name] and not qualified:
             named[name] -= 1
             continue
-        words = f"function {name}(), which is not known to depend on its arguments alone"
-        found.setdefault(name, Construct(words, token.line))
-    return list(found.values())
+        calls.setdefault(name, Call(name, token.line))
+    return list(calls.values())

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import sqlglot
 from sqlglot import exp
 
-from controlplane.base import naming
 from controlplane.base.ports import Warehouse, described
 from controlplane.base.types import is_list, parse_type
 from controlplane.compile import transformation
@@ -21,82 +20,92 @@ from controlplane.manifest.specs import CalculationSpec
 
 
 def compile_calculations(
-    wanted: Sequence[Calculation | RealtimeFeature],
-    what: str,
+    definitions: Sequence[Calculation | RealtimeFeature],
+    service: str,
     features: Mapping[str, str],
     warehouse: Warehouse,
     dialect: str,
     collector: Collector,
 ) -> list[CalculationSpec]:
-    """The calculations and realtime features that are right.
-
-    What is wrong with the others is noted.
+    """Return the valid calculations and realtime features; note what is wrong with the others.
 
     Args:
-        wanted: the definitions, in order.
-        what: how messages call the service.
+        definitions: the calculations and realtime features, in order.
+        service: what messages call the service.
         features: name -> type of the service's request fields, and of its features by their full
             names.
-        warehouse: asked for the types of expressions over these; nothing is read.
+        warehouse: describes expressions over these to get their types; nothing is read.
         dialect: of the expressions.
         collector: takes the problems.
     """
-    known, found = dict(features), list[CalculationSpec]()
+    # A copy, to which each calculation is added: later ones may use it.
+    known, specs = dict(features), list[CalculationSpec]()
     taken = {name.lower() for name in features}
-    for one in wanted:
-        called = (
-            f"{what}, {'calculation' if isinstance(one, Calculation) else 'realtime feature'}"
-            f" {one.name!r}"
+    for definition in definitions:
+        subject = (
+            f"{service},"
+            f" {'calculation' if isinstance(definition, Calculation) else 'realtime feature'}"
+            f" {definition.name!r}"
         )
-        before = len(collector.found)
-        if not isinstance(one.name, str) or not naming.is_name(one.name):
-            collector.add(
-                f"{called}: that is not a name", one.location, naming.name_remedy(one.name)
-            )
-        elif one.name.lower() in taken:
-            collector.add(f"{called} is named twice", one.location, "name it once")
-        kind = collector.parsed(f"{called}, type", parse_type, one.type, one.location)
-        taken.add(str(one.name).lower())
-        if isinstance(one, RealtimeFeature):
-            python = _python(one, called, known, dialect, collector)
+        before = len(collector.problems)
+        valid_name = collector.name(subject, definition.name, definition.location)
+        if valid_name and definition.name.lower() in taken:
+            collector.add(f"{subject} is named twice", definition.location, "name it once")
+        declared_type = collector.parsed(
+            f"{subject}, type", parse_type, definition.type, definition.location
+        )
+        taken.add(str(definition.name).lower())
+        if isinstance(definition, RealtimeFeature):
+            python = _python(definition, subject, known, dialect, collector)
             expression = ""
-            inputs = tuple(inspect.signature(one.function).parameters) if python else ()
+            inputs = tuple(inspect.signature(definition.function).parameters) if python else ()
         else:
-            python, inputs = "", _inputs(one, called, known, dialect, collector)
-            if kind is not None and len(collector.found) == before:
-                _check_type(one, called, kind, inputs, known, warehouse, dialect, collector)
-            expression = str(one.expression).strip()
-        if kind is None:
+            python, inputs = "", _inputs(definition, subject, known, dialect, collector)
+            if declared_type is not None and len(collector.problems) == before:
+                _check_type(
+                    definition, subject, declared_type, inputs, known, warehouse, dialect, collector
+                )
+            expression = str(definition.expression).strip()
+        if declared_type is None:
             continue
-        if len(collector.found) == before:
-            place = collector.located(one.location)
-            found.append(
-                CalculationSpec(one.name, kind, expression, inputs, one.description, place, python)
+        if len(collector.problems) == before:
+            location = collector.located(definition.location)
+            specs.append(
+                CalculationSpec(
+                    definition.name,
+                    declared_type,
+                    expression,
+                    inputs,
+                    definition.description,
+                    location,
+                    python,
+                )
             )
-        known[str(one.name)] = kind  # later ones may name it, whatever else is wrong with it
-    return found
+        # Later calculations may name it even if it has problems of its own: those are noted once.
+        known[str(definition.name)] = declared_type
+    return specs
 
 
 def _python(
     feature: RealtimeFeature,
-    what: str,
+    subject: str,
     known: Mapping[str, str],
     dialect: str,
     collector: Collector,
 ) -> str:
-    """The text of its function; empty where that is wrong."""
-    source = source_of(feature, what, collector)
+    """Return the canonical text of its function; empty after a problem was noted."""
+    source = source_of(feature, subject, collector)
     if source is None:
         return ""
     names = inspect.signature(feature.function).parameters
     if unknown := [name for name in names if name not in known]:
-        text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
+        text = f"{subject}: there is no feature or request field {listing(unknown)} in this service"
         collector.add(text, feature.location, f"it has: {listing(known)}")
         return ""
     lists = [name for name in names if is_list(known[name])]
     if dialect in WITHOUT_LISTS and (lists or is_list(str(feature.type))):
         text = (
-            f"{what}: on {dialect} a Python function can't take or give"
+            f"{subject}: on {dialect} a Python function can't take or give"
             f" lists{': ' * bool(lists)}{', '.join(lists)}"
         )
         collector.add(
@@ -105,7 +114,7 @@ def _python(
         return ""
     if not names:
         collector.add(
-            f"{what}: its function takes nothing",
+            f"{subject}: its function takes nothing",
             feature.location,
             f"name inputs: {listing(known)}",
         )
@@ -115,42 +124,39 @@ def _python(
 
 def _inputs(
     calculation: Calculation,
-    what: str,
+    subject: str,
     known: Mapping[str, str],
     dialect: str,
     collector: Collector,
 ) -> tuple[str, ...]:
-    """The features that the expression names, in the order of `known`.
-
-    What is wrong with it is noted.
-    """
+    """Return the features that the expression names, in the order of `known`; note problems."""
     try:
         tree = _parsed(calculation.expression, dialect)
     except ValueError as error:
         collector.add(
-            f"{what}: {error}",
+            f"{subject}: {error}",
             calculation.location,
             "write one SQL expression on the features of a row",
         )
         return ()
-    kinds: tuple[tuple[type[exp.Expr], str], ...] = (
+    refused_nodes: tuple[tuple[type[exp.Expr], str], ...] = (
         (exp.Query, "a subquery"),
         (exp.Window, "a window function"),
         (exp.AggFunc, "an aggregate"),
     )
-    for kind, words in kinds:
-        if tree.find(kind) is not None:
-            hint = "it has one row alone: compute that in a feature view"
-            collector.add(f"{what}: its expression holds {words}", calculation.location, hint)
+    for node_type, words in refused_nodes:
+        if tree.find(node_type) is not None:
+            hint = "a calculation sees one row: compute that in a feature view"
+            collector.add(f"{subject}: its expression holds {words}", calculation.location, hint)
             return ()
     if not isinstance(tree, exp.Paren) or tree.find(exp.Star, exp.Parameter, exp.Placeholder):
         hint = "write one SQL expression on the features of a row"
-        collector.add(f"{what}: its expression is not one on a row", calculation.location, hint)
+        collector.add(f"{subject}: its expression is not one on a row", calculation.location, hint)
         return ()
-    if found := changeable(calculation.expression, dialect):
+    if calls := changeable(calculation.expression, dialect):
         hint = "training and serving would differ: give the value as a feature"
         text = (
-            f"{what}: the value of {listing(one.name for one in found)} depends on more than"
+            f"{subject}: the value of {listing(call.name for call in calls)} depends on more than"
             " features"
         )
         collector.add(text, calculation.location, hint)
@@ -159,7 +165,7 @@ def _inputs(
     )
     unknown = [name for name in named if name not in known]
     if unknown:
-        text = f"{what}: there is no feature or request field {listing(unknown)} in this service"
+        text = f"{subject}: there is no feature or request field {listing(unknown)} in this service"
         collector.add(text, calculation.location, f"it has: {listing(known)}")
     return tuple(name for name in known if name in named)
 
@@ -178,42 +184,45 @@ def _parsed(expression: object, dialect: str) -> exp.Expr:
         or len([v for v in tree.args.values() if v]) > 1
     ):
         raise ValueError("it is not one expression")
-    found: exp.Expr = tree.expressions[0]
-    return found
+    expression_tree: exp.Expr = tree.expressions[0]
+    return expression_tree
 
 
 def _check_type(
     calculation: Calculation,
-    what: str,
-    kind: str,
+    subject: str,
+    declared_type: str,
     inputs: Sequence[str],
     known: Mapping[str, str],
     warehouse: Warehouse,
     dialect: str,
     collector: Collector,
 ) -> None:
+    # A SELECT needs at least one column, also for an expression without inputs.
     rows = transformation.stand_in(
         [(name, known[name]) for name in inputs] or [("none", "bool")], dialect
     )
     value = f"({calculation.expression}\n)"
     try:
-        [actual] = described(
+        [actual_type] = described(
             warehouse, f"SELECT {value} AS plane_value FROM ({rows}) AS plane_row"
         ).values()
     except PermanentError as error:
-        text = f"{what}: the warehouse refuses its expression: {error.message}"
+        text = f"{subject}: the warehouse refuses its expression: {error.message}"
         collector.add(text, calculation.location, error.hint)
         return
     try:
-        # Conditions may not hold what needs more than one row, or gives more: also what the parser
-        # has no name for.
+        # A second query: in WHERE, warehouses refuse aggregates and functions that return several
+        # rows, also those that the parser does not know.
         described(
             warehouse, f"SELECT 1 AS plane_value FROM ({rows}) AS plane_row WHERE {value} IS NULL"
         )
     except PermanentError as error:
-        text = f"{what}: its expression is not one value of one row: {error.message}"
+        text = f"{subject}: its expression is not one value of one row: {error.message}"
         collector.add(text, calculation.location, "compute that in a feature view")
         return
-    if actual != kind:
-        hint = f"cast it in the expression, or declare {actual!r}"
-        collector.add(f"{what} is {actual}, declared {kind}", calculation.location, hint)
+    if actual_type != declared_type:
+        hint = f"cast it in the expression, or declare {actual_type!r}"
+        collector.add(
+            f"{subject} is {actual_type}, declared {declared_type}", calculation.location, hint
+        )

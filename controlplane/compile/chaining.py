@@ -1,9 +1,8 @@
-"""Views that read views: which of each other's tables they may read, and when its rows have
-arrived.
+"""Views that read other views: which tables they may read, and when the rows have arrived.
 
-A row of a view counts from its `valid_from` on, and is published then: at the end of its interval
-and the view's delay. A reading view waits for every interval of the other that overlaps its own, so
-its values must not be promised earlier.
+A row of a view is visible from its `valid_from` on: the end of its interval plus the view's delay.
+Then it is published. A reading view waits for every upstream interval that overlaps its own, so its
+own values must not become visible earlier.
 """
 
 from __future__ import annotations
@@ -24,27 +23,30 @@ TIMESTAMP = "valid_from"
 
 
 def columns(view: ViewSpec) -> tuple[Column, ...]:
-    """What a view may read of another: not `valid_to`, which is known only when the next row has
-    come."""
+    """Return the columns of a view that other views may read."""
+    # Not `valid_to`: it changes when the next row of the key is published.
     return (*view.keys, (TIMESTAMP, "timestamp"), *((f.name, f.type) for f in view.features))
 
 
 @dataclass(frozen=True)
-class Own:
-    """Where the feature views of a project show: a schema, their names, and the session's
-    catalogue, if it is known."""
+class PublicSchema:
+    """The schema with the public views of a project.
+
+    Attributes:
+        schema: its name.
+        views: the names of the project's feature views.
+        catalog: the session's catalogue; empty if it is not known.
+    """
 
     schema: str
     views: Collection[str]
     catalog: str
 
     def view(self, table: str) -> str | None:
-        """The feature view of which this is a table, in whatever spelling, or one behind it.
+        """Return the feature view that a table belongs to; None if it belongs to none.
 
-        None if it is no view's.
-
-        `spend`, `SPEND`, `"spend"`, `spend__latest` and `spend__history__ab12cd34` are the view
-        `spend`'s, and the same behind the name of the catalogue.
+        `spend`, `SPEND`, `"spend"`, `spend__latest` and `spend__history__ab12cd34` belong to the
+        view `spend`, with and without the name of the catalogue.
         """
         *outside, schema, name = (part.lower() for part in table_parts(table))
         if schema != self.schema.lower() or outside not in ([], [self.catalog.lower()]):
@@ -53,27 +55,27 @@ class Own:
         return known.get(name) or known.get(name.partition("__")[0])
 
 
-def check_source(source: BatchSource, own: Own, collector: Collector) -> bool:
-    """Check a source whose table may be one of a view's own; whether it may be read."""
-    owner = own.view(source.table)
+def check_source(source: BatchSource, public_schema: PublicSchema, collector: Collector) -> bool:
+    """Check a source whose table may belong to a view; return whether it may be read."""
+    owner = public_schema.view(source.table)
     if owner is None:
         return True
-    door = f"{own.schema}.{owner}"
-    if source.table == door and source.timestamp == TIMESTAMP:
+    public_view = f"{public_schema.schema}.{owner}"
+    if source.table == public_view and source.timestamp == TIMESTAMP:
         return True
-    if source.table == door:
+    if source.table == public_view:
         text = (
-            f"source {source.name!r} reads feature view {owner!r}, whose rows count from"
+            f"source {source.name!r} reads feature view {owner!r}, whose rows are visible from"
             f" {TIMESTAMP!r} on"
         )
     else:
         text = f"source {source.name!r} reads {source.table}, a table of feature view {owner!r}"
-    collector.add(text, source.location, f"give table={door!r}, timestamp={TIMESTAMP!r}")
+    collector.add(text, source.location, f"give table={public_view!r}, timestamp={TIMESTAMP!r}")
     return False
 
 
 def check_chain(
-    what: str,
+    subject: str,
     where: Location,
     grid: Grid,
     delay: timedelta,
@@ -87,17 +89,18 @@ def check_chain(
     if coarse % fine or (late - early) % fine:
         ours, theirs = (_grid(view.schedule, view.phase) for view in (grid, upstream))
         collector.add(
-            f"{what} is computed {ours}, feature view {upstream.name!r}, which it reads, {theirs}: "
-            "intervals of one must be made of whole intervals of the other",
+            f"{subject} is computed {ours}, feature view {upstream.name!r}, which it reads,"
+            f" {theirs}: intervals of one must consist of whole intervals of the other",
             where,
             f"use schedule {format_duration(upstream.schedule)}, a multiple or a divisor of it, and"
             " a phase that fits",
         )
         return
+    # A reader with shorter intervals waits for the longer upstream interval to end.
     needed = upstream.delay + max(upstream.schedule - grid.schedule, timedelta(0))
     if delay < needed:
         collector.add(
-            f"{what}: its values would be promised {format_duration(delay)} after an interval's"
+            f"{subject}: its values would be visible {format_duration(delay)} after an interval's"
             f" end, before those of feature view {upstream.name!r} are published",
             where,
             f"give the source that reads {upstream.name!r}"

@@ -1,7 +1,6 @@
-"""Functions whose value depends on more than their arguments: on the time, on chance, on the
-session.
+"""Functions whose value depends on the time, on chance or on the session.
 
-A second run of the same interval would give other values, so no SQL of a definition may hold them.
+A second run of the same interval would give other values, so no SQL of a definition may call them.
 """
 
 from __future__ import annotations
@@ -38,58 +37,58 @@ _DATABRICKS = (
     " spark_partition_id try_secret version"
 )
 CHANGEABLE = frozenset(f"{_DUCKDB} {_SNOWFLAKE} {_DATABRICKS}".split(" "))
-"""Their names, of all warehouses: a name means the same wherever two have it."""
+"""Their names in all warehouses; no name is changeable in one and stable in another."""
 CLOCKED = {"age": 2, "unix_timestamp": 1}
-"""Functions that ask the clock when they have fewer arguments than this."""
+"""Functions that read the clock if they have fewer arguments than this."""
 _CLOCK_WORDS = re.compile(
     r"\b(?i:now|today|tomorrow|yesterday)(\s+([A-Z]{1,4}|[A-Za-z]+/\w+)|\s*(UTC|GMT)?[+-][\d:]+)?\b"
 )
-"""Texts that Spark reads as a time where it casts them to one: `DATE 'today'`, `ts < 'now'`."""
+"""Texts that Spark casts to the current time: `DATE 'today'`, `ts < 'now'`."""
 _PATTERNS = ("like", "ilike", "rlike", "regexp")
-"""Operators whose operands are texts, whatever they hold."""
+"""Operators whose operands stay texts: `x LIKE 'now'` reads no clock."""
+# Functions that are called without parentheses.
 _BARE = ("current_", "localtime", "session_user", "systimestamp", "sysdate")
 
 
 class Changeable(NamedTuple):
-    """A function that is called, or another construct, and its line in the text."""
+    """A call of such a function, or a text such as `'today'`, and its line in the SQL."""
 
     name: str
     line: int
 
 
 _ANY = re.compile(rf"\b(?:{'|'.join(sorted(CHANGEABLE | CLOCKED.keys()))})\b", re.IGNORECASE)
-"""What most texts hold nothing of: these are not read word by word."""
+"""A quick test: most texts match none of the names, and are not tokenized."""
 
 
 def changeable(sql: str, dialect: str) -> list[Changeable]:
-    """What in a text depends on more than its rows, each once.
-
-    The parser has other names for some functions, so words are looked at.
-    """
+    """Return what makes a text depend on more than its rows, each name once."""
     spark = dialect == "databricks"
     if _ANY.search(sql) is None and not (spark and _CLOCK_WORDS.search(sql)):
         return []
+    # Tokens, not the parsed tree: the parser renames some functions, such as `now()`.
     tokens: list[Token | None] = [*sqlglot.tokenize(sql, dialect=dialect), None]
-    found: dict[str, Changeable] = {}
-    for place, (token, following) in enumerate(pairwise(tokens)):
+    calls: dict[str, Changeable] = {}
+    for index, (token, following) in enumerate(pairwise(tokens)):
         if token is None:
             continue
         if token.token_type is TokenType.STRING:
-            before = tokens[place - 1] if place else None
+            before = tokens[index - 1] if index else None
             if spark and _CLOCK_WORDS.fullmatch(token.text.strip()) and not _matched(before):
-                found.setdefault(token.text, Changeable(f"'{token.text}'", token.line))
+                calls.setdefault(token.text, Changeable(f"'{token.text}'", token.line))
             continue
         name = token.text.lower()
         called = following is not None and following.token_type is TokenType.L_PAREN
         bare = name.startswith(_BARE) and token.token_type is not TokenType.IDENTIFIER
-        qualified = place > 0 and (before := tokens[place - 1]) is not None and before.text == "."
+        # In `t.current_user` the word is a column.
+        qualified = index > 0 and (before := tokens[index - 1]) is not None and before.text == "."
         if (
             (name in CHANGEABLE and (called or (bare and not qualified)))
             or (name == "nextval" and qualified)
-            or (called and _arguments(tokens[place + 2 :]) < CLOCKED.get(name, 0))
+            or (called and _arguments(tokens[index + 2 :]) < CLOCKED.get(name, 0))
         ):
-            found.setdefault(name, Changeable(name, token.line))
-    return list(found.values())
+            calls.setdefault(name, Changeable(name, token.line))
+    return list(calls.values())
 
 
 def _matched(before: Token | None) -> bool:
@@ -97,11 +96,11 @@ def _matched(before: Token | None) -> bool:
 
 
 def _arguments(tokens: list[Token | None]) -> int:
-    """How many arguments a call has whose parenthesis was opened before these tokens."""
+    """Count the arguments of a call; its opening parenthesis precedes these tokens."""
     depth, commas = 0, 0
-    for place, token in enumerate(tokens):
+    for index, token in enumerate(tokens):
         if token is None or (token.token_type is TokenType.R_PAREN and depth == 0):
-            return commas + 1 if place else 0
+            return commas + 1 if index else 0
         depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
         commas += token.token_type is TokenType.COMMA and depth == 0
     return commas + 1

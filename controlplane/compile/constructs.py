@@ -1,4 +1,4 @@
-"""How the parts of a SQL text are called that decide how a view is computed, and where they are."""
+"""The parts of a SQL text that decide how a view is computed: their names and their lines."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from controlplane.compile.scalars import UNNESTING_NAMES, row_local
 
 
 class Construct(NamedTuple):
-    """A part of a SQL text, in words, and its line (from 1; 0 where the parser does not know)."""
+    """A part of a SQL text, in words, and its line (from 1; 0 if the parser does not know it)."""
 
     words: str
     line: int
 
 
 def spelling(node: exp.Expr) -> str:
-    """An expression without its columns' tables, in small letters outside of literals."""
+    """Spell an expression without its columns' tables, to compare it with another one."""
 
-    def bare(one: exp.Expr) -> exp.Expr:
-        if isinstance(one, exp.Column):
-            return exp.column(one.name.lower())
-        return one
+    def bare(child: exp.Expr) -> exp.Expr:
+        if isinstance(child, exp.Column):
+            return exp.column(child.name.lower())
+        return child
 
     return node.copy().transform(bare).sql(comments=False)
 
 
 def plain(node: exp.Expr) -> bool:
-    """Whether a node of an expression depends on its own row alone."""
+    """Tell whether the value of a node, except its operands, depends on its own row alone."""
     if isinstance(
         node, exp.Unnest | exp.Lateral | exp.Explode | exp.Posexplode | exp.Flatten | exp.Inline
     ):
-        return True  # in a FROM clause or a projection: several rows of one
+        return True  # in a FROM clause or a projection: makes several rows from one row
     if isinstance(node, exp.Anonymous) and node.name.lower() in UNNESTING_NAMES:
         return True
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
-        return False  # a function of a schema, which is a user's own
+        return False  # a function in a schema is a user's own
     return row_local(node) or isinstance(
         node, exp.Where | exp.Order | exp.Ordered | exp.Group | exp.Having | exp.Qualify
     )
 
 
 def breaks(join: exp.Join, right_timed: bool) -> str:
-    """Why a join of a timed source and a static table is not row by row; empty if it is."""
-    side, method, kind = (
+    """Say why a join of a timed source and a static table is not row by row; empty if it is."""
+    side, method, join_kind = (
         str(join.args.get(name) or "").upper() for name in ("side", "method", "kind")
     )
     if (
         method == "POSITIONAL"
         or (method == "ASOF" and right_timed)
-        or (kind in {"SEMI", "ANTI"} and right_timed)
+        or (join_kind in {"SEMI", "ANTI"} and right_timed)
     ):
-        return f"{method or kind} JOIN"
+        return f"{method or join_kind} JOIN"
     if join.args.get("pivots"):
         return "PIVOT"
     if side in {"FULL", "LEFT" if right_timed else "RIGHT"}:
@@ -73,7 +73,7 @@ class Joined(NamedTuple):
 
 
 def joined(tree: exp.Select) -> Iterator[Joined]:
-    """The relations that a SELECT reads, in order, also those in parentheses and nested joins."""
+    """Yield the relations that a SELECT reads, in order, with parentheses and nested joins."""
     start = tree.args.get("from_")
     if start is not None:
         yield from _operand(start.this)
@@ -104,12 +104,12 @@ def _operand(node: exp.Expr) -> Iterator[Joined]:
 
 
 def filled(node: exp.Expr) -> list[str]:
-    """The names of the arguments that a node has."""
+    """Return the names of the arguments that a node has."""
     return [name for name, value in node.args.items() if value]
 
 
 def words(node: exp.Expr) -> str:
-    """What a construct is called."""
+    """Describe a construct that is not row by row."""
     if isinstance(
         node, exp.Window | exp.Filter | exp.IgnoreNulls | exp.RespectNulls | exp.WithinGroup
     ):
@@ -125,12 +125,17 @@ def words(node: exp.Expr) -> str:
     if isinstance(node, exp.AggFunc):
         return f"aggregate {function(node)}"
     if isinstance(node, exp.Func):
-        return f"function {function(node)}, which is not known to depend on its arguments alone"
-    return f"{node.key.upper()}"
+        return unknown_function(function(node).removesuffix("()"))
+    return node.key.upper()
+
+
+def unknown_function(name: str) -> str:
+    """Describe a function that may do anything."""
+    return f"function {name}(), which is not known to depend on its arguments alone"
 
 
 def function(node: exp.Expr) -> str:
-    """A function's name as a call."""
+    """Write a function's name as a call, such as `sum()`."""
     name = (
         node.name
         if isinstance(node, exp.Anonymous)
@@ -140,21 +145,21 @@ def function(node: exp.Expr) -> str:
 
 
 def node_of(value: object) -> exp.Expr | None:
-    """A clause's node, the first one where there are several."""
+    """Return a clause's node, or the first of its nodes."""
     if isinstance(value, list):
         return node_of(value[0]) if value else None
     return value if isinstance(value, exp.Expr) else None
 
 
 def line(node: exp.Expr | None) -> int:
-    """The first line that the parser noted in a part of the tree."""
+    """Return the first line that the parser noted in a part of the tree; 0 if it noted none."""
     if node is None:
         return 0
-    return min((noted for one in node.walk() if (noted := one.meta.get("line"))), default=0)
+    return min((noted for child in node.walk() if (noted := child.meta.get("line"))), default=0)
 
 
 def order(construct: Construct) -> tuple[int, str]:
-    """Sorts constructs as they stand in the text."""
+    """Return the key that sorts constructs by their lines in the text."""
     # A line that the parser does not know comes last.
     return construct.line or sys.maxsize, construct.words
 
@@ -164,45 +169,51 @@ _ORDERED_BY_ARGUMENT = (exp.First, exp.Last, exp.ArrayAgg, exp.GroupConcat, exp.
 
 
 def unsteady(tree: exp.Expr) -> bool:
-    """Whether the order in which rows come may decide what a query returns.
+    """Tell whether the order in which rows come may change the result of a query.
 
-    Such a query gives what the warehouse gives for one interval alone: it is evaluated in a
-    statement of its own.
+    Such a query is evaluated in a statement of its own for each interval, so that its result is the
+    warehouse's own for that interval.
     """
     return (
         any(
+            # LIMIT without ORDER BY keeps some rows.
             not limit.parent or not limit.parent.args.get("order")
             for limit in tree.find_all(exp.Limit, exp.Fetch)
         )
         or any(
+            # So does DISTINCT ON.
             not distinct.parent.args.get("order")
             for distinct in tree.find_all(exp.Distinct)
             if distinct.args.get("on") and isinstance(distinct.parent, exp.Select)
         )
         or any(
+            # A window without an order, unless its function needs none.
             not window.args.get("order")
             and not window.args.get("alias")
             and not _orderless(window.this)
             for window in tree.find_all(exp.Window)
         )
         or any(
+            # Rows are joined by their positions.
             str(join.args.get("method") or "").upper() == "POSITIONAL"
             for join in tree.find_all(exp.Join)
         )
         or any(tree.find_all(*_UNORDERED))
         or any(
             not (
-                plain(one)
-                or _orderless(one)
-                or isinstance(one, _ORDERED_BY_ARGUMENT)
-                or _windowed(one)
+                # Every other aggregate may depend on the order, such as a user's own.
+                plain(aggregate)
+                or _orderless(aggregate)
+                or isinstance(aggregate, _ORDERED_BY_ARGUMENT)
+                or _windowed(aggregate)
             )
-            for one in tree.find_all(exp.AggFunc, exp.Anonymous)
+            for aggregate in tree.find_all(exp.AggFunc, exp.Anonymous)
         )
         or any(
-            not isinstance(one.this, exp.Order)
-            and not isinstance(one.parent, exp.Window | exp.WithinGroup)
-            for one in tree.find_all(*_ORDERED_BY_ARGUMENT)
+            # ARRAY_AGG(x ORDER BY y) has an order, ARRAY_AGG(x) has none.
+            not isinstance(aggregate.this, exp.Order)
+            and not isinstance(aggregate.parent, exp.Window | exp.WithinGroup)
+            for aggregate in tree.find_all(*_ORDERED_BY_ARGUMENT)
         )
     )
 
@@ -244,20 +255,21 @@ _ORDERLESS_TEXT = (
     " product sem"
 )
 _ORDERLESS_NAMES = frozenset(_ORDERLESS_TEXT.split())
-"""Aggregates unknown to the parser whose result is the same in any order of rows."""
+"""Aggregates without a class in the parser, whose result is the same in any order of rows."""
 
 
 def _windowed(node: exp.Expr) -> bool:
-    """Whether it is a window function, which its window's order decides."""
+    """Tell whether it is a window function: the order of its window decides for it."""
     while isinstance(node.parent, exp.Filter | exp.IgnoreNulls | exp.RespectNulls):
         node = node.parent
     return isinstance(node.parent, exp.Window)
 
 
 def _orderless(node: exp.Expr) -> bool:
-    """Whether an aggregate gives the same result in any order of rows."""
+    """Tell whether an aggregate gives the same result in any order of rows."""
     while isinstance(node, exp.Filter):
         node = node.this
     if isinstance(node, exp.Anonymous):
+        # The parser keeps an unknown function as Anonymous, with its name.
         return node.name.lower() in _ORDERLESS_NAMES
-    return type(node) in _ORDERLESS  # exactly: an approximate quantile is a kind of quantile
+    return type(node) in _ORDERLESS  # not isinstance: ApproxQuantile is a subclass of Quantile

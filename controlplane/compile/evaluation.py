@@ -1,9 +1,10 @@
-"""Proves which views are row by row: what their SQL returns over two intervals is what it returns
-over each of them.
+"""Prove which views are row by row.
+
+Over two intervals at once, the SQL of such a view returns the rows that it returns over each.
 
 The proof reads the parsed SQL and follows columns to the sources that they come from. It knows what
-is allowed, and everything else is a construct that makes a view interval by interval: a wrong guess
-could cost speed, never a number.
+is allowed; every other construct makes a view interval by interval. A gap in this knowledge may
+cost speed, but never a wrong value.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from controlplane.compile import constructs
+from controlplane.compile import clauses, constructs
 from controlplane.compile.builtins import unknown_calls
 from controlplane.compile.constructs import Construct
 from controlplane.compile.lineage import (
     Origin,
     Relation,
     Source,
-    broken,
     folded_name,
     key,
     renamed,
+    with_construct,
 )
 from controlplane.compile.projection import Projection, Scope
 from controlplane.compile.scalars import UNNESTING, UNNESTING_NAMES
@@ -31,14 +32,13 @@ from controlplane.compile.scalars import UNNESTING, UNNESTING_NAMES
 
 @dataclass
 class Analysis:
-    """What is known of a view's SQL.
+    """The result of the proof for a view's SQL.
 
     Attributes:
         construct: what makes it interval by interval; None if it is row by row.
         columns: as in `Relation`.
-        steady: whether the order in which rows come decides nothing (see `constructs.unsteady`).
-        refused: tables and functions that it reads beside its sources, and samples: no SQL of a
-            view may hold them.
+        steady: whether its result is the same in any order of rows (see `constructs.unsteady`).
+        refused: reads of anything but the sources, and samples; no view's SQL may contain them.
     """
 
     construct: Construct | None
@@ -59,54 +59,32 @@ def analyse(
     Args:
         sql: the text.
         tree: what it parses to; it is not changed.
-        dialect: the text's.
+        dialect: of the text.
         sources: by name.
-        hidden: names of users' functions that stand for the warehouse's own.
+        hidden: names of users' functions that hide functions of the warehouse.
     """
     walk = _Walk({name.lower(): source for name, source in sources.items()}, dialect)
     relation = walk.query(tree, walk.relations())
-    strange = unknown_calls(sql, tree, dialect, hidden)
-    construct = min((*relation.constructs, *strange), key=constructs.order, default=None)
-    steady = construct is None or not (strange or constructs.unsteady(tree))
+    unknown = [
+        Construct(constructs.unknown_function(call.name), call.line)
+        for call in unknown_calls(sql, tree, dialect, hidden)
+    ]
+    construct = min((*relation.constructs, *unknown), key=constructs.order, default=None)
+    steady = construct is None or not (unknown or constructs.unsteady(tree))
     return Analysis(construct, relation.columns, steady, walk.refused)
 
 
-_ALLOWED = {
-    "with_",
-    "expressions",
-    "from_",
-    "joins",
-    "laterals",
-    "where",
-    "order",
-    "hint",
-    "kind",
-    "operation_modifiers",
-}
-_CLAUSE_WORDS = {
-    "distinct": "DISTINCT",
-    "group": "GROUP BY",
-    "having": "HAVING",
-    "qualify": "QUALIFY",
-    "windows": "WINDOW",
-    "limit": "LIMIT",
-    "offset": "OFFSET",
-    "connect": "CONNECT BY",
-    "match": "MATCH_RECOGNIZE",
-    "pivots": "PIVOT",
-}
-_AROUND = {"this", "expression", "distinct", "by_name", "alias", "with_", "order", "sample"}
-"""What a query in parentheses or a set operation may have around it."""
 _OF_TABLES = {"this", "db", "catalog", "alias", "joins", "laterals", "pivots", "hints", "sample"}
-"""What may belong to a table in FROM: all else reads other rows than the interval's."""
+"""What may follow a table in FROM: everything else, such as AT or FOR, reads other rows."""
 _NUMBERED = (exp.Explode, exp.Flatten, exp.SplitToTable)
 """Functions whose column SEQ numbers the rows that they are called for, on Snowflake."""
+_TIMED_SUBQUERY = "a subquery over a timed source"
 
 
 class _Walk:
     """One walk over a query's tree.
 
-    An environment maps names in small letters to what they stand for.
+    Its methods take the relations that can be read at a node, by their names in small letters.
     """
 
     def __init__(self, sources: Mapping[str, Source], dialect: str) -> None:
@@ -126,17 +104,18 @@ class _Walk:
         }
 
     def query(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Relation:
-        """What a query returns, where these names are known."""
+        """Return the relation that a query yields; `names` are the relations that it can read."""
         names = self._with(tree, names)
         if isinstance(tree, exp.Subquery):
             inner = self.query(tree.this, names)
             return self._modified(tree, inner)
         if isinstance(tree, exp.SetOperation):
-            return self._modified(tree, self._set(tree, names))
+            left, right = self.query(tree.left, names), self.query(tree.right, names)
+            return self._modified(tree, clauses.combined(tree, left, right))
         if isinstance(tree, exp.Select):
             return self._select(tree, names)
         if isinstance(tree, exp.Table):
-            # Tables in parentheses: all that their joins return.
+            # Tables in parentheses return all columns of their joins.
             whole = exp.Select(expressions=[exp.Star()], from_=exp.From(this=tree.copy()))
             return self._select(whole, names)
         if isinstance(tree, exp.Values):
@@ -145,34 +124,35 @@ class _Walk:
             return self._table_function(tree.this, names)
         if isinstance(tree, exp.Pivot):
             timed = any(self._relation(table, names).timed for table in tree.find_all(exp.Table))
-            return broken(Relation({}, timed, (), open=True), "PIVOT", tree)
+            return with_construct(Relation({}, timed, (), open=True), "PIVOT", tree)
         words = f"{tree.key.upper()}, which may read what is not among its sources"
         self.refused.append(Construct(words, constructs.line(tree)))
         return Relation({}, open=True)
 
     def _rows(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Relation:
-        """What an expression stands for that makes rows of its arguments alone."""
-        found = (
-            one
-            for part in tree.iter_expressions()
-            for one in self._expression(part, names, {}, True)
+        """Return the relation of an expression that makes rows from its arguments alone."""
+        constructs_of_arguments = (
+            construct
+            for argument in tree.iter_expressions()
+            for construct in self._expression(argument, names, {}, True)
         )
-        return Relation({}, constructs=tuple(found), open=True)
+        return Relation({}, constructs=tuple(constructs_of_arguments), open=True)
 
     def _with(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Mapping[str, Relation]:
         clause = tree.args.get("with_")
         if clause is None:
             return names
+        # Each CTE sees the ones before it.
         known = dict(names)
         for cte in clause.expressions:
             name = key(cte.args["alias"].this, self._dialect)
-            # Snowflake doesn't ask for the word RECURSIVE.
+            # In Snowflake the word RECURSIVE is optional.
             may_recur = clause.args.get("recursive") or self._dialect == "snowflake"
             if may_recur and any(
                 self._named(table) == name for table in cte.this.find_all(exp.Table)
             ):
                 inner = self.query(cte.this, {**known, name: Relation({}, open=True)})
-                inner = broken(
+                inner = with_construct(
                     Relation({}, inner.timed, inner.constructs, open=True), "a recursive query", cte
                 )
             else:
@@ -183,47 +163,9 @@ class _Walk:
     def _named(self, table: exp.Table) -> str:
         return "" if table.args.get("db") else key(table.this, self._dialect)
 
-    def _set(self, tree: exp.SetOperation, names: Mapping[str, Relation]) -> Relation:
-        left, right = self.query(tree.left, names), self.query(tree.right, names)
-        by_name = bool(tree.args.get("by_name"))
-        pairs = (
-            {name: right.columns.get(name, frozenset()) for name in left.columns}
-            if by_name
-            else dict(zip(left.columns, right.columns.values(), strict=False))
-        )
-        plain = not any(tree.args.get(name) for name in ("side", "kind", "on"))
-        known = (
-            plain
-            and not (left.open or right.open)
-            and (by_name or len(left.columns) == len(right.columns))
-        )
-        columns = {
-            name: origins | pairs[name]
-            if known and origins and pairs[name]
-            else frozenset[Origin]()
-            for name, origins in left.columns.items()
-        }
-        timed = left.timed or right.timed
-        merged = Relation(
-            columns, timed, (*left.constructs, *right.constructs), left.open or right.open
-        )
-        if isinstance(tree, exp.Union) and not tree.args.get("distinct"):
-            return merged
-        return broken(merged, "UNION" if isinstance(tree, exp.Union) else tree.key.upper(), tree)
-
     def _modified(self, tree: exp.Expr, relation: Relation) -> Relation:
-        """What the clauses make of a relation that follow a set operation or a query in
-        parentheses."""
         self._samples(tree)
-        for clause, value in tree.args.items():
-            if value and clause in {"joins", "laterals"}:
-                relation = broken(relation, "a join behind parentheses", tree, always=True)
-            elif value and clause not in _AROUND:
-                words = _CLAUSE_WORDS.get(clause, clause.strip("_").upper())
-                relation = broken(
-                    relation, words, constructs.node_of(value), always=clause in {"limit", "offset"}
-                )
-        return relation
+        return clauses.modified(tree, relation)
 
     def _select(self, tree: exp.Select, names: Mapping[str, Relation]) -> Relation:
         self._samples(tree)
@@ -233,18 +175,9 @@ class _Walk:
         for part in self._expressions(tree, parts):
             for construct in self._expression(part, names, scope.children, timed):
                 breaking.append(construct)
-        for clause, value in tree.args.items():
-            if value and clause not in _ALLOWED | {"sample", "into", "locks"}:
-                words = _CLAUSE_WORDS.get(clause, clause.strip("_").upper())
-                if timed or clause in {"limit", "offset"}:
-                    breaking.append(
-                        Construct(
-                            words,
-                            constructs.line(constructs.node_of(value)) or constructs.line(tree),
-                        )
-                    )
-        breaking += self._numbering(tree, scope)
-        nested = any(construct.words.startswith("a subquery over") for construct in breaking)
+        breaking += clauses.breaking_clauses(tree, timed=timed)
+        breaking += clauses.numbering(tree, scope, self._dialect)
+        nested = any(construct.words == _TIMED_SUBQUERY for construct in breaking)
         columns, open_ = self._projection.columns(tree, scope)
         return Relation(
             columns, timed or nested, tuple(sorted(set(breaking), key=constructs.order)), open_
@@ -253,16 +186,15 @@ class _Walk:
     def _scope(
         self, parts: Sequence[constructs.Joined], names: Mapping[str, Relation]
     ) -> tuple[Scope, list[Construct]]:
-        """The relations that a SELECT reads, by alias, and what is wrong with how they are
-        joined."""
+        """Return the relations that a SELECT reads, and the constructs in how it joins them."""
         children: dict[str, Relation] = {}
         unseen: set[str] = set()
         breaking: list[Construct] = []
         mixed = False
         relations = [self._relation(part.node, names) for part in parts]
-        for place, (part, child) in enumerate(zip(parts, relations, strict=True)):
+        for index, (part, child) in enumerate(zip(parts, relations, strict=True)):
             breaking += child.constructs
-            timed = any(one.timed for one in relations[:place])
+            timed = any(relation.timed for relation in relations[:index])
             if child.timed and timed:
                 name = part.node.name or part.node.alias_or_name or "a query"
                 breaking.append(
@@ -270,13 +202,14 @@ class _Walk:
                         f"a join with a second timed source, {name}", constructs.line(part.node)
                     )
                 )
-            alias = self._alias(part.node) or f"plane {place}"
+            # The space keeps the name apart from users' aliases.
+            alias = self._alias(part.node) or f"plane {index}"
             # Two relations with one alias: a column of either has no certain origin.
             children[alias] = Relation({}, child.timed, open=True) if alias in children else child
             for join, size in part.joins:
-                # All that a join has on its right: tables in parentheses are one operand. Where
-                # both sides are timed, their join is noted already.
-                right = any(one.timed for one in relations[place : place + size])
+                # Tables in parentheses are one operand, so the right side may be several relations.
+                # If both sides are timed, their join is noted already.
+                right = any(relation.timed for relation in relations[index : index + size])
                 if right != timed and (words := constructs.breaks(join, right)):
                     breaking.append(Construct(words, constructs.line(part.node)))
                     mixed = True
@@ -284,7 +217,7 @@ class _Walk:
                     unseen.add(alias)
         joins = [join for part in parts for join, _ in part.joins]
         merged = frozenset(
-            one.name.lower() for join in joins for one in join.args.get("using") or ()
+            column.name.lower() for join in joins for column in join.args.get("using") or ()
         )
         natural = any(str(join.args.get("method") or "").upper() == "NATURAL" for join in joins)
         return Scope(children, frozenset(unseen), merged, natural, mixed), breaking
@@ -300,24 +233,8 @@ class _Walk:
         )
         return key(named, self._dialect) if isinstance(named, exp.Identifier) else ""
 
-    def _numbering(self, tree: exp.Select, scope: Scope) -> Iterator[Construct]:
-        """Reads of a column that numbers the rows of the whole query."""
-        numbered = {
-            name: child.numbering for name, child in scope.children.items() if child.numbering
-        }
-        for column in tree.find_all(exp.Column, exp.Star) if numbered else ():
-            table = column.args.get("table")
-            chosen = (
-                [numbered.get(key(table, self._dialect), "")] if table else list(numbered.values())
-            )
-            if any(chosen) and (
-                column.name.lower() in chosen or isinstance(column, exp.Star) or column.name == "*"
-            ):
-                words = f"column {next(filter(None, chosen))}, which numbers the rows of the query"
-                yield Construct(words, constructs.line(column) or constructs.line(tree))
-
     def _relation(self, node: exp.Expr, names: Mapping[str, Relation]) -> Relation:
-        """What something stands for that a FROM clause names."""
+        """Return the relation of one operand of a FROM clause."""
         self._samples(node)
         if isinstance(node, exp.Lateral):
             return self._lateral(node, names)
@@ -334,8 +251,9 @@ class _Walk:
             words = f"table {named}, which is not among its sources"
             self.refused.append(Construct(words, constructs.line(node)))
             return Relation({}, open=True)
+        # PIVOT turns values of rows into columns: over more rows it may return other columns.
         if node.args.get("pivots"):
-            relation = broken(
+            relation = with_construct(
                 Relation({}, relation.timed, relation.constructs, open=True), "PIVOT", node
             )
         return renamed(relation, node.args.get("alias"))
@@ -360,7 +278,7 @@ class _Walk:
         return Relation({}, open=True)
 
     def _only_rows(self, node: exp.Table) -> None:
-        """Refuse what reads a table as it was at another time, and the like."""
+        """Refuse clauses of a table that read other rows, such as its state at another time."""
         strange = [name for name, value in node.args.items() if value and name not in _OF_TABLES]
         alias = node.args.get("alias")
         if strange or (alias is not None and not isinstance(alias.this, exp.Identifier | None)):
@@ -388,7 +306,8 @@ class _Walk:
         children: Mapping[str, Relation],
         timed: bool,
     ) -> Iterator[Construct]:
-        """What in an expression depends on more than one row."""
+        """Yield the constructs of an expression whose value depends on more than one row."""
+        # A stack instead of recursion: a long chain of AND or OR is a deep tree.
         waiting: list[tuple[exp.Expr, bool]] = [(part, timed)]
         while waiting:
             node, asked = waiting.pop()
@@ -402,7 +321,7 @@ class _Walk:
             if isinstance(node, exp.Query):
                 inner = self.query(node, names)
                 if inner.timed:
-                    yield Construct("a subquery over a timed source", constructs.line(node))
+                    yield Construct(_TIMED_SUBQUERY, constructs.line(node))
                 elif timed and self._borrows(node, children, names):
                     yield Construct(
                         "an aggregate of an outer query's columns", constructs.line(node)
@@ -415,7 +334,7 @@ class _Walk:
                 )
             elif asked and not constructs.plain(node):
                 yield Construct(constructs.words(node), constructs.line(node))
-                asked = False  # what it holds is part of the same construct, subqueries aside
+                asked = False  # its operands are part of the same construct, except subqueries
             waiting.extend((child, asked) for child in node.iter_expressions())
 
     def _static(self, column: exp.Expr, children: Mapping[str, Relation]) -> bool:
@@ -426,7 +345,7 @@ class _Walk:
     def _borrows(
         self, query: exp.Expr, children: Mapping[str, Relation], names: Mapping[str, Relation]
     ) -> bool:
-        """Whether a subquery may aggregate over columns of the query around it."""
+        """Tell whether a subquery may aggregate over columns of the query around it."""
         tables = [
             table for table in query.find_all(exp.Table) if isinstance(table.this, exp.Identifier)
         ]

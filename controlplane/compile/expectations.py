@@ -14,6 +14,7 @@ from controlplane.base.types import (
     decimal_scale,
     format_instant,
     is_decimal,
+    is_whole,
     parse_date,
     parse_instant,
     parse_type,
@@ -49,8 +50,7 @@ _ORDERED = ("int64", "float64", "string", "date", "timestamp", "a decimal")
 
 @dataclass(frozen=True)
 class Relation:
-    """Some rows: their columns, and how a query selects from them: `<before> SELECT ... FROM
-    <name>`."""
+    """Some rows; a query selects from them as `<before> SELECT ... FROM <name>`."""
 
     columns: Mapping[str, str]
     before: str
@@ -59,227 +59,275 @@ class Relation:
 
 def compile_expectations(
     expectations: Sequence[object],
-    what: str,
-    where: Location,
+    subject: str,
+    location: Location,
     relation: Relation,
     dialect: str,
     warehouse: Warehouse,
     collector: Collector,
 ) -> tuple[Expected, ...]:
-    """The expectations that are right; what is wrong with the others is noted.
+    """Return the valid expectations; note what is wrong with the others.
 
     Args:
         expectations: as they were declared.
-        what: whose they are, as messages say it.
-        where: where it was declared whose they are.
-        relation: the rows that they speak of.
+        subject: what messages call the view or source that has them.
+        location: of that view or source.
+        relation: the rows to which they apply.
         dialect: of their conditions.
-        warehouse: asked for the conditions' types.
+        warehouse: describes the conditions to get their types.
         collector: takes the problems.
     """
-    compiler = _Compiler(what, relation, dialect, warehouse, collector)
-    found: dict[str, Expected] = {}
+    compiler = _Compiler(subject, relation, dialect, warehouse, collector)
+    specs: dict[str, Expected] = {}
     for expectation in expectations:
         if not isinstance(expectation, Expectation):
             hint = "make it with controlplane.expect, such as expect.not_null('origin')"
-            collector.add(f"{what}: {expectation!r:.60} is not an expectation", where, hint)
+            collector.add(f"{subject}: {expectation!r:.60} is not an expectation", location, hint)
             continue
         spec = compiler.compiled(expectation)
+        # Its problems are noted; the other expectations are checked all the same.
         if spec is None:
             continue
-        if spec.name in found:
-            text = f"{what}: expectation {spec.name!r} is declared twice"
+        if spec.name in specs:
+            text = f"{subject}: expectation {spec.name!r} is declared twice"
             collector.add(text, expectation.location, "remove one, or give it another name=")
-        found[spec.name] = spec
-    return tuple(found.values())
+        specs[spec.name] = spec
+    return tuple(specs.values())
 
 
 @dataclass(frozen=True)
 class _Compiler:
-    what: str
+    subject: str
     relation: Relation
     dialect: str
     warehouse: Warehouse
     collector: Collector
 
-    def compiled(self, one: Expectation) -> Expected | None:
-        """The spec, or None after its problems were noted."""
-        before = len(self.collector.found)
-        self._check_common(one)
-        spec = self._spec(one)
-        return spec if len(self.collector.found) == before else None
+    def compiled(self, expectation: Expectation) -> Expected | None:
+        """Return the spec of an expectation; None after its problems were noted."""
+        before = len(self.collector.problems)
+        self._check_common(expectation)
+        spec = self._spec(expectation)
+        return spec if len(self.collector.problems) == before else None
 
-    def _wrong(self, one: Expectation, text: str, hint: str) -> None:
-        self.collector.add(f"{self.what}, {_title(one)}: {text}", one.location, hint)
+    def _wrong(self, expectation: Expectation, text: str, hint: str) -> None:
+        self.collector.add(
+            f"{self.subject}, {_title(expectation)}: {text}", expectation.location, hint
+        )
 
-    def _check_common(self, one: Expectation) -> None:
-        if one.severity not in SEVERITIES:
+    def _check_common(self, expectation: Expectation) -> None:
+        if expectation.severity not in SEVERITIES:
             self._wrong(
-                one, f"there is no severity {one.severity!r}", f"choose from: {listing(SEVERITIES)}"
+                expectation,
+                f"there is no severity {expectation.severity!r}",
+                f"choose from: {listing(SEVERITIES)}",
             )
-        share = one.may_fail
+        share = expectation.may_fail
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
             self._wrong(
-                one,
+                expectation,
                 f"may_fail is {share!r}",
                 "give a share of the rows, from 0 to below 1, such as 0.01",
             )
-        if one.name is not None and not (isinstance(one.name, str) and one.name.strip()):
-            self._wrong(one, f"{one.name!r} is not a name", "give some text, or leave name= out")
-
-    def _spec(self, one: Expectation) -> Expected | None:
-        match one:
-            case expect.Rows():
-                return self._rows(one)
-            case expect.NotNull():
-                column = self._column(one, one.column)
-                return column and NotNullSpec(*self._common(one), column=column)
-            case expect.Between():
-                return self._between(one)
-            case expect.OneOf():
-                return self._one_of(one)
-            case expect.Unique():
-                return self._unique(one)
-            case expect.That():
-                return self._that(one)
-            case _:
-                raise TypeError(f"no such expectation: {one!r}")
-
-    def _common(self, one: Expectation) -> tuple[str, str, float]:
-        return one.name or _title(one), one.severity, round(float(one.may_fail), _FINEST)
-
-    def _rows(self, one: expect.Rows) -> Expected | None:
-        bounds = (one.at_least, one.at_most)
-        if bounds == (None, None):
-            self._wrong(one, "it says nothing", "give at_least=1, or at_most=")
-        elif any(bound is not None and (type(bound) is not int or bound < 0) for bound in bounds):
+        if expectation.name is not None and not (
+            isinstance(expectation.name, str) and expectation.name.strip()
+        ):
             self._wrong(
-                one, "a number of rows is a whole number from 0 on", "correct at_least or at_most"
+                expectation,
+                f"{expectation.name!r} is not a name",
+                "give some text, or leave name= out",
             )
-        elif one.at_least is not None and one.at_most is not None and one.at_least > one.at_most:
+
+    def _spec(self, expectation: Expectation) -> Expected | None:
+        match expectation:
+            case expect.Rows():
+                return self._rows(expectation)
+            case expect.NotNull():
+                column = self._column(expectation, expectation.column)
+                return column and NotNullSpec(*self._common(expectation), column=column)
+            case expect.Between():
+                return self._between(expectation)
+            case expect.OneOf():
+                return self._one_of(expectation)
+            case expect.Unique():
+                return self._unique(expectation)
+            case expect.That():
+                return self._that(expectation)
+            case _:
+                raise TypeError(f"no such expectation: {expectation!r}")
+
+    def _common(self, expectation: Expectation) -> tuple[str, str, float]:
+        return (
+            expectation.name or _title(expectation),
+            expectation.severity,
+            round(float(expectation.may_fail), _FINEST),
+        )
+
+    def _rows(self, expectation: expect.Rows) -> Expected | None:
+        bounds = (expectation.at_least, expectation.at_most)
+        if bounds == (None, None):
+            self._wrong(expectation, "it says nothing", "give at_least=1, or at_most=")
+        elif any(bound is not None and not is_whole(bound, 0) for bound in bounds):
             self._wrong(
-                one, "no number of rows is right", "give an at_least that is not above at_most"
+                expectation,
+                "a number of rows is a whole number from 0 on",
+                "correct at_least or at_most",
+            )
+        elif (
+            expectation.at_least is not None
+            and expectation.at_most is not None
+            and expectation.at_least > expectation.at_most
+        ):
+            self._wrong(
+                expectation,
+                "no number of rows is right",
+                "give an at_least that is not above at_most",
             )
         else:
-            return RowsSpec(*self._common(one), at_least=one.at_least, at_most=one.at_most)
+            return RowsSpec(
+                *self._common(expectation),
+                at_least=expectation.at_least,
+                at_most=expectation.at_most,
+            )
         return None
 
-    def _between(self, one: expect.Between) -> Expected | None:
-        column = self._column(one, one.column, _ORDERED)
-        if one.low is None and one.high is None:
-            self._wrong(one, "it says nothing", "give the lowest value, the highest, or both")
+    def _between(self, expectation: expect.Between) -> Expected | None:
+        column = self._column(expectation, expectation.column, _ORDERED)
+        if expectation.low is None and expectation.high is None:
+            self._wrong(
+                expectation, "it says nothing", "give the lowest value, the highest, or both"
+            )
             return None
         if column is None:
             return None
         low, high = (
-            None if value is None else self._value(one, value, column)
-            for value in (one.low, one.high)
+            None if value is None else self._value(expectation, value, column)
+            for value in (expectation.low, expectation.high)
         )
         if (
             low is not None
             and high is not None
             and _comparable(low, column[1]) > _comparable(high, column[1])
         ):
-            self._wrong(one, "no value lies there", "give the lower value first")
-        return BetweenSpec(*self._common(one), column=column, low=low, high=high)
+            self._wrong(expectation, "no value is between the two", "give the lower value first")
+        return BetweenSpec(*self._common(expectation), column=column, low=low, high=high)
 
-    def _one_of(self, one: expect.OneOf) -> Expected | None:
-        column = self._column(one, one.column, ("bool", *_ORDERED))
-        if isinstance(one.values, str) or not one.values:
-            self._wrong(one, "it has no list of values", 'give them as a list: ["EWR", "JFK"]')
+    def _one_of(self, expectation: expect.OneOf) -> Expected | None:
+        column = self._column(expectation, expectation.column, ("bool", *_ORDERED))
+        if isinstance(expectation.values, str) or not expectation.values:
+            self._wrong(
+                expectation, "it has no list of values", 'give them as a list: ["EWR", "JFK"]'
+            )
             return None
         if column is None:
             return None
-        values = [self._value(one, value, column) for value in one.values]
+        values = [self._value(expectation, value, column) for value in expectation.values]
         return OneOfSpec(
-            *self._common(one), column=column, values=tuple(v for v in values if v is not None)
+            *self._common(expectation),
+            column=column,
+            values=tuple(v for v in values if v is not None),
         )
 
-    def _unique(self, one: expect.Unique) -> Expected | None:
-        if not one.columns:
-            self._wrong(one, "it names no column", 'name one or several: unique("flight_id")')
+    def _unique(self, expectation: expect.Unique) -> Expected | None:
+        if not expectation.columns:
+            self._wrong(
+                expectation, "it names no column", 'name one or several: unique("flight_id")'
+            )
         columns = [
-            self._column(one, column, ("bool", "binary", *_ORDERED)) for column in one.columns
+            self._column(expectation, column, ("bool", "binary", *_ORDERED))
+            for column in expectation.columns
         ]
         return UniqueSpec(
-            *self._common(one), columns=tuple(column for column in columns if column is not None)
+            *self._common(expectation),
+            columns=tuple(column for column in columns if column is not None),
         )
 
-    def _that(self, one: expect.That) -> Expected | None:
+    def _that(self, expectation: expect.That) -> Expected | None:
         hint = "write one condition, such as dep_delay > 0"
-        condition = str(one.condition)
+        condition = str(expectation.condition)
         try:
             transformation.canonical_condition(condition, self.dialect)
             query = (
                 f"{self.relation.before}\nSELECT ({condition}\n) AS plane_holds FROM"
                 f" {self.relation.name}"
             )
-            [kind] = described(self.warehouse, query.strip()).values()
+            # Only the warehouse knows the type of an expression in its dialect.
+            [condition_type] = described(self.warehouse, query.strip()).values()
         except ValueError as error:
-            self._wrong(one, str(error), hint)
+            self._wrong(expectation, str(error), hint)
             return None
         except PermanentError as error:
             columns = f"the columns are: {listing(self.relation.columns)}"
-            self._wrong(one, f"the warehouse refuses its condition: {error.message}", columns)
+            self._wrong(
+                expectation, f"the warehouse refuses its condition: {error.message}", columns
+            )
             return None
-        if kind != "bool":
-            self._wrong(one, f"its condition is {kind}, not bool", "compare with something")
-        return ThatSpec(*self._common(one), condition=condition)
+        if condition_type != "bool":
+            self._wrong(
+                expectation,
+                f"its condition is {condition_type}, not bool",
+                "compare with something",
+            )
+        return ThatSpec(*self._common(expectation), condition=condition)
 
     def _column(
-        self, one: Expectation, name: object, kinds: Sequence[str] = ()
+        self, expectation: Expectation, name: object, allowed_types: Sequence[str] = ()
     ) -> TypedColumn | None:
-        """The column with its canonical type, which must be one of `kinds`, if there are any."""
+        """Return the column with its canonical type; `allowed_types` is empty if any will do."""
         actual = self.relation.columns.get(name) if isinstance(name, str) else None
         if actual is None or not isinstance(name, str):
             self._wrong(
-                one,
+                expectation,
                 f"there is no column {name!r}",
                 f"the columns are: {listing(self.relation.columns)}",
             )
             return None
-        if not kinds:
+        if not allowed_types:
             return name, actual
         try:
-            kind = parse_type(actual)
+            column_type = parse_type(actual)
         except ValueError:
-            kind = ""
-        if ("a decimal" if is_decimal(kind) else kind) not in kinds:
+            column_type = ""
+        if ("a decimal" if is_decimal(column_type) else column_type) not in allowed_types:
             self._wrong(
-                one,
+                expectation,
                 f"column {name!r} is {actual}",
-                f"it takes {listing(kinds)}; or say it with expect.that",
+                f"it takes {listing(allowed_types)}; or say it with expect.that",
             )
             return None
-        return name, kind
+        return name, column_type
 
-    def _value(self, one: Expectation, value: object, column: TypedColumn) -> str | None:
-        """The value as exact text of the column's type."""
-        name, kind = column
-        text = _spelled(value, kind)
+    def _value(self, expectation: Expectation, value: object, column: TypedColumn) -> str | None:
+        """Return the value as exact text of the column's type; None after a problem was noted."""
+        name, column_type = column
+        text = _spelled(value, column_type)
         if text is None:
             fits = (
-                f"a number with {decimal_scale(kind)} decimals"
-                if is_decimal(kind)
-                else _VALUES[kind]
+                f"a number with {decimal_scale(column_type)} decimals"
+                if is_decimal(column_type)
+                else _VALUES[column_type]
             )
-            self._wrong(one, f"column {name!r} is {kind}, which {value!r} is not", f"give {fits}")
+            self._wrong(
+                expectation,
+                f"column {name!r} is {column_type}, which {value!r} is not",
+                f"give {fits}",
+            )
         return text
 
 
-def _spelled(value: Any, kind: str) -> str | None:  # noqa: ANN401 - what a user wrote
-    """The value as exact text of this type; None if it is none."""
+def _spelled(value: Any, column_type: str) -> str | None:  # noqa: ANN401 - what a user wrote
+    """Return the value as exact text of a type; None if it is not a value of that type."""
     number = (
         isinstance(value, int | float | Decimal)
         and not isinstance(value, bool)
         and math.isfinite(value)
     )
     try:
-        match kind:
+        match column_type:
             case "bool" | "int64":
                 return (
                     str(value).lower()
-                    if type(value) is {"bool": bool, "int64": int}[kind]
+                    if type(value) is {"bool": bool, "int64": int}[column_type]
                     else None
                 )
             case "float64":
@@ -293,47 +341,51 @@ def _spelled(value: Any, kind: str) -> str | None:  # noqa: ANN401 - what a user
                 return format_instant(
                     value if isinstance(value, datetime) else parse_instant(value)
                 )
-        # What is left is a decimal.
+        # All other types are decimals.
         exact = Decimal(str(value)) if number else None
-        scaled = None if exact is None else exact.quantize(Decimal(1).scaleb(-decimal_scale(kind)))
+        scaled = (
+            None
+            if exact is None
+            else exact.quantize(Decimal(1).scaleb(-decimal_scale(column_type)))
+        )
     except (ValueError, TypeError, ArithmeticError):
         return None
     return None if exact is None or scaled != exact else f"{scaled:f}"
 
 
-def _comparable(text: str, kind: str) -> Any:  # noqa: ANN401 - of the column's type
-    """A value's text as something that orders like the column."""
-    if kind == "timestamp":
+def _comparable(text: str, column_type: str) -> Any:  # noqa: ANN401 - of the column's type
+    """Convert a value's text to a value that orders like the column."""
+    if column_type == "timestamp":
         return parse_instant(text)
-    return text if kind in ("string", "date") else Decimal(text)
+    return text if column_type in ("string", "date") else Decimal(text)
 
 
-def _title(one: Expectation) -> str:
-    """What an expectation is called that was given no name."""
-    match one:
+def _title(expectation: Expectation) -> str:
+    """Return the name of an expectation that was declared without one."""
+    match expectation:
         case expect.Rows():
-            bounds = {"at_least": one.at_least, "at_most": one.at_most}
+            bounds = {"at_least": expectation.at_least, "at_most": expectation.at_most}
             said = ", ".join(
                 f"{name}={bound}" for name, bound in bounds.items() if bound is not None
             )
             return f"rows({said})"
         case expect.NotNull():
-            return f"not_null({one.column})"
+            return f"not_null({expectation.column})"
         case expect.Between():
-            if one.low is None and one.high is None:
-                return f"between({one.column})"
-            if one.low is None or one.high is None:
+            if expectation.low is None and expectation.high is None:
+                return f"between({expectation.column})"
+            if expectation.low is None or expectation.high is None:
                 return (
-                    f"{one.column} >= {one.low}"
-                    if one.high is None
-                    else f"{one.column} <= {one.high}"
+                    f"{expectation.column} >= {expectation.low}"
+                    if expectation.high is None
+                    else f"{expectation.column} <= {expectation.high}"
                 )
-            return f"between({one.column}, {one.low}, {one.high})"
+            return f"between({expectation.column}, {expectation.low}, {expectation.high})"
         case expect.OneOf():
-            return f"one_of({one.column})"
+            return f"one_of({expectation.column})"
         case expect.Unique():
-            return f"unique({', '.join(map(str, one.columns))})"
+            return f"unique({', '.join(map(str, expectation.columns))})"
         case expect.That():
-            return " ".join(str(one.condition).split())
+            return " ".join(str(expectation.condition).split())
         case _:
-            return f"{one!r:.60}"
+            return f"{expectation!r:.60}"

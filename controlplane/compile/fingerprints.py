@@ -21,11 +21,10 @@ from controlplane.manifest.specs import (
 TABLES = 3
 """The form of a view's own tables.
 
-Raised when it changes, so that tables of another form are never written to.
+It is raised when the form changes: the fingerprints change, and new tables replace the old ones.
 """
 _TOTALS = 4
-"""The form of those that keep float sums for means of decimals whose exact sum fits into no
-type."""
+"""The form of tables with float sums: for means of decimals whose exact sum fits no type."""
 
 
 def fingerprint(
@@ -35,17 +34,22 @@ def fingerprint(
     upstream: Sequence[str],
     dialect: str,
 ) -> str:
-    """Eight hex digits of everything that decides the view's values.
+    """Return eight hex digits of everything that decides the view's values.
 
-    What does not decide them leaves it alone.
+    Nothing else changes them: not its owner, its description or the order of its tags.
 
-    `upstream` are the fingerprints of the views that it reads.
+    Args:
+        view: the compiled view, without a fingerprint.
+        canonical_sql: its SQL in one spelling.
+        sources: that it reads.
+        upstream: the fingerprints of the views that it reads.
+        dialect: of its conditions.
     """
     total = any(
-        isinstance(one, AggregateSpec)
-        and one.function == "mean"
-        and not sum_fits(one.column_type or "int64")
-        for one in view.features
+        isinstance(feature, AggregateSpec)
+        and feature.function == "mean"
+        and not sum_fits(feature.column_type or "int64")
+        for feature in view.features
     )
     decides = (
         _TOTALS if total else TABLES,
@@ -65,15 +69,16 @@ def fingerprint(
         *([upstream] if upstream else []),
         *_later(view, sources),
     )
+    # Every change of a type here changes the JSON, and so the fingerprints of deployed views.
     return hashlib.sha256(msgspec.json.encode(decides)).hexdigest()[:8]
 
 
 def _later(view: ViewSpec, sources: Sequence[SourceSpec]) -> Iterator[object]:
-    """What decides values and came after the first deployments: it is left out where it is as it
-    was then.
+    """Yield what decides values and was added after the first deployments.
 
-    Views that are computed interval by interval had other values before they were.
+    It is left out at its default, so that the fingerprints of earlier deployments stay the same.
     """
+    # Such a view had other values while all views were computed over several intervals at once.
     if isinstance(view.evaluation, IntervalByInterval):
         yield "interval by interval", [source.lookback for source in sources]
     if view.bounds is not None:

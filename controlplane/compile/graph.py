@@ -1,5 +1,4 @@
-"""The order in which views depend on each other: a view whose source is another view's table comes
-after it."""
+"""The order of views that read other views: each comes after those that it reads."""
 
 from __future__ import annotations
 
@@ -8,15 +7,16 @@ from graphlib import CycleError, TopologicalSorter
 
 
 def order(upstream: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names in dependency order; independent ones keep the order in which they are given.
+    """Return the names in dependency order; independent names keep the order of `upstream`.
 
     Raises:
-        CycleError: its second argument is the cycle, first name repeated at the end.
+        CycleError: its second argument is the cycle, with the first name repeated at the end.
     """
     position = {name: index for index, name in enumerate(upstream)}
     sorter = TopologicalSorter(
         {name: [u for u in ups if u in position] for name, ups in upstream.items()}
     )
+    # Not `static_order`: it does not keep the order of independent names.
     sorter.prepare()
     ordered: list[str] = []
     while sorter.is_active():

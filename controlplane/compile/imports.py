@@ -1,8 +1,7 @@
-"""Imports of definition files as they are now: Python's own cache of compiled modules may be of an
-earlier text.
+"""Import definition files from their current text, without Python's cache of compiled modules.
 
-Python takes such a cache for current if the file has the same size and was changed in the same
-second: an edit by a program, or another branch that git checks out, can be both.
+Python takes a cache for current if the file has the same size and was changed in the same second.
+After an edit by a program, or after git checks out another branch, a stale cache can meet both.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from types import CodeType, ModuleType
 
 
 class SourceLoader(SourceFileLoader):
-    """Compiles the file at each import, and leaves no cache."""
+    """Compiles the file at each import and writes no cache."""
 
     def get_code(self, fullname: str) -> CodeType | None:
-        """The compiled text of the file."""
+        """Compile the text of the file."""
         path = self.get_filename(fullname)
         return self.source_to_code(self.get_data(path), path)
 
 
 class _Finder:
-    """Finds modules that lie in some folders."""
+    """Finds the modules of the given folders."""
 
     def __init__(self, folders: Sequence[str]) -> None:
         self._finders = {
@@ -41,9 +40,11 @@ class _Finder:
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """What `sys.meta_path` asks for.
+        """Find a module, as `sys.meta_path` calls it.
 
-        `path` are the folders of the package that the module is of.
+        Args:
+            name: of the module.
+            path: the folders of its package; None for a module at the top.
         """
         for folder in self._finders if path is None else path:
             finder = self._finders.get(folder)
@@ -55,9 +56,9 @@ class _Finder:
 
 @contextmanager
 def importable(folders: Sequence[str]) -> Iterator[None]:
-    """Modules in the folders can be imported, before others of the same names.
+    """Make the modules in the folders importable, before others of the same names.
 
-    In the end they are forgotten.
+    At the end they are removed from `sys.modules`.
     """
     before, modules, finder = list(sys.path), set(sys.modules), _Finder(folders)
     sys.path[:0] = folders
@@ -67,6 +68,7 @@ def importable(folders: Sequence[str]) -> Iterator[None]:
     finally:
         sys.meta_path.remove(finder)
         sys.path[:] = before
+        # Another project in this process may have files of the same names.
         for name in set(sys.modules) - modules:
             origin = getattr(sys.modules[name], "__file__", None)
             if origin and str(Path(origin).parent) in folders:

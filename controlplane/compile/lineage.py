@@ -1,4 +1,4 @@
-"""What a query over a view's sources returns: its columns, followed back to the sources' own."""
+"""The relations that queries return: their columns, traced back to the sources' columns."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ Origin = tuple[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """What the proof must know of a source: `time` is its time column, None for a static table.
+    """What the proof must know of a source.
 
-    `time_sql` is the parsed expression that gives the time, where the table has no such column.
-    `open` is whether the table has more columns than these.
+    Attributes:
+        columns: their names, folded.
+        time: the time column; None for a static table.
+        time_sql: the parsed expression of the time, if the table has no such column.
+        open: whether the table has more columns than these.
     """
 
     columns: Sequence[str]
@@ -33,12 +36,12 @@ class Relation:
     """What a query returns.
 
     Attributes:
-        columns: name -> the sources' columns that its values are, unchanged; empty where they are
-            computed.
+        columns: name -> the sources' columns whose values it repeats unchanged; empty for computed
+            values.
         timed: whether it reads a timed source.
-        constructs: what keeps it from being row by row, the first one first.
-        open: whether it may have more columns than these, or have them in other places.
-        numbering: a column that numbers the rows of the whole query; empty where there is none.
+        constructs: what keeps it from being row by row, in order.
+        open: whether it may have more columns than these, or other positions of them.
+        numbering: the column that numbers the rows of the whole query; empty if there is none.
     """
 
     columns: Mapping[str, frozenset[Origin]]
@@ -49,7 +52,7 @@ class Relation:
 
 
 def key(identifier: exp.Expr, dialect: str) -> str:
-    """What a table's name or alias is known by; on Snowflake, quotes make another name of it."""
+    """Return the name under which a table or alias is found; Snowflake's quotes keep its case."""
     quoted = isinstance(identifier, exp.Identifier) and identifier.args.get("quoted")
     return (
         identifier.name
@@ -59,12 +62,12 @@ def key(identifier: exp.Expr, dialect: str) -> str:
 
 
 def folded_name(name: str, dialect: str) -> str:
-    """The same of a name without quotes."""
+    """Fold a name without quotes as the warehouse does."""
     return name.upper() if dialect == "snowflake" else name.lower()
 
 
 def own_time(origins: frozenset[Origin], sources: Mapping[str, Source]) -> bool:
-    """Whether a column's values are times of sources, unchanged."""
+    """Tell whether a column's values are unchanged times of sources."""
     times = {
         (name.lower(), source.time.lower())
         for name, source in sources.items()
@@ -73,10 +76,10 @@ def own_time(origins: frozenset[Origin], sources: Mapping[str, Source]) -> bool:
     return bool(origins) and origins <= times
 
 
-def broken(
+def with_construct(
     relation: Relation, words: str, node: exp.Expr | None, *, always: bool = False
 ) -> Relation:
-    """The relation with one more construct, if it reads a timed source at all."""
+    """Add a construct to a relation that reads a timed source; `always`: to any relation."""
     if not relation.timed and not always:
         return relation
     return replace(
@@ -85,9 +88,9 @@ def broken(
 
 
 def renamed(relation: Relation, alias: exp.Expr | None) -> Relation:
-    """The relation under an alias that may name its columns anew."""
+    """Return the relation under an alias, which may rename its columns."""
     names = (
-        [one.name.lower() for one in (alias.args.get("columns") or ())]
+        [identifier.name.lower() for identifier in (alias.args.get("columns") or ())]
         if isinstance(alias, exp.TableAlias)
         else []
     )
@@ -96,6 +99,7 @@ def renamed(relation: Relation, alias: exp.Expr | None) -> Relation:
     columns = dict(zip(names, relation.columns.values(), strict=False)) if not relation.open else {}
     rest = {} if relation.open else dict(list(relation.columns.items())[len(names) :])
     named = {**dict.fromkeys(names, frozenset[Origin]()), **columns}
+    # A new name may be that of a later column, which then can't be told from it.
     named |= {name: frozenset() if name in named else origins for name, origins in rest.items()}
-    # A sequence's column is the first one.
+    # The numbering column of a table function is its first one.
     return replace(relation, columns=named, numbering=names[0] if relation.numbering else "")

@@ -1,4 +1,4 @@
-"""Runs the definition files and collects what they define."""
+"""Run the definition files and collect their definitions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from controlplane.errors import DefinitionError, Location, PlaneError
 
 @dataclass
 class Definitions:
-    """Everything the files define, each object once, in the order of files and of lines within one.
+    """All definitions of a project, each object once, in the order of files and lines.
 
-    `well_shaped` is set when the types of all arguments were checked.
+    `well_shaped` is set after the types of all arguments were checked.
     """
 
     entities: list[Entity] = field(default_factory=list)
@@ -30,32 +30,31 @@ class Definitions:
 
 
 def files(root: Path, entries: Sequence[str]) -> list[Path]:
-    """The Python files that the project's `definitions` name: files themselves, and all in folders,
-    sorted.
+    """List the definition files: the files in `entries`, and all Python files in its folders.
 
-    Tests may lie beside definitions: `test_*.py` and `conftest.py` in a folder are none.
+    Tests may be in the same folders: `test_*.py` and `conftest.py` are left out.
 
     Raises:
         DefinitionError: an entry does not exist.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for entry in entries:
         path = root / entry
         if path.is_dir():
-            found.extend(
+            paths.extend(
                 p
                 for p in sorted(path.rglob("*.py"))
                 if "__pycache__" not in p.parts and not _is_test(p)
             )
         elif path.is_file():
-            found.append(path)
+            paths.append(path)
         else:
             raise DefinitionError(
                 f"definitions: there is no file or folder {entry!r}",
                 where=Location("plane.toml"),
                 hint="correct `definitions` in plane.toml, or create it",
             )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def _is_test(path: Path) -> bool:
@@ -63,12 +62,10 @@ def _is_test(path: Path) -> bool:
 
 
 def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneError]]:
-    """Run every definition file once.
+    """Run every definition file once; return the definitions and the problems.
 
-    A file that fails is a problem, and the others are still loaded.
-
-    Files import each other by module name: every folder among `entries`, and the folder of every
-    file, is importable.
+    A file that fails is a problem; the others are still loaded. Files can import each other by
+    module name: the folder of every definition file is importable.
     """
     definitions = Definitions()
     problems: list[PlaneError] = []
@@ -85,17 +82,17 @@ def load(root: Path, entries: Sequence[str]) -> tuple[Definitions, list[PlaneErr
             except PlaneError as error:
                 problems.append(error)
     problems += keep_well_shaped(definitions)
-    definitions.entities.sort(key=_place)
-    definitions.sources.sort(key=_place)
-    definitions.views.sort(key=_place)
-    definitions.services.sort(key=_place)
+    definitions.entities.sort(key=_position)
+    definitions.sources.sort(key=_position)
+    definitions.views.sort(key=_position)
+    definitions.services.sort(key=_position)
     return definitions, problems
 
 
 def keep_well_shaped(definitions: Definitions) -> list[PlaneError]:
-    """Leave out definitions whose arguments have a wrong type, and those built on them.
+    """Remove definitions whose arguments have a wrong type, and those built on them.
 
-    Returns what is wrong.
+    Returns the problems.
     """
     if definitions.well_shaped:
         return []
@@ -108,12 +105,15 @@ def keep_well_shaped(definitions: Definitions) -> list[PlaneError]:
     return list(shapes.problems)
 
 
-def _place(definition: Entity | BatchSource | BatchFeatureView | FeatureService) -> tuple[str, int]:
+def _position(
+    definition: Entity | BatchSource | BatchFeatureView | FeatureService,
+) -> tuple[str, int]:
     return definition.location.file, definition.location.line
 
 
 def _run(path: Path) -> object:
     name = path.stem
+    # Another definition file may have imported this one: run again, its objects would exist twice.
     loaded = sys.modules.get(name)
     if loaded is not None and getattr(loaded, "__file__", None) == str(path):
         return loaded
@@ -126,14 +126,14 @@ def _run(path: Path) -> object:
         with running(path.name, str(path)):
             spec.loader.exec_module(module)
     except PlaneError:
+        # A later import must run the file again and fail, not use the half of it that ran.
         del sys.modules[name]
         raise
     return module
 
 
 def _collect(module: object, definitions: Definitions, seen: set[int]) -> None:
-    """Note what a module defines, unless another one that imports it was `seen` to hold the same
-    object."""
+    """Collect the definitions of a module; those imported from another module are `seen` once."""
     for value in vars(module).values():
         match value:
             case _ if id(value) in seen:
@@ -148,4 +148,4 @@ def _collect(module: object, definitions: Definitions, seen: set[int]) -> None:
                 definitions.services.append(value)
             case _:
                 continue
-        seen.add(id(value))  # it stays, so that nothing else gets this number
+        seen.add(id(value))  # `definitions` keeps the object alive, so its id is not reused

@@ -1,4 +1,4 @@
-"""Where in the user's files a line of a view's SQL stands."""
+"""Find the line of a user's file that a line of a view's SQL comes from."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from controlplane.errors import Location
 
 
 def position(view: BatchFeatureView, sql: str, line: int) -> Location:
-    """The place of a line (from 1) of a view's SQL; the view's own where it can't be told.
+    """Return the location of a line of a view's SQL; the view's own if that can't be known.
 
     Args:
         view: the definition.
-        sql: its text, as `transformation.text_of` gives it.
-        line: 0 where it is not known.
+        sql: its text, as `transformation.text_of` returns it.
+        line: from 1; 0 if it is not known.
     """
     if view.sql_file is not None:
         return Location(str(Path(view.location.file).parent / view.sql_file), max(line, 1))
@@ -37,7 +37,8 @@ def position(view: BatchFeatureView, sql: str, line: int) -> Location:
     begins, height = text.lineno, (text.end_lineno or text.lineno) - text.lineno
     if sql.count("\n") == 0:
         return Location(view.location.file, first - 1 + begins)
-    # A text in triple quotes: what was stripped in front of it is the rest of its first line.
+    # A text in triple quotes usually begins with a line break, which `text_of` strips: then the SQL
+    # begins one line below the quotes. Any other difference means that the text is computed.
     offset = height - sql.count("\n") - _closing(lines, text)
     if offset not in {0, 1}:
         return view.location
@@ -45,6 +46,6 @@ def position(view: BatchFeatureView, sql: str, line: int) -> Location:
 
 
 def _closing(lines: list[str], text: ast.expr) -> int:
-    """1 where the closing quotes stand on a line of their own."""
+    """Return 1 if the closing quotes are on a line of their own, else 0."""
     last = lines[(text.end_lineno or text.lineno) - 1].strip()
     return 1 if last in {'"""', "'''", '""")', "''')"} else 0

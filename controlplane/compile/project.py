@@ -1,8 +1,7 @@
-"""Definitions -> Manifest: every rule checked, every name and type resolved, all problems reported
-at once.
+"""Compile definitions to a manifest: check all rules, resolve all names and types.
 
-The warehouse is asked for the columns of the sources and of what each view's SQL returns, and for
-nothing else.
+All problems are reported at once. The warehouse is asked only for columns: those of the sources,
+and those that each view's SQL returns.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from controlplane.compile.loader import Definitions, keep_well_shaped
 from controlplane.compile.problems import Collector, listing
 from controlplane.compile.services import compile_service
 from controlplane.compile.sources import compile_source
-from controlplane.compile.view import Context, Question, compile_view
+from controlplane.compile.view import Compilation, Context, compile_view
 from controlplane.definitions import BatchFeatureView, BatchSource, Entity, FeatureService
 from controlplane.errors import PlaneError, Problems
 from controlplane.manifest.specs import EntitySpec, Manifest, ViewSpec
@@ -34,9 +33,14 @@ from controlplane.manifest.specs import EntitySpec, Manifest, ViewSpec
 class Target:
     """What a manifest is made for: one environment of one project.
 
-    `now` is set where time stands still.
-
-    `reader_role` is who may read users' views, if it is said.
+    Attributes:
+        project: its name.
+        environment: its name.
+        dialect: of the warehouse's SQL.
+        schema: of the public views.
+        now: the environment's time, if that is frozen; None: the clock's.
+        root: the project's folder.
+        reader_role: the role that may read the public views; empty: none is granted.
     """
 
     project: str
@@ -54,27 +58,27 @@ def compile_manifest(
     warehouse: Warehouse,
     earlier: Iterable[PlaneError] = (),
 ) -> Manifest:
-    """Check everything and freeze it.
+    """Check all definitions and compile them to a manifest.
 
     Args:
         definitions: what the loader collected.
         target: the project and the environment.
         warehouse: asked for columns only.
-        earlier: problems that loading found, reported together with those found here.
+        earlier: problems of loading, to be reported together with those of compiling.
 
     Raises:
-        Problems: all that is wrong.
+        Problems: all problems.
     """
     collector = Collector(target.root)
     for error in (*earlier, *keep_well_shaped(definitions)):
         collector.adopt(error)
-    for kind, found in (
+    for noun, named in (
         ("entity", definitions.entities),
         ("source", definitions.sources),
         ("feature view", definitions.views),
         ("feature service", definitions.services),
     ):
-        _check_names(kind, found, collector)
+        _check_names(noun, named, collector)
     entities = [_entity(e, collector) for e in definitions.entities]
     upstream = _upstream(definitions.views, target.schema)
     ordered, cyclic = _ordered(definitions.views, upstream, collector)
@@ -84,15 +88,18 @@ def compile_manifest(
         for s in definitions.sources
     }
     readers: dict[str, list[str]] = {}
-    for one in definitions.sources:
-        readers.setdefault(one.table, []).append(one.name)
+    for source in definitions.sources:
+        readers.setdefault(source.table, []).append(source.name)
     views: dict[str, ViewSpec] = {}
+    # A query, so only if there are views.
     hidden = macros(warehouse) if ordered else frozenset[str]()
-    found_in = {view.name: Collector(target.root) for view in ordered}
+    # Compilations of one wave are interleaved: each has its own collector, so that a view can tell
+    # whether it has problems of its own.
+    collectors = {view.name: Collector(target.root) for view in ordered}
+    # One round trip to the warehouse for each wave, not for each view.
     for wave in _waves(ordered, upstream):
-        begun = []
+        compilations = []
         for view in wave:
-            own = found_in[view.name]
             context = Context(
                 target.dialect,
                 target.schema,
@@ -101,25 +108,26 @@ def compile_manifest(
                 views,
                 upstream[view.name],
                 hidden,
-                own,
+                collectors[view.name],
             )
-            begun.append((view.name, compile_view(view, context)))
-        for name, spec in _answered(begun, warehouse).items():
+            compilations.append((view.name, compile_view(view, context)))
+        for name, spec in _compiled(compilations, warehouse).items():
             views[name] = spec
             for reader in readers.get(f"{target.schema}.{name}", ()):
-                if (source := sources[reader]) is not None:
+                if (reading := sources[reader]) is not None:
                     sources[reader] = msgspec.structs.replace(
-                        source, columns=chaining.columns(spec)
+                        reading, columns=chaining.columns(spec)
                     )
+    # Waves compile in another order; a manifest has its views in dependency order.
     views = {view.name: views[view.name] for view in ordered if view.name in views}
     for view in ordered:
-        collector.found += found_in[view.name].found
+        collector.problems += collectors[view.name].problems
     services = [
         compile_service(s, definitions.views, views, warehouse, target.dialect, collector)
         for s in definitions.services
     ]
-    if collector.found:
-        raise Problems(collector.found)
+    if collector.problems:
+        raise Problems(collector.problems)
     return Manifest(
         project=target.project,
         environment=target.environment,
@@ -137,25 +145,24 @@ def compile_manifest(
 Named = Entity | BatchSource | BatchFeatureView | FeatureService
 
 
-def _check_names(kind: str, found: Sequence[Named], collector: Collector) -> None:
+def _check_names(noun: str, named: Sequence[Named], collector: Collector) -> None:
+    # By name in small letters: names that differ only in case would share tables.
     first: dict[str, Named] = {}
-    for definition in found:
+    for definition in named:
         name = definition.name
-        if not isinstance(name, str) or not naming.is_name(name):
-            text = f"{kind} {name!r}: that is not a name"
-            collector.add(text, definition.location, naming.name_remedy(name))
-        elif name.lower() in first:
-            where = collector.located(first[name.lower()].location)
+        valid = collector.name(f"{noun} {name!r}", name, definition.location)
+        if valid and name.lower() in first:
+            location = collector.located(first[name.lower()].location)
             collector.add(
-                f"{kind} {name!r} is defined twice, first at {where}",
+                f"{noun} {name!r} is defined twice, first at {location}",
                 definition.location,
                 "rename one",
             )
-        else:
+        elif valid:
             first[name.lower()] = definition
         if not isinstance(definition, BatchSource) and not definition.owner:
             collector.add(
-                f"{kind} {name!r} has no owner",
+                f"{noun} {name!r} has no owner",
                 definition.location,
                 "give owner=, a person or a team",
             )
@@ -168,39 +175,39 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
             f"entity {entity.name!r} has no keys", entity.location, 'give keys={"column": "type"}'
         )
     for name, text in entity.keys.items():
-        what = f"entity {entity.name!r}, key {name!r}"
+        subject = f"entity {entity.name!r}, key {name!r}"
         if not naming.is_name(name):
             hint = f"{naming.name_remedy(name)}; let the view's SQL rename the column"
-            collector.add(f"{what}: that can't name a key", entity.location, hint)
+            collector.add(f"{subject}: that can't name a key", entity.location, hint)
         elif name.lower() in RESERVED:
-            hint = f"let the view's SQL rename the column; names of ours are: {listing(RESERVED)}"
-            collector.add(f"{what}: that can't name a key", entity.location, hint)
+            hint = f"let the view's SQL rename the column; reserved names are: {listing(RESERVED)}"
+            collector.add(f"{subject}: that can't name a key", entity.location, hint)
         try:
             canonical = parse_type(text)
         except ValueError:
-            # Not the parser's own remedy: it offers types that no key can have.
+            # Not the error's own remedy: it offers types that no key can have.
             collector.add(
-                f"{what}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}"
+                f"{subject}: {text!r} is not a type", entity.location, f"use {listing(KEY_TYPES)}"
             )
             continue
         if canonical not in KEY_TYPES:
             collector.add(
-                f"{what}: a {canonical} can't be a key",
+                f"{subject}: a {canonical} can't be a key",
                 entity.location,
                 f"use {listing(KEY_TYPES)}",
             )
         keys.append((name, canonical))
-    place = collector.located(entity.location)
-    return EntitySpec(entity.name, tuple(keys), entity.owner, entity.description, place)
+    location = collector.located(entity.location)
+    return EntitySpec(entity.name, tuple(keys), entity.owner, entity.description, location)
 
 
 def _upstream(views: Sequence[BatchFeatureView], schema: str) -> dict[str, tuple[str, ...]]:
     names = {view.name for view in views}
-    found: dict[str, tuple[str, ...]] = {}
+    upstream: dict[str, tuple[str, ...]] = {}
     for view in views:
-        read = [naming.door_in(schema, s.table) for s in view.sources]
-        found[view.name] = tuple(name for name in read if name in names)
-    return found
+        read = [naming.view_of_table(schema, s.table) for s in view.sources]
+        upstream[view.name] = tuple(name for name in read if name in names)
+    return upstream
 
 
 def _ordered(
@@ -222,7 +229,7 @@ def _ordered(
 def _waves(
     ordered: Sequence[BatchFeatureView], upstream: Mapping[str, Sequence[str]]
 ) -> list[list[BatchFeatureView]]:
-    """The views that can be compiled together: each after those that it reads."""
+    """Group the views into waves: each view is in a later wave than the views that it reads."""
     depths: dict[str, int] = {}
     waves: dict[int, list[BatchFeatureView]] = {}
     for view in ordered:
@@ -232,24 +239,25 @@ def _waves(
     return [waves[depth] for depth in sorted(waves)]
 
 
-def _answered(begun: Iterable[tuple[str, Question]], warehouse: Warehouse) -> dict[str, ViewSpec]:
-    """The views that are right, after the warehouse answered all their questions at once."""
-    asked: list[tuple[str, Question, str]] = []
-    found: dict[str, ViewSpec] = {}
-    for name, question in begun:
+def _compiled(
+    compilations: Iterable[tuple[str, Compilation]], warehouse: Warehouse
+) -> dict[str, ViewSpec]:
+    """Finish compilations with one request to the warehouse; return the valid views."""
+    waiting: list[tuple[str, Compilation, str]] = []
+    specs: dict[str, ViewSpec] = {}
+    for name, compilation in compilations:
         try:
-            asked.append((name, question, next(question)))
+            waiting.append((name, compilation, next(compilation)))
         except StopIteration:
             continue  # its problems were noted
-    for (name, question, _), answer in zip(
-        asked, warehouse.describe_all([q for *_, q in asked]), strict=True
-    ):
+    answers = warehouse.describe_all([query for *_, query in waiting])
+    for (name, compilation, _), columns in zip(waiting, answers, strict=True):
         try:
-            question.send(answer)
+            compilation.send(columns)
         except StopIteration as ended:
             if ended.value is not None:
-                found[name] = ended.value
-    return found
+                specs[name] = ended.value
+    return specs
 
 
 def _tables(
@@ -259,13 +267,14 @@ def _tables(
     schema: str,
     collector: Collector,
 ) -> dict[str, Mapping[str, str] | None]:
-    """Columns by source name.
+    """Return the columns of each source's table, by source name; None: there is no such table.
 
-    A view's own door is described from the view, and one within a cycle not at all.
+    A public view of the project has no columns yet: they follow from the view. In a project with a
+    cycle of views it is left out.
     """
     asked: list[BatchSource] = []
     names = {view.name for view in definitions.views}
-    own = chaining.Own(
+    public_schema = chaining.PublicSchema(
         schema, names, catalog_of(warehouse, [source.table for source in definitions.sources])
     )
     refused: set[str] = set()
@@ -275,13 +284,13 @@ def _tables(
             collector.add(
                 f"source {source.name!r}: {source.table!r} is not a table", source.location, hint
             )
-        elif not chaining.check_source(source, own, collector):
+        elif not chaining.check_source(source, public_schema, collector):
             refused.add(source.name)
-        elif naming.door_in(schema, source.table) not in names:
+        elif naming.view_of_table(schema, source.table) not in names:
             asked.append(source)
-    found = warehouse.columns([source.table for source in asked])
+    columns = warehouse.columns([source.table for source in asked])
     for source in asked:
-        if found.get(source.table) is None:
+        if columns.get(source.table) is None:
             hint = (
                 "load it, or correct `table`; a source must exist before views that read it are"
                 " planned"
@@ -289,18 +298,17 @@ def _tables(
             collector.add(
                 f"source {source.name!r}: there is no table {source.table}", source.location, hint
             )
-    return {source.name: found.get(source.table) for source in asked} | {
+    return {source.name: columns.get(source.table) for source in asked} | {
         source.name: {}
         for source in definitions.sources
-        if naming.door_in(schema, source.table) in names
+        if naming.view_of_table(schema, source.table) in names
         and source.name not in refused
         and not cyclic
     }
 
 
 def catalog_of(warehouse: Warehouse, tables: Iterable[str]) -> str:
-    """The catalogue (Snowflake: database) of the session, which is asked for only where a table
-    names one."""
+    """Return the session's catalogue (Snowflake: database); empty if no table names one."""
     if all(len(transformation.table_parts(table)) < 3 for table in tables):
         return ""
     function = "CURRENT_DATABASE()" if warehouse.dialect == "snowflake" else "current_catalog()"

@@ -1,7 +1,6 @@
-"""The columns that a SELECT returns, each followed back to the sources' columns that its values
-are.
+"""Trace the columns that a SELECT returns back to the sources' columns.
 
-Where a column can't be followed, it has no origin: then its values count as computed.
+A column that can't be traced has no origin: its values count as computed.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ _UNCHANGED = (
     exp.Lag,
     exp.Lead,
 )
-"""Aggregates whose result is one of the values that they are given, or null."""
+"""Aggregates whose result is one of their input values, or null."""
 _CHOICES = (exp.Coalesce, exp.Greatest, exp.Least)
 _UNKNOWN: frozenset[Origin] = frozenset()
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a SELECT reads.
+    """The relations that a SELECT reads.
 
     Attributes:
         children: relations by alias.
-        unseen: aliases of which `*` shows nothing: the right sides of semi joins and anti joins.
-        merged: columns that joins merge with USING. Except on DuckDB, `*` then has another order.
+        unseen: aliases without columns in `*`: the right sides of semi joins and anti joins.
+        merged: columns that joins merge with USING. Except on DuckDB, they change the order of `*`.
         natural: whether a NATURAL join merges columns.
-        mixed: whether an outer join keeps rows without a match on the timed side, so that merged
-            columns are of either side.
+        mixed: whether an outer join keeps rows without a match on the timed side, so that a merged
+            column may have the value of either side.
     """
 
     children: Mapping[str, Relation]
@@ -53,27 +52,27 @@ class Scope:
 
 @dataclass
 class _Columns:
-    """The columns found so far.
+    """The columns traced so far.
 
     Attributes:
-        found: by name.
+        origins: of each column, by its name.
         open: as in `Relation`.
-        hiding: whether a column of unknown name stands in front, which may hide one of that name.
+        hiding: whether an earlier column has an unknown name, which may be that of a later one.
     """
 
-    found: dict[str, frozenset[Origin]] = field(default_factory=dict)
+    origins: dict[str, frozenset[Origin]] = field(default_factory=dict)
     open: bool = False
     hiding: bool = False
 
     def add(self, name: str, origins: frozenset[Origin]) -> None:
-        if name in self.found:
-            self.found[name], self.open = _UNKNOWN, True
+        if name in self.origins:
+            self.origins[name], self.open = _UNKNOWN, True
         else:
-            self.found[name] = _UNKNOWN if self.hiding else origins
+            self.origins[name] = _UNKNOWN if self.hiding else origins
 
 
 class Projection:
-    """Follows columns through one SELECT after the other.
+    """Traces columns through one SELECT after the other.
 
     Args:
         sources: by name in small letters.
@@ -85,7 +84,7 @@ class Projection:
         self._expressions_of_time = any(source.time_sql is not None for source in sources.values())
 
     def columns(self, tree: exp.Select, scope: Scope) -> tuple[dict[str, frozenset[Origin]], bool]:
-        """The columns of a SELECT, and whether there may be more, or others in other places."""
+        """Return the columns of a SELECT, and whether their number or order is uncertain."""
         columns = _Columns()
         for projection in tree.expressions:
             star = projection if isinstance(projection, exp.Star) else None
@@ -99,27 +98,27 @@ class Projection:
                     columns,
                 )
             elif projection.find(exp.Columns, *UNNESTING) or isinstance(projection, exp.Aliases):
-                # Several columns, or one that has the name of a struct's field.
+                # Several columns, or one column with the name of a struct's field.
                 named = projection.expressions if isinstance(projection, exp.Aliases) else ()
-                for name in (*(one.name for one in named), projection.alias):
+                for name in (*(alias.name for alias in named), projection.alias):
                     if name:
                         columns.add(name.lower(), _UNKNOWN)
                 columns.open = True
                 self._hide(columns)
             else:
-                name = self._name(projection) or f"plane {len(columns.found)}"
+                name = self._name(projection) or f"plane {len(columns.origins)}"
                 inner = projection.this if isinstance(projection, exp.Alias) else projection
-                columns.add(name, self._origins(inner, scope, columns.found))
-        return columns.found, columns.open
+                columns.add(name, self._origins(inner, scope, columns.origins))
+        return columns.origins, columns.open
 
     def _hide(self, columns: _Columns) -> None:
-        # DuckDB gives the second column of one name another name; elsewhere that is an error.
+        # DuckDB renames the second of two columns with equal names; elsewhere they are an error.
         columns.hiding = columns.hiding or self._dialect == "duckdb"
 
     def _star(
         self, star: exp.Star, table: exp.Expr | None, scope: Scope, columns: _Columns
     ) -> None:
-        """Add what `*` or `table.*` stands for."""
+        """Add the columns of `*` or `table.*`."""
         unknown = Relation({}, open=True)
         if table is not None:
             chosen = [scope.children.get(key(table, self._dialect), unknown)]
@@ -129,7 +128,7 @@ class Projection:
             columns.open = columns.open or bool(moved)
         for child in chosen:
             for name, origins in self._starred(star, child, scope).items():
-                if name not in columns.found:
+                if name not in columns.origins:
                     columns.add(name, origins)
                 elif table is None and not scope.mixed:
                     columns.open = columns.open or name not in scope.merged
@@ -144,12 +143,12 @@ class Projection:
     def _starred(
         self, star: exp.Star, child: Relation, scope: Scope
     ) -> dict[str, frozenset[Origin]]:
-        left_out = {one.name.lower() for one in star.args.get("except_") or ()}
-        replaced = {one.alias.lower(): one.this for one in star.args.get("replace") or ()}
+        left_out = {item.name.lower() for item in star.args.get("except_") or ()}
+        replaced = {item.alias.lower(): item.this for item in star.args.get("replace") or ()}
         renamed = {
-            one.this.name.lower(): one.alias.lower() for one in star.args.get("rename") or ()
+            item.this.name.lower(): item.alias.lower() for item in star.args.get("rename") or ()
         }
-        found: dict[str, frozenset[Origin]] = {}
+        columns: dict[str, frozenset[Origin]] = {}
         for name, origins in child.columns.items():
             if name in replaced:
                 changed = self._origins(replaced[name], scope, {})
@@ -158,14 +157,11 @@ class Projection:
             else:
                 changed = origins
             shown = renamed.get(name, name)
-            found[shown] = _UNKNOWN if shown in found else changed
-        return found
+            columns[shown] = _UNKNOWN if shown in columns else changed
+        return columns
 
     def _name(self, projection: exp.Expr) -> str:
-        """What a column of the result is called, in small letters.
-
-        Empty where the warehouse chooses.
-        """
+        """Return the name of a result column, in small letters; empty if the warehouse chooses."""
         if isinstance(projection, exp.Paren) or (
             isinstance(projection, exp.Cast) and self._dialect == "databricks"
         ):
@@ -181,9 +177,9 @@ class Projection:
     def _origins(
         self, node: exp.Expr | None, scope: Scope, aliases: Mapping[str, frozenset[Origin]]
     ) -> frozenset[Origin]:
-        """The sources' columns that an expression's values are, unchanged.
+        """Return the sources' columns whose unchanged values an expression returns.
 
-        Empty where they are computed.
+        Empty if its values are computed.
         """
         while isinstance(node, exp.Paren):
             node = node.this
@@ -194,25 +190,28 @@ class Projection:
         if isinstance(node, exp.Window | exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
             return self._origins(node.this, scope, aliases)
         if isinstance(node, _UNCHANGED) and not isinstance(node.this, exp.Order | exp.Distinct):
+            # LAG(x, 1, 0) may return the default; MIN(a, b) is no aggregate.
             if node.args.get("default") or (
                 isinstance(node, exp.Min | exp.Max) and node.expressions
             ):
                 return _UNKNOWN
             return self._origins(node.this, scope, aliases)
         if isinstance(node, exp.Case | exp.If | exp.Nullif):
-            results = [one.args.get("true") for one in node.args.get("ifs") or ()]
+            results = [value.args.get("true") for value in node.args.get("ifs") or ()]
             results += [node.args.get(name) for name in ("true", "false", "default")]
             chosen = (
-                [node.this] if isinstance(node, exp.Nullif) else [one for one in results if one]
+                [node.this]
+                if isinstance(node, exp.Nullif)
+                else [value for value in results if value]
             )
             return _all_of(
-                self._origins(one, scope, aliases)
-                for one in chosen
-                if not isinstance(one, exp.Null)
+                self._origins(value, scope, aliases)
+                for value in chosen
+                if not isinstance(value, exp.Null)
             )
         if isinstance(node, _CHOICES):
             return _all_of(
-                self._origins(one, scope, aliases) for one in (node.this, *node.expressions)
+                self._origins(value, scope, aliases) for value in (node.this, *node.expressions)
             )
         return self._expressed(node, scope)
 
@@ -230,19 +229,21 @@ class Projection:
             return aliases.get(name, _UNKNOWN)
         if scope.mixed and len(holding) > 1:
             return _all_of(child.columns[name] for child in holding)
-        # Of columns that USING merges, the timed source's is the one that is never null.
+        # Of the columns that USING merges, only the timed source's is never null.
         return next((child for child in holding if child.timed), holding[0]).columns[name]
 
     def _expressed(self, node: exp.Expr, scope: Scope) -> frozenset[Origin]:
-        """The time of the source whose time expression this is, word for word."""
+        """Return the source's time if this is the time expression of a source, word for word."""
         columns = list(node.find_all(exp.Column)) if self._expressions_of_time else []
-        read = {origin for one in columns for origin in self._column(one, scope, {})}
+        read = {origin for column in columns for origin in self._column(column, scope, {})}
         names = {name for name, _ in read}
-        if len(names) != 1 or len({one.table.lower() for one in columns}) != 1:
+        if len(names) != 1 or len({column.table.lower() for column in columns}) != 1:
             return _UNKNOWN
         [name] = names
-        if any(self._column(one, scope, {}) != {(name, one.name.lower())} for one in columns):
-            return _UNKNOWN  # a column that has another one's name
+        if any(
+            self._column(column, scope, {}) != {(name, column.name.lower())} for column in columns
+        ):
+            return _UNKNOWN  # one of the columns was renamed
         source = self._sources[name]
         if source.time is None or source.time_sql is None:
             return _UNKNOWN
@@ -251,6 +252,6 @@ class Projection:
 
 
 def _all_of(parts: Iterator[frozenset[Origin]]) -> frozenset[Origin]:
-    """The origins of a value that is one of several; empty where one of them is computed."""
+    """Return the origins of a value that is one of several; empty if one of them is computed."""
     known = list(parts)
     return frozenset[Origin]().union(*known) if all(known) else _UNKNOWN

@@ -1,8 +1,7 @@
-"""A user's Python function -> one canonical text that stands for itself, or what keeps it from
-running elsewhere.
+"""The canonical text of a user's Python function, which runs without its module.
 
-Comments, white space, annotations and the docstring are no part of the text, so they change
-nothing.
+Comments, white space, annotations and the docstring are not part of the text: to edit them changes
+no fingerprint.
 """
 
 from __future__ import annotations
@@ -21,31 +20,30 @@ from controlplane.definitions.realtime import RealtimeFeature
 from controlplane.errors import Location
 
 WITHOUT_LISTS = ("snowflake",)
-"""Where a list's items have no types of their own, so that Python would get others than at a
-read."""
+"""Dialects whose lists have items without types: Python would get other types than a reader."""
 _MODULES = (
     "base64 binascii bisect cmath collections datetime decimal fractions functools hashlib heapq"
     " html ipaddress itertools json math numbers operator re statistics string struct textwrap"
     " typing unicodedata zlib"
 )
 MODULES = frozenset(_MODULES.split(" "))
-"""What a function may import: part of Python, and the same in every process."""
+"""Modules that a function may import: part of Python, with equal results in every process."""
 _UNSAFE = (
     "__import__ breakpoint compile delattr dir eval exec exit globals hash help id input locals"
     " open print quit setattr vars"
 )
 UNSAFE = frozenset(_UNSAFE.split(" "))
-"""Builtins whose value depends on the process, or that do more than give a value."""
+"""Builtins whose value depends on the process, or that have an effect."""
 _CLOCKS = ("now", "today", "utcnow")
-_ALONE = "a function stands for itself, so that it can run in the warehouse: "
+_ALONE = "a function must run without its module, in the warehouse: "
 
 
-def source_of(feature: RealtimeFeature, what: str, collector: Collector) -> str | None:
-    """The canonical text of the function; None, and problems, where it can't stand for itself."""
+def source_of(feature: RealtimeFeature, subject: str, collector: Collector) -> str | None:
+    """Return the canonical text of a function; None after its problems were noted."""
     function = feature.function
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
         collector.add(
-            f"{what}: that is no function",
+            f"{subject}: that is no function",
             feature.location,
             "decorate a function that is made by `def`",
         )
@@ -54,26 +52,27 @@ def source_of(feature: RealtimeFeature, what: str, collector: Collector) -> str 
         [tree] = ast.parse(textwrap.dedent(inspect.getsource(function))).body
     except (OSError, SyntaxError, ValueError):
         hint = "write it in a definition file, at the beginning of a line"
-        collector.add(f"{what}: the text of its function can't be read", feature.location, hint)
+        collector.add(f"{subject}: the text of its function can't be read", feature.location, hint)
         return None
     if not isinstance(tree, ast.FunctionDef):
         collector.add(
-            f"{what}: its function is asynchronous", feature.location, "write a plain `def`"
+            f"{subject}: its function is asynchronous", feature.location, "write a plain `def`"
         )
         return None
     text = _canonical(tree)
-    found = [*_signature(function, tree), *_uses(function, tree, text)]
-    for line, problem, hint in found:
-        place = Location(feature.location.file, feature.location.line + line - 1)
-        collector.add(f"{what}: its function {problem}", place, hint)
-    return None if found else text
+    obstacles = [*_signature(function, tree), *_uses(function, tree, text)]
+    for line, problem, hint in obstacles:
+        location = Location(feature.location.file, feature.location.line + line - 1)
+        collector.add(f"{subject}: its function {problem}", location, hint)
+    return None if obstacles else text
 
 
-Found = Iterator[tuple[int, str, str]]
-"""Line within the function's own text, what is wrong, what to do."""
+Obstacles = Iterator[tuple[int, str, str]]
+"""Line in the function's own text, what is wrong, what to do."""
 
 
 def _canonical(tree: ast.FunctionDef) -> str:
+    # A copy: the caller still reads decorators and lines from the tree.
     bare = copy.deepcopy(tree)
     bare.decorator_list, bare.returns = [], None
     for argument in bare.args.args:
@@ -83,23 +82,29 @@ def _canonical(tree: ast.FunctionDef) -> str:
     return ast.unparse(ast.fix_missing_locations(bare))
 
 
-def _signature(function: Callable[..., Any], tree: ast.FunctionDef) -> Found:
+def _signature(function: Callable[..., Any], tree: ast.FunctionDef) -> Obstacles:
     if len(tree.decorator_list) > 1:
         yield tree.decorator_list[1].lineno, "has another decorator", "leave it out"
     if inspect.isgeneratorfunction(function):
         yield tree.lineno, "is a generator", "return one value"
-    given = tree.args
-    if given.vararg or given.kwarg or given.kwonlyargs or given.posonlyargs or given.defaults:
+    arguments = tree.args
+    if (
+        arguments.vararg
+        or arguments.kwarg
+        or arguments.kwonlyargs
+        or arguments.posonlyargs
+        or arguments.defaults
+    ):
         yield (
             tree.lineno,
-            "has parameters that are no plain names",
+            "has parameters that are not plain names",
             "name each input once: (amount, view__feature)",
         )
 
 
-def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Found:
+def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Obstacles:
     if "$$" in text:
-        yield tree.lineno, "holds the text $$, which ends it in a warehouse", 'write "$" "$"'
+        yield tree.lineno, "contains $$, which ends the body in a warehouse", 'write "$" "$"'
     outside = [*function.__code__.co_freevars, *_outside(text, tree.name)]
     for name in dict.fromkeys(outside):
         unsafe = name in UNSAFE
@@ -118,11 +123,11 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Fou
         if isinstance(node, ast.Global | ast.Nonlocal):
             yield node.lineno, "changes names outside of it", "return one value"
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            plain = [one.name for one in node.names]
+            modules = [alias.name for alias in node.names]
             names = (
                 ["." * node.level + (node.module or "")]
                 if isinstance(node, ast.ImportFrom)
-                else plain
+                else modules
             )
             wrong = [name for name in names if name.partition(".")[0] not in MODULES]
             if wrong:
@@ -141,15 +146,14 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Fou
 
 
 def _zoneless(call: ast.Call, name: str) -> bool:
-    """Whether a call of that name takes the zone of the process."""
-    given = len(call.args) + len(call.keywords)
-    return (name, given) in {("astimezone", 0), ("fromtimestamp", 1)}
+    """Tell whether a call of that name depends on the time zone of the process."""
+    count = len(call.args) + len(call.keywords)
+    return (name, count) in {("astimezone", 0), ("fromtimestamp", 1)}
 
 
 def _outside(text: str, own: str) -> list[str]:
-    """The names that a function takes from outside of it and that are not Python's own, or not
-    safe."""
-    found: dict[str, None] = {}
+    """Return the global names that a function uses, except safe builtins."""
+    names: dict[str, None] = {}
     waiting = list(symtable.symtable(text, "<function>", "exec").get_children())
     while waiting:
         table = waiting.pop()
@@ -161,8 +165,8 @@ def _outside(text: str, own: str) -> list[str]:
                 and name != own
                 and (name in UNSAFE or not hasattr(builtins, name))
             ):
-                found[name] = None
-    return list(found)
+                names[name] = None
+    return list(names)
 
 
 def _line(tree: ast.AST, name: str) -> int:

@@ -1,5 +1,4 @@
-"""Words of SQL that can't name a source, since the view's SQL reads it by that name without
-quotes."""
+"""Reserved words of SQL: they can't name a source, which SQL reads by its name without quotes."""
 
 from __future__ import annotations
 
@@ -8,9 +7,9 @@ from functools import lru_cache
 import sqlglot
 from sqlglot import exp
 
-# What DuckDB 2.0 refuses as the name of a common table, of all its `duckdb_keywords()`, and the
-# lists of reserved words of the other two, without those that they take as a name here. The parser
-# below refuses some more, and takes some that a warehouse refuses.
+# Of DuckDB 2.0's `duckdb_keywords()`, those that it refuses as the name of a common table. Of the
+# other two, their documented reserved words, without those that they accept as such a name. The
+# parser below is no substitute: it accepts some names that a warehouse refuses.
 _RESERVED = {
     "duckdb": """
         all analyse analyze and anti any array as asc asof asymmetric at authorization binary both
@@ -39,8 +38,7 @@ _RESERVED = {
 
 @lru_cache
 def is_reserved(name: str, dialect: str) -> bool:
-    """Whether a warehouse reads the name as a word of its SQL, where `FROM name` should read a
-    table."""
+    """Tell whether `FROM name` can't read a table because the name is a word of SQL."""
     if name.lower() in _RESERVED.get(dialect, "").split():
         return True
     try:
@@ -49,4 +47,5 @@ def is_reserved(name: str, dialect: str) -> bool:
         )
     except sqlglot.errors.SqlglotError:
         return True
+    # The parser may also read the name as a function or a clause.
     return [table.name for table in parsed.find_all(exp.Table)] != [name]

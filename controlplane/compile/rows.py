@@ -1,5 +1,4 @@
-"""The rows that a view's SQL may return: whether it is row by row, and what its event time is
-proved to be."""
+"""Prove how a view's SQL is computed, and what its event time is."""
 
 from __future__ import annotations
 
@@ -31,8 +30,7 @@ from controlplane.manifest.specs import (
 
 @dataclass(frozen=True)
 class Proved:
-    """How a view's SQL is computed, and the bounds of its event time where that is not its
-    sources'."""
+    """How a view's SQL is computed; and, if its event time is not a source's, the bounds of it."""
 
     evaluation: Evaluation
     bounds: EventTimeBounds | None
@@ -40,7 +38,7 @@ class Proved:
 
 def prove(
     view: BatchFeatureView,
-    what: str,
+    subject: str,
     sql: str,
     tree: exp.Query,
     sources: Sequence[SourceSpec],
@@ -51,61 +49,62 @@ def prove(
     hidden: Collection[str],
     collector: Collector,
 ) -> Proved:
-    """Prove what can be proved of a view's SQL; what no SQL of a view may do is noted.
+    """Prove how a view's SQL is computed; note what no view's SQL may do.
 
     Args:
         view: the definition.
-        what: how messages call it.
+        subject: what messages call it.
         sql: its text.
         tree: what that parses to; it is not changed.
         sources: its sources.
         timestamp: the event time's column in the result; None for a static view.
         delay: the view's settling delay.
-        returned: the columns that the SQL returns, as the warehouse spells them; none where the
+        returned: the columns that the SQL returns, as the warehouse spells them; empty if the
             event time is not among them, which is noted elsewhere.
         dialect: of the text.
-        hidden: names of users' functions that stand for the warehouse's own.
+        hidden: names of users' functions that hide functions of the warehouse.
         collector: takes the problems.
     """
-    for one in changeable(sql, dialect):
+    for call in changeable(sql, dialect):
         collector.add(
-            f"{what}: the value of {one.name} in its SQL depends on more than the rows: on the"
+            f"{subject}: the value of {call.name} in its SQL depends on more than the rows: on the"
             " time, on chance or on the session",
-            position(view, sql, one.line),
+            position(view, sql, call.line),
             "a second run of an interval would give other rows: compute it from the sources'"
             " columns",
         )
+    # The proof runs on names alone: it asks the warehouse nothing.
     known = {source.name: _known(source, dialect) for source in sources}
     analysis = analyse(sql, tree, dialect, known, hidden)
     for words, line in analysis.refused:
         collector.add(
-            f"{what}: its SQL reads {words}",
+            f"{subject}: its SQL reads {words}",
             position(view, sql, line),
-            "declare every table as a source and read it by the source's name: an interval sees of"
-            " a source what belongs to it, of anything else also the future",
+            "declare every table as a source and read it by the source's name: of a source, an"
+            " interval sees the rows that belong to it; of other tables, also rows of the future",
         )
     evaluation: Evaluation = RowByRow()
     if timestamp is not None and analysis.construct is not None:
         words, line = analysis.construct
-        place = collector.located(position(view, sql, line))
-        evaluation = IntervalByInterval(words, place, analysis.steady)
+        location = collector.located(position(view, sql, line))
+        evaluation = IntervalByInterval(words, location, analysis.steady)
     bounds = None
     if timestamp is not None and returned and not analysis.refused:
-        bounds = _bounds(view, what, timestamp, analysis, known, delay, collector)
+        bounds = _bounds(view, subject, timestamp, analysis, known, delay, collector)
         if bounds is not None:
             spelled = {folded(name): name for name in returned}
             bounds = msgspec.structs.replace(
                 bounds, source_time=spelled.get(bounds.source_time, bounds.source_time)
             )
     elif view.event_time_bounds is not None and timestamp is None:
-        text = f"{what}: a view without an event time can't have event_time_bounds"
+        text = f"{subject}: a view without an event time can't have event_time_bounds"
         collector.add(text, view.location, "remove them, or give a source its timestamp")
     return Proved(evaluation, bounds)
 
 
 def _known(source: SourceSpec, dialect: str) -> Source:
     columns = Counter(folded(name) for name, _ in source.columns)
-    # Of two columns whose names differ in quotes alone, the text does not say enough.
+    # Two columns may differ only in quotes or case: then the SQL does not say which one it reads.
     names = [name for name, count in columns.items() if count == 1]
     hidden = len(names) < len(source.columns)
     if source.timestamp is None:
@@ -118,22 +117,21 @@ def _known(source: SourceSpec, dialect: str) -> Source:
 
 def _bounds(
     view: BatchFeatureView,
-    what: str,
+    subject: str,
     timestamp: str,
     analysis: Analysis,
     sources: Mapping[str, Source],
     delay: timedelta,
     collector: Collector,
 ) -> EventTimeBounds | None:
-    """The bounds, which must be declared where the event time is not that of a source, and nowhere
-    else."""
+    """Return the bounds of the event time; they are declared only if it is not a source's own."""
     own = own_time(analysis.columns.get(folded(timestamp), frozenset()), sources)
     timed = {name: source.time for name, source in sources.items() if source.time is not None}
     if view.event_time_bounds is None:
         if not own:
             named = listing(f"{name}.{time}" for name, time in timed.items())
             collector.add(
-                f"{what}: its event time {timestamp!r} is not provably the time of a source"
+                f"{subject}: its event time {timestamp!r} is not provably the time of a source"
                 f" ({named})",
                 view.location,
                 "return that column unchanged; or, if the source's clock is another one, give the"
@@ -143,51 +141,38 @@ def _bounds(
         return None
     if own:
         text = (
-            f"{what}: its event time {timestamp!r} is a source's own time, so there is nothing to"
-            " bound"
+            f"{subject}: its event time {timestamp!r} is a source's own time, so there is nothing"
+            " to bound"
         )
         collector.add(text, view.location, "remove event_time_bounds")
         return None
-    low, high = _declared(view, what, collector)
+    low, high = (
+        collector.signed_duration(f"{subject}, event_time_bounds", bound, view.location)
+        for bound in view.event_time_bounds
+    )
     if low is None or high is None:
         return None
     if low > high:
-        text = f"{what}: event_time_bounds end before they begin"
+        text = f"{subject}: event_time_bounds end before they begin"
         collector.add(text, view.location, "give the least difference first")
         return None
     if -low > delay:
         collector.add(
-            f"{what}: rows come up to {format_duration(-low)} after their event time, and its"
+            f"{subject}: rows come up to {format_duration(-low)} after their event time, and its"
             f" settling delay is {format_duration(delay)}: values would be visible before their"
             " rows are there",
             view.location,
             f"give a source settling_delay={format_duration(-low)!r}, or more",
         )
         return None
+    # Any column with a source's time will do: it shows which rows are outside the bounds.
     for name, origins in analysis.columns.items():
         if name != folded(timestamp) and own_time(origins, sources):
             return EventTimeBounds(low, high, name)
     collector.add(
-        f"{what}: its event time is bounded by its sources' time, which its SQL does not return",
+        f"{subject}: its event time is bounded by its sources' time, which its SQL does not return",
         view.location,
         "return one of these columns unchanged:"
         f" {listing(dict.fromkeys(str(time) for time in timed.values()))}",
     )
     return None
-
-
-def _declared(
-    view: BatchFeatureView, what: str, collector: Collector
-) -> tuple[timedelta | None, timedelta | None]:
-    bounds = view.event_time_bounds or ()
-    low, high = (_signed(bound, f"{what}, event_time_bounds", view, collector) for bound in bounds)
-    return low, high
-
-
-def _signed(
-    bound: str, what: str, view: BatchFeatureView, collector: Collector
-) -> timedelta | None:
-    """A duration that may be negative; None after a problem was noted."""
-    text = bound.strip()
-    length = collector.duration(what, text.removeprefix("-"), view.location)
-    return -length if length is not None and text.startswith("-") else length

@@ -1,7 +1,6 @@
-"""What is known to give one value of one row, whatever other rows there are: the proof's list of
-allowed SQL.
+"""The SQL that the proof allows: functions and operators whose value depends on one row alone.
 
-A name that is missing here costs speed alone: a view that uses it is computed interval by interval.
+A name that is missing here costs only speed: a view that uses it is computed interval by interval.
 """
 
 from __future__ import annotations
@@ -56,12 +55,12 @@ National Neg Not Null Paren PropertyEQ RawString Slice Star Subquery TableAlias 
 ByteString BitString UnicodeString ColumnDef TableColumn Aliases BitwiseNot Opclass
 """
 ROW_LOCAL: frozenset[type[exp.Expr]] = frozenset(
-    getattr(exp, name) for name in (_FUNCTIONS + _CLAUSES).split() if hasattr(exp, name)
+    # Versions of sqlglot differ in a few classes; those that it lacks are skipped.
+    getattr(exp, name)
+    for name in (_FUNCTIONS + _CLAUSES).split()
+    if hasattr(exp, name)
 )
-"""Kinds of expressions that give one value of one row.
-
-Operators are told by `exp.Binary` and the like.
-"""
+"""Classes of expressions whose value depends on one row alone; operators are not in the list."""
 
 _NAMED = """
 age base64 bin bit_count char_length chr concat_ws contains convert_timezone date_add date_diff
@@ -86,24 +85,24 @@ try_to_number try_to_timestamp try_to_timestamp_ntz unbin unix_micros unix_milli
 unix_timestamp url_decode url_encode week weekday weekofyear xxhash64 year yearweek zeroifnull
 """
 NAMED = frozenset(_NAMED.split())
-"""Functions without a class of the parser that give one value of one row wherever they exist."""
+"""Functions without a class in the parser whose value depends on one row, in all warehouses."""
 
 UNNESTING = (exp.Unnest, exp.Explode, exp.Posexplode, exp.Flatten, exp.Inline, exp.GenerateSeries)
-"""Functions that give several rows of one: each comes from that row alone."""
+"""Functions that make several rows from one row alone."""
 UNNESTING_NAMES = frozenset(
     {"flatten", "explode", "explode_outer", "posexplode", "posexplode_outer", "inline", "unnest"}
 )
 
 
 def row_local(node: exp.Expr) -> bool:
-    """Whether this node, its arguments aside, gives one value of one row."""
+    """Tell whether the value of this node, except its arguments, depends on one row alone."""
     if isinstance(node, exp.Anonymous):
         return str(node.this).lower() in NAMED
     if isinstance(node, exp.Any | exp.All):
-        # LIKE ANY ('a%', 'b%') is one; Spark has aggregates of these names.
+        # LIKE ANY ('a%', 'b%') does; but Spark has aggregates named any and all.
         return isinstance(node.parent, exp.Like | exp.ILike) and isinstance(node.this, exp.Tuple)
     if isinstance(node, exp.Exists):
-        return True  # of a subquery, which is looked at by itself, or Spark's of a list
+        return True  # a subquery is proved by itself; Spark's exists(list, ...) is row local
     return type(node) in ROW_LOCAL or (
         isinstance(node, exp.Binary | exp.Unary | exp.Predicate) and not isinstance(node, exp.Func)
     )

@@ -1,8 +1,8 @@
-"""The shape of every argument of a definition, checked before anything reads it.
+"""Check the types of all arguments of definitions, before anything reads them.
 
-The annotations of the definitions are the table of what is expected. A definition of another
-shape, and each one that is built on it, is left out of what is compiled: nothing below meets a
-text where it reads a list.
+The expected types are the annotations of the definitions. A definition with a wrong type is not
+compiled, and neither are those built on it. So the compiler never meets a text where it reads a
+list.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _WORDS: Mapping[Any, tuple[str, str]] = {
     Path: ("a path", "paths"),
 }
 _PLAIN_TYPES = {str, Path, Decimal, date, NoneType}
-"""Types for which `isinstance` says it all: True is no number here, and a number may be whole."""
+"""Types for which `isinstance` is enough; not so int and float: True is an int for Python."""
 _LEAVES = (str, int, float, NoneType)
 _EXAMPLES = {
     "columns": 'expect.unique("user_id", "paid_at")',
@@ -65,8 +65,7 @@ _ITEMS_BELOW = {
     ("BatchSource", "expectations"),
     ("FeatureService", "features"),
 }
-"""Lists whose items the compiler tells apart by itself, so that it can tell what is wrong with the
-others."""
+"""Lists whose items the compiler checks itself: it has better messages for wrong ones."""
 _OF_SERVICES = (
     "features=[spend, calculation(...)], with feature views, some features of one, or calculations"
 )
@@ -76,55 +75,59 @@ Test = Callable[[Any], bool]
 
 
 class Shapes:
-    """Checks definitions, each once. `problems` are those found so far."""
+    """Checks each definition once, and collects the `problems`."""
 
     def __init__(self) -> None:
         self.problems: list[DefinitionError] = []
         self._fine: dict[int, bool] = {}
 
     def fit(self, definition: object) -> bool:
-        """Whether a definition and all that it is built on have the right shape.
+        """Tell whether a definition, and all that it is built on, has arguments of right types.
 
-        What has not is noted.
+        Wrong arguments are added to `problems`.
         """
         return self._checked(definition, (), Location(""))
 
     def _checked(self, value: object, around: tuple[object, ...], where: Location) -> bool:
-        """The same of a value inside others, the outermost first."""
+        """Check a value inside others: `around`, the outermost first."""
         known = self._fine.get(id(value))
         if known is not None:
             return known
         where = getattr(value, "location", where)
         chain, fine = (*around, value), True
-        kind: type = type(value)
-        for name, hint, test in _hints(kind):
-            given = getattr(value, name)
-            if not test(given):
+        definition_type: type = type(value)
+        for name, hint, test in _hints(definition_type):
+            argument = getattr(value, name)
+            if not test(argument):
                 self._note(chain, name, hint, where)
                 fine = False
                 continue
-            for part in given if isinstance(given, list | tuple) else (given,):
+            for part in argument if isinstance(argument, list | tuple) else (argument,):
                 inner: type = type(part)
                 if _hints(inner) and not self._checked(part, chain, where):
                     fine = False
+        # By identity: definitions with lists or dicts are not hashable.
         self._fine[id(value)] = fine
         return fine
 
     def _note(self, chain: tuple[object, ...], name: str, hint: Any, where: Location) -> None:  # noqa: ANN401
-        what, value = "", chain[-1]
-        for one in chain:
-            what = _called(one, what)
-        given = getattr(value, name)
-        found = f"not {_described(given)}"
+        subject, value = "", chain[-1]
+        for definition in chain:
+            subject = _called(definition, subject)
+        argument = getattr(value, name)
+        observed = f"not {_described(argument)}"
         item = _item(hint)
-        if isinstance(given, Mapping) and typing.get_origin(hint) is Mapping:
+        if isinstance(argument, Mapping) and typing.get_origin(hint) is Mapping:
             key, inner = map(_test, typing.get_args(hint))
-            found = "and one entry is {!r}: {!r}".format(
-                *next(kv for kv in given.items() if not (key(kv[0]) and inner(kv[1])))
+            observed = "and one entry is {!r}: {!r}".format(
+                *next(kv for kv in argument.items() if not (key(kv[0]) and inner(kv[1])))
             )
-        elif item is not None and isinstance(given, list | tuple):
-            found = f"and one of them is {_described(next(i for i in given if not _test(item)(i)))}"
+        elif item is not None and isinstance(argument, list | tuple):
+            observed = (
+                f"and one of them is {_described(next(i for i in argument if not _test(item)(i)))}"
+            )
         example = _EXAMPLES.get(name)
+        # Definitions of three classes have an argument `features`, each with other values.
         if name == "features" and type(value).__name__ == "FeatureService":
             example = _OF_SERVICES
         if name == "features" and type(value).__name__ == "Selection":
@@ -132,13 +135,13 @@ class Shapes:
         remedy = f"write {example}" if example else _remedy(name, hint)
         self.problems.append(
             DefinitionError(
-                f"{what}: {name} must be {_words(hint)}, {found}", where=where, hint=remedy
+                f"{subject}: {name} must be {_words(hint)}, {observed}", where=where, hint=remedy
             )
         )
 
 
 def _called(value: Any, inside: str) -> str:  # noqa: ANN401 - users' own
-    """A definition as messages call it."""
+    """Return what messages call a definition."""
     match type(value).__name__:
         case kind if kind in _CALLED:
             own = f"{_CALLED[kind]} {_described(value.name)}"
@@ -157,20 +160,19 @@ def _called(value: Any, inside: str) -> str:  # noqa: ANN401 - users' own
 
 
 @lru_cache
-def _hints(kind: type) -> Sequence[tuple[str, Any, Test]]:
-    """The arguments of a definition of this kind, what each must be, and what tells whether it
-    is."""
-    if not dataclasses.is_dataclass(kind) or not kind.__module__.startswith(
+def _hints(definition_type: type) -> Sequence[tuple[str, Any, Test]]:
+    """Return the arguments of a class of definitions: name, annotation and test of each."""
+    if not dataclasses.is_dataclass(definition_type) or not definition_type.__module__.startswith(
         "controlplane.definitions"
     ):
         return ()
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(definition_type)
     named = [
         (field.name, hints[field.name])
-        for field in dataclasses.fields(kind)
+        for field in dataclasses.fields(definition_type)
         if field.name != "location"
     ]
-    below = {name for owner, name in _ITEMS_BELOW if owner == kind.__name__}
+    below = {name for owner, name in _ITEMS_BELOW if owner == definition_type.__name__}
     return [(name, hint, _is_list if name in below else _test(hint)) for name, hint in named]
 
 
@@ -180,7 +182,7 @@ def _is_list(value: object) -> bool:
 
 @lru_cache
 def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
-    """What tells whether a value is as an annotation says."""
+    """Return the test of whether a value fits an annotation."""
     parts = typing.get_args(hint)
     match typing.get_origin(hint):
         case origin if origin in (typing.Union, UnionType):
@@ -213,12 +215,12 @@ def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
 
 
 def _item(hint: Any) -> Any:  # noqa: ANN401 - any annotation
-    """What the items of a list must be; None for what is not a list."""
+    """Return the annotation of a list's items; None for other annotations."""
     return typing.get_args(hint)[0] if typing.get_origin(hint) is Sequence else None
 
 
 def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annotation
-    """What an annotation says, in words."""
+    """Describe an annotation in words."""
     parts = typing.get_args(hint)
     match typing.get_origin(hint):
         case origin if origin in (typing.Union, UnionType):
@@ -242,16 +244,16 @@ def _words(hint: Any, *, many: bool = False) -> str:  # noqa: ANN401 - any annot
     return name if many else f"{_article(name)} {name}"
 
 
-def _described(given: object) -> str:
-    """A value as a message shows it: never more than a line."""
-    if given is None or isinstance(given, str | int | float):
-        text = repr(given)
+def _described(value: object) -> str:
+    """Show a value in a message, in at most one line."""
+    if value is None or isinstance(value, str | int | float):
+        text = repr(value)
         return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
-    if isinstance(given, type):
-        return f"the class {given.__name__}"
-    if callable(given) and hasattr(given, "__name__"):
-        return f"the function {given.__name__}"
-    return f"{_article(type(given).__name__)} {type(given).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    return f"{_article(type(value).__name__)} {type(value).__name__}"
 
 
 def _article(name: str) -> str:
@@ -266,4 +268,4 @@ def _remedy(name: str, hint: Any) -> str:  # noqa: ANN401 - any annotation
         return f"write {name}=True or {name}=False"
     if kinds in ([int], [float]):
         return f"write a number without quotes, such as {name}=2"
-    return "look at what help() says of it"
+    return "see help() of this argument"

@@ -1,5 +1,4 @@
-"""One source: its time, which may be an expression, how far views look back, and its
-expectations."""
+"""One source: its time, which may be an expression, its lookback and its expectations."""
 
 from __future__ import annotations
 
@@ -24,10 +23,11 @@ from controlplane.manifest.expectations import Expected
 from controlplane.manifest.specs import Pruning, SourceSpec
 
 SOURCE_TIME = "source_time"
-"""The column in which views see the value of a source's time expression."""
+"""The column with the value of a source's time expression."""
 UNBOUNDED = "unbounded"
 _NAME = re.compile(r"\w+")
 _NUMBERS = ("int64", "float64", "decimal")
+# The parts of a second that a conversion takes, as a power of ten.
 _SCALES = {
     "make_timestamp_ms": 3,
     "make_timestamp_ns": 9,
@@ -44,28 +44,28 @@ def compile_source(
     warehouse: Warehouse,
     collector: Collector,
 ) -> SourceSpec | None:
-    """The checked source, or None after its problems were noted.
+    """Return the checked source; None after its problems were noted.
 
     Args:
         source: the definition.
-        columns: of its table; None where there is no such table, empty where a feature view of the
-            project makes it.
-        dialect: the warehouse's.
-        warehouse: asked for the types of expressions.
+        columns: of its table; None: there is no such table; empty: it is the public view of a
+            feature view in this project.
+        dialect: of the warehouse.
+        warehouse: describes expressions to get their types.
         collector: takes the problems.
     """
-    what = f"source {source.name!r}"
+    subject = f"source {source.name!r}"
     if is_reserved(source.name, dialect):
-        text = f"{what}: {source.name.upper()} is a reserved word of {dialect}'s SQL"
+        text = f"{subject}: {source.name.upper()} is a reserved word of {dialect}'s SQL"
         hint = (
             f"choose another name, such as {source.name}_rows; its table may keep the name it has"
         )
         collector.add(text, source.location, hint)
         return None
-    delay = collector.duration(f"{what}, settling_delay", source.settling_delay, source.location)
+    delay = collector.duration(f"{subject}, settling_delay", source.settling_delay, source.location)
     lookback = None  # unbounded
     if source.lookback != UNBOUNDED:
-        lookback = collector.duration(f"{what}, lookback", source.lookback, source.location)
+        lookback = collector.duration(f"{subject}, lookback", source.lookback, source.location)
         if lookback is None:
             return None
     if columns is None or delay is None:
@@ -73,32 +73,30 @@ def compile_source(
     time_sql, pruning = "", None
     if columns and source.timestamp is not None:
         if is_column(source.timestamp, columns):
-            if not _check_time_column(source, what, columns, collector):
+            if not _check_time_column(source, subject, columns, collector):
                 return None
         else:
             time_sql = source.timestamp
-            if not _check_expression(source, what, columns, dialect, warehouse, collector):
+            if not _check_expression(source, subject, columns, dialect, warehouse, collector):
                 return None
-            pruning = _pruning(source, what, columns, dialect, collector)
+            pruning = _pruning(source, subject, columns, dialect, collector)
     if source.prune_by is not None and not time_sql:
-        text = f"{what}: prune_by has a meaning only where the timestamp is an expression"
+        text = f"{subject}: prune_by is only for a timestamp that is an expression"
         collector.add(
             text, source.location, "remove it: the warehouse finds rows by the timestamp itself"
         )
     if source.timestamp is None and (delay or lookback != timedelta(0)):
         knob = "settling_delay" if delay else "lookback"
-        text = f"{what}: a table without a timestamp can't have a {knob}"
+        text = f"{subject}: a table without a timestamp can't have a {knob}"
         collector.add(text, source.location, "remove it")
     expectations: tuple[Expected, ...] = ()
     if columns:
         rows = Relation(columns, "", source.table)
         expectations = compile_expectations(
-            source.expectations, what, source.location, rows, dialect, warehouse, collector
+            source.expectations, subject, source.location, rows, dialect, warehouse, collector
         )
     elif source.expectations:
-        text = (
-            f"{what} is a feature view of this project, so its expectations have their place there"
-        )
+        text = f"{subject} is a feature view of this project, which declares its own expectations"
         collector.add(
             text, source.location, "give them to the feature view, or to the source that it reads"
         )
@@ -124,16 +122,16 @@ def is_column(timestamp: str, columns: Container[str]) -> bool:
 
 
 def _check_time_column(
-    source: BatchSource, what: str, columns: Mapping[str, str], collector: Collector
+    source: BatchSource, subject: str, columns: Mapping[str, str], collector: Collector
 ) -> bool:
-    kind = columns.get(str(source.timestamp))
-    if kind == "timestamp":
+    column_type = columns.get(str(source.timestamp))
+    if column_type == "timestamp":
         return True
-    if kind is None:
-        text = f"{what}: {source.table} has no column {source.timestamp!r}"
+    if column_type is None:
+        text = f"{subject}: {source.table} has no column {source.timestamp!r}"
         collector.add(text, source.location, f"its columns are: {listing(columns)}")
     else:
-        text = f"{what}: column {source.timestamp!r} is {kind}, not a timestamp"
+        text = f"{subject}: column {source.timestamp!r} is {column_type}, not a timestamp"
         hint = "name a column of a timestamp type, or give a SQL expression that converts it"
         collector.add(text, source.location, hint)
     return False
@@ -141,63 +139,69 @@ def _check_time_column(
 
 def _check_expression(
     source: BatchSource,
-    what: str,
+    subject: str,
     columns: Mapping[str, str],
     dialect: str,
     warehouse: Warehouse,
     collector: Collector,
 ) -> bool:
-    """Check that a time expression gives a timestamp, from its own row alone."""
+    """Check that a time expression returns a timestamp that depends on its own row alone."""
     text = str(source.timestamp)
     try:
         tree = parsed(text, dialect)
     except ValueError:
         collector.add(
-            f"{what}: its timestamp {text!r} is neither a column nor a SQL expression",
+            f"{subject}: its timestamp {text!r} is neither a column nor a SQL expression",
             source.location,
             f"its columns are: {listing(columns)}",
         )
         return False
-    if found := changeable(text, dialect):
-        names = listing(one.name for one in found)
-        said = f"{what}: the value of {names} in its timestamp depends on more than the row"
-        collector.add(said, source.location, "give an expression over the table's columns alone")
+    if changeable_calls := changeable(text, dialect):
+        names = listing(call.name for call in changeable_calls)
+        message = f"{subject}: the value of {names} in its timestamp depends on more than the row"
+        collector.add(message, source.location, "give an expression over the table's columns alone")
         return False
+    # First by the parser's classes, then by name: a class may also stand for functions of other
+    # warehouses, whose names may be users' own functions here.
     strange = next((node.sql(dialect=dialect) for node in tree.walk() if not row_local(node)), "")
     if not strange and (calls := unknown_calls(text, tree, dialect, macros(warehouse))):
-        strange = calls[0].words.split(",")[0]
+        strange = f"function {calls[0].name}()"
     if strange:
-        said = f"{what}: {strange!r} in its timestamp is not known to be a function of the row"
-        collector.add(said, source.location, "give an expression over the table's columns alone")
+        message = (
+            f"{subject}: {strange!r} in its timestamp is not known to be a function of the row"
+        )
+        collector.add(message, source.location, "give an expression over the table's columns alone")
         return False
     if SOURCE_TIME in (name.lower() for name in columns):
-        said = (
-            f"{what}: its timestamp is an expression, and {source.table} has a column"
+        message = (
+            f"{subject}: its timestamp is an expression, and {source.table} has a column"
             f" {SOURCE_TIME!r} already"
         )
         collector.add(
-            said, source.location, "read a view over the table that names the column differently"
+            message, source.location, "read a view over the table that names the column differently"
         )
         return False
     try:
         query = f"SELECT ({text}\n) AS {SOURCE_TIME} FROM {source.table}"
-        [kind] = described(warehouse, query).values()
+        [value_type] = described(warehouse, query).values()
     except PermanentError as error:
-        said = f"{what}: the warehouse refuses its timestamp {text!r}: {error.message}"
-        collector.add(said, source.location, error.hint or f"its columns are: {listing(columns)}")
+        message = f"{subject}: the warehouse refuses its timestamp {text!r}: {error.message}"
+        collector.add(
+            message, source.location, error.hint or f"its columns are: {listing(columns)}"
+        )
         return False
-    if kind != "timestamp":
-        said = f"{what}: its timestamp {text!r} is {kind}, not a timestamp"
-        collector.add(said, source.location, "convert it within the expression")
+    if value_type != "timestamp":
+        message = f"{subject}: its timestamp {text!r} is {value_type}, not a timestamp"
+        collector.add(message, source.location, "convert it within the expression")
         return False
     return True
 
 
 def parsed(expression: str, dialect: str) -> exp.Expr:
-    """The tree of one expression over the columns of a row.
+    """Parse one expression over the columns of a row.
 
     Raises:
-        ValueError: it does not parse, or is something else.
+        ValueError: it does not parse, is more than one expression, or reads no column.
     """
     try:
         tree = sqlglot.parse_one(f"SELECT ({expression}\n)", dialect=dialect)
@@ -205,30 +209,36 @@ def parsed(expression: str, dialect: str) -> exp.Expr:
         raise ValueError(str(error)) from None
     if not isinstance(tree, exp.Select) or len(tree.expressions) != 1 or tree.args.get("from_"):
         raise ValueError("it is not one expression")
-    [found] = tree.expressions
-    if not found.find(exp.Column) or found.find(exp.Query):
+    [expression_tree] = tree.expressions
+    if not expression_tree.find(exp.Column) or expression_tree.find(exp.Query):
         raise ValueError("it reads no column of the row")
-    inner: exp.Expr = found.this if isinstance(found, exp.Paren) else found
+    inner: exp.Expr = (
+        expression_tree.this if isinstance(expression_tree, exp.Paren) else expression_tree
+    )
     return inner
 
 
 def _pruning(
-    source: BatchSource, what: str, columns: Mapping[str, str], dialect: str, collector: Collector
+    source: BatchSource,
+    subject: str,
+    columns: Mapping[str, str],
+    dialect: str,
+    collector: Collector,
 ) -> Pruning | None:
     if source.prune_by is None:
         return None
-    kind = columns.get(source.prune_by)
-    if kind is None:
-        text = f"{what}: {source.table} has no column {source.prune_by!r} to prune by"
+    column_type = columns.get(source.prune_by)
+    if column_type is None:
+        text = f"{subject}: {source.table} has no column {source.prune_by!r} to prune by"
         collector.add(text, source.location, f"its columns are: {listing(columns)}")
         return None
-    if kind in {"date", "timestamp"}:
+    if column_type in {"date", "timestamp"}:
         return Pruning(source.prune_by, None)
     scale = _scale(parsed(str(source.timestamp), dialect), source.prune_by)
-    if kind.startswith(_NUMBERS) and scale is not None:
+    if column_type.startswith(_NUMBERS) and scale is not None:
         return Pruning(source.prune_by, scale)
     collector.add(
-        f"{what}: it can't be pruned by {source.prune_by!r}, which is {kind}",
+        f"{subject}: it can't be pruned by {source.prune_by!r}, which is {column_type}",
         source.location,
         "name a date or timestamp column within two days of the event time, or the number of"
         " seconds that the timestamp converts, as in timestamp='to_timestamp(seconds)',"
@@ -238,12 +248,13 @@ def _pruning(
 
 
 def _scale(tree: exp.Expr, column: str) -> int | None:
-    """The parts of a second that a conversion from a number takes, as a power of ten.
+    """Return the scale of a conversion from a number to a timestamp; None for other expressions.
 
-    None if it is something else.
+    The scale is the number of digits after the point of a second: 3 for milliseconds.
     """
     if isinstance(tree, exp.UnixToTime):
         scale = tree.args.get("scale")
+        # Without a scale, sqlglot means seconds.
         number = 0 if scale is None else int(scale.name) if scale.name.isdigit() else None
         argument = tree.this
     elif isinstance(tree, exp.Anonymous) and len(tree.expressions) == 1:

@@ -1,8 +1,7 @@
-"""A view's SQL: made from the user's function or file, parsed to check it, and framed by its
-sources.
+"""A view's SQL: read from the user's function or file, checked, and put behind its sources.
 
-The user's text is kept as it was written; it is parsed, never rewritten. Each source is a CTE of
-the source's name, so that `from {departures}` reads as the user wrote it.
+The user's text is parsed for checks but never rewritten. Each source is a CTE with the source's
+name, so that `from {departures}` works as the user wrote it.
 """
 
 from __future__ import annotations
@@ -27,27 +26,30 @@ OUTPUT = "plane_rows"
 
 
 NOT_PARSED = (sqlglot.errors.SqlglotError, AttributeError, IndexError, TypeError)
-"""What sqlglot 30 raises for a text that it can't parse: some of its builders, such as those of
-OBJECT_CONSTRUCT(a) and of Spark's `|> LIMIT`, don't check that an argument is there."""
+"""What sqlglot 30 raises for a text that it can't parse.
+
+Not only its own errors: some of its builders, such as those of OBJECT_CONSTRUCT(a) and of Spark's
+`|> LIMIT`, don't check that an argument exists.
+"""
 
 
 def is_table(text: str) -> bool:
-    """Whether `text` is `schema.table` or `catalog.schema.table`, quoted or not."""
+    """Tell whether `text` is `schema.table` or `catalog.schema.table`, quoted or not."""
     return _TABLE.fullmatch(text) is not None
 
 
 def sql_path(view: BatchFeatureView) -> Path:
-    """The file with the view's SQL, if it has one."""
+    """Return the path of the view's SQL file; only for a view that has one."""
     return Path(view.location.file).parent / (view.sql_file or "")
 
 
 def table_parts(text: str) -> tuple[str, ...]:
-    """The names in a table's spelling, without their quotes; none where it is no table."""
+    """Split a table's name into its parts, without quotes; empty if it is not a table's name."""
     return tuple(part.strip('"`') for part in _PART.findall(text)) if is_table(text) else ()
 
 
 def text_of(view: BatchFeatureView) -> str:
-    """The SQL that the view's function returns or its file holds, with its sources' names put in.
+    """Return the SQL from the view's function or file, with the names of its sources filled in.
 
     Raises:
         DefinitionError: the function raised or returned no text, or the file can't be read or
@@ -80,10 +82,9 @@ def text_of(view: BatchFeatureView) -> str:
 
 
 def one_statement(sql: str, dialect: str) -> str:
-    """A query as it was written, without the semicolons and comments at its end, so that it may
-    stand in parentheses.
+    """Remove semicolons and comments from the end of a query, so that it can be in parentheses.
 
-    A text that does not parse, or holds several statements, is given back as it is: `canonical`
+    A text that does not parse, or has several statements, is returned unchanged; `canonical` then
     says what is wrong.
     """
     try:
@@ -97,10 +98,13 @@ def one_statement(sql: str, dialect: str) -> str:
 
 
 def unframed(sql: str, relations: Mapping[str, str], dialect: str) -> str:
-    """The user's SQL behind its sources, but as the query itself: DuckDB gives a second column of
-    one name another name where the query is a CTE."""
+    """Put the user's SQL behind its sources, but as the main query and not as a CTE.
+
+    In a CTE, DuckDB renames the second of two columns with equal names; here the error shows.
+    """
     ctes = ",\n".join(f"{name} AS (\n  {select}\n)" for name, select in relations.items())
     tokens = sqlglot.tokenize(sql, dialect=_dialect(dialect))
+    # The user's SQL may begin with WITH: its CTEs are appended to the sources'.
     own = 0
     while tokens[own].token_type in (TokenType.WITH, TokenType.RECURSIVE):
         own += 1
@@ -114,14 +118,14 @@ def _dialect(name: str) -> sqlglot.Dialect:
 
 
 def query(sql: str, dialect: str) -> exp.Query:
-    """The tree of a query.
+    """Parse a query.
 
     Raises:
         ValueError: the text does not parse, or is not exactly one SELECT; the message says which.
     """
     try:
         parsed = sqlglot.parse(sql, dialect=_dialect(dialect))
-        # What stands behind the last semicolon is a comment.
+        # After the last semicolon, a Semicolon node holds comments.
         statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
     except NOT_PARSED as error:
         raise ValueError(f"its SQL does not parse: {plain(error)}") from None
@@ -131,16 +135,16 @@ def query(sql: str, dialect: str) -> exp.Query:
 
 
 def spelled(tree: exp.Query, dialect: str) -> str:
-    """One spelling of a query, for fingerprints: comments and white space change nothing.
+    """Write a query without comments and with uniform white space, for fingerprints.
 
-    The tree is spent: a copy of it would take as long as parsing it.
+    The tree can't be used afterwards: to copy it would take as long as to parse it.
     """
     return tree.sql(dialect=_dialect(dialect), comments=False, copy=False)
 
 
 @lru_cache(maxsize=10_000)
 def canonical(sql: str, dialect: str) -> str:
-    """The one spelling of a query's text.
+    """Return the canonical spelling of a query's text.
 
     Raises:
         ValueError: as `query` does.
@@ -150,7 +154,7 @@ def canonical(sql: str, dialect: str) -> str:
 
 @lru_cache(maxsize=10_000)
 def canonical_condition(sql: str, dialect: str) -> str:
-    """One spelling of a condition on a row, for fingerprints.
+    """Return the canonical spelling of a condition on a row, for fingerprints.
 
     Raises:
         ValueError: the text is not one expression without a subquery.
@@ -166,15 +170,19 @@ def canonical_condition(sql: str, dialect: str) -> str:
 
 
 def framed(sql: str, relations: Mapping[str, str]) -> str:
-    """The user's SQL as the CTE `plane_rows`, behind one CTE for each source (`relations`: name ->
-    SELECT)."""
+    """Put the user's SQL into the CTE `plane_rows`, behind one CTE for each source.
+
+    Args:
+        sql: one SELECT.
+        relations: source name -> SELECT.
+    """
     ctes = [f"{name} AS (\n  {select}\n)" for name, select in relations.items()]
     ctes.append(f"{OUTPUT} AS (\n{sql}\n)")
     return "WITH " + ",\n".join(ctes)
 
 
 def plain(error: Exception) -> str:
-    """What the parser says, without colours, in one line."""
+    """Return the parser's message in one line, without colours."""
     if not isinstance(error, sqlglot.errors.SqlglotError):
         return (
             f"the parser fails at a call or clause with arguments that it doesn't expect ({error})"
@@ -194,18 +202,15 @@ _STAND_INS = {
 
 
 def stand_in(columns: Sequence[tuple[str, str]], dialect: str) -> str:
-    """A SELECT without rows that has these columns, for a table that does not exist yet.
-
-    No name needs quotes.
-    """
+    """Return a SELECT with these columns and no rows, for a table that does not exist yet."""
     casts = (
-        f'CAST(NULL AS {_stand_in_type(kind)}) AS "{naming.stored(name, dialect)}"'
-        for name, kind in columns
+        f'CAST(NULL AS {_stand_in_type(column_type)}) AS "{naming.stored_name(name, dialect)}"'
+        for name, column_type in columns
     )
     return sqlglot.parse_one(f"SELECT {', '.join(casts)} WHERE 1 = 0").sql(dialect=dialect)
 
 
-def _stand_in_type(kind: str) -> str:
-    if is_list(kind):
-        return f"ARRAY<{_stand_in_type(item_type(kind))}>"
-    return _STAND_INS.get(kind, kind.upper())
+def _stand_in_type(column_type: str) -> str:
+    if is_list(column_type):
+        return f"ARRAY<{_stand_in_type(item_type(column_type))}>"
+    return _STAND_INS.get(column_type, column_type.upper())

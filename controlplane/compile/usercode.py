@@ -1,5 +1,4 @@
-"""Running the users' own Python: whatever it raises becomes one error with the file and line of
-theirs."""
+"""Run the users' own Python; an exception becomes one error with the user's file and line."""
 
 from __future__ import annotations
 
@@ -22,10 +21,13 @@ _NOT_THERE = re.compile(r"cannot import name '(\w+)'")
 
 
 @contextmanager
-def running(what: str, file: str, fallback: Location | None = None) -> Iterator[None]:
+def running(subject: str, file: str, fallback: Location | None = None) -> Iterator[None]:
     """Run users' code from `file`.
 
-    `what` names it in the error, `fallback` is its place if no line can be told.
+    Args:
+        subject: what the error calls the code.
+        file: of the code; the error names its last line in the traceback.
+        fallback: the error's location if the traceback has no line of `file`.
 
     Raises:
         DefinitionError: the code raised anything but a `PlaneError`.
@@ -36,7 +38,7 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
         raise
     except SyntaxError as error:
         raise DefinitionError(
-            f"{what} is not valid Python: {error.msg}",
+            f"{subject} is not valid Python: {error.msg}",
             where=Location(error.filename or file, error.lineno or 0),
             hint="correct the line, or the one before it",
         ) from None
@@ -47,14 +49,15 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
             for f in traceback.extract_tb(error.__traceback__)
             if Path(f.filename) == Path(file)
         ]
+        # The last line of the user's own file: deeper frames are in libraries.
         where = Location(file, lines[-1]) if lines else fallback or Location(file)
         text = str(error).strip().split("\n")[0]
         if isinstance(error, ImportError):
-            text = text.partition(" (")[0]  # behind it stands where the module lies on this machine
-        # From Python 3.13 on; the hint says it on all versions.
+            text = text.partition(" (")[0]  # the rest is the path of the module on this machine
+        # Python 3.13 and later add this; the hint says it on all versions.
         text = text.partition(". Did you mean")[0]
         raise DefinitionError(
-            f"{what} raised {type(error).__name__}{f': {text}' if text else ''}",
+            f"{subject} raised {type(error).__name__}{f': {text}' if text else ''}",
             where=where,
             hint=_remedy(error),
         ) from None
@@ -62,7 +65,7 @@ def running(what: str, file: str, fallback: Location | None = None) -> Iterator[
 
 def _remedy(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return "definitions must not end the process: remove the call of exit"
+        return "definitions must not end the process: remove the call of `exit`"
     if isinstance(error, TypeError) and "argument" in str(error):
         return _arguments(str(error))
     if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
@@ -79,7 +82,7 @@ def _remedy(error: BaseException) -> str:
 
 
 def _arguments(text: str) -> str:
-    """What to do about a call with other arguments than its function takes."""
+    """Say what to do about a call whose arguments do not fit the function."""
     called = _CALLED.match(text)
     name = called[1] if called else ""
     if called is None or name not in definitions.__all__:
@@ -94,17 +97,17 @@ def _arguments(text: str) -> str:
 
 
 def _imported(error: ImportError) -> str:
-    """What to do about a name that a module lacks."""
-    wanted = _NOT_THERE.match(str(error))
+    """Say what to do about an import of a name that the module lacks."""
+    missing = _NOT_THERE.match(str(error))
     module = sys.modules.get(error.name or "")
-    close = get_close_matches(wanted[1], dir(module), 1) if wanted and module else []
+    close = get_close_matches(missing[1], dir(module), 1) if missing and module else []
     if close:
         return f"did you mean {close[0]}?"
     return f"correct the name, or define it in {error.name}"
 
 
 def _similar(error: NameError | AttributeError) -> str:
-    """A name like the one that is not there; empty if there is none."""
+    """Suggest a name that is spelled like the unknown one; empty if there is none."""
     if isinstance(error, AttributeError):
         known = dir(error.obj) if isinstance(error.obj, ModuleType) else []
     else:

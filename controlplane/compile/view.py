@@ -1,4 +1,4 @@
-"""One feature view: its time rules, its SQL, its columns, its features, its fingerprint."""
+"""Compile one feature view: its time, its SQL, its columns, its features, its fingerprint."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from functools import partial
 import msgspec
 from sqlglot import exp
 
-from controlplane.base import naming
 from controlplane.base.ports import Warehouse
-from controlplane.base.types import parse_type
-from controlplane.compile import transformation
+from controlplane.base.types import is_whole, parse_type
+from controlplane.compile import queries, transformation
 from controlplane.compile.chaining import check_chain
 from controlplane.compile.expectations import Relation, compile_expectations
 from controlplane.compile.features import compile_features, conditions
@@ -41,7 +40,7 @@ from controlplane.manifest.timing import span
 from controlplane.manifest.windows import CalendarWindow, ZoneSpec
 
 _MOST_SHARDS = 64
-# How the parser and all warehouses name a line.
+# The parser and all warehouses write line numbers this way.
 _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)
 
 
@@ -49,8 +48,15 @@ _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)
 class Context:
     """What a view is compiled against.
 
-    `sources` is None where a source is itself wrong; `macros` are users' functions that may stand
-    for the warehouse's own.
+    Attributes:
+        dialect: of its SQL.
+        schema: of the public views.
+        warehouse: describes queries.
+        sources: by name; None for a source that has problems of its own.
+        views: those compiled before, by name.
+        upstream: names of the views that it reads.
+        macros: names of users' functions that hide functions of the warehouse.
+        collector: takes the problems.
     """
 
     dialect: str
@@ -63,41 +69,46 @@ class Context:
     collector: Collector
 
 
-Question = Generator[str, Mapping[str, str] | PermanentError, ViewSpec | None]
-"""Yields one query, wants its columns or what is wrong with it, and returns a view or None."""
+Compilation = Generator[str, Mapping[str, str] | PermanentError, ViewSpec | None]
+"""Yields one query, receives its columns or its error, and returns a view or None."""
 
 
-def compile_view(view: BatchFeatureView, context: Context) -> Question:
-    """The checked view, or None after its problems were noted.
+def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
+    """Compile a view; None after its problems were noted.
 
-    Asks for the columns of its SQL on the way.
+    It is a generator, so that one request to the warehouse describes the queries of many views.
     """
     collector = context.collector
-    what = f"feature view {view.name!r}"
-    before = len(collector.found)
-    keys = _keys(view, what, collector)
+    subject = f"feature view {view.name!r}"
+    before = len(collector.problems)
+    keys = _keys(view, subject, collector)
     parameters = list(inspect.signature(view.transformation).parameters)
-    sources = _sources(view, what, parameters, context)
-    grid = check_grid(view, what, collector)
-    written = _sql(view, what, parameters, context)
+    sources = _sources(view, subject, parameters, context)
+    grid = check_grid(view, subject, collector)
+    written = _sql(view, subject, parameters, context)
     if sources is None or written is None or grid is None:
         return None
     sql, tree = written
-    _check_shards(view, what, collector)
-    timestamp, delay = _timestamp(view, what, sources, collector)
+    _check_shards(view, subject, collector)
+    timestamp, delay = _timestamp(view, subject, sources, collector)
     for name in context.upstream:
-        check_chain(what, view.location, grid, delay, context.views[name], collector)
-    query = _query(view, what, sql, sources, context)
+        check_chain(subject, view.location, grid, delay, context.views[name], collector)
+    relations = queries.relations(sources, context.schema, context.views, context.dialect)
+    framed = transformation.framed(sql, relations)
+    query = queries.with_conditions(framed, conditions(view, context.dialect))
     columns = yield query
-    if not isinstance(columns, PermanentError) and _may_be_renamed(columns):
+    # In the query above, the SQL is a CTE, where DuckDB renames the second of two equal names. As
+    # the main query it shows the names as the user wrote them.
+    if not isinstance(columns, PermanentError) and queries.may_be_renamed(columns):
         [named] = context.warehouse.describe_all(
-            [transformation.unframed(sql, _relations(sources, context), context.dialect)]
+            [transformation.unframed(sql, relations, context.dialect)]
         )
         columns = named if isinstance(named, PermanentError) else columns
+    # The proof also notes reads that are refused, so it runs even if the columns are not known.
     returned = () if isinstance(columns, PermanentError) or timestamp not in columns else columns
     proved = prove(
         view,
-        what,
+        subject,
         sql,
         tree,
         sources,
@@ -109,7 +120,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
         collector,
     )
     if isinstance(columns, PermanentError):
-        _refused(view, what, columns, query.partition(sql)[0].count("\n"), collector)
+        _refused(view, subject, columns, query.partition(sql)[0].count("\n"), collector)
         return None
     if proved.bounds is not None and proved.bounds.low < timedelta(0) and context.upstream:
         hint = (
@@ -117,36 +128,48 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
             " sources"
         )
         text = (
-            f"{what}: it reads a feature view, so its event time can't be before the time of what"
-            " it reads"
+            f"{subject}: it reads a feature view, so its event time can't be before that view's"
+            " time"
         )
         collector.add(text, view.location, hint)
-    for name, kind in keys:
-        _check_column(f"{what}: key column {name!r}", name, kind, columns, view, collector)
+    for name, column_type in keys:
+        _check_column(
+            f"{subject}: key column {name!r}", name, column_type, columns, view, collector
+        )
     if timestamp is not None:
         _check_column(
-            f"{what}: event time {timestamp!r}", timestamp, "timestamp", columns, view, collector
+            f"{subject}: event time {timestamp!r}", timestamp, "timestamp", columns, view, collector
         )
     for name in view.tie_breaker:
-        _check_column(f"{what}: tie_breaker {name!r}", name, None, columns, view, collector)
+        _check_column(f"{subject}: tie_breaker {name!r}", name, None, columns, view, collector)
     taken = {name for name, _ in keys}
-    features = compile_features(view, what, grid, columns, taken, context.dialect, collector)
+    features = compile_features(view, subject, grid, columns, taken, context.dialect, collector)
     if timestamp is None and any(isinstance(feature, AggregateSpec) for feature in features):
         hint = "give a source its timestamp, or aggregate in the SQL"
         collector.add(
-            f"{what}: without an event time there are no windows to aggregate over",
+            f"{subject}: without an event time there are no windows to aggregate over",
             view.location,
             hint,
         )
     rows = Relation(
-        {name: kind for name, kind in columns.items() if not name.startswith("plane_where_")},
-        _framed(sql, sources, context),
+        {
+            name: column_type
+            for name, column_type in columns.items()
+            if not name.startswith("plane_where_")
+        },
+        framed,
         transformation.OUTPUT,
     )
     expectations = compile_expectations(
-        view.expectations, what, view.location, rows, context.dialect, context.warehouse, collector
+        view.expectations,
+        subject,
+        view.location,
+        rows,
+        context.dialect,
+        context.warehouse,
+        collector,
     )
-    if len(collector.found) > before:
+    if len(collector.problems) > before:
         return None
     spec_of: Callable[..., ViewSpec] = (
         StaticViewSpec if timestamp is None else partial(BatchViewSpec, timestamp=timestamp)
@@ -182,6 +205,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Question:
     )
     upstream = [context.views[name].fingerprint for name in context.upstream]
     canonical = transformation.spelled(tree, context.dialect)
+    # The fingerprint is a digest of the finished spec, so it is filled in last.
     return msgspec.structs.replace(
         spec, fingerprint=fingerprint(spec, canonical, sources, upstream, context.dialect)
     )
@@ -196,15 +220,16 @@ def _zones(features: Sequence[Feature], start: datetime) -> tuple[ZoneSpec, ...]
     return tuple(trimmed(zone_spec(name), start - longest - timedelta(days=62)) for name in names)
 
 
-def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Column]:
+def _keys(view: BatchFeatureView, subject: str, collector: Collector) -> list[Column]:
     if not view.entities:
-        collector.add(f"{what} has no entities", view.location, "give entities=[...]")
+        collector.add(f"{subject} has no entities", view.location, "give entities=[...]")
     keys: dict[str, str] = {}
     for entity in view.entities:
         for name, text in entity.keys.items():
+            # Warehouses fold names: keys that differ only in case would be one column.
             if name.lower() in {other.lower() for other in keys}:
                 collector.add(
-                    f"{what}: two of its entities have the key {name!r}",
+                    f"{subject}: two of its entities have the key {name!r}",
                     view.location,
                     "rename one key",
                 )
@@ -216,49 +241,47 @@ def _keys(view: BatchFeatureView, what: str, collector: Collector) -> list[Colum
 
 
 def _sources(
-    view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context
+    view: BatchFeatureView, subject: str, parameters: Sequence[str], context: Context
 ) -> list[SourceSpec] | None:
-    """The sources' specs; None if any of them is wrong, which was noted with it."""
+    """Return the specs of the sources; None if one of them has problems, which are noted."""
     collector = context.collector
     names = [source.name for source in view.sources]
     if not names:
-        collector.add(f"{what} has no sources", view.location, "give sources=[...]")
+        collector.add(f"{subject} has no sources", view.location, "give sources=[...]")
         return None
     if sorted(parameters) != sorted(names):
         text = (
-            f"{what}: its function takes ({listing(parameters)}), its sources are"
+            f"{subject}: its function takes ({listing(parameters)}), its sources are"
             f" ({listing(names)})"
         )
         collector.add(text, view.location, "name each parameter after a source")
-    found: list[SourceSpec] = []
+    specs: list[SourceSpec] = []
     for source in view.sources:
         if source.name not in context.sources:
             hint = "define it at the top of a definition file"
             collector.add(
-                f"{what}: source {source.name!r} is not defined in this project",
+                f"{subject}: source {source.name!r} is not defined in this project",
                 view.location,
                 hint,
             )
             return None
         spec = context.sources[source.name]
-        if spec is None:
+        if spec is None or not spec.columns:
             return None
-        if not spec.columns:
-            return None
-        found.append(spec)
-    return found
+        specs.append(spec)
+    return specs
 
 
 def _sql(
-    view: BatchFeatureView, what: str, parameters: Sequence[str], context: Context
+    view: BatchFeatureView, subject: str, parameters: Sequence[str], context: Context
 ) -> tuple[str, exp.Query] | None:
-    """The text of the SQL and what it parses to; None after a problem was noted."""
+    """Return the SQL and its tree; None after a problem was noted."""
     if sorted(parameters) != sorted(source.name for source in view.sources):
         return None  # noted with the sources
     if any(is_reserved(source.name, context.dialect) for source in view.sources):
         return None  # noted with the source
     try:
-        with running(f"{what}: its function", view.location.file, view.location):
+        with running(f"{subject}: its function", view.location.file, view.location):
             text = transformation.one_statement(transformation.text_of(view), context.dialect)
     except PlaneError as error:
         context.collector.adopt(error)
@@ -266,13 +289,12 @@ def _sql(
     try:
         return text, transformation.query(text, context.dialect)
     except ValueError as error:
-        context.collector.add(f"{what}: {error}", _line(view, str(error)), "correct the SQL")
+        context.collector.add(f"{subject}: {error}", _line(view, str(error)), "correct the SQL")
         return None
 
 
 def _line(view: BatchFeatureView, text: str) -> Location:
-    """Where an error about the view's SQL is: the line that it names of the SQL's own file, if it
-    has one."""
+    """Return the location of an error: a line of the SQL's own file, or else the view's."""
     if view.sql_file is None:
         return view.location
     named = _LINE.search(text)
@@ -280,100 +302,60 @@ def _line(view: BatchFeatureView, text: str) -> Location:
 
 
 def _refused(
-    view: BatchFeatureView, what: str, error: PermanentError, before: int, collector: Collector
+    view: BatchFeatureView, subject: str, error: PermanentError, before: int, collector: Collector
 ) -> None:
-    """Note what the warehouse says.
+    """Note the warehouse's error; `before` lines of the query precede the view's own SQL."""
 
-    `before` lines of ours precede the view's SQL in what it was asked.
-    """
-
+    # The user knows only the lines of the SQL: error messages must not count ours.
     def own(named: re.Match[str]) -> str:
         return f"{named[1]}{max(int(named[2]) - before, 1)}"
 
     message, hint = (_LINE.sub(own, text) for text in (error.message, error.hint))
-    text = f"{what}: the warehouse refuses its SQL: {message}"
+    text = f"{subject}: the warehouse refuses its SQL: {message}"
     collector.add(text, _line(view, f"{message} {hint}"), hint)
 
 
 def _timestamp(
-    view: BatchFeatureView, what: str, sources: Sequence[SourceSpec], collector: Collector
+    view: BatchFeatureView, subject: str, sources: Sequence[SourceSpec], collector: Collector
 ) -> tuple[str | None, timedelta]:
     timed = [source for source in sources if source.timestamp is not None]
     timestamp = view.timestamp or (timed[0].timestamp if timed else None)
     if not timed and timestamp is not None:
         hint = "give a source its timestamp, or remove timestamp="
         collector.add(
-            f"{what} names a timestamp, but none of its sources has one", view.location, hint
+            f"{subject} names a timestamp, but none of its sources has one", view.location, hint
         )
     return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
 
 
-def _check_shards(view: BatchFeatureView, what: str, collector: Collector) -> None:
+def _check_shards(view: BatchFeatureView, subject: str, collector: Collector) -> None:
     shards = view.sync_shards
-    if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= _MOST_SHARDS:
-        text = f"{what}: sync_shards is {shards!r}, not a whole number from 1 to {_MOST_SHARDS}"
+    if not is_whole(shards, 1, _MOST_SHARDS):
+        text = f"{subject}: sync_shards is {shards!r}, not a whole number from 1 to {_MOST_SHARDS}"
         collector.add(
             text,
             view.location,
-            "use the number of tasks that may write online side by side, such as 8",
+            "use the number of tasks that may write online in parallel, such as 8",
         )
     elif shards > 1 and not view.online:
         collector.add(
-            f"{what} has sync_shards, but is not online", view.location, "remove one of the two"
+            f"{subject} has sync_shards, but is not online", view.location, "remove one of the two"
         )
-
-
-def _query(
-    view: BatchFeatureView, what: str, sql: str, sources: Sequence[SourceSpec], context: Context
-) -> str:
-    """What the SQL returns, with a boolean column for each condition."""
-    extra = "".join(
-        f", ({text}\n) AS {name}" for name, text in conditions(view, context.dialect, what).items()
-    )
-    return f"{_framed(sql, sources, context)}\nSELECT *{extra} FROM {transformation.OUTPUT}"
-
-
-def _framed(sql: str, sources: Sequence[SourceSpec], context: Context) -> str:
-    """The SQL over its sources' tables."""
-    return transformation.framed(sql, _relations(sources, context))
-
-
-def _may_be_renamed(columns: Mapping[str, str]) -> bool:
-    """Whether a column may have another name than the user's, who gave two the same: `status_1`
-    next to `Status`."""
-    known = {name.lower() for name in columns}
-    bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
-    return any(base is not None and base[1] in known for base in bases)
-
-
-def _relations(sources: Sequence[SourceSpec], context: Context) -> dict[str, str]:
-    """What is read of each source.
-
-    A view that may not be deployed yet has a stand-in of its columns.
-    """
-    relations = {}
-    for source in sources:
-        exists = naming.door_in(context.schema, source.table) not in context.views
-        time = f", ({source.time_sql}\n) AS {source.timestamp}" if source.time_sql else ""
-        relations[source.name] = (
-            f"SELECT *{time} FROM {source.table}"
-            if exists
-            else transformation.stand_in(source.columns, context.dialect)
-        )
-    return relations
 
 
 def _check_column(
-    what: str,
+    subject: str,
     name: str,
-    kind: str | None,
+    expected_type: str | None,
     columns: Mapping[str, str],
     view: BatchFeatureView,
     collector: Collector,
 ) -> None:
     if name not in columns:
         hint = f"it returns: {listing(columns)}"
-        collector.add(f"{what} is not returned by the view's SQL", view.location, hint)
-    elif kind is not None and columns[name] != kind:
+        collector.add(f"{subject} is not returned by the view's SQL", view.location, hint)
+    elif expected_type is not None and columns[name] != expected_type:
         hint = f"cast it in the SQL, or declare {columns[name]!r}"
-        collector.add(f"{what} is {columns[name]}, declared {kind}", view.location, hint)
+        collector.add(
+            f"{subject} is {columns[name]}, declared {expected_type}", view.location, hint
+        )

@@ -1,7 +1,8 @@
-"""What users write: entities, sources, feature views and feature services, as frozen dataclasses.
+"""The definitions that users write, as frozen dataclasses.
 
-Nothing is checked here: a definition remembers what was written and where, and `compile` reports
-all that is wrong with it at once. No I/O is done here.
+They are entities, sources, feature views and feature services. Nothing is checked here: a
+definition stores its arguments and its location, and `compile` reports all problems at once. No I/O
+is done here.
 """
 
 from controlplane.definitions import expect

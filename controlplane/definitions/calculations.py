@@ -23,17 +23,16 @@ class Calculation:
 
 
 def calculation(name: str, type: str, expression: str, *, description: str = "") -> Calculation:  # noqa: A002
-    """Declare a feature that is computed from other features and request fields, in training and
-    online alike.
+    """Declare a feature computed from other features and request fields, in training and online.
 
-    It stands in a feature service's `features`, beside the views that it needs.
+    Add it to a feature service's `features`, together with the views that it needs.
 
     Args:
         name: the feature's name: letters, digits and single underscores.
         type: its type (see `controlplane.base.types`), which must be the expression's own.
         expression: SQL on one row, in the warehouse's dialect, over features of the service by
             their full names `view__feature`, over fields of its request, and over calculations that
-            stand before it in the service.
-        description: one sentence for those who did not write it.
+            precede it in the service.
+        description: one sentence for other users.
     """
     return Calculation(name, type, expression, description=description)

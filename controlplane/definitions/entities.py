@@ -11,14 +11,14 @@ from controlplane.errors import Location
 
 @dataclass(frozen=True)
 class Entity:
-    """A thing that features describe, such as an airport, and the columns that identify one.
+    """A thing that features describe, such as an airport, and the columns that identify it.
 
     Args:
         name: letters, digits and single underscores.
         keys: column name -> type (see `controlplane.base.types`), in order; every row needs all of
             them.
-        owner: who answers for it: a person or a team, best an e-mail address.
-        description: one sentence for those who did not write it.
+        owner: the person or team responsible for it, preferably an e-mail address.
+        description: one sentence for other users.
     """
 
     name: str

@@ -1,8 +1,7 @@
-"""Expectations: what a source's rows, or the rows that a feature view's SQL returns, must fulfil to
-be published.
+"""Expectations: conditions on a source's rows, or on the rows that a feature view's SQL returns.
 
-`from controlplane import expect`, and then `expect.not_null("origin")`,
-`expect.between("dep_delay", -120, 3000)`, ...
+If one fails, nothing is published. `from controlplane import expect`, and then
+`expect.not_null("origin")`, `expect.between("dep_delay", -120, 3000)`, ...
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from controlplane.definitions.location import caller
 from controlplane.errors import Location
 
 Value = bool | int | float | str | Decimal | date | datetime
-"""What a column is compared with; dates and times may be written as text."""
+"""A value to compare a column with; dates and times may be written as text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,15 +81,15 @@ def rows(
     severity: str = "error",
     name: str | None = None,
 ) -> Expectation:
-    """Each interval of the view's schedule has so many rows.
+    """Expect a number of rows in each interval of the view's schedule.
 
     A table without an event time is counted as a whole.
 
     Args:
-        at_least: the fewest rows; 1 says that no interval is empty.
-        at_most: the most.
-        severity: `error` keeps the run from publishing, `warning` is only told.
-        name: how results call it; made from the arguments unless given.
+        at_least: the fewest rows; with 1, no interval may be empty.
+        at_most: the most rows.
+        severity: `error` stops the run before it publishes, `warning` is only reported.
+        name: its name in results (default: made from the arguments).
     """
     return Rows(at_least=at_least, at_most=at_most, severity=severity, name=name)
 
@@ -98,7 +97,7 @@ def rows(
 def not_null(
     column: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None
 ) -> Expectation:
-    """The column has a value in every row.
+    """Expect a value in every row of the column.
 
     Args:
         column: its name.
@@ -118,12 +117,12 @@ def between(
     severity: str = "error",
     name: str | None = None,
 ) -> Expectation:
-    """The column lies between two values, both included; nulls pass.
+    """Expect the column to be between two values, both included; nulls pass.
 
     Args:
         column: its name.
-        low: the smallest value; none unless given.
-        high: the largest value; none unless given.
+        low: the smallest value (default: no limit).
+        high: the largest value (default: no limit).
         may_fail: as in `not_null`.
         severity: as in `rows`.
         name: as in `rows`.
@@ -141,11 +140,11 @@ def one_of(
     severity: str = "error",
     name: str | None = None,
 ) -> Expectation:
-    """The column is one of these values; nulls pass.
+    """Expect the column to be one of these values; nulls pass.
 
     Args:
         column: its name.
-        values: those that it may have.
+        values: that it may have.
         may_fail: as in `not_null`.
         severity: as in `rows`.
         name: as in `rows`.
@@ -156,13 +155,13 @@ def one_of(
 def unique(
     *columns: str, may_fail: float = 0, severity: str = "error", name: str | None = None
 ) -> Expectation:
-    """No two rows of a run are equal in these columns.
+    """Expect no two rows of a run to be equal in these columns.
 
-    Rows with a null in one of them are left out.
+    Rows with null in one of the columns are left out.
 
     Args:
         columns: their names.
-        may_fail: as in `not_null`; every row but the first of equal ones fails.
+        may_fail: as in `not_null`; of equal rows, all but the first fail.
         severity: as in `rows`.
         name: as in `rows`.
     """
@@ -172,12 +171,12 @@ def unique(
 def that(
     condition: str, *, may_fail: float = 0, severity: str = "error", name: str | None = None
 ) -> Expectation:
-    """Every row fulfils a condition; rows for which it is null pass.
+    """Expect every row to fulfil a condition; rows for which it is null pass.
 
     Args:
         condition: SQL on the columns of a row, in the warehouse's dialect.
         may_fail: as in `not_null`.
         severity: as in `rows`.
-        name: as in `rows`; the condition unless given.
+        name: as in `rows` (default: the condition).
     """
     return That(condition=condition, may_fail=may_fail, severity=severity, name=name)

@@ -1,4 +1,4 @@
-"""Features of a batch feature view: a column as it stands, or an aggregate over time windows."""
+"""Features of a batch feature view: a column of the last row, or an aggregate over windows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Attribute:
 
     Args:
         name: the feature's name.
-        type: its type (see `controlplane.base.types`); the column is cast to it where the warehouse
-            loses nothing.
+        type: its type (see `controlplane.base.types`); the column is cast to it if that loses
+            nothing.
         column: the column of the view's SQL that holds it, if it is named differently.
-        description: one sentence for those who did not write it.
+        description: one sentence for other users.
     """
 
     name: str
@@ -34,12 +34,15 @@ class Aggregate:
     """One function over one or several windows; every window is a feature of its own.
 
     A window of length W at time T covers events with `T - W <= event time < T`; nulls in the column
-    are left out. The features are named `<name>_<window>`, with `_offset_<offset>` behind where
-    there is one; the name is `<column>_<function>`, or `<function>` without a column, unless given;
-    `last_n` of 5 is `last_5`, `percentile` of
-    0.95 is `p95`. With `by=` it is followed by `_by_<column>`, and a second feature,
-    `<feature>_keys`, is the list of the column's values that the window holds, in ascending order;
-    the feature is the list of what the function gives for each of them.
+    are left out.
+
+    A feature is named `<name>_<window>`, or `<name>_<window>_offset_<offset>`. The default name is
+    `<column>_<function>`, or `<function>` without a column; `last_n` with n=5 is `last_5`,
+    `percentile` with q=0.95 is `p95`.
+
+    With `by=`, `_by_<column>` follows the name, and there are two features: `<feature>_keys` is the
+    list of the column's values in the window, in ascending order; `<feature>` is the list of the
+    function's results for each of these values.
 
     Args:
         function: count, sum, mean, min, max, var_samp, var_pop, stddev_samp, stddev_pop, first,
@@ -52,10 +55,10 @@ class Aggregate:
         offset: shifts the windows into the past, such as `-1d`.
         n: how many values, for first_n, last_n, first_distinct_n and last_distinct_n.
         q: which quantile, from 0 to 1, for percentile and approx_percentile: 0.5 is the median.
-        by: a second key: one value for each of the column's values in the window; rows without one
-            are left out.
+        by: a column that is a second key: the feature has a result for each of its values in the
+            window; rows with null in it are left out.
         name: the features' name before the window.
-        description: one sentence for those who did not write it.
+        description: one sentence for other users.
     """
 
     function: str

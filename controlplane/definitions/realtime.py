@@ -23,16 +23,17 @@ class RealtimeFeature:
 
 
 def realtime_feature(type: str) -> Callable[[Callable[..., Any]], RealtimeFeature]:  # noqa: A002
-    """Declare a feature that a Python function computes from one row, in training and online alike.
+    """Declare a feature that a Python function computes from one row, in training and online.
 
-    It stands in a feature service's `features`, beside the views that it needs. The function's name
-    is the feature's, its docstring the description; its parameters name what it is computed from:
-    features of the service by their full names `view__feature`, fields of its request, and
-    calculations and realtime features that stand before it.
+    Add it to a feature service's `features`, together with the views that it needs. The function's
+    name is the feature's, its docstring the description. Its parameters name its inputs: features
+    of the service by their full names `view__feature`, fields of its request, and calculations and
+    realtime features that precede it in the service.
 
-    The function stands for itself: it uses nothing that its file defines beside it, and imports,
-    inside, what is part of Python and gives the same everywhere (`math`, `datetime`, `json`, `re`,
-    ...). Nulls are None, timestamps aware datetimes in UTC, decimals `Decimal`.
+    The function must run without its module: it uses no other name of its file, and imports inside
+    its body. It may import modules of Python with equal results in every process (`math`,
+    `datetime`, `json`, `re`, ...). Nulls are None, timestamps aware datetimes in UTC, decimals
+    `Decimal`.
 
     Args:
         type: what the function returns, or None (see `controlplane.base.types`).
@@ -40,6 +41,7 @@ def realtime_feature(type: str) -> Callable[[Callable[..., Any]], RealtimeFeatur
     where = caller()
 
     def declare(function: Callable[..., Any]) -> RealtimeFeature:
+        # Users may decorate anything; `compile` reports what is not a function.
         code = getattr(function, "__code__", None)
         location = where if code is None else Location(where.file, code.co_firstlineno)
         name = getattr(function, "__name__", repr(function))

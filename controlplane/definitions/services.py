@@ -1,4 +1,4 @@
-"""Feature services: what one model reads."""
+"""Feature services: the features that one model reads."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ class FeatureService:
 
     Args:
         name: letters, digits and single underscores.
-        features: feature views, or some features of one by `view.only("count_1h")`; and
-            calculations and realtime features over them, which stand behind the features of views.
-        request: what callers give with each read, for calculations and realtime features.
-        owner: who answers for the model's inputs.
-        description: one sentence for those who did not write it.
+        features: feature views, or some features of a view by `view.only("count_1h")`; and
+            calculations and realtime features over them, which come after the features of views.
+        request: the values that callers send with each read, for calculations and realtime
+            features.
+        owner: the person or team responsible for the model's inputs.
+        description: one sentence for other users.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Sources: the warehouse tables that feature views read, and what callers give with a request."""
+"""Sources: the warehouse tables that feature views read, and the values of requests."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ class BatchSource:
     """A table or view that exists in the warehouse; it is read and never written.
 
     Args:
-        name: how feature views call it; also the name of their function's parameter.
+        name: the name in SQL, and of the parameter of feature views' functions.
         table: `schema.table` (or `catalog.schema.table`) as the warehouse spells it.
-        timestamp: column with the event time in UTC, or a SQL expression over one row that gives
-            it, such as `local_ts AT TIME ZONE 'Asia/Tokyo'`: views see its value as the column
-            `source_time`. Without a timestamp the table is static and is re-read as a whole.
-        prune_by: with an expression, the raw column by which the warehouse finds the rows of an
-            interval: a date or timestamp within two days of the event time, or the number of
-            seconds that the expression converts.
-        lookback: how much before an interval a view also sees of this source, such as `7d`, or
-            `unbounded`: for sources that are looked up, like the orders that a payment belongs to.
-        settling_delay: rows with an event time before x have arrived by x + this, such as `30m`.
-        expectations: what its rows must fulfil; every run that reads them checks those that it
-            reads (see `expect`).
-        owner: who answers for the table, if that is not the owner of the views that read it.
-        description: one sentence for those who did not write it.
+        timestamp: column with the event time in UTC, or a SQL expression over one row, such as
+            `local_ts AT TIME ZONE 'Asia/Tokyo'`: views see its value as the column `source_time`.
+            A table without a timestamp is static, and each run reads it as a whole.
+        prune_by: if the timestamp is an expression, the column by which the warehouse finds the
+            rows of an interval: a date or timestamp within two days of the event time, or the
+            number of seconds that the expression converts.
+        lookback: how long before an interval its rows are visible, such as `7d`, or `unbounded`:
+            for sources that are looked up, like the orders that a payment belongs to.
+        settling_delay: such as `30m`: a row with event time x has arrived by x plus this.
+        expectations: conditions on its rows; every run checks the rows that it reads (see
+            `expect`).
+        owner: the person or team responsible for the table, if not the owner of the views.
+        description: one sentence for other users.
     """
 
     name: str
@@ -46,15 +46,16 @@ class BatchSource:
 
 @dataclass(frozen=True)
 class RequestSource:
-    """What a caller gives with each read of a feature service, and the spine of a training set has
-    as columns.
+    """The values that a caller sends with each read of a feature service.
+
+    In a training set, they are columns of the spine.
 
     Args:
         name: letters, digits and single underscores.
-        fields: name -> type of each field; calculations of the service call it by this name.
-        nullable: the fields that may be null, and are null where they are not given; of the others
-            null is refused.
-        description: one sentence for those who did not write it.
+        fields: name -> type; calculations of the service use these names.
+        nullable: the fields that may be null or absent, which is the same; null is refused for the
+            others.
+        description: one sentence for other users.
     """
 
     name: str

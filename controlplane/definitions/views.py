@@ -1,4 +1,4 @@
-"""Batch feature views: SQL over sources, on a schedule, that yields features of entities."""
+"""Batch feature views: features of entities, from SQL over sources, on a schedule."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class BatchFeatureView:
     location: Location = field(compare=False, repr=False)
 
     def only(self, *features: str) -> Selection:
-        """Some of this view's features, by name, for a feature service."""
+        """Select some of this view's features, by name, for a feature service."""
         return Selection(self, features, caller())
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Some features of a view. Made by `BatchFeatureView.only`."""
+    """A selection of a view's features. Made by `BatchFeatureView.only`."""
 
     view: BatchFeatureView
     features: Sequence[str]
@@ -95,33 +95,33 @@ def batch_feature_view(
         entities: what the features describe.
         sources: the tables that the SQL reads.
         features: row features and aggregates.
-        schedule: how often a run happens, and the grid on which values change: a divisor of a day,
-            `1d` or `7d`.
+        schedule: the length of an interval: how often runs happen and values change; a divisor of
+            a day, `1d` or `7d`.
         start: the first instant that has values; windows before it are null.
-        owner: who answers for the view.
+        owner: the person or team responsible for the view.
         end: no interval that begins at or after it is computed.
-        ttl: row features are null from this long after they became visible; a multiple of
-            `schedule`.
-        aggregation_interval: length of a tile; `schedule` unless given.
-        phase: how long after the epoch, a Thursday, the view's grid begins: `4d` lets weeks begin
-            on Mondays, `5h` days at 05:00 UTC; less than `schedule`.
-        lateness: each run computes this much before its interval again, for rows that came after
+        ttl: how long row features are visible; then they are null; a multiple of `schedule`.
+        aggregation_interval: length of a tile (default: `schedule`).
+        phase: offset of the view's grid from the epoch, a Thursday; less than `schedule`. With
+            `4d`, weeks begin on Mondays; with `5h`, days begin at 05:00 UTC.
+        lateness: how long before its interval each run recomputes, for rows that arrived after
             their settling delay; a multiple of `schedule`.
-        timestamp: the event time's column in the SQL's result, if it is not the first source's.
+        timestamp: the column of the event time in the SQL's result (default: as in the first
+            source with a timestamp).
         event_time_bounds: the least and the greatest `event time - source time` of a row, such as
             `("-6h", "0s")` for events that are loaded up to six hours after they happened. Declare
-            them where the event time is not the source's own; the SQL returns the source's time as
-            well, and rows outside the bounds are left out and counted. The settling delay must be
-            at least as long as the negative bound.
-        tie_breaker: columns that order rows of equal event time, before the features themselves do.
-        expectations: what the rows that the SQL returns must fulfil, or else nothing is published
-            (see `expect`).
-        sql_file: a file with the SQL, beside the definition; Jinja, with the sources' names as
-            variables.
+            them if the event time is not the source's own. The SQL must also return the source's
+            time; rows outside the bounds are left out and counted. The settling delay must be at
+            least as long as the negative bound.
+        tie_breaker: columns that order rows of equal event time; the features come after them.
+        expectations: conditions on the rows that the SQL returns; if one fails, nothing is
+            published (see `expect`).
+        sql_file: a file with the SQL, relative to the definition; a Jinja template with the
+            sources' names as variables.
         online: whether the values are kept in the online store.
-        sync_shards: how many tasks of Airflow's bring a run's values to the online store side by
-            side, from 1 to 64; for views that are too large for one.
-        tags: free labels that reach DAGs and tables.
+        sync_shards: how many Airflow tasks write a run's values to the online store in parallel,
+            from 1 to 64; for views that are too large for one task.
+        tags: labels that are copied to DAGs and tables.
     """
     where = caller()
 
@@ -149,6 +149,7 @@ def batch_feature_view(
             owner=owner,
             description=inspect.getdoc(function) or "",
             tags=tags or {},
+            # The line of the decorator: errors point to the whole definition.
             location=Location(where.file, function.__code__.co_firstlineno),
         )
 

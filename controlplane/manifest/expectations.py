@@ -1,5 +1,4 @@
-"""Expectations as the manifest holds them: checked, their columns' types resolved, their values as
-exact text."""
+"""Checked expectations, with the types of their columns, and their values as exact text."""
 
 from __future__ import annotations
 
@@ -10,8 +9,10 @@ TypedColumn = tuple[str, str]
 
 
 class ExpectationSpec(msgspec.Struct, frozen=True):
-    """What all expectations have: `severity` is error or warning, `may_fail` the share of rows that
-    may fail it."""
+    """The common part of expectations.
+
+    `severity` is error or warning; `may_fail` is the share of rows that may fail.
+    """
 
     name: str
     severity: str
@@ -19,7 +20,7 @@ class ExpectationSpec(msgspec.Struct, frozen=True):
 
 
 class RowsSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="rows"):
-    """So many rows in each interval."""
+    """A number of rows in each interval."""
 
     at_least: int | None
     at_most: int | None
@@ -32,7 +33,7 @@ class NotNullSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="not_null"
 
 
 class BetweenSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="between"):
-    """A value between two others, both included."""
+    """A value between two others, both included; None: no limit."""
 
     column: TypedColumn
     low: str | None
@@ -40,7 +41,7 @@ class BetweenSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="between")
 
 
 class OneOfSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="one_of"):
-    """One of some values."""
+    """A value of a list."""
 
     column: TypedColumn
     values: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The aggregate functions: what each takes, what it gives, and which parameter it needs."""
+"""The aggregate functions: the types of their columns and results, and their parameters."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from controlplane.base.types import decimal_precision, decimal_scale, is_decimal, is_list
 
 DIGITS = 38
-"""Digits of the widest decimal of all warehouses, in which integers and decimals are summed."""
+"""Digits of the widest decimal in all warehouses: the type of sums of integers and decimals."""
 LONGEST_LIST = 1000
-"""The largest `n`: every tile keeps as many values."""
+"""The largest `n`: every tile keeps that many values."""
 
 
 def is_number(column_type: str) -> bool:
-    """Whether a canonical type can be summed."""
+    """Tell whether a canonical type can be summed."""
     return column_type in ("int64", "float64") or is_decimal(column_type)
 
 
 def sum_fits(column_type: str) -> bool:
-    """Whether the exact sum of any number of such values fits into the type of its state: 10 digits
-    are left."""
+    """Tell whether the exact sum of any number of such values fits the type of its state."""
+    # 10 digits are left for the carry: enough for 10 billion values of one key.
     return not is_decimal(column_type) or decimal_precision(column_type) <= DIGITS - 10
 
 
@@ -62,10 +62,15 @@ def _float64(_: str) -> str:
 
 @dataclass(frozen=True)
 class Function:
-    """What an aggregate function takes and gives; `accepts` says it for people.
+    """The signature of an aggregate function.
 
-    `parameter` is the argument of `Aggregate` that it needs: `n` (how many values) or `q` (which
-    quantile).
+    Attributes:
+        takes: whether it accepts a column of a canonical type.
+        gives: the canonical type of its result, by that of its column.
+        accepts: the types of its columns, in words.
+        needs_column: whether it can't do without a column.
+        parameter: the argument of `Aggregate` that it needs: `n` (the number of values) or `q` (the
+            quantile).
     """
 
     takes: Callable[[str], bool]
@@ -75,6 +80,7 @@ class Function:
     parameter: str | None = None
 
 
+# What messages say of the accepted columns.
 _NUMBERS = "an int64, float64 or decimal column"
 _ORDERED = "a number, string, date or timestamp column"
 _SCALARS = "a column of any type but an array"
@@ -99,7 +105,7 @@ FUNCTIONS = {
     "last_distinct_n": Function(_scalar, _list, _SCALARS, parameter="n"),
     "count_distinct": Function(_scalar, _int64, _SCALARS),
     "approx_count_distinct": Function(
-        _hashable, _int64, "a column that is no float64, binary or array"
+        _hashable, _int64, "a column of any type but float64, binary or array"
     ),
     "percentile": Function(is_number, _float64, _NUMBERS, parameter="q"),
     "approx_percentile": Function(is_number, _float64, _NUMBERS, parameter="q"),

@@ -1,5 +1,4 @@
-"""The manifest: everything that was declared, checked and resolved, as frozen data with one JSON
-form."""
+"""The manifest: the checked definitions of a project, as frozen data with one JSON form."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from controlplane.manifest.expectations import Expected
 from controlplane.manifest.windows import SeriesWindow, Window, ZoneSpec
 
 FORMAT = 3
-"""The form of a manifest's JSON; `manifest.stored` migrates earlier ones."""
+"""The version of a manifest's JSON; `manifest.stored` migrates earlier versions."""
 Column = tuple[str, str]
 """A column's name and its canonical type."""
 
@@ -33,8 +32,8 @@ class EntitySpec(msgspec.Struct, frozen=True):
 class Pruning(msgspec.Struct, frozen=True):
     """The raw column by which a warehouse finds the rows of an interval.
 
-    `scale` is None for a date or timestamp near the source's time; else the column is a number that
-    counts parts of a second since the epoch, 10^scale of them in a second.
+    `scale` is None for a date or timestamp near the source's time. Otherwise the column is a number
+    of units since the epoch; a second has 10^scale units.
     """
 
     column: str
@@ -44,9 +43,9 @@ class Pruning(msgspec.Struct, frozen=True):
 class SourceSpec(msgspec.Struct, frozen=True):
     """A table that views read, with the columns it had when the manifest was made.
 
-    `timestamp` is the column with its time, as views see it; `time_sql` the expression that gives
-    it, where the table has no such column. `lookback` is how much before an interval views see of
-    it; None for everything.
+    `timestamp` is the column with its time, as views see it; `time_sql` is the expression of it, if
+    the table has no such column. `lookback` is how long before an interval its rows are visible;
+    None: without a limit.
     """
 
     name: str
@@ -75,11 +74,10 @@ class AttributeSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="attribut
 class AggregateSpec(msgspec.Struct, frozen=True, tag_field="kind", tag="aggregate"):
     """One function over one window.
 
-    `column` None counts rows, `column_type` is the column's canonical type.
-
-    `n` and `q` are parameters of the functions that have them. With a second key (`by`) there is a
-    list with one value for each of its values in the window, in ascending order; `lists_keys` is
-    the list of these values themselves.
+    Without a `column` it counts rows; `column_type` is the column's canonical type. `n` and `q` are
+    parameters of some functions. With a second key (`by`) it is the list of results for each value
+    of that column in the window, in ascending order; with `lists_keys` it is the list of these
+    values.
     """
 
     name: str
@@ -116,16 +114,18 @@ Feature = AttributeSpec | AggregateSpec
 
 
 class RowByRow(msgspec.Struct, frozen=True, tag_field="kind", tag="row_by_row"):
-    """What the SQL returns over two intervals is what it returns over each: any range is one
-    statement."""
+    """Over two intervals, the SQL returns the rows that it returns over each of them.
+
+    So one statement can compute any range of intervals.
+    """
 
 
 class IntervalByInterval(msgspec.Struct, frozen=True, tag_field="kind", tag="interval_by_interval"):
     """Each interval is evaluated as if it were the only one.
 
-    `construct` is the part of the SQL that asks for it, at `location`. `steady` says that the order
-    in which rows come decides nothing, so that a warehouse that can may evaluate many intervals in
-    one statement.
+    `construct` is the part of the SQL that requires it, at `location`. `steady` means that the
+    result is the same in any order of rows: then one statement may evaluate many intervals, if the
+    warehouse can do that.
     """
 
     construct: str
@@ -147,12 +147,13 @@ class EventTimeBounds(msgspec.Struct, frozen=True):
     source_time: str
 
 
+# `dict=True` gives instances the `__dict__` that `cached_property` needs.
 class _View(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kind"):
-    """What all kinds of feature views have.
+    """The common part of feature views.
 
     `delay` is the largest settling delay of its sources. Its grids begin `phase` after the epoch;
-    `zones` are those of its calendar windows. `evaluation` says how its SQL is computed; `bounds`
-    are set where its event time is not that of its sources.
+    `zones` are the time zones of its calendar windows. `evaluation` says how its SQL is computed;
+    `bounds` are set if its event time is not that of a source.
     """
 
     name: str
@@ -185,18 +186,17 @@ class _View(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kin
 
     @cached_property
     def attributes(self) -> tuple[AttributeSpec, ...]:
-        """Its row features, in declared order."""
+        """Return its row features, in declared order."""
         return tuple(f for f in self.features if isinstance(f, AttributeSpec))
 
     @cached_property
     def aggregates(self) -> tuple[AggregateSpec, ...]:
-        """Its aggregates, in declared order."""
+        """Return its aggregates, in declared order."""
         return tuple(f for f in self.features if isinstance(f, AggregateSpec))
 
 
 class BatchViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="batch"):
-    """A batch feature view over events: `timestamp` is the column of its SQL with their event
-    time."""
+    """A batch feature view over events; `timestamp` is the column of its SQL with their time."""
 
     timestamp: str
 
@@ -204,21 +204,19 @@ class BatchViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="batch"):
 class StaticViewSpec(_View, frozen=True, dict=True, kw_only=True, tag="static"):
     """A batch feature view over sources without an event time: each run reads them as a whole."""
 
+    # Typed, so that mypy narrows `view.timestamp` by the class of the view.
     timestamp: None = None
 
 
 ViewSpec = BatchViewSpec | StaticViewSpec
-"""Every kind of feature view.
+"""All kinds of feature views.
 
-Match it exhaustively (`assert_never`): mypy then lists what a new kind needs.
+Match them exhaustively (`assert_never`): then mypy lists the code that a new kind needs.
 """
 
 
 class RequestField(msgspec.Struct, frozen=True):
-    """What a caller gives with each read.
-
-    `nullable` says whether it may be null, and be left out.
-    """
+    """A value that a caller sends with each read; a `nullable` one may be null or absent."""
 
     name: str
     type: str
@@ -226,9 +224,11 @@ class RequestField(msgspec.Struct, frozen=True):
 
 
 class CalculationSpec(msgspec.Struct, frozen=True):
-    """A feature from other features of its service: `inputs` are their full names, or names of
-    request fields and of earlier calculations. It is an expression, or a function whose Python
-    takes the inputs in order."""
+    """A feature that is computed from other features of its service.
+
+    `inputs` are full names of features, or names of request fields and of earlier calculations. It
+    is a SQL `expression` over them, or a `python` function that takes them in order.
+    """
 
     name: str
     type: str
@@ -240,8 +240,10 @@ class CalculationSpec(msgspec.Struct, frozen=True):
 
 
 class ServiceSpec(msgspec.Struct, frozen=True):
-    """A feature service: its features as (view, feature), in declared order, behind them its
-    calculations, and what its callers give."""
+    """A feature service: its features as (view, feature) in declared order, then its calculations.
+
+    `request` are the values that its callers send.
+    """
 
     name: str
     features: tuple[tuple[str, str], ...]
@@ -255,7 +257,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """One project in one environment.
 
-    Views are in dependency order; `reader_role` may read them, if there is one.
+    Views are in dependency order. The role `reader_role`, unless empty, may read the public views.
     """
 
     project: str
@@ -272,14 +274,14 @@ class Manifest(msgspec.Struct, frozen=True):
 
     @property
     def namespace(self) -> str:
-        """First part of every Redis key of this environment."""
+        """Return the first part of every Redis key of this environment."""
         return naming.namespace(self.project, self.environment)
 
     def view(self, name: str) -> ViewSpec:
-        """The view of that name.
+        """Return the view of that name.
 
         Raises:
-            PlaneError: there is none; the hint lists those that are.
+            PlaneError: there is none; the hint lists the names that exist.
         """
         for view in self.views:
             if view.name == name:
@@ -287,10 +289,10 @@ class Manifest(msgspec.Struct, frozen=True):
         raise _unknown("feature view", name, [v.name for v in self.views])
 
     def service(self, name: str) -> ServiceSpec:
-        """The feature service of that name.
+        """Return the feature service of that name.
 
         Raises:
-            PlaneError: there is none; the hint lists those that are.
+            PlaneError: there is none; the hint lists the names that exist.
         """
         for service in self.services:
             if service.name == name:
@@ -302,19 +304,19 @@ class Manifest(msgspec.Struct, frozen=True):
         return [self.view(name) for name in dict.fromkeys(view for view, _ in service.features)]
 
     def read_view(self, source: SourceSpec) -> ViewSpec | None:
-        """The view whose table the source reads; None if it is no view's."""
-        name = naming.door_in(self.schema, source.table)
+        """Return the view whose public view the source reads; None if it reads another table."""
+        name = naming.view_of_table(self.schema, source.table)
         if not name:  # asked for every source of 1,000 views, of which few read another one
             return None
         return next((view for view in self.views if view.name == name), None)
 
     def source(self, name: str) -> SourceSpec:
-        """The source of that name; only names that the manifest itself holds are asked for."""
+        """Return the source of that name, which must be a name from this manifest."""
         return next(source for source in self.sources if source.name == name)
 
 
-def _unknown(kind: str, name: str, known: list[str]) -> PlaneError:
+def _unknown(noun: str, name: str, known: list[str]) -> PlaneError:
     return PlaneError(
-        f"there is no {kind} {name!r}",
+        f"there is no {noun} {name!r}",
         hint=f"choose from: {', '.join(known) or '(none is declared)'}",
     )

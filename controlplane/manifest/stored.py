@@ -1,6 +1,6 @@
-"""A manifest's JSON, as deployments and releases keep it.
+"""Read and write a manifest's JSON, as deployments and releases store it.
 
-Those of earlier versions are migrated.
+The JSON of earlier versions is migrated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Head(msgspec.Struct):
 
 
 def to_json(manifest: Manifest) -> str:
-    """Write the manifest's one JSON text: equal manifests give equal bytes."""
+    """Write a manifest as JSON; equal manifests have equal texts."""
     return msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2).decode()
 
 
@@ -31,6 +31,7 @@ def from_json(text: str) -> Manifest:
         PlaneError: the text is not a manifest, or a later version wrote it.
     """
     try:
+        # Only the format at first: the rest may not fit the types of this version.
         form = msgspec.json.decode(text, type=_Head).format
         if form == FORMAT:
             return msgspec.json.decode(text, type=Manifest)
@@ -41,8 +42,9 @@ def from_json(text: str) -> Manifest:
                 hint="a later version deployed this project: install that version",
             )
         tree = msgspec.json.decode(text)
-        for each in range(form, FORMAT):
-            tree = _MIGRATIONS[each](tree)
+        # One format after the other: each migration knows only the next one.
+        for number in range(form, FORMAT):
+            tree = _MIGRATIONS[number](tree)
         return msgspec.convert(tree, type=Manifest)
     except msgspec.DecodeError as error:
         raise PlaneError(
@@ -52,7 +54,7 @@ def from_json(text: str) -> Manifest:
 
 
 def _name_locations(manifest: Any) -> Any:  # noqa: ANN401 - JSON
-    """Format 1 called a file and a line `place`."""
+    """Rename `place` of format 1, a file and a line, to `location`."""
 
     def named(tree: Any) -> Any:  # noqa: ANN401 - JSON
         match tree:
@@ -72,7 +74,7 @@ def _name_locations(manifest: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _tag_views(manifest: Any) -> Any:  # noqa: ANN401 - JSON
-    """Format 2 had one kind of view; a static one was a view without an event time."""
+    """Add the kind of each view: in format 2, a static view was a view without an event time."""
 
     def tagged(view: Any) -> Any:  # noqa: ANN401 - JSON
         match view:

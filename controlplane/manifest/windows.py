@@ -1,4 +1,4 @@
-"""The kinds of windows of aggregates, and the calendars of those that follow one."""
+"""The windows of aggregates, and the time zones of calendar windows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from controlplane.base.types import format_duration
 
 LAST_YEAR = 2100
-"""Calendars are known until it begins."""
+"""The time zones of a manifest have no offsets from this year on."""
 
 
 class SlidingWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="sliding"):
@@ -35,9 +35,9 @@ class SeriesWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="series"):
 
 
 class CalendarWindow(msgspec.Struct, frozen=True, tag_field="kind", tag="calendar"):
-    """`count` periods of a zone's calendar, the last one `ago` before the period that T lies in.
+    """`count` periods of a zone's calendar; the last is `ago` before the one that contains T.
 
-    Cut at T.
+    Nothing at or after T is in it.
     """
 
     unit: str
@@ -50,19 +50,22 @@ Window = SlidingWindow | LifetimeWindow | SeriesWindow | CalendarWindow
 
 
 class ZoneSpec(msgspec.Struct, frozen=True):
-    """A time zone as it was known when the manifest was made: (since when, its offset from UTC), in
-    order."""
+    """A time zone as it was known when the manifest was compiled.
+
+    `offsets` are the instants from which each offset from UTC applies, in order.
+    """
 
     name: str
     offsets: tuple[tuple[datetime, timedelta], ...]
 
 
 def words(window: Window) -> str:
-    """A window as people say it."""
+    """Describe a window in words."""
     match window:
         case SlidingWindow(length):
             return format_duration(length)
         case SeriesWindow(length, step, steps):
+            # By default each window begins where the one before ends.
             every = f", {format_duration(step)} apart" if step != length else ""
             return f"{steps} windows of {format_duration(length)}{every}"
         case CalendarWindow(unit, zone, count, ago):

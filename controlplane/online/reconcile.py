@@ -11,7 +11,7 @@ from controlplane.base import naming
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import EPOCH
 from controlplane.codec.batch import encode_batch
-from controlplane.codec.compare import KeySet, buried, compare, older
+from controlplane.codec.compare import KeySet, compare, keys_of_older_values, tombstone_records
 from controlplane.control import identity, ledger
 from controlplane.online import claims
 from controlplane.online.records import SyncCursor
@@ -136,7 +136,7 @@ def reconcile(
     for extra in _extra(store, keys, prefix, newest):
         result.extra += len(extra)
         if heal:
-            result.healed += _written(store, buried(extra, newest, _ms(clock())))
+            result.healed += _written(store, tombstone_records(extra, newest, _ms(clock())))
     # Without a new publication no sync could have written a newer value.
     if result.newer and ledger.head(warehouse, program.head).version == newest:
         result.wrong, result.newer = result.wrong + result.newer, 0
@@ -149,7 +149,7 @@ def _extra(store: OnlineStore, keys: KeySet, prefix: bytes, newest: int) -> Iter
     for names in store.keys(prefix + b"{"):
         candidates = [key for key in dict.fromkeys(keys.without(names)) if key not in yielded]
         for part in _parts(candidates):
-            if extra := older(part, store.read(part), newest):
+            if extra := keys_of_older_values(part, store.read(part), newest):
                 yielded.update(extra)
                 yield extra
 

@@ -110,7 +110,10 @@ def _shown(
 
 def _hidden(manifest: Manifest, view: str) -> list[Statement]:
     d = dialect(manifest.dialect)
-    names = [qualified(d, manifest.schema, naming.door(view, part)) for part in ("", *naming.PARTS)]
+    names = [
+        qualified(d, manifest.schema, naming.public_view(view, part))
+        for part in ("", *naming.PARTS)
+    ]
     dropped = [Statement(f"drop {name}", f"DROP VIEW IF EXISTS {name}") for name in names]
     feature_view = d.text(f"{manifest.schema}.{view}")
     forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {feature_view}"

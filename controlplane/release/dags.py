@@ -182,7 +182,10 @@ class _Context:
             ("Owner", view.owner),
             ("Defined at", str(view.location)),
             ("Version", view.fingerprint),
-            ("Tables", f"`{schema}.{view.name}`, `{schema}.{naming.door(view.name, 'latest')}`"),
+            (
+                "Tables",
+                f"`{schema}.{view.name}`, `{schema}.{naming.public_view(view.name, 'latest')}`",
+            ),
             (
                 "Online",
                 (

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from controlplane.base.types import is_decimal, is_list, item_type, parse_date, parse_instant
-from controlplane.codec.given import checked
-from controlplane.codec.keys import parse_text
+from controlplane.codec.checks import checked
+from controlplane.codec.texts import parse_text
 from controlplane.server.refused import Refused
 from controlplane.serving import ServiceReader
 

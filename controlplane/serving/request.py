@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from decimal import InvalidOperation
 from typing import Any
 
-from controlplane.codec.given import checked, expected, parse_given
+from controlplane.codec.checks import checked, expected
+from controlplane.codec.texts import parse_argument
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import RequestField
 
@@ -84,7 +85,7 @@ class RequestReader:
         for field, _ in self._fields:
             if field.name in texts:
                 try:
-                    values[field.name] = parse_given(field.type, texts[field.name])
+                    values[field.name] = parse_argument(field.type, texts[field.name])
                 except _WRONG:
                     raise self._wrong(field, "which the given text is not") from None
         return values

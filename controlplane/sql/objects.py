@@ -86,7 +86,7 @@ def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) 
     by_part = {table.part: table for table in made}
     found = []
     for part in ("", *naming.PARTS):
-        name = naming.door(view.name, part)
+        name = naming.public_view(view.name, part)
         plain, quoted = f"{manifest.schema}.{name}", qualified(d, manifest.schema, name)
         found.append(PublicView(plain, quoted, part, view, by_part[part or "history"]))
     return found

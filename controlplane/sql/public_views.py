@@ -29,7 +29,7 @@ class Doors:
         self.readable: list[tuple[str, str]] = []
         if role := manifest.reader_role:
             doors = [
-                qualified(d, manifest.schema, naming.door(view.name, part))
+                qualified(d, manifest.schema, naming.public_view(view.name, part))
                 for part in ("", *naming.PARTS)
             ]
             self.readable = list(d.readable(d.quote(manifest.schema), doors, role).items())

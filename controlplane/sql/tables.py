@@ -91,13 +91,13 @@ class Tables:
         self.rolled_up = f"{self.schema}.{d.quote(naming.rollups(name, version))}"
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
-        self.door = f"{self.schema}.{d.quote(naming.door(name))}"
-        self.door_history = f"{self.schema}.{d.quote(naming.door(name, 'history'))}"
+        self.door = f"{self.schema}.{d.quote(naming.public_view(name))}"
+        self.door_history = f"{self.schema}.{d.quote(naming.public_view(name, 'history'))}"
         self.door_history_replaced = (
-            f"{self.schema}.{d.quote(naming.door(name, 'history_replaced'))}"
+            f"{self.schema}.{d.quote(naming.public_view(name, 'history_replaced'))}"
         )
-        self.door_latest = f"{self.schema}.{d.quote(naming.door(name, 'latest'))}"
-        self.door_tiles = f"{self.schema}.{d.quote(naming.door(name, 'tiles'))}"
+        self.door_latest = f"{self.schema}.{d.quote(naming.public_view(name, 'latest'))}"
+        self.door_tiles = f"{self.schema}.{d.quote(naming.public_view(name, 'tiles'))}"
         self.ledger_name = d.text(f"{schema}.{name}")
         self.fingerprint = d.text(version)
         self.run_id = d.open_text("plane.run_id")

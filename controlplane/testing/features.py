@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from controlplane.base.types import Interval, format_instant, parse_instant, utc
+from controlplane.base.types import Interval, InvalidValue, format_instant, parse_instant, utc
 from controlplane.compile import transformation
 from controlplane.compile.loader import Definitions
 from controlplane.compile.project import Target, compile_manifest
@@ -338,9 +338,8 @@ def _instant(time: str | datetime) -> datetime:
         return utc(time)
     try:
         return parse_instant(time)
-    except ValueError as error:
-        message, _, hint = str(error).partition(": ")
-        raise PlaneError(message, hint=hint) from None
+    except InvalidValue as error:
+        raise PlaneError(error.problem, hint=error.remedy) from None
 
 
 def _python(value: object) -> object:

@@ -88,7 +88,7 @@ class Observer:
         return [feature.name for feature in self._view.features]
 
     def _table(self, samples: Mapping[int, Sample]) -> Observed:
-        public_view = qualified(self._d, self._manifest.schema, naming.door(self._view.name))
+        public_view = qualified(self._d, self._manifest.schema, naming.public_view(self._view.name))
         at = f"s.{self._d.quote(AT)}"
         inside = f"d.valid_from <= {at} AND (d.valid_to IS NULL OR {at} < d.valid_to)"
         return self._observed(

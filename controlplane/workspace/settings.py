@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from controlplane.base.naming import is_name, name_remedy
-from controlplane.base.types import parse_instant
+from controlplane.base.types import InvalidValue, parse_instant
 from controlplane.errors import Location, PlaneError, Problems, SettingsError
 
 FILE = "plane.toml"
@@ -259,12 +259,9 @@ def _environment(
     if table.now is not None:
         try:
             now = parse_instant(table.now)
-        except ValueError as error:
-            message, _, hint = str(error).partition(": ")
-            where = toml.where(*path, "now")
-            problems.append(
-                SettingsError(f"environments.{name}.now: {message}", where=where, hint=hint)
-            )
+        except InvalidValue as error:
+            where, text = toml.where(*path, "now"), f"environments.{name}.now: {error.problem}"
+            problems.append(SettingsError(text, where=where, hint=error.remedy))
     warehouse = _filled(table.warehouse, (*path, "warehouse"), toml, problems)
     online = (
         _filled(table.online, (*path, "online"), toml, problems)

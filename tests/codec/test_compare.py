@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.codec import tombstone
-from controlplane.codec.compare import KeySet, buried, compare, older
+from controlplane.codec.compare import KeySet, compare, keys_of_older_values, tombstone_records
 from controlplane.codec.values import value_head
 from tests.codec.rows import Record, as_batch, value
 
@@ -163,13 +163,13 @@ def test_what_is_not_in_a_set_of_keys(known, asked):
 def test_extra_keys_are_those_of_older_values():
     found = [None, value(WRITTEN, 1), value(WRITTEN + 1, 1), tombstone(3, 1), b"junk", value(2, 1)]
     keys = [b"%d" % n for n in range(len(found))]
-    assert older(keys, found, WRITTEN) == [b"1", b"4", b"5"]
+    assert keys_of_older_values(keys, found, WRITTEN) == [b"1", b"4", b"5"]
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_tombstones_for_extra_keys(count):
     keys = [b"%d" % n for n in range(count)]
-    batch = buried(keys, WRITTEN, NOW)
+    batch = tombstone_records(keys, WRITTEN, NOW)
     assert batch.equals(
         as_batch(Record(key, tombstone(WRITTEN, NOW * 1000), NOW + 7 * 24 * HOUR) for key in keys)
     )

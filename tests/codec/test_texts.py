@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from controlplane.base.types import parse_instant
-from controlplane.codec.given import parse_given
-from controlplane.codec.keys import parse_text
+from controlplane.codec.texts import parse_argument, parse_text
 
 NOT_A_NUMBER = [
     "",
@@ -112,7 +111,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("kind", "text", "value"), RIGHT)
 def test_a11_what_is_right(kind: str, text: str, value: Any) -> None:
-    found = parse_given(kind, text)
+    found = parse_argument(kind, text)
     assert (found, type(found)) == (value, type(value))
     if kind != "float64":
         assert parse_text(kind, text) == value
@@ -121,7 +120,7 @@ def test_a11_what_is_right(kind: str, text: str, value: Any) -> None:
 @pytest.mark.parametrize(("kind", "text"), WRONG)
 def test_a11_what_is_wrong(kind, text):
     with pytest.raises(ValueError):  # noqa: PT011 - whoever asked says what is wrong
-        parse_given(kind, text)
+        parse_argument(kind, text)
     if kind != "float64":
         with pytest.raises(ValueError):  # noqa: PT011 - as above
             parse_text(kind, text)

@@ -253,7 +253,7 @@ def test_what_does_not_fit_its_type_is_refused_by_name(kind, column, message):
 
 
 def test_absent_columns_and_null_keys_are_refused():
-    with pytest.raises(PermanentError, match="no one column 'f1'"):
+    with pytest.raises(PermanentError, match="exactly one column 'f1'"):
         encode(rows({"f0": pa.array([1])}), shape("int64", "int64"))
     with pytest.raises(PlaneError, match="key 'k' is absent or null"):
         encode(rows({"f0": pa.array([1])}, k=pa.array([None], pa.int64())), shape("int64"))

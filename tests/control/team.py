@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane import ControlPlane
-from controlplane.base.naming import stored
+from controlplane.base.naming import stored_name
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.manifest.specs import Manifest
 from controlplane.sql.dialects import Dialect, dialect
@@ -116,7 +116,7 @@ class Team:
     def quote(self, *parts: str) -> str:
         """A name with its schema, quoted."""
         d = dialect(self.kind)
-        return ".".join(d.quote(stored(part, self.kind)) for part in parts)
+        return ".".join(d.quote(stored_name(part, self.kind)) for part in parts)
 
 
 def version(folder: Path, environment: str | None = None) -> str:

@@ -467,7 +467,7 @@ def test_expressions_that_give_no_time_are_refused(timestamp: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"timestamp": "ts", "prune_by": "ts"}, "prune_by has a meaning only where"),
+        ({"timestamp": "ts", "prune_by": "ts"}, "prune_by is only for a timestamp"),
         (
             {"timestamp": "to_timestamp(amt)", "prune_by": "o"},
             "can't be pruned by 'o', which is int64",

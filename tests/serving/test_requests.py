@@ -16,7 +16,7 @@ from connectors.duckdb.calculator import prepare
 from connectors.redis.store import connect
 from controlplane import Attribute, Entity, RequestSource, batch_feature_view, calculation
 from controlplane.base.types import from_micros
-from controlplane.codec.given import parse_given
+from controlplane.codec.texts import parse_argument
 from controlplane.errors import PlaneError
 from controlplane.manifest.specs import RequestField
 from controlplane.online import syncing
@@ -278,8 +278,8 @@ def test_what_is_wrong(kind: str, given: Any) -> None:
 
 
 def test_text_of_a_command_line() -> None:
-    assert parse_given("float64", "1e3") == 1000.0
-    assert parse_given("array<int64>", "[1, null]") == [1, None]
+    assert parse_argument("float64", "1e3") == 1000.0
+    assert parse_argument("array<int64>", "[1, null]") == [1, None]
     assert READER.parsed({"amount": "2", "other": "x"}) == {"amount": 2.0, "other": "x"}
     with pytest.raises(
         PlaneError,

@@ -70,7 +70,7 @@ def test_lists_are_refused() -> None:
         "snowflake",
         collector,
     )
-    assert [error.message.partition(": on snowflake ")[2] for error in collector.found] == [
+    assert [error.message.partition(": on snowflake ")[2] for error in collector.problems] == [
         "a Python function can't take or give lists",
         "a Python function can't take or give lists: tags",
     ]

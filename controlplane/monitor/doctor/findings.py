@@ -17,7 +17,7 @@ import msgspec
 from controlplane.base.naming import POOL
 from controlplane.base.ports import OnlineStore, Rights, RightsProbe
 from controlplane.control.drift import Drift
-from controlplane.errors import PlaneError, Problems, of_disk
+from controlplane.errors import PlaneError, Problems, disk_error
 from controlplane.online import eviction
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -61,10 +61,10 @@ def examine(checks: Sequence[Check]) -> list[Finding]:
         except PlaneError as error:
             findings.append(_failed(subject, error))
         except OSError as error:
-            disk_error = of_disk(error)
-            if disk_error is None:
+            failure = disk_error(error)
+            if failure is None:
                 raise
-            findings.append(_failed(subject, disk_error))
+            findings.append(_failed(subject, failure))
     return findings
 
 

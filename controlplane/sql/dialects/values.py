@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from controlplane.base.naming import instant_literal, stored
+from controlplane.base.naming import instant_literal, stored_name
 from controlplane.base.types import MICROSECOND, is_decimal, is_list, item_type
 from controlplane.sql.dialects.capabilities import Capabilities
 
@@ -26,7 +26,7 @@ class Values(Capabilities, ABC):
     types: Mapping[str, str]
 
     def quote(self, identifier: str) -> str:
-        """The identifier in quotes; see `naming.stored` for one that users wrote in quotes."""
+        """The identifier in quotes; see `naming.stored_name` for one that users wrote in quotes."""
         return _quoted(identifier, self.quote_mark, self.name)
 
     def open_name(self, variable: str, suffix: str = "") -> str:
@@ -203,4 +203,4 @@ class Values(Capabilities, ABC):
 # Of 300,000 names in a plan of 1,000 views, most are those of the view at hand.
 @lru_cache(maxsize=4096)
 def _quoted(identifier: str, mark: str, dialect: str) -> str:
-    return mark + stored(identifier, dialect).replace(mark, mark * 2) + mark
+    return mark + stored_name(identifier, dialect).replace(mark, mark * 2) + mark

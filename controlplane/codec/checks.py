@@ -1,16 +1,12 @@
-"""Values that a caller gives: checked against a type, and made what `codec` would read for it."""
+"""Check Python values of callers against canonical types, and normalise them."""
 
 from __future__ import annotations
 
-import math
 import operator
-import re
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal, localcontext
 from typing import Any
-
-import msgspec
 
 from controlplane.base.types import (
     decimal_precision,
@@ -20,12 +16,9 @@ from controlplane.base.types import (
     item_type,
     utc,
 )
-from controlplane.codec.keys import parse_text
 
-# Python also takes spaces, underscores, a plus, and digits of other scripts.
-_FLOAT = re.compile(r"-?([0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?|Infinity)|NaN").fullmatch
 _INT64 = range(-(2**63), 2**63)
-_DIGITS = 80  # more than a decimal has, so that nothing is rounded
+_DIGITS = 80  # more than a decimal may have, so that `quantize` is exact
 
 EXPECTED = {
     "bool": "True or False",
@@ -36,46 +29,31 @@ EXPECTED = {
     "date": "a date",
     "timestamp": "a datetime",
 }
-"""What Python values a scalar type takes, in words."""
+"""The Python values that a scalar type accepts, in words."""
 
 
-def expected(kind: str) -> str:
-    """What Python values a type takes, in words."""
-    if is_list(kind):
-        return f"a list, of nulls or {expected(item_type(kind))}"
-    return EXPECTED.get(kind, f"a Decimal that is a {kind} exactly")
+def expected(value_type: str) -> str:
+    """Describe the Python values that a type accepts."""
+    if is_list(value_type):
+        return f"a list, of nulls or {expected(item_type(value_type))}"
+    return EXPECTED.get(value_type, f"a Decimal that is a {value_type} exactly")
 
 
-def checked(kind: str) -> Callable[[Any], Any]:
-    """A function that gives a value that is not null as `codec` would read it.
+def checked(value_type: str) -> Callable[[Any], Any]:
+    """Return the function that checks a value of a type, which is not null.
 
-    It raises TypeError, ValueError or InvalidOperation for what is not of the type.
+    It returns the value as readers decode it: timestamps in UTC, decimals with all digits of their
+    scale. For other values it raises TypeError, ValueError or InvalidOperation.
     """
-    if is_list(kind):
-        item = checked(item_type(kind))
-        return lambda value: [None if one is None else item(one) for one in _list(value)]
-    if is_decimal(kind):
-        precision, scale = decimal_precision(kind), decimal_scale(kind)
+    if is_list(value_type):
+        item = checked(item_type(value_type))
+        return lambda value: [
+            None if element is None else item(element) for element in _list(value)
+        ]
+    if is_decimal(value_type):
+        precision, scale = decimal_precision(value_type), decimal_scale(value_type)
         return lambda value: _decimal(value, precision, scale)
-    return _SCALARS[kind]
-
-
-def parse_given(kind: str, text: str) -> Any:  # noqa: ANN401 - of the type that is asked for
-    """The value that a command line's text says: a scalar as in keys, a list as JSON.
-
-    Raises:
-        ValueError, InvalidOperation, TypeError: it is not of the type.
-    """
-    if is_list(kind):
-        return checked(kind)(msgspec.json.decode(text))
-    if kind != "float64":
-        return checked(kind)(parse_text(kind, text))
-    if not _FLOAT(text):
-        raise ValueError
-    number = float(text)
-    if math.isinf(number) and not text.endswith("Infinity"):
-        raise ValueError
-    return number
+    return _SCALARS[value_type]
 
 
 def _list(value: Any) -> list[Any] | tuple[Any, ...]:  # noqa: ANN401
@@ -109,7 +87,7 @@ def _float64(value: Any) -> float:  # noqa: ANN401
 def _string(value: Any) -> str:  # noqa: ANN401
     if not isinstance(value, str):
         raise TypeError
-    value.encode()  # a lone surrogate is no text
+    value.encode()  # raises for a lone surrogate, which no store can hold
     return value
 
 
