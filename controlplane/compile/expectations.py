@@ -119,10 +119,11 @@ class _Compiler:
         if expectation.severity not in SEVERITIES:
             self._wrong(
                 expectation,
-                f"there is no severity {expectation.severity!r}",
+                f"{expectation.severity!r} is not a severity",
                 f"choose from: {listing(SEVERITIES)}",
             )
         share = expectation.may_fail
+        # For Python, True is an int.
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
             self._wrong(
                 expectation,
@@ -160,17 +161,18 @@ class _Compiler:
         return (
             expectation.name or _title(expectation),
             expectation.severity,
+            # Rounded: 0.1 + 0.2 is the same share as 0.3.
             round(float(expectation.may_fail), _FINEST),
         )
 
     def _rows(self, expectation: expect.Rows) -> Expected | None:
         bounds = (expectation.at_least, expectation.at_most)
         if bounds == (None, None):
-            self._wrong(expectation, "it says nothing", "give at_least=1, or at_most=")
+            self._wrong(expectation, "it has no bounds", "give at_least=1, or at_most=")
         elif any(bound is not None and not is_whole(bound, 0) for bound in bounds):
             self._wrong(
                 expectation,
-                "a number of rows is a whole number from 0 on",
+                "a number of rows must be a whole number from 0",
                 "correct at_least or at_most",
             )
         elif (
@@ -180,8 +182,8 @@ class _Compiler:
         ):
             self._wrong(
                 expectation,
-                "no number of rows is right",
-                "give an at_least that is not above at_most",
+                "at_least is above at_most",
+                "swap them, or correct one",
             )
         else:
             return RowsSpec(
@@ -195,7 +197,7 @@ class _Compiler:
         column = self._column(expectation, expectation.column, _ORDERED)
         if expectation.low is None and expectation.high is None:
             self._wrong(
-                expectation, "it says nothing", "give the lowest value, the highest, or both"
+                expectation, "it has no bounds", "give the lowest value, the highest, or both"
             )
             return None
         if column is None:
@@ -300,6 +302,7 @@ class _Compiler:
     def _value(self, expectation: Expectation, value: object, column: TypedColumn) -> str | None:
         """Return the value as exact text of the column's type; None after a problem was noted."""
         name, column_type = column
+        # As text: JSON has no decimals, and no dates.
         text = _spelled(value, column_type)
         if text is None:
             fits = (

@@ -55,6 +55,7 @@ def check_grid(view: BatchFeatureView, subject: str, collector: Collector) -> Gr
         or len(collector.problems) > before
     ):
         return None
+    # Divisors of a day have the same points every day.
     if not (schedule and (DAY % schedule == timedelta(0) or schedule == 7 * DAY)):
         text = f"{subject}: schedule {format_duration(schedule)} does not divide a day"
         collector.add(text, location, f"use a divisor of a day, such as {_COMMON}")
@@ -114,6 +115,7 @@ def _check_ttl(
         )
         collector.add(f"{subject}: a view with aggregates can't have a ttl", view.location, hint)
     if ttl < schedule or ttl % schedule:
+        # Values change only at points of the grid, so they can expire only there.
         up = ceil_duration(ttl, schedule)
         text = (
             f"{subject}: ttl {format_duration(ttl)} is not a multiple of its schedule"

@@ -43,7 +43,7 @@ def source_of(feature: RealtimeFeature, subject: str, collector: Collector) -> s
     function = feature.function
     if not inspect.isfunction(function) or function.__name__ == "<lambda>":
         collector.add(
-            f"{subject}: that is no function",
+            f"{subject}: it is not a function",
             feature.location,
             "decorate a function that is made by `def`",
         )

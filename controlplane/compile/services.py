@@ -132,6 +132,7 @@ def _request(
                 source.location,
                 "name it once; capitals make no difference",
             )
+        # Also after a problem with the name, so that all problems of a field are reported.
         canonical = collector.parsed(field_subject, parse_type, type_name, source.location)
         taken.add(str(name).lower())
         if canonical is not None:

@@ -66,6 +66,7 @@ def running(subject: str, file: str, fallback: Location | None = None) -> Iterat
 def _remedy(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "definitions must not end the process: remove the call of `exit`"
+    # Python has no attribute for this: only the text says that arguments are wrong.
     if isinstance(error, TypeError) and "argument" in str(error):
         return _arguments(str(error))
     if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
