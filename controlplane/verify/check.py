@@ -32,7 +32,7 @@ from controlplane.verify.report import Report, ViewReport, summed
 from controlplane.verify.sampling import PER_KEY
 
 CHUNK = 50
-"""Entities in one query: their raw rows are in memory one entity at a time."""
+"""Entities whose samples are read by one query."""
 _REPORTS = 20
 """How often progress is reported for one view, at most."""
 
