@@ -1,5 +1,4 @@
-"""Functions in Python for DuckDB, which runs them but has no statement for it: `CREATE FUNCTION` as
-others have it."""
+"""Python functions for DuckDB, which runs them but has no `CREATE FUNCTION` for them."""
 
 from __future__ import annotations
 
@@ -19,34 +18,38 @@ _CREATE = re.compile(
     re.DOTALL,
 )
 RAISED = "Python exception occurred while executing the UDF: RuntimeError: "
-"""What stands before the words of a function that raised RuntimeError, in DuckDB's error."""
+"""The start of DuckDB's error for a function that raised RuntimeError, before its message."""
 _PARAMETER = re.compile(r'"[^"]+" ((?:[^,(]|\([^)]*\))+)')
 
 
 def create_function(connection: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Make the function that a statement asks for; False where it asks for something else.
+    """Create the function of a `CREATE FUNCTION` statement; returns False for other statements.
 
     Raises:
-        duckdb.Error: DuckDB does not take it.
+        duckdb.Error: DuckDB refuses the function.
     """
-    found = _CREATE.fullmatch(sql)
-    if found is None:
+    create = _CREATE.fullmatch(sql)
+    if create is None:
         return False
-    program: dict[str, Any] = {}
-    exec(compile(found["body"], found["name"], "exec"), program)  # noqa: S102 - a definition of the project's own
+    name, returns = create["name"], create["returns"]
+    namespace: dict[str, Any] = {}
+    # The body is a definition of the project's own.
+    exec(compile(create["body"], name, "exec"), namespace)  # noqa: S102 - see above
     try:
-        connection.remove_function(found["name"])
+        connection.remove_function(name)
     except duckdb.InvalidInputException:
-        pass  # there is none yet
-    kinds: list[Any] = [duckdb.sqltype(kind) for kind in _PARAMETER.findall(found["parameters"])]
+        pass  # it does not exist yet
+    parameter_types: list[Any] = [
+        duckdb.sqltype(text) for text in _PARAMETER.findall(create["parameters"])
+    ]
     connection.create_function(
-        found["name"],
+        name,
         _by_column(
-            program[found["handler"]], len(kinds), _arrow_type(connection, found["returns"])
+            namespace[create["handler"]], len(parameter_types), _arrow_type(connection, returns)
         ),
-        kinds,
-        duckdb.sqltype(found["returns"]),
-        type=PythonUDFType.ARROW,  # the driver's own values would lose NaN
+        parameter_types,
+        duckdb.sqltype(returns),
+        type=PythonUDFType.ARROW,  # with NATIVE, NaN becomes NULL
         null_handling=FunctionNullHandling.SPECIAL,
     )
     return True
@@ -70,7 +73,7 @@ def _by_column(
         )
         return pa.array([function(*row) for row in rows], returns)
 
-    # DuckDB counts them.
+    # DuckDB compares the number of parameters in the signature with that of the types.
     parameters = [
         inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)
     ]

@@ -310,7 +310,7 @@ CONNECTIONS: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
     "wrong password": {
         "snowflake": (
             {"password": SECRET},
-            ("Incorrect username or password", "what proves who you are"),
+            ("Incorrect username or password", "the credentials"),
         ),
         "databricks": (
             {"password": SECRET},
