@@ -72,10 +72,8 @@ def connect(
     host = (server_hostname or "").removeprefix("https://").rstrip("/")
     address = url or f"https://{host}/{(http_path or '').lstrip('/')}"
     _check_address(address)
-    host, http_path = (
-        host or str(parse.urlsplit(address).hostname),
-        http_path or parse.urlsplit(address).path,
-    )
+    host = host or str(parse.urlsplit(address).hostname)
+    http_path = http_path or parse.urlsplit(address).path
     ways: dict[str, dict[str, Any]] = {}
     if access_token:
         ways["access_token"] = {"access_token": access_token}

@@ -182,16 +182,16 @@ class RedisStore:
         max_rows_per_second: float | None = None,
     ) -> None:
         self._servers = servers
-        self._patience, self._compare, self._rate = (
-            patience_seconds,
-            compare_and_set,
-            max_rows_per_second,
-        )
+        self._patience = patience_seconds
+        self._compare = compare_and_set
+        self._rate = max_rows_per_second
 
     def write(self, batches: Iterable[pa.RecordBatch]) -> WriteCount:
         """See `OnlineStore.write`. After an error, the records written before it stay."""
         # lazy: readers need neither Arrow nor the tenth of a second that its import takes
         from connectors.redis.commands import COMPARE, REPLACE
+
+        # lazy: as above
         from connectors.redis.writer import BulkWriter
 
         writer = BulkWriter(
