@@ -304,7 +304,7 @@ CONNECTIONS: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
         ),
         "databricks": (
             {"http_path": None, "password": None},
-            ("no SQL warehouse", "nothing in it signs you in"),
+            ("no SQL warehouse", "it has no credentials"),
         ),
     },
     "wrong password": {
