@@ -144,7 +144,7 @@ class App:
                         else self._access.service(call.service, allowed)
                     )
                     service, count = served.name, len(call.entities)
-                    typed = served.inputs.typed(call.entities, call.place)
+                    typed = served.inputs.typed(call.entities, call.path)
                     question = served.reader.ask(typed, served.inputs.requests(typed))
                     values = await self._services.store.read(question.keys)
                 except asyncio.CancelledError:

@@ -41,12 +41,12 @@ class Inputs:
             for name, input_type in types.items()
         ]
 
-    def typed(self, entities: Sequence[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
+    def typed(self, entities: Sequence[Mapping[str, Any]], path: str) -> list[dict[str, Any]]:
         """Return the inputs of each entity as Python values; other names are left out.
 
         Args:
             entities: the entities, as JSON has them.
-            place: the path of a value in the body, with `{n}` for the entity's number and `{name}`
+            path: the path of a value in the body, with `{n}` for the entity's number and `{name}`
                 for the name of the value.
 
         Raises:
@@ -67,13 +67,13 @@ class Inputs:
                     else:
                         raise TypeError
                 except KeyError:
-                    field = place.format(n=number, name=name)
+                    field = path.format(n=number, name=name)
                     is_key = name in self.keys
                     hint = "give it, or null for no entity" if is_key else "give it"
                     text = f"{field} ({input_type}) is missing"
                     raise Refused(400, text, field=field, hint=hint) from None
                 except (TypeError, ValueError, ArithmeticError):
-                    field = place.format(n=number, name=name)
+                    field = path.format(n=number, name=name)
                     hint = f"give {form(input_type)}{', or null' * nullable}"
                     text = f"{field} is not of type {input_type}"
                     raise Refused(400, text, field=field, hint=hint) from None

@@ -29,14 +29,14 @@ class Call(NamedTuple):
     Args:
         service: the feature service.
         entities: the keys and request fields of each entity, as JSON has them.
-        place: where one of these values is in the body; see `Inputs.typed`.
+        path: where one of these values is in the body; see `Inputs.typed`.
         options: what the shape needs for its response.
         features: the names of the features, if the body names no feature service.
     """
 
     service: str
     entities: list[Json]
-    place: str
+    path: str
     options: Any = None
     features: Sequence[str] = ()
 

@@ -148,8 +148,8 @@ class TectonBatch(_Tecton):
         params = self._params(body, _BatchParams)
         check_count(len(params.request_data), most)
         entities = [{**row.request_context_map, **row.join_key_map} for row in params.request_data]
-        place = "params.requestData[{n}].joinKeyMap.{name}"
-        return Call(params.feature_service_name, entities, place, params.metadata_options)
+        path = "params.requestData[{n}].joinKeyMap.{name}"
+        return Call(params.feature_service_name, entities, path, params.metadata_options)
 
     def write(self, call: Call, served: Served, vectors: FeatureVectors) -> bytes:
         """See `Shape.write`."""
