@@ -26,8 +26,8 @@ import redis
 
 from bench.rows import Row
 from bench.server import started
+from connectors.redis.commands import COMPARE, REPLACE
 from connectors.redis.store import connect
-from connectors.redis.writer import COMPARE, REPLACE
 from controlplane.codec import Field, Layout
 from controlplane.codec.batch import encode_batch
 from controlplane.embedded import valkey

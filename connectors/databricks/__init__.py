@@ -1,8 +1,8 @@
 """Databricks SQL warehouses, over the driver's Thrift protocol.
 
-Knows statements and rows; timestamps are `TIMESTAMP` in UTC with microseconds. Tables here have no
-transaction that spans statements, and the driver sends a statement again when the connection breaks
-before the answer is there: whoever writes statements for this warehouse makes each one idempotent.
+Timestamps are `TIMESTAMP` in UTC with microseconds. Each statement is a transaction of its own, and
+the driver sends a statement again if the connection breaks before its response. So every statement
+for this warehouse must be idempotent.
 """
 
 from connectors.databricks.signin import connect

@@ -1,4 +1,4 @@
-"""What Spark says of a query that it has planned: `EXPLAIN COST`, which is text for people."""
+"""Reads Spark's estimates for a query from the text of `EXPLAIN COST`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _STATISTICS = re.compile(
 )
 _TABLE = re.compile(r"\bRelation(V2)?\b")
 _UNITS = {unit: 1024**power for power, unit in enumerate(["", "K", "M", "G", "T", "P"])}
-"""What is larger stands for a size that nobody knows."""
+"""Spark writes an unknown size as a huge number, in a larger unit than these."""
 
 
 def estimated(plan: str) -> Estimate:
-    """What a plan's text says: the rows of its result, and the bytes of the tables."""
+    """Return a plan's estimates: the rows of its result, and the bytes of its tables."""
     _, _, optimized = plan.partition("== Optimized Logical Plan ==\n")
     lines = optimized.partition("\n== ")[0].splitlines()
     result = _STATISTICS.search(lines[0]) if lines else None
@@ -28,5 +28,5 @@ def estimated(plan: str) -> Estimate:
 
 
 def _size(line: str) -> int | None:
-    found = _STATISTICS.search(line)
-    return int(float(found[1]) * _UNITS[found[2]]) if found and found[2] in _UNITS else None
+    size = _STATISTICS.search(line)
+    return int(float(size[1]) * _UNITS[size[2]]) if size and size[2] in _UNITS else None

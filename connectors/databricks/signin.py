@@ -1,4 +1,4 @@
-"""Opening a session: the ways to sign in, and what every session of ours is set to."""
+"""Opens a session: the ways to sign in, and the options of all sessions."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from controlplane.errors import PermanentError, SettingsError, TransientError
 
 OAUTH_TYPES = ("databricks-oauth", "azure-oauth")
 DOWNLOADS = 4
-"""Files of a large result that are fetched, and held, at the same time."""
-PATIENCE = 30
-"""Seconds for what is answered at once: reaching the workspace, getting a token."""
-# A library's warnings would go to the terminal where nobody has set up logging; who has still sees
-# them.
+"""Files of a large result that are downloaded, and held in memory, at the same time."""
+QUICK_SECONDS = 30
+"""The limit for requests that are quick: reaching the workspace, getting a token."""
+# Without a handler, the driver's warnings go to the terminal of an application that has not set up
+# logging.
 logging.getLogger("databricks").addHandler(logging.NullHandler())
 
 
@@ -42,40 +42,38 @@ def connect(
     ca_file: str | None = None,
     query_tags: Mapping[str, str] | None = None,
 ) -> DatabricksWarehouse:
-    """Open a session on a SQL warehouse; one that is stopped is started, and waited for.
+    """Open a session on a SQL warehouse; this starts a stopped warehouse, and waits for it.
 
     Args:
         server_hostname: the workspace, such as `dbc-a1b2345c-d6e7.cloud.databricks.com`.
-        http_path: of the warehouse, such as `/sql/1.0/warehouses/1234567890abcdef`.
-        access_token: of a user or a service principal; or give one of the two that follow.
-        client_id: a service principal, with its `client_secret`, for OAuth.
+        http_path: the warehouse's path, such as `/sql/1.0/warehouses/1234567890abcdef`.
+        access_token: the token of a user or a service principal.
+        client_id: the id of a service principal for OAuth, instead of `access_token`.
         client_secret: its secret.
-        auth_type: `databricks-oauth` or `azure-oauth`: a person signs in, with the browser.
-        catalog: of names that don't say theirs; the workspace's default unless given.
+        auth_type: `databricks-oauth` or `azure-oauth`, instead of `access_token`: a person signs in
+            with the browser.
+        catalog: the catalog of names without one (default: the workspace's default).
         query_timeout: seconds after which the warehouse stops a statement.
-        url: the whole address in place of the first two, or where it is not made of them, as behind
-            a private link.
-        ca_file: the certificates to trust, where they are not the machine's.
-        query_tags: what every statement bears in the query history besides what it is for.
+        url: the whole address, if it is not made of the first two, such as behind a private link.
+        ca_file: the certificates to trust instead of the machine's.
+        query_tags: tags for every statement in the query history, in addition to its purpose.
 
     Raises:
-        SettingsError: there is no address, or not exactly one way of signing in.
+        SettingsError: there is no address, or not exactly one way to sign in.
         TransientError: the warehouse can't be reached.
-        PermanentError: it refuses.
+        PermanentError: the warehouse refuses the credentials.
     """
     if not url and not (server_hostname and http_path):
         hint = (
             "give server_hostname and http_path, as the warehouse's connection details have them,"
             " or url"
         )
-        raise SettingsError("it must be clear where the SQL warehouse is", hint=hint)
+        raise SettingsError("connecting to Databricks: no SQL warehouse is set", hint=hint)
     host = (server_hostname or "").removeprefix("https://").rstrip("/")
     address = url or f"https://{host}/{(http_path or '').lstrip('/')}"
     _check_address(address)
-    host, http_path = (
-        host or str(parse.urlsplit(address).hostname),
-        http_path or parse.urlsplit(address).path,
-    )
+    host = host or str(parse.urlsplit(address).hostname)
+    http_path = http_path or parse.urlsplit(address).path
     ways: dict[str, dict[str, Any]] = {}
     if access_token:
         ways["access_token"] = {"access_token": access_token}
@@ -92,7 +90,7 @@ def connect(
         or bool(client_id) != bool(client_secret)
     ):
         raise SettingsError(
-            "it must be clear how to sign in to Databricks",
+            "connecting to Databricks: expected exactly one way to sign in",
             hint=(
                 "give access_token, or client_id and client_secret, or auth_type:"
                 f" {' or '.join(OAUTH_TYPES)}"
@@ -115,10 +113,10 @@ def connect(
             query_tags=shown_tags(tags),
             user_agent_entry="controlplane",
             max_download_threads=DOWNLOADS,
-            # With telemetry on, the driver calls another address of the workspace, and waits a
-            # minute for it.
+            # With telemetry, the driver calls another address of the workspace, and waits a minute
+            # if it can't be reached.
             enable_telemetry=False,
-            # The driver waits at least the longest delay, whatever the server asks for.
+            # The driver waits at least the maximum delay, even if the server asks for less.
             _retry_delay_max=5,
             _retry_delay_min=0.25,
             _retry_stop_after_attempts_count=60,
@@ -131,7 +129,7 @@ def connect(
 
 
 def _check_address(address: str) -> None:
-    """Refuse an address that is not a plain URL, without repeating it: it may hold a token.
+    """Refuse an address that is not a plain URL, without quoting it: it may hold a token.
 
     Raises:
         SettingsError: it has a user, a password or options, or its host or port can't be read.
@@ -139,9 +137,9 @@ def _check_address(address: str) -> None:
     try:
         parts = parse.urlsplit(address)
         plain = parts.scheme in ("https", "http") and bool(parts.hostname) and "@" not in address
-        _ = parts.port  # it is read when it is asked for
+        _ = parts.port  # urllib checks it only on access
     except ValueError:
-        plain = False  # its text may hold a part of the address
+        plain = False  # raised below without its text, which may hold a part of the address
     if not plain:
         raise SettingsError(
             "the address of the SQL warehouse is not a plain https URL",
@@ -153,15 +151,16 @@ def _check_address(address: str) -> None:
 
 
 def _reach(address: str) -> None:
-    """Fail in seconds where there is nobody at an address: the driver would try for minutes."""
+    """Fail in seconds if no server answers at an address: the driver would try for minutes."""
+    # Behind a proxy a direct connection says nothing.
     if request.getproxies():
         return
-    place = parse.urlsplit(address)
+    parts = parse.urlsplit(address)
     try:
-        socket.create_connection((place.hostname, place.port or 443), timeout=PATIENCE).close()
+        socket.create_connection((parts.hostname, parts.port or 443), timeout=QUICK_SECONDS).close()
     except OSError as error:
         raise TransientError(
-            f"connecting to {place.hostname}: {error.strerror or error}",
+            f"connecting to {parts.hostname}: {error.strerror or error}",
             hint="check server_hostname and the network",
         ) from None
 
@@ -169,12 +168,12 @@ def _reach(address: str) -> None:
 def _service_principal(
     address: str, client_id: str, client_secret: str, ca_file: str | None
 ) -> Callable[[], dict[str, str]]:
-    """The headers of a service principal, with a new token at each call.
+    """Return a function that makes headers with a new token of a service principal.
 
-    The driver calls when the old one expires.
+    The driver calls it when the old token expires.
     """
     pair = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
-    wanted = request.Request(  # noqa: S310 - the address is the one that the statements go to
+    token_request = request.Request(  # noqa: S310 - the address is checked by `_check_address`
         address,
         data=b"grant_type=client_credentials&scope=all-apis",
         headers={"Authorization": f"Basic {pair}"},
@@ -183,8 +182,10 @@ def _service_principal(
     def headers() -> dict[str, str]:
         trusted = ssl.create_default_context(cafile=ca_file)
         try:
-            with request.urlopen(wanted, timeout=PATIENCE, context=trusted) as answer:  # noqa: S310 - as above
-                token = json.load(answer)["access_token"]
+            with request.urlopen(  # noqa: S310 - the address is checked by `_check_address`
+                token_request, timeout=QUICK_SECONDS, context=trusted
+            ) as response:
+                token = json.load(response)["access_token"]
         except url_error.HTTPError as error:
             hint = "check client_id and client_secret, and whether the secret has expired"
             message = f"signing in to Databricks: the service principal was refused ({error.code})"

@@ -1,4 +1,4 @@
-"""Databricks' types and rows in the spelling that every warehouse shares."""
+"""Translates Databricks' types to those of `base.types`, and casts its rows to them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ _CANONICAL = {
 
 
 def canonical_type(name: str) -> str:
-    """Databricks' name of a type in the spelling of `controlplane.base.types`.
-
-    One without such a spelling as it is.
-    """
+    """Return the name in `base.types` of a Databricks type; types without one stay unchanged."""
     if is_list(name):
         item = canonical_type(item_type(name))
         return f"array<{item}>" if _is_canonical(item) else name
@@ -46,30 +43,25 @@ def _is_canonical(name: str) -> bool:
 
 
 def canonical_rows(table: pa.Table) -> pa.Table:
-    """The same rows in the Arrow types that stand for the canonical ones.
-
-    Other types stay as they are.
-    """
+    """Return the same rows in the Arrow types of the canonical types; others stay unchanged."""
     fields = [pa.field(field.name, _canonical_arrow(field.type)) for field in table.schema]
     return table.cast(pa.schema(fields))
 
 
-def _canonical_arrow(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_integer(kind):
+def _canonical_arrow(arrow_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_integer(arrow_type):
         return pa.int64()
-    if pa.types.is_floating(kind):
+    if pa.types.is_floating(arrow_type):
         return pa.float64()
-    if pa.types.is_timestamp(kind):
+    if pa.types.is_timestamp(arrow_type):
         return pa.timestamp("us")
-    if pa.types.is_list(kind):
-        return pa.list_(_canonical_arrow(kind.value_type))
-    return kind
+    if pa.types.is_list(arrow_type):
+        return pa.list_(_canonical_arrow(arrow_type.value_type))
+    return arrow_type
 
 
 def check_last_part(cursor: Cursor) -> None:
-    """Check that the last part of a result held the rows that the warehouse said.
-
-    The driver checks the others.
+    """Check that the last part of a result is complete; the driver checks only the others.
 
     Raises:
         TransientError: rows are missing.

@@ -1,4 +1,4 @@
-"""One session on a SQL warehouse: statements, rows, columns, and stopping what runs."""
+"""Databricks: statements and rows through one session on a SQL warehouse."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from controlplane.errors import PermanentError, PlaneError
 
 BATCH_ROWS = 65_536
 BUFFER_BYTES = 32 * 1024 * 1024
-"""At most so much of a result comes in one answer."""
+"""The most bytes of a result in one response."""
 DESCRIBED_TOGETHER = 20
-"""Queries in one; all are asked alone where one is wrong."""
-LONGEST_TAG = 128
+"""Queries that are described by one statement; if one is wrong, each is described alone."""
+LONGEST_TAG = 128  # characters
 _QUERY = re.compile(
     r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:SELECT|WITH|FROM|VALUES|TABLE)\b", re.IGNORECASE | re.DOTALL
 )
@@ -45,16 +45,15 @@ _LEXEME = re.compile(
 
 @dataclass(eq=False)
 class _Work:
-    """What runs now: the statement by its name, its cursor, and whether it was asked to stop."""
+    """A running statement: its name, its cursor, and whether it shall stop."""
 
-    doing: str
+    action: str
     cursor: Cursor | None = None
     cancelled: bool = False
 
 
 class DatabricksWarehouse:
-    """Implements `controlplane.base.ports.Warehouse` over one session, which is opened anew where
-    it has expired."""
+    """Implements `base.ports.Warehouse` over one session; it is opened again if it has expired."""
 
     dialect = "databricks"
 
@@ -74,12 +73,13 @@ class DatabricksWarehouse:
         """See `Warehouse.execute`.
 
         There is no transaction over several statements: `atomic` or not, they run in order, the
-        first error stops them, and what ran before it stays. Each must bear being run twice.
+        first error stops them, and the effects of earlier ones stay. So each statement must be safe
+        to run twice.
         """
         counts: list[int] = []
         with self._working("") as work:
             for statement in statements:
-                work.doing = statement.name
+                work.action = statement.name
                 with self._ran(work, statement.sql, tag) as cursor:
                     counts.append(cursor.rowcount)
         return counts
@@ -87,18 +87,17 @@ class DatabricksWarehouse:
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:
         """See `Warehouse.fetch`.
 
-        The protocol tells how many rows each part of a result holds and where it begins, and that
-        is checked. It does not tell how many rows there are in all.
+        The number of rows is checked for each part of the result; the protocol has no total.
         """
         with self._working("reading") as work, self._ran(work, sql, tag) as cursor:
             while (table := cursor.fetchmany_arrow(BATCH_ROWS)).num_rows:
                 yield from (batch for batch in canonical_rows(table).to_batches() if batch.num_rows)
-                _go_on(work)
+                _check_cancelled(work)
             check_last_part(cursor)
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
         """See `Warehouse.columns`."""
-        found: dict[str, Mapping[str, str] | None] = {}
+        of_tables: dict[str, Mapping[str, str] | None] = {}
         for table, columns in zip(
             tables, self._described([f"SELECT * FROM {t}" for t in tables]), strict=True
         ):
@@ -106,21 +105,20 @@ class DatabricksWarehouse:
                 raise PermanentError(
                     f"reading the columns of {table}: {columns.message}", hint=columns.hint
                 )
-            found[table] = None if isinstance(columns, Absent) else columns
-        return found
+            of_tables[table] = None if isinstance(columns, Absent) else columns
+        return of_tables
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
         return self._described(queries)
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """See `Warehouse.explain`: Spark tells rows and bytes where statistics were computed, bytes
-        alone elsewhere."""
-        # EXPLAIN of a wrong query succeeds, and says so in its text.
-        checked = zip(queries, self._described(queries), strict=True)
+        """See `Warehouse.explain`: rows only where statistics were computed, bytes everywhere."""
+        # Describe the queries first: EXPLAIN of a wrong query succeeds, with the error in its text.
+        described = zip(queries, self._described(queries), strict=True)
         return [
-            said if isinstance(said, PermanentError) else self._explained(query)
-            for query, said in checked
+            columns if isinstance(columns, PermanentError) else self._explained(query)
+            for query, columns in described
         ]
 
     def info(self) -> Mapping[str, str]:
@@ -139,7 +137,7 @@ class DatabricksWarehouse:
                     else f"Databricks Runtime {row['runtime']}"
                 )
             except driver.ServerOperationError:
-                # A Spark that is no Databricks has no current_version.
+                # Spark outside Databricks has no current_version.
                 row = self._rows(work, f"SELECT version() AS version, {about}")[0]
                 product = f"Spark {row['version'].split()[0]}"
         return {
@@ -152,11 +150,11 @@ class DatabricksWarehouse:
     def cancel(self) -> None:
         """See `Warehouse.cancel`.
 
-        The statement ends a moment later, when the warehouse has heard of it.
+        The statement ends a moment later, when the request has reached the warehouse.
         """
         for work in list(self._running):
             work.cancelled = True
-            # Not in this thread: a signal handler may have interrupted it in the middle of a
+            # In a new thread: a signal handler may have interrupted this one in the middle of a
             # request.
             threading.Thread(target=self._cancel, args=(work,), daemon=True).start()
 
@@ -167,7 +165,7 @@ class DatabricksWarehouse:
 
     def _cancel(self, work: _Work) -> None:
         while work in self._running:
-            # The driver learns a statement's id from the first answer.
+            # The driver learns a statement's id from the first response.
             if work.cursor is not None and work.cursor.active_command_id is not None:
                 with suppress(*BROKEN):
                     work.cursor.cancel()
@@ -175,27 +173,24 @@ class DatabricksWarehouse:
             time.sleep(0.05)
 
     @contextmanager
-    def _working(self, doing: str) -> Iterator[_Work]:
-        """Raise a driver's error as one of ours."""
-        work = _Work(doing)
+    def _working(self, action: str) -> Iterator[_Work]:
+        """Translate the driver's errors, and let `cancel` stop what runs meanwhile."""
+        work = _Work(action)
         self._running.append(work)
         try:
             yield work
         except Exception as error:
             if work.cancelled and not isinstance(error, PlaneError):
-                raise cancelled(work.doing) from None
+                raise cancelled(work.action) from None
             if is_drivers_own(error):
-                raise translated(error, work.doing) from None
+                raise translated(error, work.action) from None
             raise
         finally:
             self._running.remove(work)
 
     @contextmanager
     def _ran(self, work: _Work, sql: str, tag: str) -> Iterator[Cursor]:
-        """A cursor that has run `sql`.
-
-        In a new session where the old one has expired, in which nothing ran then.
-        """
+        """Run `sql`; if the session has expired, which then ran nothing, run it in a new one."""
         try:
             cursor = self._submitted(work, sql, tag)
         except driver.Error as error:
@@ -211,26 +206,25 @@ class DatabricksWarehouse:
                 cursor.close()
 
     def _submitted(self, work: _Work, sql: str, tag: str) -> Cursor:
-        _go_on(work)
+        _check_cancelled(work)
         cursor = self._connection.cursor(arraysize=BATCH_ROWS, buffer_size_bytes=BUFFER_BYTES)
         work.cursor = cursor
         try:
             cursor.execute(
-                sql, query_tags=shown_tags({**self._tags, "work": tag, "statement": work.doing})
+                sql, query_tags=shown_tags({**self._tags, "work": tag, "statement": work.action})
             )
         except BaseException as error:
-            # Ctrl-C or Airflow's timeout has interrupted the wait: there it would go on.
+            # Ctrl-C or Airflow's timeout ended the wait; without this the server would continue.
             if not isinstance(error, Exception) and cursor.active_command_id is not None:
                 with suppress(*BROKEN):
                     cursor.cancel()
             raise
-        # The driver takes a statement that was cancelled or timed out on the server for one that
-        # succeeded.
+        # The driver reports success for a statement that was cancelled or timed out on the server.
         status = cursor.active_result_set.status if cursor.active_result_set else None
         if status is CommandState.CANCELLED:
-            raise cancelled(work.doing)
+            raise cancelled(work.action)
         if status is CommandState.FAILED:
-            raise timed_out(work.doing)
+            raise timed_out(work.action)
         return cursor
 
     def _rows(self, work: _Work, sql: str) -> list[dict[str, Any]]:
@@ -239,48 +233,48 @@ class DatabricksWarehouse:
         return rows
 
     def _described(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
-        """Each query's columns, or what is wrong with it."""
-        found: list[Mapping[str, str] | PermanentError] = []
+        """Return the columns of each query, or its error."""
+        described: list[Mapping[str, str] | PermanentError] = []
         for start in range(0, len(queries), DESCRIBED_TOGETHER):
-            some = queries[start : start + DESCRIBED_TOGETHER]
-            found += self._described_together(some) or [
-                self._described_alone(query) for query in some
+            group = queries[start : start + DESCRIBED_TOGETHER]
+            described += self._described_together(group) or [
+                self._described_alone(query) for query in group
             ]
-        return found
+        return described
 
     def _described_together(
         self, queries: Sequence[str]
     ) -> list[Mapping[str, str] | PermanentError]:
-        """The columns of all queries as those of one, with a mark behind each query's.
+        """Return the columns of all queries with one statement; empty if it fails.
 
-        Empty if one can't be so.
+        The statement describes a query over all of them, with a marker column after each.
         """
         if len(queries) == 1 or not all(
             _QUERY.match(query) and _is_closed(query) for query in queries
         ):
             return []
         marks = [f"plane__end_{i}" for i in range(len(queries))]
-        wanted = ", ".join(f"query_{i}.*, 0 AS {mark}" for i, mark in enumerate(marks))
+        selected = ", ".join(f"query_{i}.*, 0 AS {mark}" for i, mark in enumerate(marks))
         sources = " CROSS JOIN ".join(
             f"({query}\n) AS query_{i}" for i, query in enumerate(queries)
         )
         try:
             with self._working("") as work:
-                rows = self._rows(work, f"DESCRIBE QUERY SELECT {wanted} FROM {sources}")
+                rows = self._rows(work, f"DESCRIBE QUERY SELECT {selected} FROM {sources}")
         except PermanentError:
             return []
-        found: list[Mapping[str, str] | PermanentError] = []
+        described: list[Mapping[str, str] | PermanentError] = []
         columns: list[tuple[str, str]] = []
         for row in rows:
-            if row["col_name"] != marks[len(found)]:
+            if row["col_name"] != marks[len(described)]:
                 columns.append((row["col_name"], row["data_type"]))
                 continue
             try:
-                found.append(_columns(columns))
+                described.append(_columns(columns))
             except PermanentError as error:
-                found.append(error)
+                described.append(error)
             columns = []
-        return found
+        return described
 
     def _explained(self, query: str) -> Estimate:
         with self._working("") as work:
@@ -288,8 +282,8 @@ class DatabricksWarehouse:
         return estimated(row["plan"])
 
     def _described_alone(self, query: str) -> Mapping[str, str] | PermanentError:
-        # Only a query can stand behind DESCRIBE QUERY, except a lone name: that would be a column
-        # of a table.
+        # DESCRIBE QUERY refuses everything but a query, except a single name, which it takes for a
+        # table.
         if not _QUERY.match(query):
             return PermanentError("it must be exactly one query")
         try:
@@ -302,21 +296,21 @@ class DatabricksWarehouse:
 
 def _columns(described: Sequence[tuple[str, str]]) -> Columns:
     check_names(name for name, _ in described)
-    return Columns((name, canonical_type(kind)) for name, kind in described)
+    return Columns((name, canonical_type(type_name)) for name, type_name in described)
 
 
 def shown_tags(tags: Mapping[str, str]) -> dict[str, str | None]:
-    """Tags that say something, each as long as may be."""
+    """Return the tags that are not empty, each cut to the longest that Databricks takes."""
     return {name: value[:LONGEST_TAG] for name, value in tags.items() if value}
 
 
-def _go_on(work: _Work) -> None:
+def _check_cancelled(work: _Work) -> None:
     if work.cancelled:
-        raise cancelled(work.doing)
+        raise cancelled(work.action)
 
 
 def _is_closed(query: str) -> bool:
-    """Whether no parenthesis of a query closes one that it didn't open."""
+    """Return whether a query stays one expression when it is put in parentheses."""
     depth = 0
     for lexeme in _LEXEME.findall(query):
         depth += {"(": 1, ")": -1}.get(lexeme, 0)

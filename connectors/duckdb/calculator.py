@@ -1,4 +1,4 @@
-"""A DuckDB in this process that holds no data: it computes expressions over rows in memory."""
+"""Computes expressions over rows in memory, with a DuckDB in this process that stores no data."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from controlplane.base.ports import Function
 from controlplane.errors import PermanentError
 
 _SETTINGS = (
-    "SET threads = 1",  # a row takes microseconds
+    "SET threads = 1",  # a row takes microseconds, less than a thread costs
     "SET TimeZone = 'UTC'",
     "SET enable_external_access = false",
-    # Planning is nearly all of the time, and half of it would be spent on making a tiny query
-    # faster.
+    # Nearly all of the time is planning, and half of that would be optimizing a tiny query.
     "PRAGMA disable_optimizer",
     "SET lock_configuration = true",
 )
 
 
 def prepare(*, query: str, functions: Sequence[Function] = ()) -> DuckDBCalculator:
-    """Get a query ready to be run.
+    """Prepare a query.
 
     Args:
         query: one SELECT whose parameters `$1`, `$2`, ... are lists.
-        functions: the functions in Python that it calls.
+        functions: the functions in Python that the query calls.
 
     Raises:
-        PermanentError: DuckDB does not understand it.
+        PermanentError: DuckDB refuses the query.
     """
     connection = duckdb.connect(":memory:")
     try:
@@ -54,7 +53,8 @@ class DuckDBCalculator:
         self._connection = connection
         self._query = query
         self._own = threading.local()
-        weakref.finalize(self, connection.close)  # DuckDB complains of functions that outlive it
+        # DuckDB warns of functions that outlive their connection, so close it with this object.
+        weakref.finalize(self, connection.close)
         connection.execute(f"PREPARE checked AS {query}")
 
     def compute(self, columns: Sequence[Sequence[Any]]) -> list[tuple[Any, ...]]:
@@ -76,7 +76,7 @@ class DuckDBCalculator:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - values are of any type
-    """As DuckDB takes it: its timestamps have no zone."""
+    """Return a value as DuckDB takes it: its timestamps have no zone."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None)
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,4 +1,4 @@
-"""Functions in Python for DuckDB, which runs them but has no statement that makes them."""
+"""Python functions for DuckDB, which runs them but has no `CREATE FUNCTION` for them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 from controlplane.base.ports import Function
 
 RAISED = "Python exception occurred while executing the UDF: RuntimeError: "
-"""What stands before the words of a function that raised RuntimeError, in DuckDB's error."""
+"""The start of DuckDB's error for a function that raised RuntimeError, before its message."""
 
 
 def create_function(connection: duckdb.DuckDBPyConnection, function: Function) -> None:
-    """Make a function, for as long as the connection lives.
+    """Create a function, for as long as the connection lives.
 
     Raises:
-        duckdb.Error: DuckDB does not take it.
+        duckdb.Error: DuckDB refuses the function.
     """
     name = function.name.strip('"')
-    program: dict[str, Any] = {}
-    exec(compile(function.program, name, "exec"), program)  # noqa: S102 - a definition of the project's own
+    namespace: dict[str, Any] = {}
+    # The body is a definition of the project's own.
+    exec(compile(function.program, name, "exec"), namespace)  # noqa: S102 - see above
     try:
         connection.remove_function(name)
     except duckdb.InvalidInputException:
-        pass  # there is none yet
-    kinds: list[Any] = [duckdb.sqltype(kind) for kind in function.parameters]
+        pass  # it does not exist yet
+    parameter_types: list[Any] = [duckdb.sqltype(text) for text in function.parameters]
     connection.create_function(
         name,
         _by_column(
-            program[function.handler], len(kinds), _arrow_type(connection, function.returns)
+            namespace[function.handler],
+            len(parameter_types),
+            _arrow_type(connection, function.returns),
         ),
-        kinds,
+        parameter_types,
         duckdb.sqltype(function.returns),
-        type=PythonUDFType.ARROW,  # the driver's own values would lose NaN
+        type=PythonUDFType.ARROW,  # with NATIVE, NaN becomes NULL
         null_handling=FunctionNullHandling.SPECIAL,
     )
 
@@ -60,7 +63,7 @@ def _by_column(
         )
         return pa.array([function(*row) for row in rows], returns)
 
-    # DuckDB counts them.
+    # DuckDB compares the number of parameters in the signature with that of the types.
     parameters = [
         inspect.Parameter(f"column_{n}", inspect.Parameter.POSITIONAL_ONLY) for n in range(count)
     ]

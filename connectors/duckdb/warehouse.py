@@ -1,6 +1,6 @@
 """DuckDB: the embedded warehouse, one file that one process at a time may open.
 
-Knows statements and rows; timestamps are `TIMESTAMP` in UTC with microseconds.
+Timestamps are `TIMESTAMP` in UTC with microseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 _OF_THE_DISK = (duckdb.IOException, duckdb.TransactionException, duckdb.FatalException, OSError)
 DESCRIBED_TOGETHER = 20
-"""Queries in one; more take as long each, and all are asked alone where one is wrong."""
+"""Queries that are described by one statement; if one is wrong, each is described alone."""
 _CANONICAL = {
     "BOOLEAN": "bool",
     "TINYINT": "int64",
@@ -47,10 +47,7 @@ _CANONICAL = {
 
 
 def canonical_type(name: str) -> str:
-    """DuckDB's name of a type in the spelling of `controlplane.base.types`.
-
-    One without such a spelling as it is.
-    """
+    """Return the name in `base.types` of a DuckDB type; types without one stay unchanged."""
     if name.endswith("[]"):
         item = canonical_type(name[:-2])
         return name if item == name[:-2] else f"array<{item}>"
@@ -60,12 +57,12 @@ def canonical_type(name: str) -> str:
 
 
 def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
-    """Open the warehouse file, making it and its folder where there is none.
+    """Open the warehouse file; creates it and its folder if they don't exist.
 
     Args:
         path: the file, or `:memory:`.
-        memory_limit: what it may use before it writes to disk, such as `2GB`; most of the machine's
-            unless given.
+        memory_limit: the memory that DuckDB uses before it writes to disk, such as `2GB` (default:
+            most of the machine's).
 
     Raises:
         TransientError: another process has the file open.
@@ -77,12 +74,12 @@ def connect(*, path: str, memory_limit: str | None = None) -> DuckDBWarehouse:
         connection = duckdb.connect(
             path, config={"memory_limit": memory_limit} if memory_limit else {}
         )
-        # The machine's zone must not decide what a comparison of TIMESTAMPTZ with TIMESTAMP means.
+        # The machine's zone must not change comparisons of TIMESTAMPTZ with TIMESTAMP.
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        # A table that is not there is an error, also where a variable of this process has its name.
+        # A missing table is an error, even if a variable of this process has its name.
         connection.execute("SET GLOBAL python_enable_replacements = false")
-        # Its estimate of rows is far off after joins: an as-of join by nested loops then takes
-        # minutes for seconds.
+        # DuckDB's estimate of rows is far off after joins: it then chooses nested loops for an
+        # as-of join, which takes minutes instead of seconds.
         connection.execute("SET GLOBAL asof_loop_join_threshold = 0")
     except (duckdb.Error, OSError) as error:
         raise _translated(error, f"opening the warehouse {path}") from None
@@ -130,28 +127,28 @@ class DuckDBWarehouse:
 
     def columns(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
         """See `Warehouse.columns`."""
-        found: dict[str, Mapping[str, str] | None] = {}
+        of_tables: dict[str, Mapping[str, str] | None] = {}
         for table in tables:
             try:
-                found[table] = self._described(f"FROM {table}")
+                of_tables[table] = self._described(f"FROM {table}")
             except duckdb.CatalogException:
-                found[table] = None
+                of_tables[table] = None
             except duckdb.Error as error:
                 raise _translated(error, f"reading the columns of {table}") from None
-        return found
+        return of_tables
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
-        found: list[Mapping[str, str] | PermanentError] = []
+        described: list[Mapping[str, str] | PermanentError] = []
         for start in range(0, len(queries), DESCRIBED_TOGETHER):
-            some = queries[start : start + DESCRIBED_TOGETHER]
-            for query, columns in zip(some, self._described_together(some), strict=True):
-                found.append(self._described_alone(query) if columns is None else columns)
-        return found
+            group = queries[start : start + DESCRIBED_TOGETHER]
+            for query, columns in zip(group, self._described_together(group), strict=True):
+                described.append(self._described_alone(query) if columns is None else columns)
+        return described
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """See `Warehouse.explain`: no numbers, since DuckDB takes any filter for one that keeps a
-        fifth of the rows."""
+        """See `Warehouse.explain`: only errors, no numbers."""
+        # DuckDB assumes that any filter keeps a fifth of the rows.
         return [self._explained(query) for query in queries]
 
     def info(self) -> Mapping[str, str]:
@@ -182,25 +179,25 @@ class DuckDBWarehouse:
         try:
             self._connection.execute("ROLLBACK")
         except duckdb.Error:
-            pass  # the transaction is already gone; the first error is the one to tell
+            pass  # the transaction has already ended; the caller raises the first error
 
     def _described_together(self, queries: Sequence[str]) -> Sequence[Mapping[str, str] | None]:
-        """The columns of each query, asked for as one record of one query.
+        """Return the columns of each query with one statement; None: describe the query alone.
 
-        None for what must be asked alone.
+        The statement reads each query as one column of records.
         """
         if len(queries) == 1:
-            return [None]  # it may be anybody's text, which might close a parenthesis of ours
+            return [None]  # it may be a user's text, which might close the parenthesis around it
         name = "plane__record"
         records = [
             f"(SELECT {name} FROM ({query}\n) AS {name}) AS query_{i}"
             for i, query in enumerate(queries)
         ]
         try:
-            kinds = self._connection.sql(f"SELECT {', '.join(records)}").types
+            record_types = self._connection.sql(f"SELECT {', '.join(records)}").types
         except duckdb.Error:
             return [None] * len(queries)
-        return [_columns(kind) for kind in kinds]
+        return [_columns(record_type) for record_type in record_types]
 
     def _explained(self, sql: str) -> Estimate | PermanentError:
         try:
@@ -219,7 +216,7 @@ class DuckDBWarehouse:
             return error
 
     def _check_one(self, sql: str) -> None:
-        # What stands behind a semicolon would run.
+        # DESCRIBE and EXPLAIN apply to the first statement only; a second one would run.
         if len(self._connection.extract_statements(sql)) != 1:
             raise duckdb.ParserException("it must be exactly one query")
 
@@ -227,52 +224,51 @@ class DuckDBWarehouse:
         self._check_one(sql)
         rows = self._connection.execute(f"DESCRIBE {sql}").fetchall()
         check_names(name for name, *_ in rows)
-        return Columns((name, canonical_type(kind)) for name, kind, *_ in rows)
+        return Columns((name, canonical_type(type_name)) for name, type_name, *_ in rows)
 
 
 def _columns(record: duckdb.sqltypes.DuckDBPyType) -> Mapping[str, str] | None:
-    """The columns of a record; None if one has a type that a query gives in other words."""
+    """Return the columns of a record; None if `DESCRIBE` would spell a type of one differently."""
     if record.id != "struct":
         return None
-    columns = Columns((name, canonical_type(str(kind))) for name, kind in record.children)
+    columns = Columns((name, canonical_type(str(child))) for name, child in record.children)
     plain = (*_CANONICAL.values(), "decimal(", "array<")
-    return columns if all(kind.startswith(plain) for kind in columns.values()) else None
+    is_plain = all(type_name.startswith(plain) for type_name in columns.values())
+    return columns if is_plain else None
 
 
 @contextmanager
-def _translating(doing: str = "") -> Iterator[None]:
-    """Raise a driver's error as one of ours; `doing` says what failed."""
+def _translating(action: str = "") -> Iterator[None]:
+    """Translate the driver's errors; `action` says what failed."""
     try:
         yield
-    except (
-        duckdb.Error,
-        OSError,
-    ) as error:  # an error in the middle of a stream comes through Arrow, as OSError
-        raise _translated(error, doing) from None
+    # An error in the middle of a stream passes through Arrow, which raises OSError.
+    except (duckdb.Error, OSError) as error:
+        raise _translated(error, action) from None
     except RuntimeError as error:
+        # The driver raises this instead of KeyboardInterrupt.
         if "interrupted" not in str(error):
             raise
-        # The driver's word for Ctrl-C.
         raise KeyboardInterrupt from None
 
 
-def _translated(error: Exception, doing: str = "") -> PlaneError:
-    """A driver's error as one of ours; `doing` says what failed."""
+def _translated(error: Exception, action: str = "") -> PlaneError:
+    """Return an error of the platform for one of the driver's; `action` says what failed."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     text = re.sub(r"^[A-Z]\w*( \w+){0,2} Error: ", "", lines[0] if lines else type(error).__name__)
     text = text.removeprefix(RAISED)
     extra = [line for line in lines[1:] if line.startswith(("Candidate", "Did you mean", "LINE"))]
-    message = f"{doing}: {text}" if doing else text
+    message = f"{action}: {text}" if action else text
     hint = "; ".join(extra)
     if isinstance(error, duckdb.IOException) and "lock" in text.lower():
         holder = re.search(r"PID (\d+)", str(error))
         by = f" by process {holder[1]}" if holder else " by another process"
         hint = "close it there, or wait: DuckDB lets one process at a time open a file"
         pid = int(holder[1]) if holder else None
-        return FileInUse(f"{doing}: the file is open{by}", pid=pid, hint=hint)
+        return FileInUse(f"{action}: the file is open{by}", pid=pid, hint=hint)
     if isinstance(error, duckdb.IOException) and "not a valid DuckDB database" in text:
         return PermanentError(
-            message, hint="give the path of a DuckDB file, or of one that is not there yet"
+            message, hint="give the path of a DuckDB file, or of a file that does not exist yet"
         )
     # A commit that can't write is a TransactionException too.
     if isinstance(error, _OF_THE_DISK) and (remedy := disk_remedy(text)):
@@ -280,7 +276,7 @@ def _translated(error: Exception, doing: str = "") -> PlaneError:
     if isinstance(error, duckdb.TransactionException):
         return TransientError(message, hint=hint or "another writer was at work: try again")
     if isinstance(error, duckdb.InterruptException):
-        return PermanentError(f"{doing}: cancelled" if doing else "cancelled")
+        return PermanentError(f"{action}: cancelled" if action else "cancelled")
     if isinstance(error, duckdb.OutOfMemoryException):
         return PermanentError(
             message, hint="give the process more memory, or compute shorter intervals"

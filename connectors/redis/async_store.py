@@ -1,5 +1,7 @@
-"""Redis and Valkey read from one event loop: a server, the master that sentinels name, or the
-masters of a cluster."""
+"""Reads Redis and Valkey from one event loop: one server, or the masters of a cluster.
+
+Sentinels may name the server.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from redis.asyncio.connection import parse_url
 from connectors.redis import store as blocking
 from connectors.redis.link import Server
 from connectors.redis.sentinel import Sentinels, async_master_client
+from connectors.redis.servers import Reply
 from connectors.redis.tls import driver_options, is_secure
 from controlplane.base.ports import AsyncOnlineStore
 from controlplane.errors import PlaneError
@@ -34,10 +37,9 @@ def connect(
     private_key_file: str | None = None,
     timeout_seconds: float = 5.0,
 ) -> AsyncOnlineStore:
-    """The store at `url`, for one event loop; options as of `connectors.redis.store.connect`.
+    """Open the store at `url` for one event loop.
 
-    Raises:
-        SettingsError: `url` is no such URL, options contradict each other, or a file is not there.
+    The arguments and errors are those of `connectors.redis.store.connect`.
     """
     files = {
         "ca_certificate": ca_certificate,
@@ -66,14 +68,14 @@ def connect(
         "protocol": 2,
         "socket_timeout": timeout_seconds,
         "socket_connect_timeout": timeout_seconds,
-        "retry": None,  # who reads cannot wait, and asks again
+        "retry": None,  # a request can't wait: its caller retries
     }
     if cluster:
-        # lazy: the driver's part for clusters takes a while to import
+        # lazy: only clusters need the driver's cluster client, which takes a while to import
         from connectors.redis.async_cluster import AsyncRedisCluster
 
         return AsyncRedisCluster(
-            {**options, **parse_url(url)}, store.place, store.translated, timeout_seconds
+            {**options, **parse_url(url)}, store.address, store.translated, timeout_seconds
         )
     if sentinels:
         watchers = Sentinels(
@@ -83,7 +85,7 @@ def connect(
     else:
         client = redis.asyncio.Redis.from_url(url, **options)
     return AsyncRedisStore(
-        Server(client.connection_pool, timeout_seconds), store.place, store.translated
+        Server(client.connection_pool, timeout_seconds), store.address, store.translated
     )
 
 
@@ -91,42 +93,43 @@ class AsyncRedisStore:
     """Implements `controlplane.base.ports.AsyncOnlineStore` over one server.
 
     Args:
-        server: which one.
-        place: how errors call it.
-        translated: makes an error of ours from a driver's and from what was being done.
+        server: the server to read.
+        address: what error messages call the server.
+        translated: returns an error of the platform for a driver's error and the action that
+            failed.
     """
 
     def __init__(
         self,
         server: Server,
-        place: str,
+        address: str,
         translated: Callable[[exceptions.RedisError, str], PlaneError],
     ) -> None:
-        self._server, self._place, self._translated = server, place, translated
+        self._server, self._address, self._translated = server, address, translated
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """See `AsyncOnlineStore.read`."""
-        found: list[bytes | None] = await self._ask("MGET", *keys) if keys else []
-        return found
+        values: list[bytes | None] = await self._ask("MGET", *keys) if keys else []
+        return values
 
     async def get_fields(self, name: bytes) -> dict[bytes, bytes]:
         """See `AsyncOnlineStore.get_fields`."""
-        found: list[bytes] = await self._ask("HGETALL", name)
-        return dict(zip(found[::2], found[1::2], strict=True))
+        words: list[bytes] = await self._ask("HGETALL", name)
+        return dict(zip(words[::2], words[1::2], strict=True))
 
     async def answering(self, seconds: float) -> dict[str, bool]:
         """See `AsyncOnlineStore.answering`."""
         try:
             async with asyncio.timeout(seconds):
-                return {self._place: await self._server.answers()}
+                return {self._address: await self._server.answers()}
         except TimeoutError:
-            return {self._place: False}
+            return {self._address: False}
 
     async def close(self) -> None:
         """See `AsyncOnlineStore.close`."""
         await self._server.close()
 
-    async def _ask(self, *command: str | bytes) -> Any:  # noqa: ANN401 - each command has its own answer
+    async def _ask(self, *command: str | bytes) -> Reply:
         try:
             return await self._server.ask(command)
         except exceptions.RedisError as error:

@@ -1,6 +1,6 @@
-"""Redis Cluster: which node has a key's slot, now and while slots move.
+"""Redis Cluster: finds the node of each key's slot, also while slots move.
 
-Commands over many keys go out slot by slot.
+A command of many keys is sent once for each slot.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from redis.cluster import PRIMARY, ClusterNode, RedisCluster
 from redis.connection import parse_url
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 
+from connectors.redis.servers import Argument, Reply
+
 if TYPE_CHECKING:
     import pyarrow as pa
     import redis
@@ -24,83 +26,84 @@ if TYPE_CHECKING:
 
 
 _Command: TypeAlias = "Callable[[list[bytes]], tuple[Any, ...]]"
-"""Makes a command of some keys of one slot."""
+"""Makes a command for keys of one slot."""
 
 
 class _Client(RedisCluster):
-    """The driver's client, which also follows an ASK to a node that has no slot yet, and so is in
-    no list."""
+    """The driver's client; it also follows an ASK to a node that has no slots yet."""
 
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> ClusterNode | None:
-        """See the driver's."""
-        found: ClusterNode | None = super().get_node(host, port, node_name)  # type: ignore[no-untyped-call]
-        if found is None and node_name:
-            at, _, number = node_name.rpartition(":")
-            found = ClusterNode(at, int(number), PRIMARY)  # type: ignore[no-untyped-call]
-            self.nodes_manager.nodes_cache[node_name] = found
-        return found
+        """See the driver's `get_node`."""
+        node: ClusterNode | None
+        node = super().get_node(host, port, node_name)  # type: ignore[no-untyped-call]
+        # The driver knows only the nodes of CLUSTER SLOTS, and returns None for another.
+        if node is None and node_name:
+            node_host, _, node_port = node_name.rpartition(":")
+            node = ClusterNode(node_host, int(node_port), PRIMARY)  # type: ignore[no-untyped-call]
+            self.nodes_manager.nodes_cache[node_name] = node
+        return node
 
 
 class Cluster:
-    """Implements `connectors.redis.store.Servers` for the masters of a Redis Cluster.
+    """Implements `connectors.redis.servers.Servers` for the masters of a Redis Cluster.
 
     Args:
-        url: of any of its nodes.
-        options: of the driver's client.
+        url: the URL of any node.
+        options: the options of the driver's client.
 
     Raises:
-        ValueError: `url` is no URL of a node: it is a socket's, or names a database other than 0.
+        ValueError: `url` can't be a node's: it names a socket, or a database other than 0.
     """
 
     one_slot = False
 
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
-        given = parse_url(url)  # type: ignore[no-untyped-call]
-        if "path" in given or given.get("db"):
+        parts = parse_url(url)  # type: ignore[no-untyped-call]
+        if "path" in parts or parts.get("db"):
             raise ValueError("a node has an address, and no databases")
         self._url, self._options = url, options
         self._owners: Owners | None = None
-        self.place = f"{given.get('host', 'localhost')}:{given.get('port', 6379)} (Cluster)"
+        self.address = f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)} (Cluster)"
 
     @cached_property
     def _client(self) -> _Client:
-        # Made by the first call: it asks a node for the others.
+        # Not in the constructor, which must not connect: a new client asks a node for the others.
         return _Client(url=self._url, **self._options)
 
-    def call(self, command: str, key: bytes, *arguments: Any) -> Any:  # noqa: ANN401 - each command has its own answer
-        """A command of one key."""
+    def call(self, command: str, key: bytes, *arguments: Argument) -> Reply:
+        """See `Servers.call`."""
         with _plain_errors():
-            return self._client.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
+            return self._execute(command, key, *arguments)
 
     def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The values, in order."""
-        values: list[bytes | None] = self._of_each(keys, lambda some: ("MGET", *some))
+        """See `Servers.read`."""
+        values: list[bytes | None] = self._of_each(keys, lambda group: ("MGET", *group))
         return values
 
-    def ask(self, script: str, keys: Sequence[bytes], *arguments: Any) -> list[int]:  # noqa: ANN401 - as Redis takes them
-        """The answers, in order."""
-        return self._of_each(keys, lambda some: ("EVAL", script, len(some), *some, *arguments))
+    def ask(self, script: str, keys: Sequence[bytes], *arguments: Argument) -> list[int]:
+        """See `Servers.ask`."""
+        return self._of_each(keys, lambda group: ("EVAL", script, len(group), *group, *arguments))
 
     def remove(self, keys: Sequence[bytes]) -> int:
-        """How many there were."""
-        return sum(removed for _, removed in self._by_slot(keys, lambda some: ("UNLINK", *some)))
+        """See `Servers.remove`."""
+        return sum(removed for _, removed in self._by_slot(keys, lambda group: ("UNLINK", *group)))
 
     def masters(self) -> list[redis.Redis]:
-        """A client of each master that there is now."""
+        """Return a client of each master that exists now."""
         with _plain_errors():
             self._client.nodes_manager.initialize()
             nodes = self._client.get_primaries()  # type: ignore[no-untyped-call]
             return [self._client.get_redis_connection(node) for node in nodes]
 
     def close(self) -> None:
-        """Give the connections back."""
+        """See `Servers.close`."""
         if "_client" in vars(self):
             self._client.close()
 
     def split(self, records: pa.RecordBatch) -> Iterable[tuple[str, pa.RecordBatch]]:
-        """Each record to the master of its key's slot."""
+        """Divide records by the master of their key's slot."""
         # lazy: readers need neither numpy nor Arrow
         from connectors.redis.slots import Owners
 
@@ -110,111 +113,115 @@ class Cluster:
         return self._owners.split(records)
 
     def pool(self, node: str) -> ConnectionPool:
-        """The connections of a node, `host:port`; it need not have slots yet."""
-        found = self._client.get_node(node_name=node)
-        return self._client.get_redis_connection(found).connection_pool  # type: ignore[arg-type]
+        """Return the connections of a node, `host:port`; the node need not have slots yet."""
+        known = self._client.get_node(node_name=node)
+        return self._client.get_redis_connection(known).connection_pool  # type: ignore[arg-type]
 
     def refresh(self) -> None:
-        """Have the next `split` look where the slots are."""
+        """Make the next `split` ask which node has which slot."""
         self._owners = None
 
+    def _execute(self, *words: Argument) -> Reply:
+        return self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+
     def _look(self) -> list[str]:
-        """The name of the node that has each slot."""
+        """Return the name of the node that has each slot."""
         self._client.nodes_manager.initialize()
-        found = self._client.nodes_manager.slots_cache
-        if len(found) < REDIS_CLUSTER_HASH_SLOTS:
+        slot_nodes = self._client.nodes_manager.slots_cache
+        if len(slot_nodes) < REDIS_CLUSTER_HASH_SLOTS:
             raise exceptions.ConnectionError("some slots have no node")
-        return [found[slot][0].name for slot in range(REDIS_CLUSTER_HASH_SLOTS)]
+        # The first node of a slot is its master; replicas follow.
+        return [slot_nodes[slot][0].name for slot in range(REDIS_CLUSTER_HASH_SLOTS)]
 
     def _of_each(self, keys: Sequence[bytes], command: _Command) -> list[Any]:
-        """What commands answer that have an answer for each of their keys, in the keys' order."""
-        answers: list[Any] = [None] * len(keys)
-        for places, found in self._by_slot(keys, command):
-            for place, answer in zip(places, found, strict=True):
-                answers[place] = answer
-        return answers
+        """Run a command that replies with one value for each key; returns them in key order."""
+        values: list[Any] = [None] * len(keys)
+        for positions, reply in self._by_slot(keys, command):
+            for position, value in zip(positions, reply, strict=True):
+                values[position] = value
+        return values
 
-    def _by_slot(self, keys: Sequence[bytes], command: _Command) -> list[tuple[list[int], Any]]:
-        """A command of many keys, once for each slot: where the slot's keys stand in `keys`, and
-        the answer.
+    def _by_slot(self, keys: Sequence[bytes], command: _Command) -> list[tuple[list[int], Reply]]:
+        """Run a command once for each slot; returns the positions of its keys, and the reply.
 
         The driver's own pipelines cost twice as much, and give up early where a master has died.
         """
         of_slots: dict[int, list[int]] = {}
-        for place, key in enumerate(keys):
-            of_slots.setdefault(key_slot(key), []).append(place)
+        for position, key in enumerate(keys):
+            of_slots.setdefault(key_slot(key), []).append(position)
         with _plain_errors():
             of_nodes: dict[ClusterNode, list[list[int]]] = {}
             if len(of_slots) > 1:
-                for slot, places in of_slots.items():
-                    of_nodes.setdefault(
-                        self._client.nodes_manager.get_node_from_slot(slot), []
-                    ).append(places)
-            found, left = (
+                node_of = self._client.nodes_manager.get_node_from_slot
+                for slot, positions in of_slots.items():
+                    of_nodes.setdefault(node_of(slot), []).append(positions)
+            replies, unanswered = (
                 self._at_once(keys, command, of_nodes)
                 if of_nodes
                 else ([], list(of_slots.values()))
             )
-            for places in left:
-                words = command([keys[place] for place in places])
-                found.append((places, self._client.execute_command(*words)))  # type: ignore[no-untyped-call]
-        return found
+            for positions in unanswered:
+                words = command([keys[position] for position in positions])
+                replies.append((positions, self._execute(*words)))
+        return replies
 
     def _at_once(
         self,
         keys: Sequence[bytes],
         command: _Command,
         of_nodes: Mapping[ClusterNode, list[list[int]]],
-    ) -> tuple[list[tuple[list[int], Any]], list[list[int]]]:
-        """Send everything to every node, and then read.
+    ) -> tuple[list[tuple[list[int], Reply]], list[list[int]]]:
+        """Send all commands to all nodes, and then read the replies.
 
-        The second are those that didn't get an answer.
+        Returns:
+            The replies, each with the positions of its keys; the positions of keys without a reply.
         """
-        found: list[tuple[list[int], Any]] = []
-        left: list[list[int]] = []
+        replies: list[tuple[list[int], Reply]] = []
+        unanswered: list[list[int]] = []
         owed: dict[Connection, list[list[int]]] = {}
         with ExitStack() as release:
             for node, groups in of_nodes.items():
                 pool = self._client.get_redis_connection(node).connection_pool
-                words = [command([keys[place] for place in places]) for places in groups]
+                words = [command([keys[position] for position in group]) for group in groups]
                 try:
                     connection = pool.get_connection()
                     release.callback(_give_back, pool, connection, owed)
                     connection.send_packed_command(connection.pack_commands(words))  # type: ignore[no-untyped-call]
                     owed[connection] = groups[::-1]
                 except (exceptions.ConnectionError, exceptions.TimeoutError):
-                    left += groups
+                    unanswered += groups
             for connection, groups in owed.items():
                 try:
                     while groups:
                         try:
-                            found.append((groups[-1], connection.read_response()))
-                        except exceptions.ResponseError:  # its slot has moved, perhaps
-                            left.append(groups[-1])
+                            replies.append((groups[-1], connection.read_response()))
+                        except exceptions.ResponseError:  # for example, the slot has moved
+                            unanswered.append(groups[-1])
                         groups.pop()
                 except (exceptions.ConnectionError, exceptions.TimeoutError):
-                    left += groups
-        return found, left
+                    unanswered += groups
+        return replies, unanswered
 
 
 def _give_back(
     pool: ConnectionPool, connection: Connection, owed: Mapping[Connection, list[list[int]]]
 ) -> None:
     if owed.get(connection):
-        connection.disconnect()  # type: ignore[no-untyped-call]  # replies that come yet are nobody else's
+        # Else the next user of the connection would read the replies that are still owed.
+        connection.disconnect()  # type: ignore[no-untyped-call]
     pool.release(connection)
 
 
 @contextmanager
 def _plain_errors() -> Iterator[None]:
-    """What the cluster's client says of a node's error is no `RedisError`; the node's error is."""
+    """Raise the node's own error, a `RedisError`, instead of the exception that wraps it."""
     try:
         yield
     except exceptions.RedisClusterException as error:
-        inner = error.__cause__ or error
-        found = inner if isinstance(inner, exceptions.RedisError) else inner.__context__
+        cause = error.__cause__ or error
+        node_error = cause if isinstance(cause, exceptions.RedisError) else cause.__context__
         raise (
-            found
-            if isinstance(found, exceptions.RedisError)
+            node_error
+            if isinstance(node_error, exceptions.RedisError)
             else exceptions.ConnectionError(str(error))
         ) from None

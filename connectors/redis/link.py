@@ -1,6 +1,6 @@
-"""One Redis server read from one event loop: commands of one turn of it go out in one write.
+"""One Redis server read from one event loop: one write sends all commands of a turn of the loop.
 
-The driver makes the connection (TLS, users, sentinels); commands and replies then pass it by.
+The driver opens the connection (TLS, users, sentinels). Commands and replies then bypass it.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.sentinel import SentinelConnectionPool
 
-_PAUSE = 0.1  # seconds in which a server that could not be reached is not tried again
+from connectors.redis.servers import Reply
+
+_PAUSE = 0.1  # seconds without a new attempt, after a server could not be reached
 _NOT_SERVING = ("NOAUTH", "LOADING", "MASTERDOWN")
 
 
 class Server:
-    """One server over one connection, which is made again when it was lost.
+    """One server over one connection, which is opened again after it was lost.
 
-    It raises the driver's errors. A server that did not answer in time is silent: what is asked for
-    fails within a tenth of a second, until it answers a PING.
+    Its methods raise the driver's errors. A server that did not answer in time is silent: until it
+    answers a PING, commands fail within a tenth of a second.
 
     Args:
-        pool: the driver's, which makes connections.
-        timeout_seconds: for each answer.
+        pool: the driver's pool, which makes connections.
+        timeout_seconds: the limit for each reply.
     """
 
     def __init__(self, pool: ConnectionPool, timeout_seconds: float) -> None:
@@ -38,8 +40,10 @@ class Server:
         self._silent = False
 
     def send(self, *commands: tuple[str | bytes, ...]) -> asyncio.Future[Any] | None:
-        """Send commands over the connection that is open; the future has the reply to the last.
-        None: none is open."""
+        """Send commands over the open connection; None if no connection is open.
+
+        The future gets the reply to the last command.
+        """
         link = self._link
         if link is None or link.lost:
             return None
@@ -47,8 +51,8 @@ class Server:
             link.send(_packed(command)).add_done_callback(_seen)
         return link.send(_packed(commands[-1]))
 
-    async def ask(self, *commands: tuple[str | bytes, ...]) -> Any:  # noqa: ANN401 - each command has its own answer
-        """Send commands one after the other; the reply to the last.
+    async def ask(self, *commands: tuple[str | bytes, ...]) -> Reply:
+        """Send commands one after the other; returns the reply to the last.
 
         Raises:
             RedisError: the server can't be reached, does not answer in time, or refuses.
@@ -58,7 +62,7 @@ class Server:
             try:
                 return await sent
             except exceptions.ConnectionError:
-                pass  # a server that restarts or fails over: a read may be asked again
+                pass  # the server restarts or fails over; a read may safely be sent twice
         await self._opened()
         sent = self.send(*commands)
         if sent is None:
@@ -66,7 +70,7 @@ class Server:
         return await sent
 
     async def open(self) -> None:
-        """Make the connection if there is none.
+        """Open the connection if none is open.
 
         Raises:
             RedisError: the server can't be reached, or was silent and does not answer yet.
@@ -79,11 +83,12 @@ class Server:
         return self._silent or (self._link is not None and self._link.timed_out)
 
     async def answers(self) -> bool:
-        """Whether it answers now; this waits for an answer as long as any other command."""
+        """Return whether the server answers a PING within the timeout."""
         try:
             await self.ask(("PING",))
         except exceptions.ResponseError as error:
-            return not str(error).startswith(_NOT_SERVING)  # a user that may not PING may yet read
+            # Other errors are answers, too: a user without the right to PING may still read.
+            return not str(error).startswith(_NOT_SERVING)
         except exceptions.RedisError:
             return False
         return True
@@ -98,23 +103,22 @@ class Server:
             await self._pool.sentinel_manager.aclose()
 
     async def _opened(self) -> _Link:
-        """The connection that all who wait for one get."""
+        """Return the open connection; all callers wait for the same attempt to open one."""
         if self._link is not None and not self._link.lost:
             return self._link
         loop = asyncio.get_running_loop()
         if self._link is not None and self._link.timed_out:
-            self._silent, self._failure = (
-                True,
-                exceptions.TimeoutError("Timeout reading from server"),
-            )
+            self._silent = True
+            self._failure = exceptions.TimeoutError("Timeout reading from server")
         if self._opening is None:
             if loop.time() - self._failed_at < _PAUSE:
-                raise self._failure.with_traceback(None)  # else it would grow with each raise
+                # Without its traceback, which would grow with each raise of the same error.
+                raise self._failure.with_traceback(None)
             self._opening, self._opening_since = loop.create_task(self._open()), loop.time()
             self._opening.add_done_callback(self._settled)
         opening = self._opening
         if self._silent:
-            # It may have come back since, unnoticed because nobody asked.
+            # It may serve again since the last attempt, so wait for this one, but not for long.
             await asyncio.wait(
                 {opening}, timeout=max(0.0, self._opening_since + _PAUSE - loop.time())
             )
@@ -135,10 +139,11 @@ class Server:
         connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()
-        except OSError as error:  # of a name that is not found, for one
+        except OSError as error:  # for example, the host name is unknown
             raise exceptions.ConnectionError(str(error)) from None
         link = _Link(connection, self._timeout)
-        if self._silent:  # its system accepts connections, whether it runs or not
+        # The operating system accepts connections even while the server process hangs.
+        if self._silent:
             try:
                 await link.send(_packed(("PING",)))
             except exceptions.ResponseError:
@@ -148,19 +153,19 @@ class Server:
 
 
 def _packed(command: tuple[str | bytes, ...]) -> bytes:
-    # its hint says one argument
+    # hiredis annotates this argument as a tuple of one element, but takes any number.
     packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
     return packed
 
 
 def _seen(reply: asyncio.Future[Any]) -> None:
-    """An error of a command whose reply nobody waits for is no news."""
+    """Retrieve the error of a reply that nobody awaits; else asyncio would log it."""
     if not reply.cancelled():
         reply.exception()
 
 
 class _Link(asyncio.Protocol):
-    """One open connection, taken over from the driver, and the replies that it owes."""
+    """One open connection, taken over from the driver, and the replies that the server owes."""
 
     def __init__(self, connection: AbstractConnection, timeout: float) -> None:
         self._connection, self._timeout = connection, timeout
@@ -178,10 +183,10 @@ class _Link(asyncio.Protocol):
         self.timed_out = False
 
     def send(self, command: bytes) -> asyncio.Future[Any]:
-        """Send one command with all others of this turn of the loop; its reply comes in the future.
+        """Send a command with all others of this turn of the loop; the future gets its reply.
 
         Raises:
-            ConnectionError: the connection is lost already.
+            ConnectionError: the connection is already lost.
         """
         if self.lost:
             raise exceptions.ConnectionError("Connection closed by server.")
@@ -190,6 +195,7 @@ class _Link(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._waiting.append(command)
         self._owed.append(reply)
+        # One timer for a connection rather than for each command: timeouts are rare.
         if not self._watched:
             self._watched = True
             self._loop.call_later(self._timeout, self._watch, reply)
@@ -201,7 +207,7 @@ class _Link(asyncio.Protocol):
         self._waiting.clear()
 
     def _watch(self, oldest: asyncio.Future[Any]) -> None:
-        """Give up the connection if what was owed first a timeout ago is owed still."""
+        """Give up the connection if the oldest reply of one timeout ago is still owed."""
         self._watched = False
         if self._owed and self._owed[0] is oldest:
             self.timed_out = True
@@ -211,7 +217,7 @@ class _Link(asyncio.Protocol):
             self._loop.call_later(self._timeout, self._watch, self._owed[0])
 
     def data_received(self, data: bytes) -> None:
-        """Give replies to those who wait, in order."""
+        """Hand out the replies in the order of their commands."""
         self._replies.feed(data)
         while self._owed:
             try:
@@ -222,7 +228,7 @@ class _Link(asyncio.Protocol):
             if reply is False:
                 return
             future = self._owed.popleft()
-            if future.done():  # whoever asked waits no longer
+            if future.done():  # the caller has stopped waiting
                 continue
             if isinstance(reply, exceptions.ResponseError):
                 future.set_exception(reply)
@@ -230,11 +236,11 @@ class _Link(asyncio.Protocol):
                 future.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """All that is owed will not come."""
+        """Fail all replies that are still owed."""
         self.close(exceptions.ConnectionError(str(exc) if exc else "Connection closed by server."))
 
-    def close(self, why: exceptions.RedisError) -> None:
-        """Close the connection; those who wait are told why."""
+    def close(self, reason: exceptions.RedisError) -> None:
+        """Close the connection; callers that wait for a reply get `reason`."""
         if self.lost and not self._owed:
             return
         self.lost = True
@@ -243,4 +249,4 @@ class _Link(asyncio.Protocol):
         owed, self._owed = self._owed, deque()
         for future in owed:
             if not future.done():
-                future.set_exception(why)
+                future.set_exception(reason)

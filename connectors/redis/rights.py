@@ -1,8 +1,6 @@
-"""Which commands a user of a Redis server may run on a project's keys, found out by trying each.
-Nothing is written.
+"""Tries which commands a user of a Redis server may run on a project's keys, without a change.
 
-`ACL DRYRUN` would tell as well, but only an administrator may ask it, and servers before 7 don't
-have it.
+`ACL DRYRUN` is not used: only an administrator may run it, and servers before 7 don't have it.
 """
 
 from __future__ import annotations
@@ -19,9 +17,9 @@ from controlplane.base.ports import Rights
 _COMMAND = re.compile(r"run the '([\w|]+)' command")
 _NO_SUCH_SCRIPT = "0" * 40
 
-# A server checks rights after it has counted arguments, and before it looks at a key or at the
-# arguments' meaning. So each of these is refused to one who lacks the right, and to others it
-# changes nothing.
+# A server checks rights after it counts the arguments, and before it looks at a key or at the
+# arguments' meaning. So it refuses each of these to a user without the right, and none of them
+# changes anything for other users.
 _TRIALS: Mapping[str, tuple[Any, ...]] = {
     "info": ("INFO", "server"),
     "hgetall": ("HGETALL", "{key}"),
@@ -41,11 +39,11 @@ _TRIALS: Mapping[str, tuple[Any, ...]] = {
 
 
 def rights(masters: Iterable[redis.Redis], prefix: bytes) -> Rights:
-    """Try every command on a key that is not there.
+    """Try every command on a key that does not exist.
 
     Args:
         masters: a client of each server; the user is the same on all.
-        prefix: what the project's keys begin with.
+        prefix: the bytes that the project's keys begin with.
     """
     user = "default"
     missing: dict[str, None] = {}
@@ -68,8 +66,11 @@ def rights(masters: Iterable[redis.Redis], prefix: bytes) -> Rights:
 
 
 def _refusal(master: redis.Redis, words: Sequence[Any]) -> str:
-    """Why a command is refused: `key`, `command`, `unknown`, or the name of another one without
-    which it can't be sent, such as `select`; empty where it is not.
+    """Return why a command is refused.
+
+    Returns:
+        `key`, `command` or `unknown`; the name of another command without which this one can't be
+        sent, such as `select`; or an empty text if it is not refused.
 
     Raises:
         RedisError: the server can't be asked.
@@ -77,10 +78,10 @@ def _refusal(master: redis.Redis, words: Sequence[Any]) -> str:
     try:
         master.execute_command(*words)  # type: ignore[no-untyped-call]
     except exceptions.NoPermissionError as error:
-        found = _COMMAND.search(str(error))
-        if found is None:
+        match = _COMMAND.search(str(error))
+        if match is None:
             return "key"
-        named, tried = found[1].lower(), str(words[0]).lower().replace(" ", "|")
+        named, tried = match[1].lower(), str(words[0]).lower().replace(" ", "|")
         return "command" if tried.startswith(named) else named
     except exceptions.AuthenticationError:
         raise

@@ -1,8 +1,8 @@
-"""Redis Sentinel: who is the master now, asked of sentinels that may have users, passwords and TLS
-of their own.
+"""Redis Sentinel: asks sentinels for the address of the master.
 
-The driver's own search retries each sentinel for seconds, takes a refused password for a lost
-connection, and does not say what the others answered.
+Sentinels may have users, passwords and TLS of their own. The driver's own search is not used: it
+retries each sentinel for seconds, takes a refused password for a lost connection, and does not
+report the answers of the others.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from redis.connection import parse_url
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from connectors.redis.servers import Reply
 from connectors.redis.url import is_host
 from controlplane.errors import SettingsError
 
 _PORT = 26379
-_TIMEOUT_SECONDS = 2.0  # for each sentinel, at most: the next one may answer at once
+_TIMEOUT_SECONDS = 2.0  # the limit for each sentinel: the next one may answer at once
 _CREDENTIALS = (
     "set `sentinel_password`, and `sentinel_username` unless it is the default user, of the online"
     " store"
@@ -36,23 +37,23 @@ _PLAIN = re.compile(r"([^:\[\]]+)(?::([0-9]{1,5}))?")
 _BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?")
 _LISTED = 5  # names of other masters that an error lists
 
-Place = tuple[str, int]
+Address = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Sentinels:
-    """The sentinels of one store, and how they are asked.
+    """The sentinels of one store, and the options for connecting to them.
 
     Attributes:
-        places: `host:port` of each; the port is 26379 unless given.
-        username: of the sentinels themselves, not of the master that they watch.
-        password: likewise.
+        hosts: `host` or `host:port` of each (default port: 26379).
+        username: the user at the sentinels themselves, not at the master that they watch.
+        password: the password at the sentinels themselves.
         secure: whether they are asked over TLS.
-        files: the driver's options for files of TLS.
-        timeout_seconds: for connecting to each, and for its answer.
+        files: the driver's options for the TLS files.
+        timeout_seconds: the limit for connecting to each sentinel, and for its answer.
     """
 
-    places: Sequence[str]
+    hosts: Sequence[str]
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     secure: bool = False
@@ -60,8 +61,8 @@ class Sentinels:
     timeout_seconds: float = _TIMEOUT_SECONDS
 
     @property
-    def given(self) -> list[str]:
-        """The names of the options that say how sentinels are asked, as far as they are set."""
+    def set_options(self) -> list[str]:
+        """The names of the store's options that are set and concern only sentinels."""
         options = {
             "sentinel_username": self.username,
             "sentinel_password": self.password,
@@ -69,16 +70,16 @@ class Sentinels:
         }
         return [name for name, value in options.items() if value]
 
-    def addresses(self) -> list[Place]:
-        """Host and port of each.
+    def addresses(self) -> list[Address]:
+        """Return host and port of each sentinel.
 
         Raises:
-            SettingsError: one is not such an address.
+            SettingsError: a text in `hosts` is not an address.
         """
-        return [_address(place) for place in self.places]
+        return [_address(text) for text in self.hosts]
 
     def options(self) -> dict[str, Any]:
-        """The driver's options of a sentinel's client."""
+        """Return the driver's options for a sentinel's client."""
         seconds = min(self.timeout_seconds, _TIMEOUT_SECONDS)
         return {
             "username": self.username,
@@ -91,20 +92,22 @@ class Sentinels:
 
 
 class NoMaster(exceptions.RedisError):
-    """No sentinel names a master. The driver does not retry it, as it does errors of connections.
+    """No sentinel names a master.
+
+    It is not a `ConnectionError`, because the driver retries those.
 
     Attributes:
         permanent: whether all sentinels answered, and will answer the same again.
         hint: what to do.
     """
 
-    def __init__(self, name: str, answers: Mapping[Place, _Refusal]) -> None:
-        told = "; ".join(
-            f"sentinel {host}:{port}: {answer.text}" for (host, port), answer in answers.items()
+    def __init__(self, name: str, refusals: Mapping[Address, _Refusal]) -> None:
+        reasons = "; ".join(
+            f"sentinel {host}:{port}: {refusal.text}" for (host, port), refusal in refusals.items()
         )
-        super().__init__(f"no sentinel names a master {name!r}: {told}")
-        self.permanent = all(answer.permanent for answer in answers.values())
-        hints = dict.fromkeys(answer.hint for answer in answers.values() if answer.hint)
+        super().__init__(f"no sentinel names a master {name!r}: {reasons}")
+        self.permanent = all(refusal.permanent for refusal in refusals.values())
+        hints = dict.fromkeys(refusal.hint for refusal in refusals.values() if refusal.hint)
         self.hint = (
             "; ".join(hints) or "check that the sentinels run and can be reached, then try again"
         )
@@ -112,7 +115,7 @@ class NoMaster(exceptions.RedisError):
 
 @dataclass(frozen=True)
 class _Refusal:
-    """What a sentinel said instead of naming the master."""
+    """A sentinel's answer that does not name the master."""
 
     text: str
     permanent: bool = False
@@ -120,87 +123,88 @@ class _Refusal:
 
 
 def master_client(url: str, options: Mapping[str, Any], sentinels: Sentinels) -> redis.Redis:
-    """A client of the master that sentinels name, asked again at each new connection.
+    """Make a client of the master, which asks the sentinels at each new connection.
 
     Args:
         url: its host is the master's name; a user and a password in it are the master's.
-        options: of the master's client.
-        sentinels: who is asked.
+        options: the options of the master's client.
+        sentinels: the sentinels to ask.
 
     Raises:
-        ValueError: it is no such URL.
-        SettingsError: an address of a sentinel is not one.
+        ValueError: `url` is not such a URL.
+        SettingsError: the address of a sentinel is not valid.
     """
-    given = {**options, **parse_url(url)}  # type: ignore[no-untyped-call]
-    name, secure = _name(given)
+    master_options = {**options, **parse_url(url)}  # type: ignore[no-untyped-call]
+    name, secure = _pop_name(master_options)
     watchers = _Sentinel(
         sentinels.addresses(), sentinels.options() | {"retry": Retry(NoBackoff(), 0)}
     )
-    client: redis.Redis = watchers.master_for(name, ssl=secure, **given)  # type: ignore[no-untyped-call]
+    client: redis.Redis
+    client = watchers.master_for(name, ssl=secure, **master_options)  # type: ignore[no-untyped-call]
     return client
 
 
 def async_master_client(
     url: str, options: Mapping[str, Any], sentinels: Sentinels
 ) -> redis.asyncio.Redis:
-    """The same inside an event loop; see `master_client`."""
-    given = {**options, **parse_async_url(url)}
-    name, secure = _name(given)
+    """Make a client for an event loop; see `master_client`."""
+    master_options = {**options, **parse_async_url(url)}
+    name, secure = _pop_name(master_options)
     retry = AsyncRetry(NoBackoff(), 0)
     watchers = _AsyncSentinel(sentinels.addresses(), sentinels.options() | {"retry": retry})
-    client: redis.asyncio.Redis = watchers.master_for(name, ssl=secure, **given)
+    client: redis.asyncio.Redis = watchers.master_for(name, ssl=secure, **master_options)
     return client
 
 
-def _name(given: dict[str, Any]) -> tuple[str, bool]:
-    """Take the master's name out of a URL's parts; whether the URL is one for TLS."""
-    given.pop("port", None)
-    return given.pop("host", ""), given.pop("connection_class", None) is not None
+def _pop_name(options: dict[str, Any]) -> tuple[str, bool]:
+    """Take the master's name out of a URL's parts; returns it, and whether the URL is for TLS."""
+    options.pop("port", None)
+    return options.pop("host", ""), options.pop("connection_class", None) is not None
 
 
 class _Search:
-    """One search for the master: what each sentinel answered so far.
+    """One search for the master, with the answers of the sentinels so far.
 
     Args:
-        name: of the master.
+        name: the master's name.
         sentinels: their clients; the one that names the master becomes the first, and the next
             search begins with it.
     """
 
     def __init__(self, name: str, sentinels: list[Any]) -> None:
         self._name, self._sentinels = name, sentinels
-        self._refusals: dict[Place, _Refusal] = {}
+        self._refusals: dict[Address, _Refusal] = {}
 
-    def found(self, number: int, answer: Any) -> Place | None:  # noqa: ANN401 - the driver's reply
-        """The master's address, if the sentinel of that number names it.
+    def accept(self, number: int, answer: Reply) -> Address | None:
+        """Return the master's address, if a sentinel names it.
 
         Args:
-            number: of the sentinel.
+            number: the position of the sentinel.
             answer: the masters that it watches, or the driver's error.
         """
         is_error = isinstance(answer, exceptions.RedisError)
         master = _refusal(answer) if is_error else _chosen(self._name, answer)
         sentinels = self._sentinels
         if isinstance(master, _Refusal):
-            self._refusals[_place(sentinels[number])] = master
+            self._refusals[_address_of(sentinels[number])] = master
             return None
         sentinels[0], sentinels[number] = sentinels[number], sentinels[0]
         return master
 
     def failure(self) -> NoMaster:
-        """What is raised when all were asked."""
+        """Return the error to raise after all sentinels were asked."""
         return NoMaster(self._name, self._refusals)
 
 
 class _Sentinel(Sentinel):
-    def __init__(self, places: Sequence[Place], options: Mapping[str, Any]) -> None:
-        super().__init__(places, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+    def __init__(self, addresses: Sequence[Address], options: Mapping[str, Any]) -> None:
+        super().__init__(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
 
-    def discover_master(self, service_name: str) -> Place:
-        """See the driver's.
+    def discover_master(self, service_name: str) -> Address:
+        """See the driver's `discover_master`.
 
         Raises:
-            NoMaster: what each sentinel answered.
+            NoMaster: no sentinel names the master; it has their answers.
         """
         search = _Search(service_name, self.sentinels)
         for number, sentinel in enumerate(self.sentinels):
@@ -208,20 +212,20 @@ class _Sentinel(Sentinel):
                 answer: Any = sentinel.sentinel_masters()
             except exceptions.RedisError as error:
                 answer = error
-            if (master := search.found(number, answer)) is not None:
+            if (master := search.accept(number, answer)) is not None:
                 return master
         raise search.failure()
 
 
 class _AsyncSentinel(AsyncSentinel):
-    def __init__(self, places: Sequence[Place], options: Mapping[str, Any]) -> None:
-        super().__init__(places, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
+    def __init__(self, addresses: Sequence[Address], options: Mapping[str, Any]) -> None:
+        super().__init__(addresses, sentinel_kwargs=options)  # type: ignore[no-untyped-call]
 
-    async def discover_master(self, service_name: str) -> Place:
-        """See the driver's.
+    async def discover_master(self, service_name: str) -> Address:
+        """See the driver's `discover_master`.
 
         Raises:
-            NoMaster: what each sentinel answered.
+            NoMaster: no sentinel names the master; it has their answers.
         """
         search = _Search(service_name, self.sentinels)
         for number, sentinel in enumerate(self.sentinels):
@@ -229,13 +233,13 @@ class _AsyncSentinel(AsyncSentinel):
                 answer: Any = await sentinel.sentinel_masters()
             except exceptions.RedisError as error:
                 answer = error
-            if (master := search.found(number, answer)) is not None:
+            if (master := search.accept(number, answer)) is not None:
                 return master
         raise search.failure()
 
 
-def _address(text: str) -> Place:
-    """Host and port of `host`, `host:port`, `[::1]:port` or an IPv6 address alone."""
+def _address(text: str) -> Address:
+    """Parse `host`, `host:port`, `[::1]:port` or an IPv6 address alone."""
     parts = _BRACKETED.fullmatch(text) or (None if text.count(":") > 1 else _PLAIN.fullmatch(text))
     host, digits = parts.groups() if parts else (text, None)
     port = int(digits or _PORT)
@@ -246,13 +250,13 @@ def _address(text: str) -> Place:
     return host, port
 
 
-def _place(sentinel: redis.Redis | redis.asyncio.Redis) -> Place:
+def _address_of(sentinel: redis.Redis | redis.asyncio.Redis) -> Address:
     options = sentinel.connection_pool.connection_kwargs
     return options["host"], options["port"]
 
 
-def _chosen(name: str, masters: Mapping[str, Mapping[str, Any]]) -> Place | _Refusal:
-    """The address of the master among those that a sentinel watches."""
+def _chosen(name: str, masters: Mapping[str, Mapping[str, Any]]) -> Address | _Refusal:
+    """Return the address of the master among those that a sentinel watches."""
     state = masters.get(name)
     if state is None:
         others = ", ".join(sorted(masters)[:_LISTED]) or "none"
@@ -274,12 +278,9 @@ def _refusal(error: exceptions.RedisError) -> _Refusal:
         if "without any password configured" in text:
             hint = "leave `sentinel_password` out: these sentinels ask for none"
             return _Refusal("it asks for no password", permanent=True, hint=hint)
-        asked = (
-            "it asks for a password"
-            if "required" in text
-            else "it refuses the user or the password"
-        )
-        return _Refusal(asked, permanent=True, hint=_CREDENTIALS)
+        is_missing = "required" in text
+        reason = "it asks for a password" if is_missing else "it refuses the user or the password"
+        return _Refusal(reason, permanent=True, hint=_CREDENTIALS)
     if isinstance(error, exceptions.NoPermissionError):
         hint = "let the sentinels' user run SENTINEL MASTERS: ACL SETUSER NAME +sentinel|masters"
         return _Refusal(f"it refuses: {text}", permanent=True, hint=hint)

@@ -1,8 +1,7 @@
-"""The URL of an online store: read strictly, since the driver ignores or overrides what it does not
-expect.
+"""Checks the URL of an online store more strictly than the driver does.
 
 The driver takes any query parameter as a keyword of its connections, and a path that is not a
-number as database 0. Both are refused here, before anything is connected.
+number as database 0. Both are refused here, before the first connection.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ _OPTION = re.compile(r"[A-Za-z_]{1,40}")
 
 
 def check_url(url: object, options: Iterable[str]) -> None:
-    """Refuse a URL of which the driver would understand something else, or nothing.
+    """Refuse a URL that the driver would misunderstand, or not understand at all.
 
-    No part of the URL but the name of an option is in the error: it may hold a password.
+    The error quotes no part of the URL except the name of an option: the URL may hold a password.
 
     Args:
-        url: as plane.toml, an environment variable or an Airflow connection gives it.
+        url: the value from plane.toml, an environment variable or an Airflow connection.
         options: the names of the settings of `online`, for the hint.
 
     Raises:
@@ -57,17 +56,17 @@ def check_url(url: object, options: Iterable[str]) -> None:
             a number.
     """
     parts = _split(url)
-    # The parser takes what follows an unescaped character of a password for a path or an option.
+    # The parser takes the text after an unescaped character of a password for a path or an option.
     if parts.fragment or "#" in str(url) or any("@" in part for part in (parts.path, parts.query)):
         raise SettingsError(
             "the URL of the online store has an @ or # in the wrong place", hint=_ESCAPES
         )
-    given = parse_qsl(parts.query, keep_blank_values=True)
-    for name, _ in given:
+    parameters = parse_qsl(parts.query, keep_blank_values=True)
+    for name, _ in parameters:
         if name != "db":
-            raise SettingsError(_told(name), hint=_remedy(name, options))
+            raise SettingsError(_unsupported(name), hint=_remedy(name, options))
     path = "" if parts.scheme == "unix" else parts.path.removeprefix("/")
-    databases = [value for _, value in given] + ([path] if path else [])
+    databases = [value for _, value in parameters] + ([path] if path else [])
     if not all(re.fullmatch("[0-9]{1,9}", database) for database in databases):
         text = "the URL of the online store names a database that is not a number"
         raise SettingsError(text, hint=f"Redis numbers its databases: {_EXAMPLES}")
@@ -77,7 +76,7 @@ def check_url(url: object, options: Iterable[str]) -> None:
 
 
 def is_host(name: str) -> bool:
-    """Whether a name can be looked up: Python encodes it first, which fails for some."""
+    """Return whether a name can be looked up: Python encodes it first, which fails for some."""
     try:
         name.encode("idna")
     except UnicodeError:
@@ -88,7 +87,7 @@ def is_host(name: str) -> bool:
 def _split(url: object) -> SplitResult:
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
-        _ = parts.port  # it is read when it is asked for
+        _ = parts.port  # urllib checks it only on access
         can_be_looked_up = is_host(parts.hostname or "localhost")
         if (
             can_be_looked_up
@@ -97,13 +96,13 @@ def _split(url: object) -> SplitResult:
         ):
             return parts
     except ValueError:
-        pass  # its text may hold the password
+        pass  # raised below without its text, which may hold the password
     raise SettingsError(
         "the URL of the online store is not a Redis URL", hint=f"{_EXAMPLES}; {_ESCAPES}"
     )
 
 
-def _told(name: str) -> str:
+def _unsupported(name: str) -> str:
     named = f"the option {name!r}" if _OPTION.fullmatch(name) else "an option"
     return f"the URL of the online store has {named}, which is not supported"
 

@@ -1,4 +1,4 @@
-"""Snowflake, over the lines 4 and 5 of its driver."""
+"""Snowflake, over versions 4 and 5 of its driver."""
 
 from connectors.snowflake.signin import connect
 

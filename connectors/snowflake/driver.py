@@ -1,5 +1,4 @@
-"""What differs between lines 4 and 5 of Snowflake's driver, the options of all our sessions, what
-it may be given."""
+"""Options of Snowflake's driver, and the differences between its versions 4 and 5."""
 
 from __future__ import annotations
 
@@ -16,14 +15,11 @@ from cryptography.hazmat.primitives import serialization
 from controlplane.errors import SettingsError
 
 NETWORK_TIMEOUT = 300
-"""Seconds after which a request that gets no answer is given up.
-
-The driver repeats it until then.
-"""
-LOGIN_TIMEOUT = 60
+"""Seconds after which a request without an answer fails; the driver repeats it until then."""
+LOGIN_TIMEOUT = 60  # seconds
 LOCK_TIMEOUT = 600
 """Seconds that a statement waits for another transaction's lock."""
-LONGEST_TAG = 2000
+LONGEST_TAG = 2000  # characters; Snowflake refuses a longer tag
 _QUOTED = re.compile(
     r"""'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$\$.*?\$\$|(?:--|//)[^\n]*|/\*.*?\*/""", re.DOTALL
 )
@@ -33,10 +29,7 @@ DRIVER_LINE_5 = int(snowflake.connector.__version__.split(".")[0]) >= 5
 def way_in(
     key: str | None, token: str | None, client: str | None, identity: str | None
 ) -> str | None:
-    """The driver's word for the way to log in that the options suggest.
-
-    None leaves it to the driver.
-    """
+    """Return the driver's `authenticator` for the options that are set; None: its default."""
     if key:
         return "SNOWFLAKE_JWT"
     if client:
@@ -47,30 +40,32 @@ def way_in(
 
 
 def key_bytes(path: str | None, text: str | None, passphrase: str | None) -> bytes | None:
-    """The private key of a file or of a text, PEM or base64 of it, as the driver wants it.
+    """Return a private key in the driver's format (DER, PKCS#8, not encrypted).
 
-    None if there is neither.
+    Args:
+        path: the key's file, if any.
+        text: the key itself, if any; PEM, or base64 of DER.
+        passphrase: of the key, if it is encrypted.
 
     Raises:
-        SettingsError: it can't be read.
+        SettingsError: the key can't be read.
     """
     if not (path or text):
         return None
     try:
-        given = Path(path).expanduser().read_bytes() if path else (text or "").encode()
-        pem = given if b"-----BEGIN" in given else base64.b64decode(given)
+        encoded = Path(path).expanduser().read_bytes() if path else (text or "").encode()
+        pem = encoded if b"-----BEGIN" in encoded else base64.b64decode(encoded)
         key = serialization.load_pem_private_key(pem, passphrase.encode() if passphrase else None)
     except OSError as error:
-        raise SettingsError(
-            f"private_key_file can't be read: {error.strerror}", hint="give its path here"
-        ) from None
+        message = f"private_key_file can't be read: {error.strerror}"
+        raise SettingsError(message, hint="give the path of a file on this machine") from None
     except RuntimeError:  # HOME is not set, and the uid has no home
         text = "private_key_file can't be read: this user has no home for ~"
         raise SettingsError(text, hint="give an absolute path, or set HOME") from None
     except (ValueError, TypeError):
-        hint = "give it as PEM, with its passphrase if it is encrypted and without one if it is not"
+        hint = "give it as PEM; set `private_key_passphrase` if, and only if, it is encrypted"
         raise SettingsError(
-            "the private key is none, or its passphrase is wrong", hint=hint
+            "not a valid private key, or its passphrase is wrong", hint=hint
         ) from None
     encodings = (
         serialization.Encoding.DER,
@@ -81,8 +76,10 @@ def key_bytes(path: str | None, text: str | None, passphrase: str | None) -> byt
 
 
 def query_tag(tags: Mapping[str, str]) -> str:
-    """What the query log shows of a statement: JSON, so that a query over the log can take it
-    apart."""
+    """Return a statement's tag in the query log: JSON, so that queries over the log can parse it.
+
+    Values are cut until the tag is short enough.
+    """
     longest = max(map(len, tags.values()), default=0)
     while True:
         text = json.dumps(
@@ -94,7 +91,7 @@ def query_tag(tags: Mapping[str, str]) -> str:
 
 
 def session_options(query_timeout: int, tag: str) -> dict[str, Any]:
-    """What every session of ours has, whoever opens it."""
+    """Return the options that all sessions share."""
     of_line_5 = {
         "request_timeout": NETWORK_TIMEOUT,
         "query_timeout": NETWORK_TIMEOUT,
@@ -104,8 +101,8 @@ def session_options(query_timeout: int, tag: str) -> dict[str, Any]:
     parameters = {
         "QUERY_TAG": tag,
         "TIMEZONE": "UTC",
-        # Settings of a user or an account must not decide what a function gives: these are
-        # Snowflake's defaults.
+        # A user's or an account's settings must not change the results of functions, so these are
+        # set to Snowflake's defaults.
         "WEEK_START": 0,
         "WEEK_OF_YEAR_POLICY": 0,
         "TWO_DIGIT_CENTURY_START": 1970,
@@ -137,18 +134,15 @@ def session_options(query_timeout: int, tag: str) -> dict[str, Any]:
     }
 
 
-def described(cursor: Any) -> list[Any]:  # noqa: ANN401 - a cursor of either line
-    """The columns of a cursor's result.
-
-    Unlike its `description` they tell the types of arrays' items.
-    """
+def described(cursor: Any) -> list[Any]:  # noqa: ANN401 - each version has a class of its own
+    """Return the columns of a cursor's result."""
+    # Unlike its `description`, these private attributes have the types of arrays' items.
     columns = cursor._query_result.description_v2 if DRIVER_LINE_5 else cursor._description_internal
     return list(columns or ())
 
 
 def is_one_query(sql: str) -> bool:
-    """Whether a text is exactly one SELECT, or one WITH: nothing else may stand before it or behind
-    a semicolon."""
+    """Return whether a text is exactly one SELECT or WITH, and no other statement."""
     bare = _QUOTED.sub(
         lambda quoted: " " if quoted[0].startswith(("--", "//", "/*")) else "x", sql
     ).strip()

@@ -1,5 +1,4 @@
-"""Snowflake's errors as ours: what went wrong in one line, whether a retry can help, and what to
-do."""
+"""Turns Snowflake's errors into errors of the platform: one line, and what to do."""
 
 from __future__ import annotations
 
@@ -10,6 +9,7 @@ from snowflake.connector import errors
 
 from controlplane.errors import PermanentError, PlaneError, TransientError
 
+# The numbers of Snowflake's errors, by what they mean here.
 MISSING_OBJECT = {2003, 2043}
 _SESSION_GONE = {390104, 390111, 390112, 390114, 390115, 390117, 390195, 250002}
 _NO_WAREHOUSE = {606, 607, 608, 609, 90064, 90073}
@@ -23,34 +23,32 @@ _NO_PRIVILEGE = 3001
 
 
 class MissingObject(PermanentError):
-    """A table, view, schema or database that is not there, or that the role may not see."""
+    """A table, view, schema or database that does not exist, or that the role may not see."""
 
 
 def session_gone(error: errors.Error) -> bool:
-    """Whether the session had ended, so that nothing was run.
-
-    Line 5 says so of a submission in other words.
-    """
+    """Return whether the session had ended, so that the statement did not run."""
+    # Version 5 of the driver raises this text, without a number, for an asynchronous statement.
     return error.errno in _SESSION_GONE or "did not report a queryId" in str(error)
 
 
 def translated(
-    error: errors.Error, doing: str, context: Mapping[str, str], secrets: set[str]
+    error: errors.Error, action: str, context: Mapping[str, str], secrets: set[str]
 ) -> PlaneError:
-    """A driver's error as one of ours.
+    """Return an error of the platform for one of the driver's.
 
     Args:
-        error: what the driver raised.
-        doing: what failed; empty where the caller says it.
+        error: the driver's error.
+        action: what failed; empty if the caller adds it.
         context: the session's `role`, `warehouse` and `query_timeout`, as far as they are known.
-        secrets: texts that must not show.
+        secrets: texts that must not be in the message.
     """
     text = _line(error, secrets)
-    message = f"{doing}: {text}" if doing else text
+    message = f"{action}: {text}" if action else text
     number = error.errno if isinstance(error.errno, int) else -1
     role = context.get("role") or "of this session"
     if session_gone(error):
-        return TransientError(message, hint="the session had ended: try again, a new one is opened")
+        return TransientError(message, hint="the session had ended: try again in a new one")
     if number in _NO_WAREHOUSE or (
         re.search(r"\bwarehouse\b", text, re.IGNORECASE) and number in MISSING_OBJECT
     ):
@@ -81,22 +79,22 @@ def translated(
         )
     if number == _CANCELLED:
         return PermanentError(
-            f"{doing}: cancelled" if doing else "cancelled", hint="somebody stopped the query"
+            f"{action}: cancelled" if action else "cancelled", hint="somebody stopped the query"
         )
     if number == _CUT_SHORT or number in _INTERNAL or _of_the_moment(error):
         return TransientError(
-            message, hint="Snowflake or the way to it failed for a moment: try again"
+            message, hint="Snowflake or the connection to it failed for a moment: try again"
         )
     return PermanentError(message)
 
 
 def _line(error: errors.Error, secrets: set[str]) -> str:
-    """The error's words in one line, without numbers of statements and without secrets."""
+    """Return the error's text in one line, without query ids and without secrets."""
     text = str(getattr(error, "raw_msg", "") or error.msg or type(error).__name__)
     text = re.sub(r"^\d{6} \(\w{5}\): ", "", text)
     text = re.sub(r"^SQL (compilation|execution|access control) error:\s*", "", text)
     text = " ".join(text.split())
-    # A function's own words, without where in its program they stand.
+    # Only the message that a Python function raised, without its traceback.
     text = re.sub(r"^Python Interpreter Error: Traceback .* RuntimeError: ", "", text)
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -108,7 +106,7 @@ def _of_the_moment(error: errors.Error) -> bool:
 
 
 def login_failed(error: errors.Error, role: str, secrets: set[str]) -> PlaneError:
-    """What kept a session from opening."""
+    """Return an error of the platform for a session that could not be opened."""
     text = re.sub(
         r"^(Failed to (login|connect to DB)|Login error)[:.] (\S+:\d+[.] )?",
         "",
@@ -125,25 +123,25 @@ def login_failed(error: errors.Error, role: str, secrets: set[str]) -> PlaneErro
     if "role" in text.lower():
         hint = f"check `role`, or ask for it: GRANT ROLE {role or '<role>'} TO USER <user>"
         return PermanentError(message, hint=hint)
-    hint = (
-        "check `account`, `user`, `database` and what proves who you are: a key, a token or a"
-        " password"
-    )
+    hint = "check `account`, `user`, `database` and the credentials: a key, a token or a password"
     return PermanentError(message, hint=hint)
 
 
 def _named(text: str) -> str:
-    found = re.search(r"'([^']+)'", text)
-    return found[1] if found else ""
+    quoted = re.search(r"'([^']+)'", text)
+    return quoted[1] if quoted else ""
 
 
 def _grant(text: str, role: str) -> str:
-    """The grant to ask for: Snowflake's refusal names the kind of the object and the object."""
-    found = re.search(r"operate on (?:the )?([\w ]+?) '([^']+)'", text)
-    kind, name = (found[1].upper(), found[2]) if found else ("TABLE", "<name>")
-    privileges = {"TABLE": "ALL", "VIEW": "SELECT", "WAREHOUSE": "USAGE"}
-    if kind in ("SCHEMA", "DATABASE"):
-        what = "USAGE, CREATE TABLE, CREATE VIEW" if kind == "SCHEMA" else "USAGE, CREATE SCHEMA"
-    else:
-        what = privileges.get(kind, "OWNERSHIP")
-    return f"role {role} has no right to do this: GRANT {what} ON {kind} {name} TO ROLE {role}"
+    """Return the grant to ask for; Snowflake's refusal names the object and its type."""
+    refused = re.search(r"operate on (?:the )?([\w ]+?) '([^']+)'", text)
+    object_type, name = (refused[1].upper(), refused[2]) if refused else ("TABLE", "<name>")
+    privileges = {
+        "TABLE": "ALL",
+        "VIEW": "SELECT",
+        "WAREHOUSE": "USAGE",
+        "SCHEMA": "USAGE, CREATE TABLE, CREATE VIEW",
+        "DATABASE": "USAGE, CREATE SCHEMA",
+    }.get(object_type, "OWNERSHIP")
+    grant = f"GRANT {privileges} ON {object_type} {name} TO ROLE {role}"
+    return f"role {role} has no right to do this: {grant}"

@@ -1,4 +1,4 @@
-"""How to log in to Snowflake, for settings of `kind = "snowflake"`."""
+"""Logs in to Snowflake, for settings of `kind = "snowflake"`."""
 
 from __future__ import annotations
 
@@ -35,45 +35,43 @@ def connect(
     query_timeout: int = 14_400,
     query_tags: Mapping[str, str] | None = None,
 ) -> SnowflakeWarehouse:
-    """Open a session.
-
-    Who you are is proved by a key, a token, the cloud's identity, a browser or a password.
+    """Open a session, with a key, a token, the cloud's identity, a browser or a password.
 
     Args:
         account: the account's identifier, such as `myorg-production`.
-        user: the user; not needed where the proof names it.
-        role: the role to work as; the user's default unless given.
-        warehouse: what computes; the user's default unless given.
-        database: where schemas are looked for; the user's default unless given.
-        connection_name: a connection of the driver's `connections.toml`; all other options go
-            before what it says.
-        authenticator: how to log in, as the driver calls it, such as `externalbrowser` or `oauth`;
-            what the options below suggest unless given.
+        user: the user; not needed if the credentials name it.
+        role: the role to work as (default: the user's default).
+        warehouse: the warehouse that computes (default: the user's default).
+        database: the database of schemas without one (default: the user's default).
+        connection_name: a connection of the driver's `connections.toml`; all other options
+            override it.
+        authenticator: the driver's name for the way to log in, such as `externalbrowser` or
+            `oauth` (default: chosen by the options below).
         private_key_file: the path of a key of a key pair, PEM.
-        private_key: that key itself, as PEM or as base64 of it.
-        private_key_passphrase: what that key is encrypted with.
-        token: a programmatic access token, or with `authenticator = "oauth"` an OAuth one.
+        private_key: that key itself, as PEM or as base64 of DER.
+        private_key_passphrase: the passphrase of an encrypted key.
+        token: a programmatic access token, or with `authenticator = "oauth"` an OAuth token.
         token_file_path: the path of a file with such a token.
-        oauth_client_id: of OAuth client credentials.
-        oauth_client_secret: of OAuth client credentials.
-        oauth_token_request_url: where OAuth client credentials become a token.
-        oauth_scope: of the token to ask for.
-        workload_identity_provider: whose identity this machine has: AWS, AZURE, GCP or OIDC.
-        password: of the user, where the account still takes one.
-        host: where the account is reached, if not at its own address: a private link.
-        port: the port there.
+        oauth_client_id: the client of OAuth client credentials.
+        oauth_client_secret: the secret of OAuth client credentials.
+        oauth_token_request_url: the URL that issues tokens for OAuth client credentials.
+        oauth_scope: the scope of the token to ask for.
+        workload_identity_provider: the issuer of this machine's identity: AWS, AZURE, GCP or OIDC.
+        password: the user's password, if the account still accepts one.
+        host: the host of the account's address, if it differs, such as for a private link.
+        port: the port of that host.
         protocol: `https`, or `http` for tests.
         query_timeout: seconds after which the server ends a statement.
-        query_tags: what every statement bears in the query log besides what it is for.
+        query_tags: tags for every statement in the query log, in addition to its purpose.
 
     Raises:
-        SettingsError: it isn't said which account, or the key can't be read.
+        SettingsError: no account is set, or the key can't be read.
         TransientError: the account can't be reached now.
-        PermanentError: it doesn't let us in, or an option is wrong.
+        PermanentError: the account refuses the login, or an option is wrong.
     """
     if not (account or connection_name):
         hint = "give `account`, or `connection_name` of your connections.toml"
-        raise SettingsError("connector 'snowflake' does not know the account", hint=hint)
+        raise SettingsError("connecting to Snowflake: no account is set", hint=hint)
     if authenticator is None:
         authenticator = way_in(
             private_key_file or private_key,
@@ -81,7 +79,7 @@ def connect(
             oauth_client_id,
             workload_identity_provider,
         )
-    given = {
+    all_options = {
         "account": account,
         "user": user,
         "role": role,
@@ -107,7 +105,7 @@ def connect(
         for text in (private_key, private_key_passphrase, token, oauth_client_secret, password)
         if text
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in all_options.items() if value is not None}
     context = {
         "role": role or "",
         "warehouse": warehouse or "",

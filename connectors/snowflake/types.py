@@ -1,8 +1,7 @@
-"""Snowflake's types in the spelling of `controlplane.base.types`, and its rows as Arrow columns of
-those types.
+"""Translates Snowflake's types to those of `base.types`, and casts its rows to them.
 
-An array with a declared item type arrives as an Arrow list, or as JSON text, as the account is set
-up; one without stays the JSON text that Snowflake gives.
+An array with a declared item type arrives as an Arrow list or as JSON text, depending on a setting
+of the account. An array without one stays the JSON text that Snowflake returns.
 """
 
 from __future__ import annotations
@@ -40,116 +39,111 @@ _JSON_WORDS = re.compile(rb'"(?:[^"\\]|\\.)*"|undefined')
 
 
 class Described(Protocol):
-    """What the driver says of a column or of an array's items."""
+    """The driver's description of a column or of an array's items."""
 
     @property
     def type_code(self) -> int:
-        """Its type, as a number of the driver."""
+        """The number of its type, an index of `_TYPE_CODES`."""
 
     @property
     def precision(self) -> int | None:
-        """Digits of a number."""
+        """The number of digits of a decimal."""
 
     @property
     def scale(self) -> int | None:
-        """Digits after the point of a number."""
+        """The number of digits of a decimal after the point."""
 
     @property
     def fields(self) -> Sequence[Described] | None:
-        """What a structured type holds."""
+        """The parts of a structured type, such as an array's items."""
 
 
 def plain_name(name: str) -> str:
-    """A column's name in rows: what Snowflake stores in capitals was written without quotes."""
+    """Return a column's name in rows: Snowflake stores a name without quotes in capitals."""
     return name.lower() if name == name.upper() else name
 
 
 def column_name(name: str) -> str:
-    """A column's name as definitions spell it: one that is stored in small letters keeps its
-    quotes, since without them it would be another name."""
+    """Return a column's name as definitions spell it.
+
+    A name that Snowflake stores in lower case keeps its quotes: without them it would be another.
+    """
     return f'"{name}"' if name == name.lower() != name.upper() else plain_name(name)
 
 
 def canonical_type(text: str) -> str:
-    """A type in Snowflake's words in the spelling of `base.types`.
-
-    One without such a spelling as it is.
-    """
+    """Return the name in `base.types` of a Snowflake type; types without one stay unchanged."""
     parts = re.fullmatch(r"(\w+)(?:\((.*)\))?", text)
     if parts is None:
         return text
-    kind, inside = parts[1], parts[2]
-    if kind == "NUMBER" and inside:
+    type_name, inside = parts[1], parts[2]
+    if type_name == "NUMBER" and inside:
         precision, scale = (int(number) for number in inside.split(","))
         return f"decimal({precision},{scale})" if scale else "int64"
-    if kind == "ARRAY" and inside:
+    if type_name == "ARRAY" and inside:
         item_text = inside.removesuffix(" NOT NULL")
         item = canonical_type(item_text)
         return text if item == item_text else f"array<{item}>"
-    return _CANONICAL.get(kind, text)
+    return _CANONICAL.get(type_name, text)
 
 
 def described_type(column: Described) -> str:
-    """A column's type in the spelling of `controlplane.base.types`, or else in Snowflake's
-    words."""
-    return canonical_type(_in_words(column))
+    """Return a column's type, as `canonical_type` does."""
+    return canonical_type(_snowflake_type(column))
 
 
-def _in_words(column: Described) -> str:
-    kind = _TYPE_CODES[column.type_code]
-    if kind == "NUMBER":
+def _snowflake_type(column: Described) -> str:
+    type_name = _TYPE_CODES[column.type_code]
+    if type_name == "NUMBER":
         return f"NUMBER({column.precision},{column.scale})"
-    if kind == "ARRAY" and column.fields:
-        return f"ARRAY({_in_words(column.fields[0])})"
-    return kind
+    if type_name == "ARRAY" and column.fields:
+        return f"ARRAY({_snowflake_type(column.fields[0])})"
+    return type_name
 
 
 def normalised(table: pa.Table, columns: Sequence[tuple[str, str]]) -> pa.Table:
-    """The rows with the names and canonical types of `columns`, which stand in the table's order.
+    """Return the rows with the names and canonical types of `columns`, in the table's order.
 
     Raises:
-        pyarrow.ArrowInvalid: a value has no place in its type; the message says which column's.
+        pyarrow.ArrowInvalid: a value doesn't fit its type; the message names the column.
     """
     arrays, fields = [], []
-    for (name, kind), array in zip(columns, table.columns, strict=True):
+    for (name, type_name), array in zip(columns, table.columns, strict=True):
         try:
-            arrays.append(_cast(array, kind))
+            arrays.append(_cast(array, type_name))
         except pa.ArrowInvalid as error:
-            raise pa.ArrowInvalid(f"column {name!r} of type {kind}: {error}") from None
+            raise pa.ArrowInvalid(f"column {name!r} of type {type_name}: {error}") from None
         fields.append(pa.field(name, arrays[-1].type))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _cast(array: pa.ChunkedArray, kind: str) -> pa.ChunkedArray:
-    wanted = arrow_type(kind)
-    if wanted is None or array.type == wanted:
+def _cast(array: pa.ChunkedArray, type_name: str) -> pa.ChunkedArray:
+    target = arrow_type(type_name)
+    if target is None or array.type == target:
         return array
-    if is_list(kind) and not pa.types.is_list(array.type):
+    if is_list(type_name) and not pa.types.is_list(array.type):
         return pa.chunked_array(
-            [_from_json(chunk, item_type(kind)) for chunk in array.chunks], wanted
+            [_from_json(chunk, item_type(type_name)) for chunk in array.chunks], target
         )
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         array = array.cast(pa.timestamp("us", "UTC"), safe=False)
-    # What is finer than a microsecond is cut off; of all other types nothing is.
-    return array.cast(wanted, safe="timestamp" not in kind)
+    # Digits of a timestamp beyond microseconds are cut off; no other cast may lose anything.
+    return array.cast(target, safe="timestamp" not in type_name)
 
 
 def _from_json(texts: pa.Array, item: str) -> pa.Array:
-    """Arrays that came as JSON text, as lists.
-
-    An item that is null may stand there as `undefined`.
-    """
+    """Parse arrays that arrive as JSON texts; a null item may be written as `undefined`."""
     if "binary" in item:
         raise pa.ArrowInvalid(
             "arrays of bytes that come as JSON cannot be read: cast it to a text in the query"
         )
-    wanted = arrow_type(f"array<{item}>")
+    target = arrow_type(f"array<{item}>")
     read = arrow_type(re.sub(r"[^<>]+(?=>+$)", "string", f"array<{item}>"))
     if not len(texts):
-        return pa.array([], wanted)
+        return pa.array([], target)
     texts = pc.replace_substring_regex(pc.fill_null(texts, "null"), r"\s*\n\s*", "")
     if "string" not in item:
-        # Every word in quotes: JSON has none for what is no number.
+        # Put every item in quotes and parse it as a text: JSON has no NaN and no infinity.
         texts = pc.replace_substring_regex(
             pc.replace_substring(texts, '"', ""), r"\s*([\[\],])\s*", r"\1"
         )
@@ -164,4 +158,4 @@ def _from_json(texts: pa.Array, item: str) -> pa.Array:
         read_options=pyarrow.json.ReadOptions(block_size=len(text) + 1),
         parse_options=pyarrow.json.ParseOptions(explicit_schema=pa.schema([("v", read)])),
     )
-    return rows.column("v").combine_chunks().cast(wanted)
+    return rows.column("v").combine_chunks().cast(target)

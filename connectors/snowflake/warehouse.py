@@ -1,11 +1,11 @@
-"""Snowflake: statements and rows through one session of the vendor's driver, of its lines 4 and 5.
+"""Snowflake: statements and rows through one session of the vendor's driver, versions 4 and 5.
 
-Knows statements and rows; timestamps are `TIMESTAMP_NTZ` in UTC. Columns whose names Snowflake
-stores in capitals are given in lower case, all others as they are.
+Timestamps are `TIMESTAMP_NTZ` in UTC. Names of columns that Snowflake stores in capitals are
+returned in lower case, all others unchanged.
 
-Every statement is submitted without waiting for its end, and asked for until it is done: so its
-number is known, and it can be stopped on the server; and a request that gets no answer is given up
-soon, however long a statement may take.
+Every statement is submitted asynchronously, and its status is polled until it ends. So its query id
+is known while it runs, and it can be stopped on the server; and a request without an answer times
+out soon, however long a statement may run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 import snowflake.connector
@@ -37,25 +37,23 @@ from controlplane.errors import PermanentError, TransientError
 
 BATCH_ROWS = 65_536
 PARALLEL = 8
-"""Questions about tables and queries that are asked side by side."""
+"""Requests about tables and queries that run at the same time."""
 DESCRIBED_TOGETHER = 10
-"""Tables whose columns are asked for in one query.
-
-A compiler takes longer with every view in it.
-"""
+"""Tables whose columns are read by one query: each view in it makes compiling it slower."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 1.0
-"""Seconds between two questions whether a statement is done; they grow while it runs."""
-Q = TypeVar("Q")
+"""Seconds between two polls of a statement's status; they grow while it runs."""
+DriverCursor: TypeAlias = Any
+"""A cursor of the driver: versions 4 and 5 have classes of their own."""
+Item = TypeVar("Item")
 T = TypeVar("T")
 
-# Where nobody asked for logs, the driver's reports of what it tries again do not go to the
-# terminal.
+# Without a handler, the driver's reports of its retries go to the terminal of an application that
+# has not set up logging.
 logging.getLogger("snowflake.connector").addHandler(logging.NullHandler())
 
 
 class SnowflakeWarehouse:
-    """Implements `base.ports.Warehouse` over one session, which is opened again if it ended between
-    uses."""
+    """Implements `base.ports.Warehouse` over one session; it is opened again if it has ended."""
 
     dialect = "snowflake"
 
@@ -110,8 +108,8 @@ class SnowflakeWarehouse:
         groups = [
             tables[at : at + DESCRIBED_TOGETHER] for at in range(0, len(tables), DESCRIBED_TOGETHER)
         ]
-        found = self._side_by_side(self._columns_together, groups)
-        return {table: columns for group in found for table, columns in group.items()}
+        answers = self._in_parallel(self._columns_together, groups)
+        return {table: columns for answer in answers for table, columns in answer.items()}
 
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
@@ -122,31 +120,31 @@ class SnowflakeWarehouse:
             except PermanentError as error:
                 return error
 
-        return self._side_by_side(alone, queries)
+        return self._in_parallel(alone, queries)
 
     def explain(self, queries: Sequence[str]) -> list[Estimate | PermanentError]:
-        """See `Warehouse.explain`: Snowflake tells the bytes of the partitions that are left to
-        read."""
-        return self._side_by_side(self._explained, queries)
+        """See `Warehouse.explain`: only bytes, those of the partitions that are not pruned."""
+        return self._in_parallel(self._explained, queries)
 
     def info(self) -> Mapping[str, str]:
         """See `Warehouse.info`."""
-        asked = ("version", "account", "user", "role", "warehouse", "database")
+        names = ("version", "account", "user", "role", "warehouse", "database")
         with self._using():
-            functions = ", ".join(f"CURRENT_{name.upper()}()" for name in asked)
+            functions = ", ".join(f"CURRENT_{name.upper()}()" for name in names)
             [row] = self._answer(f"SELECT {functions}", "asking who we are")
-            found = {name: str(value or "") for name, value in zip(asked, row, strict=True)}
-            state = self._state(found["warehouse"])
-        place = f"{found.pop('account')} at {self._connection.host}"
-        return {"product": f"Snowflake {found.pop('version')}", "place": place, **found, **state}
+            session = {name: str(value or "") for name, value in zip(names, row, strict=True)}
+            state = self._state(session["warehouse"])
+        address = f"{session.pop('account')} at {self._connection.host}"
+        product = f"Snowflake {session.pop('version')}"
+        return {"product": product, "place": address, **session, **state}
 
     def cancel(self) -> None:
         """See `Warehouse.cancel`."""
         with self._lock:
             running = list(self._running)
             self._cancelled = self._uses > 0
-        for number in running:
-            self._abort(number)
+        for query_id in running:
+            self._abort(query_id)
 
     def close(self) -> None:
         """See `Warehouse.close`."""
@@ -154,7 +152,7 @@ class SnowflakeWarehouse:
 
     @contextmanager
     def _using(self) -> Iterator[None]:
-        """While it is used, `cancel` has something to stop."""
+        """Count the uses of the session: `cancel` stops only what is in use."""
         with self._lock:
             self._uses += 1
         try:
@@ -165,8 +163,7 @@ class SnowflakeWarehouse:
                 self._cancelled = self._cancelled and self._uses > 0
 
     def _state(self, warehouse: str) -> Mapping[str, str]:
-        """Whether a warehouse runs, and whether it resumes by itself, as far as the role may see
-        it."""
+        """Return whether a warehouse runs and resumes by itself; empty if the role can't see it."""
         cursor = self._run("SHOW WAREHOUSES", "looking at the warehouse")
         names = [column.name for column in cursor.description or ()]
         with self._translating("looking at the warehouse"):
@@ -174,11 +171,13 @@ class SnowflakeWarehouse:
                 row[names.index("name")]: dict(zip(names, row, strict=True))
                 for row in cursor.fetchall()
             }
-        one = shown.get(warehouse)
-        return {"state": str(one["state"]), "resumes": str(one["auto_resume"])} if one else {}
+        if warehouse not in shown:
+            return {}
+        columns = shown[warehouse]
+        return {"state": str(columns["state"]), "resumes": str(columns["auto_resume"])}
 
     def _changed(self, statement: Statement, tag: str, *, alone: bool = True) -> int:
-        """The rows that a statement inserted, updated and deleted; -1 where it tells none."""
+        """Run a statement; returns the rows that it changed, -1 if Snowflake reports none."""
         cursor = self._run(statement.sql, statement.name, tag, alone=alone)
         names = [column.name for column in cursor.description or ()]
         if not names or not names[0].startswith("number of rows "):
@@ -198,9 +197,9 @@ class SnowflakeWarehouse:
             return error
         return Estimate(read_bytes=json.loads(plan).get("GlobalStats", {}).get("bytesAssigned"))
 
-    def _answer(self, sql: str, doing: str) -> list[tuple[Any, ...]]:
-        cursor = self._run(sql, doing)
-        with self._translating(doing):
+    def _answer(self, sql: str, action: str) -> list[tuple[Any, ...]]:
+        cursor = self._run(sql, action)
+        with self._translating(action):
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
@@ -217,36 +216,36 @@ class SnowflakeWarehouse:
         return {column_name(column.name): described_type(column) for column in columns}
 
     def _columns_together(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, str] | None]:
-        """The columns of some tables in one round trip: as those of a query over all of them, with
-        a mark after each table's."""
+        """Read the columns of several tables in one round trip, if all of them can be read."""
         try:
             columns = self._described_together(tables) if len(tables) > 1 else []
         except PermanentError:
-            columns = []  # one of them is missing or can't be read: each is asked for by itself
+            columns = []  # one of them is missing or can't be read: read each by itself
         if len(columns) != len(tables):
             return {table: self._columns_of(table) for table in tables}
         return dict(zip(tables, columns, strict=True))
 
     def _described_together(self, tables: Sequence[str]) -> list[Mapping[str, str]]:
+        # One query over all tables, with a marker column after the columns of each table.
         marks = [f"PLANE__END_{number}" for number in range(len(tables))]
-        wanted = ", ".join(f"t{number}.*, 0 AS {mark}" for number, mark in enumerate(marks))
+        selected = ", ".join(f"t{number}.*, 0 AS {mark}" for number, mark in enumerate(marks))
         sources = " CROSS JOIN ".join(
             f"{table} AS t{number}" for number, table in enumerate(tables)
         )
-        query = f"SELECT {wanted} FROM {sources}"
+        query = f"SELECT {selected} FROM {sources}"
         with self._using(), self._translating():
             columns = self._in_session(
                 lambda cursor: described(cursor) if cursor.describe(query) else []
             )
-        found: list[Mapping[str, str]] = []
+        complete: list[Mapping[str, str]] = []
         table: dict[str, str] = {}
         for column in columns:
-            if len(found) < len(marks) and column.name == marks[len(found)]:
-                found.append(table)
+            if len(complete) < len(marks) and column.name == marks[len(complete)]:
+                complete.append(table)
                 table = {}
             else:
                 table[column_name(column.name)] = described_type(column)
-        return found
+        return complete
 
     def _columns_of(self, table: str) -> Mapping[str, str] | None:
         try:
@@ -255,12 +254,12 @@ class SnowflakeWarehouse:
         except MissingObject:
             return None
         return {
-            column_name(name): canonical_type(kind)
-            for name, kind, what, *_ in rows
-            if what == "COLUMN"
+            column_name(name): canonical_type(type_text)
+            for name, type_text, column_kind, *_ in rows
+            if column_kind == "COLUMN"
         }
 
-    def _rows(self, cursor: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - of either line
+    def _rows(self, cursor: DriverCursor) -> Iterator[pa.RecordBatch]:
         columns = [
             (plain_name(column.name), described_type(column)) for column in described(cursor)
         ]
@@ -270,58 +269,58 @@ class SnowflakeWarehouse:
                 self._check_cancelled("reading")
                 seen += table.num_rows
                 try:
-                    found = normalised(table, columns)
+                    canonical = normalised(table, columns)
                 except pa.ArrowInvalid as error:
-                    hint = "cast the column in the query, to DECIMAL(38,0) or FLOAT for one"
+                    hint = "cast the column in the query, for example to DECIMAL(38,0) or FLOAT"
                     raise PermanentError(f"reading: {error}", hint=hint) from None
-                yield from found.to_batches(max_chunksize=BATCH_ROWS)
+                yield from canonical.to_batches(max_chunksize=BATCH_ROWS)
         if seen != expected:
-            text = f"reading: {seen} rows came of the {expected} that the query found"
+            text = f"reading: only {seen} of the result's {expected} rows arrived"
             raise TransientError(text, hint="the result was cut short on its way: try again")
 
-    def _run(self, sql: str, doing: str, tag: str = "", *, alone: bool = True) -> Any:  # noqa: ANN401 - of either line
-        """The cursor of a statement that was run to its end.
+    def _run(self, sql: str, action: str, tag: str = "", *, alone: bool = True) -> DriverCursor:
+        """Run a statement to its end; returns its cursor.
 
-        One that stands alone is run in a new session where the old one had ended.
+        A statement that is `alone`, outside a transaction, runs in a new session if the old one has
+        ended.
         """
-        self._check_cancelled(doing)
-        with self._translating(doing):
-            return self._finished(sql, doing, tag, alone=alone)
+        self._check_cancelled(action)
+        with self._translating(action):
+            return self._finished(sql, action, tag, alone=alone)
 
-    def _finished(self, sql: str, doing: str, tag: str, *, alone: bool) -> Any:  # noqa: ANN401 - of either line
-        parameters = {"QUERY_TAG": query_tag({**self._tags, "work": tag, "statement": doing})}
+    def _finished(self, sql: str, action: str, tag: str, *, alone: bool) -> DriverCursor:
+        parameters = {"QUERY_TAG": query_tag({**self._tags, "work": tag, "statement": action})}
 
-        def submit(cursor: Any) -> Any:  # noqa: ANN401 - of either line
+        def submit(cursor: DriverCursor) -> DriverCursor:
             cursor.execute_async(sql, _statement_params=parameters)
             return cursor
 
         cursor = self._in_session(submit, alone=alone)
-        number = str(cursor.sfqid)
+        query_id = str(cursor.sfqid)
         with self._lock:
-            self._running.add(number)
+            self._running.add(query_id)
             stopped = self._cancelled
         try:
             if stopped:
-                self._abort(number)
+                self._abort(query_id)
             pause = SHORTEST_PAUSE
-            while self._connection.is_still_running(self._connection.get_query_status(number)):
+            while self._connection.is_still_running(self._connection.get_query_status(query_id)):
                 time.sleep(pause)
                 pause = min(pause * 1.5, LONGEST_PAUSE)
-            cursor.query_result(number)
+            cursor.query_result(query_id)
         except BaseException as error:
+            # A ProgrammingError is the statement's own end. After any other error, as after
+            # Ctrl-C, it may still run on the server.
             if not isinstance(error, errors.ProgrammingError):
-                self._abort(number)
+                self._abort(query_id)
             raise
         finally:
             with self._lock:
-                self._running.discard(number)
+                self._running.discard(query_id)
         return cursor
 
-    def _in_session(self, call: Callable[[Any], T], *, alone: bool = True) -> T:
-        """Call with a cursor.
-
-        Where the session turns out to have ended, once more with one of a new session.
-        """
+    def _in_session(self, call: Callable[[DriverCursor], T], *, alone: bool = True) -> T:
+        """Call with a cursor; if the session has ended, call again with one of a new session."""
         if alone:
             self._reopen()
         try:
@@ -336,7 +335,7 @@ class SnowflakeWarehouse:
         return call(self._connection.cursor())
 
     def _roll_back(self, tag: str) -> None:
-        """Undo the open transaction, or else end the session, and with it whatever it left open."""
+        """Roll the open transaction back; if that fails, end the session, which does it, too."""
         if self._connection.is_closed():
             return
         try:
@@ -344,7 +343,7 @@ class SnowflakeWarehouse:
         except errors.Error:
             self._end_session()
 
-    def _opened(self) -> Any:  # noqa: ANN401 - of either line
+    def _opened(self) -> Any:  # noqa: ANN401 - each version has a class of its own
         try:
             return snowflake.connector.connect(**self._options)
         except errors.Error as error:
@@ -359,36 +358,36 @@ class SnowflakeWarehouse:
         try:
             self._connection.close()
         except errors.Error:
-            pass  # the server ends what it hears nothing of
+            pass  # the server ends a session without requests by itself
 
-    def _abort(self, number: str) -> None:
+    def _abort(self, query_id: str) -> None:
         try:
-            self._connection.cursor().abort_query(number)
+            self._connection.cursor().abort_query(query_id)
         except errors.Error:
-            pass  # it is done, or out of reach: whoever waits for it is told
+            pass  # it has ended, or is out of reach: the thread that polls it gets the error
 
-    def _check_cancelled(self, doing: str) -> None:
+    def _check_cancelled(self, action: str) -> None:
         if self._cancelled:
-            raise PermanentError(f"{doing}: cancelled")
+            raise PermanentError(f"{action}: cancelled")
 
-    def _side_by_side(self, ask: Callable[[Q], T], asked: Sequence[Q]) -> list[T]:
-        if len(asked) < 2:
-            return [ask(one) for one in asked]
-        with ThreadPoolExecutor(min(PARALLEL, len(asked))) as pool:
-            return list(pool.map(ask, asked))
+    def _in_parallel(self, ask: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
+        if len(items) < 2:
+            return [ask(item) for item in items]
+        with ThreadPoolExecutor(min(PARALLEL, len(items))) as pool:
+            return list(pool.map(ask, items))
 
     @contextmanager
-    def _translating(self, doing: str = "") -> Iterator[None]:
-        """Raise a driver's error as one of ours; `doing` says what failed."""
+    def _translating(self, action: str = "") -> Iterator[None]:
+        """Translate the driver's errors; `action` says what failed."""
         try:
             yield
         except errors.Error as error:
             if self._cancelled:
-                raise PermanentError(f"{doing}: cancelled" if doing else "cancelled") from None
-            raise translated(error, doing, self._context, self._secrets) from None
+                raise PermanentError(f"{action}: cancelled" if action else "cancelled") from None
+            raise translated(error, action, self._context, self._secrets) from None
         except (OSError, ValueError) as error:
-            # Line 4 lets through what its HTTP client and Arrow raise over a part that did not come
-            # whole.
-            text = f"a part of the result did not come whole ({type(error).__name__})"
-            hint = "the way to the result failed for a moment: try again"
-            raise TransientError(f"{doing}: {text}", hint=hint) from None
+            # Version 4 does not wrap the errors of its HTTP client and of Arrow when a part of a
+            # result arrives incomplete.
+            text = f"a part of the result arrived incomplete ({type(error).__name__})"
+            hint = "the connection to Snowflake failed for a moment: try again"
+            raise TransientError(f"{action}: {text}", hint=hint) from None

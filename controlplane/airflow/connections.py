@@ -1,8 +1,8 @@
-"""Airflow's connections of the types `snowflake` and `databricks` as options of our own connectors.
+"""Turns Airflow's connections of the types `snowflake` and `databricks` into connector options.
 
-The fields are read as Airflow's providers for the two read them, so that a connection that a team
-has works here too; the providers themselves are not needed. An extra may also hold our connectors'
-own options, by their names.
+The fields mean the same as in Airflow's providers for the two, so that a team's connections work
+here, too; the providers need not be installed. An extra may also hold the connectors' own options,
+by their names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PROVE_ALONE = {
     "token_file_path",
     "oauth_client_id",
     "workload_identity_provider",
-    "authenticator",  # whether it and the next one do, the driver says
+    "authenticator",  # for this one and the next, only the driver knows whether it is enough
     "connection_name",
 }
 _PROVE_A_USER = {"password", "private_key", "private_key_file"}
@@ -38,8 +38,14 @@ _PROVE_A_USER = {"password", "private_key", "private_key_file"}
 
 @dataclass
 class _Reading:
-    """A connection while it is read: `extra` is what was not used yet, `problems` are pairs of what
-    and what to do."""
+    """A connection while it is read.
+
+    Attributes:
+        connection: the connection.
+        extra: the fields of its extra that are not used yet.
+        options: the connector's options so far.
+        problems: pairs of a problem and its hint.
+    """
 
     connection: Connection
     extra: dict[str, Any]
@@ -47,44 +53,44 @@ class _Reading:
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def refuse(self, names: Collection[str], hint: str) -> None:
-        """Note fields that ask for what our connectors don't do."""
+        """Add a problem for each of these fields that is set: connectors don't support them."""
         self.problems += [
             (f"its {name} is not supported", hint) for name in names if self.extra.pop(name, None)
         ]
 
 
 def options_of(connection: Connection, known: Collection[str]) -> tuple[dict[str, Any], list[str]]:
-    """The connector's options, and the names of fields in the extra that mean nothing to it.
+    """Return the connector's options, and the names of unused fields in the extra.
 
     Args:
-        connection: of the type `snowflake` or `databricks`.
-        known: the connector's options.
+        connection: a connection of the type `snowflake` or `databricks`.
+        known: the names of the connector's options.
 
     Raises:
-        PermanentError: all that is missing or not supported; no field's value is in it.
+        PermanentError: fields are missing or not supported; the error names all, without values.
     """
-    kind = str(connection.conn_type)
-    reading = _Reading(connection, _extra(connection.extra_dejson, f"extra__{kind}__"))
+    conn_type = str(connection.conn_type)
+    reading = _Reading(connection, _extra(connection.extra_dejson, f"extra__{conn_type}__"))
     reading.options = {name: reading.extra.pop(name) for name in known if name in reading.extra}
-    _READERS[kind](reading)
+    _READERS[conn_type](reading)
     for name in _NUMBERS:
         if name in reading.options and not str(reading.options[name]).isdigit():
             reading.problems.append((f"its {name} is not a number", f"set {name} in the extra"))
         elif name in reading.options:
             reading.options[name] = int(reading.options[name])
     if reading.problems:
-        what, hints = zip(*reading.problems, strict=True)
-        text = f"connection {connection.conn_id!r} can't be used: {'; '.join(what)}"
+        problems, hints = zip(*reading.problems, strict=True)
+        text = f"connection {connection.conn_id!r} can't be used: {'; '.join(problems)}"
         raise PermanentError(text, hint="; ".join(dict.fromkeys(hints)))
     return reading.options, sorted(reading.extra)
 
 
-def _extra(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The extra's fields that hold something.
+def _extra(fields: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the extra's fields that are set; older forms wrote them with a prefix.
 
-    One without the prefix of older forms goes before one with it.
+    A field without the prefix overrides one with it.
     """
-    filled = {name: value for name, value in given.items() if value not in (None, "", False)}
+    filled = {name: value for name, value in fields.items() if value not in (None, "", False)}
     return {name.removeprefix(prefix): value for name, value in filled.items()} | {
         name: value for name, value in filled.items() if not name.startswith(prefix)
     }
@@ -107,28 +113,29 @@ def _snowflake(reading: _Reading) -> None:
         )
     authenticator = str(options.get("authenticator", "snowflake")).lower()
     if authenticator == "snowflake":
-        options.pop("authenticator", None)  # the default there; a key or a token says more
+        # The provider's default. Without it, the connector chooses by the key or token.
+        options.pop("authenticator", None)
     if authenticator == "oauth" and extra.pop("grant_type", None) == "client_credentials":
         del options["authenticator"]
-        found = {
+        credentials = {
             "oauth_client_id": login,
             "oauth_client_secret": password,
             "oauth_token_request_url": extra.pop("token_endpoint", None),
             "oauth_scope": extra.pop("scope", None),
         }
-        options |= {name: value for name, value in found.items() if value}
+        options |= {name: value for name, value in credentials.items() if value}
         login = password = None
     if login:
         options.setdefault("user", login)
     if password:
         has_key = "private_key" in options or "private_key_file" in options
-        place = "token" if authenticator == "programmatic_access_token" else "password"
-        options.setdefault("private_key_passphrase" if has_key else place, password)
+        option = "token" if authenticator == "programmatic_access_token" else "password"
+        options.setdefault("private_key_passphrase" if has_key else option, password)
     if not (options.get("account") or options.get("connection_name")):
         reading.problems.append(("it names no account", "set account in the extra"))
     if not options.keys() & (_PROVE_ALONE | _PROVE_A_USER):
         hint = "set private_key_content or private_key_file in the extra, or the password"
-        reading.problems.append(("nothing in it proves who you are", hint))
+        reading.problems.append(("it has no credentials", hint))
     if "user" not in options and not options.keys() & _PROVE_ALONE:
         reading.problems.append(("it names no user", "set the login"))
 
@@ -136,11 +143,11 @@ def _snowflake(reading: _Reading) -> None:
 def _databricks(reading: _Reading) -> None:
     connection, extra, options = reading.connection, reading.extra, reading.options
     login, password = connection.login, connection.password
-    way = (
+    sign_in_hint = (
         "set a token as the password, or service_principal_oauth in the extra with login and"
         " password"
     )
-    reading.refuse(_AZURE, way)
+    reading.refuse(_AZURE, sign_in_hint)
     refused = bool(reading.problems)
     host = str(extra.pop("host", None) or connection.host or "")
     if host:
@@ -153,14 +160,14 @@ def _databricks(reading: _Reading) -> None:
         options |= {"client_id": login, "client_secret": password}
     if connection.port and "http_path" in options:
         path = str(options["http_path"]).lstrip("/")
-        url = f"{connection.schema or 'https'}://{options.get('server_hostname')}:{connection.port}/{path}"
-        options.setdefault("url", url)
+        server = f"{options.get('server_hostname')}:{connection.port}"
+        options.setdefault("url", f"{connection.schema or 'https'}://{server}/{path}")
     if "server_hostname" not in options:
         reading.problems.append(("it names no workspace", "set the host"))
     if "http_path" not in options:
         reading.problems.append(("it names no SQL warehouse", "set http_path in the extra"))
     if not (refused or options.keys() & {"access_token", "client_id", "auth_type"}):
-        reading.problems.append(("nothing in it signs you in", way))
+        reading.problems.append(("it has no credentials", sign_in_hint))
 
 
 _READERS: Mapping[str, Callable[[_Reading], None]] = {

@@ -1,5 +1,4 @@
-"""Airflow's executor on one machine, for the embedded Airflow: tasks begin soon, and find what they
-import there."""
+"""The executor of the embedded Airflow: its tasks start quickly, with all imports done."""
 
 from __future__ import annotations
 
@@ -12,39 +11,38 @@ from collections.abc import Iterator
 from airflow.executors.local_executor import LocalExecutor
 from airflow.settings import get_engine
 
-_REST = 3.0  # seconds
-_LOOK = 0.25
+_IDLE_SECONDS = 3.0
+_POLL_SECONDS = 0.25
 
 
 class WarmExecutor(LocalExecutor):
-    """Workers are forked with everything imported that our tasks need, which is most of what a
-    short task costs.
+    """Forks workers that have already imported the tasks' modules: most of a short task's time.
 
-    The scheduler rests here and not by itself (its `scheduler_idle_sleep_time` is to be 0): until
-    somebody has written to Airflow's database, an SQLite file, as the api-server does when a task
-    ends or a run is asked for.
+    The scheduler sleeps here instead of in its own loop (set `scheduler_idle_sleep_time` to 0). It
+    wakes up when another process has written to Airflow's database, an SQLite file, as the
+    api-server does when a task ends or a run is triggered.
     """
 
     def start(self) -> None:
-        """Import, then fork the workers."""
-        # lazy: whoever asks Airflow for its settings imports its executor, and runs no task
+        """Import the tasks' modules, then fork the workers."""
+        # lazy: reading Airflow's settings imports its executor, also where no task runs
         from controlplane.airflow import warm
 
-        warm.load_connectors(_kinds())
+        warm.load_connectors(_connectors())
         super().start()
         path: str = get_engine().url.database  # type: ignore[no-untyped-call]
         self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self._seen = self._version()
+        self._last_version = self._version()
 
     def sync(self) -> None:
-        """Rest, then collect what has ended; every turn of the scheduler comes here once."""
-        end = time.monotonic() + _REST
+        """Sleep, then collect the ended tasks; the scheduler's loop calls this once a turn."""
+        end = time.monotonic() + _IDLE_SECONDS
         while True:
-            time.sleep(_LOOK)
-            now = self._version()
-            if now != self._seen or time.monotonic() > end:
+            time.sleep(_POLL_SECONDS)
+            version = self._version()
+            if version != self._last_version or time.monotonic() > end:
                 break
-        self._seen = now
+        self._last_version = version
         super().sync()
 
     def end(self) -> None:
@@ -53,18 +51,20 @@ class WarmExecutor(LocalExecutor):
         self._database.close()
 
     def _version(self) -> int:
-        """A number that is another one after every transaction of another connection."""
+        """Return a number that changes with every transaction of another connection."""
         version: int = self._database.execute("PRAGMA data_version").fetchone()[0]
         return version
 
 
-def _kinds() -> Iterator[str]:
-    """The connectors of the connections that the environment's variables hold."""
+def _connectors() -> Iterator[str]:
+    """Yield the connectors of the connections in environment variables."""
     for name, text in os.environ.items():
         if name.startswith("AIRFLOW_CONN_"):
             try:
-                found = json.loads(text)
+                connection = json.loads(text)
             except ValueError:
-                continue  # a URI: none of ours
-            if isinstance(found, dict) and isinstance(kind := found.get("conn_type"), str):
-                yield kind.removeprefix("plane_")
+                continue  # a URI: this package writes JSON
+            if isinstance(connection, dict):
+                conn_type = connection.get("conn_type")
+                if isinstance(conn_type, str):
+                    yield conn_type.removeprefix("plane_")

@@ -1,7 +1,4 @@
-"""Airflow's connections become open warehouses and online stores.
-
-Credentials come from there and nowhere else.
-"""
+"""Open warehouses and online stores of Airflow's connections, the only source of credentials."""
 
 from __future__ import annotations
 
@@ -18,8 +15,7 @@ from controlplane.errors import PermanentError, PlaneError, TransientError
 from controlplane.workspace import connectors
 
 LOCK_TIMEOUT = 60.0
-"""Seconds to wait for a locked DuckDB file, unless the connection says otherwise in
-`lock_timeout`."""
+"""Seconds to wait for a locked DuckDB file, unless the connection has `lock_timeout`."""
 
 
 class WarehouseHook(BaseHook):
@@ -27,7 +23,7 @@ class WarehouseHook(BaseHook):
 
     Args:
         warehouse_conn_id: the connection.
-        query_tags: what each of its statements bears in the warehouse's query log.
+        query_tags: tags for all statements in the warehouse's query log.
     """
 
     conn_name_attr = "warehouse_conn_id"
@@ -43,11 +39,11 @@ class WarehouseHook(BaseHook):
         self.query_tags = query_tags
 
     def get_conn(self) -> Warehouse:
-        """The open warehouse.
+        """Open the warehouse.
 
         Raises:
-            TransientError: it can't be reached now.
-            PlaneError: the connection lacks something, or the warehouse refuses it.
+            TransientError: the warehouse can't be reached now.
+            PlaneError: the connection is incomplete, or the warehouse refuses it.
         """
         connection = self.get_connection(self.warehouse_conn_id)
         options, unused = options_of(connection, connectors.option_names(str(connection.conn_type)))
@@ -61,7 +57,7 @@ class WarehouseHook(BaseHook):
         return connectors.open_warehouse(str(connection.conn_type), {**options, "query_tags": tags})
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether it opens, for the button of Airflow's form."""
+        """Return whether the warehouse opens, for the button of Airflow's form."""
         try:
             warehouse = self.get_conn()
             try:
@@ -73,33 +69,31 @@ class WarehouseHook(BaseHook):
 
 
 class SnowflakeHook(WarehouseHook):
-    """A Snowflake account, by a connection as Airflow's own provider for Snowflake has it."""
+    """A Snowflake account; the connection is as for Airflow's own provider for Snowflake."""
 
     conn_type = "snowflake"
     hook_name = "Snowflake"
 
 
 class DatabricksHook(WarehouseHook):
-    """A Databricks SQL warehouse, by a connection as Airflow's own provider for Databricks has
-    it."""
+    """A Databricks SQL warehouse; the connection is as for Airflow's own provider."""
 
     conn_type = "databricks"
     hook_name = "Databricks"
 
 
 class DuckDBHook(WarehouseHook):
-    """A DuckDB file: the connection's host is its path, its extra holds the connector's other
-    options.
+    """A DuckDB file: its path is the connection's host, and other options are in the extra.
 
-    One process at a time may open such a file, so that a locked one is waited for. There is no
-    query log.
+    Only one process at a time can open such a file, so the hook waits for a locked one. DuckDB has
+    no query log.
     """
 
     conn_type = "duckdb"
     hook_name = "DuckDB (embedded warehouse)"
 
     def get_conn(self) -> Warehouse:
-        """The open warehouse; close it soon, for others wait.
+        """Open the file. Close it soon: other tasks wait for it.
 
         Raises:
             TransientError: the file stayed locked for too long.
@@ -121,14 +115,15 @@ class DuckDBHook(WarehouseHook):
                 if time.monotonic() + pause > deadline:
                     raise
                 self.log.info("waiting: %s", error.message)
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- keeps waiting tasks apart
+            # Random, so that waiting tasks don't all try at the same moments.
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 -- not for secrets
             pause = min(2 * pause, 2.0)
 
 
 class OnlineStoreHook(BaseHook):
     """A Redis or Valkey server: host, port, login, password; the schema is the database's number.
 
-    Of the extra, `ssl` means TLS, and the rest are the connector's other options.
+    In the extra, `ssl` turns on TLS; its other fields are options of the connector.
     """
 
     conn_name_attr = "online_conn_id"
@@ -141,10 +136,10 @@ class OnlineStoreHook(BaseHook):
         self.online_conn_id = online_conn_id
 
     def get_conn(self) -> OnlineStore:
-        """The open store.
+        """Open the store.
 
         Raises:
-            SettingsError: the connection does not make a Redis URL.
+            SettingsError: the connection can't be made a Redis URL.
         """
         connection = self.get_connection(self.online_conn_id)
         options = {name: value for name, value in connection.extra_dejson.items() if name != "ssl"}
@@ -157,7 +152,7 @@ class OnlineStoreHook(BaseHook):
         return connectors.open_store(config)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the server answers, for the button of Airflow's form."""
+        """Return whether the server answers, for the button of Airflow's form."""
         try:
             store = self.get_conn()
             try:
@@ -173,31 +168,30 @@ _WAREHOUSES = {hook.conn_type: hook for hook in (DatabricksHook, DuckDBHook, Sno
 
 
 def warehouse_hook(conn_id: str, query_tags: Mapping[str, str] | None = None) -> WarehouseHook:
-    """The hook of a connection, whose type says what it is.
+    """Return the hook for a connection's type.
 
     Raises:
-        PermanentError: there is no hook for that type.
+        PermanentError: the type is not a supported warehouse type.
     """
-    kind = BaseHook.get_connection(conn_id).conn_type
-    if kind not in _WAREHOUSES:
-        text = f"connection {conn_id!r} is of type {kind!r}, which is no warehouse"
+    conn_type = BaseHook.get_connection(conn_id).conn_type
+    if conn_type not in _WAREHOUSES:
+        text = f"connection {conn_id!r}: {conn_type!r} is not a supported warehouse type"
         raise PermanentError(text, hint=f"use one of these types: {', '.join(_WAREHOUSES)}")
-    return _WAREHOUSES[kind](conn_id, query_tags)
+    return _WAREHOUSES[conn_type](conn_id, query_tags)
 
 
 def open_warehouse(conn_id: str, query_tags: Mapping[str, str] | None = None) -> Warehouse:
-    """The warehouse of a connection; `query_tags` are on all its statements.
+    """Open the warehouse of a connection; `query_tags` are on all its statements.
 
     Raises:
-        TransientError: it can't be reached now.
-        PlaneError: the connection is of no such type or lacks something, or the warehouse refuses
-            it.
+        TransientError: the warehouse can't be reached now.
+        PlaneError: the connection is incomplete or of another type, or the warehouse refuses it.
     """
     return warehouse_hook(conn_id, query_tags).get_conn()
 
 
 def open_store(conn_id: str) -> OnlineStore:
-    """The online store of a connection, of type `plane_redis` or `redis`."""
+    """Open the online store of a connection, of type `plane_redis` or `redis`."""
     return OnlineStoreHook(conn_id).get_conn()
 
 

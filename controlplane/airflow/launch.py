@@ -1,11 +1,15 @@
-"""Starts components of Airflow out of one process, which imports once what each of them would.
+"""Starts components of Airflow by forking one process, so that their imports are done only once.
 
-`python -m controlplane.airflow.launch FILE`, where the file is JSON: `parent`, the process that
-waits for this one; `migrate`, if the database is to be made or migrated first: its `log` and the
-`stamp` that then tells the `version`; `record`, the file among whose `processes` each component is
-noted; and `components`, of each its name, the `arguments` of Airflow's command line and its `log`.
-Each component leads a session of its own, and begins when it is on record: wherever this ends,
-nothing runs that nobody knows of.
+`python -m controlplane.airflow.launch FILE`, where the file is JSON with these keys:
+
+- `parent`: the id of the process that waits for this one.
+- `migrate`: set if the database must be created or migrated first: `log`, the file for the output;
+  `stamp`, the file for the version after success; and `version`.
+- `record`: the file that each component is recorded in, under `processes`.
+- `components`: for each name, the `arguments` of Airflow's command line, and the file `log`.
+
+Each component leads a session of its own. It starts only when it is recorded, so that an unrecorded
+component never runs, even if this process is killed.
 """
 
 from __future__ import annotations
@@ -34,66 +38,67 @@ from controlplane.embedded.daemon import known, read_state, tail, write_state
 
 
 def main(file: Path) -> None:
-    """Fork each component, and end; in a component, be it until it ends."""
+    """Fork the components, and end; in a forked process, run its component."""
     ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
-    # What components and tasks write is their owner's alone: logs, the database, releases' caches.
+    # Files of components and tasks are for their owner alone: logs, the database, releases' caches.
     os.umask(0o077)
-    # What is imported stays: the collector need not scan it, and components share its memory.
+    # Imported objects are never garbage. Without the collector's marks in them, components share
+    # their memory.
     gc.freeze()
-    wanted = read_state(file)
-    if os.getppid() != wanted["parent"]:
-        sys.exit("who asked for this has gone")
-    if wanted["migrate"]:
-        _migrate(**wanted["migrate"])
-    record = Path(wanted["record"])
+    request = read_state(file)
+    if os.getppid() != request["parent"]:
+        sys.exit("the process that started this one has ended")
+    if request["migrate"]:
+        _migrate(**request["migrate"])
+    record = Path(request["record"])
     state = read_state(record)
-    for name, component in wanted["components"].items():
+    for name, component in request["components"].items():
         since = datetime.now(UTC).isoformat()
-        ours, theirs = socket.socketpair()
+        launcher_end, component_end = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            ours.close()
-            _lead(theirs, component["log"])
-            _be(component["arguments"])
-        theirs.close()
-        ours.recv(1)  # it leads its session
+            launcher_end.close()
+            _lead(component_end, component["log"])
+            _run(component["arguments"])
+        component_end.close()
+        launcher_end.recv(1)  # the component leads its session now
         state["processes"][name] = {"process": known(pid).record(), "since": since}
         write_state(record, state)
-        ours.send(b"\0")
-        ours.close()
+        launcher_end.send(b"\0")
+        launcher_end.close()
 
 
 def _migrate(log: str, stamp: str, version: str) -> None:
     pid = os.fork()
     if pid == 0:
-        _say_into(log, os.O_TRUNC)
-        _be(["db", "migrate"])
+        _redirect_output(log, os.O_TRUNC)
+        _run(["db", "migrate"])
     if os.waitpid(pid, 0)[1] != 0:
         sys.exit(f"`airflow db migrate` failed:\n{tail(Path(log), 15)}")
     write_state(Path(stamp), {"airflow": version})
 
 
 def _lead(launcher: socket.socket, log: str) -> None:
-    """Lead a session, and go on when this is on record."""
+    """Start a session, and wait until this component is recorded."""
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    _say_into(log, os.O_APPEND)
+    _redirect_output(log, os.O_APPEND)
     launcher.send(b"\0")
     if not launcher.recv(1):
-        os._exit(1)  # the launcher has gone, and nobody knows of this
+        os._exit(1)  # the launcher has ended, and this component is not recorded
     launcher.close()
 
 
-def _say_into(log: str, how: int) -> None:
-    said = os.open(log, os.O_WRONLY | os.O_CREAT | how, 0o600)
-    os.dup2(said, 1)
-    os.dup2(said, 2)
-    os.close(said)
+def _redirect_output(log: str, flag: int) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
 
 
-def _be(arguments: Sequence[str]) -> NoReturn:
+def _run(arguments: Sequence[str]) -> NoReturn:
     sys.argv = ["airflow", *arguments]
     setproctitle(f"airflow {' '.join(arguments)}")
     try:
@@ -105,8 +110,7 @@ def _be(arguments: Sequence[str]) -> NoReturn:
         sys.stderr.write(f"{code}\n")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    # Python would tear down all that was imported, one object at a time: seconds for each
-    # component.
+    # Not sys.exit: freeing all imported objects one by one takes seconds for each component.
     os._exit(code if isinstance(code, int) else 1)
 
 

@@ -1,8 +1,7 @@
-"""From a partition of an upstream view to those of a view that reads it, where their schedules
-differ.
+"""Maps partitions of an upstream view to those of a view that reads it on another schedule.
 
-Airflow's own mappers know hours, days and ISO weeks; these know every epoch grid, and all keys keep
-one spelling.
+Airflow's own mappers know hours, days and ISO weeks. These know every epoch grid, and all of them
+write keys in the same way.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from controlplane.base.types import (
 
 
 class RollUp(PartitionMapper):
-    """Many upstream partitions make one: it runs when all of them are there.
+    """Maps many upstream partitions to one, which runs when all of them are published.
 
     Args:
         upstream: the upstream view's schedule, such as `1h`.
-        schedule: the reading view's, a multiple of it.
-        phase: how long after the epoch the reading view's grid begins.
-        since: where the first upstream partition begins; earlier ones are not waited for.
-        until: where the last one ends; later ones are not waited for.
+        schedule: the reading view's schedule, a multiple of `upstream`.
+        phase: the offset of the reading view's grid from the epoch.
+        since: the start of the first upstream partition; earlier ones are not required.
+        until: the end of the last upstream partition; later ones are not required.
     """
 
     is_rollup = True
@@ -54,11 +53,11 @@ class RollUp(PartitionMapper):
         self._until = parse_instant(until) if until is not None else None
 
     def to_downstream(self, key: str) -> str:
-        """The partition that holds the upstream one."""
+        """Return the partition that contains the upstream one."""
         return partition_key(floor(parse_instant(key), self._schedule, self._phase))
 
     def to_upstream(self, downstream_key: str) -> frozenset[str]:
-        """All upstream partitions that a partition needs."""
+        """Return all upstream partitions that a partition needs."""
         start = parse_instant(downstream_key)
         return frozenset(
             partition_key(part)
@@ -68,11 +67,11 @@ class RollUp(PartitionMapper):
         )
 
     def to_partition_date(self, downstream_key: str) -> datetime:
-        """Where the partition begins."""
+        """Return the start of the partition."""
         return parse_instant(downstream_key)
 
     def serialize(self) -> dict[str, Any]:
-        """What `deserialize` reads back."""
+        """Return the arguments for `deserialize`."""
         return {
             "upstream": format_duration(self._upstream),
             "schedule": format_duration(self._schedule),
@@ -83,16 +82,16 @@ class RollUp(PartitionMapper):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> PartitionMapper:
-        """The mapper that `serialize` described."""
+        """Make the mapper from the result of `serialize`."""
         return cls(**data)
 
 
 class FanOut(PartitionMapper):
-    """One upstream partition makes many, which all run when it is there.
+    """Maps one upstream partition to many, which all run when it is published.
 
     Args:
         upstream: the upstream view's schedule, such as `1d`.
-        schedule: the reading view's, a divisor of it.
+        schedule: the reading view's schedule, a divisor of `upstream`.
     """
 
     def __init__(self, *, upstream: str, schedule: str) -> None:
@@ -100,18 +99,18 @@ class FanOut(PartitionMapper):
         super().__init__(max_downstream_keys=self._upstream // self._schedule)
 
     def to_downstream(self, key: str) -> Iterable[str]:
-        """The partitions inside the upstream one."""
+        """Return the partitions inside the upstream one."""
         return [
             partition_key(part)
             for part in _parts(parse_instant(key), self._upstream, self._schedule)
         ]
 
     def to_partition_date(self, downstream_key: str) -> datetime:
-        """Where the partition begins."""
+        """Return the start of the partition."""
         return parse_instant(downstream_key)
 
     def serialize(self) -> dict[str, Any]:
-        """What `deserialize` reads back."""
+        """Return the arguments for `deserialize`."""
         return {
             "upstream": format_duration(self._upstream),
             "schedule": format_duration(self._schedule),
@@ -119,7 +118,7 @@ class FanOut(PartitionMapper):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> PartitionMapper:
-        """The mapper that `serialize` described."""
+        """Make the mapper from the result of `serialize`."""
         return cls(**data)
 
 

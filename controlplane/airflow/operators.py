@@ -1,8 +1,8 @@
-"""The tasks of a view's DAG, thin over `controlplane.materialize.tasks`.
+"""The tasks of a view's DAG: operators over `controlplane.materialize.tasks`.
 
-A DAG file imports this at every parse, so that nothing heavy may be imported here: see `work`. Each
-task's SQL is a template field, and what it leaves open (`plane.start`, `plane.stage`, ...) is
-filled from the DAG run, so that Airflow shows the very statements that ran.
+A DAG file imports this at every parse, so this must not import anything heavy: see `work`. Each
+task's SQL is a template field. Its variables (`plane.start`, `plane.stage`, ...) get their values
+from the DAG run, so that Airflow shows exactly the statements that ran.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ViewOperator(BaseOperator):
         program: the view's program, a file of the release.
         sql: the step's statements, a file of the release.
         warehouse_conn_id: Airflow's connection to the warehouse.
-        kwargs: what every operator takes.
+        kwargs: the arguments of every operator.
     """
 
     template_fields: Sequence[str] = ("sql",)
@@ -53,7 +53,7 @@ class ViewOperator(BaseOperator):
     def render_template_fields(
         self, context: Context, jinja_env: jinja2.Environment | None = None
     ) -> None:
-        """Fill the SQL with the run's variables, under the name `plane`."""
+        """Render the SQL with the run's variables, under the name `plane`."""
         run = self._run(context)
         self.log.info("%s of feature view %s over %s", self.task_id, run.program.view, run.interval)
         filled: Any = {**context, "plane": run.variables}
@@ -63,17 +63,17 @@ class ViewOperator(BaseOperator):
         """Run the step.
 
         Raises:
-            TransientError: it may succeed when tried again.
-            PermanentError: it can't.
+            TransientError: the step failed, and a retry may succeed.
+            PermanentError: the step failed, and a retry would fail again.
         """
-        # lazy: drivers and Arrow, which no parse of a DAG file may pay for
+        # lazy: drivers and Arrow, which must not slow down the parse of a DAG file
         from controlplane.airflow import hooks
 
         run = self._run(context)
         warehouse = self._warehouse = hooks.open_warehouse(self.warehouse_conn_id, run.tags)
         try:
             if self._killed:
-                raise PermanentError("stopped before it began")
+                raise PermanentError("the task was stopped before it began")
             return self.step(run, warehouse, context)
         except PermanentError as error:
             if self._killed:
@@ -84,28 +84,28 @@ class ViewOperator(BaseOperator):
             warehouse.close()
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> Any:
-        """What this step does; its result is shown as the task's XCom."""
+        """Do this step; Airflow shows the result as the task's XCom."""
         raise NotImplementedError
 
     def on_kill(self) -> None:
-        """Stop the statement that runs now, and those that would follow it."""
+        """Stop the running statement, and those that would follow it."""
         self._killed = True
         threading.Thread(target=self._stop, daemon=True).start()
 
     def _stop(self) -> None:
-        # Again and again: it may be between two statements just now.
+        # Repeatedly, because the first call may come between two statements and stop nothing.
         while (warehouse := self._warehouse) is not None:
             warehouse.cancel()
             time.sleep(_STOP_AGAIN)
 
     def _run(self, context: Context) -> Run:
-        # lazy: drivers and Arrow, which no parse of a DAG file may pay for
+        # lazy: drivers and Arrow, which must not slow down the parse of a DAG file
         from controlplane.airflow.work import Run
 
         return Run(self.program, context)
 
     def _announce(self, run: Run, context: Context) -> None:
-        """Let the step's assets name every partition that the run covered."""
+        """Add every partition that the run covered to the events of the step's assets."""
         keys = run.announced()
         for asset in self.outlets:
             if keys:
@@ -113,10 +113,10 @@ class ViewOperator(BaseOperator):
 
 
 class Stage(ViewOperator):
-    """Compute the interval's rows into a table of their own, as soon as they have all arrived."""
+    """Compute the interval's rows into a staging table, after the settling delay."""
 
     def execute(self, context: Context) -> Any:
-        """Run the step, or give the worker back until the interval's settling delay is over."""
+        """Run the step, or free the worker until the interval's settling delay is over."""
         moment = self._run(context).waits_until()
         if moment is not None:
             # lazy: only a task that waits needs it
@@ -135,10 +135,10 @@ class Stage(ViewOperator):
 
 
 class Check(ViewOperator):
-    """Look at the staged rows; where they fail, nothing is published."""
+    """Check the staged rows; if they fail, nothing is published."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
-        """See `materialize.tasks.check`; what is not met and blocks nothing is told in the log."""
+        """See `materialize.tasks.check`; warnings are logged."""
         checked, warnings = run.check(warehouse, self.sql)
         for warning in warnings:
             self.log.warning("feature view %s: %s", run.program.view, warning)
@@ -146,7 +146,7 @@ class Check(ViewOperator):
 
 
 class Publish(ViewOperator):
-    """Replace the interval in the view's tables, all at once, and announce it."""
+    """Replace the interval in the view's tables, atomically, and announce it."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
         """See `materialize.tasks.publish`."""
@@ -156,7 +156,7 @@ class Publish(ViewOperator):
 
 
 class Unstage(ViewOperator):
-    """Drop the stage, whatever happened."""
+    """Drop the staging table, also after a failure."""
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> None:
         """See `materialize.tasks.unstage`."""
@@ -164,11 +164,11 @@ class Unstage(ViewOperator):
 
 
 class Sync(ViewOperator):
-    """Bring what was published to the online store.
+    """Write the published values to the online store.
 
     Args:
         online_conn_id: Airflow's connection to the online store.
-        kwargs: as for every step.
+        kwargs: the arguments of every step.
     """
 
     def __init__(self, *, online_conn_id: str = "plane_online", **kwargs: Any) -> None:
@@ -184,9 +184,9 @@ class BeginSync(ViewOperator):
     """Begin a sync whose shards are tasks; it needs no warehouse.
 
     Args:
-        shards: how many there are.
+        shards: the number of shards.
         online_conn_id: Airflow's connection to the online store.
-        kwargs: as for every step.
+        kwargs: the arguments of every step.
     """
 
     def __init__(self, *, shards: int, online_conn_id: str = "plane_online", **kwargs: Any) -> None:
@@ -195,24 +195,21 @@ class BeginSync(ViewOperator):
         self.online_conn_id = online_conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """See `online.syncing.begin_sync`.
-
-        What the store's owner should know is told in the log.
-        """
+        """See `online.syncing.begin_sync`; warnings are logged."""
         run = self._run(context)
-        begun, warnings = run.begin_sync(self.online_conn_id, self.shards)
+        start, warnings = run.begin_sync(self.online_conn_id, self.shards)
         for warning in warnings:
             self.log.warning("feature view %s: %s", run.program.view, warning)
-        return begun
+        return start
 
 
 class SyncShard(Sync):
-    """Bring one shard of what was published to the online store; a mapped task.
+    """Write one shard of the published values to the online store; a mapped task.
 
     Args:
-        shard: its number, from 0 on.
-        begun: what `BeginSync` returned.
-        kwargs: as for `Sync`.
+        shard: the number of the shard, from 0.
+        begun: the result of `BeginSync`.
+        kwargs: the arguments of `Sync`.
     """
 
     template_fields: Sequence[str] = ("sql", "begun")
@@ -228,12 +225,11 @@ class SyncShard(Sync):
 
 
 class Announce(ViewOperator):
-    """Show this version of the view to its readers, once it is complete, and announce its online
-    values.
+    """Activate this version of the view when it is complete, and announce its online values.
 
     Args:
-        online_conn_id: Airflow's connection to the online store; None where the view is not online.
-        kwargs: as for every step.
+        online_conn_id: Airflow's connection to the online store; None if the view is not online.
+        kwargs: the arguments of every step.
     """
 
     def __init__(self, *, online_conn_id: str | None = None, **kwargs: Any) -> None:
@@ -242,21 +238,22 @@ class Announce(ViewOperator):
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> bool:
         """See `materialize.tasks.activate`."""
-        shows = run.activate(warehouse, self.online_conn_id, self.sql)
+        active = run.activate(warehouse, self.online_conn_id, self.sql)
         self._announce(run, context)
-        return shows
+        return active
 
 
 class EndSync(Announce):
-    """End a sync whose shards were tasks, and announce as `Announce` does: a mapped task would,
-    once for each shard.
+    """End a sync whose shards were tasks, and announce it as `Announce` does.
+
+    The shards can't announce it: a mapped task would do so once for each shard.
 
     Args:
-        sync_sql: what the shards read, a file of the release: where the store has lost values, this
-            task writes all.
-        begun: what `BeginSync` returned.
-        reports: what each `SyncShard` returned.
-        kwargs: as for `Announce`.
+        sync_sql: the shards' query, a file of the release: if the store has lost values, this task
+            writes all of them again.
+        begun: the result of `BeginSync`.
+        reports: the result of each `SyncShard`.
+        kwargs: the arguments of `Announce`.
     """
 
     template_fields: Sequence[str] = ("sql", "sync_sql", "begun", "reports")
@@ -277,6 +274,6 @@ class EndSync(Announce):
             warehouse, online_conn_id, self.sync_sql, self.begun, self.reports
         )
         if lost:
-            self.log.warning("%s; all that is missing was written again", lost)
+            self.log.warning("%s; all missing values were written again", lost)
         self.log.info("synced: %s", synced)
         return super().step(run, warehouse, context)

@@ -1,4 +1,4 @@
-"""What Airflow's scheduler must know by name to read our DAGs back from its database."""
+"""The classes that Airflow's scheduler needs to read this package's DAGs from its database."""
 
 from __future__ import annotations
 

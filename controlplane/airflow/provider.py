@@ -1,4 +1,4 @@
-"""What Airflow learns about this package when it starts: plain data, nothing is imported."""
+"""The description of this package for Airflow's start: plain data, without imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _OFFICIAL = "apache-airflow-providers-"
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Connection types with their forms, and where hooks and operators are."""
+    """Return the connection types with their forms, and the modules of hooks and operators."""
     return {
         "package-name": "controlplane",
         "name": "controlplane",
@@ -44,7 +44,8 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "DuckDB", "python-modules": ["controlplane.airflow.operators"]}
         ],
         "connection-types": [
-            # Airflow warns of a type that two providers bring; theirs has the same fields.
+            # Airflow warns of a type that two providers define. The official provider's form has
+            # the same fields.
             *(form for form in _CLOUDS if not _installed(f"{_OFFICIAL}{form['connection-type']}")),
             {
                 "connection-type": "duckdb",

@@ -1,8 +1,8 @@
-"""When a view's DAG runs: once for each interval of its epoch grid, at the interval's end + D.
+"""Schedules a view's DAG: one run for each interval of its epoch grid, at the interval's end + D.
 
-Airflow's cron timetables can't do that: cron can't say every divisor of a day, can't shift a run
-without shifting its partition's name, and the `end_date` that would end such a schedule also blocks
-runs that a person starts.
+Airflow's cron timetables can't do that. Cron can't express every divisor of a day, and can't shift
+a run without shifting its partition's name. The `end_date` that would end such a schedule also
+blocks runs that a person triggers.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ if TYPE_CHECKING:
 
 
 def plain(instant: datetime) -> datetime:
-    """Airflow's kind of instant as Python's own, in UTC: arithmetic between the two kinds fails."""
+    """Convert Airflow's datetime to Python's own, in UTC: arithmetic between the two fails."""
     return utc(datetime.fromisoformat(instant.isoformat()))
 
 
 class IntervalTimetable(Timetable):
-    """One partition for each interval `[kS, (k+1)S)`, run at its end + D; the partition's key is
-    where it begins.
+    """One partition for each interval `[kS, (k+1)S)`, run at its end + D.
+
+    The partition's key is the start of the interval.
 
     Args:
         every: the schedule S, such as `1h`.
-        delay: D, how long after an interval's end its data has arrived.
-        phase: how long after the epoch the grid of intervals begins.
-        until: the instant at which the last interval ends that is ever scheduled or backfilled.
+        delay: the settling delay D, from an interval's end until all its data has arrived.
+        phase: the offset of the grid from the epoch.
+        until: the end of the last interval to schedule or to backfill.
     """
 
     partitioned = True
@@ -59,12 +60,12 @@ class IntervalTimetable(Timetable):
 
     @property
     def summary(self) -> str:
-        """What the DAG's list shows."""
+        """The text in Airflow's list of DAGs."""
         late = f", {format_duration(self._delay)} late" if self._delay else ""
         return f"every {format_duration(self._step)}{late}"
 
     def serialize(self) -> dict[str, Any]:
-        """What `deserialize` reads back."""
+        """Return the arguments for `deserialize`."""
         until = format_instant(self._until) if self._until is not None else None
         return {
             "every": format_duration(self._step),
@@ -75,22 +76,19 @@ class IntervalTimetable(Timetable):
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> Timetable:
-        """The timetable that `serialize` described."""
+        """Make the timetable from the result of `serialize`."""
         return cls(data["every"], delay=data["delay"], phase=data["phase"], until=data["until"])
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """None: of a DAG with partitions, Airflow asks for `next_dagrun_info_v2` alone."""
+        """Return None: for a DAG with partitions, Airflow calls only `next_dagrun_info_v2`."""
         return None
 
     def next_dagrun_info_v2(
         self, *, last_dagrun_info: DagRunInfo | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """The run after the last one.
-
-        Without catch-up, those between it and the newest that is due are left out.
-        """
+        """Return the run after the last one; without catch-up, it skips to the newest due run."""
         starts = []
         if restriction.earliest is not None:
             starts.append(self._ceil(plain(restriction.earliest)))
@@ -103,15 +101,14 @@ class IntervalTimetable(Timetable):
     def iter_partition_dagrun_infos(
         self, *, earliest: datetime, latest: datetime
     ) -> Iterable[DagRunInfo]:
-        """The runs of a backfill: all intervals that begin from `earliest` to `latest`, both
-        included, and are due."""
+        """Yield a backfill's runs: all due intervals that begin from `earliest` to `latest`."""
         start, now = self._ceil(plain(earliest)), datetime.now(UTC)
         while start <= latest and (run := self._run(start)) is not None and run.run_after <= now:
             yield run
             start += self._step
 
     def infer_manual_data_interval(self, *, run_after: datetime) -> DataInterval:
-        """The last interval that was due at `run_after`."""
+        """Return the last interval that was due at `run_after`."""
         end = self._floor(plain(run_after) - self._delay)
         return DataInterval(coerce_datetime(end - self._step), coerce_datetime(end))
 
@@ -123,8 +120,8 @@ class IntervalTimetable(Timetable):
         data_interval: DataInterval | None,
         **extra: Any,
     ) -> str:
-        """`scheduled__<partition>__<now>`: a partition may be run again, and each run has an id of
-        its own."""
+        """Return `scheduled__<partition>__<now>`."""
+        # With the time, because a partition may run several times, and run ids are unique.
         key = extra.get("partition_key") or run_after.isoformat()
         return run_type.generate_run_id(suffix=f"{key}__{format_instant(datetime.now(UTC))}")
 

@@ -1,6 +1,6 @@
-"""Which stretch of time a DAG run computes, and when it may begin.
+"""Chooses the interval that a DAG run computes, and when the run may begin.
 
-Pure: knows neither Airflow nor a clock.
+Pure functions: they use neither Airflow nor a clock.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _EXAMPLE = 'Write {"start": "2013-01-01", "end": "2013-02-01"}; the end itself i
 
 @dataclass(frozen=True)
 class Request:
-    """What a DAG run says of the time that it is for.
+    """The time range that a DAG run is for.
 
     Attributes:
-        at: when it was asked for: its logical date, or the moment after which it may run.
-        partition: where the interval of its partition begins; scheduled, backfill and
-            asset-triggered runs have one.
-        start: first instant of a range, as the person wrote it who triggered the run.
-        end: first instant after that range.
+        at: the run's logical date, or else the moment after which it may run.
+        partition: the start of its partition's interval; scheduled, backfill and asset-triggered
+            runs have one.
+        start: the first instant of a range, as the person who triggered the run wrote it.
+        end: the first instant after that range.
     """
 
     at: datetime
@@ -37,33 +37,31 @@ class Request:
 
 
 def check_configuration(view: str, configuration: object) -> Mapping[str, str | None]:
-    """A DAG run's configuration, whose keys must all mean something: what is misspelt must not run
-    something else.
+    """Check a DAG run's configuration: a misspelt key must not run another interval.
 
     Args:
         view: the feature view.
-        configuration: as the person wrote it who triggered the run.
+        configuration: the configuration, as the person who triggered the run wrote it.
 
     Raises:
         PermanentError: it is not an object with the keys of `KEYS` and texts as values.
     """
-    what, hint = (
-        f"feature view {view!r}: the run's configuration",
-        f"its keys are {' and '.join(KEYS)}. {_EXAMPLE}",
-    )
+    subject = f"feature view {view!r}: the run's configuration"
+    hint = f"its keys are {' and '.join(KEYS)}. {_EXAMPLE}"
     if not isinstance(configuration, Mapping):
-        raise PermanentError(f"{what} is not an object", hint=hint)
+        raise PermanentError(f"{subject} is not an object", hint=hint)
     if unknown := [str(key) for key in configuration if key not in KEYS]:
-        raise PermanentError(f"{what} has unknown keys: {', '.join(unknown)}", hint=hint)
+        raise PermanentError(f"{subject} has unknown keys: {', '.join(unknown)}", hint=hint)
     for key, value in configuration.items():
         if not isinstance(value, str | None):
-            raise PermanentError(f"{what}: {key} is not a text", hint=hint)
+            raise PermanentError(f"{subject}: {key} is not a text", hint=hint)
     return configuration
 
 
 def interval_of(program: Program, request: Request) -> Interval:
-    """The stretch that a run computes: its range, else its partition, else the last interval that
-    was due.
+    """Return the interval that a run computes.
+
+    It is the run's range, else its partition, else the last interval that is due.
 
     Raises:
         PermanentError: the range can't be read, contradicts a partition, or no interval is due yet.
@@ -85,59 +83,55 @@ def interval_of(program: Program, request: Request) -> Interval:
 
 
 def waits_until(program: Program, interval: Interval, wall: datetime) -> datetime | None:
-    """The moment at which the run may begin to read, if that is yet to come: the interval's end +
-    D.
+    """Return when a run may begin to read, if that is in the future: its interval's end + D.
 
     Args:
-        program: the view.
-        interval: what the run computes.
+        program: the view's program.
+        interval: the interval that the run computes.
         wall: the wall clock.
 
     Raises:
-        PermanentError: the interval has not ended, or lies beyond the view's `end` or the
+        PermanentError: the interval has not ended, or is after the view's `end` or the
             environment's fixed `now`.
     """
     timing = program.timing
     ready = interval.end + timing.delay
-    what = f"feature view {program.view!r}: {interval}"
+    subject = f"feature view {program.view!r}: {interval}"
     if timing.end is not None and timing.last is not None and interval.end > timing.last:
-        hint = "give an earlier range, or deploy a later end"
-        raise PermanentError(
-            f"{what} goes beyond the view's end, {format_instant(timing.end)}", hint=hint
-        )
+        text = f"{subject} goes beyond the view's end, {format_instant(timing.end)}"
+        raise PermanentError(text, hint="give an earlier range, or deploy a later end")
     if program.now is not None:
         if ready > program.now:
-            text = (
-                f"{what} is not due: in this environment it is always {format_instant(program.now)}"
-            )
-            raise PermanentError(
-                text, hint="give an earlier range, or deploy the environment with a later `now`"
-            )
+            now = format_instant(program.now)
+            text = f"{subject} is not due: in this environment it is always {now}"
+            hint = "give an earlier range, or deploy the environment with a later `now`"
+            raise PermanentError(text, hint=hint)
         return None
     if interval.end > wall:
-        raise PermanentError(
-            f"{what} has not ended yet", hint=f"run it at {format_instant(ready)} or later"
-        )
+        hint = f"run it at {format_instant(ready)} or later"
+        raise PermanentError(f"{subject} has not ended yet", hint=hint)
     return ready if ready > wall else None
 
 
 def partition_keys(program: Program, interval: Interval) -> list[str]:
-    """The keys of all partitions that the interval covers, in order."""
+    """Return the keys of all partitions that an interval covers, in order."""
     return [naming.partition_key(part.start) for part in interval.split(program.timing.schedule)]
 
 
 def _range(program: Program, request: Request) -> Interval:
-    what = f"feature view {program.view!r}: the run's range"
+    subject = f"feature view {program.view!r}: the run's range"
     hint = f"give both. {_EXAMPLE}"
     if not (request.start and request.end):
-        raise PermanentError(f"{what} lacks its {'end' if request.start else 'start'}", hint=hint)
+        missing = "end" if request.start else "start"
+        raise PermanentError(f"{subject} lacks its {missing}", hint=hint)
     if request.partition is not None:
-        text = f"{what} stands beside the partition {naming.partition_key(request.partition)}"
-        raise PermanentError(text, hint="give one of them")
+        key = naming.partition_key(request.partition)
+        text = f"{subject} contradicts the run's partition {key}"
+        raise PermanentError(text, hint="give either a range or a partition")
     try:
         start, end = parse_instant(request.start), parse_instant(request.end)
     except ValueError as error:
-        raise PermanentError(f"{what} can't be read: {error}", hint=hint) from None
+        raise PermanentError(f"{subject} can't be read: {error}", hint=hint) from None
     if start >= end:
-        raise PermanentError(f"{what} ends before it begins", hint=hint)
+        raise PermanentError(f"{subject} ends before it begins", hint=hint)
     return Interval(start, end)

@@ -1,7 +1,4 @@
-"""What the operators do once their task runs.
-
-Only then is this imported: it brings drivers and Arrow with it.
-"""
+"""The work of the operators. They import this when a task runs: it imports drivers and Arrow."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def clock() -> datetime:
-    """The worker's clock."""
+    """Return the present time, by the worker's clock."""
     return datetime.now(UTC)
 
 
@@ -46,11 +43,11 @@ class Run:
 
     Args:
         program: the view's program, a file of the release.
-        context: what Airflow tells a task of its run.
+        context: the task's context from Airflow.
 
     Raises:
-        PermanentError: the run's configuration has unknown keys, or its range or partition is none
-            of the view's.
+        PermanentError: the run's configuration has unknown keys, or its range or partition is not
+            valid for the view.
     """
 
     def __init__(self, program: str, context: Context) -> None:
@@ -70,13 +67,13 @@ class Run:
         }
 
     def waits_until(self) -> datetime | None:
-        """The moment at which it may begin to read, if that is yet to come."""
+        """Return when the run may begin to read, if that is in the future."""
         return waits_until(self.program, self.interval, clock())
 
     def announced(self) -> list[str]:
-        """Keys of the partitions that its assets must name.
+        """Return the keys of the partitions to announce on the run's assets.
 
-        Empty where Airflow names the run's own by itself.
+        Empty if the run has a partition, which Airflow announces by itself.
         """
         return [] if self._partitioned else partition_keys(self.program, self.interval)
 
@@ -84,7 +81,7 @@ class Run:
         """See `materialize.tasks.check_upstream` and `stage`.
 
         Raises:
-            PermanentError: another environment has taken over the schema; nothing was written.
+            PermanentError: another environment has taken over the schema; nothing is written.
         """
         program = self.program
         owners.check(warehouse, program.schema, program.project, program.environment)
@@ -92,15 +89,12 @@ class Run:
         tasks.stage(self.program, warehouse, sql)
 
     def check(self, warehouse: Warehouse, sql: str) -> tuple[dict[str, Any], list[str]]:
-        """See `materialize.tasks.check`; the counts as plain data, and what should be told."""
+        """See `materialize.tasks.check`; returns the counts as plain data, and warnings."""
         counts = tasks.check(self.program, warehouse, sql)
         return asdict(counts), counts.warnings
 
     def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
-        """See `materialize.tasks.publish`.
-
-        The publication's version and the new frontier as plain data.
-        """
+        """See `materialize.tasks.publish`; returns version and watermark as plain data."""
         head = tasks.publish(self.program, warehouse, sql, self._run_id)
         return {"version": head.version, "frontier": head.frontier.isoformat()}
 
@@ -109,24 +103,24 @@ class Run:
         tasks.unstage(self.program, warehouse, sql)
 
     def sync(self, warehouse: Warehouse, online_conn_id: str, sql: str) -> dict[str, Any]:
-        """See `online.syncing.sync`; the report as plain data."""
+        """See `online.syncing.sync`; returns the report as plain data."""
         with _opened(online_conn_id) as store:
             return asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock))
 
     def begin_sync(self, online_conn_id: str, shards: int) -> tuple[dict[str, Any], list[str]]:
-        """See `online.syncing.begin_sync`; what began as plain data, and what should be told."""
+        """See `online.syncing.begin_sync`; returns the start as plain data, and warnings."""
         with _opened(online_conn_id) as store:
-            begun = syncing.begin_sync(self.program, store, clock=clock, shards=shards)
-        return msgspec.to_builtins(begun), list(begun.warnings)
+            start = syncing.begin_sync(self.program, store, clock=clock, shards=shards)
+        return msgspec.to_builtins(start), list(start.warnings)
 
     def write_shard(
         self, warehouse: Warehouse, online_conn_id: str, sql: str, begun: object, shard: int
     ) -> dict[str, Any]:
-        """See `online.syncing.write_shard`; the report as plain data."""
-        told = _told(begun, syncing.Begun, "begin_sync")
+        """See `online.syncing.write_shard`; returns the report as plain data."""
+        start = _converted(begun, syncing.Begun, "begin_sync")
         with _opened(online_conn_id) as store:
             return asdict(
-                syncing.write_shard(self.program, warehouse, store, sql, told, shard, clock=clock)
+                syncing.write_shard(self.program, warehouse, store, sql, start, shard, clock=clock)
             )
 
     def end_sync(
@@ -137,26 +131,23 @@ class Run:
         begun: object,
         reports: Iterable[object],
     ) -> tuple[dict[str, Any], str]:
-        """See `online.syncing.end_sync`.
+        """See `online.syncing.end_sync`; returns the report as plain data.
 
-        The report as plain data, and what was lost meanwhile, if anything was.
-
-        The shards' tasks can't be asked to begin anew: where the store has lost values, all are
-        written here.
+        The second value says which values the store has lost meanwhile, if any.
         """
-        told = _told(begun, syncing.Begun, "begin_sync")
-        done = [_told(report, syncing.ShardReport, "sync") for report in reports]
+        start = _converted(begun, syncing.Begun, "begin_sync")
+        shards = [_converted(report, syncing.ShardReport, "sync") for report in reports]
         with _opened(online_conn_id) as store:
             try:
-                return asdict(syncing.end_sync(self.program, store, told, done)), ""
+                return asdict(syncing.end_sync(self.program, store, start, shards)), ""
             except syncing.ValuesLost as error:
-                return (
-                    asdict(syncing.sync(self.program, warehouse, store, sql, clock=clock)),
-                    error.message,
-                )
+                # A task can't make Airflow run the shards' tasks again, so this one writes all
+                # values.
+                report = syncing.sync(self.program, warehouse, store, sql, clock=clock)
+                return asdict(report), error.message
 
     def activate(self, warehouse: Warehouse, online_conn_id: str | None, sql: str) -> bool:
-        """See `materialize.tasks.activate`: complete is what holds all that is due by now."""
+        """See `materialize.tasks.activate`; a version is complete with all intervals due by now."""
         now = self.program.now or clock()
         if online_conn_id is None:
             return tasks.activate(self.program, warehouse, None, sql, now)
@@ -167,15 +158,15 @@ class Run:
 T = TypeVar("T")
 
 
-def _told(value: object, kind: type[T], task: str) -> T:
-    """What an earlier task returned, after its way through XCom."""
+def _converted(value: object, result_type: type[T], task: str) -> T:
+    """Convert the result of an earlier task, which comes as plain data from XCom."""
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, result_type)
     except msgspec.ValidationError:
         raise PermanentError(
-            f"what task {task!r} returned is not there, or is not of this release",
+            f"the result of task {task!r} is missing, or is not of this release",
             hint=(
-                "clear begin_sync and what follows it; a task that was marked as successful has"
+                "clear begin_sync and the tasks after it; a task that was marked as successful has"
                 " written nothing"
             ),
         ) from None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from controlplane.base import naming
 from controlplane.base.progress import Progress
 from controlplane.base.types import Interval
-from controlplane.embedded import airflow, airflow_health
+from controlplane.embedded import airflow, airflow_health, airflow_settings
 from controlplane.embedded.partitions import partition_keys, run_partitions
 from controlplane.errors import PlaneError
 from controlplane.manifest.timing import timing
@@ -22,7 +22,7 @@ _PATIENCE_SECONDS = 30.0  # right after a start, a busy component reports its he
 class EmbeddedAirflow:
     """The Airflow of one environment of a project; `username` logs in to its UI and REST API."""
 
-    username = airflow.USERNAME
+    username = airflow_settings.USERNAME
 
     def __init__(self, project: Project) -> None:
         self._project = project

@@ -1,5 +1,5 @@
 """Embedded servers for the laptop: a Valkey and an Airflow that belong to one project folder.
 
-They run as ordinary processes of the user, listen on 127.0.0.1 alone, outlive the command that
-started them and are stopped as a whole.
+They are ordinary processes of the user that listen only on 127.0.0.1. They outlive the command that
+starts them, and are stopped together with all processes that they started.
 """

@@ -1,14 +1,12 @@
-"""An Airflow of one folder: api-server, scheduler, dag-processor and triggerer, with SQLite and
-workers beside it.
+"""An Airflow of one folder: api-server, scheduler, dag-processor, triggerer and workers, on SQLite.
 
-Meant for one person: everything listens on 127.0.0.1 alone, and other users of the machine, who
-reach that too, need a password. Airflow itself is never imported: its components run as daemons and
-are driven by REST.
+It is meant for one person. Everything listens only on 127.0.0.1, which other users of the machine
+can reach, too, so they need a password. Airflow itself is never imported: its components run as
+daemons, and are controlled over its REST API.
 """
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -25,6 +23,13 @@ from urllib.parse import unquote, urlsplit
 
 from controlplane.embedded.airflow_client import AirflowClient
 from controlplane.embedded.airflow_health import COMPONENTS, daemons_of, healthy
+from controlplane.embedded.airflow_settings import (
+    PASSWORDS,
+    USERNAME,
+    digest,
+    environment_variables,
+    release_bundles,
+)
 from controlplane.embedded.daemon import (
     HOST,
     alive,
@@ -33,29 +38,31 @@ from controlplane.embedded.daemon import (
     kill_forked,
     port_is_free,
     private,
-    put_aside,
     read_state,
+    rotate,
     stop,
     tail,
     write_state,
 )
 from controlplane.errors import MissingDriver, PlaneError
 
-RELEASE_BUNDLE = "controlplane.airflow.bundle.ReleaseBundle"
-EXECUTOR = "controlplane.airflow.executor.WarmExecutor"
 _LAUNCH = "controlplane.airflow.launch"
-_AUTH_MANAGER = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 
 _STOP_SECONDS = 25.0
 _POLL = 0.5
-USERNAME = "plane"
-_PASSWORDS = "passwords.json"  # in the form of Airflow's SimpleAuthManager: user name -> password
 _PASSWORD_BYTES = 24
 
 
 @dataclass(frozen=True)
 class AirflowServer:
-    """A running Airflow: `pids` maps each component to the process that leads its session."""
+    """A running Airflow.
+
+    Attributes:
+        home: AIRFLOW_HOME.
+        port: the loopback port of the api-server.
+        pids: for each component, the process that leads its session.
+        username: the user of the UI and of the REST API.
+    """
 
     home: Path
     port: int
@@ -64,16 +71,16 @@ class AirflowServer:
 
     @property
     def url(self) -> str:
-        """Address of the UI and of the REST API."""
+        """The address of the UI and of the REST API."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def password_file(self) -> Path:
-        """The file with the user's password, for UI and REST API; only its owner can read it."""
-        return self.home / _PASSWORDS
+        """The file with the user's password; only its owner can read it."""
+        return self.home / PASSWORDS
 
     def client(self) -> AirflowClient:
-        """A client of the REST API that logs in."""
+        """Return a client of the REST API that logs in as the user."""
         return AirflowClient(self.url, username=self.username, password=password(self.home))
 
 
@@ -88,26 +95,26 @@ def up(
     timeout: float = 300.0,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> AirflowServer:
-    """Start what does not run yet of the Airflow in `home`, and return when all of it is healthy.
+    """Start the components of the Airflow in `home` that don't run, and wait until all are healthy.
 
-    Other `connections`, another port or another version of Airflow restart what runs. The caller's
-    own `AIRFLOW__*` settings are left out, lest this touch another Airflow's database;
-    `airflow.cfg` in `home` is read.
+    Other `connections`, another port or another version of Airflow restart running components.
+    `airflow.cfg` in `home` is read. The caller's own `AIRFLOW__*` variables are not passed on,
+    because they might name another Airflow's database.
 
     Args:
-        home: AIRFLOW_HOME, made if need be, for its owner alone.
-        bundle_root: folder of the releases whose DAGs are run.
+        home: AIRFLOW_HOME; created, for its owner alone, if it does not exist.
+        bundle_root: the folder of the releases whose DAGs are run.
         connections: connection id -> URI or JSON, as Airflow reads it from `AIRFLOW_CONN_<ID>`.
-        pools: pool -> slots; those that exist are set to these slots, others are left.
-        port: loopback port of the UI; by default the one used last if it is free, else a free one.
-        bundle_config: Airflow's `dag_bundle_config_list` as JSON, in place of the releases in
+        pools: pool -> slots, for pools to create or to change; other pools stay unchanged.
+        port: the loopback port of the UI (default: the last one if it is free, else any free one).
+        bundle_config: Airflow's `dag_bundle_config_list` as JSON, instead of the releases in
             `bundle_root`.
         timeout: seconds that the start may take.
-        on_progress: is told in a few words what happens.
+        on_progress: called with a few words at each step.
 
     Raises:
         MissingDriver: Airflow is not installed.
-        PlaneError: the port is taken, or a component ended or was not healthy in time; nothing is
+        PlaneError: the port is in use, or a component ended or was not healthy in time. Nothing is
             left running.
     """
     home = home.absolute()
@@ -123,17 +130,17 @@ def up(
         chosen = port or (state["port"] if running else choose_port(state.get("port")))
         if not (running and chosen == state["port"]) and not port_is_free(chosen):
             raise PlaneError(
-                f"port {chosen} is in use", hint="choose another one, or leave the choice to us"
+                f"port {chosen} is in use", hint="choose another one, or leave `port` out"
             )
         undo.callback(_stop, home)
         secret = _secret(home)
         _make_password(home)
-        environment = _environment(
-            home, chosen, secret, bundle_config or _releases(bundle_root), connections
+        environment = environment_variables(
+            home, chosen, secret, bundle_config or release_bundles(bundle_root), connections
         )
-        settings = _digest(version, environment, secret)
+        settings = digest(version, environment, secret)
         if running and state.get("settings") != settings:
-            on_progress("the settings have changed: stopping what runs")
+            on_progress("the settings have changed: stopping the running components")
             _stop(home)
             running.clear()
         if missing := [name for name in COMPONENTS if name not in running]:
@@ -160,17 +167,19 @@ def up(
         return server
 
 
-def connection(kind: str, options: Mapping[str, Any]) -> str:
-    """An Airflow connection as JSON from a connector's options: what has a field of its own, and
-    its extra."""
-    found: dict[str, Any] = {"conn_type": kind}
+def connection(conn_type: str, options: Mapping[str, Any]) -> str:
+    """Return an Airflow connection as JSON, from a connector's options.
+
+    Options without a field of their own are in its `extra`.
+    """
+    fields: dict[str, Any] = {"conn_type": conn_type}
     extra = dict(options)
     if "path" in extra:
-        found["host"] = extra.pop("path")
-    if kind == "plane_redis" and "url" in extra:
+        fields["host"] = extra.pop("path")
+    if conn_type == "plane_redis" and "url" in extra:
         url = urlsplit(extra.pop("url"))
-        found |= {"host": url.hostname, "port": url.port, "schema": url.path.strip("/")}
-        found |= {
+        fields |= {"host": url.hostname, "port": url.port, "schema": url.path.strip("/")}
+        fields |= {
             "login": url.username and unquote(url.username),
             "password": url.password and unquote(url.password),
         }
@@ -178,16 +187,17 @@ def connection(kind: str, options: Mapping[str, Any]) -> str:
             extra["ssl"] = True
     for option, part in (("username", "login"), ("password", "password")):
         if option in extra:
-            found[part] = extra.pop(option)
-    return json.dumps({name: value for name, value in (found | {"extra": extra}).items() if value})
+            fields[part] = extra.pop(option)
+    fields["extra"] = extra
+    return json.dumps({name: value for name, value in fields.items() if value})
 
 
 def find(home: Path, *, patience: float = 0.0) -> AirflowServer | None:
-    """The Airflow in `home` if all of its components run and are healthy.
+    """Return the Airflow in `home` if all of its components run and are healthy, else None.
 
     Args:
         home: AIRFLOW_HOME.
-        patience: seconds to wait for components that run to report health: a busy one reports late.
+        patience: seconds to wait until running components report health; busy ones report late.
     """
     home = home.absolute()
     deadline = time.monotonic() + patience
@@ -204,12 +214,12 @@ def find(home: Path, *, patience: float = 0.0) -> AirflowServer | None:
 
 
 def down(home: Path) -> bool:
-    """Stop every process of the Airflow in `home`; its database and logs stay.
+    """Stop every process of the Airflow in `home`; returns whether any ran.
 
-    Returns whether anything ran.
+    Its database and its logs stay.
     """
     home = home.absolute()
-    # Without the lock: where nothing was started, nothing is waited for or written.
+    # Before taking the lock, which would create the folder, and wait for another command.
     if not daemons_of(read_state(home / "state.json")):
         return False
     with exclusive(home):
@@ -217,23 +227,23 @@ def down(home: Path) -> bool:
 
 
 def password(home: Path) -> str:
-    """The password of the user `USERNAME` of the Airflow in `home`.
+    """Return the password of the user of the Airflow in `home`.
 
     Raises:
-        PlaneError: no Airflow was started there yet.
+        PlaneError: no Airflow has been started there.
     """
-    found = read_state(home / _PASSWORDS).get(USERNAME)
-    if not isinstance(found, str) or not found:
+    stored = read_state(home / PASSWORDS).get(USERNAME)
+    if not isinstance(stored, str) or not stored:
         text = f"the Airflow in {home} has no password yet"
         raise PlaneError(text, hint="run `plane airflow up`, which makes one")
-    return found
+    return stored
 
 
 def _make_password(home: Path) -> None:
-    """Make the password, unless there is one. Airflow would make a short one itself, and write it
-    into its log."""
-    if not read_state(home / _PASSWORDS).get(USERNAME):
-        write_state(home / _PASSWORDS, {USERNAME: secrets.token_urlsafe(_PASSWORD_BYTES)})
+    """Make the password, unless it exists."""
+    # Airflow itself would make a short one, and write it to its log.
+    if not read_state(home / PASSWORDS).get(USERNAME):
+        write_state(home / PASSWORDS, {USERNAME: secrets.token_urlsafe(_PASSWORD_BYTES)})
 
 
 def _version() -> str:
@@ -252,98 +262,26 @@ def _server(home: Path, state: Mapping[str, Any]) -> AirflowServer:
 
 
 def _secret(home: Path) -> str:
-    """The key of this folder that signs Airflow's tokens: 64 bytes, as its algorithm wants, in
-    hexadecimal."""
+    """Return the key that signs Airflow's tokens, in hexadecimal digits; make it if necessary."""
     path = home / "secret.json"
     if "jwt" not in read_state(path):
-        write_state(path, {"jwt": secrets.token_hex(64)})
+        write_state(path, {"jwt": secrets.token_hex(64)})  # HS512 asks for 64 bytes
     secret: str = read_state(path)["jwt"]
     return secret
 
 
-def _releases(root: Path) -> str:
-    kwargs = {"root": str(root.absolute()), "refresh_interval": 5}
-    return json.dumps([{"name": "plane", "classpath": RELEASE_BUNDLE, "kwargs": kwargs}])
-
-
-def _environment(
-    home: Path, port: int, secret: str, bundles: str, connections: Mapping[str, str]
-) -> dict[str, str]:
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("AIRFLOW__") and name not in {"AIRFLOW_HOME", "AIRFLOW_CONFIG"}
-    }
-    url = f"http://{HOST}:{port}"
-    direct = ",".join(
-        filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST])
-    )
-    return {
-        **inherited,
-        **{f"AIRFLOW_CONN_{name.upper()}": value for name, value in connections.items()},
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
-        "AIRFLOW__CORE__PARALLELISM": "4",  # a worker idles for each
-        # The executor waits, and not longer than tasks last.
-        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": ("0"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        # Said in full: an airflow.cfg in the folder must not let everybody in.
-        "AIRFLOW__CORE__AUTH_MANAGER": _AUTH_MANAGER,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USERNAME}:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home / _PASSWORDS),
-        # Airflow opens its tasks' logs to its group unless told otherwise.
-        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FOLDER_PERMISSIONS": "0o700",
-        "AIRFLOW__LOGGING__FILE_TASK_HANDLER_NEW_FILE_PERMISSIONS": "0o600",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
-        "AIRFLOW__API__HOST": HOST,
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API_AUTH__JWT_SECRET": secret,
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-        # A worker sees the end of a task's process as late as this, where it has seen its pipes
-        # close a moment before.
-        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "15",
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles,
-        # The default is shared by all.
-        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),
-        # The UI shows the SQL of a task, whole.
-        "AIRFLOW__CORE__MAX_TEMPLATED_FIELD_LENGTH": ("65536"),
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        # A changed file is read at once all the same.
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": ("300"),
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        # Workers call the api-server, and no proxy of the caller's knows this machine's loopback.
-        "NO_PROXY": (direct),
-        "no_proxy": direct,
-    }
-
-
-def _digest(version: str, environment: Mapping[str, str], secret: str) -> str:
-    """Tells whether what runs was started with these settings, and nothing of what they are."""
-    ours = sorted(
-        (name, value) for name, value in environment.items() if name.startswith("AIRFLOW")
-    )
-    return hashlib.blake2b(
-        json.dumps([version, ours]).encode(), key=bytes.fromhex(secret)
-    ).hexdigest()
-
-
 def _unless_migrated(home: Path, version: str) -> dict[str, Any] | None:
-    """How the launcher makes or migrates the database first.
+    """Return the launcher's request to create or migrate the database.
 
-    None if it is of this version of Airflow.
+    None if this version of Airflow has already migrated it.
     """
     stamp, database = home / "migrated.json", home / "airflow.db"
     migrated = read_state(stamp).get("airflow") if database.exists() else None
     if migrated == version:
         return None
     if migrated is None:
-        for leftover in home.glob("airflow.db*"):  # half made: Airflow could not go on from there
+        # A database without a stamp is incomplete, and Airflow can't continue from there.
+        for leftover in home.glob("airflow.db*"):
             leftover.unlink()
     return {"log": str(home / "migrate.log"), "stamp": str(stamp), "version": version}
 
@@ -351,7 +289,7 @@ def _unless_migrated(home: Path, version: str) -> dict[str, Any] | None:
 def _components(home: Path, names: list[str]) -> dict[str, Any]:
     logs = {name: home / f"{name}.log" for name in names}
     for log in logs.values():
-        put_aside(log)
+        rotate(log)
     return {name: {"arguments": COMPONENTS[name][1], "log": str(log)} for name, log in logs.items()}
 
 
@@ -362,15 +300,18 @@ def _start(
     lock: TextIO,
     deadline: float,
 ) -> None:
-    asked, log = home / "launch.json", home / "launch.log"
-    write_state(asked, {"parent": os.getpid(), "record": str(home / "state.json"), **request})
+    request_file, log = home / "launch.json", home / "launch.log"
+    write_state(
+        request_file, {"parent": os.getpid(), "record": str(home / "state.json"), **request}
+    )
     with open(log, "w", encoding="utf-8", opener=private) as file:
         try:
-            done = subprocess.run(
-                # -P: else modules in the folder that the caller stands in would hide Airflow's.
-                [sys.executable, "-P", "-m", _LAUNCH, str(asked)],
+            exit_code = subprocess.run(
+                # -P: otherwise modules in the current folder could hide Airflow's.
+                [sys.executable, "-P", "-m", _LAUNCH, str(request_file)],
                 env=dict(environment),
-                # If this process is killed, the next caller waits for the launcher.
+                # The launcher inherits the lock: if this process is killed, the next command waits
+                # for the launcher.
                 stdin=lock,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -378,18 +319,18 @@ def _start(
                 check=False,
             ).returncode
         except subprocess.TimeoutExpired:
-            done = None
-    if done != 0:
-        ended = "took too long" if done is None else "failed"
-        raise PlaneError(f"starting Airflow {ended}:\n{tail(log)}", hint=f"see {log}")
+            exit_code = None
+    if exit_code != 0:
+        failure = "took too long" if exit_code is None else "failed"
+        raise PlaneError(f"starting Airflow {failure}:\n{tail(log)}", hint=f"see {log}")
 
 
 def _stop(home: Path) -> bool:
     state = read_state(home / "state.json")
     daemons = daemons_of(state)
     if (triggerer := daemons.get("triggerer")) and alive(triggerer):
-        # Of one that ends in peace the triggerer may hear late, and then waits for it for 10
-        # seconds.
+        # Kill the triggerer's children first. If one ends by itself, the triggerer may notice late,
+        # and then waits 10 seconds for it.
         kill_forked(triggerer)
     ran = stop(daemons.values(), grace=_STOP_SECONDS)
     write_state(home / "state.json", {"port": state.get("port")})

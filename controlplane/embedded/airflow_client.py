@@ -1,8 +1,6 @@
-"""Airflow's REST API, as far as a laptop needs it: watch DAGs, start runs, wait for them, read
-their logs.
+"""A client of the embedded Airflow's REST API: watch DAGs, start runs, wait, read logs.
 
-For the embedded Airflow alone: it sends the password unencrypted, so it refuses to talk to any host
-but this one.
+It sends the password unencrypted, so it refuses any host except this machine.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from controlplane.errors import PermanentError, PlaneError, TransientError
 
 Json = dict[str, Any]
 
-_PAGE = 100  # the most that Airflow gives at once
-_POLL = 0.5
+_PAGE = 100  # the most items in one response of Airflow
+_POLL = 0.5  # seconds
 _FINISHED = {"success", "failed"}
 _BAD_TOKEN = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}  # expired; signed by another Airflow
 
@@ -32,14 +30,14 @@ class AirflowClient:
     """Talks to the Airflow at `url`, such as `http://127.0.0.1:8080`.
 
     Every method raises `TransientError` if Airflow cannot be reached or fails, and `PermanentError`
-    if it refuses. DAG runs, task instances and events come as Airflow's API documents them.
+    if it refuses. DAG runs, task instances and events have the form that Airflow's API documents.
 
     Args:
-        url: address of the api-server.
-        username: who logs in; nobody needs to for `health`.
-        password: of that user.
+        url: the address of the api-server.
+        username: the user to log in as; `health` needs none.
+        password: the user's password.
         timeout: seconds that one request may take; more than Airflow waits for its database, see
-            `embedded.airflow`.
+            `embedded.airflow_settings`.
 
     Raises:
         ValueError: `url` is not on this machine.
@@ -55,46 +53,45 @@ class AirflowClient:
         self._timeout = timeout
         self._login = {"username": username, "password": password}
         self._token = ""
-        self._open = build_opener(
-            ProxyHandler({})
-        ).open  # a proxy has no part in a talk within one machine
+        # Without the environment's proxies, which can't reach this machine's loopback.
+        self._open = build_opener(ProxyHandler({})).open
 
     def health(self) -> Json:
-        """Health of each component; empty while nobody answers."""
+        """Return the health of each component; empty if Airflow does not answer."""
         try:
             return self._send("GET", "/api/v2/monitor/health", {}, timeout=5.0)
         except PlaneError:
             return {}
 
     def token(self) -> str:
-        """Log in, and return the bearer token that this gives."""
+        """Log in, and return the bearer token."""
         token: str = self._send("POST", "/auth/token", {}, self._login)["access_token"]
         return token
 
     def dags(self) -> list[Json]:
-        """All DAGs that the dag-processor has read and that still exist."""
+        """Return all DAGs that the dag-processor has read and that still exist."""
         return self._all("/dags", "dags")
 
     def import_errors(self) -> list[Json]:
-        """DAG files that cannot be read: `filename`, `stack_trace` and more."""
+        """Return the DAG files that can't be read: `filename`, `stack_trace` and more."""
         return self._all("/importErrors", "import_errors")
 
     def unpause(self, dag_id: str) -> None:
-        """Let a DAG's runs start."""
+        """Unpause a DAG, so that its runs start."""
         self._call("PATCH", _path("dags", dag_id), {"is_paused": False})
 
     def pools(self) -> list[Json]:
-        """All pools: `name`, `slots` and more."""
+        """Return all pools: `name`, `slots` and more."""
         return self._all("/pools", "pools")
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Make a pool, or give it these slots."""
-        there = next((pool for pool in self.pools() if pool["name"] == name), None)
-        if there is None:
+        """Create a pool, or change its slots."""
+        pool = next((pool for pool in self.pools() if pool["name"] == name), None)
+        if pool is None:
             self._call("POST", "/pools", {"name": name, "slots": slots})
-        elif there["slots"] != slots:
-            # Airflow wants the whole pool again, though the mask says what changes.
-            body = {"pool": name, "slots": slots, "include_deferred": there["include_deferred"]}
+        elif pool["slots"] != slots:
+            # Airflow requires all fields of the pool, although the mask names the one to change.
+            body = {"pool": name, "slots": slots, "include_deferred": pool["include_deferred"]}
             self._call("PATCH", f"{_path('pools', name)}?update_mask=slots", body)
 
     def trigger(
@@ -105,7 +102,7 @@ class AirflowClient:
         conf: Mapping[str, Any] | None = None,
         run_id: str | None = None,
     ) -> str:
-        """Start a run, for one partition if `partition_key` is given, and return its id."""
+        """Start a run, of one partition if `partition_key` is set, and return its id."""
         body = {
             "dag_run_id": run_id,
             "logical_date": None,
@@ -116,18 +113,15 @@ class AirflowClient:
         return run
 
     def run(self, dag_id: str, run_id: str) -> Json:
-        """One run as it stands."""
+        """Return a run in its present state."""
         return self._call("GET", _path("dags", dag_id, "dagRuns", run_id))
 
     def runs(self, dag_id: str, **filters: str) -> list[Json]:
-        """A DAG's runs, oldest first.
-
-        `filters` are those of Airflow's API, such as `state="failed"`.
-        """
+        """Return a DAG's runs, oldest first; filters are Airflow's, such as `state="failed"`."""
         return self._all(_path("dags", dag_id, "dagRuns"), "dag_runs", filters)
 
     def unfinished(self) -> set[tuple[str, str]]:
-        """DAG and id of every run, of any DAG, that waits or runs."""
+        """Return DAG and id of all runs, of any DAG, that wait or run."""
         runs = self._all("/dags/~/dagRuns", "dag_runs", {"state": ["queued", "running"]})
         return {(run["dag_id"], run["dag_run_id"]) for run in runs}
 
@@ -145,7 +139,7 @@ class AirflowClient:
             dag_id: the DAG.
             run_ids: ids of its runs.
             timeout: seconds to wait at most.
-            on_progress: is told in a few words whenever a run changes its state.
+            on_progress: called with a few words when a run changes its state.
 
         Raises:
             TransientError: some run has not ended in time.
@@ -171,7 +165,7 @@ class AirflowClient:
             time.sleep(_POLL)
 
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
-        """The tasks of a run as they stand, mapped ones one by one."""
+        """Return the tasks of a run in their present state, each mapped one separately."""
         return self._all(
             _path("dags", dag_id, "dagRuns", run_id, "taskInstances"), "task_instances"
         )
@@ -179,7 +173,7 @@ class AirflowClient:
     def log(
         self, dag_id: str, run_id: str, task_id: str, try_number: int, *, map_index: int = -1
     ) -> str:
-        """What one try of a task has logged, a line for each event; tries count from 1."""
+        """Return the log of one try of a task, a line for each event; tries count from 1."""
         path = _path(
             "dags", dag_id, "dagRuns", run_id, "taskInstances", task_id, "logs", str(try_number)
         )
@@ -194,7 +188,7 @@ class AirflowClient:
         only_failed: bool = False,
         run_on_latest_version: bool = False,
     ) -> None:
-        """Run a run's tasks again, with the DAG of then unless `run_on_latest_version`."""
+        """Run a run's tasks again, with the run's own version of the DAG by default."""
         body = {
             "dry_run": False,
             "only_failed": only_failed,
@@ -211,20 +205,18 @@ class AirflowClient:
         max_active_runs: int = 1,
         reprocess: str = "none",
     ) -> int:
-        """Queue a run for every interval or partition from `start` to `end`, both included.
+        """Queue a run for each interval or partition from `start` to `end`.
 
-        Return the backfill's id.
-
-        A DAG has one backfill at a time; Airflow refuses another until it has noticed, within half
-        a minute, that the last one is over.
+        Returns the backfill's id. A DAG has one backfill at a time. Airflow refuses another until
+        it has noticed, within half a minute, that the last one has ended.
 
         Args:
             dag_id: the DAG.
-            start: where the first interval begins.
-            end: where the last interval begins.
+            start: the begin of the first interval.
+            end: the begin of the last interval.
             max_active_runs: how many may run at the same time.
-            reprocess: which intervals that have a run already are run again: `none`, `failed` or
-                `completed` ones too.
+            reprocess: the intervals with a run that are run again: `none`, `failed` or `completed`
+                (which includes failed ones).
         """
         body = {
             "dag_id": dag_id,
@@ -237,10 +229,9 @@ class AirflowClient:
         return backfill
 
     def backfill_runs(self, backfill_id: int) -> list[Json]:
-        """The newest run of each interval or partition in a backfill's range, in their order.
+        """Return the newest run of each interval or partition in a backfill's range, in order.
 
-        Airflow's API does not say which runs a backfill made or took over, so these may include
-        others.
+        Airflow's API does not name the runs of a backfill, so these may include others.
         """
         backfill = self._call("GET", _path("backfills", str(backfill_id)))
         start, end = (
@@ -251,7 +242,8 @@ class AirflowClient:
             ("logical_date", timedelta()),
             ("partition_date", timedelta(days=1)),
         ):
-            # Partitions are asked for by calendar day, in the DAG's own time zone.
+            # The API filters partitions by calendar day in the DAG's time zone: ask for a day more
+            # at both ends.
             bounds = {f"{column}_gte": start - margin, f"{column}_lte": end + margin}
             texts = {
                 name: format_instant(bound)[: 10 if margin else None]
@@ -265,8 +257,7 @@ class AirflowClient:
         return [newest[begins] for begins in sorted(newest)]
 
     def asset_events(self, *, dag_id: str | None = None, run_id: str | None = None) -> list[Json]:
-        """Events of assets, oldest first: all of them, or those that a DAG or one of its runs
-        emitted."""
+        """Return the events of assets, oldest first: all, or those of a DAG or of one run."""
         filters = {"source_dag_id": dag_id, "source_run_id": run_id}
         return self._all(
             "/assets/events", "asset_events", {k: v for k, v in filters.items() if v is not None}
@@ -275,7 +266,7 @@ class AirflowClient:
     def _all(
         self, path: str, key: str, filters: Mapping[str, str | list[str]] | None = None
     ) -> list[Json]:
-        """All pages of a collection."""
+        """Return the items of all pages of a collection."""
         items: list[Json] = []
         while True:
             query = urlencode({**(filters or {}), "limit": _PAGE, "offset": len(items)}, doseq=True)
@@ -285,12 +276,10 @@ class AirflowClient:
                 return items
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Json:
-        """One request to the API, once more if Airflow fails.
-
-        Airflow logs who changes something from its event loop. Where a request of a task holds the
-        lock of SQLite just then, each waits for the other until the database's patience is over,
-        and the log fails: before anything is changed.
-        """
+        """Send a request to the API, and send it again if Airflow fails with status 500."""
+        # Airflow writes its audit log from its event loop. If a task's request holds SQLite's lock
+        # then, the two wait for each other until the database's timeout, and the audit log fails,
+        # before the request has changed anything.
         try:
             return self._ask(method, path, body)
         except TransientError as error:
@@ -302,8 +291,7 @@ class AirflowClient:
         return self._ask(method, path, body)
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Json:
-        """One request, with a token that is fetched once, and again when it is not taken any
-        more."""
+        """Send a request with a token, and again with a new token if the old one is refused."""
         fresh = not self._token
         self._token = self._token or self.token()
         try:
@@ -330,27 +318,31 @@ class AirflowClient:
         timeout: float | None = None,
     ) -> Json:
         data = None if body is None else json.dumps(body).encode()
-        asked = {"Accept": "application/json", "Content-Type": "application/json", **headers}
-        request = Request(self.url + path, data=data, headers=asked, method=method)  # noqa: S310 -- http, see __init__
-        what = f"Airflow's {method} {urlsplit(path).path}"
+        headers = {"Accept": "application/json", "Content-Type": "application/json", **headers}
+        request = Request(  # noqa: S310 -- http, see __init__
+            self.url + path, data=data, headers=headers, method=method
+        )
+        action = f"Airflow's {method} {urlsplit(path).path}"
         try:
             with self._open(request, timeout=timeout or self._timeout) as response:
                 text = response.read()
         except HTTPError as error:
             with error:
-                said = _detail(error.read())
+                detail = _detail(error.read())
             if (
                 error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
                 or error.code == HTTPStatus.TOO_MANY_REQUESTS
             ):
                 raise TransientError(
-                    f"{what} failed with {error.code}: {said}", hint="see api-server.log"
+                    f"{action} failed with {error.code}: {detail}", hint="see api-server.log"
                 ) from error
-            raise PermanentError(f"{what} was refused with {error.code}: {said}") from error
+            raise PermanentError(f"{action} was refused with {error.code}: {detail}") from error
         except OSError as error:  # urllib's own errors are OSErrors too
-            raise TransientError(f"{what} got no answer: {error}", hint="is Airflow up?") from error
-        answer: Json = json.loads(text) if text else {}
-        return answer
+            raise TransientError(
+                f"{action} got no answer: {error}", hint="check that Airflow runs"
+            ) from error
+        result: Json = json.loads(text) if text else {}
+        return result
 
 
 def _path(*parts: str) -> str:
@@ -358,7 +350,7 @@ def _path(*parts: str) -> str:
 
 
 def _detail(answer: bytes) -> str:
-    """What an error's answer says, in Airflow's own words."""
+    """Return the detail in Airflow's response to a failed request."""
     text = answer.decode("utf-8", "replace")
     try:
         detail = json.loads(text)["detail"]
@@ -368,7 +360,7 @@ def _detail(answer: bytes) -> str:
 
 
 def _line(event: Json | str) -> str:
-    """A logged event as text; an exception's traceback follows it."""
+    """Return a logged event as text, followed by its exceptions."""
     if isinstance(event, str):
         return event
     head = " ".join(str(event[key]) for key in ("timestamp", "level", "event") if event.get(key))

@@ -1,5 +1,4 @@
-"""How the embedded Airflow in a folder does: which of its components run, and which report
-health."""
+"""The health of the embedded Airflow in a folder: the components that run, and those healthy."""
 
 from __future__ import annotations
 
@@ -12,8 +11,8 @@ from typing import Any
 from controlplane.embedded.airflow_client import AirflowClient
 from controlplane.embedded.daemon import HOST, Daemon, alive, members, read_state, remembered
 
-# Each with the name that the health report knows it by. Served logs would listen on every
-# interface.
+# For each component, its name in the health report, and its command line. Without
+# --skip-serve-logs, a server of logs would listen on every interface.
 COMPONENTS = {
     "api-server": ("metadatabase", ["api-server"]),
     "scheduler": ("scheduler", ["scheduler", "--skip-serve-logs"]),
@@ -24,16 +23,19 @@ COMPONENTS = {
 
 @dataclass(frozen=True)
 class Ailing:
-    """What is wrong with an Airflow that was started: components that have ended, and those that
-    report no health."""
+    """The problems of an Airflow that was started.
+
+    Attributes:
+        ended: the components that have ended.
+        silent: the components that run, but don't report health.
+    """
 
     ended: tuple[str, ...]
     silent: tuple[str, ...]
 
 
 def ailing(home: Path) -> Ailing | None:
-    """What keeps `find` from finding the Airflow in `home`; None where none was started, or it was
-    stopped."""
+    """Return the problems of the Airflow in `home`; None if it was not started, or was stopped."""
     home = home.absolute()
     state = read_state(home / "state.json")
     daemons = daemons_of(state)
@@ -45,13 +47,13 @@ def ailing(home: Path) -> Ailing | None:
 
 
 def runs_process(home: Path, pid: int) -> bool:
-    """Whether the Airflow in `home` runs a process, as a component, a worker or a task."""
+    """Return whether a process is one of the Airflow in `home`: a component, a worker or a task."""
     daemons = daemons_of(read_state(home.absolute() / "state.json"))
     return any(pid in members(daemon) for daemon in daemons.values())
 
 
 def daemons_of(state: Mapping[str, Any]) -> dict[str, Daemon]:
-    """The components that a folder's `state.json` records, running or not, by name."""
+    """Return the components in a folder's `state.json` by name, running or not."""
     records = state.get("processes", {})
     return {
         name: daemon
@@ -61,18 +63,19 @@ def daemons_of(state: Mapping[str, Any]) -> dict[str, Daemon]:
 
 
 def healthy(state: Mapping[str, Any]) -> set[str]:
-    """The components that report health, and not only because one that died a moment ago had been
-    healthy."""
+    """Return the components that report health since they were started."""
     report = AirflowClient(f"http://{HOST}:{state['port']}").health()
-    found = set()
+    components = set()
     for name in state["processes"].keys() & COMPONENTS.keys():
         key = COMPONENTS[name][0]
         component = report.get(key) or {}
         beat = component.get(f"latest_{key}_heartbeat")
         since = datetime.fromisoformat(state["processes"][name]["since"])
+        # Airflow reports a heartbeat for a while after its process has died; one from before this
+        # start says nothing.
         fresh = key == "metadatabase" or (
             beat is not None and datetime.fromisoformat(beat) >= since
         )
         if component.get("status") == "healthy" and fresh:
-            found.add(name)
-    return found
+            components.add(name)
+    return components

@@ -1,9 +1,8 @@
-"""Processes that outlive the command that starts them: start, recognise, stop, and the small files
-that remember them.
+"""Processes that outlive the command that starts them: start, recognise and stop them.
 
-Every daemon leads a session of its own, so that all that it forks can be found and stopped with it,
-and is known by its process id together with its time of birth, so that a reused id is never
-mistaken for it.
+Every daemon leads a session of its own, so that the processes that it forks can be found and
+stopped with it. It is identified by its process id together with its time of birth, so that a
+process with a reused id is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -30,24 +29,31 @@ _PROC = Path("/proc")
 _BOOT = _PROC / "sys/kernel/random/boot_id"
 _POLL = 0.05
 _ORPHAN_SECONDS = 3.0
+# Below the ports that Linux, macOS and Windows use for outgoing connections: one of those could be
+# in use when its server starts again.
 _PORTS = range(20_000, 32_768)
 _TRIES = 200
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A process that leads a session; `born` names the boot of the machine and the moment in it."""
+    """A process that leads a session.
+
+    Attributes:
+        pid: the process id.
+        born: the boot of the machine, and the time since then.
+    """
 
     pid: int
     born: str
 
     def record(self) -> dict[str, Any]:
-        """What `remembered` reads back."""
+        """Return the record for `remembered`."""
         return asdict(self)
 
 
 def remembered(record: object) -> Daemon | None:
-    """The daemon that `record` describes, or None where it describes none."""
+    """Return the daemon of a record, or None if it is not a valid record."""
     match record:
         case {"pid": int(pid), "born": str(born)}:
             return Daemon(pid, born)
@@ -60,18 +66,21 @@ def spawn(
 ) -> Daemon:
     """Start `command` in its own session.
 
-    Its output goes to `log`, and the log before it to `<log>.1`.
-
-    It begins when `record` has returned: wherever this ends, nothing runs that nobody knows of.
+    Args:
+        command: the command; it starts only after `record` has returned, so that a daemon that was
+            not recorded never runs.
+        env: its environment.
+        log: the file for its output; an existing one is renamed to `<log>.1`.
+        record: stores the daemon.
     """
-    put_aside(log)
+    rotate(log)
     write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     waits, go = os.pipe()
     try:
-        # Not subprocess.Popen: it warns about, and holds on to, a child that shall outlive it.
+        # Not subprocess.Popen: it keeps a reference to the child, and warns that it still runs.
         pid = os.posix_spawn(
             "/bin/sh",
-            # The mask: what a server writes holds feature values and secrets, and is for its owner
+            # umask: a server's files hold feature values and secrets, so they are for its owner
             # alone.
             ["sh", "-c", 'umask 077 && read -r _ && exec "$@" < /dev/null', "sh", *command],
             dict(env),
@@ -94,35 +103,34 @@ def spawn(
 
 
 def known(pid: int) -> Daemon:
-    """The process that has this id now."""
+    """Return the process that has this id now."""
     _, born = _look(pid) or ("", "")
     return Daemon(pid, born)
 
 
-def put_aside(log: Path) -> None:
-    """Keep the log as `<log>.1`, in place of the one before it."""
+def rotate(log: Path) -> None:
+    """Rename a log to `<log>.1`, which replaces an older one."""
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
 
 
 def alive(daemon: Daemon) -> bool:
-    """Whether the very process that was started still runs."""
+    """Return whether the same process, and not another one with its id, still runs."""
     _reap(daemon.pid)
     seen = _look(daemon.pid)
     return seen is not None and seen[1] == daemon.born and not seen[0].startswith("Z")
 
 
 def members(daemon: Daemon) -> list[int]:
-    """Process ids of everything that lives in the daemon's session, also after the daemon itself
-    has died."""
+    """Return the ids of all processes in the daemon's session, even if the daemon has died."""
     _reap(daemon.pid)
     leader = _look(daemon.pid)
-    # While a session has members its id goes to no other process, but after a restart of the
-    # machine it may.
+    # While a session has members, no other process gets its id. After a restart of the machine,
+    # another one may.
     same = leader[1] == daemon.born if leader else _boot() == daemon.born.partition("|")[0]
     if not same:
         return []
-    found = []
+    pids = []
     for pid in _pids():
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if (
@@ -130,28 +138,28 @@ def members(daemon: Daemon) -> list[int]:
                 and (seen := _look(pid)) is not None
                 and not seen[0].startswith("Z")
             ):
-                found.append(pid)
-    return found
+                pids.append(pid)
+    return pids
 
 
 def kill_forked(daemon: Daemon) -> None:
-    """SIGKILL to all that lives in the daemon's session, and not to the daemon itself."""
+    """Send SIGKILL to all processes in the daemon's session, except the daemon itself."""
     _signal([pid for pid in members(daemon) if pid != daemon.pid], signal.SIGKILL)
 
 
 def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
-    """Stop daemons and all that they forked: SIGTERM, then SIGKILL to what is left.
+    """Stop daemons and the processes that they forked, with SIGTERM and then SIGKILL.
 
     Args:
-        daemons: running or dead ones; what a dead one left behind is stopped as well.
-        grace: seconds before the SIGKILL; fewer where the daemons themselves have ended and only
-            orphans are left, such as pool workers that heed nobody but their parent.
+        daemons: running or dead daemons; the orphans of a dead one are stopped as well.
+        grace: seconds between the signals; fewer when only orphans are left, such as pool workers,
+            which only their parent can end in an orderly way.
 
     Returns:
-        Whether anything ran.
+        Whether any process ran.
 
     Raises:
-        PlaneError: something outlived SIGKILL by `grace` seconds.
+        PlaneError: a process still runs `grace` seconds after SIGKILL.
     """
     sessions = list(daemons)
     left = [pid for daemon in sessions for pid in members(daemon)]
@@ -167,8 +175,8 @@ def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
             kill_at = min(kill_at, now + _ORPHAN_SECONDS)
         if left and now > give_up_at:
             raise PlaneError(
-                f"processes {left} cannot be stopped",
-                hint="look at them with ps; a restart ends them",
+                f"processes {left} can't be stopped",
+                hint="look at them with `ps`; a restart of the machine ends them",
             )
         if now > kill_at:
             _signal(left, signal.SIGKILL)
@@ -177,15 +185,13 @@ def stop(daemons: Iterable[Daemon], *, grace: float) -> bool:
 
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[TextIO]:
-    """Hold the directory's lock, which it makes if need be (for its owner alone).
+    """Hold the directory's lock; wait while another process holds it.
 
-    Wait for whoever holds it now.
-
-    It is yielded as an open, empty file: a process that inherits this holds the lock too, until it
-    ends.
+    The directory is created, for its owner alone, if it does not exist. The lock is yielded as an
+    open, empty file: a process that inherits it also holds the lock, until it ends.
 
     Raises:
-        PlaneError: the directory can't be made or written.
+        PlaneError: the directory can't be created or written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -205,12 +211,12 @@ def private(path: str, flags: int) -> int:
 
 
 def write_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Replace the file at `path` by `state` as JSON, readable by its owner, in one step."""
+    """Replace the file at `path` by `state` as JSON, atomically, readable only by its owner."""
     write_private(path, json.dumps(state, indent=1))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace the file at `path` by `text`, readable by its owner alone, in one step."""
+    """Replace the file at `path` by `text`, atomically, readable only by its owner."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
@@ -218,11 +224,10 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """What `write_state` wrote; empty where there is no such file, or one that is not of its
-    making.
+    """Read a file of `write_state`; empty if the file does not exist or is not such a file.
 
     Raises:
-        PlaneError: the file is another user's.
+        PlaneError: the file belongs to another user.
     """
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
@@ -237,7 +242,7 @@ def read_state(path: Path) -> dict[str, Any]:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on the loopback `port` now."""
+    """Return whether a server could listen on the loopback `port` now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -249,13 +254,10 @@ def port_is_free(port: int) -> bool:
 
 
 def choose_port(preferred: object = None) -> int:
-    """`preferred`, if it is a port that is free, else some free loopback port.
-
-    It is below those that Linux, macOS and Windows lend to outgoing connections: one of them could
-    be lent away while its server is down.
+    """Return `preferred`, if it is a free port, else any free loopback port.
 
     Raises:
-        PlaneError: none was found free.
+        PlaneError: no free port was found.
     """
     if isinstance(preferred, int) and port_is_free(preferred):
         return preferred
@@ -264,12 +266,12 @@ def choose_port(preferred: object = None) -> int:
             return port
     raise PlaneError(
         f"no free port was found among {_TRIES} of {_PORTS.start} to {_PORTS.stop - 1} on {HOST}",
-        hint="stop what listens there",
+        hint="stop some of the programs that listen there",
     )
 
 
 def tail(log: Path, lines: int = 20) -> str:
-    """The last `lines` lines of a log; empty where there is none."""
+    """Return the last lines of a log; empty if it does not exist."""
     try:
         return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
@@ -283,24 +285,21 @@ def _signal(pids: Iterable[int], number: signal.Signals) -> None:
 
 
 def _reap(pid: int) -> None:
-    """A dead child of this very process would stay as a zombie until asked for."""
+    """Reap the process if it is a dead child of this process: it would stay a zombie."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def _look(pid: int) -> tuple[str, str] | None:
-    """A process's state (`Z...`: dead, not yet reaped) and birth.
-
-    None where there is no such process.
-    """
+    """Return a process's state (`Z...`: dead, not reaped yet) and birth; None if there is none."""
     if _BOOT.exists():
         try:
             stat = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             return None
         fields = stat.rpartition(")")[2].split()
-        # A process whose first thread has ended counts as a zombie, and yet holds its ports until
-        # the last one has.
+        # A process whose first thread has ended is listed as a zombie, but holds its ports until
+        # its last thread ends.
         state = "R" if int(fields[17]) > 1 else fields[0]
         return state, f"{_boot()}|{fields[19]}"
     state, _, born = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip().partition(" ")
@@ -308,7 +307,7 @@ def _look(pid: int) -> tuple[str, str] | None:
 
 
 def _boot() -> str:
-    """What tells one run of the machine from the next."""
+    """Return an identifier of the machine's present boot."""
     if _BOOT.exists():
         return _BOOT.read_text(encoding="ascii").strip()
     return _ps("-o", "lstart=", "-p", "1").strip()

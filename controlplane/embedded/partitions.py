@@ -1,5 +1,4 @@
-"""Lets a running Airflow compute partitions, several DAGs side by side, and waits for all of
-them."""
+"""Lets a running Airflow compute partitions of several DAGs at the same time, and waits for all."""
 
 from __future__ import annotations
 
@@ -28,17 +27,18 @@ def run_partitions(
     """Trigger one run for each partition and wait until all have ended.
 
     Args:
-        client: the Airflow.
+        client: a client of the Airflow.
         dags: name -> DAG.
         partitions: name -> the keys of its partitions.
-        on_progress: told the name, its newest partition, and how many of how many have ended.
-        patience: seconds after which runs that make no progress at all are given up.
+        on_progress: called when a run has ended, with the name, the partition, and the numbers of
+            ended and of all partitions of the name.
+        patience: seconds without the end of any run, after which to give up.
 
     Returns:
         name -> partition -> `success` or `failed`.
 
     Raises:
-        TransientError: the DAGs did not appear, or nothing ended for too long.
+        TransientError: the DAGs did not appear, or no run ended for too long.
     """
     _await_dags(client, list(dags.values()), patience)
     runs = {
@@ -70,7 +70,7 @@ def run_partitions(
 
 
 def partition_keys(timing: Timing, within: Interval, now: datetime) -> list[str]:
-    """Airflow's keys of a view's intervals that are due at `now` and lie inside a range."""
+    """Return Airflow's keys of a view's intervals that are due at `now`, inside a range."""
     due = timing.due(now)
     part = timing.inside(within, due) if due else None
     return (

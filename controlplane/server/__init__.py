@@ -1,5 +1,6 @@
-"""The feature server: online values over HTTP, in our own shape and in those of Tecton and Feast.
+"""The feature server: online values over HTTP, in its own shape and in those of Tecton and Feast.
 
-A request passes `app` (ASGI), `shapes` (JSON in and out) and one read of `serving`; nothing of it
-is kept or logged. The libraries are those of the extra `server`; `plane serve` is the only door.
+A request passes `app` (ASGI), `access` (keys), `shapes` (JSON in and out) and one read of
+`serving`; its values are neither kept nor logged. The room needs the libraries of the extra
+`server`; its only entry point is `plane serve`.
 """

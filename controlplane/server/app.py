@@ -1,6 +1,6 @@
 """The ASGI application.
 
-Hot routes are answered here without a framework: a request costs tens of microseconds.
+It has no framework, so that a whole request costs only tens of microseconds.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ from controlplane.errors import (
     TransientError,
 )
 from controlplane.server import metrics, openapi
+from controlplane.server.access import Access
 from controlplane.server.deadlines import Deadlines
+from controlplane.server.feast import Feast
 from controlplane.server.health import StoreHealth
 from controlplane.server.hosts import Hosts
-from controlplane.server.keys import Key, Keyring
+from controlplane.server.keys import Keyring
 from controlplane.server.logs import LOGGER, say
-from controlplane.server.refused import Refused
+from controlplane.server.refused import RETRY, STORE_UNREACHABLE, Refused
 from controlplane.server.services import Served, Services
-from controlplane.server.shapes import Call, Feast, NamedMap, Shape, Tecton, TectonBatch
+from controlplane.server.shapes import NamedMap, Shape
+from controlplane.server.tecton import Tecton, TectonBatch
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -48,29 +51,28 @@ SHAPES: dict[str, Shape] = {
 }
 _JSON = (b"content-type", b"application/json")
 _CLOSE = ((b"connection", b"close"),)
-_RETRY = ((b"retry-after", b"1"),)
-# for the store to answer; those who ask whether a server is ready often wait a second
+# The longest wait for the store in /health/ready: load balancers often wait a second for it.
 _READY_SECONDS = 0.5
-_TRANSIENT = "the online store can't be reached now"
+_GET_PATHS = {"/health/live", "/health/ready", "/metrics", "/openapi.json", "/docs", "/v1/services"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the server is run.
+    """The options of the server.
 
     Args:
         directory: the project's folder.
-        environment: its name.
-        keys: the file of API keys; None: whoever can reach the server may read everything.
-        budget_ms: how long the store may take to answer a request whose body is there.
-        max_body: bytes.
-        max_entities: of one request.
-        refresh_seconds: how long it may take to see a deployment, another version that serves, or
-            changed keys.
-        access_log: a line for each request.
-        upload_seconds: how long the body of a request may take to come.
-        hosts: names that the server answers to where it has no keys, next to loopback's and its
-            address.
+        environment: the environment's name.
+        keys: the file of API keys; None: everybody who can reach the server may read everything.
+        budget_ms: the limit for a response, from the end of the request's body.
+        max_body: the longest body in bytes.
+        max_entities: the most entities of one request.
+        refresh_seconds: the time after which a deployment, a switch of the served version or
+            changed keys are noticed.
+        access_log: whether to log a line for each request.
+        upload_seconds: the limit for the body of a request to arrive.
+        hosts: names that the server answers to without keys, in addition to its address and those
+            of loopback.
     """
 
     directory: Path
@@ -86,25 +88,25 @@ class Options:
 
 
 def create(options: Options) -> App:
-    """The application of one worker."""
+    """Make the application of one worker."""
     return App(options)
 
 
 class App:
-    """The application."""
+    """The application of one worker."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._services = Services(options.directory, options.environment, options.refresh_seconds)
-        self._keyring = None if options.keys is None else Keyring(options.keys)
-        self._hosts = Hosts(options.hosts)
+        keyring = None if options.keys is None else Keyring(options.keys)
+        self._access = Access(self._services, keyring, Hosts(options.hosts))
         self._deadlines = Deadlines()
         self._budget_seconds = options.budget_ms / 1000
         self._health = StoreHealth()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection's request, or the life of the server."""
+        """Answer a request, or start and stop with the server."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
@@ -113,41 +115,41 @@ class App:
         name = path[len(SERVICES) :] if path.startswith(SERVICES) else ""
         shape = OURS if name else SHAPES.get(path)
         if shape is None:
-            await self._beside(path, scope, send)
+            await self._answer_other(path, scope, send)
             return
         service = key = ""
         count = 0
         headers: Headers = [_JSON]
         try:
-            allowed = self._key(scope)
+            allowed = self._access.key(scope)
             key = allowed.name if allowed else ""
             if scope["method"] == "GET" and shape is OURS:
-                body = self._description(self._allowed(name, allowed))
+                body = self._description(self._access.service(name, allowed))
                 service, status = name, 200
             elif scope["method"] != "POST":
                 allow = b"GET, POST" if shape is OURS else b"POST"
                 raise Refused(405, "use POST", headers=((b"allow", allow),))
             else:
-                sent = None
+                request = None
                 deadline = self._deadlines.start(started + self._options.upload_seconds)
                 try:
-                    sent = await self._body(scope, receive)
-                    if sent is None:
+                    request = await self._body(scope, receive)
+                    if request is None:
                         return
                     deadline.at = perf_counter() + self._budget_seconds
-                    call = shape.parse(sent, name, self._options.max_entities)
+                    call = shape.parse(request, name, self._options.max_entities)
                     served = (
-                        self._offering(call, allowed)
+                        self._access.service_with(call, allowed)
                         if call.features
-                        else self._allowed(call.service, allowed)
+                        else self._access.service(call.service, allowed)
                     )
                     service, count = served.name, len(call.entities)
-                    typed = served.inputs.typed(call.entities, call.place)
+                    typed = served.inputs.typed(call.entities, call.path)
                     lookup = served.reader.lookup(typed, served.inputs.requests(typed))
                     answers = await self._services.store.read(lookup.keys)
                 except asyncio.CancelledError:
                     if deadline.cancelled():
-                        raise self._late(came=sent is not None) from None
+                        raise self._too_late(has_body=request is not None) from None
                     raise
                 finally:
                     self._deadlines.end(deadline)
@@ -175,80 +177,16 @@ class App:
                 key=key,
             )
 
-    def _late(self, *, came: bool) -> Refused:
-        """What is answered when a body, or then the store, took too long."""
-        if not came:
-            text = f"the body did not come within {self._options.upload_seconds:g} s"
+    def _too_late(self, *, has_body: bool) -> Refused:
+        """Return the refusal of a request whose body, or whose values, took too long."""
+        if not has_body:
+            text = f"the body did not arrive within {self._options.upload_seconds:g} s"
             return Refused(408, text, hint="send it again", headers=_CLOSE)
         text = f"the online store did not answer within {self._options.budget_ms} ms"
-        return Refused(504, text, hint="ask again", headers=_RETRY)
-
-    def _key(self, scope: Scope) -> Key | None:
-        """The key that a request bears, where keys are asked for; else the request must know the
-        server's name."""
-        if self._keyring is None:
-            self._check_host(scope)
-            return None
-        for header, value in scope["headers"]:
-            if header == b"authorization" and (key := self._keyring.find(value)) is not None:
-                return key
-        hint = "send a key in the header `Authorization: Bearer ...`"
-        raise Refused(
-            401, "there is no valid API key", hint=hint, headers=((b"www-authenticate", b"Bearer"),)
-        )
-
-    def _check_host(self, scope: Scope) -> None:
-        """Refuse a request for another name. One without a name is no browser's, and is
-        answered."""
-        server = scope.get("server")
-        address = server[0] if server else ""
-        for header, value in scope["headers"]:
-            if header == b"host" and not self._hosts.serve(value, address):
-                text = "the server does not answer to the name in the header `Host`"
-                hint = (
-                    "ask by its address, start it with --allow-host NAME, or have it ask for API"
-                    " keys (--keys)"
-                )
-                raise Refused(421, text, hint=hint)
-
-    def _allowed(self, name: str, key: Key | None) -> Served:
-        """The feature service of that name, if the key may read it."""
-        self._loaded()
-        served = self._services.served.get(name)
-        if key is not None and not key.allows(name):
-            raise Refused(
-                403, "this API key may not read this feature service", hint="ask for a key that may"
-            )
-        if served is None:
-            known = [one.name for one in self._readable(key)]
-            hint = f"choose from: {', '.join(known)}" if known else ""
-            raise Refused(404, "there is no such feature service online", hint=hint)
-        return served
-
-    def _offering(self, call: Call, key: Key | None) -> Served:
-        """A feature service with all the features that are wanted, which asks for no more than is
-        given."""
-        found = [one for one in self._readable(key) if one.types.keys() >= set(call.features)]
-        if not found:
-            hint = "ask for a feature service, or declare one that has them"
-            text = "no feature service that is online has all of these features"
-            raise Refused(404, text, field="features", hint=hint)
-        given = call.entities[0].keys() if call.entities else ()
-        return min(found, key=lambda one: (len(one.inputs.keys.keys() - given), len(one.types)))
-
-    def _loaded(self) -> None:
-        if not self._services.current:
-            raise Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
-
-    def _readable(self, key: Key | None) -> list[Served]:
-        """The feature services that a key may read."""
-        self._loaded()
-        return [
-            one for one in self._services.served.values() if key is None or key.allows(one.name)
-        ]
+        return Refused(504, text, hint="ask again", headers=RETRY)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """What was sent; None if whoever sent it has gone."""
+        """Receive the request's body; None if the client has disconnected."""
         most = self._options.max_body
         for header, value in scope["headers"]:
             if header == b"content-length" and int(value) > most:
@@ -267,7 +205,7 @@ class App:
         return bytes(parts)
 
     def _refused(self, error: PlaneError) -> Refused:
-        """What is answered to an error; what the store says stays in the log."""
+        """Return the refusal for an error. The store's own message stays in the log."""
         if isinstance(error, Refused):
             if error.status == 504:
                 metrics.store_error()
@@ -280,70 +218,57 @@ class App:
             metrics.store_error()
             self._health.failed(error.message)
             if isinstance(error, TransientError):
-                return Refused(503, _TRANSIENT, hint="ask again in a second", headers=_RETRY)
-            text, hint = "the online store's answer is of no use", "the server's log says why"
-            return Refused(503, text, hint=hint, headers=_RETRY)
+                return Refused(503, STORE_UNREACHABLE, hint="ask again in a second", headers=RETRY)
+            text = "the online store refused the read or holds invalid values"
+            return Refused(503, text, hint="the server's log says why", headers=RETRY)
         return Refused(400, error.message, hint=error.hint)
 
-    async def _beside(self, path: str, scope: Scope, send: Send) -> None:
-        """Everything that is not a read."""
-        status, kind = 200, b"application/json"
+    async def _answer_other(self, path: str, scope: Scope, send: Send) -> None:
+        """Answer a request that reads no features."""
+        status, content_type = 200, b"application/json"
         headers: Headers = []
         try:
+            if path not in _GET_PATHS:
+                raise Refused(404, "the server has no such path", hint="see /docs")
             if scope["method"] not in {"GET", "HEAD"}:
-                known = path in {
-                    "/health/live",
-                    "/health/ready",
-                    "/metrics",
-                    "/openapi.json",
-                    "/docs",
-                    "/v1/services",
-                }
-                if known:
-                    raise Refused(
-                        405, "this is asked for by GET", headers=((b"allow", b"GET, HEAD"),)
-                    )
-                raise Refused(404, "there is nothing here", hint="see /docs")
+                raise Refused(405, "use GET", headers=((b"allow", b"GET, HEAD"),))
             if path == "/health/live":
                 body = b'{"status":"live"}'
             elif path == "/health/ready":
                 body = msgspec.json.encode(await self._ready())
             elif path == "/metrics":
-                key = self._key(scope)
-                body, kind = metrics.text(key.allows if key else None), metrics.CONTENT_TYPE
+                key = self._access.key(scope)
+                body = metrics.text(key.allows if key else None)
+                content_type = metrics.CONTENT_TYPE
             elif path == "/v1/services":
-                body = msgspec.json.encode(
-                    {"services": [one.name for one in self._readable(self._key(scope))]}
-                )
+                readable = self._access.readable(self._access.key(scope))
+                body = msgspec.json.encode({"services": [service.name for service in readable]})
             elif path == "/openapi.json":
                 body = msgspec.json.encode(self._openapi(scope))
-            elif path == "/docs":
-                body, kind = openapi.page(self._openapi(scope)), b"text/html; charset=utf-8"
             else:
-                raise Refused(404, "there is nothing here", hint="see /docs")
+                body, content_type = openapi.page(self._openapi(scope)), b"text/html; charset=utf-8"
         except PlaneError as error:
             refused = self._refused(error)
             body, status = OURS.refuse(refused), refused.status
             headers += refused.headers
-        headers += [(b"content-type", kind), (b"content-length", b"%d" % len(body))]
+        headers += [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send(
             {"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body}
         )
 
     async def _ready(self) -> dict[str, Any]:
-        """What the store's servers say. Requests are answered as long as one of several does."""
-        served = next(iter(self._services.served.values()), None)
-        if served is None and self._services.current:
-            raise Refused(503, "no feature service is online", hint="deploy one", headers=_RETRY)
-        if served is None:
-            raise Refused(503, _TRANSIENT, headers=_RETRY)
+        """Ask the store's servers; the worker is ready as long as one of them answers."""
+        if not self._services.served and self._services.current:
+            raise Refused(503, "no feature service is online", hint="deploy one", headers=RETRY)
+        if not self._services.served:
+            raise Refused(503, STORE_UNREACHABLE, headers=RETRY)
         seconds = min(self._budget_seconds, _READY_SECONDS)
         answering = await self._services.store.answering(seconds)
-        silent = [place for place, answers in answering.items() if not answers]
+        silent = [address for address, answers in answering.items() if not answers]
         if len(silent) == len(answering):
             error = f"the online store does not answer within {seconds:g} s: {', '.join(silent)}"
-            raise Refused(503, error, hint="ask again in a second", headers=_RETRY)
+            raise Refused(503, error, hint="ask again in a second", headers=RETRY)
         return {"status": "ready", **({"not_answering": silent} if silent else {})}
 
     def _description(self, served: Served) -> bytes:
@@ -359,18 +284,18 @@ class App:
         )
 
     def _openapi(self, scope: Scope) -> dict[str, Any]:
-        readable = self._readable(self._key(scope))
-        keys, most = self._keyring is not None, self._options.max_entities
+        readable = self._access.readable(self._access.key(scope))
+        keys, most = self._access.keyring is not None, self._options.max_entities
         return openapi.document(self._services.project, readable, keys=keys, max_entities=most)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        """Start and end with the server."""
+        """Start and stop with the server."""
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
                     await self._services.refresh()
-                except TransientError as error:  # requests are refused until the store is there
+                except TransientError as error:  # requests are refused until the store answers
                     say("store_failed", logging.ERROR, error=error.message)
                 except PlaneError as error:
                     say("start_failed", logging.ERROR, error=error.message)
@@ -380,12 +305,12 @@ class App:
                 self._tasks = [asyncio.get_running_loop().create_task(work) for work in watches]
                 for task in self._tasks:
                     task.add_done_callback(_ended)
-                # What was loaded lives on: looking through it for garbage took more than half of a
-                # request's time.
+                # Loaded objects are never garbage: traversing them in every collection took more
+                # than half of a request's time.
                 gc.collect()
                 gc.freeze()
-                # Refused requests die in cycles; at a threshold of 100,000 they held 20 MB between
-                # two collections.
+                # Refused requests leave reference cycles: with a threshold of 100,000 they held
+                # 20 MB between two collections.
                 gc.set_threshold(20_000, 50, 50)
                 say("worker_started", deployment=self._services.deployment)
                 await send({"type": "lifespan.startup.complete"})
@@ -400,28 +325,26 @@ class App:
                 return
 
     async def _watch(self) -> None:
-        """Tell which deployment is served, and read the keys again when their file changes."""
-        file, seen = self._options.keys, -1.0  # it may have changed since it was read
+        """Export the served deployment, and read the keys again when their file changes."""
+        # Read the file at once: it may have changed since the constructor read it.
+        file, loaded_mtime = self._options.keys, -1.0
         while True:
             metrics.deployment(self._services.deployment)
             metrics.flush()
             try:
-                if file is not None and (changed := file.stat().st_mtime) != seen:
-                    self._keyring = Keyring(file)
+                if file is not None and (mtime := file.stat().st_mtime) != loaded_mtime:
+                    self._access.keyring = Keyring(file)
                     say("keys_loaded")
-                    seen = changed
+                    loaded_mtime = mtime
             except (OSError, SettingsError) as error:
-                say(
-                    "keys_failed",
-                    logging.ERROR,
-                    error=error.message if isinstance(error, PlaneError) else "not there",
-                )
-                seen = -1.0
+                text = error.message if isinstance(error, PlaneError) else "the file does not exist"
+                say("keys_failed", logging.ERROR, error=text)
+                loaded_mtime = -1.0
             await asyncio.sleep(self._options.refresh_seconds)
 
 
 def _ended(task: asyncio.Task[None]) -> None:
-    """A worker that no longer sees what is deployed must not go on as if it did."""
+    """Stop a worker that can no longer notice deployments: it would serve old values."""
     if not task.cancelled() and (error := task.exception()) is not None:
         LOGGER.error("watch_failed", exc_info=error)
         signal.raise_signal(signal.SIGTERM)

@@ -1,8 +1,7 @@
-"""The connections of one worker: how many there may be, how long each may take, and which are
-closed to make room.
+"""The connections of one worker: limits on their number, memory and time.
 
-A connection without an API key costs a file descriptor and memory, so each has limits before a
-request of it is known.
+A connection costs a file descriptor and memory before the server knows whether it has an API key,
+so these limits apply from its first byte. A full worker closes idle connections to make room.
 """
 
 from __future__ import annotations
@@ -11,50 +10,55 @@ import asyncio
 import logging
 import resource
 from collections import Counter
+from itertools import takewhile
 from typing import Protocol
 
 from controlplane.server import metrics
 from controlplane.server.logs import say
 
 MAX_HEAD = 65_536
-"""Bytes of a request line with its headers, and of what frames a body (chunk sizes, trailers)."""
+"""Bytes of a request line with its headers, and of a body's framing (chunk sizes, trailers)."""
 MAX_HEADERS = 1000
 HEAD_SECONDS = 9.0
-"""From the first byte of a head (of a new connection: from its start) to the end of the head; the
-sweep adds half a second at most."""
+"""The limit for a head, from its first byte, or from the start of a new connection.
+
+The sweep adds half a second at most.
+"""
 DRAIN_SECONDS = 10.0
-"""For the rest of a body that was answered before it was there."""
+"""The limit for the rest of a body whose request was answered early."""
 LINGER_SECONDS = 1.0
-"""For a client to read a refusal. Closing at once would reset the connection, and the client may
-lose the answer."""
+"""The limit for a client to read a refusal.
+
+Closing at once would reset the connection, and the client might not get the response.
+"""
 STALLED_SECONDS = 30.0
-"""For a client to read enough of its answers that the next can be written."""
+"""The limit for a client to read so much of its responses that the next can be written."""
 
 _SWEEP_SECONDS = 0.5
 _LOG_SECONDS = 10.0
 _MAX_UNFINISHED = 8 * 1024 * 1024
-"""Bytes of all heads that are not complete, and of pipelined requests that are not parsed yet."""
+"""Bytes of all incomplete heads, and of all pipelined requests that are not parsed yet."""
 _EVICTABLE_SECONDS = 0.5  # an honest client sends its head at once
-_MAX_REFUSING = 16  # connections above the limit that wait for their 503 to be read
+_MAX_REFUSING = 16  # connections above the limit whose clients still read their 503
 _MAX_CONNECTIONS = 4096
 _MAX_BACKLOG = 2048
 _MIN_RESERVE = 64  # files of the worker itself: logs, databases, connections to the store
 
 
 def backlog() -> int:
-    """How many connections may wait to be accepted. All of them may be accepted in one turn of the
-    event loop."""
+    """Return how many connections may wait to be accepted."""
+    # At most a quarter of all files, since one turn of the event loop may accept all of them.
     return min(_MAX_BACKLOG, _open_files() // 4)
 
 
 def room() -> int:
-    """How many connections a worker can have and keep enough file descriptors for all else."""
+    """Return how many connections a worker can have, with enough files left for everything else."""
     files = _open_files()
     return max(8, files - backlog() - max(_MIN_RESERVE, files // 8))
 
 
 def default_limit() -> int:
-    """How many connections a worker accepts unless told."""
+    """Return how many connections a worker accepts by default."""
     return min(room(), _MAX_CONNECTIONS)
 
 
@@ -64,18 +68,18 @@ def _open_files() -> int:
 
 
 class Connection(Protocol):
-    """What the limits need of a connection."""
+    """A connection, as far as the limits need it."""
 
     phase: dict[Connection, float] | None
 
     def expire(self) -> None:
-        """Close the connection: the head did not come in time."""
+        """Close the connection, because its head did not arrive in time."""
 
     def evict(self) -> None:
-        """Close the connection at once: its place is needed."""
+        """Close the connection at once, to make room."""
 
     def abort(self) -> None:
-        """Drop the connection and what is not sent yet."""
+        """Drop the connection, and all bytes that are not sent yet."""
 
     @property
     def busy(self) -> bool:
@@ -83,19 +87,18 @@ class Connection(Protocol):
 
     @property
     def unsent(self) -> bool:
-        """Whether some of its answers waits for the client to read."""
+        """Whether bytes of a response wait for the client to read."""
 
 
 Queue = dict[Connection, float]
-"""Connections in the order in which they came into a phase, with that time: the first is the
-oldest."""
+"""The connections in a phase, with the time when they entered it; the oldest is the first."""
 
 
 class Connections:
     """All connections of a worker.
 
     Args:
-        limit: how many there may be.
+        limit: the most connections at a time.
     """
 
     def __init__(self, limit: int) -> None:
@@ -103,25 +106,26 @@ class Connections:
         self.count = 0
         self.unfinished = 0
         self.waiting: Queue = {}
-        """No request is known yet: the head is awaited, or half of it is there."""
+        """No request is known yet: the head has not arrived, or not all of it."""
         self.known: Queue = {}
-        """A request was received and is being answered, or, if it is not `busy`, was answered: then
-        the time is that of the last answer."""
+        """A request is being answered; or, if the connection is not `busy`, the last one was
+        answered, at that time."""
         self.draining: Queue = {}
-        """A body still comes whose request was answered."""
+        """A request was answered while its body still arrives."""
         self.ending: Queue = {}
-        """The last answer is written; the client may read it."""
+        """The last response is written; the client may read it."""
         self.stalled: Queue = {}
-        """Answers can't be written, because the client does not read; the phase stays what it
-        was."""
+        """The client does not read its responses. A stalled connection stays in its phase, too."""
         self._refused: Counter[str] = Counter()
         self._logged_at = -float("inf")
         self._sweeping = False
         self._loop = asyncio.get_running_loop()
 
     def admit(self) -> bool:
-        """Count a new connection; whether it may stay. A full worker closes another connection if
-        one can go."""
+        """Count a new connection; returns whether it may stay.
+
+        A full worker closes an idle connection to make room.
+        """
         self.count += 1
         if not self._sweeping:
             self._sweeping = True
@@ -140,7 +144,7 @@ class Connections:
         self.stalled.pop(connection, None)
 
     def enter(self, connection: Connection, phase: Queue | None) -> None:
-        """Note that a connection is in a phase from now on; None: it is closed."""
+        """Move a connection to a phase; None: it is closed."""
         if connection.phase is not None:
             del connection.phase[connection]
         connection.phase = phase
@@ -148,17 +152,16 @@ class Connections:
             phase[connection] = self._loop.time()
 
     def hold(self, size: int) -> bool:
-        """Count bytes that wait for more, or for their turn; whether there is memory for them."""
+        """Count bytes of unfinished requests; returns whether there is memory for them."""
         self.unfinished += size
         return self.unfinished <= _MAX_UNFINISHED
 
     def release(self, size: int) -> None:
-        """Count bytes that wait no longer, or whose connection is closed."""
+        """Uncount bytes of requests that are finished, or whose connection is closed."""
         self.unfinished -= size
 
     def refused(self, reason: str) -> None:
-        """Count a refusal; log the counts once in a while, since an attack must not fill the
-        log."""
+        """Count a refusal, and log the counts now and then: an attack must not fill the log."""
         metrics.refused_connection(reason)
         self._refused[reason] += 1
         if self._loop.time() - self._logged_at >= _LOG_SECONDS:
@@ -172,7 +175,7 @@ class Connections:
     def _make_room(self) -> bool:
         oldest = next(iter(self.waiting), None)
         if oldest is None or self._loop.time() - self.waiting[oldest] < _EVICTABLE_SECONDS:
-            oldest = next((one for one in self.known if not one.busy), None)
+            oldest = next((connection for connection in self.known if not connection.busy), None)
         if oldest is None:
             return False
         self.refused("evicted")
@@ -201,9 +204,4 @@ class Connections:
 
 
 def _older(queue: Queue, than: float) -> list[Connection]:
-    found = []
-    for connection, since in queue.items():
-        if since > than:
-            break
-        found.append(connection)
-    return found
+    return [connection for connection, _ in takewhile(lambda item: item[1] <= than, queue.items())]

@@ -1,5 +1,7 @@
-"""Limits of time for the requests of an event loop, looked at now and then: a timer for each would
-cost as much as a read."""
+"""Deadlines of the requests of an event loop.
+
+One timer checks all of them 50 times a second: a timer for each would cost as much as a read.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,10 @@ _EVERY = 0.02  # seconds
 
 
 class Deadline:
-    """Until when, in seconds of `perf_counter`, the task that made it may work.
+    """The time until which the task that made it may work.
 
-    It may be put off.
+    Attributes:
+        at: the time, in seconds of `perf_counter`; it may be changed.
     """
 
     __slots__ = ("_late", "_task", "at")
@@ -22,25 +25,25 @@ class Deadline:
         self._task = asyncio.current_task()
 
     def look(self, now: float) -> None:
-        """Cancel the task once the time is over."""
+        """Cancel the task, once, if the time is over."""
         if self.at <= now and not self._late and self._task is not None:
             self._late = True
             self._task.cancel()
 
     def cancelled(self) -> bool:
-        """Whether it is this, and nothing else, that cancelled the task."""
+        """Return whether this deadline, and nothing else, cancelled the task."""
         return self._late and self._task is not None and self._task.uncancel() == 0
 
 
 class Deadlines:
-    """Those that run; a task whose time is over is cancelled a few hundredths of a second later."""
+    """The open deadlines. A task is cancelled a few hundredths of a second after its deadline."""
 
     def __init__(self) -> None:
         self._open: set[Deadline] = set()
         self._looking = False
 
     def start(self, at: float) -> Deadline:
-        """One for the task that runs."""
+        """Start a deadline for the current task."""
         deadline = Deadline(at)
         self._open.add(deadline)
         if not self._looking:
@@ -49,7 +52,7 @@ class Deadlines:
         return deadline
 
     def end(self, deadline: Deadline) -> None:
-        """What it was for is done."""
+        """End a deadline: its work is done."""
         self._open.remove(deadline)
 
     def _look(self) -> None:

@@ -1,5 +1,4 @@
-"""Whether the online store answers, as the log tells it: when that changes, and not for each
-request."""
+"""Logs when the online store stops answering and when it recovers, not for each request."""
 
 from __future__ import annotations
 
@@ -9,14 +8,16 @@ from time import monotonic
 from controlplane.server.logs import say
 
 _QUIET_SECONDS = 5.0
-"""Without a failure until the store is said to have recovered. While one shard of a cluster is
-away, requests of the others succeed all the time."""
+"""The time without a failure after which `store_recovered` is logged.
+
+One success is not enough: while one shard of a cluster is down, reads of other shards succeed.
+"""
 _REMINDER_SECONDS = 60.0
+"""The time between two lines `store_failed` of one failure."""
 
 
 class StoreHealth:
-    """What the log says of the store: `store_failed`, again each minute while it goes on, and
-    `store_recovered`."""
+    """Logs `store_failed`, again each minute while the failure lasts, and `store_recovered`."""
 
     def __init__(self) -> None:
         self._failures = 0

@@ -1,4 +1,4 @@
-"""What a request's JSON says of keys and request fields, as Python values of the right types."""
+"""Converts keys and request fields from a request's JSON to Python values of their types."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ _FORMS = {
 
 
 class Inputs:
-    """What a feature service asks of its callers.
+    """The inputs of a feature service.
 
-    `keys` and `fields` (of its request) are name -> canonical type.
+    Attributes:
+        keys: the canonical type of each key.
+        fields: the canonical type of each field of the service's request.
     """
 
     def __init__(self, reader: ServiceReader) -> None:
@@ -35,29 +37,28 @@ class Inputs:
         nullable = set(self.keys) | reader.request.nullable
         types = {**self.fields, **self.keys}
         self._checks = [
-            (name, kind, _converter(kind), name in nullable) for name, kind in types.items()
+            (name, input_type, _converter(input_type), name in nullable)
+            for name, input_type in types.items()
         ]
 
-    def typed(self, entities: Sequence[Mapping[str, Any]], place: str) -> list[dict[str, Any]]:
-        """Each entity with values of the right Python types.
-
-        What the service does not ask for is left out.
+    def typed(self, entities: Sequence[Mapping[str, Any]], path: str) -> list[dict[str, Any]]:
+        """Return the inputs of each entity as Python values; other names are left out.
 
         Args:
-            entities: as JSON has them.
-            place: where a value stands in the body, with `{n}` for the entity's number and `{name}`
-                for the value's.
+            entities: the entities, as JSON has them.
+            path: the path of a value in the body, with `{n}` for the entity's number and `{name}`
+                for the name of the value.
 
         Raises:
-            Refused: a value is missing or not of its type; it says which.
+            Refused: a value is missing or not of its type; the refusal names it.
         """
-        found = []
+        rows = []
         for number, entity in enumerate(entities):
             row: dict[str, Any] = {}
-            for name, kind, convert, nullable in self._checks:
+            for name, input_type, convert, nullable in self._checks:
                 try:
-                    # A field of the request that may be null may be left out; a key may not: it
-                    # could be misspelt.
+                    # A field of the request that may be null may be left out. A key may not: its
+                    # name could be misspelt.
                     value = entity.get(name) if nullable and name in self.fields else entity[name]
                     if value is not None:
                         row[name] = convert(value)
@@ -66,54 +67,49 @@ class Inputs:
                     else:
                         raise TypeError
                 except KeyError:
-                    field = place.format(n=number, name=name)
-                    hint = (
-                        "give it, or null where there is no such entity"
-                        if name in self.keys
-                        else "give it"
-                    )
-                    raise Refused(
-                        400, f"{field} ({kind}) is missing", field=field, hint=hint
-                    ) from None
+                    field = path.format(n=number, name=name)
+                    is_key = name in self.keys
+                    hint = "give it, or null for no entity" if is_key else "give it"
+                    text = f"{field} ({input_type}) is missing"
+                    raise Refused(400, text, field=field, hint=hint) from None
                 except (TypeError, ValueError, ArithmeticError):
-                    field, hint = (
-                        place.format(n=number, name=name),
-                        f"give {form(kind)}{', or null' * nullable}",
-                    )
-                    raise Refused(
-                        400, f"{field} is not of type {kind}", field=field, hint=hint
-                    ) from None
-            found.append(row)
-        return found
+                    field = path.format(n=number, name=name)
+                    hint = f"give {form(input_type)}{', or null' * nullable}"
+                    text = f"{field} is not of type {input_type}"
+                    raise Refused(400, text, field=field, hint=hint) from None
+            rows.append(row)
+        return rows
 
     def requests(self, typed: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-        """The fields of the service's request of each entity; None where it has none."""
+        """Return the request fields of each entity; None if the service has no request."""
         return [{name: row[name] for name in self.fields} for row in typed] if self.fields else None
 
 
-def form(kind: str) -> str:
-    """What JSON a type takes, in words."""
-    if is_list(kind):
-        return f"an array, of nulls or {form(item_type(kind))}"
+def form(type_name: str) -> str:
+    """Describe the JSON for a value of a type."""
+    if is_list(type_name):
+        return f"an array, of nulls or {form(item_type(type_name))}"
     return _FORMS.get(
-        kind, f'a whole number, or the digits of a {kind} as a string such as "-1.50"'
+        type_name, f'a whole number, or the digits of a {type_name} as a string such as "-1.50"'
     )
 
 
-def _converter(kind: str) -> Callable[[Any], Any]:
-    """The function that makes a value of a type from JSON.
+def _converter(type_name: str) -> Callable[[Any], Any]:
+    """Return the function that converts JSON to a value of a type.
 
-    It raises TypeError, ValueError or ArithmeticError.
+    The function raises TypeError, ValueError or ArithmeticError.
     """
-    if is_list(kind):
-        item = _converter(item_type(kind))
-        return lambda value: [None if one is None else item(one) for one in _of(list, value)]
-    check = checked(kind)
-    if is_decimal(kind) or kind == "int64":
-        return lambda value: check(value if type(value) is int else _digits(value, kind))
-    if kind in _TEXTS:
-        read = _TEXTS[kind]
-        return lambda value: check(read(_of(str, value)))
+    if is_list(type_name):
+        convert = _converter(item_type(type_name))
+        return lambda value: [
+            None if item is None else convert(item) for item in _exactly(list, value)
+        ]
+    check = checked(type_name)
+    if is_decimal(type_name) or type_name == "int64":
+        return lambda value: check(value if type(value) is int else _digits(value, type_name))
+    if type_name in _TEXTS:
+        parse = _TEXTS[type_name]
+        return lambda value: check(parse(_exactly(str, value)))
     return check
 
 
@@ -124,13 +120,14 @@ _TEXTS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _of(kind: type, value: Any) -> Any:  # noqa: ANN401 - this is where types are checked
-    if type(value) is not kind:
+def _exactly(python_type: type, value: Any) -> Any:  # noqa: ANN401 - any JSON
+    # Not isinstance: a bool is an int.
+    if type(value) is not python_type:
         raise TypeError
     return value
 
 
-def _digits(value: Any, kind: str) -> Any:  # noqa: ANN401
-    if len(_of(str, value)) > _LONGEST_NUMBER:
+def _digits(value: Any, type_name: str) -> Any:  # noqa: ANN401 - this is where types are checked
+    if len(_exactly(str, value)) > _LONGEST_NUMBER:
         raise ValueError
-    return parse_text(kind, value)
+    return parse_text(type_name, value)

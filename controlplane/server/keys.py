@@ -1,9 +1,7 @@
-"""API keys: who may read which feature services.
+"""API keys, each for some feature services. A file holds their digests, never the keys themselves.
 
-A file holds their digests, never the keys themselves.
-
-A key is `plane_<id>_<secret>`: the id finds its entry, and the digest of the whole is compared in
-constant time.
+A key is `plane_<id>_<secret>`. Its entry is looked up by the id, and the digest of the whole key is
+compared in constant time.
 """
 
 from __future__ import annotations
@@ -28,10 +26,10 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry of the file.
 
     Args:
-        name: who uses it, for people and logs.
+        name: the user of the key, for people and logs.
         id: the public part of the key.
         digest: `sha256:` and the digest of the whole key in hexadecimal digits.
-        services: the feature services that may be read; `*` for all.
+        services: the feature services that the key may read; `*` for all.
     """
 
     name: str
@@ -40,11 +38,11 @@ class Key(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     services: tuple[str, ...]
 
     def allows(self, service: str) -> bool:
-        """Whether it may read a feature service."""
+        """Return whether the key may read a feature service."""
         return service in self.services or ALL in self.services
 
     def entry(self) -> str:
-        """What to append to the file."""
+        """Return the TOML to append to the file."""
         names = ", ".join(f'"{service}"' for service in self.services)
         return (
             f'[[key]]\nname = "{self.name}"\nid = "{self.id}"\ndigest = "{self.digest}"\nservices ='
@@ -57,7 +55,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create(name: str, services: tuple[str, ...]) -> tuple[str, Key]:
-    """Make a new key, which is nowhere but here, and its entry.
+    """Make a new key and its entry. The key is stored nowhere.
 
     Raises:
         PlaneError: the file of API keys can't hold the name, or that of a service.
@@ -67,15 +65,15 @@ def create(name: str, services: tuple[str, ...]) -> tuple[str, Key]:
     key = Key(name, public, _digest(secret), services)
     if not (_is_read_back(key) and all(text.isprintable() for text in (name, *services))):
         text = (
-            "can't make the API key: a name holds a quote, a backslash, a line break or a control"
+            "can't make the API key: a name has a quote, a backslash, a line break or a control"
             " character"
         )
-        raise PlaneError(text, hint="leave these out")
+        raise PlaneError(text, hint="remove these characters")
     return secret, key
 
 
 def _is_read_back(key: Key) -> bool:
-    """Whether a file with this entry means this key."""
+    """Return whether a file with the key's entry is read back as this key."""
     try:
         return _parsed(key.entry().encode()) == (key,)
     except (tomllib.TOMLDecodeError, UnicodeError, msgspec.ValidationError):
@@ -104,7 +102,7 @@ class Keyring:
             " prints it"
         )
         try:
-            found = _parsed(file.read_bytes())
+            keys = _parsed(file.read_bytes())
         except OSError as error:
             raise SettingsError(
                 f"the file of API keys can't be read: {error.strerror}", where=where
@@ -117,21 +115,22 @@ class Keyring:
             raise SettingsError(
                 f"the file of API keys is wrong: {error}", where=where, hint=hint
             ) from None
-        self._keys = {key.id: key for key in found}
-        if len(self._keys) < len(found):
+        self._keys = {key.id: key for key in keys}
+        if len(self._keys) < len(keys):
             raise SettingsError(
                 "the file of API keys has an id twice", where=where, hint="make a new key"
             )
 
     def find(self, authorization: bytes) -> Key | None:
-        """The entry of the key in a header `Authorization: Bearer <key>`, or of the scheme
-        `Tecton-key`."""
+        """Return the entry of the key in an `Authorization` header, None if it has no valid key.
+
+        The header's scheme is `Bearer`, or `Tecton-key` as Tecton's clients write it.
+        """
         scheme, _, secret = authorization.decode("latin-1").partition(" ")
-        found = _KEY.fullmatch(secret.strip())
-        if (
-            found is None
-            or scheme.lower() not in _SCHEMES
-            or (key := self._keys.get(found[1])) is None
-        ):
+        match = _KEY.fullmatch(secret.strip())
+        if match is None or scheme.lower() not in _SCHEMES:
             return None
-        return key if hmac.compare_digest(key.digest, _digest(found[0])) else None
+        key = self._keys.get(match[1])
+        if key is None:
+            return None
+        return key if hmac.compare_digest(key.digest, _digest(match[0])) else None

@@ -1,5 +1,4 @@
-"""A load test of a running server: so many connections ask as fast as they are answered, for a
-while."""
+"""A load test of a running server: some connections, each with one request at a time."""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ _LENGTH = b"content-length:"
 
 
 class Measured(NamedTuple):
-    """What a load test found.
+    """The result of a load test.
 
     Args:
-        seconds: how long it took.
-        milliseconds: of each answer that came, in ascending order.
-        codes: how often which status came.
+        seconds: the duration of the test.
+        milliseconds: the duration of each request, in ascending order.
+        codes: the number of responses by status.
     """
 
     seconds: float
@@ -34,31 +33,30 @@ class Measured(NamedTuple):
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
+        """Responses per second."""
         return len(self.milliseconds) / self.seconds
 
     def percentile(self, share: float) -> float:
-        """The milliseconds that this share of the answers took at most."""
-        return self.milliseconds[
-            min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))
-        ]
+        """Return the milliseconds that this share of the requests took at most."""
+        count = len(self.milliseconds)
+        return self.milliseconds[min(count - 1, int(share * count))]
 
     def histogram(self) -> dict[float, int]:
-        """How many answers took at most so many milliseconds, and more than the limit before."""
+        """Return the number of requests for each limit in milliseconds, from the limit below."""
         limits = [base * 10**power for power in range(-2, 4) for base in (1, 2, 5)]
         shown = [limit for limit in limits if limit >= self.milliseconds[0]]
-        found: dict[float, int] = {}
+        counts: dict[float, int] = {}
         start = 0
         for limit in shown:
             end = bisect_right(self.milliseconds, limit)
-            found[round(limit, 2)] = end - start
+            counts[round(limit, 2)] = end - start
             start = end
             if end == len(self.milliseconds):
                 break
-        return found
+        return counts
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures, for programs."""
+        """Return the figures, for programs."""
         shares = {
             f"p{round(share * 100)}_ms": round(self.percentile(share), 3)
             for share in (0.5, 0.9, 0.99)
@@ -83,28 +81,28 @@ def measure(
     key: str | None = None,
     patience: float = 10.0,
 ) -> Measured:
-    """Ask a server for features, each time of other entities.
+    """Request features from a server, each time of other entities.
 
     Args:
-        url: of the server.
+        url: the server's URL.
         service: the feature service.
         entities: keys and request fields, as JSON has them.
-        batch: entities of a request.
-        concurrency: connections, each with one request at a time.
-        seconds: how long.
+        batch: the number of entities in a request.
+        concurrency: the number of connections, each with one request at a time.
+        seconds: the duration of the test.
         key: an API key.
-        patience: seconds in which the last answers must come.
+        patience: seconds after the end within which the last responses must arrive.
 
     Raises:
         TransientError: the server can't be reached, closes connections, or does not answer.
-        PlaneError: the URL is none of HTTP, or there are no entities.
+        PlaneError: the URL is not one for HTTP, or there are no entities.
     """
     if not entities:
         raise PlaneError(
             "there are no entities to ask for",
             hint="give a JSON list of objects, each with the keys",
         )
-    chance = random.Random(1)  # noqa: S311 - a choice that may be guessed
+    chance = random.Random(1)  # noqa: S311 - nothing here is secret
     bodies = (
         msgspec.json.encode({"entities": chance.choices(entities, k=batch)})
         for _ in range(min(1000, max(1, 100_000 // batch)))
@@ -120,8 +118,8 @@ def post(
     key: str | None = None,
     patience: float = 10.0,
 ) -> Measured:
-    """Send bodies in JSON to one URL, over and over; arguments and errors as of `measure`."""
-    host, port = _place(url)
+    """Send bodies in JSON to one URL, over and over; see `measure` for arguments and errors."""
+    host, port = _address(url)
     heads = [
         f"POST {urlsplit(url).path} HTTP/1.1",
         f"Host: {urlsplit(url).netloc}",
@@ -145,14 +143,14 @@ def post(
         raise TransientError(text, hint="start it with `plane serve`") from None
 
 
-def _place(url: str) -> tuple[str, int]:
-    """The host and the port of a URL."""
+def _address(url: str) -> tuple[str, int]:
+    """Return the host and the port of a URL."""
     try:
-        place = urlsplit(url)
-        if place.scheme == "http" and place.hostname:
-            return place.hostname, place.port or 80
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.hostname:
+            return parts.hostname, parts.port or 80
     except ValueError:
-        pass  # brackets that do not close, a port that is no number
+        pass  # for example, the port is not a number
     raise PlaneError(f"{url} is not the URL of a server", hint="write http://host:port")
 
 
@@ -164,42 +162,45 @@ async def _measure(
     seconds: float,
     patience: float,
 ) -> Measured:
-    loop = asyncio.get_running_loop()
-    found = Measured(0.0, [], Counter())
-    clients = [_Client(requests, number, found) for number in range(concurrency)]
+    measured = Measured(0.0, [], Counter())
+    clients = [_Client(requests, number, measured) for number in range(concurrency)]
     started = perf_counter()
     ends = started + seconds
     try:
         async with asyncio.timeout(seconds + patience):
             for client in clients:
                 client.ends = ends
-                await loop.create_connection(lambda client=client: client, host, port)  # type: ignore[misc]
+                await client.connect(host, port)
             await asyncio.gather(*(client.done for client in clients))
     finally:
         for client in clients:
             client.close()
         await asyncio.sleep(0)  # sockets are closed in the loop's next turn
-    found.milliseconds.sort()
-    return found._replace(seconds=perf_counter() - started)
+    measured.milliseconds.sort()
+    return measured._replace(seconds=perf_counter() - started)
 
 
 class _Client(asyncio.Protocol):
-    """One connection that asks again whenever it was answered."""
+    """One connection, which sends the next request after each response."""
 
-    def __init__(self, requests: Sequence[bytes], first: int, found: Measured) -> None:
-        self._requests, self._next, self._found = requests, first % len(requests), found
+    def __init__(self, requests: Sequence[bytes], first: int, measured: Measured) -> None:
+        self._requests, self._next, self._measured = requests, first % len(requests), measured
         self._received = b""
         self._transport: Any = None
         self.ends = 0.0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    async def connect(self, host: str, port: int) -> None:
+        """Open the connection."""
+        await asyncio.get_running_loop().create_connection(lambda: self, host, port)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the first time."""
+        """Send the first request."""
         self._transport = transport
         self._ask()
 
     def close(self) -> None:
-        """Close the connection, if it was made."""
+        """Close the connection, if it is open."""
         self.done.cancel()
         if self._transport is not None:
             self._transport.close()
@@ -210,10 +211,10 @@ class _Client(asyncio.Protocol):
         self._transport.write(self._requests[self._next])
 
     def data_received(self, data: bytes) -> None:
-        """Note an answer when all of it has come."""
+        """Note a response when all of it has arrived."""
         self._received += data
-        head, found, body = self._received.partition(b"\r\n\r\n")
-        if not found:
+        head, end, body = self._received.partition(b"\r\n\r\n")
+        if not end:
             return
         lines = head.lower().split(b"\r\n")
         try:
@@ -223,21 +224,21 @@ class _Client(asyncio.Protocol):
             )
         except ValueError:
             hint = "give the URL that `plane serve` shows"
-            self.done.set_exception(PlaneError("what answers there does not speak HTTP", hint=hint))
+            self.done.set_exception(PlaneError("the server does not speak HTTP", hint=hint))
             self._transport.abort()
             return
         if len(body) < length:
             return
         now = perf_counter()
         self._received = b""
-        self._found.milliseconds.append((now - self._asked) * 1000)
-        self._found.codes[code] += 1
+        self._measured.milliseconds.append((now - self._asked) * 1000)
+        self._measured.codes[code] += 1
         if now < self.ends:
             self._ask()
         else:
             self.done.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits."""
+        """Fail the wait for this connection's end."""
         if not self.done.done():
             self.done.set_exception(exc if isinstance(exc, OSError) else ConnectionResetError())

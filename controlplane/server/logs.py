@@ -1,6 +1,6 @@
-"""Logs as a JSON object a line, for machines that collect them.
+"""Logs as JSON lines, for programs that collect them.
 
-They hold names, counts and times, and no values.
+They hold names, counts and times, but never values of features or keys.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ CONFIG: dict[str, Any] = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "loggers": {
         "controlplane.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
-        # Uvicorn's protocol logs each connection that isn't HTTP, and each request for an upgrade;
-        # nobody may fill the log in that way, so the server counts them.
+        # uvicorn's protocol logs each connection that isn't HTTP, and each request for an upgrade.
+        # A client could fill the log that way, so these are only counted.
         "controlplane.server.http": {"level": "ERROR"},
         "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
     },
 }
-"""For `logging.config.dictConfig`."""
+"""The argument of `logging.config.dictConfig`."""
 
 
 def say(event: str, level: int = logging.INFO, **facts: object) -> None:
-    """One line: what happened, and facts beside it."""
+    """Log one line: an event, and facts about it."""
     LOGGER.log(level, event, extra={"facts": facts})
 
 
 class JsonFormatter(logging.Formatter):
-    """One record as a line of JSON.
+    """Formats a record as a line of JSON.
 
-    Of an exception its type and places, since its text may hold values.
+    An exception is logged with its type and its frames, without its text, which may hold values.
     """
 
     def format(self, record: logging.LogRecord) -> str:

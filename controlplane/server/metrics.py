@@ -1,5 +1,4 @@
-"""What Prometheus sees: requests and how long they took, how values were found, and what the store
-refused."""
+"""Metrics for Prometheus: requests and their seconds, rows by status, errors and refusals."""
 
 from __future__ import annotations
 
@@ -22,30 +21,27 @@ from controlplane.serving import FeatureVectors
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 WORKERS = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable with the folder where several workers keep their counts.
-
-Read when the library is imported.
-"""
+"""The variable with the folder of the counts of several workers; read when the library loads."""
 disable_created_metrics()  # type: ignore[no-untyped-call]
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _REGISTRY = CollectorRegistry()
 _REQUESTS = Counted("plane_requests", "Requests.", ["service", "api", "code"], registry=_REGISTRY)
 _SECONDS = Histogram(
     "plane_request_seconds",
-    "How long requests took.",
+    "Seconds from a request to its response.",
     ["service"],
     buckets=_BUCKETS,
     registry=_REGISTRY,
 )
 _ROWS = Counted(
     "plane_rows",
-    "Rows of feature views by how they were found.",
+    "Rows of feature views by status.",
     ["service", "status"],
     registry=_REGISTRY,
 )
 _REFUSED = Counted(
     "plane_connections_refused",
-    "Connections that were closed for a limit.",
+    "Connections that were closed because of a limit.",
     ["reason"],
     registry=_REGISTRY,
 )
@@ -60,64 +56,64 @@ _DEPLOYMENT = Gauge(
 )
 
 _SERVICE = re.compile(rb'[{,]service="([^"]*)"')
-_MOST = 1000
-# What the library does not know yet: to tell it of each request would take a tenth of the request's
-# time.
-_counted: Counter[tuple[str, str, int]] = Counter()
-_found: Counter[tuple[str, tuple[str, ...]]] = Counter()
-_took: defaultdict[str, list[float]] = defaultdict(list)
+_MAX_BUFFERED = 1000  # requests of a service
+# Counts that the library does not have yet: passing on each request would take a tenth of the
+# request's time.
+_requests: Counter[tuple[str, str, int]] = Counter()
+_statuses: Counter[tuple[str, tuple[str, ...]]] = Counter()
+_durations: defaultdict[str, list[float]] = defaultdict(list)
 
 
 def request(service: str, api: str, code: int, seconds: float) -> None:
-    """One request was answered; `service` is empty where there is no such."""
-    _counted[service, api, code] += 1
-    took = _took[service]
-    took.append(seconds)
-    if len(took) >= _MOST:
+    """Count a response; `service` is empty if there is no such feature service."""
+    _requests[service, api, code] += 1
+    durations = _durations[service]
+    durations.append(seconds)
+    if len(durations) >= _MAX_BUFFERED:
         flush()
 
 
 def rows(service: str, vectors: FeatureVectors) -> None:
-    """Entities were read."""
-    for found in vectors.row_statuses():
-        _found[service, found] += 1
+    """Count the rows of a response, by status."""
+    for statuses in vectors.row_statuses():
+        _statuses[service, statuses] += 1
 
 
 def store_error() -> None:
-    """The store did not answer."""
+    """Count a read that the store did not answer."""
     _ERRORS.inc()
 
 
 def refused_connection(reason: str) -> None:
-    """A connection was closed before a request of it was known."""
+    """Count a connection that was closed before its request was known."""
     _REFUSED.labels(reason).inc()
 
 
 def deployment(number: int) -> None:
-    """Another deployment is served."""
+    """Set the number of the served deployment."""
     _DEPLOYMENT.set(number)
 
 
 def flush() -> None:
-    """Tell the library what was counted."""
-    for (service, api, code), count in _counted.items():
+    """Pass the counts on to the library."""
+    for (service, api, code), count in _requests.items():
         _REQUESTS.labels(service, api, str(code)).inc(count)
-    for (service, found), count in _found.items():
-        for status in found:
+    for (service, statuses), count in _statuses.items():
+        for status in statuses:
             _ROWS.labels(service, status).inc(count)
-    for service, took in _took.items():
+    for service, durations in _durations.items():
         observe = _SECONDS.labels(service).observe
-        for seconds in took:
+        for seconds in durations:
             observe(seconds)
-    for counted in (_counted, _found, _took):
-        counted.clear()
+    for counts in (_requests, _statuses, _durations):
+        counts.clear()
 
 
 def text(allows: Callable[[str], bool] | None = None) -> bytes:
-    """All of it, of all workers; of others as far as they have told the library.
+    """Return the metrics of all workers as text; other workers' latest counts may be missing.
 
     Args:
-        allows: whether the metrics of a feature service may be read; None: all may be.
+        allows: returns whether the metrics of a feature service may be read; None: all may be.
     """
     flush()
     registry = _REGISTRY
@@ -131,5 +127,5 @@ def text(allows: Callable[[str], bool] | None = None) -> bytes:
 
 
 def _allowed(line: bytes, allows: Callable[[str], bool]) -> bool:
-    found = _SERVICE.search(line)
-    return found is None or not found[1] or allows(found[1].decode())
+    label = _SERVICE.search(line)
+    return label is None or not label[1] or allows(label[1].decode())

@@ -1,7 +1,4 @@
-"""What the server offers, as OpenAPI and as a page.
-
-Made of what is deployed, so that names and types are real.
-"""
+"""The server's API as OpenAPI and as a page, with the names and types of the deployed services."""
 
 from __future__ import annotations
 
@@ -20,43 +17,44 @@ from controlplane.serving.contracts.json_schema import Json, nullable, record, s
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _PROBLEMS = {
     400: "The request is wrong; the answer names the field.",
-    401: "There is no valid API key.",
+    401: "The request has no valid API key.",
     403: "The key may not read this feature service.",
-    404: "There is no such feature service online.",
-    408: "The body does not come in time.",
+    404: "No such feature service is online.",
+    408: "The body does not arrive in time.",
     413: "The body is too long.",
     414: "The request target is too long.",
     421: "The server does not answer to the name in the header `Host`.",
     422: "A calculation of the feature service fails for these values.",
     431: "The head of the request is too long.",
-    503: "The online store is in trouble; ask again after `Retry-After` seconds.",
+    503: "The online store fails or can't be reached; ask again after `Retry-After` seconds.",
     504: "The latency budget is spent.",
 }
 
 
 def document(project: str, served: Sequence[Served], *, keys: bool, max_entities: int) -> Json:
-    """The OpenAPI document of what is served.
+    """Return the OpenAPI document of the server.
 
     Args:
-        project: its name.
-        served: the feature services that whoever asks may read.
+        project: the project's name.
+        served: the feature services that the client may read.
         keys: whether requests need an API key.
-        max_entities: of one request.
+        max_entities: the most entities of one request.
     """
-    names = [one.name for one in served]
-    paths: Json = {f"/v1/services/{one.name}": _ours(one, max_entities) for one in served}
+    paths: Json = {
+        f"/v1/services/{service.name}": _own_shape(service, max_entities) for service in served
+    }
     if served:
-        for path, summary, body, answer in _others(served, names, max_entities):
-            paths[path] = {"post": _operation(summary, body, answer, {"type": "object"})}
-    paths["/health/live"] = {"get": _told("Whether the process lives", "The process lives.")}
+        for path, summary, body, response in _other_shapes(served, max_entities):
+            paths[path] = {"post": _post(summary, body, response, {"type": "object"})}
+    paths["/health/live"] = {"get": _get("Whether the process lives", "The process lives.")}
     paths["/health/ready"] = {
-        "get": _told(
+        "get": _get(
             "Whether requests can be answered",
             "The store answers.",
             {"503": {"description": _PROBLEMS[503]}},
         )
     }
-    told: Json = {
+    openapi: Json = {
         "openapi": "3.1.0",
         "info": {
             "title": f"Features of {project}",
@@ -69,49 +67,52 @@ def document(project: str, served: Sequence[Served], *, keys: bool, max_entities
         "components": {"schemas": {"Error": _error()}},
     }
     if keys:
-        told["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        told["security"] = [{"key": []}]
-    return told
+        openapi["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        openapi["security"] = [{"key": []}]
+    return openapi
 
 
-def _ours(served: Served, most: int) -> Json:
+def _own_shape(served: Served, most: int) -> Json:
     inputs = {**served.inputs.fields, **served.inputs.keys}
-    entity = record({name: nullable(_given(kind)) for name, kind in inputs.items()}, closed=False)
+    entity = record(
+        {name: nullable(_input(input_type)) for name, input_type in inputs.items()}, closed=False
+    )
+    statuses = {"enum": [str(status) for status in Status]}
     vector = record(
         {
             "features": record(
-                {name: nullable(scalar_or_list(kind)) for name, kind in served.types.items()}
+                {
+                    name: nullable(scalar_or_list(feature_type))
+                    for name, feature_type in served.types.items()
+                }
             ),
-            "statuses": record(
-                {name: {"enum": [str(one) for one in Status]} for name in served.types}
-            ),
+            "statuses": record(dict.fromkeys(served.types, statuses)),
             "effective_times": record(
                 {name: nullable(scalar_or_list("timestamp")) for name in served.types}
             ),
         }
     )
-    answer = record(
+    response = record(
         {"service": {"const": served.name}, "vectors": {"type": "array", "items": vector}}
     )
     body = record({"entities": {"type": "array", "maxItems": most, "items": entity}}, closed=False)
     summary = served.description.strip().partition("\n")[0] or f"The features of {served.name}"
     return {
-        "post": _operation(summary, body, answer, _ERROR),
-        "get": _told("Keys, features, their types", "What it is."),
+        "post": _post(summary, body, response, _ERROR),
+        "get": _get("Keys, features, their types", "The feature service."),
     }
 
 
-def _others(
-    served: Sequence[Served], names: list[str], most: int
-) -> Iterable[tuple[str, str, Json, Json]]:
-    kinds = {
-        name: kind
-        for one in served
-        for name, kind in {**one.inputs.fields, **one.inputs.keys}.items()
+def _other_shapes(served: Sequence[Served], most: int) -> Iterable[tuple[str, str, Json, Json]]:
+    # One path is for all services, so its body may have the inputs of any of them.
+    inputs = {
+        name: input_type
+        for service in served
+        for name, input_type in {**service.inputs.fields, **service.inputs.keys}.items()
     }
     values = {
         "type": "object",
-        "properties": {name: nullable(_given(kind)) for name, kind in kinds.items()},
+        "properties": {name: nullable(_input(input_type)) for name, input_type in inputs.items()},
     }
     flags = (
         "includeNames",
@@ -121,59 +122,66 @@ def _others(
         "includeSloInfo",
     )
     options = {"type": "object", "properties": {flag: {"type": "boolean"} for flag in flags}}
-    service = {"enum": names}
+    service_name = {"enum": [service.name for service in served]}
     row = {"joinKeyMap": values, "requestContextMap": values}
     common = {
-        "featureServiceName": service,
+        "featureServiceName": service_name,
         "workspaceName": {"type": "string"},
         "metadataOptions": options,
     }
-    one = {"type": "object", "required": ["featureServiceName"], "properties": {**common, **row}}
+    single = {"type": "object", "required": ["featureServiceName"], "properties": {**common, **row}}
     rows = {"type": "array", "maxItems": most, "items": {"type": "object", "properties": row}}
-    many = {
+    batch = {
         "type": "object",
         "required": ["featureServiceName", "requestData"],
         "properties": {**common, "requestData": rows},
     }
     vector = record({"features": {"type": "array"}})
     path = "/api/v1/feature-service/get-features"
-    single = {"type": "object", "required": ["result"], "properties": {"result": vector}}
-    several = {
+    single_response = {"type": "object", "required": ["result"], "properties": {"result": vector}}
+    batch_response = {
         "type": "object",
         "required": ["result"],
         "properties": {"result": {"type": "array", "items": vector}},
     }
-    yield path, "As Tecton's get-features", record({"params": one}, closed=False), single
+    yield (
+        path,
+        "As Tecton's get-features",
+        record({"params": single}, closed=False),
+        single_response,
+    )
     yield (
         f"{path}-batch",
         "As Tecton's get-features-batch",
-        record({"params": many}, closed=False),
-        several,
+        record({"params": batch}, closed=False),
+        batch_response,
     )
     columns = {
-        name: {"type": "array", "maxItems": most, "items": nullable(_given(kind))}
-        for name, kind in kinds.items()
+        name: {"type": "array", "maxItems": most, "items": nullable(_input(input_type))}
+        for name, input_type in inputs.items()
     }
-    references = sorted({name.replace("__", ":", 1) for one in served for name in one.types})
+    references = sorted(
+        {name.replace("__", ":", 1) for service in served for name in service.types}
+    )
     feast = {
         "type": "object",
         "required": ["entities"],
         "oneOf": [{"required": ["feature_service"]}, {"required": ["features"]}],
         "properties": {
-            "feature_service": service,
+            "feature_service": service_name,
             "features": {"type": "array", "minItems": 1, "items": {"enum": references}},
             "entities": {"type": "object", "properties": columns},
             "request_context": {"type": "object", "properties": columns},
             "full_feature_names": {"type": "boolean"},
         },
     }
-    answer = record(
+    feast_response = record(
         {"metadata": {"type": "object"}, "results": {"type": "array", "items": {"type": "object"}}}
     )
-    yield "/get-online-features", "As Feast's get-online-features", feast, answer
+    yield "/get-online-features", "As Feast's get-online-features", feast, feast_response
 
 
-def _operation(summary: str, body: Json, answer: Json, problem: Json) -> Json:
+def _post(summary: str, body: Json, response: Json, problem: Json) -> Json:
     problems = {
         str(code): {"description": text, **_content(problem)} for code, text in _PROBLEMS.items()
     }
@@ -181,27 +189,28 @@ def _operation(summary: str, body: Json, answer: Json, problem: Json) -> Json:
     return {
         "summary": summary,
         "requestBody": {"required": True, **_content(body)},
-        "responses": {"200": {"description": "The features.", **_content(answer)}, **problems},
+        "responses": {"200": {"description": "The features.", **_content(response)}, **problems},
     }
 
 
-def _told(summary: str, answer: str, more: Json | None = None) -> Json:
-    return {"summary": summary, "responses": {"200": {"description": answer}, **(more or {})}}
+def _get(summary: str, success: str, problems: Json | None = None) -> Json:
+    responses = {"200": {"description": success}, **(problems or {})}
+    return {"summary": summary, "responses": responses}
 
 
 def _content(schema: Json) -> Json:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def _given(kind: str) -> Json:
-    """How a value of a type is given."""
-    if is_list(kind):
+def _input(type_name: str) -> Json:
+    """Return the schema of an input of a type."""
+    if is_list(type_name):
         return {
             "type": "array",
-            "items": nullable(_given(item_type(kind))),
-            "description": form(kind),
+            "items": nullable(_input(item_type(type_name))),
+            "description": form(type_name),
         }
-    return {**scalar_or_list(kind), "description": form(kind)}
+    return {**scalar_or_list(type_name), "description": form(type_name)}
 
 
 def _error() -> Json:
@@ -212,51 +221,46 @@ def _error() -> Json:
 _STYLE = "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto}td{padding:0 1em 0 0}"
 
 
-def page(told: Mapping[str, Any]) -> bytes:
-    """The document for people; it loads nothing from elsewhere."""
+def page(openapi: Mapping[str, Any]) -> bytes:
+    """Return the document as a page of HTML, which loads nothing from other servers."""
+    title, description = escape(openapi["info"]["title"]), escape(openapi["info"]["description"])
     parts = [
-        f"<!doctype html><title>{escape(told['info']['title'])}</title><style>{_STYLE}</style>"
+        f"<!doctype html><title>{title}</title><style>{_STYLE}</style>",
+        f"<h1>{title}</h1><p>{description}</p>",
+        '<p>For programs: <a href="/openapi.json">openapi.json</a>.</p>',
     ]
-    parts.append(
-        f"<h1>{escape(told['info']['title'])}</h1><p>{escape(told['info']['description'])}</p>"
-    )
-    parts.append('<p>The same for programs: <a href="/openapi.json">openapi.json</a>.</p>')
-    for path, methods in told["paths"].items():
+    for path, methods in openapi["paths"].items():
         for method, operation in methods.items():
             parts.append(
                 f"<h2><code>{method.upper()}"
                 f" {escape(path)}</code></h2><p>{escape(operation['summary'])}</p>"
             )
             if "requestBody" in operation:
-                told_of = {
+                bodies = {
                     "Body": operation["requestBody"],
                     "Answer": operation["responses"]["200"],
                 }
-                for title, holder in told_of.items():
-                    parts.append(
-                        f"<h3>{title}</h3>"
-                        + _table(holder["content"]["application/json"]["schema"])
-                    )
+                for heading, body in bodies.items():
+                    table = _table(body["content"]["application/json"]["schema"])
+                    parts.append(f"<h3>{heading}</h3>{table}")
     return "\n".join(parts).encode()
 
 
 def _table(schema: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(name)}</code><td>{escape(kind)}"
-        for name, kind in _fields("", schema)
+        f"<tr><td><code>{escape(name)}</code><td>{escape(description)}"
+        for name, description in _fields("", schema)
     )
     return f"<table>{rows}</table>"
 
 
 def _fields(prefix: str, schema: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     schema = schema["anyOf"][0] if "anyOf" in schema else schema
-    kind = (
-        schema.get("type")
-        or f"one of {', '.join(map(str, schema.get('enum', [schema.get('const', '')])))}"
-    )
+    choices = schema.get("enum", [schema.get("const", "")])
+    json_type = schema.get("type") or f"one of {', '.join(map(str, choices))}"
     if prefix:
-        yield prefix, schema.get("description") or schema.get("format") or kind
+        yield prefix, schema.get("description") or schema.get("format") or json_type
     for name, inner in schema.get("properties", {}).items():
         yield from _fields(f"{prefix}.{name}".lstrip("."), inner)
-    if kind == "array" and "properties" in schema.get("items", {}):
+    if json_type == "array" and "properties" in schema.get("items", {}):
         yield from _fields(f"{prefix}[]", schema["items"])

@@ -1,5 +1,7 @@
-"""HTTP as uvicorn speaks it, with limits of its own: uvicorn reads a head of any size, as slowly as
-it comes. Also, the parts of an answer are sent together.
+"""HTTP on uvicorn, with limits on heads, connections and time, and fewer writes.
+
+uvicorn itself accepts a head of any size, however slowly it arrives. And it writes the parts of a
+response one by one; here they are sent together.
 """
 
 from __future__ import annotations
@@ -18,38 +20,39 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger("controlplane.server.http")
 _PIECE = 4096
-"""Bytes that are parsed at a time: the limits of a head are looked at, and pipelined requests
-counted, this often."""
+"""Bytes that are parsed at a time; between pieces, limits are checked and requests are counted."""
 _BODY_PIECE = 65_536
-_MAX_SPARE = 262_144
-"""Bytes that are read and thrown away after a refusal; a client that sends more is no longer read
-from."""
+_MAX_DISCARDED = 262_144
+"""Bytes that are read and discarded after a refusal; then the client is no longer read."""
 _MAX_DRAINED = 4 * 1024 * 1024
-"""The same of a body whose request was answered early."""
+"""Bytes that are read and discarded of a body whose request was answered early."""
 _FRAMING_SHARE = 8
-"""Bytes of framing for each byte of a body; the worst that a client may mean, chunks of one byte,
-has 5."""
+"""The most bytes of framing for each byte of a body; honest chunks of one byte have 5."""
 
 
 class _RefusedError(Exception):
-    """A request was answered while it was parsed."""
+    """A request was refused while it was parsed."""
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. It is in one of the phases of `Connections`, and is closed when that takes
-    too long."""
+    """One connection, which is closed if it stays too long in a phase of `Connections`."""
 
-    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+    def __init__(
+        self,
+        config: Config,
+        *arguments: Any,  # noqa: ANN401 - uvicorn's
+        **options: Any,  # noqa: ANN401 - uvicorn's
+    ) -> None:
         super().__init__(config, *arguments, **options)
         self._connections: Connections = config.connections
         self.logger = _LOGGER
         self.phase: Queue | None = None
         self._held = memoryview(b"")  # received, not parsed yet
-        self._pipelined = 0  # bytes of these that are counted, because no body is among them
+        self._pipelined = 0  # bytes of `_held` that are counted, because no body is among them
         self._in_head = self._in_body = False
         self._head = self._framing = self._body = 0  # bytes of the message that is being received
         self._began = False  # whether a message began or ended in the piece that is being parsed
-        # bytes to throw away before reading stops; None: nothing is thrown away
+        # How many more bytes to discard before reading stops; None: nothing is discarded.
         self._spare: int | None = None
         self._lost = False
 
@@ -77,17 +80,16 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol.data_received`."""
         if self._spare is not None:
-            self._throw_away(len(data))
+            self._discard(len(data))
             return
         if self._held or len(data) > _PIECE or self.flow.read_paused:
             self._held = memoryview(bytes(self._held) + data)
             self.parse()
             return
-        self._parse(data)  # nearly always
+        self._parse(data)  # nearly always: without a copy
 
     def parse(self) -> None:
-        """Parse what was received, as long as the request that is being answered leaves room for
-        more."""
+        """Parse the held bytes, until a request that is being answered pauses reading."""
         while self._held and not self.flow.read_paused and not self.transport.is_closing():
             size = _BODY_PIECE if self._in_body else _PIECE
             piece, self._held = self._held[:size], self._held[size:]
@@ -106,7 +108,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse_for_memory()
 
     def _refuse_for_memory(self) -> None:
-        text = "this worker holds too many requests that are not complete, or wait for others"
+        text = "this worker holds too many incomplete or pipelined requests"
         refused = Refused(503, text, hint="ask again in a second", code="too_many_connections")
         self._refuse(refused)
 
@@ -114,7 +116,7 @@ class Protocol(HttpToolsProtocol):
         self._began, body = False, self._body
         super().data_received(cast("bytes", piece))
         if self._began and not (self._in_head or self._in_body):
-            return  # nearly always: it was all of a request
+            return  # nearly always: the piece was a whole request
         if self._spare is not None or self.transport.is_closing():
             return
         if self._in_body:
@@ -141,22 +143,23 @@ class Protocol(HttpToolsProtocol):
         else:
             self._too_long("request's head", 431)
 
-    def _too_long(self, what: str, status: int) -> None:
-        text = f"the {what} is longer than {MAX_HEAD} bytes"
+    def _too_long(self, part: str, status: int) -> None:
+        text = f"the {part} is longer than {MAX_HEAD} bytes"
         if status == 431:
             text += f", or there are more than {MAX_HEADERS} headers"
         self._refuse(Refused(status, text, hint="send less"))
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer, if it is this request's turn, and close the connection."""
+        """Send the refusal, unless earlier requests are still answered; close the connection."""
         self._connections.refused(refused.code)
-        self._spare, self._held = _MAX_SPARE, memoryview(b"")
+        self._spare, self._held = _MAX_DISCARDED, memoryview(b"")
         if self.busy:
             if self.pipeline or not self._in_body or self.cycle.response_started:
-                # the connection is closed when the requests before are answered
+                # The connection is closed when the earlier requests are answered.
                 self.cycle.keep_alive = False
                 return
-            self.cycle.disconnected = True  # its body will not come; whoever reads it is told that
+            # The application waits for a body that will not arrive: end its wait.
+            self.cycle.disconnected = True
             self.cycle.message_event.set()
         body = as_json(refused)
         head = (
@@ -167,18 +170,18 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
         self.transport.close()
 
-    def _throw_away(self, size: int) -> None:
+    def _discard(self, size: int) -> None:
         if self._spare is not None and self._spare >= 0:
             self._spare -= size
             if self._spare < 0:
                 self.flow.pause_reading()
 
-    # What the parser tells
+    # Callbacks of the parser
 
     def send_400_response(self, msg: str) -> None:
         """See `HttpToolsProtocol`."""
         if self._spare is not None:
-            return  # it was refused, and parsing stopped by an exception
+            return  # the request was refused, and `_RefusedError` stopped the parser
         self._connections.refused("not_http")
         super().send_400_response(msg)
 
@@ -196,7 +199,8 @@ class Protocol(HttpToolsProtocol):
             self._connections.enter(self, self._connections.known)
         super().on_headers_complete()
         self._in_head, self._in_body = False, True
-        self.headers = []  # what comes now is a trailer, and no header of the request
+        # Lines from now on are trailers. uvicorn would add them to the request's headers.
+        self.headers = []
 
     def _check_head(self) -> None:
         if self._head + 2 * _PIECE > MAX_HEAD and self._head_size() > MAX_HEAD:
@@ -223,15 +227,15 @@ class Protocol(HttpToolsProtocol):
         if self.phase is self._connections.draining:
             self._connections.enter(self, self._connections.known)
 
-    # What the answer tells
+    # Callbacks of the response
 
     def on_response_complete(self) -> None:
-        """See `HttpToolsProtocol`; uvicorn goes on reading while requests that were read still
-        wait."""
+        """See `HttpToolsProtocol`."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
         if self.busy:
+            # uvicorn resumes reading here, even while more requests wait for their turn.
             if self.pipeline:
                 self.flow.pause_reading()
         elif self._in_body:
@@ -251,7 +255,7 @@ class Protocol(HttpToolsProtocol):
         super().resume_writing()
         self._connections.stalled.pop(self, None)
 
-    # What the limits ask for
+    # The interface for `Connections`
 
     @property
     def busy(self) -> bool:
@@ -260,8 +264,7 @@ class Protocol(HttpToolsProtocol):
 
     @property
     def unread(self) -> bool:
-        """Whether bytes of the client may be on their way, so that closing would reset the
-        connection."""
+        """Whether the client may still send bytes, so that closing would reset the connection."""
         return self._in_head or self._in_body or self._head > 0 or self._spare is not None
 
     def lingers(self) -> None:
@@ -269,7 +272,7 @@ class Protocol(HttpToolsProtocol):
         if self._lost:
             return
         if self._spare is None:
-            self._spare = _MAX_SPARE
+            self._spare = _MAX_DISCARDED
         self._held = memoryview(b"")
         if self.phase is not self._connections.ending:
             self._connections.enter(self, self._connections.ending)
@@ -302,7 +305,7 @@ class Protocol(HttpToolsProtocol):
             self._refuse(
                 Refused(
                     408,
-                    "the request's head did not come in time",
+                    "the request's head did not arrive in time",
                     hint="send it again",
                     code="head_too_slow",
                 )
@@ -321,17 +324,20 @@ class Protocol(HttpToolsProtocol):
 
 
 class _Joining:
-    """A transport that writes what it is given in one turn of the event loop at its end, and closes
-    so that the client can read the last answer; all else is as it was."""
+    """A transport that joins all writes of one turn of the event loop into one.
+
+    It also closes in a way that lets the client read the last response. Everything else is passed
+    on to the transport that it wraps.
+    """
 
     def __init__(self, transport: asyncio.Transport, protocol: Protocol) -> None:
         self._transport, self._protocol, self._loop = transport, protocol, protocol.loop
         self._parts: list[bytes] = []
         self._closing = self._paused = False
-        # called several times for each request: no function of ours may stand between
+        # The bound method itself, without a wrapper: it is called several times for each request.
         self.is_closing = transport.is_closing
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - it is the transport's
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any attribute of the transport
         return getattr(self._transport, name)
 
     def pause_reading(self) -> None:
@@ -341,8 +347,7 @@ class _Joining:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """See `asyncio.ReadTransport.resume_reading`; what was received before is parsed before
-        more is read."""
+        """See `asyncio.ReadTransport.resume_reading`; held bytes are parsed before more is read."""
         if self._protocol.holds:
             self._loop.call_soon(self._protocol.parse)
         else:
@@ -363,8 +368,10 @@ class _Joining:
         self._parts.append(data)
 
     def close(self) -> None:
-        """See `asyncio.BaseTransport.close`; what the client sends until it has read the answer is
-        thrown away."""
+        """See `asyncio.BaseTransport.close`.
+
+        The client's bytes are discarded until it has read the response.
+        """
         if self._closing:
             return
         if not self._protocol.unread or self._transport.is_closing():
@@ -376,17 +383,18 @@ class _Joining:
         self._protocol.lingers()
 
     def close_now(self) -> None:
-        """Close without waiting for the client; what was written is sent."""
+        """Close without waiting for the client; the written bytes are still sent."""
         self._flush()
         self._close()
         self._transport.close()
-        # a client that does not read keeps a transport open that was closed
+        # A closed transport stays open while the client does not read, so its time is limited, too.
         self._protocol.lingers()
 
     def _close(self) -> None:
         self._closing, self.is_closing = True, lambda: True
 
     def _flush(self) -> None:
-        if self._parts and not self._transport.is_closing():  # whoever asked may have gone since
+        # The client may have closed the connection since the write.
+        if self._parts and not self._transport.is_closing():
             self._transport.write(b"".join(self._parts))
         self._parts.clear()

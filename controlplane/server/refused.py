@@ -1,5 +1,4 @@
-"""What a request is refused for: a status, a code for programs, and words that repeat nothing of
-what was sent."""
+"""Refusals of requests: a status, a code for programs, and a message without values of the body."""
 
 from __future__ import annotations
 
@@ -22,21 +21,24 @@ CODES = {
     503: "store_unavailable",
     504: "budget_exceeded",
 }
-"""Every status of an error, and its code."""
+"""The code of each status of an error."""
 OTHER_CODES = ("head_too_slow", "too_many_connections")
-"""Codes of refusals that come before a request is known; of 408 and 503."""
+"""Codes of refusals before a request is known, with status 408 and 503."""
+RETRY = ((b"retry-after", b"1"),)
+"""Headers of a refusal after which the client shall try again in a second."""
+STORE_UNREACHABLE = "the online store can't be reached now"
 
 
 class Refused(PlaneError):
     """A request that is not answered.
 
     Args:
-        status: of HTTP.
+        status: the status of HTTP.
         message: what is wrong, without a value of the request.
-        field: the place in the body that it is about.
-        hint: what whoever asks can do about it.
-        headers: of the response.
-        code: for programs; that of the status unless given.
+        field: the path in the body of what is wrong.
+        hint: what the client can do about it.
+        headers: more headers of the response.
+        code: the code for programs (default: the code of the status).
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Refused(PlaneError):
 
 
 def as_json(refused: Refused) -> bytes:
-    """The body of the answer, where no other shape was asked for."""
+    """Return the body of the response in the platform's own shape."""
     facts = {
         "code": refused.code,
         "message": refused.message,

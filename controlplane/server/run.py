@@ -24,20 +24,27 @@ from controlplane.server.protocol import Protocol
 from controlplane.server.services import Services
 
 _WORKERS = "PROMETHEUS_MULTIPROC_DIR"
-_GRACE = 10  # seconds for requests that are under way when the server stops
+_GRACE = 10  # seconds for open requests when the server stops
 # Seconds without a sign of life after which a worker is replaced; a busy machine starts slowly.
 _HUNG = 60
-_KEEP_ALIVE = 75  # seconds; longer than what stands in front keeps its own connections
+# Seconds. Load balancers keep idle connections for 60 by default: the server must not close a
+# connection first, because a request may already be on its way.
+_KEEP_ALIVE = 75
 
 
 class Config(uvicorn.Config):
-    """What uvicorn's workers are told, and the limit of each.
+    """The configuration of uvicorn's workers, with the limit of each.
 
     Args:
-        max_connections: of a worker.
+        max_connections: the most connections of a worker.
     """
 
-    def __init__(self, *arguments: Any, max_connections: int, **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - uvicorn's
+        max_connections: int,
+        **options: Any,  # noqa: ANN401 - uvicorn's
+    ) -> None:
         super().__init__(*arguments, **options)
         self._max_connections = max_connections
 
@@ -48,11 +55,11 @@ class Config(uvicorn.Config):
 
 
 def check(options: Options) -> None:
-    """Load what will be served, and start the embedded store if the environment has one.
+    """Load the services once, and start the embedded store if the environment has one.
 
     Raises:
-        PlaneError: nothing is deployed, it can't be served, the store refuses its user, or the
-            file of API keys is wrong.
+        PlaneError: nothing is deployed, the deployment can't be served, the store refuses its user,
+            or the file of API keys is wrong.
     """
     logging.config.dictConfig(CONFIG)
     if options.keys is not None:
@@ -76,18 +83,19 @@ def serve(
     on_ready: Callable[[str], None],
     max_connections: int | None = None,
 ) -> None:
-    """Serve until a signal comes; requests that are under way are then answered.
+    """Serve until SIGINT or SIGTERM; open requests are then still answered.
 
     Args:
-        options: of the application.
+        options: the application's options.
         host: the address to listen on.
-        port: 0 for a free one.
-        workers: processes.
-        on_ready: told the URL when the port is open.
-        max_connections: of each worker; None: as many as the limit of open files has room for.
+        port: the port; 0 for a free one.
+        workers: the number of processes.
+        on_ready: called with the URL when the port is open.
+        max_connections: the limit of each worker (default: as many as the limit of open files has
+            room for).
 
     Raises:
-        PlaneError: the port can't be opened, or the process may not open so many files.
+        PlaneError: the port can't be opened, or the limit of open files is too low.
     """
     if max_connections is not None and max_connections > room():
         text = (
@@ -101,8 +109,8 @@ def serve(
     except (OSError, OverflowError) as error:
         text = f"can't listen on {host} port {port}: {error}"
         raise PlaneError(text, hint="choose another --host or --port") from None
-    # The supervisor ends as asked; then the signals that it kept are raised again, and mean nothing
-    # more.
+    # uvicorn stops on these signals, and raises them again when it has stopped: with the default
+    # handlers, this process would then die of the signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     config = Config(
@@ -131,8 +139,8 @@ def serve(
         if workers == 1:
             try:
                 uvicorn.Server(config).run(sockets=[listening])
-            except SystemExit:  # uvicorn's own exit code is 3, which is ours for a bug
-                text = "the server did not start: what it needs has changed since it was checked"
+            except SystemExit:  # uvicorn exits with code 3, which means a bug in `plane`
+                text = "the server did not start: its project or its files changed meanwhile"
                 raise PlaneError(text, hint="see its log above, and start it again") from None
         else:
             os.environ[_WORKERS] = counts

@@ -1,5 +1,4 @@
-"""What the server serves: the feature services of the newest deployment, looked at again every few
-seconds."""
+"""The feature services of the newest deployment, refreshed every few seconds."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from controlplane.workspace.project import Project
 
 
 class Served:
-    """One feature service, ready to be asked for."""
+    """One feature service, ready to be read."""
 
     def __init__(self, spec: ServiceSpec, reader: ServiceReader) -> None:
         self.name, self.description, self.reader = spec.name, spec.description, reader
@@ -29,7 +28,7 @@ class Served:
         self.inputs = Inputs(reader)
 
     def serve(self, pointers: Mapping[str, str]) -> None:
-        """Read from now on the versions that the store's pointers name: view -> fingerprint."""
+        """Read the versions in the store's pointers (view -> fingerprint) from now on."""
         before = self.reader.versions
         self.reader.serve(pointers)
         if (after := self.reader.versions) != before:
@@ -39,14 +38,13 @@ class Served:
 
 
 class Services:
-    """All feature services of an environment that can be read online, and the store that they are
-    read from.
+    """All feature services of an environment that can be read online, and their store.
 
     Args:
         directory: the project's folder.
-        environment: its name.
-        refresh_seconds: how long it may take to see a deployment, or another version that is
-            served.
+        environment: the environment's name.
+        refresh_seconds: the time after which a deployment, or a switch of the served version, is
+            noticed.
     """
 
     def __init__(self, directory: Path, environment: str | None, refresh_seconds: float) -> None:
@@ -68,47 +66,46 @@ class Services:
         return self._store
 
     def load(self) -> dict[str, Served] | None:
-        """What the newest deployment serves; None if that is known already.
+        """Load the services of the newest deployment; None if they are loaded already.
 
         Raises:
-            PlaneError: nothing is deployed, or what is deployed can't be read.
+            PlaneError: nothing is deployed, or the deployment can't be read.
         """
         deployment, manifest = self._project.current()
         if deployment.id == self._loaded:
             return None
-        found: dict[str, Served] = {}
+        loaded: dict[str, Served] = {}
         offline: dict[str, str] = {}
         for spec in manifest.services:
             try:
                 layout = self._project.layout(spec.name)
                 calculator = self._project.calculator(layout)
-                found[spec.name] = Served(
+                loaded[spec.name] = Served(
                     spec, ServiceReader(layout, self._project.now, calculator=calculator)
                 )
             except TransientError:
-                raise  # it passes: the service is not offline
+                raise  # the state can't be read now, which says nothing about this service
             except PlaneError as error:
                 offline[spec.name] = error.message
         self._loaded = deployment.id
-        say("services_loaded", deployment=deployment.id, services=sorted(found), not_online=offline)
-        return found
+        say(
+            "services_loaded", deployment=deployment.id, services=sorted(loaded), not_online=offline
+        )
+        return loaded
 
     async def check(self) -> None:
-        """Load what will be served, and read from the store once.
+        """Load the services, and read from the store once.
 
         Raises:
-            PlaneError: it can't be served. A store that can't be reached now is no error: requests
-                are refused until it is there.
+            PlaneError: they can't be served.
         """
         self._next = self.load() or {}
+        # A store that can't be reached now is no error: requests are refused until it answers.
         with suppress(TransientError):
             await self.refresh()
 
     async def refresh(self) -> None:
-        """See what is deployed and which versions are served.
-
-        A service is read only when it is known which versions are served: a new one may not be
-        complete.
+        """Read the newest deployment, and the versions to serve.
 
         Raises:
             PlaneError: the record of deployments or the store can't be read now.
@@ -116,6 +113,8 @@ class Services:
         loaded = await asyncio.to_thread(self.load)
         if loaded is not None:
             self._next = loaded
+        # Services are served only after the pointers are known: the values of a version without one
+        # may be incomplete.
         if self._next:
             namespace = next(iter(self._next.values())).reader.namespace
             pointers = await records.read_pointers_async(self.store, namespace)
@@ -124,7 +123,7 @@ class Services:
         self.served, self.deployment, self.current = self._next, self._loaded, True
 
     async def watch(self) -> None:
-        """Refresh for ever; what fails is logged once, and tried again."""
+        """Refresh forever; of failures in a row, only the first is logged."""
         failing = False
         while True:
             try:

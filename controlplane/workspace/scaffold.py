@@ -1,4 +1,4 @@
-"""A new project's first files, and a little data to try them on."""
+"""Writes the first files of a new project, and sample data for them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _IGNORED = f"{private.FOLDER}/\n"
 
 
 def scaffold(directory: Path, name: str | None = None) -> list[Path]:
-    """Write plane.toml, definitions with a test, and .gitignore, and load sample rows into the
-    embedded warehouse.
+    """Write a new project's files, and load sample rows into its warehouse.
+
+    The files are plane.toml, definitions with a test, and .gitignore.
 
     Args:
-        directory: made if need be; it must not hold a project already.
-        name: of the project; the folder's unless given.
+        directory: the project's folder, which is created if it does not exist.
+        name: the project's name (default: the folder's name).
 
     Returns:
         The files that were written.
 
     Raises:
-        PlaneError: there is a project already, the name can't be used, or the folder can't be
-            written.
+        PlaneError: the folder has a project already or can't be written, or the name can't be used.
     """
     chosen = name or re.sub(r"[^A-Za-z0-9]+", "_", directory.resolve().name).strip("_")
     if not is_name(chosen):
@@ -60,8 +60,7 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
         private.make(folder)
         _load(folder / "warehouse.duckdb", template.render("project/data.sql.j2", context))
         private.close(folder)
-        # They come last: a project is there when its settings are, and until then this can be
-        # repeated.
+        # Settings come last: they make the folder a project, and until then this can be repeated.
         _write(toml, template.render("project/plane.toml.j2", context))
     except OSError as error:
         hint = "make it writable, or choose another folder"
@@ -75,14 +74,14 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The same text may be left from an attempt that failed before it wrote the settings.
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise PlaneError(f"{path} exists already", hint="move it away, or choose another folder")
     _replace(path, text)
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all: a full disk must leave neither half a file nor an emptied
-    one."""
+    """Replace a file atomically: a full disk must leave neither half a file nor an empty one."""
     draft = path.with_name(f".{path.name}.draft")
     try:
         draft.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -92,6 +91,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def _load(warehouse: Path, sql: str) -> None:
+    # Closed at once: DuckDB lets one process at a time open a file.
     opened = open_warehouse("duckdb", {"path": str(warehouse)})
     try:
         opened.execute(read(sql))
@@ -100,8 +100,8 @@ def _load(warehouse: Path, sql: str) -> None:
 
 
 def _ignore(path: Path) -> None:
-    """Have git ignore our folder, beside what it ignores already."""
-    # Other encodings' bytes stay as they are.
+    """Add the folder `.plane` to a .gitignore."""
+    # surrogateescape: bytes of another encoding stay unchanged.
     text = path.read_bytes().decode("utf-8", "surrogateescape") if path.exists() else ""
     if _IGNORED not in text.splitlines(keepends=True):
         _replace(path, text + ("\n" if text and not text.endswith("\n") else "") + _IGNORED)

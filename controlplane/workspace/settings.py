@@ -1,9 +1,8 @@
 """`plane.toml`: one project and its environments.
 
-Values may come from environment variables, secrets must.
-
-A value `"${NAME}"` is the variable NAME; it is read when an environment is used, so that a file
-without the secrets of production still works for the others.
+Values may come from environment variables, and secrets must. A value `"${NAME}"` stands for the
+variable NAME. Variables are read only for the environment that is used, so that the other
+environments work on a machine without the secrets of production.
 """
 
 from __future__ import annotations
@@ -26,10 +25,11 @@ from controlplane.errors import Location, PlaneError, Problems, SettingsError
 
 FILE = "plane.toml"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# Names of options that hold a secret; private_key_file and the like only tell where it is.
 _SECRET = re.compile(
     r"(password|passphrase|token|secret|private_key|api_key)(?!\w*_(file|path|url)$)", re.IGNORECASE
 )
-# A URL's parser ends the host at the first /, ? or #, which a password may hold unescaped.
+# Not urlsplit alone: it ends the host at the first /, ? or #, which a password may hold unescaped.
 _PASSWORD = re.compile(r"://[^:/?#@]*:[^@]+@")
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -43,15 +43,19 @@ class ProjectTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AirflowTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[environments.<name>.airflow]`: where releases are written, and the embedded
-    Airflow's home."""
+    """The table `[environments.<name>.airflow]`.
+
+    Attributes:
+        releases: the folder of releases.
+        home: AIRFLOW_HOME of the embedded Airflow.
+    """
 
     releases: str | None = None
     home: str | None = None
 
 
 class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The table `[environments.<name>]`; `dialect` is the project's unless given."""
+    """The table `[environments.<name>]`; `dialect` defaults to the project's."""
 
     warehouse: dict[str, Any]
     dialect: str | None = None
@@ -64,11 +68,15 @@ class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment, with its variables filled in. Do not print it: it may hold secrets.
+    """One environment, with the values of its variables. Don't print it: it may hold secrets.
 
-    Paths are absolute; `now` is set where time stands still; `warehouse` and `online` hold the
-    connectors' options; `online` is None where there is no online store; `reader_role` is empty
-    where nobody is granted anything.
+    Attributes:
+        now: the fixed time of the environment; None: the wall clock.
+        warehouse: the options of the warehouse's connector.
+        online: the options of the online store's connector; None: there is no online store.
+        embedded_online: whether the online store is the embedded one.
+        releases: the folder of releases. All paths are absolute.
+        reader_role: the role that may read public views; empty: no rights are granted.
     """
 
     project: str
@@ -89,10 +97,10 @@ class Environment:
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder at or above `start` that holds a plane.toml.
+    """Return the nearest folder with a plane.toml, at or above `start`.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is no such folder.
     """
     for folder in (start.resolve(), *start.resolve().parents):
         if (folder / FILE).is_file():
@@ -104,11 +112,11 @@ def find_root(start: Path) -> Path:
 
 
 def load(root: Path, environment: str | None = None) -> Environment:
-    """The settings of one environment.
+    """Load the settings of one environment.
 
     Args:
         root: the folder of plane.toml.
-        environment: its name; PLANE_ENV unless given, else `local`, else the only one.
+        environment: its name (default: PLANE_ENV, else the only environment, else `local`).
 
     Raises:
         SettingsError: the file is wrong, a variable is not set, or there is no such environment.
@@ -126,14 +134,14 @@ def load(root: Path, environment: str | None = None) -> Environment:
         )
     if project is None or name not in environments:
         raise _only(problems)
-    found = _environment(root, project, name, environments[name], toml, problems)
+    loaded = _environment(root, project, name, environments[name], toml, problems)
     if problems:
         raise _only(problems)
-    return found
+    return loaded
 
 
 class _Toml:
-    """The file's text and what it says."""
+    """The text and the values of the file."""
 
     def __init__(self, text: str) -> None:
         self._lines = text.splitlines()
@@ -141,14 +149,14 @@ class _Toml:
             self.value: dict[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             line = re.search(r"line (\d+)", str(error))
-            place = Location(FILE, int(line[1]) if line else len(self._lines))
+            location = Location(FILE, int(line[1]) if line else len(self._lines))
             raise SettingsError(
-                f"this is not valid TOML: {error}", where=place, hint="correct the line"
+                f"this is not valid TOML: {error}", where=location, hint="correct the line"
             ) from None
 
     def where(self, *path: str) -> Location:
-        """The line of the value at `path`, or of the innermost table around it that stands in the
-        file."""
+        """Return the line of the value at `path`, else of the innermost table around it."""
+        # tomllib has no line numbers, so this looks for the header or the key in the text.
         table: list[str] = []
         for number, line in enumerate(self._lines, start=1):
             if header := re.fullmatch(r"\s*\[([^\[\]]+)\]\s*(#.*)?", line):
@@ -184,7 +192,7 @@ def _only(problems: list[PlaneError]) -> PlaneError:
 def _tables(
     toml: _Toml, problems: list[PlaneError]
 ) -> tuple[ProjectTable | None, dict[str, EnvironmentTable]]:
-    """The project and every environment whose tables have the right shape."""
+    """Return the tables of the project and of the environments, except those with problems."""
     for key in toml.value:
         if key not in ("project", "environments"):
             hint = "the file has [project] and [environments.<name>]"
@@ -205,14 +213,12 @@ def _tables(
 
 
 def _shaped(
-    toml: _Toml, path: tuple[str, ...], value: object, kind: type[T], problems: list[PlaneError]
+    toml: _Toml, path: tuple[str, ...], value: object, struct: type[T], problems: list[PlaneError]
 ) -> T | None:
-    """The value as `kind`.
-
-    Every key that this does not know, or else what is wrong, is a problem.
-    """
+    """Convert a table; adds unknown keys and wrong values to the problems."""
     if isinstance(value, dict):
-        fields = msgspec.structs.fields(kind)
+        # msgspec would stop at the first unknown key, and report nothing else.
+        fields = msgspec.structs.fields(struct)
         known = [field.name for field in fields]
         for key in [key for key in value if key not in known]:
             text = f"unknown key {'.'.join((*path, key))}"
@@ -220,7 +226,7 @@ def _shaped(
             problems.append(SettingsError(text, where=toml.where(*path, key), hint=hint))
         value = {key: inner for key, inner in value.items() if key in known}
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, struct)
     except msgspec.ValidationError as error:
         text, _, inside = str(error).partition(" - at `$")
         at = (*path, *inside.strip("`.").replace("[", ".[").split(".")) if inside else path
@@ -244,16 +250,18 @@ def _environment(
     toml: _Toml,
     problems: list[PlaneError],
 ) -> Environment:
-    """The environment; it may be used only if there are no problems."""
+    """Return the environment, which is complete only if there are no problems."""
     path = ("environments", name)
-    for what, text, where in (
+    for subject, text, where in (
         ("project name", project.name, toml.where("project", "name")),
         ("environment", name, toml.where(*path)),
         ("schema", table.schema, toml.where(*path, "schema")),
     ):
         if not is_name(text):
             problems.append(
-                SettingsError(f"{what} {text!r} is not a name", where=where, hint=name_remedy(text))
+                SettingsError(
+                    f"{subject} {text!r} is not a name", where=where, hint=name_remedy(text)
+                )
             )
     now: datetime | None = None
     if table.now is not None:
@@ -270,11 +278,10 @@ def _environment(
     )
     state = str(_filled({"state": table.state}, path, toml, problems).get("state", ""))
     if "kind" not in table.warehouse:
-        text, hint = (
-            f"environments.{name}.warehouse has no kind",
-            'write one, such as kind = "duckdb"',
-        )
+        text = f"environments.{name}.warehouse has no kind"
+        hint = 'write one, such as kind = "duckdb"'
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
+    # Taken out: this and `embedded` are settings of the environment, and no options of a connector.
     role = warehouse.pop("reader_role", "")
     if not isinstance(role, str) or (role and warehouse.get("kind") == "duckdb"):
         text = f"environments.{name}.warehouse.reader_role: DuckDB grants no rights"
@@ -285,6 +292,7 @@ def _environment(
         hint = "leave it out: anyone who can open the file reads all of it"
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     embedded = bool(online and online.pop("embedded", False))
+    # Relative paths are relative to plane.toml, not to the folder that a command runs in.
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":
         warehouse["path"] = str(root / warehouse["path"])
     for file in ("ca_certificate", "certificate", "private_key_file"):
@@ -314,15 +322,12 @@ def _environment(
 def _filled(
     table: Mapping[str, Any], path: tuple[str, ...], toml: _Toml, problems: list[PlaneError]
 ) -> dict[str, Any]:
-    """The table with `${NAME}` replaced.
-
-    What is missing, and every secret written out, is a problem.
-    """
-    found: dict[str, Any] = {}
+    """Replace `${NAME}` in a table; adds missing variables and written secrets to the problems."""
+    filled: dict[str, Any] = {}
     for key, value in table.items():
         full, where = ".".join((*path, key)), toml.where(*path, key)
         if isinstance(value, dict):
-            found[key] = _filled(value, (*path, key), toml, problems)
+            filled[key] = _filled(value, (*path, key), toml, problems)
             continue
         names = _VARIABLE.findall(value) if isinstance(value, str) else []
         if not names and (_SECRET.search(key) or (isinstance(value, str) and _url_secret(value))):
@@ -334,8 +339,8 @@ def _filled(
             text = f"{full} needs the environment variable {', '.join(missing)}, which is not set"
             problems.append(SettingsError(text, where=where, hint=f"export {missing[0]}=..."))
             continue
-        found[key] = _VARIABLE.sub(lambda match: os.environ[match[1]], value) if names else value
-    return found
+        filled[key] = _VARIABLE.sub(lambda match: os.environ[match[1]], value) if names else value
+    return filled
 
 
 def _url_secret(value: str) -> bool:

@@ -200,7 +200,7 @@ def test_a_connection_made_of_our_own_options_means_them(kind, options):
 @pytest.mark.parametrize(
     ("kind", "fields", "extra", "problems"),
     [
-        ("snowflake", {}, {}, ["no account", "proves who you are", "no user"]),
+        ("snowflake", {}, {}, ["no account", "no credentials", "no user"]),
         (
             "snowflake",
             {"password": SECRET},
@@ -224,7 +224,7 @@ def test_a_connection_made_of_our_own_options_means_them(kind, options):
             {"account": "a", "authenticator": "oauth", "refresh_token": SECRET},
             ["refresh_token is not supported"],
         ),
-        ("databricks", {}, {}, ["no workspace", "no SQL warehouse", "signs you in"]),
+        ("databricks", {}, {}, ["no workspace", "no SQL warehouse", "no credentials"]),
         (
             "databricks",
             {"host": "dbc.example.com", "login": "id", "password": SECRET},
@@ -235,7 +235,7 @@ def test_a_connection_made_of_our_own_options_means_them(kind, options):
             "databricks",
             {"host": "h", "login": "id", "password": SECRET},
             {"http_path": "p"},
-            ["signs you in"],
+            ["no credentials"],
         ),
     ],
 )

@@ -211,9 +211,9 @@ def test_the_end_of_a_sync_in_shards(sharded, store):
             PermanentError, match="of 2 shards of the sync these have not been written: 1"
         ):
             run.end_sync(warehouse, "plane_online", sql, begun, reports)
-        with pytest.raises(PermanentError, match="what task 'sync' returned is not there"):
+        with pytest.raises(PermanentError, match="the result of task 'sync' is missing"):
             run.end_sync(warehouse, "plane_online", sql, begun, [*reports, None])
-        with pytest.raises(PermanentError, match="what task 'begin_sync' returned is not there"):
+        with pytest.raises(PermanentError, match="the result of task 'begin_sync' is missing"):
             run.write_shard(warehouse, "plane_online", sql, None, 1)
         assert b"version" not in store.get_fields(name)
         prefix = naming.online_prefix(sharded.manifest.namespace, view.name, view.fingerprint)
@@ -354,7 +354,7 @@ def test_connections_are_tested_by_the_form(deployed):
     assert worked
     assert text.startswith("DuckDB")
     assert hooks.OnlineStoreHook().test_connection()[0]
-    with pytest.raises(PermanentError, match="is no warehouse"):
+    with pytest.raises(PermanentError, match="is not a supported warehouse type"):
         hooks.open_warehouse("plane_online")
 
 

@@ -304,13 +304,13 @@ CONNECTIONS: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
         ),
         "databricks": (
             {"http_path": None, "password": None},
-            ("no SQL warehouse", "nothing in it signs you in"),
+            ("no SQL warehouse", "it has no credentials"),
         ),
     },
     "wrong password": {
         "snowflake": (
             {"password": SECRET},
-            ("Incorrect username or password", "what proves who you are"),
+            ("Incorrect username or password", "the credentials"),
         ),
         "databricks": (
             {"password": SECRET},

@@ -123,7 +123,7 @@ def test_a_wrong_range_is_refused(start, end, message):
 
 
 def test_a_range_beside_a_partition_is_refused():
-    with pytest.raises(PermanentError, match="beside the partition 2013-01-01T07:00:00"):
+    with pytest.raises(PermanentError, match="the run's partition 2013-01-01T07:00:00"):
         interval_of(
             program(), Request(at=LATER, partition=at(7), start="2013-01-01", end="2013-01-02")
         )

@@ -210,7 +210,7 @@ def test_b20_what_the_warehouse_knows_is_shown_where_the_online_store_cannot_be_
     )
     shop.plane("deploy", hook=without_a_server_program)
     [(error, hint)] = problems(shop.fails("run", hook=without_a_server_program))
-    missing = "there is no Redis or Valkey server to run on this machine"
+    missing = "this machine has no Redis or Valkey server"
     assert (error, "controlplane[local]" in hint) == (missing, True)
     [view] = shop.plane("status", "--json", hook=without_a_server_program).json
     assert (view["state"], view["last_rows"]) == ("up to date", 4)

@@ -25,7 +25,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from controlplane.embedded import airflow
+from controlplane.embedded import airflow, airflow_settings
 from controlplane.embedded.airflow_client import AirflowClient
 from controlplane.embedded.daemon import Daemon, alive, members, read_state
 from controlplane.errors import MissingDriver, PermanentError, PlaneError, TransientError
@@ -153,7 +153,7 @@ def test_c3_airflow_asks_for_a_password_that_its_owner_alone_can_read(home, clie
         refused.value.close()
     for wrong in ("", "guess"):
         with pytest.raises(PermanentError, match=r"40[01]"):
-            AirflowClient(client.url, username=airflow.USERNAME, password=wrong).token()
+            AirflowClient(client.url, username=airflow_settings.USERNAME, password=wrong).token()
     assert client.token()
     secret = airflow.password(home)
     assert len(secret) >= 32
@@ -283,7 +283,9 @@ def test_what_airflow_fails_to_log_is_asked_for_again(home, client):
     with Stumbling(client.url) as stumbling:
         url = f"http://127.0.0.1:{stumbling.server_port}"
         secret = airflow.password(home)
-        run = AirflowClient(url, username=airflow.USERNAME, password=secret).trigger("hello.dag")
+        run = AirflowClient(url, username=airflow_settings.USERNAME, password=secret).trigger(
+            "hello.dag"
+        )
     assert stumbling.refused == 1
     assert client.wait("hello.dag", [run], timeout=90) == {run: "success"}
 
@@ -374,7 +376,7 @@ def test_nothing_is_started_for_one_who_has_gone(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.endswith("who asked for this has gone\n")
+    assert done.stderr.endswith("the process that started this one has ended\n")
     assert not (tmp_path / "version.log").exists()
 
 

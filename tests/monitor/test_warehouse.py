@@ -170,7 +170,7 @@ def test_databricks(databricks: DatabricksEndpoint) -> None:
         assert found[4] == (
             "Python functions",
             "error",
-            "create the function of plane__doctor: functions in Python don't run here",
+            "create the function of plane__doctor: this warehouse does not run Python functions",
             "use a pro or serverless SQL warehouse, and a catalog of Unity Catalog",
         )
     opened.close()

@@ -13,7 +13,8 @@ import pytest
 import redis
 
 import controlplane
-from connectors.redis.store import RedisStore, Single
+from connectors.redis.servers import Single
+from connectors.redis.store import RedisStore
 from controlplane.base import naming
 from controlplane.online import records
 from controlplane.online.records import Claim, Cursor, Pointers, SyncCursor

@@ -93,7 +93,7 @@ def test_what_the_openapi_document_allows_is_answered_as_it_says(served):
         ("/v1/services/priced", {"entities": [{"user_id": 1, "price": None}]}, 400, "entities[0].price", "decimal"),
         ("/v1/services/priced", {"entities": [{"user_id": 1, "price": "1e9"}]}, 400, "entities[0].price", "decimal"),
         (f"/v1/services/{SECRET}", {"entities": []}, 404, "", "no such feature service"),
-        ("/v1/services/", {"entities": []}, 404, "", "nothing here"),
+        ("/v1/services/", {"entities": []}, 404, "", "no such path"),
         (TECTON, {"params": {}}, 400, None, "featureServiceName"),
         (TECTON, {"params": {"featureServiceName": 7}}, 400, None, "Expected `str`, got `int`"),
         (TECTON, {"params": {"featureServiceName": SECRET}}, 404, None, "no such feature service"),

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from controlplane.server.feast import Feast
 from controlplane.server.refused import Refused
-from controlplane.server.shapes import Call, Feast
+from controlplane.server.shapes import Call
 from controlplane.serving import FeatureVectors
 
 FOUND = {"user_id": 1, "tag": "a b", "day": "2024-01-02"}

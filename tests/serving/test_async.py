@@ -13,7 +13,8 @@ import pytest
 import redis
 
 from connectors.redis.async_store import AsyncRedisStore, connect
-from connectors.redis.store import RedisStore, Single
+from connectors.redis.servers import Single
+from connectors.redis.store import RedisStore
 from controlplane.base import naming
 from controlplane.errors import PermanentError, SettingsError, TransientError
 from controlplane.serving import AsyncOnlineReader, FeatureVectors, OnlineReader, ServiceLayout

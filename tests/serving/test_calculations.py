@@ -14,7 +14,8 @@ import pytest
 import redis
 
 from connectors.duckdb.calculator import prepare
-from connectors.redis.store import RedisStore, Single
+from connectors.redis.servers import Single
+from connectors.redis.store import RedisStore
 from controlplane import Aggregate, Attribute, Calculation, Entity, batch_feature_view, calculation
 from controlplane.compile.changeable import CHANGEABLE
 from controlplane.errors import PermanentError, PlaneError, Problems

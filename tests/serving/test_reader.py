@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 import redis
 
-from connectors.redis.store import RedisStore, Single, connect
+from connectors.redis.servers import Single
+from connectors.redis.store import RedisStore, connect
 from controlplane.base import naming
 from controlplane.base.types import MICROSECOND
 from controlplane.codec import Field, Layout
