@@ -104,7 +104,9 @@ def test_a_file_that_is_none(tmp_path):
     with pytest.raises(PermanentError) as raised:
         connect(path=str(tmp_path / "warehouse.duckdb"))
     assert raised.value.message.startswith(f"opening the warehouse {tmp_path}")
-    assert raised.value.hint == "give the path of a DuckDB file, or of a file that does not exist yet"
+    assert (
+        raised.value.hint == "give the path of a DuckDB file, or of a file that does not exist yet"
+    )
 
 
 QUERIES = (
