@@ -1,4 +1,4 @@
-"""A project's definition files -> its checked manifest."""
+"""Compiles a project's definition files to its checked manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def compile_project(project: Project) -> Manifest:
     """Load and check every definition against the warehouse.
 
     Raises:
-        Problems: all that is wrong.
+        Problems: the definitions are wrong; it lists all problems.
     """
     environment = project.environment
     target = Target(
@@ -37,20 +37,20 @@ def check_calculations(manifest: Manifest) -> None:
     """Check that readers can compute every calculation in their own process.
 
     Raises:
-        Problems: for each service, what can't be computed.
+        Problems: a service has a calculation that they can't compute.
     """
-    found: list[PlaneError] = []
+    problems: list[PlaneError] = []
     for service in manifest.services:
         if service.calculations:
             try:
-                _, query, made = in_memory(manifest, service)
-                open_calculator(query, made).close()
+                _, query, statements = in_memory(manifest, service)
+                open_calculator(query, statements).close()
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
                 hint = (
                     "use functions of the warehouse itself; those that users defined in it are not"
                     " there"
                 )
-                found.append(DefinitionError(text, where=service.location, hint=hint))
-    if found:
-        raise Problems(found)
+                problems.append(DefinitionError(text, where=service.location, hint=hint))
+    if problems:
+        raise Problems(problems)

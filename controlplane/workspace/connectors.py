@@ -61,7 +61,7 @@ def _connectors(group: str) -> Mapping[str, EntryPoint]:
 
 
 def option_names(kind: str) -> Sequence[str]:
-    """The names of a connector's options.
+    """Return the names of a connector's options.
 
     Raises:
         PlaneError: the connector or its driver is missing.
@@ -97,31 +97,33 @@ def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
         PlaneError: the connector is missing or can't be read from an event loop, or an option is
             wrong.
     """
-    kind = str(config.get("kind", "redis"))
-    connect = connector(kind, "controlplane.async_connectors")
+    name = str(config.get("kind", "redis"))
+    connect = connector(name, "controlplane.async_connectors")
     options = {
-        name: value
-        for name, value in config.items()
-        if name in inspect.signature(connect).parameters
+        option: value
+        for option, value in config.items()
+        if option in inspect.signature(connect).parameters
     }
-    store: AsyncOnlineStore = connect(**_typed(connect, kind, options))
+    store: AsyncOnlineStore = connect(**_typed(connect, name, options))
     return store
 
 
-def _called(kind: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - what it is, the caller knows
-    connect = connector(kind)
+def _called(name: str, options: Mapping[str, object]) -> Any:  # noqa: ANN401 - any connector's
+    connect = connector(name)
     try:
         inspect.signature(connect).bind(**options)
     except TypeError as error:
         hint = f"its options are: {', '.join(inspect.signature(connect).parameters)}"
         # So called from Python 3.12 on.
         text = str(error).replace("keyword-only argument", "argument")
-        raise SettingsError(f"connector {kind!r}: {text}", hint=hint) from None
-    return connect(**_typed(connect, kind, options))
+        raise SettingsError(f"connector {name!r}: {text}", hint=hint) from None
+    return connect(**_typed(connect, name, options))
 
 
-def _typed(connect: Callable[..., Any], kind: str, options: Mapping[str, object]) -> dict[str, Any]:
-    """The options as the types that `connect` declares; a number may be a text, as variables are.
+def _typed(connect: Callable[..., Any], name: str, options: Mapping[str, object]) -> dict[str, Any]:
+    """Convert options to the types that `connect` declares.
+
+    A number may be a text: environment variables are texts.
 
     Raises:
         SettingsError: an option has another type. Its value is not repeated: it may be a secret.
@@ -131,27 +133,27 @@ def _typed(connect: Callable[..., Any], kind: str, options: Mapping[str, object]
     except NameError:  # a connector of another package, whose types are imported for checkers alone
         return dict(options)
     typed = {}
-    for name, value in options.items():
+    for option, value in options.items():
         try:
-            typed[name] = msgspec.convert(value, types.get(name, Any), strict=False)
+            typed[option] = msgspec.convert(value, types.get(option, Any), strict=False)
         except msgspec.ValidationError as error:
             text = str(error).replace("`", "").replace(" | null", "")
-            text, _, where = text.partition(" - at ")
+            text, _, path = text.partition(" - at ")
             for word, plain in _TYPES.items():
                 text = re.sub(rf"\b{word}\b", plain, text)
-            element = where.removeprefix("$").replace("[...]", "")
+            element = path.removeprefix("$").replace("[...]", "")
             raise SettingsError(
-                f"connector {kind!r}: option `{name}{element}`: {text[:1].lower()}{text[1:]}",
+                f"connector {name!r}: option `{option}{element}`: {text[:1].lower()}{text[1:]}",
                 hint="correct its value",
             ) from None
     return typed
 
 
 def open_calculator(query: str, functions: Sequence[Function] = ()) -> Calculator:
-    """Get a query ready that computes over rows in memory, and the functions that it calls.
+    """Prepare a query over rows in memory, with the functions that it calls.
 
     Raises:
-        PlaneError: it can't be computed in this process.
+        PlaneError: this process can't compute it.
     """
     calculator: Calculator = connector("calculator")(query=query, functions=functions)
     return calculator

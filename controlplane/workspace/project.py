@@ -33,16 +33,15 @@ if TYPE_CHECKING:
     from controlplane.state.store import StateStore
 
 _KNOWN_DEPLOYMENTS = 5
-"""A reader knows the versions of so many deployments: a rollback serves one of them again."""
+"""Deployments whose versions a reader knows: a rollback may serve one of them again."""
 Embedded = Callable[[Path], Mapping[str, str]]
-"""Starts the embedded online store of a project, unless it runs, and returns its URL and password
-as options."""
+"""Starts a project's embedded online store if it does not run; returns the store's options."""
 
 
 class Project:
     """One environment of one project, with connections that open when they are first used.
 
-    Use it as a context manager: what was opened is closed.
+    Use it as a context manager, which closes them.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Project:
         self._other: Project | None = None
         self.folder = self.root / private.FOLDER
         self.narrowed = private.close(self.folder) if private.is_open(self.folder) else 0
-        """Files and folders in `.plane` that other users of the machine had rights on until now."""
+        """The number of files in `.plane` that other users could read or write until now."""
         private.make(self.folder)
 
     def __enter__(self) -> Project:
@@ -63,14 +62,14 @@ class Project:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened; what it left in `.plane` is its owner's alone."""
+        """Close all connections, and take other users' rights on new files in `.plane` away."""
         self._opened.close()
         environment = self.environment
         files = (
@@ -83,11 +82,8 @@ class Project:
         private.close_entries(folders)
 
     def close_releases(self) -> None:
-        """Take the rights of other users away from releases in `.plane`.
-
-        Releases elsewhere may be read by the Airflow of another user: there the mask of the shell
-        decides.
-        """
+        """Take other users' rights on the releases in `.plane` away."""
+        # Not elsewhere, where the Airflow of another user may read them: there the umask decides.
         releases = self.environment.releases
         private.close_entries(private.between(self.folder, releases))
         if releases.is_relative_to(self.folder):
@@ -102,7 +98,7 @@ class Project:
             yield other
 
     def cancel(self) -> None:
-        """Stop what the warehouse does now, if it was opened; safe to call from another thread."""
+        """Stop the warehouse's running statements; safe to call from another thread."""
         opened: Warehouse | None = vars(self).get("warehouse")
         if opened is not None:
             opened.cancel()
@@ -111,7 +107,7 @@ class Project:
 
     @contextmanager
     def _blaming_settings(self) -> Iterator[None]:
-        """What is wrong with an option is wrong in plane.toml."""
+        """Add plane.toml as the location of errors in options."""
         try:
             yield
         except SettingsError as error:
@@ -119,11 +115,11 @@ class Project:
             raise
 
     def now(self) -> datetime:
-        """The environment's now: the wall clock, or the instant at which its time stands still."""
+        """Return the environment's fixed `now`, or else the wall clock."""
         return self.environment.now or self.clock()
 
     def clock(self) -> datetime:
-        """The wall clock."""
+        """Return the time of the wall clock."""
         return datetime.now(UTC)
 
     @cached_property
@@ -145,8 +141,10 @@ class Project:
         return warehouse
 
     def online_config(self) -> Mapping[str, Any] | None:
-        """The online store's settings, with URL and password of the embedded one; None where there
-        is no store."""
+        """Return the online store's options; None if the environment has no store.
+
+        This starts an embedded store, whose URL and password are among them.
+        """
         config = self.environment.online
         if config is None or not self.environment.embedded_online:
             return config
@@ -158,7 +156,7 @@ class Project:
 
     @cached_property
     def store(self) -> OnlineStore | None:
-        """The open online store; None where the environment has none."""
+        """The open online store; None if the environment has none."""
         config = self.online_config()
         if config is None:
             return None
@@ -168,10 +166,10 @@ class Project:
         return store
 
     def online_store(self) -> OnlineStore:
-        """The open online store.
+        """Return the open online store.
 
         Raises:
-            SettingsError: the environment has none.
+            SettingsError: the environment has no online store.
         """
         if self.store is None:
             raise self._without_store()
@@ -184,7 +182,9 @@ class Project:
         )
 
     def store_or_problem(self) -> tuple[OnlineStore | None, str]:
-        """The open online store, or why it can't be opened, for what is worth showing without it.
+        """Return the open online store, or why it can't be opened.
+
+        It is for commands that are useful without the store, too.
 
         Raises:
             SettingsError: its settings are wrong.
@@ -193,14 +193,14 @@ class Project:
             return self.store, ""
         except SettingsError:
             raise
-        except PlaneError as error:  # the program of the embedded server is missing, for one
-            return None, f"the online store can't be looked at: {error.message}"
+        except PlaneError as error:  # for example, the embedded server's program is missing
+            return None, f"the online store can't be opened: {error.message}"
 
     def async_store(self) -> AsyncOnlineStore:
-        """The online store for reads from the running event loop; whoever asks closes it.
+        """Open the online store for reads from the running event loop; the caller closes it.
 
         Raises:
-            SettingsError: the environment has none.
+            SettingsError: the environment has no online store.
         """
         config = self.online_config()
         if config is None:
@@ -221,8 +221,8 @@ class Project:
 
     @cached_property
     def state(self) -> StateStore:
-        """The record of what was deployed."""
-        # lazy: sqlalchemy takes longer to import than all else that most commands need
+        """The record of deployments."""
+        # lazy: sqlalchemy takes longer to import than everything else that most commands need
         from controlplane.state.store import StateStore
 
         with self._blaming_settings():
@@ -231,7 +231,7 @@ class Project:
         return state
 
     def deployments(self, limit: int) -> list[Deployment]:
-        """At most `limit` deployments, the newest first."""
+        """Return at most `limit` deployments, the newest first."""
         environment = self.environment
         deployments = glance(environment.state, environment.project, environment.name, limit)
         return (
@@ -241,11 +241,11 @@ class Project:
         )
 
     def deployed(self) -> Deployment | None:
-        """The current deployment; None before the first."""
+        """Return the current deployment; None before the first."""
         return next(iter(self.deployments(1)), None)
 
     def current(self) -> tuple[Deployment, Manifest]:
-        """The current deployment and its manifest.
+        """Return the current deployment and its manifest.
 
         Raises:
             PlaneError: nothing is deployed.
@@ -284,7 +284,7 @@ class Project:
         return service_layout(current, service, earlier)
 
     def reader(self, service: str) -> OnlineReader:
-        """A reader of one feature service, which opens the online store and nothing else.
+        """Return a reader of one feature service; this opens only the online store.
 
         Raises:
             PlaneError: there is no such service, or the environment has no online store.

@@ -214,9 +214,9 @@ def test_b20_what_the_warehouse_knows_is_shown_where_the_online_store_cannot_be_
     assert (error, "controlplane[local]" in hint) == (missing, True)
     [view] = shop.plane("status", "--json", hook=without_a_server_program).json
     assert (view["state"], view["last_rows"]) == ("up to date", 4)
-    assert view["online_problem"] == f"the online store can't be looked at: {missing}"
+    assert view["online_problem"] == f"the online store can't be opened: {missing}"
     told = shop.plane("status", hook=without_a_server_program).out
-    assert f"the online store can't be looked at: {missing}" in told
+    assert f"the online store can't be opened: {missing}" in told
     report = shop.plane("verify", "--cases", "20", "--json", hook=without_a_server_program).json
     [notes] = [one["notes"] for one in report["views"]]
     assert notes == [f"online: the store can't be opened, so it was not compared: {missing}"]
