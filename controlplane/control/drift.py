@@ -288,7 +288,7 @@ def _control_tables(manifest: Manifest) -> list[str]:
 def _unlisted(
     manifest: Manifest, views: Sequence[ViewSpec], versions: Iterable[tuple[str, str]] | None
 ) -> list[Damage]:
-    if versions is None:
+    if versions is None:  # the table itself is missing, which is reported already
         return []
     listed = set(versions)
     return [

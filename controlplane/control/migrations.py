@@ -94,6 +94,7 @@ def upgrade(
 def _known(warehouse: Warehouse, columns: Catalogue, migrations: Sequence[Migration]) -> int:
     version = _recorded(warehouse)
     if version is None:
+        # A warehouse without control tables has nothing to migrate.
         made = any(columns[table.plain] is not None for table in SHARED)
         version = FIRST_VERSION if made else latest(migrations)
     if version > latest(migrations):

@@ -96,6 +96,7 @@ def status(
     for program in programs:
         entries = publications.get((program.feature_view, program.fingerprint), [])
         shown = shown_versions.get(program.feature_view) == program.fingerprint
+        # A view that is not kept online has no problem with the store.
         problem = store_problem if program.online else ""
         synced = _Synced(problem=problem) if problem else _synced(program, entries, store)
         store_problem = synced.problem if synced.unreachable else store_problem

@@ -78,8 +78,8 @@ class _Reader(Generic[Store]):
     def outdated(self) -> bool:
         """Whether it is time to look for a newer deployment.
 
-        That is so if a served version was deployed after this reader was made. It is asked at most
-        every `refresh_seconds`.
+        That is so if a served version was deployed after this reader was made, and
+        `refresh_seconds` have passed since the last lookup.
         """
         return self._service.outdated and time.monotonic() >= self._refresh_at
 

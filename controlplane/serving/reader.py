@@ -97,9 +97,8 @@ class ServiceReader:
     def serve(self, pointers: Mapping[str, str]) -> None:
         """Read the versions that the store's pointers name from now on: view -> fingerprint.
 
-        A view without a pointer is read in the layout's first version. A version that was deployed
-        after this reader was made is not in the layout. Its view continues with the current
-        version, and `outdated` says that a newer layout is needed.
+        A view without a pointer is read in the layout's first version. If the layout lacks a
+        version, which is newer than this reader, the current version stays and `outdated` is set.
         """
         views, self.outdated = [], False
         for (view, versions), current in zip(self._known.items(), self._views.all, strict=True):
@@ -107,6 +106,7 @@ class ServiceReader:
             version = next(iter(versions.values())) if named is None else versions.get(named)
             self.outdated |= version is None
             views.append(version or current)
+        # Replaced as a whole: a read in another thread has all old or all new versions.
         self._views = self._reading(views)
 
     def _reading(self, views: list[_View]) -> _Views:

@@ -44,6 +44,7 @@ _THEMSELVES = {status: status for status in Status}
 T = TypeVar("T")
 Row = tuple[Status, int | None]
 """The status of a row, and its effective time in microseconds since the epoch."""
+# Used with `map`, which runs in C: the server does this for every vector.
 _FIRST, _SECOND = itemgetter(0), itemgetter(1)
 
 

@@ -45,6 +45,7 @@ def uploaded(
         raise PlaneError(
             f"a DataFrame of {rows.num_rows:,} rows is too long: at most {MOST_ROWS:,}", hint=hint
         )
+    # A random name: several training sets may be created at the same time.
     name = qualified(d, naming.DATASETS, naming.spine(secrets.token_hex(6)))
     made = Statement(
         "create the schema of datasets", f"CREATE SCHEMA IF NOT EXISTS {d.quote(naming.DATASETS)}"

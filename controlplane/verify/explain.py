@@ -30,6 +30,7 @@ def behind(
     start, end = _window(view, feature, sample)
     ordered = sorted((row for row in rows if row[TIME] < end), key=lambda row: int(row[TIME]))
     if isinstance(feature, RowFeature):
+        # The newest row decides. Those before it show what else the place may have read.
         return ordered[-5:]
     inside = [row for row in ordered if start <= row[TIME]]
     return (

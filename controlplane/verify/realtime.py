@@ -216,7 +216,7 @@ _EDGES: Mapping[str, Sequence[Any]] = {
         datetime(1970, 1, 1, tzinfo=UTC),
     ),
 }
-_SELDOM = 0.1
+_SELDOM = 0.1  # the share of nulls; three times this share are limits of the type
 
 
 def _value(value_type: str, choice: random.Random, nullable: bool) -> Any:  # noqa: ANN401
