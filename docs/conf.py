@@ -46,7 +46,13 @@ NAVIGATION = {
         "docs/performance",
     ],
     "Reference": ["docs/reference", "CHANGELOG"],
-    "Contributing": ["CONTRIBUTING", "ARCHITECTURE", "SECURITY", "CODE_OF_CONDUCT"],
+    "Contributing": [
+        "CONTRIBUTING",
+        "ARCHITECTURE",
+        "docs/internals",
+        "SECURITY",
+        "CODE_OF_CONDUCT",
+    ],
 }
 """Section -> its pages, in the order in which a newcomer needs them."""
 

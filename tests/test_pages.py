@@ -13,7 +13,7 @@ import controlplane
 from controlplane import expect, testing
 from tests.test_house import FILES, ROOT
 
-PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md")
+PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/internals.md")
 GENERATED = {".plane", ".venv", "build", "dist"}
 """Folders that a command makes."""
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
