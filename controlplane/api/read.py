@@ -1,4 +1,4 @@
-"""Reads the online features of one entity, as a model does."""
+"""Read the online features of one entity."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def get_text(
 ) -> FeatureVector:
     """See `ControlPlane.get_text`."""
     types = {
-        name: kind
+        name: key_type
         for view in reversed(project.layout(service).views)
-        for name, kind in view.layout.keys
+        for name, key_type in view.layout.keys
     }
     typed = parse_key_text(Layout(keys=tuple(types.items()), fields=(Field("any", "bool"),)), keys)
     reader = project.reader(service)
