@@ -126,8 +126,7 @@ class Database:
             with self._alone() as connection:
                 # Another process may have upgraded the tables while this one waited.
                 if not self._is_up_to_date(connection):
-                    # lazy: alembic takes longer to import than the rest of this room, and few
-                    # commands find old tables
+                    # lazy: alembic is slow to import, and few commands find old tables
                     from controlplane.state import migrations
 
                     migrations.upgrade(connection)

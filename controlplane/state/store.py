@@ -152,7 +152,7 @@ def _conflict(environment: str, current: Deployment | None) -> PlaneError:
     hint = "nothing was recorded; run `plane plan` again and look at what changed"
     if current is None:
         return PlaneError(
-            f"the deployments of {environment} were removed after this deployment was planned",
+            f"{environment} has no deployment, but this deployment was planned to follow one",
             hint=hint,
         )
     return PlaneError(

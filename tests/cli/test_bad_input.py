@@ -369,7 +369,7 @@ def test_what_is_dropped_is_asked_for(shop):
         assert problems(done.err) == [
             (
                 "the plan was not approved: it drops spend; nothing was deployed",
-                "deploy with --yes, or restore what is dropped",
+                "deploy with --yes, or restore the definitions of what is dropped",
             )
         ]
     assert shop.plane("plan", "--detailed-exitcode", code=2)

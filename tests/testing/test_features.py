@@ -228,7 +228,7 @@ def test_values_of_every_type_are_what_they_were(told: bool) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ({}, {}, "source 'departures' has no rows\n  -> give departures=[...]"),
+        ({}, {}, "source 'departures' has no rows\n  -> pass departures=[...]"),
         (
             {"departures": [], "other": []},
             {},
