@@ -94,6 +94,7 @@ class FeatureClient:
                 reader, lambda: self._project.reader(service)
             )
         keys = _rows(keys)
+        # Both branches call the same method; they select its overload for the type checker.
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
         return reader.get(keys, request)

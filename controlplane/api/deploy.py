@@ -44,8 +44,8 @@ def deploy(
         online=lambda: project.store,
         state=project.state,
         root=project.environment.releases,
-        now=project.now(),
-        clock=project.clock,
+        now=project.now(),  # may be fixed by plane.toml
+        clock=project.clock,  # the wall clock, for locks and records
     )
     deployment = executor.deploy(plan, planned.manifest, planned.release, target, on_step=on_step)
     project.close_releases()

@@ -22,6 +22,7 @@ from controlplane.online.records import read_claim
 from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
 
+# A task of the embedded Airflow has the DuckDB file open for a few seconds, as a rule.
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TABLES = (naming.tiles, naming.rollups, naming.history, naming.history_replaced, naming.latest)
-_BURIED_AT_ONCE = 10_000
+_BURIED_AT_ONCE = 10_000  # keys per write: bounds the memory of an entity with many keys
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,7 @@ def forget(
     project.current()
     known = ((manifest, view) for _, manifest, view in project.versions())
     with project.state.lock(
+        # The lock of runs: a run must not publish rows of the entity between two steps.
         f"{project.environment.name}/run",
         holder=executor.holder(),
         purpose="forget",
@@ -181,6 +182,7 @@ def _erase(
                 Statement(f"forget in {name}", f"DELETE FROM {quoted} WHERE {conditions[name]}")
             )
     warehouse.execute(work, tag="forget", atomic=True)
+    # A sync may have written values meanwhile that it had read before the rows were deleted.
     on_step("online values")
     _bury(store, warehouse, buried, clock)
     on_step("count again")
@@ -264,6 +266,7 @@ def _cursor(store: OnlineStore, program: Program) -> SyncCursor:
 
 def _take(d: Dialect, program: Program) -> Statement:
     """Return the statement that takes the head, so that a publication under way gives up."""
+    # `version + 1`: larger than the last publication even if the warehouse's clock went back.
     run_id = d.text(f"forget-{uuid.uuid4().hex}")
     sql = (
         f"UPDATE {program.head} SET version = greatest(version + 1, {d.clock_micros()}), run_id ="

@@ -32,6 +32,7 @@ def conflict(
     if text := owners.conflict(owner, *names):
         return text, owners.OTHER_SCHEMA
     versions: Mapping[str, str] = {}
+    # Earlier versions of controlplane recorded no owner: compare the deployed versions instead.
     if owner is None:
         prefix = f"{manifest.schema}."
         versions = {

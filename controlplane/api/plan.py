@@ -58,6 +58,7 @@ def plan(
         drifts = _drifts(project, manifest, before, entries)
     if text := migrations.pending(schema_version):
         drifts = [Drift("", "", (Damage(CONTROL_SCHEMA, text),)), *drifts]
+    # Intervals of lost tables count as missing, so that the forecast includes them.
     kept = drift.without_lost(entries, drifts, manifest.schema)
     covered = {key: ledger.covered(publications) for key, publications in kept.items()}
     drafted, _ = make_plan(
@@ -95,6 +96,7 @@ def _drifts(
     project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries
 ) -> list[Drift]:
     """Return the objects that are missing or altered, of the versions that stay deployed."""
+    # In another schema or on another kind of warehouse, everything is created anyway.
     if before.schema != manifest.schema or before.dialect != manifest.dialect:
         return []
     stay = {(view.name, view.fingerprint) for view in manifest.views}

@@ -43,6 +43,7 @@ def run(
         entries = ledger.entries(project.warehouse)
         failed, problems = _lost(project, manifest, chosen, entries)
         for view in chosen:
+            # A view that reads a failed view would fail, too: it needs the missing intervals.
             if view.name in failed or failed.intersection(view.upstream):
                 failed.add(view.name)
                 continue
@@ -56,6 +57,7 @@ def run(
                 view_runs.append(_run_view(project, manifest, view, pieces, resync, on_progress))
             except PlaneError as error:
                 failed.add(view.name)
+                # A store that is down fails every view with the same error: report it once.
                 if str(error) not in map(str, problems):
                     problems.append(error)
     if problems:

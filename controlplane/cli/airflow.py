@@ -79,6 +79,7 @@ def run(
     Exits with 1 if a run failed.
     """
     within = interval(start, end)
+    # No default: all intervals since the start of a view may be thousands of DAG runs.
     if within is None:
         raise PlaneError(
             "the range is missing: pass --start, --end or both",

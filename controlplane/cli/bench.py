@@ -18,6 +18,8 @@ app = typer.Typer(
 )
 
 
+# With a single command and no callback, typer would make the command the whole program, so that
+# `plane bench serve` would not exist.
 @app.callback()
 def _group() -> None:
     pass
@@ -75,6 +77,7 @@ def serve(
 
 def _entities(text: str) -> list[dict[str, Any]]:
     try:
+        # A path can't be confused with a list unless it begins with "[".
         content = text.encode() if text.lstrip().startswith("[") else Path(text).read_bytes()
         return msgspec.json.decode(content, type=list[dict[str, Any]])
     except OSError as error:

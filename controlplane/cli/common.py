@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from controlplane.plan.plan import Plan
 
 HERE = Path()
+# Not the year 9999: arithmetic with time zones, delays and windows must not overflow.
 _FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 Environment = Annotated[
@@ -71,6 +72,7 @@ def instant(text: str, option: str) -> datetime:
     try:
         return parse_instant(text)
     except ValueError as error:
+        # The text of the error is "problem: remedy".
         message, _, hint = str(error).partition(": ")
         raise PlaneError(f"--{option}: {message}", hint=hint) from None
     except OverflowError:
@@ -109,6 +111,7 @@ def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:
             plans.show(plan)
         dropped = [*plan.dropped, *plan.altered]
         ask = f"This drops {', '.join(dropped)}. {verb}?"
+        # With --json, standard output is read by a program: nobody may be there to answer.
         return yes or not dropped or (not json and present.confirm(ask))
 
     return approve

@@ -73,6 +73,7 @@ def create(
     """
     if spine.endswith(".sql"):
         try:
+            # Editors on Windows write a byte order mark, which is no SQL.
             spine = Path(spine).read_text(encoding="utf-8-sig")
         except OSError as error:
             hint = "pass the path of a readable file, a table, or a query"
@@ -104,6 +105,7 @@ def create(
             present.line(sentence)
 
 
+# Named with an underscore: `list` is a builtin.
 @app.command("list", epilog="Example: plane dataset list --json")
 def list_(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """List all training sets."""

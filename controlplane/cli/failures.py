@@ -12,6 +12,7 @@ from controlplane.errors import PlaneError, of_disk
 
 def explain(error: BaseException) -> int:
     """Print why a command failed; return exit code 1 (expected failure) or 3 (a bug)."""
+    # typer turns Ctrl-C into SystemExit(130); main() passes no other SystemExit.
     if isinstance(error, SystemExit):
         present.interrupted()
         return 1
@@ -31,7 +32,7 @@ def _report(error: BaseException) -> None:
             "w",
             prefix="plane-bug-",
             suffix=".txt",
-            delete=False,
+            delete=False,  # the user attaches it to a report
             encoding="utf-8",
             errors="backslashreplace",
         ) as report:

@@ -37,6 +37,7 @@ def command(
     with opened(directory, environment) as project, present.steps("forget", quiet=json) as on_step:
         if not (dry_run or yes):
             erasure = forget(project, keys, dry_run=True)
+            # An erasure can't be undone, so its counts are shown before the question.
             if not json:
                 verdicts.erasure(erasure)
             if json or not present.confirm("Erase all of this? This cannot be undone."):

@@ -20,7 +20,7 @@ def cancelling(cancel: Callable[[], None]) -> Iterator[None]:
     `KeyboardInterrupt` is raised in the main thread as usual. Use it in the main thread only.
     """
     ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
+    theirs.setblocking(False)  # required by set_wakeup_fd
 
     def watch() -> None:
         # Python writes the number of each signal to the socket; an empty read is the closed socket.
@@ -30,6 +30,7 @@ def cancelling(cancel: Callable[[], None]) -> Iterator[None]:
 
     watcher = threading.Thread(target=watch, name="ctrl-c", daemon=True)
     watcher.start()
+    # No warning: signals may fill the socket while the thread cancels.
     before = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     try:
         yield

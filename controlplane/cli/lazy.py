@@ -21,6 +21,7 @@ class LazyCommand(TyperCommand):
         module = importlib.import_module(f"controlplane.cli.{self.name}")
         if hasattr(module, "app"):
             return typer.main.get_group(module.app)
+        # typer makes a command only from a program: this one has a single command.
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
         single.command(self.name, epilog=module.EXAMPLE)(module.command)
         return typer.main.get_command(single)

@@ -88,6 +88,7 @@ def take_over(
         ask = (
             f"This replaces all online values of environment {project.environment.name}. Take over?"
         )
+        # With --json nobody can be asked.
         if not yes and (json or not present.confirm(ask)):
             raise PlaneError(
                 "the take-over was not approved; nothing was written", hint="pass --yes"

@@ -49,6 +49,7 @@ _SIGNS = {
 
 
 def _action(action: Action) -> Iterator[Text]:
+    # The tag in JSON is the name of an action: `create_view`, `drop_service`, `rerender`.
     tag = str(action.__struct_config__.tag)
     verb, _, noun = tag.partition("_")
     sign, colour = _SIGNS.get(verb, ("~", "cyan"))

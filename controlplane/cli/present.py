@@ -98,6 +98,7 @@ def bug(problem: BaseException, report: Path | None) -> None:
 
 def confirm(question: str) -> bool:
     """Ask a yes-or-no question; without a terminal the answer is no."""
+    # On standard error, so that standard output can be piped.
     return sys.stdin.isatty() and Confirm.ask(question, console=_err)
 
 
@@ -158,6 +159,7 @@ def progress(*, quiet: bool, counted: str = "intervals") -> Iterator[Callable[[E
 
 
 def _plain_progress(counted: str) -> Callable[[Event], None]:
+    # Events of one interval differ in their step only: a log shows each count once.
     shown: dict[str, int] = {}
 
     def show(event: Event) -> None:

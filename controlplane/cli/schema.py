@@ -39,6 +39,7 @@ def command(
     """
     with opened(directory, environment) as project:
         contract = schema(project, service)
+    # Before the file is opened: an unknown format must not leave an empty file behind.
     text, content = formats.text(contract, language), formats.content(contract, language)
     if output is not None:
         try:

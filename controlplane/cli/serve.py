@@ -95,6 +95,7 @@ def serve(
     Clients use POST /v1/services/SERVICE, or the requests of Tecton's and Feast's feature servers;
     the server describes its API at /docs. Logs are JSON lines on standard error.
     """
+    # typer also calls this function before the subcommand `plane serve key`.
     if context.invoked_subcommand is not None:
         return
     if keys is None and not without_keys and not _loopback(host):
@@ -122,6 +123,7 @@ def serve(
         access_log=access_log,
         hosts=tuple(allow_host or ()),
     )
+    # Before the workers start, so that an error is printed once and ends the command.
     run.check(options)
 
     def on_ready(url: str) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TableComparison,
     )
 
+# Enough to see a pattern; --json has more.
 _SHOWN = 5
 
 

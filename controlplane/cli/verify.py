@@ -46,6 +46,7 @@ def command(
     with 1 if anything differs.
     """
     if against is not None:
+        # The defaults of both options are None, so that an explicit value is noticed here.
         if (cases, seed) != (None, None):
             raise typer.BadParameter("--against compares all rows: omit --cases and --seed")
         _against(against, views or (), environment, directory, json)

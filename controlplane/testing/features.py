@@ -30,7 +30,7 @@ from controlplane.sql.views import FILES, render_view
 from controlplane.testing.tables import Row, Table, literal, table_of
 from controlplane.workspace.connectors import open_warehouse
 
-_CLOSE = 1e-9
+_CLOSE = 1e-9  # DuckDB adds doubles in any order, so the last digits may differ
 _SHOWN_ROWS = 20
 
 
@@ -157,6 +157,7 @@ class Features:
                 self._warehouse.execute(read(rendered.setup))
                 self._warehouse.execute(read(rendered.doors), atomic=True)
         except BaseException:
+            # Without an object, nobody could close the DuckDB.
             self._warehouse.close()
             raise
 
@@ -316,6 +317,7 @@ class Features:
         )
 
     def _values(self, instant: datetime, key: Mapping[str, object]) -> dict[str, Any]:
+        # Only the intervals that are due at the instant, like the runs at that time.
         self._compute(instant)
         moment = DUCKDB.instant(instant)
         rows = self._fetch(
@@ -361,6 +363,7 @@ def _same(actual: object, expected: object) -> bool:
     match actual, expected:
         case list(), list() | tuple():
             return len(actual) == len(expected) and all(map(_same, actual, expected))
+        # A bool is an int in Python, but True is no double.
         case float(), int() | float() if not isinstance(expected, bool):
             return math.isclose(actual, expected, rel_tol=_CLOSE) or (
                 math.isnan(actual) and math.isnan(expected)

@@ -56,6 +56,7 @@ def expect_parity(
             if not described:
                 hint = f"pass columns={{{name!r}: {{...}}}}"
                 raise PlaneError(f"the columns of source {name!r} are missing", hint=hint)
+            # Several sources may read one table: create it once.
             if source is described[0]:
                 warehouse.execute(table_of(source, readers, [], columns[name]).statements())
         definitions = Definitions(

@@ -33,7 +33,7 @@ _TYPES: Mapping[type, str] = {
     date: "date",
     datetime: "timestamp",
 }
-_DIGITS = 38
+_DIGITS = 38  # of a decimal in all supported warehouses
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Table:
                 f"CREATE TABLE {self.name} ({columns})",
             ),
         ]
+        # A table of another catalog: DuckDB needs a database of that name.
         if "." in schema:
             catalog = schema.partition(".")[0]
             statements.insert(
@@ -147,6 +148,7 @@ def table_of(
 
 def _inferred(location: str, source: str, column: str, values: Sequence[object]) -> str:
     types = sorted({_type_of(value, values) for value in values if value is not None})
+    # `[1, 2.5]` is a column of doubles.
     if types == ["float64", "int64"]:
         types = ["float64"]
     if len(types) == 1 and "" not in types:
@@ -188,6 +190,7 @@ def literal(location: str, value: object, value_type: str) -> str:
             case list() | tuple() if is_list(value_type):
                 items = ", ".join(literal(location, item, item_type(value_type)) for item in value)
                 return f"CAST([{items}] AS {d.type(value_type)})"
+            # Before numbers: a bool is an int in Python.
             case bool() if value_type == "bool":
                 return str(value).upper()
             case bytes() if value_type == "binary":

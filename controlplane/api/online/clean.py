@@ -42,6 +42,7 @@ def clean(
         kept: dict[str, int] = {}
         unneeded = []
         for version in versions(project):
+            # Versions of a view are listed newest first, so the first `keep` are the newest.
             if not (version.current or version.served):
                 kept[version.view] = kept.get(version.view, 0) + 1
                 if kept[version.view] > keep:

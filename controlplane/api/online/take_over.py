@@ -33,6 +33,7 @@ def take_over(
     manifest = project.current()[1]
     known = [(of, view) for _, of, view in project.versions()]
     with project.state.lock(
+        # The lock of runs: a sync must not write under the old owner meanwhile.
         f"{project.environment.name}/run",
         holder=deploying.holder(),
         purpose="take-over",

@@ -38,6 +38,7 @@ def verify(
         view = manifest.view(program.view)
         name = f"{program.view} {program.fingerprint}"
 
+        # `name` is bound as a default: a closure would see the name of the last version.
         def report(done: int, total: int, name: str = name) -> None:
             on_progress(Progress(name, "compare", done, total))
 
