@@ -1,8 +1,7 @@
-"""controlplane: a feature platform over the warehouse, the Airflow and the Redis that a team
-already runs.
+"""controlplane: a feature platform on top of the warehouse, Airflow and Redis that a team runs.
 
-Importing it loads nothing: each name loads its own part when it is first asked for. A definition
-file needs no SDK, and a model's process neither the definitions nor the compiler.
+Importing the package imports none of its modules: each public name imports its own module at its
+first use. So the process of a model imports neither the definitions nor the compiler.
 """
 
 import importlib
@@ -57,7 +56,7 @@ _MODULES = {
     "ControlPlane": "controlplane.api.facade",
     "FeatureClient": "controlplane.client",
 }
-"""Of the names that are not definitions."""
+"""Public name -> its module. All other public names are in `controlplane.definitions`."""
 
 
 def __getattr__(name: str) -> object:
@@ -67,5 +66,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    # Completion and "did you mean" also know the names that nobody has asked for yet.
+    # Completion and "did you mean" must also offer the names that are not imported yet.
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""What a model holds: a connection that reads features online, and nothing else of the project."""
+"""Clients that read online features, for the process of a model."""
 
 from __future__ import annotations
 
@@ -32,28 +32,29 @@ def _rows(keys: Any) -> Any:  # noqa: ANN401 - mappings, or a DataFrame of any l
 
 
 def _renewed(before: Reader | None, make: Callable[[], Reader]) -> Reader:
-    """A reader in the place of an outdated one.
+    """Return a reader that replaces an outdated one.
 
-    What it does not know either stays with what that one read.
+    It reads the versions of the outdated reader until the store says which are served.
     """
     try:
         reader = make()
     except TransientError:
         if before is None:
             raise
-        return before  # reads go on while the record of deployments can't be reached
+        return before  # keep serving while the state database can't be reached
     if before is not None:
         reader.start(before.versions)
     return reader
 
 
 class FeatureClient:
-    """Reads features online: `FeatureClient("path/to/project").get("late_arrival", {"origin":
-    "JFK"})`.
+    """Reads online features.
+
+    Example: `FeatureClient("path/to/project").get("late_arrival", {"origin": "JFK"})`.
 
     Args:
         directory: the project's folder, or one inside it.
-        environment: its name; PLANE_ENV unless given, else `local`, else the only one.
+        environment: the environment's name (default: PLANE_ENV; else `local`; else the only one).
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
@@ -76,16 +77,16 @@ class FeatureClient:
         keys: Mapping[str, Any] | Sequence[Mapping[str, Any]],
         request: Requests = None,
     ) -> FeatureVector | FeatureVectors:
-        """The features of one entity, or of several.
+        """Return the features of one entity, or of several.
 
-        A key that is unknown gives nulls, and counts of 0.
+        The features of an unknown entity are null; its counts are 0.
 
         Args:
             service: the feature service.
-            keys: name -> value, for each entity; or a DataFrame (pandas, Polars, Arrow) with a row
-                for each, whose columns that are no keys are ignored.
-            request: name -> value of the fields of the service's request, if it has one: for all
-                entities, or for each.
+            keys: key column -> value, for one entity or for each of a list; or a DataFrame (pandas,
+                Polars, Arrow) with a row per entity. Its other columns are ignored.
+            request: request field -> value, if the service has request fields: one mapping for all
+                entities, or one per entity.
         """
         reader = self._readers.get(service)
         if reader is None or reader.outdated:
@@ -93,6 +94,7 @@ class FeatureClient:
                 reader, lambda: self._project.reader(service)
             )
         keys = _rows(keys)
+        # Both branches call the same method; they select its overload for the type checker.
         if isinstance(keys, Mapping):
             return reader.get(keys, request)
         return reader.get(keys, request)
@@ -103,10 +105,10 @@ class FeatureClient:
 
 
 class AsyncFeatureClient:
-    """The same inside an event loop, where concurrent reads share round trips.
+    """Reads online features in an event loop, where concurrent reads share round trips.
 
-    `async with AsyncFeatureClient("path/to/project") as client: await client.get("late_arrival",
-    {"origin": "JFK"})`.
+    Example: `async with AsyncFeatureClient("path/to/project") as client: await
+    client.get("late_arrival", {"origin": "JFK"})`.
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
@@ -119,7 +121,7 @@ class AsyncFeatureClient:
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:

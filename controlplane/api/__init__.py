@@ -1,1 +1,1 @@
-"""What people and programs do with a project: a file a use case, and `ControlPlane` over them."""
+"""The use cases of a project, one module each, and `ControlPlane`, the class over all of them."""

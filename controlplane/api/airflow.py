@@ -1,5 +1,4 @@
-"""The Airflow of a project on this machine: it runs what the release says, with the project's own
-connections."""
+"""Control the embedded Airflow of a project, which runs the DAGs of the release on this machine."""
 
 from __future__ import annotations
 
@@ -15,12 +14,12 @@ from controlplane.manifest.timing import timing
 from controlplane.release import dags
 from controlplane.workspace.project import Project
 
-_POOL_SLOTS = {"duckdb": 1}  # one process at a time can open the file
+_POOL_SLOTS = {"duckdb": 1}  # only one process at a time can open a DuckDB file
 _PATIENCE_SECONDS = 30.0  # right after a start, a busy component reports its health late
 
 
 class EmbeddedAirflow:
-    """The Airflow of one environment of a project; `username` logs in to its UI and REST API."""
+    """The embedded Airflow of one environment; `username` logs in to its UI and REST API."""
 
     username = airflow_settings.USERNAME
 
@@ -30,8 +29,7 @@ class EmbeddedAirflow:
     def up(
         self, *, port: int | None = None, on_step: Callable[[str], None] = lambda _: None
     ) -> airflow.AirflowServer:
-        """Start it, unless it runs as it should; returns where its UI is, and where the password
-        for it is.
+        """Start Airflow unless it is healthy; return its URL and the file with its password.
 
         Raises:
             PlaneError: nothing is deployed, or Airflow does not start.
@@ -53,15 +51,15 @@ class EmbeddedAirflow:
         )
 
     def password(self) -> str:
-        """The password of the user `plane`, for its UI and REST API.
+        """Return the password of the user `plane`, for the UI and the REST API.
 
         Raises:
-            PlaneError: it was never started.
+            PlaneError: this Airflow was never started.
         """
         return airflow.password(self._project.environment.airflow_home)
 
     def down(self) -> bool:
-        """Stop it; returns whether it ran."""
+        """Stop Airflow; return whether it ran."""
         return airflow.down(self._project.environment.airflow_home)
 
     def run(
@@ -71,10 +69,10 @@ class EmbeddedAirflow:
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> dict[str, dict[str, str]]:
-        """Let it compute a range, one run for each interval; returns view -> partition -> state.
+        """Compute a range, one DAG run per interval; return view -> partition -> state.
 
         Raises:
-            PlaneError: Airflow does not run here, or a run did not end.
+            PlaneError: Airflow does not run on this machine, or a run did not end.
         """
         manifest = self._project.current()[1]
         chosen = [manifest.view(name) for name in views] or list(manifest.views)
@@ -82,7 +80,9 @@ class EmbeddedAirflow:
         server = airflow.find(home, patience=_PATIENCE_SECONDS)
         if server is None:
             reason = "is not healthy" if airflow_health.ailing(home) else "does not run"
-            raise PlaneError(f"Airflow {reason} here", hint="run `plane airflow up` first")
+            raise PlaneError(
+                f"Airflow {reason} on this machine", hint="run `plane airflow up` first"
+            )
         return run_partitions(
             server.client(),
             {

@@ -1,4 +1,4 @@
-"""Creates training sets."""
+"""Create training sets."""
 
 from __future__ import annotations
 

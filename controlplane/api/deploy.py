@@ -1,4 +1,4 @@
-"""Applies a plan."""
+"""Apply a plan."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def deploy(
 ) -> tuple[Plan, Deployment | None]:
     """Run the plan's steps, and return the plan and the new deployment.
 
-    A plan that is empty or only repairs records no deployment: then it is None.
+    A plan that is empty or only repairs records no deployment; the deployment is then None.
 
     Args:
         project: the environment.
         planned: what `plan` returned.
-        on_step: called with the name of each step before it begins.
+        on_step: called with the name of each step before the step begins.
         approve: called with the plan; a plan that it does not approve is not deployed.
 
     Raises:
@@ -37,15 +37,15 @@ def deploy(
     if not approve(plan):
         dropped = [*plan.dropped, *plan.altered]
         detail = f": it drops {', '.join(dropped)}" if dropped else ""
-        hint = "deploy with --yes, or restore what is dropped"
+        hint = "deploy with --yes, or restore the definitions of what is dropped"
         raise PlaneError(f"the plan was not approved{detail}; nothing was deployed", hint=hint)
     target = executor.Target(
         warehouse=project.warehouse,
         online=lambda: project.store,
         state=project.state,
         root=project.environment.releases,
-        now=project.now(),
-        clock=project.clock,
+        now=project.now(),  # may be fixed by plane.toml
+        clock=project.clock,  # the wall clock, for locks and records
     )
     deployment = executor.deploy(plan, planned.manifest, planned.release, target, on_step=on_step)
     project.close_releases()

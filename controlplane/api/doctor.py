@@ -1,4 +1,4 @@
-"""What `plane doctor` looks at in an open project: each check is independent of the others."""
+"""The checks of `plane doctor` in an open project, each independent of the others."""
 
 from __future__ import annotations
 
@@ -22,27 +22,28 @@ from controlplane.online.records import read_claim
 from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
 
+# A task of the embedded Airflow has the DuckDB file open for a few seconds, as a rule.
 _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 
 
 def findings(project: Project) -> list[Finding]:
-    """Check everything that a project stands on."""
+    """Run all checks of a project."""
     checks = _Checks(project)
 
-    def beside_airflow(subject: str, check: Callable[[], list[Finding]]) -> doctor.Check:
-        return subject, lambda: _beside_airflow(project, subject, check)
+    def next_to_airflow(subject: str, check: Callable[[], list[Finding]]) -> doctor.Check:
+        return subject, lambda: _next_to_airflow(project, subject, check)
 
     return doctor.examine(
         [
             ("machine", lambda: machine.findings(project.folder, project.narrowed)),
             ("versions", checks.versions),
-            beside_airflow("warehouse", checks.connected),
-            beside_airflow("definitions", checks.compiled),
+            next_to_airflow("warehouse", checks.connected),
+            next_to_airflow("definitions", checks.compiled),
             ("release", checks.released),
-            beside_airflow("deployment", checks.deployed),
+            next_to_airflow("deployment", checks.deployed),
             ("online store", checks.stored),
-            beside_airflow("online values", checks.synced),
+            next_to_airflow("online values", checks.synced),
             ("airflow", checks.orchestrated),
         ]
     )
@@ -64,12 +65,16 @@ class _Checks:
         schema = self._project.environment.schema
         defined = load(self._project.root, self._project.environment.definitions)[0]
         tables = sorted(
-            {one.table for one in defined.sources if not one.table.startswith(f"{schema}.")}
+            {
+                source.table
+                for source in defined.sources
+                if not source.table.startswith(f"{schema}.")
+            }
         )
         python = any(
-            isinstance(one, RealtimeFeature)
+            isinstance(feature, RealtimeFeature)
             for service in defined.services
-            for one in service.features
+            for feature in service.features
         )
         return warehouse.findings(self._project.warehouse, schema, tables, python=python)
 
@@ -81,7 +86,7 @@ class _Checks:
         try:
             current, warehouse = self._project.deployed(), self._project.warehouse
         except PlaneError:
-            return []  # the checks of the warehouse and of the release tell it
+            return []  # the checks of the warehouse and of the release report it
         if current is None:
             return []
         manifest = manifests.from_json(current.manifest)
@@ -90,8 +95,8 @@ class _Checks:
         if text:
             return [Finding("deployment", doctor.ERROR, text, remedy)]
         entries = ledger.entries(warehouse)
-        found = drift.find(warehouse, manifest, manifest.views, entries, self._project.now())
-        return doctor.drift_findings(found, len(manifest.views))
+        drifts = drift.find(warehouse, manifest, manifest.views, entries, self._project.now())
+        return doctor.drift_findings(drifts, len(manifest.views))
 
     def synced(self) -> list[Finding]:
         try:
@@ -105,7 +110,7 @@ class _Checks:
             manifest = manifests.from_json(current.manifest)
             claim = read_claim(store, manifest.namespace)
         except PlaneError:
-            return []  # the checks of the warehouse, the release and the store tell it
+            return []  # the checks of the warehouse, the release and the store report it
         if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
             return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
         doors = ledger.doors(warehouse)
@@ -133,7 +138,7 @@ class _Checks:
         if server is None:
             if trouble := airflow_health.ailing(home):
                 return doctor.ailing_findings(trouble.ended, trouble.silent, home)
-            return [Finding("airflow", doctor.OK, "the embedded one does not run")]
+            return [Finding("airflow", doctor.OK, "the embedded Airflow does not run")]
         client, current = server.client(), self._project.deployed()
         views = manifests.from_json(current.manifest).views if current else ()
         names = self._project.environment.project, self._project.environment.name
@@ -143,14 +148,14 @@ class _Checks:
         return doctor.airflow_findings(server.url, client.import_errors(), shown, expected, pools)
 
 
-def _beside_airflow(
+def _next_to_airflow(
     project: Project, subject: str, check: Callable[[], list[Finding]]
 ) -> list[Finding]:
-    """Run a check that needs the warehouse; where a task of our own Airflow has its file open, wait
-    a little for it.
+    """Run a check of the warehouse; wait up to 5 s while an embedded Airflow task has it open.
 
     Raises:
-        PlaneError: what the check raises; also where another process has the file open.
+        PlaneError: raised by the check; `FileInUse` if a process that is not the embedded
+            Airflow's has the DuckDB file open.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
@@ -167,8 +172,8 @@ def _beside_airflow(
                     " warehouse open"
                 )
                 hint = (
-                    "run `plane doctor` again when no task runs; one process at a time can open a"
-                    " DuckDB file"
+                    "run `plane doctor` again when no task runs; only one process at a time can"
+                    " open a DuckDB file"
                 )
                 return [Finding(subject, doctor.WARNING, text, hint)]
         time.sleep(_PAUSE_SECONDS)

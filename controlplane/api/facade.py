@@ -1,7 +1,7 @@
-"""What people and programs do with a project: plan, deploy, run, read, make training sets.
+"""`ControlPlane`: plan, deploy, run, read and verify a project, and create training sets.
 
-Each method is a use case of its own module. The command line calls those modules themselves, so
-only a process that holds a `ControlPlane` imports all of them.
+Each method calls the module of its use case. The command line calls these modules directly, since
+an import of `ControlPlane` imports all of them.
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ class ControlPlane:
 
     Args:
         directory: the project's folder, or one inside it.
-        environment: its name; PLANE_ENV unless given, else `local`, else the only one.
+        environment: the environment's name (default: PLANE_ENV; else `local`; else the only one).
 
-    Use it as a context manager: connections open when they are first needed and are closed at the
-    end.
+    Use it as a context manager: connections are opened at their first use and closed at the end.
     """
 
     def __init__(self, directory: str | Path = ".", environment: str | None = None) -> None:
@@ -64,23 +63,23 @@ class ControlPlane:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close all connections."""
         self.project.close()
 
     @property
     def name(self) -> str:
-        """The environment's name."""
+        """Return the environment's name."""
         return self.project.environment.name
 
     def deployed(self) -> tuple[Deployment, Manifest]:
-        """The current deployment and its manifest.
+        """Return the current deployment and its manifest.
 
         Raises:
             PlaneError: nothing is deployed.
@@ -88,7 +87,7 @@ class ControlPlane:
         return self.project.current()
 
     def plan(self) -> Plan:
-        """What a deploy would change, and what would then be computed."""
+        """Return what a deploy would change, and which intervals would then be computed."""
         return plan.plan(self.project, compile_project(self.project)).plan
 
     def deploy(
@@ -98,17 +97,17 @@ class ControlPlane:
         approve: Callable[[Plan], bool] = lambda _: True,
         adopt: bool = False,
     ) -> tuple[Plan, Deployment | None]:
-        """Plan, and make the plan true; an empty plan deploys nothing.
+        """Plan, and apply the plan; return the plan and the new deployment.
 
-        Returns the plan, and the new deployment.
+        The deployment is None if the plan is empty or only repairs.
 
         Args:
-            on_step: told each step before it begins.
-            approve: shown the plan; what it does not approve is not deployed.
+            on_step: called with the name of each step before the step begins.
+            approve: called with the plan; a plan that it does not approve is not deployed.
             adopt: take the schema over from another environment, project or state database.
 
         Raises:
-            PlaneError: the plan was not approved, or can't be made true.
+            PlaneError: the plan was not approved, or a step failed.
         """
         planned = plan.plan(self.project, compile_project(self.project), adopt=adopt)
         return deploy.deploy(self.project, planned, on_step, approve)
@@ -120,14 +119,15 @@ class ControlPlane:
         *,
         approve: Callable[[Plan], bool] = lambda _: True,
     ) -> tuple[Plan, Deployment | None]:
-        """Deploy once more what was deployed earlier, and show and serve its versions at once, as
-        far as they were computed; later runs compute what they lack. The definition files stay as
-        they are.
+        """Deploy an earlier deployment again.
+
+        Its versions are read and served immediately, with the intervals that were computed then;
+        later runs compute the missing intervals. The definition files do not change.
 
         Args:
-            number: of the earlier deployment; the one before the current unless given.
-            on_step: told each step before it begins.
-            approve: shown the plan; what it does not approve is not deployed.
+            number: number of the earlier deployment (default: the previous one).
+            on_step: called with the name of each step before the step begins.
+            approve: called with the plan; a plan that it does not approve is not deployed.
 
         Raises:
             PlaneError: there is no such deployment, or the plan was not approved.
@@ -143,19 +143,18 @@ class ControlPlane:
         resync: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> list[ViewRun]:
-        """Compute every due interval that the ledger lacks, then sync what changed to the online
-        store.
+        """Compute all due intervals that are missing, then sync changed values online.
 
         Args:
-            views: names of feature views; all unless given.
-            within: only whole intervals inside this stretch.
-            recompute: also those that the ledger has.
-            resync: write every key online, not only those that changed.
-            on_progress: told before each step.
+            views: names of feature views (default: all).
+            within: compute only intervals that are completely inside this range.
+            recompute: compute intervals again that are already computed.
+            resync: write all keys to the online store, not only changed keys.
+            on_progress: called before each step.
 
         Raises:
-            Problems: what failed, or went missing since the deploy; the other views were still
-                computed.
+            Problems: views that failed, or tables that are missing since the deploy; the other
+                views were still computed.
         """
         return run.run(
             self.project,
@@ -167,7 +166,7 @@ class ControlPlane:
         )
 
     def status(self) -> list[ViewStatus]:
-        """How fresh every deployed view is, also where the online store can't be opened."""
+        """Return how fresh every deployed view is, even if the online store can't be opened."""
         return status.status(self.project)
 
     def verify(
@@ -196,17 +195,17 @@ class ControlPlane:
         See `verify.compare`.
 
         Args:
-            environment: the name of the other one, as in plane.toml.
-            views: names of feature views; all of both unless given.
-            on_progress: told how far it is, in rows.
+            environment: name of the other environment, as in plane.toml.
+            views: names of feature views (default: all of both environments).
+            on_progress: called with the number of compared rows.
 
         Raises:
-            PlaneError: there is no other environment of that name, or it can't be read.
+            PlaneError: there is no such other environment, or it can't be read.
         """
         return verify.verify_against(self.project, environment, views, on_progress=on_progress)
 
     def cancel(self) -> None:
-        """Stop what the warehouses do now; safe to call from another thread."""
+        """Cancel the statements that run in the warehouse; safe to call from another thread."""
         self.project.cancel()
 
     def reader(self, service: str) -> OnlineReader:
@@ -220,13 +219,13 @@ class ControlPlane:
     def get(
         self, service: str, keys: Mapping[str, Any], request: Mapping[str, Any] | None = None
     ) -> FeatureVector:
-        """The online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
+        """Return the online features of one entity: `get("late_arrival", {"origin": "JFK"})`."""
         return self.reader(service).get(keys, request)
 
     def get_text(
         self, service: str, keys: Mapping[str, str], request: Mapping[str, str]
     ) -> FeatureVector:
-        """The same with keys and request fields as text, as a command line gives them."""
+        """Return the online features of one entity, with keys and request fields as text."""
         return read.get_text(self.project, service, keys, request)
 
     def forget(
@@ -236,21 +235,21 @@ class ControlPlane:
         dry_run: bool = False,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> forget.Erasure:
-        """Erase an entity from all tables that are made here and from the online store.
+        """Erase an entity from feature tables, training sets and the online store.
 
         See `api.forget`.
         """
         return forget.forget(self.project, keys, dry_run=dry_run, on_step=on_step)
 
     def schema(self, service: str) -> contracts.Contract:
-        """What a deployed service takes and gives.
+        """Return the request and response schema of a deployed service.
 
-        `serving.contracts.formats.text` tells it in other languages.
+        `serving.contracts.formats.text` converts it to JSON Schema, Arrow, proto or Python.
         """
         return schema.schema(self.project, service)
 
     def stop_servers(self) -> list[str]:
-        """Stop the project's servers on this machine; returns those that ran."""
+        """Stop the project's embedded servers; return the names of those that ran."""
         return stop.stop_servers(self.project)
 
     def create_dataset(
@@ -266,9 +265,8 @@ class ControlPlane:
     ) -> datasets.Created:
         """Create the next version of a training set in the warehouse.
 
-        See `training.datasets.create`.
-
-        From sources, the definitions are those of the files; otherwise what is deployed.
+        With `from_source`, the features are those of the definition files; otherwise those of the
+        current deployment. See `training.datasets.create` for the arguments.
         """
         return dataset.create(
             self.project,
@@ -282,9 +280,9 @@ class ControlPlane:
         )
 
     def datasets(self) -> list[datasets.Created]:
-        """All training sets, oldest first."""
+        """Return all training sets, oldest first."""
         return datasets.existing(self.project.warehouse)
 
     def doctor(self) -> list[Finding]:
-        """Check everything that the project stands on."""
+        """Run all checks of the project."""
         return doctor.findings(self.project)

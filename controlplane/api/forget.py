@@ -1,9 +1,11 @@
-"""Erases an entity: its rows in every table that is made here, and its values in the online store.
+"""Erase an entity: its rows in feature tables and training sets, and its online values.
 
-The order makes a run that was stopped, or a sync that goes on meanwhile, harmless: the head of each
-version is taken first, so that a publication under way gives up; tombstones keep out what a sync
-has read already; then the rows go, all together where the warehouse has transactions; and then the
-tombstones are written once more, newer than any such sync.
+The order of the steps makes a stopped erasure and a concurrent sync harmless:
+
+1. Take the head of each version, so that a publication that is under way gives up.
+2. Write tombstones online. They reject values that a sync has already read.
+3. Delete the rows, in one transaction if the warehouse has transactions.
+4. Write the tombstones again, newer than those of any sync that ran meanwhile.
 """
 
 from __future__ import annotations
@@ -37,12 +39,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TABLES = (naming.tiles, naming.rollups, naming.history, naming.history_replaced, naming.latest)
-_BURIED_AT_ONCE = 10_000
+_BURIED_AT_ONCE = 10_000  # keys per write: bounds the memory of an entity with many keys
 
 
 @dataclass(frozen=True)
 class Erased:
-    """A table (`schema.name`), the rows that it held of the entity, and those that it holds now."""
+    """A table (`schema.name`) and its rows of the entity: before (`rows`) and now (`left`)."""
 
     table: str
     rows: int
@@ -54,12 +56,12 @@ class Erasure:
     """What was erased, or would be.
 
     Args:
-        tables: every table that was looked at.
-        online: keys of the online store under which tombstones were put; those go after a week.
-        standing: of these keys, those that hold a value all the same.
-        sources: raw tables that still hold rows of the entity, as `schema.name` -> rows: a run that
-            reads them computes its features anew.
-        at: when; None where nothing was written.
+        tables: all tables that were searched.
+        online: number of online keys with a tombstone, which expires after a week.
+        standing: number of these keys that have a value nevertheless, written by a sync.
+        sources: raw tables that still have rows of the entity: `schema.name` -> number of rows. A
+            run that reads them computes the entity's features again.
+        at: time of the erasure; None if nothing was written.
     """
 
     tables: Sequence[Erased]
@@ -70,13 +72,13 @@ class Erasure:
 
     @property
     def left(self) -> int:
-        """Rows and online values that are still there."""
-        return sum(one.left for one in self.tables) + self.standing
+        """Return how many rows and online values remain."""
+        return sum(table.left for table in self.tables) + self.standing
 
 
 @dataclass(frozen=True)
 class _Version:
-    """One version of a view that has the keys."""
+    """A version of a view that has all key columns of the entity."""
 
     program: Program
     view: ViewSpec
@@ -94,12 +96,13 @@ def forget(
     """See `ControlPlane.forget`.
 
     Raises:
-        PlaneError: no view has such keys, or a value is not of its type, or the store holds the
-            values of another warehouse.
+        PlaneError: no view has these key columns, or a value is not of its key's type, or another
+            warehouse wrote the online values.
     """
     project.current()
     known = ((manifest, view) for _, manifest, view in project.versions())
     with project.state.lock(
+        # The lock of runs: a run must not publish rows of the entity between two steps.
         f"{project.environment.name}/run",
         holder=executor.holder(),
         purpose="forget",
@@ -119,8 +122,7 @@ def _erase(
     dry_run: bool,
     on_step: Callable[[str], None],
 ) -> Erasure:
-    """Erase from every version that was deployed (the newest first), each with a manifest that has
-    it."""
+    """Erase from the `known` versions: all that were deployed, newest first."""
     d = dialect(warehouse.dialect)
     versions = _versions(known, d, keys)
     if store is not None:
@@ -131,45 +133,60 @@ def _erase(
         f"{naming.DATASETS}.{naming.dataset(c.name, c.version)}": c.table
         for c in datasets.existing(warehouse)
     }
-    named = {plain: quoted for one in versions for plain, quoted in one.tables.items()} | trained
-    raw = sorted({table for one in versions for table in one.sources})
+    named = {
+        plain: quoted for version in versions for plain, quoted in version.tables.items()
+    } | trained
+    raw = sorted({table for version in versions for table in version.sources})
     columns = warehouse.columns([*named, *raw])
-    there = {
+    with_keys = {
         plain: quoted for plain, quoted in named.items() if set(keys) <= set(columns[plain] or ())
     }
-    # A key may have had another type in an earlier version, and then a value that is none of it has
-    # no rows there.
-    newest = {key: kind for one in reversed(versions) for key, kind in one.view.keys if key in keys}
+    # A key may have had another type in an earlier version. A value that is not of that type has no
+    # rows in that version's tables.
+    newest = {
+        key: key_type
+        for version in reversed(versions)
+        for key, key_type in version.view.keys
+        if key in keys
+    }
     _typed(newest, keys)
-    conditions = {name: _condition(d, columns[name] or {}, newest, keys) for name in [*there, *raw]}
-    before = _counts(warehouse, there, conditions)
+    conditions = {
+        name: _condition(d, columns[name] or {}, newest, keys) for name in [*with_keys, *raw]
+    }
+    before = _counts(warehouse, with_keys, conditions)
     remaining = _counts(warehouse, {table: table for table in raw}, conditions)
     sources = {table: count for table, count in remaining.items() if count}
     if dry_run:
         return Erasure(
             [Erased(name, count, count) for name, count in before.items()], 0, 0, sources, None
         )
-    alive = [one for one in versions if any(table in there for table in one.tables)]
+    affected = [
+        version for version in versions if any(table in with_keys for table in version.tables)
+    ]
     on_step("take the heads")
-    warehouse.execute([_take(d, one.program) for one in alive], tag="forget")
+    warehouse.execute([_take(d, version.program) for version in affected], tag="forget")
     buried: list[tuple[_Version, list[bytes]]] = []
     if store is not None:
-        synced = [one for one in alive if _cursor(store, one.program).read().exists]
-        buried = [(one, _online_keys(one, warehouse, there, conditions, keys)) for one in synced]
+        synced = [version for version in affected if _cursor(store, version.program).read().exists]
+        buried = [
+            (version, _online_keys(version, warehouse, with_keys, conditions, keys))
+            for version in synced
+        ]
     on_step("online values")
     online = _bury(store, warehouse, buried, clock)
     on_step("tables")
-    work = [_take(d, one.program) for one in alive]
-    for name, quoted in there.items():
+    work = [_take(d, version.program) for version in affected]
+    for name, quoted in with_keys.items():
         if conditions[name]:
             work.append(
                 Statement(f"forget in {name}", f"DELETE FROM {quoted} WHERE {conditions[name]}")
             )
     warehouse.execute(work, tag="forget", atomic=True)
+    # A sync may have written values meanwhile that it had read before the rows were deleted.
     on_step("online values")
     _bury(store, warehouse, buried, clock)
-    on_step("prove")
-    after = _counts(warehouse, there, conditions)
+    on_step("count again")
+    after = _counts(warehouse, with_keys, conditions)
     tables = [Erased(name, count, after[name]) for name, count in before.items()]
     return Erasure(tables, online, _standing(store, buried), sources, clock())
 
@@ -177,7 +194,7 @@ def _erase(
 def _versions(
     known: Iterable[tuple[Manifest, ViewSpec]], d: Dialect, keys: Mapping[str, str]
 ) -> list[_Version]:
-    found: list[_Version] = []
+    versions: list[_Version] = []
     others: set[str] = set()
     for manifest, view in known:
         if not set(keys) <= {name for name, _ in view.keys}:
@@ -193,11 +210,11 @@ def _versions(
             for s in read
             if manifest.read_view(s) is None and set(keys) <= set(dict(s.columns))
         ]
-        found.append(_Version(build(manifest, view), view, tables, raw))
-    if not found:
+        versions.append(_Version(build(manifest, view), view, tables, raw))
+    if not versions:
         hint = f"keys are: {'; '.join(sorted(others))}"
         raise PlaneError(f"no feature view has the keys {', '.join(keys)}", hint=hint)
-    return found
+    return versions
 
 
 def _typed(types: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, tuple[Any, str]]:
@@ -210,37 +227,37 @@ def _typed(types: Mapping[str, str], keys: Mapping[str, str]) -> dict[str, tuple
 def _condition(
     d: Dialect, columns: Mapping[str, str], newest: Mapping[str, str], keys: Mapping[str, str]
 ) -> str:
-    """What is true of the entity's rows in a table of these columns; empty where none can be.
+    """Return the SQL condition of the entity's rows in a table; "" if it can't have any.
 
-    A raw table's column may be of a type that no key has, such as a narrower number: it is compared
-    as the newest.
+    A raw table's column may be of a type that is no key type, such as a narrower number. The value
+    then has the key type of the newest version.
     """
     if not set(keys) <= set(columns):
         return ""
-    kinds = {key: columns[key] if columns[key] in KEY_TYPES else newest[key] for key in keys}
+    types = {key: columns[key] if columns[key] in KEY_TYPES else newest[key] for key in keys}
     try:
-        typed = _typed(kinds, keys)
+        typed = _typed(types, keys)
     except PlaneError:
         return ""
     return " AND ".join(
-        f"{d.quote(name)} = {d.literal(micros(value) if kind == 'timestamp' else value, kind)}"
-        for name, (value, kind) in typed.items()
+        f"{d.quote(name)} = {d.literal(micros(v) if key_type == 'timestamp' else v, key_type)}"
+        for name, (v, key_type) in typed.items()
     )
 
 
 def _counts(
     warehouse: Warehouse, tables: Mapping[str, str], conditions: Mapping[str, str]
 ) -> dict[str, int]:
-    found = {}
+    counts = {}
     for name, quoted in tables.items():
         if condition := conditions.get(name):
             [row] = ledger.rows(
                 warehouse, f"SELECT count(*) AS row_count FROM {quoted} WHERE {condition}"
             )
-            found[name] = int(row["row_count"])
+            counts[name] = int(row["row_count"])
         else:
-            found[name] = 0
-    return found
+            counts[name] = 0
+    return counts
 
 
 def _cursor(store: OnlineStore, program: Program) -> SyncCursor:
@@ -248,7 +265,8 @@ def _cursor(store: OnlineStore, program: Program) -> SyncCursor:
 
 
 def _take(d: Dialect, program: Program) -> Statement:
-    """Become the newest publication of a version, so that one that is under way gives up."""
+    """Return the statement that takes the head, so that a publication under way gives up."""
+    # `version + 1`: larger than the last publication even if the warehouse's clock went back.
     run_id = d.text(f"forget-{uuid.uuid4().hex}")
     sql = (
         f"UPDATE {program.head} SET version = greatest(version + 1, {d.clock_micros()}), run_id ="
@@ -258,17 +276,17 @@ def _take(d: Dialect, program: Program) -> Statement:
 
 
 def _online_keys(
-    one: _Version,
+    version: _Version,
     warehouse: Warehouse,
-    there: Mapping[str, str],
+    with_keys: Mapping[str, str],
     conditions: Mapping[str, str],
     keys: Mapping[str, str],
 ) -> list[bytes]:
-    program = one.program
+    program = version.program
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     if {name for name, _ in program.layout.keys} == set(keys):
-        # Said by the keys alone: an erasure that was stopped when the rows were gone is finished by
-        # the next.
+        # Computed without the tables: after an erasure that was stopped when the rows were already
+        # deleted, the next erasure can still write the tombstones.
         try:
             return [
                 codec.online_key(prefix, program.layout, codec.parse_key_text(program.layout, keys))
@@ -277,10 +295,10 @@ def _online_keys(
             return []
     d = dialect(warehouse.dialect)
     latest = f"{program.schema}.{naming.latest(program.view, program.fingerprint)}"
-    if latest not in there or not conditions[latest]:
+    if latest not in with_keys or not conditions[latest]:
         return []
     listed = ", ".join(d.quote(name) for name, _ in program.layout.keys)
-    query = f"SELECT {listed} FROM {there[latest]} WHERE {conditions[latest]}"
+    query = f"SELECT {listed} FROM {with_keys[latest]} WHERE {conditions[latest]}"
     batches: list[pa.RecordBatch] = list(warehouse.fetch(query, tag=program.tag("forget")))
     return [key for batch in batches for key in row_keys(batch, program.layout, prefix).to_pylist()]
 
@@ -291,28 +309,28 @@ def _bury(
     versions: Sequence[tuple[_Version, list[bytes]]],
     clock: Callable[[], datetime],
 ) -> int:
-    """Put tombstones of the head's version under the keys; returns how many."""
+    """Write tombstones with the head's version under the keys; return how many."""
     if store is None:
         return 0
     count = 0
-    for one, keys in versions:
-        version = ledger.head(warehouse, one.program.head).version
+    for version, keys in versions:
+        head_version = ledger.head(warehouse, version.program.head).version
         for start in range(0, len(keys), _BURIED_AT_ONCE):
             now_ms = (clock() - EPOCH) // MICROSECOND // 1000
-            found = store.write(
-                [tombstone_records(keys[start : start + _BURIED_AT_ONCE], version, now_ms)]
+            result = store.write(
+                [tombstone_records(keys[start : start + _BURIED_AT_ONCE], head_version, now_ms)]
             )
-            count += found.written + found.kept_newer
+            count += result.written + result.kept_newer
     return count
 
 
 def _standing(store: OnlineStore | None, versions: Sequence[tuple[_Version, list[bytes]]]) -> int:
-    """How many of the keys hold anything but a tombstone."""
+    """Return how many of the keys have a value that is no tombstone."""
     if store is None:
         return 0
     count = 0
-    for one, keys in versions:
-        decode = codec.decoder(one.program.layout)
+    for version, keys in versions:
+        decode = codec.decoder(version.program.layout)
         for start in range(0, len(keys), _BURIED_AT_ONCE):
             rows = decode(store.read(keys[start : start + _BURIED_AT_ONCE]))
             count += sum(row is not None and len(row) > 2 for row in rows)

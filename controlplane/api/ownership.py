@@ -1,4 +1,4 @@
-"""Who else deployed to a project's schema, or wrote its online values."""
+"""Detect that someone else deployed to a project's schema, or wrote its online values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from controlplane.workspace.project import Project
 def conflict(
     project: Project, manifest: Manifest, current: Deployment | None, before: Manifest | None
 ) -> tuple[str, str]:
-    """Say who else deployed to the schema of `manifest`, and the remedy; both empty if nobody.
+    """Return who else deployed to the schema of `manifest`, and the remedy; both "" if nobody did.
 
-    The control tables must be readable, see `control.migrations.check`.
+    The control tables must be readable: call `control.migrations.check` first.
 
     Args:
-        project: whose schema it is.
-        manifest: what is to be deployed, or is.
-        current: the current deployment as this project's state has it.
-        before: its manifest.
+        project: the project that uses the schema.
+        manifest: the manifest that is deployed, or is to be deployed.
+        current: the current deployment according to this project's state.
+        before: the manifest of `current`.
     """
     warehouse = project.warehouse
     owner = owners.read(warehouse, manifest.schema)
@@ -32,6 +32,7 @@ def conflict(
     if text := owners.conflict(owner, *names):
         return text, owners.OTHER_SCHEMA
     versions: Mapping[str, str] = {}
+    # Earlier versions of controlplane recorded no owner: compare the deployed versions instead.
     if owner is None:
         prefix = f"{manifest.schema}."
         versions = {
@@ -47,19 +48,20 @@ def conflict(
 
 
 def values_conflict(project: Project, store: OnlineStore, manifest: Manifest) -> str:
-    """Say whose the online values are, if they are another warehouse's."""
+    """Return which other warehouse wrote the online values; "" if none did."""
     claim = read_claim(store, manifest.namespace)
     return claims.conflict(claim, identity.read(project.warehouse), manifest.schema)
 
 
 def _recorded(project: Project, owner: owners.Owner | None, current: Deployment | None) -> bool:
-    """Whether the state has the deployment that the warehouse names."""
+    """Return whether the state has the deployment that the warehouse recorded as the last."""
     if owner is None or current is None:
         return False
     if owner.deployment >= current.id:
-        found = [current]
+        deployments = [current]
     else:
-        # A deploy was stopped before it told the warehouse, or another state is older.
+        # A deploy was stopped after it wrote the state and before it wrote the warehouse, or the
+        # deployment is from another, older state database.
         name = project.environment.name
-        found = project.state.history(name, limit=1, before=owner.deployment + 1)
-    return (owner.deployment, owner.deployed_at) in [(d.id, d.deployed_at) for d in found]
+        deployments = project.state.history(name, limit=1, before=owner.deployment + 1)
+    return (owner.deployment, owner.deployed_at) in [(d.id, d.deployed_at) for d in deployments]

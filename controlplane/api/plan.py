@@ -38,13 +38,13 @@ class Planned:
 def plan(
     project: Project, manifest: Manifest, *, adopt: bool = False, roll_back: bool = False
 ) -> Planned:
-    """Return what a deploy of `manifest` would change and do, and what would then be computed.
+    """Return what a deploy of `manifest` would change, its steps, and what would be computed.
 
     Args:
         project: the environment.
-        manifest: what is to be deployed.
-        adopt: take the schema over from another environment or state database.
-        roll_back: show and serve each version as soon as anything of it is computed.
+        manifest: the manifest to deploy.
+        adopt: take over the schema from another environment or state database.
+        roll_back: read and serve a version as soon as one of its intervals is computed.
     """
     current = project.deployed()
     before = manifests.from_json(current.manifest) if current else None
@@ -58,6 +58,7 @@ def plan(
         drifts = _drifts(project, manifest, before, entries)
     if text := migrations.pending(schema_version):
         drifts = [Drift("", "", (Damage(CONTROL_SCHEMA, text),)), *drifts]
+    # Intervals of lost tables count as missing, so that the forecast includes them.
     kept = drift.without_lost(entries, drifts, manifest.schema)
     covered = {key: ledger.covered(publications) for key, publications in kept.items()}
     drafted, _ = make_plan(
@@ -94,7 +95,8 @@ def plan(
 def _drifts(
     project: Project, manifest: Manifest, before: Manifest, entries: drift.Entries
 ) -> list[Drift]:
-    """What is missing or altered of the versions that stay deployed."""
+    """Return the objects that are missing or altered, of the versions that stay deployed."""
+    # In another schema or on another kind of warehouse, everything is created anyway.
     if before.schema != manifest.schema or before.dialect != manifest.dialect:
         return []
     stay = {(view.name, view.fingerprint) for view in manifest.views}
@@ -109,10 +111,10 @@ def _damaged_release(project: Project, current: Deployment | None, release: Rele
 
 
 def _online_drift(project: Project, before: Manifest) -> tuple[list[str], list[Repair]]:
-    """What the online store says: whose values it holds, and pointers that went missing.
+    """Return warnings about values of another warehouse, and repairs of lost pointers.
 
-    The embedded store is not asked: a plan starts no server, and no other warehouse writes to
-    the one in the project's folder. A store that does not answer is told by `plane status`.
+    The embedded store is not read: a plan starts no server, and no other warehouse writes to the
+    store in the project's folder. `plane status` reports a store that does not answer.
     """
     if project.environment.online is None or project.environment.embedded_online:
         return [], []

@@ -1,4 +1,4 @@
-"""Reads the online features of one entity, as a model does."""
+"""Read the online features of one entity."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ def get_text(
     project: Project, service: str, keys: Mapping[str, str], request: Mapping[str, str]
 ) -> FeatureVector:
     """See `ControlPlane.get_text`."""
+    # If views declare different types for a key, the first view of the service decides.
     types = {
-        name: kind
+        name: key_type
         for view in reversed(project.layout(service).views)
-        for name, kind in view.layout.keys
+        for name, key_type in view.layout.keys
     }
+    # A layout must have a field; only its keys are used here.
     typed = parse_key_text(Layout(keys=tuple(types.items()), fields=(Field("any", "bool"),)), keys)
     reader = project.reader(service)
     return reader.get(typed, reader.request.parsed(request))

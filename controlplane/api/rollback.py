@@ -1,4 +1,4 @@
-"""Deploys once more what was deployed earlier."""
+"""Deploy an earlier deployment again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def rollback(
 ) -> tuple[Plan, Deployment | None]:
     """See `ControlPlane.rollback`."""
     earlier = executor.earlier(project.state, project.environment.name, number)
-    then = msgspec.structs.replace(
+    # `now` is a setting of the environment, not of the definitions: it is not rolled back.
+    manifest = msgspec.structs.replace(
         manifests.from_json(earlier.manifest), now=project.environment.now
     )
-    return deploy(project, plan(project, then, roll_back=True), on_step, approve)
+    return deploy(project, plan(project, manifest, roll_back=True), on_step, approve)

@@ -1,4 +1,4 @@
-"""Computes every due interval that the ledger lacks, and syncs what changed."""
+"""Compute all due intervals that the ledger lacks, and sync changed values online."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from controlplane.release.program import build
 from controlplane.sql.views import render_view
 from controlplane.workspace.project import Project
 
-_LOST = "run `plane deploy`, which makes it again; the next `plane run` computes what it held"
+_LOST = "run `plane deploy` to create it again; the next `plane run` computes its rows"
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     chosen = [manifest.view(name) for name in views] or list(manifest.views)
     if within is not None:
         check_range([build(manifest, view) for view in chosen], within, project.now())
-    found: list[ViewRun] = []
+    view_runs: list[ViewRun] = []
     with project.state.lock(
         f"{project.environment.name}/run",
         holder=deploying.holder(),
@@ -43,6 +43,7 @@ def run(
         entries = ledger.entries(project.warehouse)
         failed, problems = _lost(project, manifest, chosen, entries)
         for view in chosen:
+            # A view that reads a failed view would fail, too: it needs the missing intervals.
             if view.name in failed or failed.intersection(view.upstream):
                 failed.add(view.name)
                 continue
@@ -53,37 +54,40 @@ def run(
                 pieces = missing(
                     build(manifest, view), () if recompute else covered, project.now(), within
                 )
-                found.append(_run_view(project, manifest, view, pieces, resync, on_progress))
+                view_runs.append(_run_view(project, manifest, view, pieces, resync, on_progress))
             except PlaneError as error:
                 failed.add(view.name)
+                # A store that is down fails every view with the same error: report it once.
                 if str(error) not in map(str, problems):
                     problems.append(error)
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
-    return found
+    return view_runs
 
 
 def _lost(
     project: Project, manifest: Manifest, views: Sequence[ViewSpec], entries: drift.Entries
 ) -> tuple[set[str], list[PlaneError]]:
-    """Look for what went missing of deployed views before a run: without it, all seems computed.
+    """Return the views that can't be computed before a deploy, and an error for each lost object.
 
-    Returns the views that can't be computed before a deploy, and an error for each object.
+    The ledger still lists the intervals of a lost table as computed, so a run must check first.
     """
-    found = drift.find(project.warehouse, manifest, views, entries, project.now())
+    drifts = drift.find(project.warehouse, manifest, views, entries, project.now())
     blocked: set[str] = set()
     problems: list[PlaneError] = []
-    for one in found:
-        if not one.view and any(damage.problem == drift.MISSING for damage in one.damages):
+    for view_drift in drifts:
+        if not view_drift.view and any(
+            damage.problem == drift.MISSING for damage in view_drift.damages
+        ):
             blocked.update(view.name for view in views)
-        elif one.recomputed or one.dropped:
-            blocked.add(one.view)
-        elif one.computed_through is not None:
-            continue  # the run itself writes what the ledger has lost
-        where = manifest.view(one.view).location if one.view else None
-        what = f"feature view {one.view!r}: " if one.view else ""
-        damages = [damage for damage in one.damages if not damage.outdated]
-        problems += [PermanentError(f"{what}{d}", where=where, hint=_LOST) for d in damages]
+        elif view_drift.recomputed or view_drift.dropped:
+            blocked.add(view_drift.view)
+        elif view_drift.computed_through is not None:
+            continue  # the run itself writes the lost rows of the ledger
+        location = manifest.view(view_drift.view).location if view_drift.view else None
+        prefix = f"feature view {view_drift.view!r}: " if view_drift.view else ""
+        damages = [damage for damage in view_drift.damages if not damage.outdated]
+        problems += [PermanentError(f"{prefix}{d}", where=location, hint=_LOST) for d in damages]
     return blocked, problems
 
 

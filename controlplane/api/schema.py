@@ -1,4 +1,4 @@
-"""Says what a deployed service takes and gives."""
+"""Return the request and response schema of a deployed service."""
 
 from __future__ import annotations
 

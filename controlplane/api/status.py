@@ -1,4 +1,4 @@
-"""Says how fresh every deployed view is."""
+"""Report how fresh every deployed view is."""
 
 from __future__ import annotations
 

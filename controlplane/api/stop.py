@@ -1,4 +1,4 @@
-"""Stops the embedded servers of a project."""
+"""Stop the embedded servers of a project."""
 
 from __future__ import annotations
 

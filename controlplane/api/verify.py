@@ -1,4 +1,4 @@
-"""Compares what is computed with the raw rows, or with another environment."""
+"""Compare computed values with the raw rows, or with another environment."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def verify_against(
     """See `ControlPlane.verify_against`."""
     if environment == project.environment.name:
         text = f"environment {environment!r} can't be compared with itself"
-        raise PlaneError(
-            text, hint="name another one of plane.toml, or choose this one's opposite with --env"
-        )
+        raise PlaneError(text, hint="name another environment of plane.toml in --against or --env")
     with project.beside(environment) as other:
         ours, theirs = (
             verifying.Side(p.environment.name, p.current()[1], p.warehouse)

@@ -1,6 +1,7 @@
-"""The command line `plane`: arguments in, one call, exit code out.
+"""The command line `plane`: parse arguments, call `controlplane.api`, print, return an exit code.
 
-One file for each command; the only room with typer and rich. `app` puts the commands together,
-`lazy` imports the one that is called, and `failures` turns errors into exit codes (0 done, 1
-expected failure, 2 wrong usage or changes found, 3 a bug); `present` is the only one that prints.
+There is one module per command, and only this room imports typer and rich. `app` assembles the
+commands, `lazy` imports the command that is called, and `failures` turns errors into exit codes:
+0 done, 1 expected failure, 2 wrong usage or changes found, 3 a bug. Only `present`, `plans` and
+`verdicts` print.
 """

@@ -12,7 +12,7 @@ from controlplane.cli.common import HERE, Directory, End, Environment, Json, Sta
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
-    help="The Airflow on this machine that runs the project's DAGs.",
+    help="Run the project's DAGs in an Airflow on this machine.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -21,14 +21,16 @@ app = typer.Typer(
 @app.command(epilog="Example: plane airflow up --port 8080")
 def up(
     port: Annotated[
-        int | None, typer.Option(help="Loopback port of the UI; a free one unless given.")
+        int | None, typer.Option(help="Port of the UI on 127.0.0.1 (default: a free port).")
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Start Airflow on this machine, loopback only, with the project's connections, and return when
-    it is healthy."""
+    """Start Airflow on this machine, and return when it is healthy.
+
+    It listens on 127.0.0.1 only, and gets the connections of the project's environment.
+    """
     with opened(directory, environment) as project, present.steps("airflow", quiet=json) as on_step:
         server = EmbeddedAirflow(project).up(port=port, on_step=on_step)
     if json:
@@ -43,8 +45,7 @@ def up(
 def password(
     environment: Environment = None, directory: Directory = HERE, json: Json = False
 ) -> None:
-    """Show the password for the UI and the REST API of the Airflow on this machine; the user is
-    `plane`."""
+    """Show the password of the user `plane`, for Airflow's UI and REST API on this machine."""
     with opened(directory, environment) as project:
         username, secret = EmbeddedAirflow.username, EmbeddedAirflow(project).password()
     if json:
@@ -55,7 +56,7 @@ def password(
 
 @app.command(epilog="Example: plane airflow down")
 def down(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
-    """Stop the Airflow on this machine, all of it."""
+    """Stop all processes of the Airflow on this machine."""
     with opened(directory, environment) as project:
         ran = EmbeddedAirflow(project).down()
     if json:
@@ -66,27 +67,29 @@ def down(environment: Environment = None, directory: Directory = HERE, json: Jso
 
 @app.command(epilog="Example: plane airflow run --start 2013-12-31T18:00Z --end 2014-01-01")
 def run(
-    views: Annotated[
-        list[str] | None, typer.Argument(help="Feature views; all unless given.")
-    ] = None,
+    views: Annotated[list[str] | None, typer.Argument(help="Feature views (default: all).")] = None,
     start: Start = None,
     end: End = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Let the running Airflow compute a range, one run for each interval, and wait for it."""
+    """Compute a range in the running Airflow, one DAG run per interval, and wait for the runs.
+
+    Exits with 1 if a run failed.
+    """
     within = interval(start, end)
+    # No default: all intervals since the start of a view may be thousands of DAG runs.
     if within is None:
         raise PlaneError(
-            "give the range: --start and --end",
+            "the range is missing: pass --start, --end or both",
             hint="plane airflow run --start 2013-12-31 --end 2014-01-01",
         )
     with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:
-        found = EmbeddedAirflow(project).run(views or (), within, on_progress=on_progress)
+        runs = EmbeddedAirflow(project).run(views or (), within, on_progress=on_progress)
     if json:
-        present.as_json(found)
+        present.as_json(runs)
     else:
-        present.airflow_runs(found)
-    if any(state != "success" for states in found.values() for state in states.values()):
+        present.airflow_runs(runs)
+    if any(state != "success" for states in runs.values() for state in states.values()):
         raise typer.Exit(1)

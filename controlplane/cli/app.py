@@ -1,4 +1,4 @@
-"""Puts the commands together, and ends with the exit code of what they raise."""
+"""Assemble the commands of `plane`, and turn what they raise into an exit code."""
 
 from __future__ import annotations
 
@@ -14,48 +14,45 @@ from controlplane.cli.lazy import LazyCommand
 
 app = typer.Typer(
     name="plane",
-    help="Features as code over your own warehouse, Airflow and Redis.",
+    help="Define features as code; compute and serve them with your warehouse, Airflow and Redis.",
     no_args_is_help=True,
     rich_markup_mode=None,  # boxes and colours would double the time that --help takes
     pretty_exceptions_enable=False,
 )
-_INTERRUPTED = 130  # what typer makes of Ctrl-C
+_INTERRUPTED = 130  # typer's exit code after Ctrl-C
 COMMANDS = {
-    "init": "Make a small working project, to be edited.",
+    "init": "Create a small working project that you can edit.",
     "plan": "Show what a deploy would change.",
-    "deploy": "Make the plan true.",
-    "rollback": "Deploy once more what was deployed earlier.",
-    "run": "Compute every missing interval, and sync what changed.",
+    "deploy": "Apply the plan.",
+    "rollback": "Deploy an earlier deployment again.",
+    "run": "Compute missing intervals and sync changes to the online store.",
     "status": "Show how fresh every feature view is.",
-    "get": "Read the online features of one entity, as a model would.",
-    "forget": (
-        "Erase an entity: its rows in every version of every feature view and in training sets, "
-        "and its online values."
-    ),
-    "schema": "Tell what a deployed feature service takes and gives, for programs in any language.",
-    "verify": "Compare what is computed with brute force over the raw rows.",
-    "doctor": "Check all that the project stands on.",
-    "stop": "Stop the embedded Redis and Airflow of the project.",
-    "dataset": "Training sets, as versioned tables in the warehouse.",
-    "online": "The values in the online store, against the warehouse.",
-    "airflow": "The Airflow on this machine that runs the project's DAGs.",
-    "serve": "Serve online features over HTTP, until it is stopped.",
-    "bench": "How fast it is.",
+    "get": "Read the online features of one entity.",
+    "forget": "Erase an entity from tables, training sets and the online store.",
+    "schema": "Print the request and response schema of a feature service.",
+    "verify": "Compare computed values with a brute-force evaluation.",
+    "doctor": "Check the project's connections, versions, release and servers.",
+    "stop": "Stop the project's embedded Redis and Airflow.",
+    "dataset": "Create and list training sets (tables in the warehouse).",
+    "online": "Check, list, replace and remove the values in the online store.",
+    "airflow": "Run the project's DAGs in an Airflow on this machine.",
+    "serve": "Serve online features over HTTP until stopped.",
+    "bench": "Measure how fast a feature server answers.",
 }
-"""Each command's name, which is that of its module, and the first line of its help."""
+"""Command name -> first line of its help. The module of a command has the command's name."""
 
 
 def _placeholder() -> None:
-    """Never called: a `LazyCommand` has its module's function called."""
+    """Stand in for a command: `LazyCommand` calls the function of the command's module instead."""
 
 
 for _name, _summary in COMMANDS.items():
     app.command(_name, cls=LazyCommand, help=_summary)(_placeholder)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"plane {controlplane.__version__}")  # not with `present`, which imports rich
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"plane {controlplane.__version__}")  # `present` would import rich
         raise typer.Exit
 
 
@@ -72,12 +69,12 @@ _plane = typer.main.get_command(app)
 
 
 def main() -> None:
-    """Run one command.
+    """Run one command, and exit.
 
     The exit code is 0, 1 (expected failure), 2 (usage, or changes found) or 3 (a bug).
     """
-    # Most of what a command makes lives until it ends: looking for garbage took a twentieth of a
-    # plan's time.
+    # Most objects that a command creates live until it ends: with Python's default thresholds,
+    # the garbage collector took 5 % of a plan's time.
     gc.set_threshold(100_000, 50, 50)
     _escape_what_streams_cannot_encode()
     try:
@@ -85,19 +82,19 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code != _INTERRUPTED:
             raise
-        sys.exit(_explained(ended))
+        sys.exit(_exit_code(ended))
     except Exception as error:
-        sys.exit(_explained(error))
+        sys.exit(_exit_code(error))
 
 
 def _escape_what_streams_cannot_encode() -> None:
-    """Have text that a terminal's encoding lacks escaped instead of raising an error."""
+    """Escape characters that the terminal's encoding lacks, instead of raising an error."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where a process has no such stream
+        if isinstance(stream, io.TextIOWrapper):  # None if the process has no such stream
             stream.reconfigure(errors="backslashreplace")
 
 
-def _explained(error: BaseException) -> int:
+def _exit_code(error: BaseException) -> int:
     # lazy: rich takes half as long to import as typer, and `plane --help` needs none of it
     from controlplane.cli import failures
 

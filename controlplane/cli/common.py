@@ -1,4 +1,4 @@
-"""The options that commands share, and the project that they work on."""
+"""The options that commands share, and how a command opens its project."""
 
 from __future__ import annotations
 
@@ -21,32 +21,41 @@ if TYPE_CHECKING:
     from controlplane.plan.plan import Plan
 
 HERE = Path()
+# Not the year 9999: arithmetic with time zones, delays and windows must not overflow.
 _FOREVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 Environment = Annotated[
     str | None,
     typer.Option(
-        "--env", "-e", envvar="PLANE_ENV", help="Environment of plane.toml.", show_default="local"
+        "--env",
+        "-e",
+        envvar="PLANE_ENV",
+        help="Environment, as named in plane.toml.",
+        show_default="local",
     ),
 ]
 Directory = Annotated[
     Path,
     typer.Option(
-        "--directory", "-C", help="The project's folder, or one inside it.", show_default="here"
+        "--directory",
+        "-C",
+        help="The project's folder, or a folder inside it.",
+        show_default="current folder",
     ),
 ]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")
-]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Start = Annotated[
-    str | None, typer.Option(help="First instant, such as 2013-01-01 or 2013-01-01T06:00Z.")
+    str | None,
+    typer.Option(
+        help="Start of the range (inclusive), such as 2013-01-01 or 2013-01-01T06:00Z; UTC."
+    ),
 ]
-End = Annotated[str | None, typer.Option(help="First instant that is left out.")]
+End = Annotated[str | None, typer.Option(help="End of the range (exclusive).")]
 
 
 @contextmanager
 def opened(directory: Path, environment: str | None) -> Iterator[Project]:
-    """The project and its environment, ready to be used; Ctrl-C stops what the warehouse does."""
+    """Open the project; Ctrl-C cancels the statement that the warehouse runs."""
     with (
         Project(directory, environment, embedded=valkey.options) as project,
         cancelling(project.cancel),
@@ -55,10 +64,10 @@ def opened(directory: Path, environment: str | None) -> Iterator[Project]:
 
 
 def instant(text: str, option: str) -> datetime:
-    """An option's text as an instant.
+    """Parse the text of an option as an instant.
 
     Raises:
-        PlaneError: it is not one.
+        PlaneError: the text is not an instant.
     """
     try:
         return parse_instant(text)
@@ -67,10 +76,10 @@ def instant(text: str, option: str) -> datetime:
 
 
 def interval(start: str | None, end: str | None) -> Interval | None:
-    """Both options as a half-open stretch; None if neither is given.
+    """Parse `--start` and `--end` as a half-open range; None if both are None.
 
     Raises:
-        PlaneError: one is missing or wrong, or the stretch is empty.
+        PlaneError: an option is not an instant, or the range is empty.
     """
     if start is None and end is None:
         return None
@@ -79,15 +88,16 @@ def interval(start: str | None, end: str | None) -> Interval | None:
     if first >= last:
         until = f"--end {end}" if end else f"the latest end, {last.date()}"
         raise PlaneError(
-            f"--start {start} is not before {until}", hint="the end is left out, so it comes later"
+            f"--start {start} is not before {until}",
+            hint="the end is exclusive: it must be later than the start",
         )
     return Interval(first, last)
 
 
 def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:
-    """Shows a plan, and asks before feature views or altered tables are dropped.
+    """Return a function that shows a plan and asks before it drops feature views or tables.
 
-    Where nobody can be asked, they are not.
+    Without a terminal nobody can answer: such a plan is then approved by `--yes` only.
     """
 
     def approve(plan: Plan) -> bool:
@@ -95,23 +105,24 @@ def approving(verb: str, *, json: bool, yes: bool) -> Callable[[Plan], bool]:
             plans.show(plan)
         dropped = [*plan.dropped, *plan.altered]
         ask = f"This drops {', '.join(dropped)}. {verb}?"
+        # With --json, standard output is read by a program: nobody may be there to answer.
         return yes or not dropped or (not json and present.confirm(ask))
 
     return approve
 
 
-def named(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
-    """The names and values of an option that is given as `name=value`, once for each name.
+def parse_pairs(option: str, texts: Sequence[str], example: str) -> dict[str, str]:
+    """Parse the texts of a repeatable option `name=value`; return name -> value.
 
     Raises:
-        PlaneError: one is not of that form, or comes twice.
+        PlaneError: a text is not of that form, or a name is repeated.
     """
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals or name in found:
+        if not equals or name in values:
             raise PlaneError(
                 f"--{option} {text}: write name=value, and each name once", hint=example
             )
-        found[name] = value
-    return found
+        values[name] = value
+    return values

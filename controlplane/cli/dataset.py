@@ -14,7 +14,7 @@ from controlplane.errors import PlaneError
 from controlplane.training import datasets
 
 app = typer.Typer(
-    help="Training sets, as versioned tables in the warehouse.",
+    help="Create and list training sets (tables in the warehouse).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,44 +28,55 @@ app = typer.Typer(
 )
 def create(
     name: Annotated[
-        str, typer.Argument(help="Name of the training set; each creation is a new version.")
+        str, typer.Argument(help="Name of the training set; each call creates a new version.")
     ],
-    service: Annotated[str, typer.Option(help="Feature service whose features it gets.")],
+    service: Annotated[
+        str, typer.Option(help="Feature service whose features are joined to the spine.")
+    ],
     spine: Annotated[
         str,
-        typer.Option(help="Table, query, or .sql file with the keys, the time, and the labels."),
+        typer.Option(
+            help="Rows to train on, with keys, time and labels: a table, a query or a .sql file."
+        ),
     ],
     time: Annotated[
-        str, typer.Option(help="The spine's column with the instant of each prediction.")
+        str, typer.Option(help="Column of the spine with the time of each prediction.")
     ],
     allow_gaps: Annotated[
         bool,
-        typer.Option("--allow-gaps", help="Carry old values over intervals that are not computed."),
+        typer.Option(
+            "--allow-gaps",
+            help="Use older values where intervals are not computed, instead of failing.",
+        ),
     ] = False,
     as_of: Annotated[
         Literal["scheduled", "served"],
         typer.Option(
-            help="Values as they should have been visible, or as the tables really showed them."
+            help="scheduled: values as visible if every run was on time; served: values as the"
+            " tables really showed them at that time."
         ),
     ] = "scheduled",
     from_source: Annotated[
         bool,
         typer.Option(
             "--from-source",
-            help="Compute the features from their sources; nothing need be deployed.",
+            help="Compute the features of the definition files from raw tables, without a deploy.",
         ),
     ] = False,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Create a training set: each row of the spine with every feature as it was visible at the
-    row's time."""
+    """Create a training set from a spine.
+
+    Each row of the spine gets the features as they were visible at the row's time.
+    """
     if spine.endswith(".sql"):
         try:
+            # Editors on Windows write a byte order mark, which is no SQL.
             spine = Path(spine).read_text(encoding="utf-8-sig")
         except OSError as error:
-            hint = "give the path of a file that is there, a table, or a query"
+            hint = "pass the path of a readable file, a table, or a query"
             raise PlaneError(
                 f"--spine {spine} can't be read: {error.strerror}", hint=hint
             ) from None
@@ -94,12 +105,13 @@ def create(
             present.line(sentence)
 
 
+# Named with an underscore: `list` is a builtin.
 @app.command("list", epilog="Example: plane dataset list --json")
 def list_(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """List all training sets."""
     with opened(directory, environment) as project:
-        found = datasets.existing(project.warehouse)
+        training_sets = datasets.existing(project.warehouse)
     if json:
-        present.as_json(found)
+        present.as_json(training_sets)
     else:
-        present.datasets(found)
+        present.datasets(training_sets)

@@ -20,19 +20,21 @@ def command(
     directory: Directory = HERE,
     json: Json = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before feature views or tables are dropped."),
     ] = False,
     adopt: Annotated[
         bool,
         typer.Option(
             "--adopt",
-            help="Take the schema over from another environment, project or state database.",
+            help="Take over the schema from another environment, project or state database.",
         ),
     ] = False,
 ) -> None:
-    """Make the plan true.
+    """Apply the plan.
 
-    Creates tables, writes the release for Airflow, and records the deployment.
+    Creates tables, writes the release (DAGs and SQL files) for Airflow, and records the deployment.
+    To see the plan first, run `plane plan`.
     """
     approve = approving("Deploy", json=json, yes=yes)
     with opened(directory, environment) as project, present.steps("deploy", quiet=json) as on_step:
@@ -45,4 +47,4 @@ def command(
     elif deployment is not None:
         present.deployed(deployment)
     elif applied.actions:
-        present.line("Made again what was missing or altered; the deployment is the same.")
+        present.line("Repaired what was missing or altered; the deployment number did not change.")

@@ -14,10 +14,9 @@ EXAMPLE = "Example: plane doctor --env production"
 def command(
     environment: Environment = None, directory: Directory = HERE, json: Json = False
 ) -> None:
-    """Check all that the project stands on.
+    """Check the project's connections, versions, release and servers.
 
-    Connections, versions, the release, the online store's policy; exits with 1 if something is
-    wrong.
+    Changes nothing. Exits with 1 if a check finds an error.
     """
     with opened(directory, environment) as project:
         findings = doctor.findings(project)

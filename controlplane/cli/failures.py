@@ -1,4 +1,4 @@
-"""Turns what a command raises into words and an exit code."""
+"""Turn what a command raises into a message and an exit code."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from controlplane.errors import PlaneError, disk_error
 
 
 def explain(error: BaseException) -> int:
-    """Print what a command ended with, and return the exit code: 1 for an expected failure, 3 for a
-    bug."""
+    """Print why a command failed; return exit code 1 (expected failure) or 3 (a bug)."""
+    # typer turns Ctrl-C into SystemExit(130); main() passes no other SystemExit.
     if isinstance(error, SystemExit):
         present.interrupted()
         return 1
@@ -25,20 +25,20 @@ def explain(error: BaseException) -> int:
 
 
 def _report(error: BaseException) -> None:
-    """Keep what a report of a bug needs."""
+    """Print a bug, and save its traceback to a file that can be attached to a report."""
     text = "".join(traceback.format_exception(error))
     try:
         with tempfile.NamedTemporaryFile(
             "w",
             prefix="plane-bug-",
             suffix=".txt",
-            delete=False,
+            delete=False,  # the user attaches it to a report
             encoding="utf-8",
             errors="backslashreplace",
         ) as report:
             report.write(text)
     except OSError:
         present.bug(error, None)
-        present.aside(text.rstrip())  # no folder for temporary files can be written
+        present.to_stderr(text.rstrip())  # no folder for temporary files is writable
     else:
         present.bug(error, Path(report.name))

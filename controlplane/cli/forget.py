@@ -8,7 +8,7 @@ import typer
 
 from controlplane.api.forget import forget
 from controlplane.cli import present, verdicts
-from controlplane.cli.common import HERE, Directory, Environment, Json, named, opened
+from controlplane.cli.common import HERE, Directory, Environment, Json, opened, parse_pairs
 from controlplane.errors import PlaneError
 
 EXAMPLE = "Example: plane forget --key user_id=42 --dry-run"
@@ -16,37 +16,38 @@ EXAMPLE = "Example: plane forget --key user_id=42 --dry-run"
 
 def command(
     key: Annotated[
-        list[str], typer.Option("--key", "-k", help="A key as name=value; once for each.")
+        list[str],
+        typer.Option("--key", "-k", help="Key column as name=value; repeat for each key column."),
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only count what would be erased.")
+        bool, typer.Option("--dry-run", help="Only count the rows that would be erased.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Erase an entity: its rows in every version of every feature view and in training sets, and
-    its online values.
+    """Erase an entity from tables, training sets and the online store.
 
-    Tells what each table held and holds now. Raw tables are yours: remove its rows there first, or
-    the next run that reads them computes its features anew. Exits with 1 if something is still
-    there.
+    Covers all versions of all feature views, and shows the rows of each table before and after.
+    Raw tables are not changed: remove the entity's rows there first, or the next run that reads
+    them computes its features again. Exits with 1 if rows or online values remain.
     """
-    keys = named("key", key, EXAMPLE)
+    keys = parse_pairs("key", key, EXAMPLE)
     with opened(directory, environment) as project, present.steps("forget", quiet=json) as on_step:
         if not (dry_run or yes):
-            found = forget(project, keys, dry_run=True)
+            erasure = forget(project, keys, dry_run=True)
+            # An erasure can't be undone, so its counts are shown before the question.
             if not json:
-                verdicts.erasure(found)
-            if json or not present.confirm("Erase all of this? There is no way back."):
+                verdicts.erasure(erasure)
+            if json or not present.confirm("Erase all of this? This cannot be undone."):
                 raise PlaneError(
-                    "nothing was erased", hint="erase with --yes, or look first with --dry-run"
+                    "nothing was erased", hint="pass --yes to erase, or --dry-run to count only"
                 )
-        found = forget(project, keys, dry_run=dry_run, on_step=on_step)
+        erasure = forget(project, keys, dry_run=dry_run, on_step=on_step)
     if json:
-        present.as_json(found)
+        present.as_json(erasure)
     else:
-        verdicts.erasure(found)
-    if found.at is not None and found.left:
+        verdicts.erasure(erasure)
+    if erasure.at is not None and erasure.left:
         raise typer.Exit(1)

@@ -16,16 +16,16 @@ EXAMPLE = "Example: plane init shop"
 
 def command(
     directory: Annotated[
-        Path, typer.Argument(help="Folder of the new project; made if need be.")
+        Path, typer.Argument(help="Folder of the new project; created if missing.")
     ] = Path(),
     name: Annotated[
-        str | None, typer.Option(help="Name of the project; the folder's unless given.")
+        str | None, typer.Option(help="Name of the project (default: the name of the folder).")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make a small working project, to be edited.
+    """Create a small working project that you can edit.
 
-    It has settings, definitions, and data to try them on.
+    It has settings (plane.toml), feature definitions, and sample data.
     """
     written = scaffold(directory, name)
     if json:

@@ -12,7 +12,7 @@ from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 from controlplane.errors import PlaneError
 
 app = typer.Typer(
-    help="The values in the online store, against the warehouse.",
+    help="Check, list, replace and remove the values in the online store.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -20,36 +20,34 @@ app = typer.Typer(
 
 @app.command(epilog="Example: plane online verify airport_delays --heal")
 def verify(
-    views: Annotated[
-        list[str] | None, typer.Argument(help="Feature views; all unless given.")
-    ] = None,
+    views: Annotated[list[str] | None, typer.Argument(help="Feature views (default: all).")] = None,
     heal: Annotated[
         bool,
         typer.Option(
             "--heal",
-            help="Write again what is missing or wrong, and bury what should not be there.",
+            help="Write missing and wrong values again, and remove extra keys.",
         ),
     ] = False,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Compare the online store with the warehouse's newest rows, key by key.
+    """Compare the online store with the newest rows in the warehouse, key by key.
 
-    Of every version that readers are served or that was synced: keys that are missing, wrong,
-    extra, or expire at another time. Syncs may go on meanwhile. Exits with 1 if something is wrong
-    and was not healed.
+    Checks all versions that are served or were synced. Counts keys that are missing, extra, have
+    wrong values, or expire at a wrong time. Runs and syncs may run at the same time. Exits with 1
+    if a difference was found and not healed.
     """
     with (
         opened(directory, environment) as project,
         present.progress(quiet=json, counted="rows") as on_progress,
     ):
-        found = Online(project).verify(views or (), heal=heal, on_progress=on_progress)
+        verified = Online(project).verify(views or (), heal=heal, on_progress=on_progress)
     if json:
-        present.as_json(found)
+        present.as_json(verified)
     else:
-        verdicts.reconciled(found)
-    if found.unhealed:
+        verdicts.reconciled(verified)
+    if verified.unhealed:
         raise typer.Exit(1)
 
 
@@ -57,17 +55,17 @@ def verify(
 def versions(
     environment: Environment = None, directory: Directory = HERE, json: Json = False
 ) -> None:
-    """List the versions of feature views that the online store holds values of.
+    """List the versions of feature views that have values in the online store.
 
-    A redefined view is written under its new version while readers are served the old one, which
-    stays for a rollback until `plane online clean`.
+    A redefined feature view is written as a new version, while readers are served the old version.
+    The old version stays for a rollback until `plane online clean` removes it.
     """
     with opened(directory, environment) as project:
-        found = Online(project).versions()
+        online_versions = Online(project).versions()
     if json:
-        present.as_json(found)
+        present.as_json(online_versions)
     else:
-        verdicts.online_versions(found)
+        verdicts.online_versions(online_versions)
 
 
 @app.command(epilog="Example: plane online take-over --env production")
@@ -77,10 +75,11 @@ def take_over(
     json: Json = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Replace all online values by those of this warehouse, also where another one wrote them.
+    """Replace all online values with those of this warehouse, even if another warehouse wrote them.
 
-    For a warehouse that was made anew, or in place of another one with the same project and
-    environment: its syncs are refused from then on. Exits with 1 if a key was not written.
+    Use it after the warehouse was rebuilt, or replaced by another warehouse with the same project
+    and environment. Syncs of the other warehouse are refused from then on. Exits with 1 if a key
+    was not written.
     """
     with (
         opened(directory, environment) as project,
@@ -89,46 +88,50 @@ def take_over(
         ask = (
             f"This replaces all online values of environment {project.environment.name}. Take over?"
         )
+        # With --json nobody can be asked.
         if not yes and (json or not present.confirm(ask)):
             raise PlaneError(
                 "the take-over was not approved; nothing was written", hint="pass --yes"
             )
-        found = Online(project).take_over(on_progress=on_progress)
+        taken = Online(project).take_over(on_progress=on_progress)
     if json:
-        present.as_json(found)
+        present.as_json(taken)
     else:
-        verdicts.taken_over(found)
-    if found.unhealed:
+        verdicts.taken_over(taken)
+    if taken.unhealed:
         raise typer.Exit(1)
 
 
 @app.command(epilog="Example: plane online clean --keep 0 --dry-run")
 def clean(
     keep: Annotated[
-        int, typer.Option(min=0, help="Versions of each view to keep for a rollback.")
+        int,
+        typer.Option(
+            min=0, help="Number of old versions of each feature view to keep for a rollback."
+        ),
     ] = 1,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be removed.")
+        bool, typer.Option("--dry-run", help="Only list the versions that would be removed.")
     ] = False,
     keys_per_second: Annotated[
-        float, typer.Option(min=1, help="Remove at most so many keys a second.")
+        float, typer.Option(min=1, help="Maximum number of keys to remove per second.")
     ] = 50_000,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Remove the values of versions that are neither deployed nor served.
+    """Remove the online values of versions that are neither deployed nor served.
 
-    It may be stopped and run again at any time.
+    You can stop it and run it again at any time.
     """
     with (
         opened(directory, environment) as project,
         present.progress(quiet=json, counted="versions") as on_progress,
     ):
-        found = Online(project).clean(
+        cleaned = Online(project).clean(
             keep=keep, dry_run=dry_run, keys_per_second=keys_per_second, on_progress=on_progress
         )
     if json:
-        present.as_json(found)
+        present.as_json(cleaned)
     else:
-        verdicts.cleaned(found)
+        verdicts.cleaned(cleaned)

@@ -28,7 +28,8 @@ def command(
 ) -> None:
     """Show what a deploy would change.
 
-    Also what would then be computed, and when events become visible.
+    Also shows the intervals to be computed, and when an event that happens now becomes visible.
+    Changes nothing.
     """
     with opened(directory, environment) as project:
         planned = plan(project, compile_project(project)).plan

@@ -1,4 +1,4 @@
-"""What a plan says, as text for people."""
+"""Print plans as text for people."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from controlplane.plan.forecast import Cost, Forecast
     from controlplane.plan.plan import Plan
 
-_SHOWN_STRETCHES = 3
+_SHOWN_RANGES = 3
 
 
-def show(found: Plan) -> None:
-    """What changes, and what will be computed."""
-    warn(found.warnings)
-    if found.conflict:
-        out.print(Text.assemble(("conflict: ", "bold red"), found.conflict))
-        line(f"  -> {found.remedy}")
-    if found.empty:
-        line(f"No changes: environment {found.environment} is as declared.")
-    lines(text for action in found.actions for text in _action(action))
-    _forecasts(found.forecasts)
+def show(plan: Plan) -> None:
+    """Print what changes, and what will be computed."""
+    warn(plan.warnings)
+    if plan.conflict:
+        out.print(Text.assemble(("conflict: ", "bold red"), plan.conflict))
+        line(f"  -> {plan.remedy}")
+    if plan.empty:
+        line(f"No changes: environment {plan.environment} is as declared.")
+    lines(text for action in plan.actions for text in _action(action))
+    _forecasts(plan.forecasts)
 
 
 def show_sql(plan: Plan) -> None:
-    """The statements of the deploy's steps, as SQL that can be pasted."""
+    """Print the statements of the deploy's steps as SQL that can be run by hand."""
     # lazy: it loads the warehouses' dialects, which --help does without
     from controlplane.plan.steps import sql
 
@@ -49,12 +49,13 @@ _SIGNS = {
 
 
 def _action(action: Action) -> Iterator[Text]:
+    # The tag in JSON is the name of an action: `create_view`, `drop_service`, `rerender`.
     tag = str(action.__struct_config__.tag)
-    verb, _, kind = tag.partition("_")
+    verb, _, noun = tag.partition("_")
     sign, colour = _SIGNS.get(verb, ("~", "cyan"))
     name = getattr(action, "view", "") or getattr(action, "service", "")
     title = {"view": f"feature view {name}", "service": f"feature service {name}"}.get(
-        kind, "release"
+        noun, "release"
     )
     if verb == "repair":
         title = f"feature view {name}" if name else "control tables and release"
@@ -71,13 +72,14 @@ def _consequence(tag: str, action: Action) -> str:
     return {
         "create_view": "new: its tables are created",
         "redefine_view": (
-            "its values change: a new version is computed, the old one shows until it is complete"
+            "its values change: a new version is computed; the old version is read until it is"
+            " complete"
         ),
-        "update_view": "its values stay",
-        "drop_view": "its DAG and users' views go; its tables stay",
+        "update_view": "its values do not change",
+        "drop_view": "its DAG and public views are removed; its tables stay",
         "create_service": "new",
         "update_service": "",
-        "drop_service": "goes",
+        "drop_service": "removed",
         "repair": (
             "missing, altered or of an earlier version: the deploy repairs it"
             + (
@@ -86,7 +88,9 @@ def _consequence(tag: str, action: Action) -> str:
                 else ""
             )
         ),
-        "rerender": f"the files change, nothing declared does ({getattr(action, 'after', '')})",
+        "rerender": (
+            f"the release's files change, the definitions do not ({getattr(action, 'after', '')})"
+        ),
     }[tag]
 
 
@@ -100,30 +104,28 @@ def _change(change: Change) -> str:
     )
 
 
-def _forecasts(found: Sequence[Forecast]) -> None:
-    if not found:
+def _forecasts(forecasts: Sequence[Forecast]) -> None:
+    if not forecasts:
         return
     rows = []
-    for forecast in found:
-        stretches = [
-            f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing
-        ]
-        more = len(stretches) - _SHOWN_STRETCHES
-        shown = ", ".join(stretches[:_SHOWN_STRETCHES]) + (f" and {more} more" if more > 0 else "")
-        text = f"{forecast.intervals} intervals: {shown}" if stretches else "nothing"
+    for forecast in forecasts:
+        ranges = [f"{format_instant(s.start)} .. {format_instant(s.end)}" for s in forecast.missing]
+        more = len(ranges) - _SHOWN_RANGES
+        shown = ", ".join(ranges[:_SHOWN_RANGES]) + (f" and {more} more" if more > 0 else "")
+        text = f"{forecast.intervals} intervals: {shown}" if ranges else "nothing"
         times = (format_instant(forecast.event), format_instant(forecast.visible_at))
         rows.append((forecast.view, text, *times, ", ".join(map(_cost, forecast.costs))))
     columns = ["feature view", "to compute", "an event at", "is visible at", "a run"]
-    # Nothing is known of the first runs of an embedded warehouse.
-    known = len(columns) if any(forecast.costs for forecast in found) else -1
+    # An embedded warehouse gives no estimates: before the first runs, the last column is empty.
+    known = len(columns) if any(forecast.costs for forecast in forecasts) else -1
     table(columns[:known], [row[:known] for row in rows])
-    _computations(found)
+    _computations(forecasts)
 
 
-def _computations(found: Sequence[Forecast]) -> None:
-    """How each view's SQL is computed, and what decides that."""
+def _computations(forecasts: Sequence[Forecast]) -> None:
+    """Print how each view's SQL is computed, and which construct requires that."""
     rows = []
-    for forecast in found:
+    for forecast in forecasts:
         if (how := forecast.computation) is not None:
             because = f"{how.construct} ({how.place})" if how.construct else ""
             rows.append((forecast.view, how.way, f"{how.statements:,}", because))
@@ -134,7 +136,7 @@ def _computations(found: Sequence[Forecast]) -> None:
 
 
 def _cost(cost: Cost) -> str:
-    """`10 to 14 rows before`, `about 400 rows`, `about 2.1 MB read`."""
+    """Return `10 to 14 rows before`, `about 400 rows` or `about 2.1 MB read`."""
     if cost.unit == "bytes":
         return f"about {filesize.decimal(cost.high)} read"
     if cost.basis == "estimate":

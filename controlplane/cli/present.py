@@ -1,4 +1,4 @@
-"""The only room that prints: text for people on rich, JSON for programs."""
+"""Print the results of commands: text for people, by rich, or JSON for programs."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
     from controlplane.state import Deployment
     from controlplane.training.datasets import Created
 
-# Where nobody watches, a table may be as wide as it needs: a log wraps no words.
+# Into a file or pipe, rich would assume 80 columns and break the words of wide tables.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 _GAP = 2
-# Terminals that are not UTF-8 lack the dots of the usual spinner.
+# The dots of the default spinner are not in the encodings of terminals without UTF-8.
 _SPINNER = "dots" if _err.encoding.lower().startswith("utf") else "line"
 
 
 def line(text: str) -> None:
-    """One line of text, as it is."""
+    """Print one line of text, without rich's markup."""
     out.print(Text(text))
 
 
-def aside(text: str) -> None:
-    """One line of text on standard error, beside what another program reads."""
+def to_stderr(text: str) -> None:
+    """Print one line on standard error, so that standard output can be piped."""
     _err.print(Text(text))
 
 
 def as_json(value: object) -> None:
-    """The value as indented JSON; what the output's encoding lacks is escaped as JSON does it."""
+    """Print a value as indented JSON; escape characters that the output's encoding lacks."""
     text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -64,55 +64,55 @@ def as_json(value: object) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def error(problem: PlaneError) -> None:
-    """An expected failure: every problem with its place and its remedy, on standard error."""
-    problems = problem.problems if isinstance(problem, Problems) else [problem]
-    for one in problems:
-        where = f"{one.where}: " if one.where else ""
-        _err.print(Text.assemble(("error: ", "bold red"), where, one.message))
-        if one.hint:
-            _err.print(Text.assemble(("  -> ", "bold"), one.hint))
+def error(failure: PlaneError) -> None:
+    """Print an expected failure: each problem with its location and its hint, on standard error."""
+    problems = failure.problems if isinstance(failure, Problems) else [failure]
+    for problem in problems:
+        where = f"{problem.where}: " if problem.where else ""
+        _err.print(Text.assemble(("error: ", "bold red"), where, problem.message))
+        if problem.hint:
+            _err.print(Text.assemble(("  -> ", "bold"), problem.hint))
     if len(problems) > 1:
         _err.print(f"{len(problems)} problems found")
 
 
 def interrupted() -> None:
-    """Ctrl-C."""
+    """Print what Ctrl-C means for the command's work."""
     _err.print(
         Text(
-            "interrupted: what was under way is undone or left to the next call; run the command"
-            " again"
+            "interrupted: unfinished work was rolled back or is left to the next call; run the"
+            " command again"
         )
     )
 
 
 def bug(problem: BaseException, report: Path | None) -> None:
-    """A failure that should not happen.
+    """Print a failure that is a bug.
 
-    `report` is the file that tells more, if one could be written.
+    `report` is the file with the traceback; None if it could not be written.
     """
     _err.print(Text.assemble(("bug: ", "bold red"), f"{type(problem).__name__}: {problem}"))
-    beside = report or "the lines below"
-    _err.print(Text(f"  -> this is a bug in controlplane; please report it with {beside}"))
+    traceback = report or "the lines below"
+    _err.print(Text(f"  -> this is a bug in controlplane; please report it with {traceback}"))
 
 
 def confirm(question: str) -> bool:
-    """Ask a yes-or-no question; no where nobody can answer."""
+    """Ask a yes-or-no question; without a terminal the answer is no."""
+    # On standard error, so that standard output can be piped.
     return sys.stdin.isatty() and Confirm.ask(question, console=_err)
 
 
 @contextmanager
-def steps(what: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Show the step that is under way, from the first one on: until then a question may be
-    asked."""
+def steps(title: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show the current step, from the first step on: before it, a question may be asked."""
     if quiet or not _err.is_terminal:
         yield lambda _: None
         return
-    status = _err.status(what, spinner=_SPINNER)
+    status = _err.status(title, spinner=_SPINNER)
 
     def show(step: str) -> None:
         status.start()
-        status.update(f"{what}: {step}" if step else what)
+        status.update(f"{title}: {step}" if step else title)
 
     try:
         yield show
@@ -121,18 +121,18 @@ def steps(what: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def working(what: str, *, quiet: bool) -> Iterator[None]:
-    """Show that something is under way."""
-    with steps(what, quiet=quiet) as on_step:
+def working(title: str, *, quiet: bool) -> Iterator[None]:
+    """Show that a command works, without steps."""
+    with steps(title, quiet=quiet) as on_step:
         on_step("")
         yield
 
 
 @contextmanager
 def progress(*, quiet: bool, counted: str = "intervals") -> Iterator[Callable[[Event], None]]:
-    """A bar for each view, counting its intervals or cases.
+    """Show a bar for each view that counts its intervals or cases.
 
-    Plain lines where there is no terminal.
+    Without a terminal, print plain lines.
     """
     if quiet:
         yield lambda _: None
@@ -159,6 +159,7 @@ def progress(*, quiet: bool, counted: str = "intervals") -> Iterator[Callable[[E
 
 
 def _plain_progress(counted: str) -> Callable[[Event], None]:
+    # Events of one interval differ in their step only: a log shows each count once.
     shown: dict[str, int] = {}
 
     def show(event: Event) -> None:
@@ -170,31 +171,31 @@ def _plain_progress(counted: str) -> Callable[[Event], None]:
 
 
 def warn(warnings: Iterable[str]) -> None:
-    """Each warning once, on standard error."""
+    """Print each different warning once, on standard error."""
     for warning in dict.fromkeys(warnings):
         _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
 
 
 def deployed(deployment: Deployment) -> None:
-    """What a deploy did."""
+    """Print what a deploy did."""
     line(f"Deployed as number {deployment.id}, release {deployment.release}.")
 
 
-def runs(found: Sequence[ViewRun]) -> None:
-    """What a run did."""
-    said = [warning for run in found for warning in run.synced.warnings]
-    for run in found:
-        said += [
+def runs(view_runs: Sequence[ViewRun]) -> None:
+    """Print what a run did."""
+    warnings = [warning for run in view_runs for warning in run.synced.warnings]
+    for run in view_runs:
+        warnings += [
             f"{run.view} over {done.interval}: {warning}"
             for done in run.computed
             for warning in done.warnings
         ]
-    warn(said)
-    if not any(run.computed or run.synced.rows for run in found):
+    warn(warnings)
+    if not any(run.computed or run.synced.rows for run in view_runs):
         line("Everything is computed and in sync: nothing to do.")
         return
     rows = []
-    for run in found:
+    for run in view_runs:
         count, dropped = (
             sum(getattr(c, name) for c in run.computed) for name in ("row_count", "dropped_count")
         )
@@ -207,11 +208,11 @@ def runs(found: Sequence[ViewRun]) -> None:
                 f"{run.synced.written:,} keys",
             )
         )
-    table(("feature view", "stretches", "rows", "dropped", "synced"), rows)
+    table(("feature view", "ranges", "rows", "dropped", "synced"), rows)
 
 
-def status(found: Sequence[ViewStatus]) -> None:
-    """How fresh every view is."""
+def status(views: Sequence[ViewStatus]) -> None:
+    """Print how fresh every view is."""
     columns = (
         "feature view",
         "state",
@@ -230,7 +231,7 @@ def status(found: Sequence[ViewStatus]) -> None:
         "damaged": "red",
         "replaced": "red",
     }
-    for view in found:
+    for view in views:
         rows_in = f" in {view.last_intervals:,} intervals" if (view.last_intervals or 0) > 1 else ""
         row = (
             view.view,
@@ -244,9 +245,9 @@ def status(found: Sequence[ViewStatus]) -> None:
         )
         rows.append(row)
     table(columns, rows)
-    for problem in dict.fromkeys(view.online_problem for view in found if view.online_problem):
+    for problem in dict.fromkeys(view.online_problem for view in views if view.online_problem):
         line(problem)
-    for problem in dict.fromkeys(problem for view in found for problem in view.problems):
+    for problem in dict.fromkeys(problem for view in views for problem in view.problems):
         out.print(Text.assemble(("problem: ", "bold red"), problem))
 
 
@@ -260,34 +261,39 @@ def _sync_lag(view: ViewStatus) -> str:
     return "not synced" if view.sync_lag is None else _short(view.sync_lag)
 
 
-def vector(service: str, keys: Mapping[str, str], found: FeatureVector) -> None:
-    """One entity's features."""
+def vector(service: str, keys: Mapping[str, str], features: FeatureVector) -> None:
+    """Print the features of one entity."""
     line(f"{service} {' '.join(f'{name}={value}' for name, value in keys.items())}")
     rows = []
-    for name, value in found.items():
-        since = found.effective_time(name)
+    for name, value in features.items():
+        since = features.effective_time(name)
         rows.append(
-            (name, written(value), found.status(name).value, format_instant(since) if since else "")
+            (
+                name,
+                written(value),
+                features.status(name).value,
+                format_instant(since) if since else "",
+            )
         )
     table(("feature", "value", "status", "effective since"), rows)
 
 
-def findings(found: Sequence[Finding]) -> None:
-    """What the doctor found."""
+def findings(findings: Sequence[Finding]) -> None:
+    """Print the findings of `plane doctor`."""
     signs = {
         "ok": ("ok", "green"),
         "warning": ("warning", "yellow"),
         "error": ("error", "bold red"),
     }
-    for finding in found:
+    for finding in findings:
         sign, colour = signs[finding.level]
         out.print(Text.assemble((f"{sign:8}", colour), f"{finding.subject}: {finding.message}"))
         if finding.hint:
             out.print(Text(f"          -> {finding.hint}"))
 
 
-def datasets(found: Sequence[Created]) -> None:
-    """All training sets."""
+def datasets(training_sets: Sequence[Created]) -> None:
+    """Print a table of training sets."""
     rows = [
         (
             d.table,
@@ -296,23 +302,22 @@ def datasets(found: Sequence[Created]) -> None:
             format_instant(d.created_at.replace(microsecond=0)),
             d.created_by,
         )
-        for d in found
+        for d in training_sets
     ]
     table(("training set", "service", "rows", "created", "by"), rows)
 
 
-def airflow_runs(found: Mapping[str, Mapping[str, str]]) -> None:
-    """What Airflow ran."""
+def airflow_runs(states_by_view: Mapping[str, Mapping[str, str]]) -> None:
+    """Print the states of Airflow's runs."""
     rows = []
-    for view, states in found.items():
+    for view, states in states_by_view.items():
         failed = [partition for partition, state in states.items() if state != "success"]
         rows.append((view, str(len(states)), str(len(states) - len(failed)), ", ".join(failed)))
     table(("feature view", "runs", "succeeded", "failed"), rows)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
-    """A table; where the terminal is too narrow for it, one row below the other, so that no word is
-    broken."""
+    """Print a table; if the terminal is too narrow, print one line per cell to break no words."""
     cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
     widths = [
         max(map(cell_len, column))
@@ -332,7 +337,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
 
 
 def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
-    """One line of a table."""
+    """Return one line of a table."""
     return Text(" " * _GAP).join(
         Text.assemble(cell, " " * (width - cell.cell_len))
         for cell, width in zip(cells, widths, strict=True)
@@ -340,7 +345,8 @@ def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
 
 
 def lines(texts: Iterable[Text]) -> None:
-    """Lines as they are, all at once: each call of rich takes longer than making the line does."""
+    """Print lines without rich's markup."""
+    # One print for all: a call of rich takes longer than the assembly of a line.
     lines = list(texts)
     if lines and out.is_terminal:
         out.print(Text("\n").join(lines))
@@ -349,31 +355,31 @@ def lines(texts: Iterable[Text]) -> None:
         out.file.flush()
 
 
-def written(found: object) -> str:
-    """A value as a line shows it."""
-    if isinstance(found, list):
-        return f"[{', '.join(map(written, found))}]"
+def written(value: object) -> str:
+    """Return a value as text for a line or a table."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
     return (
         "null"
-        if found is None
-        else format_instant(found)
-        if isinstance(found, datetime)
-        else str(found)
+        if value is None
+        else format_instant(value)
+        if isinstance(value, datetime)
+        else str(value)
     )
 
 
 def _short(duration: timedelta) -> str:
-    """A duration to the second, from minutes on; its microseconds below."""
+    """Format a duration in whole seconds, or below one second with its microseconds."""
     whole = timedelta(seconds=int(duration.total_seconds()))
     return format_duration(whole if whole >= timedelta(seconds=1) else duration)
 
 
-def load(found: Measured) -> None:
-    """What a load test found, and how its times are spread."""
-    figures = found.to_dict()
-    per_second = found.codes[200] / found.seconds
+def load(measured: Measured) -> None:
+    """Print what a load test measured, with a histogram of response times."""
+    figures = measured.to_dict()
+    per_second = measured.codes[200] / measured.seconds
     line(
-        f"{figures['requests']:,} requests in {found.seconds:.1f} s: {per_second:,.0f} answers a"
+        f"{figures['requests']:,} requests in {measured.seconds:.1f} s: {per_second:,.0f} answers a"
         " second"
     )
     line(
@@ -382,12 +388,12 @@ def load(found: Measured) -> None:
             for name in ("p50_ms", "p90_ms", "p99_ms")
         )
     )
-    if set(found.codes) != {200}:
+    if set(measured.codes) != {200}:
         line(
             "statuses: "
-            + ", ".join(f"{code}: {count:,}" for code, count in sorted(found.codes.items()))
+            + ", ".join(f"{code}: {count:,}" for code, count in sorted(measured.codes.items()))
         )
-    counts = found.histogram()
+    counts = measured.histogram()
     most = max(counts.values())
     for limit, count in counts.items():
         line(f"<= {limit:>7g} ms  {'#' * -(-count * 50 // most):<50} {count:,}")

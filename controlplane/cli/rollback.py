@@ -16,20 +16,21 @@ EXAMPLE = "Example: plane rollback 3 --env production"
 def command(
     number: Annotated[
         int | None,
-        typer.Argument(help="Of an earlier deployment; the one before the current unless given."),
+        typer.Argument(help="Number of an earlier deployment (default: the previous one)."),
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask, even where feature views are dropped.")
+        bool,
+        typer.Option("--yes", "-y", help="Do not ask before feature views or tables are dropped."),
     ] = False,
 ) -> None:
-    """Deploy once more what was deployed earlier.
+    """Deploy an earlier deployment again.
 
-    Its versions show and are served at once, as far as they were computed; the next runs compute
-    what they lack. The definition files stay as they are: a later `plane deploy` makes them true
-    again.
+    Its versions of feature views are read and served immediately, with the intervals that were
+    computed then; the next runs compute the missing intervals. The definition files do not change:
+    the next `plane deploy` applies them again.
     """
     approve = approving("Roll back", json=json, yes=yes)
     with (

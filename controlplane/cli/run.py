@@ -14,24 +14,23 @@ EXAMPLE = "Example: plane run airport_delays --start 2013-06-01 --end 2013-07-01
 
 
 def command(
-    views: Annotated[
-        list[str] | None, typer.Argument(help="Feature views; all unless given.")
-    ] = None,
+    views: Annotated[list[str] | None, typer.Argument(help="Feature views (default: all).")] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     start: Start = None,
     end: End = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Also what is computed already.")
+        bool, typer.Option("--recompute", help="Compute intervals again that are already computed.")
     ] = False,
     resync: Annotated[
-        bool, typer.Option("--resync", help="Write every key online, not only what changed.")
+        bool,
+        typer.Option("--resync", help="Write all keys to the online store, not only changed keys."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Compute every missing interval, and sync what changed.
+    """Compute missing intervals and sync changes to the online store.
 
-    It runs the same tasks as the DAGs do.
+    Runs the same tasks as the DAGs in Airflow. The range (--start, --end) limits the intervals.
     """
     within = interval(start, end)
     with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:

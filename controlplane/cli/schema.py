@@ -14,7 +14,7 @@ from controlplane.errors import PlaneError
 from controlplane.serving.contracts import formats
 
 EXAMPLE = "Example: plane schema late_arrival --format python -o late_arrival.py"
-_FORMATS = "json-schema, arrow, proto or python (a typed client)."
+_FORMATS = "Format: json-schema, arrow, proto or python (a typed client)."
 
 
 def command(
@@ -23,19 +23,23 @@ def command(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Write it to this file; of arrow, an IPC file without rows."
+            "--output",
+            "-o",
+            help="Write to this file (arrow: as an IPC file without rows).",
         ),
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Tell what a deployed feature service takes and gives, for programs in any language.
+    """Print the request and response schema of a feature service.
 
-    Its version changes when keys, request fields or features do, and with nothing else.
+    The service must be deployed. Use the schema to write clients in any language. The schema's
+    version changes only when keys, request fields or features change.
     """
     with opened(directory, environment) as project:
         contract = schema(project, service)
+    # Before the file is opened: an unknown format must not leave an empty file behind.
     text, content = formats.text(contract, language), formats.content(contract, language)
     if output is not None:
         try:

@@ -30,29 +30,34 @@ def _loopback(host: str) -> bool:
 def serve(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes over the one port.")] = 1,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 selects a free port.")
+    ] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Number of processes that share the port.")
+    ] = 1,
     keys: Annotated[
         Path | None,
         typer.Option(
-            envvar="PLANE_API_KEYS", help="File of API keys, made with `plane serve key`."
+            envvar="PLANE_API_KEYS", help="File of API keys, created with `plane serve key`."
         ),
     ] = None,
     without_keys: Annotated[
         bool,
         typer.Option(
-            "--without-keys", help="Let anyone who reaches the server read, beyond loopback too."
+            "--without-keys", help="Serve without API keys, even on a non-loopback address."
         ),
     ] = False,
     budget_ms: Annotated[
-        int, typer.Option(min=1, help="Milliseconds that the store may take to answer.")
+        int, typer.Option(min=1, help="Time limit for reads of the online store, in milliseconds.")
     ] = 1000,
     max_connections: Annotated[
         int | None,
         typer.Option(
             min=1,
             help=(
-                "Connections of each worker (default: what `ulimit -n` has room for, 4096 at most)."
+                "Maximum connections per worker (default: as many as `ulimit -n` allows, at most"
+                " 4096)."
             ),
         ),
     ] = None,
@@ -60,21 +65,22 @@ def serve(
         list[str] | None,
         typer.Option(
             help=(
-                "Without keys: a name that clients may ask for; once for each. Loopback's always"
-                " may."
+                "Host name that clients may use when no API keys are set; repeat for each name."
+                " Loopback names are always allowed."
             )
         ),
     ] = None,
     max_body: Annotated[
-        int, typer.Option(min=1, help="Bytes that a request's body may have.")
+        int, typer.Option(min=1, help="Maximum size of a request body, in bytes.")
     ] = 1_000_000,
     max_entities: Annotated[
-        int, typer.Option(min=1, help="Entities that one request may ask for.")
+        int, typer.Option(min=1, help="Maximum number of entities per request.")
     ] = 1000,
     refresh: Annotated[
         float,
         typer.Option(
-            min=0.05, help="Seconds after which a deploy, a flip or a changed key is seen."
+            min=0.05,
+            help="Seconds between checks for new deployments, new versions and changed API keys.",
         ),
     ] = 5.0,
     access_log: Annotated[
@@ -84,17 +90,18 @@ def serve(
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Serve online features over HTTP, until it is stopped.
+    """Serve online features over HTTP until stopped.
 
-    POST /v1/services/SERVICE, and the requests of Tecton's and Feast's feature servers; /docs says
-    the rest. Logs are JSON lines on standard error.
+    Clients use POST /v1/services/SERVICE, or the requests of Tecton's and Feast's feature servers;
+    the server describes its API at /docs. Logs are JSON lines on standard error.
     """
+    # typer also calls this function before the subcommand `plane serve key`.
     if context.invoked_subcommand is not None:
         return
     if keys is None and not without_keys and not _loopback(host):
-        hint = "make a key with `plane serve key` and give --keys, or say --without-keys"
+        hint = "create a key with `plane serve key` and pass --keys, or pass --without-keys"
         raise SettingsError(
-            f"on {host} anyone who reaches the server could read every feature", hint=hint
+            f"without API keys, anyone who can reach {host} could read every feature", hint=hint
         )
     try:
         # lazy: the server's libraries are an extra
@@ -116,6 +123,7 @@ def serve(
         access_log=access_log,
         hosts=tuple(allow_host or ()),
     )
+    # Before the workers start, so that an error is printed once and ends the command.
     run.check(options)
 
     def on_ready(url: str) -> None:
@@ -136,16 +144,21 @@ def serve(
 
 @app.command(epilog="Example: plane serve key --name ranking --service late_arrival >> keys.toml")
 def key(
-    name: Annotated[str, typer.Option(help="Who uses it.")],
+    name: Annotated[str, typer.Option(help="Name of the client that will use the key.")],
     service: Annotated[
         list[str],
-        typer.Option("--service", "-s", help="Feature service; once for each, `*` for all."),
+        typer.Option(
+            "--service",
+            "-s",
+            help="Feature service that the key may read; repeat for each service, `*` for all.",
+        ),
     ],
     json: Json = False,
 ) -> None:
-    """Make an API key.
+    """Create an API key.
 
-    The key is shown once, on standard error; its entry for the file goes to standard output.
+    The key is shown once, on standard error. Its entry for the file of keys is printed on standard
+    output.
     """
     secret, entry = create(name, tuple(service))
     if json:
@@ -158,5 +171,5 @@ def key(
             }
         )
     else:
-        present.aside(f"key (shown once): {secret}")
+        present.to_stderr(f"key (shown once): {secret}")
         present.line(entry.entry().rstrip())

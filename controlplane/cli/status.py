@@ -14,11 +14,12 @@ def command(
 ) -> None:
     """Show how fresh every feature view is.
 
-    The last interval, its rows, gaps, and how far the online store is behind.
+    Shows the last computed interval and its rows, the number of missing intervals, and how far the
+    online store is behind the warehouse.
     """
     with opened(directory, environment) as project:
-        found = status(project)
+        views = status(project)
     if json:
-        present.as_json(found)
+        present.as_json(views)
     else:
-        present.status(found)
+        present.status(views)

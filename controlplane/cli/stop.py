@@ -12,7 +12,7 @@ EXAMPLE = "Example: plane stop"
 def command(
     environment: Environment = None, directory: Directory = HERE, json: Json = False
 ) -> None:
-    """Stop the embedded Redis and Airflow of the project."""
+    """Stop the project's embedded Redis and Airflow."""
     with opened(directory, environment) as project:
         stopped = stop_servers(project)
     if json:

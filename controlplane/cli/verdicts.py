@@ -1,5 +1,4 @@
-"""Prints what verifications found: against the raw rows, another environment, and in the online
-store."""
+"""Print the results of verifications, online maintenance and erasures."""
 
 from __future__ import annotations
 
@@ -26,19 +25,20 @@ if TYPE_CHECKING:
         TableComparison,
     )
 
+# Enough to see a pattern; --json has more.
 _SHOWN = 5
 
 
-def verified(found: Report) -> None:
-    """What a verification compared, and every difference with the rows that explain it."""
+def verified(report: Report) -> None:
+    """Print what a verification compared, and each difference with the rows that explain it."""
     rows = []
-    for view in found.views:
-        places = ", ".join(f"{place} {count:,}" for place, count in view.compared.items())
+    for view in report.views:
+        counts = ", ".join(f"{reading} {count:,}" for reading, count in view.compared.items())
         rows.append(
-            (view.view, f"{view.cases:,}", places or "nothing", _counted(view.mismatch_count))
+            (view.view, f"{view.cases:,}", counts or "nothing", _counted(view.mismatch_count))
         )
     table(("feature view", "cases", "compared values", "mismatches"), rows)
-    for view in found.views:
+    for view in report.views:
         if view.refused:
             out.print(Text.assemble(("not compared: ", "bold red"), view.refused))
         for note in view.notes:
@@ -50,7 +50,7 @@ def verified(found: Report) -> None:
                 f"{view.view}: {more:,} more mismatches; --json lists the first"
                 f" {len(view.mismatches)}"
             )
-    if found.services:
+    if report.services:
         shown = [
             (
                 s.service,
@@ -59,21 +59,21 @@ def verified(found: Report) -> None:
                 f"{s.refused:,}",
                 _counted(s.mismatch_count),
             )
-            for s in found.services
+            for s in report.services
         ]
         table(("feature service", "cases", "calculated values", "refused", "mismatches"), shown)
-    for service in found.services:
-        for one in service.mismatches[:_SHOWN]:
-            _differs(one)
+    for service in report.services:
+        for service_mismatch in service.mismatches[:_SHOWN]:
+            _differs(service_mismatch)
         if (more := service.mismatch_count - _SHOWN) > 0:
             line(
                 f"{service.service}: {more:,} more mismatches; --json lists the first"
                 f" {len(service.mismatches)}"
             )
-    share = 100 * (1 - found.nulls / max(found.comparisons, 1))
+    share = 100 * (1 - report.nulls / max(report.comparisons, 1))
     line(
-        f"{found.cases:,} cases, {found.comparisons:,} comparisons ({share:.0f}% non-null), "
-        f"{found.mismatches:,} mismatches, seed {found.seed}"
+        f"{report.cases:,} cases, {report.comparisons:,} comparisons ({share:.0f}% non-null), "
+        f"{report.mismatches:,} mismatches, seed {report.seed}"
     )
 
 
@@ -81,73 +81,88 @@ def _counted(mismatches: int) -> Text:
     return Text(f"{mismatches:,}", "red" if mismatches else "green")
 
 
-def _differs(found: ServiceMismatch) -> None:
-    told = f": {written(found.online)} at a read, {written(found.training)} in training sets"
-    out.print(
-        Text.assemble(("mismatch: ", "bold red"), f"{found.feature} of {found.service}", told)
+def _differs(mismatch: ServiceMismatch) -> None:
+    values = (
+        f": {written(mismatch.online)} at a read, {written(mismatch.training)} in training sets"
     )
-    line(f"  from {', '.join(f'{name}={written(value)}' for name, value in found.given.items())}")
+    out.print(
+        Text.assemble(
+            ("mismatch: ", "bold red"), f"{mismatch.feature} of {mismatch.service}", values
+        )
+    )
+    line(
+        f"  from {', '.join(f'{name}={written(value)}' for name, value in mismatch.given.items())}"
+    )
 
 
-def _mismatch(found: Mismatch) -> None:
-    keys = ", ".join(f"{name}={written(value)}" for name, value in found.keys.items())
-    if found.of_ways:
-        _ways(found, keys)
+def _mismatch(mismatch: Mismatch) -> None:
+    keys = ", ".join(f"{name}={written(value)}" for name, value in mismatch.keys.items())
+    if mismatch.of_ways:
+        _ways(mismatch, keys)
         return
-    what = f"{found.view}__{found.feature} of {keys} at {format_instant(found.at)}"
-    told = f": {written(found.told)} in the {found.place}, should be {written(found.expected)}"
-    out.print(Text.assemble(("mismatch: ", "bold red"), what, told))
-    count = f"{found.row_count:,} raw rows"
-    shown = f", the last {len(found.rows)} of them" if len(found.rows) < found.row_count else ""
-    line(f"  from {count}{shown}{':' if found.rows else ''}")
-    for row in found.rows:
+    subject = f"{mismatch.view}__{mismatch.feature} of {keys} at {format_instant(mismatch.at)}"
+    observed, expected = written(mismatch.told), written(mismatch.expected)
+    values = f": {observed} in the {mismatch.place}, should be {expected}"
+    out.print(Text.assemble(("mismatch: ", "bold red"), subject, values))
+    count = f"{mismatch.row_count:,} raw rows"
+    shown = (
+        f", the last {len(mismatch.rows)} of them"
+        if len(mismatch.rows) < mismatch.row_count
+        else ""
+    )
+    line(f"  from {count}{shown}{':' if mismatch.rows else ''}")
+    for row in mismatch.rows:
         line(f"    {', '.join(f'{name}={written(value)}' for name, value in row.items())}")
-    out.print(Text.assemble(("  -> ", "bold"), found.hint))
+    out.print(Text.assemble(("  -> ", "bold"), mismatch.hint))
 
 
-def _ways(found: Mismatch, keys: str) -> None:
-    """An interval whose rows depend on what else is computed with it."""
-    what = f"ways of computing {found.view}: {keys} in the interval from {format_instant(found.at)}"
-    out.print(Text.assemble(("mismatch: ", "bold red"), f"{what}: {found.row_count:,} rows differ"))
-    for words, rows in (("alone", found.expected), ("with other intervals", found.told)):
+def _ways(mismatch: Mismatch, keys: str) -> None:
+    """Print an interval whose rows depend on which intervals are computed with it."""
+    start = format_instant(mismatch.at)
+    subject = f"ways of computing {mismatch.view}: {keys} in the interval from {start}"
+    out.print(
+        Text.assemble(("mismatch: ", "bold red"), f"{subject}: {mismatch.row_count:,} rows differ")
+    )
+    for words, rows in (("alone", mismatch.expected), ("with other intervals", mismatch.told)):
         line(f"  the interval {words} has{':' if rows else ' none of them'}")
         for row in rows[:_SHOWN]:
             line(f"    {', '.join(f'{name}={written(value)}' for name, value in row.items())}")
-    out.print(Text.assemble(("  -> ", "bold"), found.hint))
+    out.print(Text.assemble(("  -> ", "bold"), mismatch.hint))
 
 
-def compared(found: Comparison) -> None:
-    """What a comparison with another environment compared, and the first differences of each
-    table."""
+def compared(comparison: Comparison) -> None:
+    """Print a comparison with another environment, with the first differences of each table."""
     rows: list[tuple[str | Text, ...]] = []
-    for view in found.views:
+    for view in comparison.views:
         through = format_instant(view.through) if view.through else ""
         for part in view.tables:
             counts = (part.differing, part.only_here, part.only_there)
-            told = [Text(f"{count:,}", "red" if count else "green") for count in counts]
-            rows.append((view.view, part.table, through, f"{part.compared:,}", *told))
+            totals = [Text(f"{count:,}", "red" if count else "green") for count in counts]
+            rows.append((view.view, part.table, through, f"{part.compared:,}", *totals))
     if rows:
-        only = (f"only in {found.environment}", f"only in {found.against}")
+        only = (f"only in {comparison.environment}", f"only in {comparison.against}")
         table(("feature view", "table", "through", "compared rows", "differing", *only), rows)
-    for view in found.views:
+    for view in comparison.views:
         for note in view.notes:
             line(f"{view.view}: {note}")
         if view.problem:
             out.print(Text.assemble(("not compared: ", "bold red"), f"{view.view}: {view.problem}"))
         for part in view.tables:
-            _differences(found, view.view, part)
-    line(f"{found.environment} and {found.against} are {'equal' if found.equal else 'not equal'}")
+            _differences(comparison, view.view, part)
+    verdict = "equal" if comparison.equal else "not equal"
+    line(f"{comparison.environment} and {comparison.against} are {verdict}")
 
 
-def _differences(found: Comparison, view: str, part: TableComparison) -> None:
+def _differences(comparison: Comparison, view: str, part: TableComparison) -> None:
     for text in part.columns:
         out.print(
             Text.assemble(("difference: ", "bold red"), f"{view}, {part.table}: column {text}")
         )
-    for one in part.differences[:_SHOWN]:
+    for difference in part.differences[:_SHOWN]:
         out.print(
             Text.assemble(
-                ("difference: ", "bold red"), f"{view}, {part.table}, {_difference(found, one)}"
+                ("difference: ", "bold red"),
+                f"{view}, {part.table}, {_difference(comparison, difference)}",
             )
         )
     count = part.differing + part.only_here + part.only_there
@@ -158,40 +173,41 @@ def _differences(found: Comparison, view: str, part: TableComparison) -> None:
         )
 
 
-def _difference(found: Comparison, one: RowDifference) -> str:
-    keys = ", ".join(f"{name}={written(part)}" for name, part in one.keys.items())
-    if one.only_in:
-        return f"{keys} from {format_instant(one.valid_from)}: only in {one.only_in}"
-    told = "; ".join(
-        f"{name} {written(here)} in {found.environment}, {written(there)} in {found.against}"
-        for name, (here, there) in one.values.items()
+def _difference(comparison: Comparison, difference: RowDifference) -> str:
+    keys = ", ".join(f"{name}={written(part)}" for name, part in difference.keys.items())
+    if difference.only_in:
+        return f"{keys} from {format_instant(difference.valid_from)}: only in {difference.only_in}"
+    values = "; ".join(
+        f"{name} {written(ours)} in {comparison.environment},"
+        f" {written(theirs)} in {comparison.against}"
+        for name, (ours, theirs) in difference.values.items()
     )
-    return f"{keys} from {format_instant(one.valid_from)}: {told}"
+    return f"{keys} from {format_instant(difference.valid_from)}: {values}"
 
 
-def reconciled(found: Verified) -> None:
-    """What a comparison of the online store found of each version."""
-    if not found.versions:
-        line("No version is served or was synced: nothing to compare.")
+def reconciled(verified: Verified) -> None:
+    """Print the comparison of each version in the online store with the warehouse."""
+    if not verified.versions:
+        line("Nothing to compare: no version is served or was synced.")
         return
     rows: list[tuple[str | Text, ...]] = []
-    for one in found.versions:
+    for version in verified.versions:
         bad = [
             Text(f"{n:,}", "red" if n else "green")
-            for n in (one.missing, one.wrong, one.expiry, one.extra)
+            for n in (version.missing, version.wrong, version.expiry, version.extra)
         ]
-        counts = [f"{n:,}" for n in (one.rows, one.right, one.newer, one.pending)]
+        counts = [f"{n:,}" for n in (version.rows, version.right, version.newer, version.pending)]
         rows.append(
             (
-                one.view,
-                one.fingerprint,
-                "served" if one.served else "",
+                version.view,
+                version.fingerprint,
+                "served" if version.served else "",
                 *counts,
                 *bad,
-                f"{one.healed:,}",
+                f"{version.healed:,}",
             )
         )
-    kinds = (
+    counted = (
         "rows",
         "right",
         "newer",
@@ -202,75 +218,92 @@ def reconciled(found: Verified) -> None:
         "extra",
         "healed",
     )
-    table(("feature view", "version", "", *kinds), rows)
+    table(("feature view", "version", "", *counted), rows)
     line(
-        f"Keys that are not as the warehouse says: {found.unhealed:,}"
-        if found.unhealed
-        else "Redis is in step."
+        f"Keys that differ from the warehouse: {verified.unhealed:,}"
+        if verified.unhealed
+        else "Redis agrees with the warehouse."
     )
 
 
-def online_versions(found: Sequence[Version]) -> None:
-    """The versions that the online store holds."""
+def online_versions(versions: Sequence[Version]) -> None:
+    """Print the versions that have values in the online store."""
     rows = []
-    for one in found:
+    for version in versions:
         states = [
-            name for name, true in (("served", one.served), ("deployed", one.current)) if true
+            name
+            for name, true in (("served", version.served), ("deployed", version.current))
+            if true
         ]
-        synced = format_instant(one.synced_at.replace(microsecond=0)) if one.synced_at else "never"
+        synced = (
+            format_instant(version.synced_at.replace(microsecond=0))
+            if version.synced_at
+            else "never"
+        )
         rows.append(
-            (one.view, one.fingerprint, str(one.deployment), ", ".join(states) or "kept", synced)
+            (
+                version.view,
+                version.fingerprint,
+                str(version.deployment),
+                ", ".join(states) or "kept",
+                synced,
+            )
         )
     if rows:
-        table(("feature view", "version", "deployment", "is", "in step since"), rows)
+        table(("feature view", "version", "deployment", "is", "in sync since"), rows)
     else:
-        line("The online store holds no version.")
+        line("The online store is empty: it has no version of a feature view.")
 
 
-def taken_over(found: Taken) -> None:
-    """What a take-over wrote of each version."""
+def taken_over(taken: Taken) -> None:
+    """Print what a take-over wrote of each version."""
     line(
-        f"The values were those of {found.before}." if found.before else "The values were nobody's."
+        f"The values were written by {taken.before}."
+        if taken.before
+        else "The values had no recorded owner."
     )
     rows = [
-        (one.view, one.fingerprint, f"{one.written:,}", f"{one.unhealed:,}")
-        for one in found.versions
+        (version.view, version.fingerprint, f"{version.written:,}", f"{version.unhealed:,}")
+        for version in taken.versions
     ]
     if rows:
-        table(("feature view", "version", "keys written", "not as they should be"), rows)
-    if found.unhealed:
-        line(f"{found.unhealed:,} keys were written by another sync meanwhile: run it again.")
+        table(("feature view", "version", "keys written", "still different"), rows)
+    if taken.unhealed:
+        line(
+            f"{taken.unhealed:,} keys were written by another sync meanwhile: run this command"
+            " again."
+        )
 
 
-def cleaned(found: Sequence[Cleaned]) -> None:
-    """The versions that were removed, or would be."""
-    for one in found:
-        keys = "would be removed" if one.keys is None else f"removed, {one.keys:,} keys"
-        line(f"{one.version.view} {one.version.fingerprint}: {keys}")
-    if not found:
+def cleaned(removals: Sequence[Cleaned]) -> None:
+    """Print the versions that were removed, or that would be."""
+    for removal in removals:
+        keys = "would be removed" if removal.keys is None else f"removed, {removal.keys:,} keys"
+        line(f"{removal.version.view} {removal.version.fingerprint}: {keys}")
+    if not removals:
         line("Nothing to remove: every version is deployed, served or kept for a rollback.")
 
 
-def erasure(found: Erasure) -> None:
-    """What was erased, or would be."""
+def erasure(erasure: Erasure) -> None:
+    """Print what was erased, or would be."""
     rows = [
-        (one.table, f"{one.rows:,}", f"{one.left:,}")
-        for one in found.tables
-        if one.rows or one.left
+        (erased.table, f"{erased.rows:,}", f"{erased.left:,}")
+        for erased in erasure.tables
+        if erased.rows or erased.left
     ]
     if rows:
         table(("table", "rows", "left"), rows)
     else:
-        line(f"None of {len(found.tables)} tables holds a row of it.")
-    if found.at is not None:
-        line(f"Online: tombstones under {found.online:,} keys, which go after a week.")
-        if found.standing:
+        line(f"None of {len(erasure.tables)} tables has a row of this entity.")
+    if erasure.at is not None:
+        line(f"Online: tombstones under {erasure.online:,} keys, which expire after a week.")
+        if erasure.standing:
             line(
-                f"Online: {found.standing:,} keys still hold a value, which a sync wrote meanwhile:"
-                " run it again."
+                f"Online: {erasure.standing:,} keys still have a value, which a sync wrote"
+                " meanwhile: run this command again."
             )
-    for name, count in found.sources.items():
+    for name, count in erasure.sources.items():
         line(
-            f"{name} still holds {count:,} rows: remove them there, or a run that reads them"
-            " computes features again."
+            f"{name} still has {count:,} rows: remove them there, or the next run that reads them"
+            " computes the features again."
         )

@@ -17,35 +17,38 @@ _CASES = 200
 
 
 def command(
-    views: Annotated[
-        list[str] | None, typer.Argument(help="Feature views; all unless given.")
-    ] = None,
+    views: Annotated[list[str] | None, typer.Argument(help="Feature views (default: all).")] = None,
     cases: Annotated[
         int | None,
         typer.Option(
-            help="Entities and instants to ask each view about.", show_default=str(_CASES)
+            help="Number of random pairs of entity and instant to check in each feature view.",
+            show_default=str(_CASES),
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Which ones; any unless given.", show_default="random")
+        int | None,
+        typer.Option(help="Random seed, to repeat a run.", show_default="a new one each run"),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Compare the tables with this other environment's instead, row by row."),
+        typer.Option(help="Compare all table rows with those of this environment instead."),
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
     json: Json = False,
 ) -> None:
-    """Compare what is computed with brute force over the raw rows.
+    """Compare computed values with a brute-force evaluation.
 
-    Tables, training sets and online values at random entities and instants, and the rows of some
-    intervals evaluated alone and with others; or with --against all rows of the tables with those
-    of another environment. Exits with 1 if anything differs. It reads only.
+    The evaluation reads the raw rows of random entities and computes their features at random
+    instants: tables, training sets and online values must have the same values. Also checks
+    that an interval has the same rows when it is computed alone and with others. With --against,
+    compares all rows of the tables with those of another environment instead. Reads only. Exits
+    with 1 if anything differs.
     """
     if against is not None:
+        # The defaults of both options are None, so that an explicit value is noticed here.
         if (cases, seed) != (None, None):
-            raise typer.BadParameter("--against compares all rows: leave out --cases and --seed")
+            raise typer.BadParameter("--against compares all rows: omit --cases and --seed")
         _against(against, views or (), environment, directory, json)
         return
     cases = _CASES if cases is None else cases

@@ -1,8 +1,7 @@
-"""What was deployed where, by whom and when, and who deploys right now; in SQLite or in PostgreSQL.
+"""The record of all deployments and the locks of running deploys, in SQLite or PostgreSQL.
 
-A deployment is kept as the text that it was given: this room doesn't know what a manifest says. It
-is the only one that speaks to a database through sqlalchemy and alembic, and these are imported
-with `state.store` alone: a plan, a run and a read need no more than `glance`.
+The state stores a manifest as text and never parses it. Only this room uses sqlalchemy and alembic,
+and only `state.store` imports them: a plan, a run and a read need no more than `glance`.
 """
 
 from controlplane.state.deployment import Deployment, absent, glance

@@ -1,8 +1,7 @@
-"""One database, SQLite or PostgreSQL: connections, transactions that exclude each other, tables
-kept up to date.
+"""The database of the state, SQLite or PostgreSQL: connections, transactions, migrations.
 
-Whoever writes waits for whoever writes already, on both products: so a check and the write that
-rests on it are one step, and two processes that find an empty database don't both create its
+Only one transaction writes at a time, on both products; others wait. So a check and the write that
+depends on it are atomic, and two processes that open an empty database don't both create its
 tables.
 """
 
@@ -31,7 +30,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from controlplane.errors import MissingDriver, PlaneError, SettingsError, disk_remedy
 from controlplane.state import failures, tables
 
-# Any number will do, as long as all versions of this package use the same one.
+# An arbitrary number that must be the same in all versions of this package.
 _ADVISORY_LOCK = 7_308_895_159_203_129
 _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 _USERINFO = re.compile(r"[\w+]+://[^:/]*(:[^@]*)?@")  # as sqlalchemy's make_url reads it
@@ -43,15 +42,15 @@ _HINT = "write sqlite:///path/to/state.db or postgresql+psycopg://user:password@
 
 
 class Database:
-    """A database that is opened and brought up to date when it is first used.
+    """A database; it is opened, and its tables are upgraded, at the first use.
 
     Args:
         url: as in `StateStore`.
-        wait: how long to wait for another process's transaction.
+        wait: how long to wait for the transaction of another process.
 
     Raises:
-        SettingsError: `url` is not one of the two kinds.
-        MissingDriver: `url` is a PostgreSQL one and psycopg is not installed.
+        SettingsError: `url` is neither an SQLite nor a PostgreSQL URL.
+        MissingDriver: `url` is a PostgreSQL URL and psycopg is not installed.
     """
 
     def __init__(self, url: str, wait: timedelta) -> None:
@@ -59,7 +58,7 @@ class Database:
         self._wait = wait
         self._ready = False
         self._sqlite = self._url.drivername == "sqlite"
-        self._place = _describe(self._url)
+        self._location = _describe(self._url)
         self._secrets = _secrets(self._url)
         self._engine = (
             _sqlite_engine(self._url, wait) if self._sqlite else _postgresql_engine(self._url)
@@ -67,7 +66,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection to read from; each statement sees what was committed before it.
+        """Open a connection for reads; each statement sees what was committed before it.
 
         Raises:
             PlaneError: the database can't be used; `TransientError` if another process is in the
@@ -79,9 +78,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction that no other writer runs beside.
-
-        It takes effect if the block ends without an exception.
+        """Open the only writing transaction; it commits if the block raises no exception.
 
         Raises:
             PlaneError: the database can't be used; `TransientError` if another process is in the
@@ -92,7 +89,7 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._engine.dispose()
 
     @contextmanager
@@ -101,7 +98,7 @@ class Database:
             with self._engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise failures.explain(error, self._place, self._secrets) from error
+            raise failures.explain(error, self._location, self._secrets) from error
 
     @contextmanager
     def _alone(self) -> Iterator[Connection]:
@@ -127,7 +124,7 @@ class Database:
             up_to_date = self._is_up_to_date(connection)
         if not up_to_date:
             with self._alone() as connection:
-                # Another process may have done it while this one waited for its turn.
+                # Another process may have upgraded the tables while this one waited.
                 if not self._is_up_to_date(connection):
                     # lazy: alembic is slow to import, and few commands find old tables
                     from controlplane.state import migrations
@@ -138,32 +135,34 @@ class Database:
     def _is_up_to_date(self, connection: Connection) -> bool:
         if not inspect(connection).has_table(tables.VERSION_TABLE):
             return False
-        found = connection.scalar(select(tables.version.c.version_num)) or ""
-        if found > tables.REVISION:
+        revision = connection.scalar(select(tables.version.c.version_num)) or ""
+        if revision > tables.REVISION:
             raise PlaneError(
-                f"The state in {self._place} was written by a newer version of controlplane: its"
-                f" tables have version {found}, this one knows them up to {tables.REVISION}",
+                f"The state in {self._location} was written by a newer version of controlplane: its"
+                f" tables have version {revision}; this version knows {tables.REVISION} at most",
                 hint="upgrade controlplane here to the version that your team deploys with",
             )
-        return bool(found == tables.REVISION)
+        return bool(revision == tables.REVISION)
 
 
 def _parse(text: str) -> URL:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # Its text may hold the password, so it must not stay attached.
+        # The cause's text may have the password: `from None` keeps it out of tracebacks.
         raise SettingsError(
             "The url of the state cannot be read", hint=f"{_HINT}; {_ESCAPES}"
         ) from None
     if url.drivername in _POSTGRESQL:
-        # The parser ends a password at the first @, and takes the rest of it for the host, the
-        # database or an option, which errors show.
+        # sqlalchemy ends the password at the first @ and parses the rest of it as the host, the
+        # database or an option. Errors show these, so they would show a part of the password.
         if "@" in _USERINFO.sub("", text, count=1):
             raise SettingsError("The url of the state has more than one @", hint=_ESCAPES)
         return url.set(drivername="postgresql+psycopg")
     if url.drivername != "sqlite":
-        raise SettingsError(f"The state cannot be kept in {url.drivername!r}", hint=_HINT)
+        raise SettingsError(
+            f"{url.drivername!r} is not a supported database for the state", hint=_HINT
+        )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
         raise SettingsError("The url of the state names no file", hint=_HINT)
     return url
@@ -188,8 +187,8 @@ def _secrets(url: URL) -> list[str]:
 
 
 def _sqlite_engine(url: URL, wait: timedelta) -> Engine:
-    # With no isolation level, Python's driver begins no transaction of its own: ours are `BEGIN
-    # IMMEDIATE`.
+    # Without an isolation level, Python's driver begins no transactions itself. `writing` begins
+    # them with BEGIN IMMEDIATE, which locks before the first read, not at the first write.
     options: dict[str, Any] = {"timeout": wait.total_seconds(), "isolation_level": None}
     return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=options)
 
@@ -214,5 +213,5 @@ def _make_folder(file: Path) -> None:
     except OSError as error:
         raise PlaneError(
             f"The folder of the state, {file.parent}, cannot be created: {error.strerror}",
-            hint=disk_remedy(str(error)) or "name another place in the state's url",
+            hint=disk_remedy(str(error)) or "use another path in the state's url",
         ) from error

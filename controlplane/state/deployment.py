@@ -1,4 +1,4 @@
-"""One deployment, and a glance at the newest ones that needs no library."""
+"""A deployment, and a way to read the newest deployments without sqlalchemy."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NEWEST = """
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment: `manifest` is JSON text, `digest` identifies it, `deployed_at` is in UTC.
+    """A deployment: `manifest` is JSON, `digest` identifies it, `deployed_at` is in UTC.
 
-    Ids only grow.
+    Ids increase with each deployment.
     """
 
     id: int
@@ -37,11 +37,10 @@ class Deployment:
 
 
 def glance(url: str, project: str, environment: str, limit: int = 1) -> list[Deployment]:
-    """Return the newest deployments, where they can be had without a library: in an SQLite file of
-    this version.
+    """Return the newest deployments if the state is an SQLite file with current tables.
 
-    An empty list says nothing: there are none, or `StateStore` is to be asked, which also tells
-    what is wrong.
+    An empty list means that there are none, or that this fast path can't read them: then use
+    `StateStore`, which also reports errors.
     """
     file = _FILE.fullmatch(url)
     if file is None or not Path(file[1]).is_file():
@@ -59,7 +58,6 @@ def glance(url: str, project: str, environment: str, limit: int = 1) -> list[Dep
 
 
 def absent(url: str) -> bool:
-    """Whether the state is kept in an SQLite file that is not there yet, so that nothing can be
-    deployed."""
+    """Return whether the state is an SQLite file that doesn't exist: nothing is deployed."""
     file = _FILE.fullmatch(url)
     return file is not None and not Path(file[1]).exists()

@@ -1,6 +1,6 @@
-"""A database driver's error -> what the user is told: what failed, why, what to do.
+"""Convert an error of a database driver into a `PlaneError`: what failed, why, what to do.
 
-No secret gets through.
+Secrets are removed from its text.
 """
 
 from __future__ import annotations
@@ -17,26 +17,30 @@ _BUSY = {
     "40001": "another process changed the same rows",
     "40P01": "another process changed the same rows",
 }
-# What a server says while it refuses a connection has no code, at least not in psycopg's error.
+# psycopg's error for a refused connection has no SQLSTATE, only the server's text.
 _BUSY_SIGNS = ("too many", "remaining connection slots", "starting up", "shutting down")
 _DAMAGED = (
-    "restore it from a backup; if there is none, move it away: the next plan shows everything"
-    " as new"
+    "restore it from a backup; without a backup, move the file away: the next plan then shows"
+    " everything as new"
 )
 _SQLITE_HINTS = {
     sqlite3.SQLITE_NOTADB: _DAMAGED,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_READONLY: (
-        "let your user write the file and its folder, or name another place in the state's url"
+        "give your user write access to the file and its folder, or change the path in the"
+        " state's url"
     ),
     sqlite3.SQLITE_CANTOPEN: (
-        "let your user write the file and its folder, or name another place in the state's url"
+        "give your user write access to the file and its folder, or change the path in the"
+        " state's url"
     ),
     sqlite3.SQLITE_FULL: "no space left on device: free some on that disk",
-    sqlite3.SQLITE_IOERR: "check the disk: it may be full, damaged, or a share that is gone",
+    sqlite3.SQLITE_IOERR: (
+        "check the disk: it may be full, damaged, or a network share that is not mounted"
+    ),
 }
 _SQLSTATE_HINTS = {
-    "42501": "let the url's user read and write the plane_* tables and create them",
+    "42501": "grant the url's user the rights to create, read and write the plane_* tables",
     "53100": "no space left on device: free some on the server's disk",
 }
 _CONNECT_HINTS = {
@@ -48,38 +52,38 @@ _CONNECT_HINTS = {
 }
 
 
-def explain(error: DBAPIError, place: str, secrets: list[str]) -> PlaneError:
-    """The error to raise for `error`, which happened at the database described by `place`."""
+def explain(error: DBAPIError, location: str, secrets: list[str]) -> PlaneError:
+    """Return the error to raise for `error` of the database that `location` describes."""
     cause = error.orig
     text = " ".join(str(cause).split())
     for secret in secrets:
         text = text.replace(secret, "***")
     if isinstance(cause, sqlite3.Error):
-        return _sqlite(cause, f"The state in {place} cannot be used: {text}")
+        return _sqlite(cause, f"The state in {location} cannot be used: {text}")
     sqlstate = getattr(cause, "sqlstate", None)
     if sqlstate in _BUSY:
-        return TransientError(f"The state in {place} is busy: {_BUSY[sqlstate]}", hint=_AGAIN)
+        return TransientError(f"The state in {location} is busy: {_BUSY[sqlstate]}", hint=_AGAIN)
     if error.connection_invalidated:
         return TransientError(
-            f"The connection to the state in {place} was lost: {text}", hint=_AGAIN
+            f"The connection to the state in {location} was lost: {text}", hint=_AGAIN
         )
     if sqlstate is None:
         if any(sign in text for sign in _BUSY_SIGNS):
             return TransientError(
-                f"The state in {place} accepts no connection now: {text}", hint=_AGAIN
+                f"The state in {location} accepts no connection now: {text}", hint=_AGAIN
             )
         hints = (hint for sign, hint in _CONNECT_HINTS.items() if sign in text)
         hint = next(
             hints, "check that the server runs and that the state's url has its right host and port"
         )
-        return PlaneError(f"Cannot connect to the state in {place}: {text}", hint=hint)
+        return PlaneError(f"Cannot connect to the state in {location}: {text}", hint=hint)
     return PlaneError(
-        f"The state in {place} cannot be used: {text}", hint=_SQLSTATE_HINTS.get(sqlstate, "")
+        f"The state in {location} cannot be used: {text}", hint=_SQLSTATE_HINTS.get(sqlstate, "")
     )
 
 
 def _sqlite(cause: sqlite3.Error, message: str) -> PlaneError:
-    # An extended code (SQLITE_BUSY_SNAPSHOT, ...) holds its primary code in the lowest byte.
+    # The lowest byte of an extended code (SQLITE_BUSY_SNAPSHOT, ...) is its primary code.
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return TransientError(message, hint=f"another process writes to it: {_AGAIN}")

@@ -1,7 +1,7 @@
-"""The lock against a second deploy: one row for each environment that is being deployed now.
+"""The lock against concurrent deploys: one row per environment that is being deployed.
 
-A lock can outlive its holder (a kill, a lost machine), so it is taken over from a process that is
-gone from this machine and, wherever its holder ran, once it is older than `LEASE`.
+A lock can outlive its holder (a kill, a lost machine). So another process may take it over when its
+holder, on the same machine, has ended; or when it is older than `LEASE`, on any machine.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from controlplane.errors import PlaneError
 from controlplane.state.tables import locks
 
 LEASE = timedelta(minutes=15)
-# The kernel's idea of when it booted, which start times count from, moves a little as the clock is
-# kept right.
+# Start times are relative to the kernel's boot time, which moves a little when NTP adjusts the
+# clock.
 _JITTER = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told apart from a later one that was given the same id by the time it was started
-    at."""
+    """A process; its start time distinguishes it from a later process with the same id."""
 
     machine: str
     pid: int
@@ -36,11 +35,11 @@ class Process:
 
     @classmethod
     def current(cls) -> Process:
-        """The process that runs this."""
+        """Return the current process."""
         return cls(_machine(), os.getpid(), _started_at(psutil.Process()))
 
     def is_gone(self) -> bool:
-        """Whether it ran on this machine and doesn't any more."""
+        """Return whether the process ran on this machine and has ended."""
         if self.machine != _machine():
             return False
         try:
@@ -65,11 +64,10 @@ def acquire(
     purpose: str,
     now: datetime,
 ) -> None:
-    """Take the lock under a `token` of the caller's own, in the transaction that `connection` is
-    in.
+    """Take the lock in the transaction of `connection`; `token` identifies the caller.
 
     Raises:
-        PlaneError: somebody else holds it.
+        PlaneError: another process holds the lock.
     """
     this_one = (locks.c.project == project, locks.c.environment == environment)
     process = Process.current()
@@ -80,10 +78,7 @@ def acquire(
             raise PlaneError(
                 f"{environment} of project {project} is locked by {row.holder} since"
                 f" {format_instant(row.acquired_at)} ({row.purpose})",
-                hint=(
-                    "wait until that is done; the lock lapses by itself at"
-                    f" {format_instant(lapses_at)}"
-                ),
+                hint=(f"wait until it ends; the lock expires at {format_instant(lapses_at)}"),
             )
         connection.execute(delete(locks).where(*this_one))
     connection.execute(
@@ -102,13 +97,13 @@ def acquire(
 
 
 def release(connection: Connection, token: str) -> None:
-    """Give the lock back, unless somebody else has taken it over since."""
+    """Release the lock, unless another process has taken it over."""
     connection.execute(delete(locks).where(locks.c.token == token))
 
 
 def _machine() -> str:
-    # Containers may share the host's name and yet not see each other's processes: ids count within
-    # a namespace.
+    # Containers may have the same host name but not see each other's processes: process ids are
+    # unique within a PID namespace only.
     namespace = Path("/proc/self/ns/pid")
     return (
         f"{socket.gethostname()} {namespace.readlink()}"

@@ -1,5 +1,4 @@
-"""What was deployed to each environment of one project: kept for ever, one row for each deployment,
-never changed."""
+"""The record of all deployments of a project. Its rows are never changed or deleted."""
 
 from __future__ import annotations
 
@@ -30,15 +29,15 @@ class StateStore:
     Args:
         url: `sqlite:///path` (missing folders are created) or
             `postgresql+psycopg://user:password@host/database`.
-        project: the project; several may share one database and don't see each other.
+        project: the project's name; several projects can share a database.
         wait: how long to wait while another process writes.
 
     Raises:
-        SettingsError: `url` is neither of those.
+        SettingsError: `url` is not such a URL.
         MissingDriver: psycopg is needed and not installed.
 
-    Every method raises `PlaneError` where the database can't be used, and `TransientError` where
-    another process was in the way for longer than `wait` or the connection was lost.
+    All methods raise `PlaneError` if the database can't be used, and `TransientError` if another
+    process wrote for longer than `wait` or the connection was lost.
     """
 
     def __init__(self, url: str, project: str, *, wait: timedelta = timedelta(seconds=10)) -> None:
@@ -46,15 +45,15 @@ class StateStore:
         self._project = project
 
     def current(self, environment: str) -> Deployment | None:
-        """The last deployment to `environment`; None where there was none."""
+        """Return the last deployment to `environment`, or None."""
         return next(iter(self.history(environment, limit=1)), None)
 
     def history(
         self, environment: str, limit: int = 20, *, before: int | None = None
     ) -> list[Deployment]:
-        """At most `limit` deployments to `environment`, the newest first.
+        """Return at most `limit` deployments to `environment`, newest first.
 
-        With `before`, of those with smaller ids.
+        With `before`, return only deployments with smaller ids.
         """
         with self._database.reading() as connection:
             return self._newest(connection, environment, limit, before)
@@ -70,11 +69,10 @@ class StateStore:
         expected: int | None,
         now: datetime,
     ) -> Deployment:
-        """Add a deployment, made at `now` by somebody who took the one with the id `expected` for
-        the current one.
+        """Record a deployment that was planned when `expected` was the id of the current one.
 
         Raises:
-            PlaneError: another deployment is the current one; nothing was recorded.
+            PlaneError: another deployment was recorded since; nothing was recorded.
         """
         unnumbered = Deployment(0, environment, release, manifest, digest, deployed_by, utc(now))
         values = {name: value for name, value in asdict(unnumbered).items() if name != "id"}
@@ -93,19 +91,18 @@ class StateStore:
     def lock(
         self, environment: str, *, holder: str, purpose: str, now: Callable[[], datetime]
     ) -> Iterator[None]:
-        """Keep everybody else from deploying to `environment` while the block runs.
+        """Hold the lock of `environment` while the block runs, so that nobody else can deploy.
 
-        The lock lapses 15 minutes after it was taken, or as soon as its process is gone from this
-        machine.
+        The lock expires after 15 minutes, or when its process on this machine ends.
 
         Args:
             environment: what to lock; the project's other environments stay free.
-            holder: who asks, as `user@host:pid`; shown to those who are kept out.
-            purpose: what for; shown too.
+            holder: the holder as `user@host:pid`, for the error message of others.
+            purpose: what the lock is for, also for the message.
             now: the wall clock (not an environment's fixed time).
 
         Raises:
-            PlaneError: somebody else holds it; the error says who, since when and until when.
+            PlaneError: the lock is held; the message says by whom, since when and until when.
         """
         token = uuid.uuid4().hex
         with self._database.writing() as connection:
@@ -125,15 +122,15 @@ class StateStore:
                 with self._database.writing() as connection:
                     locks.release(connection, token)
             except PlaneError as error:
-                # Raised, it would hide how the block itself ended.
+                # Raised, this error would hide an error of the block itself.
                 _log.warning(
-                    "The lock on %s could not be given back; it lapses by itself. %s",
+                    "The lock on %s could not be released; it expires by itself. %s",
                     environment,
                     error,
                 )
 
     def close(self) -> None:
-        """Give the connections back; a later call opens new ones."""
+        """Close the connections; a later call opens new ones."""
         self._database.close()
 
     def _newest(
@@ -155,7 +152,8 @@ def _conflict(environment: str, current: Deployment | None) -> PlaneError:
     hint = "nothing was recorded; run `plane plan` again and look at what changed"
     if current is None:
         return PlaneError(
-            f"{environment} has no deployment any more that this one could follow", hint=hint
+            f"{environment} has no deployment, but this deployment was planned to follow one",
+            hint=hint,
         )
     return PlaneError(
         f"{current.deployed_by} deployed release {current.release} to {environment} at"

@@ -1,9 +1,9 @@
-"""The tables of the state as they are now.
+"""The current tables of the state.
 
-`migrations` says how they came to be, and a test that both agree.
+`migrations` creates them step by step; a test checks that the result is the same.
 
-All names begin with `plane_`, since a team may let us share a database with something else
-(Airflow's own, say).
+All names begin with `plane_`, since a team may use a database that has other tables (Airflow's, for
+example).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REVISION = deployment.REVISION
 
 
 class Instant(TypeDecorator[datetime]):
-    """An instant, stored in UTC and read back aware."""
+    """An instant; stored in UTC, and read as a datetime with time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

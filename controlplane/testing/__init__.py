@@ -1,9 +1,11 @@
-"""Tests of features, for their authors, in plain pytest: a handful of rows in, the features at an
-instant out; and whether what a feature service calculates is the same in training and online.
+"""Test features in plain pytest.
 
-Everything goes the same way as in production (compiled, rendered, materialized, read as of an
-instant), in a DuckDB that lives in memory and ends with the test. No project, no Airflow and no
-server are needed.
+`given` computes the features of a handful of rows, to compare them at any instant. `expect_parity`
+checks that the calculations of a feature service return the same values in training and online.
+
+Both use the code of production: definitions are compiled, rendered, materialized and read as of an
+instant, in a DuckDB in memory that is closed after the test. They need no project, Airflow or
+server.
 """
 
 from controlplane.testing.features import Features, given

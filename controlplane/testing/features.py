@@ -1,4 +1,4 @@
-"""A feature view over given rows: what its features are at an instant, and why."""
+"""Compute the features of a feature view over the rows of a test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from controlplane.sql.views import FILES, render_view
 from controlplane.testing.tables import Row, Table, literal, table_of
 from controlplane.workspace.connectors import open_warehouse
 
-_CLOSE = 1e-9
+_CLOSE = 1e-9  # DuckDB adds doubles in any order, so the last digits may differ
 _SHOWN_ROWS = 20
 
 
@@ -42,37 +42,42 @@ def given(
     schema: str = "features",
     **rows: Iterable[Row],
 ) -> Features:
-    """A feature view over a handful of rows; use it in a `with` statement.
+    """Load rows for a feature view's sources; use the result in a `with` statement.
 
     Args:
-        view: the one that is tested.
-        upstream: feature views that it reads, to be computed as well; without them, give rows for
-            their tables.
-        columns: types of columns that their values can't tell: source -> column -> type.
-        expectations: whether those of the view and of its sources are checked too; then rows that
-            fail them raise `CheckFailed` when features are asked for.
-        schema: where the project's feature views lie, which is how views that are read are told
-            from raw tables.
-        rows: for each source, by its name, dictionaries of column -> value. Types follow from the
-            values (text in the column of the event time is a time).
+        view: the feature view to test.
+        upstream: feature views that `view` reads and that are computed from their own rows. For
+            other feature views that it reads, pass the rows of their tables.
+        columns: types of columns whose values don't show the type: source -> column -> type.
+        expectations: also check the expectations of the views and their sources. Rows that don't
+            meet them raise `CheckFailed` when features are read.
+        schema: the schema of the project's feature views. A source in this schema is a feature
+            view; all others are raw tables.
+        rows: source name -> list of rows, each a dictionary of column -> value. The types of
+            columns are inferred from the values; text in the column of the event time is a time.
 
     Raises:
-        PlaneError: a source has no rows, a column's type can't be told, or the definition is wrong.
+        PlaneError: a source has no rows, a column's type is unknown, or a definition is wrong.
+
+    Example:
+        rows = [{"user_id": 1, "at": "2024-01-01 10:00", "amount": 5.0}]
+        with given(purchases, orders=rows) as features:
+            features.expect([{"user_id": 1, "at": "2024-01-02 01:00", "amount_sum_1d": 5.0}])
     """
     views = [view, *upstream]
     sources: dict[str, BatchSource] = {
-        source.name: source for one in views for source in one.sources
+        source.name: source for each in views for source in each.sources
     }
-    computed = {f"{schema}.{one.name}" for one in views}
+    computed = {f"{schema}.{each.name}" for each in views}
     tables = _tables(sources, computed, rows, columns or {})
     if not expectations:
-        views = [dataclasses.replace(one, expectations=()) for one in views]
+        views = [dataclasses.replace(each, expectations=()) for each in views]
         sources = {name: _lenient(source) for name, source in sources.items()}
     return Features(views, list(sources.values()), tables, schema)
 
 
 def _lenient(source: BatchSource) -> BatchSource:
-    # A test gives the columns that the view needs, not all that the table has.
+    # The rows of a test have the columns that the view reads, not all columns of the table.
     lenient = copy.copy(source)
     object.__setattr__(lenient, "expectations", ())
     return lenient
@@ -85,7 +90,7 @@ def _tables(
     columns: Mapping[str, Mapping[str, str]],
 ) -> list[Table]:
     problems: list[PlaneError] = []
-    found: dict[str, Table] = {}
+    tables: dict[str, Table] = {}
     for name in sorted({*rows, *columns} - set(sources)):
         problems.append(
             PlaneError(f"there is no source {name!r}", hint=f"choose from: {', '.join(sources)}")
@@ -93,36 +98,36 @@ def _tables(
     for name in rows:
         source = sources.get(name)
         if source is not None and source.table in computed:
-            hint = "give the rows of its own sources, or leave the view out"
+            hint = "pass the rows of the view's own sources, or don't pass the view to given()"
             problems.append(
                 PlaneError(f"source {name!r} is a feature view that is computed", hint=hint)
             )
-        elif source is not None and source.table in found:
-            text = f"sources {found[source.table].source!r} and {name!r} are the same table"
-            problems.append(PlaneError(text, hint="give its rows once"))
+        elif source is not None and source.table in tables:
+            text = f"sources {tables[source.table].source!r} and {name!r} are the same table"
+            problems.append(PlaneError(text, hint="pass the rows of only one of them"))
         elif source is not None:
             try:
-                readers = [one for one in sources.values() if one.table == source.table]
-                found[source.table] = table_of(
+                readers = [reader for reader in sources.values() if reader.table == source.table]
+                tables[source.table] = table_of(
                     source, readers, list(rows[name]), columns.get(name, {})
                 )
             except PlaneError as error:
                 problems.append(error)
     for name, source in sources.items():
-        if source.table not in computed and name not in rows and source.table not in found:
+        if source.table not in computed and name not in rows and source.table not in tables:
             text = f"source {name!r} has no rows"
             hint = (
-                f"give {name}=[...]; if none, {name}=[] and columns={{{name!r}: {{...}}}} with"
-                " their types"
+                f"pass {name}=[...]; for an empty table, pass {name}=[] and"
+                f" columns={{{name!r}: {{...}}}} with the types of its columns"
             )
             problems.append(PlaneError(text, hint=hint))
     if problems:
         raise problems[0] if len(problems) == 1 else Problems(problems)
-    return list(found.values())
+    return list(tables.values())
 
 
 class Features:
-    """Features over given rows. Made by `given`."""
+    """The features of a test's rows. Created by `given`."""
 
     def __init__(
         self,
@@ -134,8 +139,8 @@ class Features:
         self._warehouse = open_warehouse("duckdb", {"path": ":memory:"})
         self._covered: dict[str, list[Interval]] = {}
         try:
-            for one in tables:
-                self._warehouse.execute(one.statements())
+            for table in tables:
+                self._warehouse.execute(table.statements())
             entities = {id(entity): entity for view in views for entity in view.entities}
             definitions = Definitions(
                 entities=list(entities.values()), sources=list(sources), views=list(views)
@@ -152,6 +157,7 @@ class Features:
                 self._warehouse.execute(read(rendered.setup))
                 self._warehouse.execute(read(rendered.doors), atomic=True)
         except BaseException:
+            # Without an object, nobody could close the DuckDB.
             self._warehouse.close()
             raise
 
@@ -160,49 +166,47 @@ class Features:
 
     def __exit__(
         self,
-        kind: type[BaseException] | None,
+        error_type: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Close the DuckDB in memory."""
         self._warehouse.close()
 
     def at(self, time: str | datetime, **keys: object) -> dict[str, Any]:
-        """Every feature of one entity as it may be known at an instant: what training and serving
-        would see.
+        """Return all features of one entity as visible at an instant, in training and online.
 
         Args:
-            time: the instant; without a zone it is UTC.
-            keys: the entity's key columns.
+            time: the instant; UTC if it has no time zone.
+            keys: the values of the entity's key columns.
 
         Raises:
             PlaneError: a key is missing or unknown.
-            CheckFailed: an expectation is not met, where they are checked.
+            CheckFailed: an expectation is not met, if expectations are checked.
         """
         return self._values(_instant(time), self._key(keys))
 
     def rows(self, **keys: object) -> list[dict[str, Any]]:
-        """What the view's SQL returns for one entity, in order of time.
+        """Return the rows of one entity from the view's SQL, ordered by time.
 
-        `visible_at` says since when it can be seen.
+        The column `visible_at` is the instant from which a row is visible.
         """
         condition = self._condition(self._key(keys))
         timestamp = self._view.timestamp
         order = f" ORDER BY {DUCKDB.quote(timestamp)}" if timestamp else ""
         selected = f"SELECT * FROM {transformation.OUTPUT} WHERE {condition}{order}"
-        found = [row for framed in self._framed() for row in self._fetch(f"{framed}\n{selected}")]
-        for row in found:
+        rows = [row for framed in self._framed() for row in self._fetch(f"{framed}\n{selected}")]
+        for row in rows:
             event = row[timestamp] if timestamp else None
             visible = timing(self._view).visible(event) if isinstance(event, datetime) else None
             row["visible_at"] = visible if timestamp else self._view.start
-        return found
+        return rows
 
     def _framed(self) -> Iterator[str]:
-        """Common tables with what the view's SQL returns: of an interval at a time where it has to
-        be so."""
+        """Yield WITH clauses for the rows of the view's SQL: one, or one for each interval."""
         sql = rows_sql(self._manifest, self._view)
         if not sql.by_interval:
             yield sql.whole()
@@ -218,31 +222,32 @@ class Features:
             yield sql.each_of(start, end) if sql.together else sql.one_range(start, end)
 
     def expect(self, rows: Iterable[Row]) -> None:
-        """Compare features with what is expected, and tell all differences at once.
+        """Compare features with expected rows, and report all differences at once.
 
         Args:
-            rows: dictionaries of the key columns, `at` (the instant), and those features that
-                matter. Doubles are equal if they agree to nine digits.
+            rows: dictionaries with the key columns, `at` (the instant), and the features to
+                compare. Doubles are equal if their relative difference is at most 1e-9.
 
         Raises:
-            AssertionError: something differs; it shows each difference and the rows that it was
-                made from.
-            PlaneError: a row names no instant, or something that is no feature.
+            AssertionError: features differ; the message shows each difference and the rows from
+                which the feature was computed.
+            PlaneError: a row has no `at`, or has a column that is no key and no feature.
         """
         rows = list(rows)
-        told = [text for row in rows if (text := self._difference(dict(row)))]
-        if told:
+        differences = [text for row in rows if (text := self._difference(dict(row)))]
+        if differences:
             raise AssertionError(
-                f"{len(told)} of {len(rows)} expected rows differ\n\n" + "\n\n".join(told)
+                f"{len(differences)} of {len(rows)} expected rows differ\n\n"
+                + "\n\n".join(differences)
             )
 
     def _difference(self, row: dict[str, object]) -> str:
-        """How the features differ from an expected row; empty if they don't."""
+        """Describe how the features differ from an expected row; "" if they don't."""
         names = [name for name, _ in self._view.keys]
         at = row.pop("at", None)
         if not isinstance(at, str | datetime):
             raise PlaneError(
-                f"an expected row has no instant: {row!r}", hint='give "at": "2013-01-01 02:00"'
+                f"an expected row has no instant: {row!r}", hint='add "at": "2013-01-01 02:00"'
             )
         key = self._key({name: row.pop(name) for name in names if name in row})
         instant = _instant(at)
@@ -255,16 +260,16 @@ class Features:
         if not wrong:
             return ""
         width = max(map(len, wrong))
-        said = [
+        lines = [
             f"{' '.join(f'{name}={value}' for name, value in key.items())} at"
             f" {format_instant(instant)}"
         ]
         for name in wrong:
             window = self._window(name, instant)
-            said.append(
+            lines.append(
                 f"  {name:{width}}  expected {_shown(row[name])}, is {_shown(actual[name])}{window}"
             )
-        return "\n".join([*said, *self._evidence(key, instant)])
+        return "\n".join([*lines, *self._evidence(key, instant)])
 
     def _window(self, name: str, instant: datetime) -> str:
         feature = next(f for f in self._view.features if f.name == name)
@@ -276,25 +281,29 @@ class Features:
     def _evidence(self, key: Mapping[str, object], instant: datetime) -> list[str]:
         rows = self.rows(**key)
         if not rows:
-            return ["  the view's SQL returns no row of it"]
+            return ["  the view's SQL returns no rows of this entity"]
         lines = [["", *rows[0]]]
         for row in rows[:_SHOWN_ROWS]:
             visible = row["visible_at"]
             later = isinstance(visible, datetime) and visible > instant
             lines.append(["*" if later else "", *(_shown(value) for value in row.values())])
-        widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
         text = [
             "  ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
             for line in lines
         ]
         more = [f"   ... and {len(rows) - _SHOWN_ROWS} more"] if len(rows) > _SHOWN_ROWS else []
-        return ["  its rows (* not visible yet):", *(f"  {line.rstrip()}" for line in text), *more]
+        return [
+            "  rows of this entity (* not visible yet):",
+            *(f"  {line.rstrip()}" for line in text),
+            *more,
+        ]
 
     def _key(self, keys: Mapping[str, object]) -> dict[str, object]:
         names = [name for name, _ in self._view.keys]
         if set(keys) != set(names):
             said = ", ".join(keys) or "none"
-            hint = f"give {', '.join(f'{name}=...' for name in names)}"
+            hint = f"pass {', '.join(f'{name}=...' for name in names)}"
             raise PlaneError(
                 f"feature view {self._view.name!r} has the keys {', '.join(names)}, not {said}",
                 hint=hint,
@@ -303,23 +312,24 @@ class Features:
 
     def _condition(self, key: Mapping[str, object]) -> str:
         return " AND ".join(
-            f"{DUCKDB.quote(name)} = {literal(f'key {name!r}', key[name], kind)}"
-            for name, kind in self._view.keys
+            f"{DUCKDB.quote(name)} = {literal(f'key {name!r}', key[name], key_type)}"
+            for name, key_type in self._view.keys
         )
 
     def _values(self, instant: datetime, key: Mapping[str, object]) -> dict[str, Any]:
+        # Only the intervals that are due at the instant, like the runs at that time.
         self._compute(instant)
         moment = DUCKDB.instant(instant)
-        found = self._fetch(
+        rows = self._fetch(
             f"SELECT * FROM {DUCKDB.quote(self._manifest.schema)}.{DUCKDB.quote(self._view.name)}"
             f" WHERE {self._condition(key)} AND valid_from <= {moment} AND (valid_to IS NULL OR"
             f" valid_to > {moment})"
         )
         fields = build(self._manifest, self._view).layout.fields
-        return {f.name: found[0][f.name] if found else _python(f.default) for f in fields}
+        return {f.name: rows[0][f.name] if rows else _python(f.default) for f in fields}
 
     def _compute(self, instant: datetime) -> None:
-        """Compute every view through what is due at the instant."""
+        """Compute all intervals of all views that are due at the instant."""
         for view in self._manifest.views:
             program = build(self._manifest, view)
             covered = self._covered.setdefault(view.name, [])
@@ -352,6 +362,7 @@ def _same(actual: object, expected: object) -> bool:
     match actual, expected:
         case list(), list() | tuple():
             return len(actual) == len(expected) and all(map(_same, actual, expected))
+        # A bool is an int in Python, but True is no double.
         case float(), int() | float() if not isinstance(expected, bool):
             return math.isclose(actual, expected, rel_tol=_CLOSE) or (
                 math.isnan(actual) and math.isnan(expected)

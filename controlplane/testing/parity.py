@@ -1,4 +1,4 @@
-"""Whether what a feature service calculates is the same in training and online."""
+"""Check that a feature service calculates the same values in training and online."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def expect_parity(
     cases: int = 200,
     seed: int = 1,
 ) -> None:
-    """Compute a service's calculations and realtime features of random rows as a reader does and as
-    a training set does, and compare every value. Nulls, NaN, decimals, times and texts of any
-    script are among them.
+    """Compare a service's calculations and realtime features in training and online.
+
+    Random rows are calculated once like an online read and once like a training set. They include
+    nulls, NaN, decimals, times and text in several scripts.
 
     Args:
-        service: the one that is tested.
-        columns: source -> column -> type, of every source of the service's views; no rows are
-            needed.
-        cases: how many rows.
-        seed: which ones.
+        service: the feature service to test.
+        columns: source -> column -> type, for all sources of the service's views.
+        cases: number of random rows.
+        seed: random seed.
 
     Raises:
-        AssertionError: values differ; it shows the features, and what they were computed from.
-        PlaneError: a source's columns are not given, the definition is wrong, or the service
-            calculates nothing.
+        AssertionError: values differ; the message shows the features and their inputs.
+        PlaneError: the columns of a source are missing, a definition is wrong, or the service has
+            no calculations.
     """
     views: dict[int, BatchFeatureView] = {}
     for entry in service.features:
@@ -51,11 +51,12 @@ def expect_parity(
     warehouse = open_warehouse("duckdb", {"path": ":memory:"})
     try:
         for name, source in sources.items():
-            readers = [one for one in sources.values() if one.table == source.table]
-            described = [one for one in readers if one.name in columns]
+            readers = [reader for reader in sources.values() if reader.table == source.table]
+            described = [reader for reader in readers if reader.name in columns]
             if not described:
-                hint = f"give columns={{{name!r}: {{...}}}}"
-                raise PlaneError(f"the columns of source {name!r} are not given", hint=hint)
+                hint = f"pass columns={{{name!r}: {{...}}}}"
+                raise PlaneError(f"the columns of source {name!r} are missing", hint=hint)
+            # Several sources may read one table: create it once.
             if source is described[0]:
                 warehouse.execute(table_of(source, readers, [], columns[name]).statements())
         definitions = Definitions(
@@ -67,21 +68,24 @@ def expect_parity(
         manifest = compile_manifest(definitions, target, warehouse)
         [spec] = manifest.services
         if not spec.calculations:
-            text = f"feature service {service.name!r} calculates nothing: it is the same everywhere"
-            raise PlaneError(text, hint="give it calculations or realtime features")
+            text = f"feature service {service.name!r} has no calculations to compare"
+            raise PlaneError(
+                text, hint="add calculations or realtime features to it, or remove this test"
+            )
         report = compare_service(manifest, spec, warehouse, open_calculator, cases=cases, seed=seed)
     finally:
         warehouse.close()
     if report.mismatches:
-        told = "\n".join(map(_told, report.mismatches[:_SHOWN]))
+        differences = "\n".join(map(_difference, report.mismatches[:_SHOWN]))
         raise AssertionError(
-            f"{report.mismatch_count} of {report.compared} values differ, seed {seed}\n\n{told}"
+            f"{report.mismatch_count} of {report.compared} values differ, seed {seed}\n\n"
+            f"{differences}"
         )
 
 
-def _told(found: ServiceMismatch) -> str:
-    given = ", ".join(f"{name}={value!r}" for name, value in found.given.items())
+def _difference(mismatch: ServiceMismatch) -> str:
+    inputs = ", ".join(f"{name}={value!r}" for name, value in mismatch.given.items())
     return (
-        f"{found.feature}: {found.online!r} at a read, {found.training!r} in training\n  from"
-        f" {given}"
+        f"{mismatch.feature}: {mismatch.online!r} at a read, {mismatch.training!r} in training\n"
+        f"  from {inputs}"
     )

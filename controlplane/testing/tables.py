@@ -1,4 +1,4 @@
-"""Rows that a test was given, as typed tables of a warehouse in memory."""
+"""Turn the rows of a test into typed tables in DuckDB."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TYPES: Mapping[type, str] = {
     date: "date",
     datetime: "timestamp",
 }
-_DIGITS = 38
+_DIGITS = 38  # of a decimal in all supported warehouses
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Table:
     rows: Sequence[Row]
 
     def statements(self) -> list[Statement]:
-        """What creates and fills it."""
+        """Return the statements that create and fill the table."""
         d = DUCKDB
         schema, _, _ = self.name.rpartition(".")
         columns = ", ".join(
-            f"{d.quote(name)} {d.type(kind)}" for name, kind in self.columns.items()
+            f"{d.quote(name)} {d.type(column_type)}" for name, column_type in self.columns.items()
         )
-        found = [
+        statements = [
             Statement(
                 f"create the schema of source {self.source!r}",
                 f"CREATE SCHEMA IF NOT EXISTS {schema}",
@@ -62,22 +62,23 @@ class Table:
                 f"CREATE TABLE {self.name} ({columns})",
             ),
         ]
+        # A table of another catalog: DuckDB needs a database of that name.
         if "." in schema:
             catalog = schema.partition(".")[0]
-            found.insert(
+            statements.insert(
                 0, Statement(f"attach {catalog}", f"ATTACH IF NOT EXISTS ':memory:' AS {catalog}")
             )
         values = [f"({', '.join(self._literals(row))})" for row in self.rows]
         if values:
             sql = f"INSERT INTO {self.name} VALUES {', '.join(values)}"
-            found.append(Statement(f"fill the table of source {self.source!r}", sql))
-        return found
+            statements.append(Statement(f"fill the table of source {self.source!r}", sql))
+        return statements
 
     def _literals(self, row: Mapping[str, Any]) -> Iterator[str]:
-        for name, kind in self.columns.items():
-            yield literal(self._place(name), row.get(name), kind)
+        for name, column_type in self.columns.items():
+            yield literal(self._location(name), row.get(name), column_type)
 
-    def _place(self, column: str) -> str:
+    def _location(self, column: str) -> str:
         return f"source {self.source!r}, column {column!r}"
 
 
@@ -88,37 +89,35 @@ def table(
     columns: Mapping[str, str],
     times: Collection[str] = (),
 ) -> Table:
-    """The table that holds the rows.
+    """Return a table with the rows.
 
     Args:
-        source: the source's name.
-        name: its table.
+        source: the name of the source.
+        name: the name of its table.
         rows: dictionaries; a column that a row lacks is null.
-        columns: types that were told; the others follow from the values.
-        times: columns that are timestamps where their values are text.
+        columns: declared types of columns; other types are inferred from the values.
+        times: columns whose text values are timestamps.
 
     Raises:
-        PlaneError: a column's type can't be told from its values, or was told wrongly.
+        PlaneError: a column's type can't be inferred from its values, or a declared type is wrong.
     """
     rows = list(rows)
     names = list(dict.fromkeys([*(name for row in rows for name in row), *columns]))
     types: dict[str, str] = {}
     for column in names:
-        place = f"source {source!r}, column {column!r}"
+        location = f"source {source!r}, column {column!r}"
         if column in columns:
             try:
                 types[column] = parse_type(columns[column])
             except ValueError as error:
-                raise PlaneError(f"{place}: {error}") from None
+                raise PlaneError(f"{location}: {error}") from None
         elif column in times and any(isinstance(row.get(column), str) for row in rows):
             types[column] = "timestamp"
         else:
-            types[column] = _inferred(place, source, column, [row.get(column) for row in rows])
+            types[column] = _inferred(location, source, column, [row.get(column) for row in rows])
     if not types:
-        hint = f'tell them: columns={{"{source}": {{"amount": "float64", ...}}}}'
-        raise PlaneError(
-            f"source {source!r} was given no rows, so its columns are not known", hint=hint
-        )
+        hint = f'pass columns={{"{source}": {{"amount": "float64", ...}}}}'
+        raise PlaneError(f"source {source!r} has no rows, so its columns are unknown", hint=hint)
     return Table(source, name, types, rows)
 
 
@@ -128,11 +127,11 @@ def table_of(
     rows: Sequence[Row],
     columns: Mapping[str, str],
 ) -> Table:
-    """The table of a source.
+    """Return the table of a source.
 
     Args:
-        source: the one whose rows were given.
-        readers: all sources over its table: the event times of each may be text.
+        source: the source with these rows.
+        readers: all sources with this table; the event time of each may be text.
         rows: as in `table`.
         columns: as in `table`.
 
@@ -140,28 +139,29 @@ def table_of(
         PlaneError: as in `table`.
     """
     known = {column for row in rows for column in row} | set(columns)
-    named = [one.timestamp for one in readers if one.timestamp is not None]
-    times = [timestamp for timestamp in named if is_column(timestamp, known)]
+    timestamps = [reader.timestamp for reader in readers if reader.timestamp is not None]
+    times = [timestamp for timestamp in timestamps if is_column(timestamp, known)]
     typed = dict.fromkeys(times, "timestamp") | dict(columns)
-    raw_times = {one.prune_by for one in readers if one.prune_by is not None}
+    raw_times = {reader.prune_by for reader in readers if reader.prune_by is not None}
     return table(source.name, source.table, rows, typed, raw_times)
 
 
-def _inferred(place: str, source: str, column: str, values: Sequence[object]) -> str:
-    kinds = sorted({_kind(value, values) for value in values if value is not None})
-    if kinds == ["float64", "int64"]:
-        kinds = ["float64"]
-    if len(kinds) == 1 and "" not in kinds:
-        return kinds[0]
-    why = "has values of several types" if kinds else "has no value, so its type can't be told"
-    if "" in kinds:
-        odd = next(value for value in values if value is not None and not _kind(value, values))
+def _inferred(location: str, source: str, column: str, values: Sequence[object]) -> str:
+    types = sorted({_type_of(value, values) for value in values if value is not None})
+    # `[1, 2.5]` is a column of doubles.
+    if types == ["float64", "int64"]:
+        types = ["float64"]
+    if len(types) == 1 and "" not in types:
+        return types[0]
+    why = "has values of several types" if types else "has no values, so its type is unknown"
+    if "" in types:
+        odd = next(value for value in values if value is not None and not _type_of(value, values))
         why = f"holds {odd!r}, which no type fits"
-    hint = f'tell it: columns={{"{source}": {{"{column}": "float64"}}}}'
-    raise PlaneError(f"{place} {why}", hint=hint)
+    hint = f'pass its type: columns={{"{source}": {{"{column}": "float64"}}}}'
+    raise PlaneError(f"{location} {why}", hint=hint)
 
 
-def _kind(value: object, values: Sequence[object]) -> str:
+def _type_of(value: object, values: Sequence[object]) -> str:
     if isinstance(value, Decimal):
         exponents = [
             int(v.as_tuple().exponent) for v in values if isinstance(v, Decimal) and v.is_finite()
@@ -171,50 +171,51 @@ def _kind(value: object, values: Sequence[object]) -> str:
         items = [
             item for v in values if isinstance(v, list | tuple) for item in v if item is not None
         ]
-        kinds = {_kind(item, items) for item in items}
-        return f"array<{kinds.pop()}>" if len(kinds) == 1 and "" not in kinds else ""
+        item_types = {_type_of(item, items) for item in items}
+        return f"array<{item_types.pop()}>" if len(item_types) == 1 and "" not in item_types else ""
     return _TYPES.get(type(value), "")
 
 
-def literal(place: str, value: object, kind: str) -> str:
-    """A value as SQL of a canonical type.
+def literal(location: str, value: object, value_type: str) -> str:
+    """Return a value as an SQL literal of a canonical type.
 
     Raises:
-        PlaneError: it is none of that type.
+        PlaneError: the value is not of that type.
     """
     d = DUCKDB
     try:
         match value:
             case None:
-                return f"CAST(NULL AS {d.type(kind)})"
-            case list() | tuple() if is_list(kind):
-                items = ", ".join(literal(place, item, item_type(kind)) for item in value)
-                return f"CAST([{items}] AS {d.type(kind)})"
-            case bool() if kind == "bool":
+                return f"CAST(NULL AS {d.type(value_type)})"
+            case list() | tuple() if is_list(value_type):
+                items = ", ".join(literal(location, item, item_type(value_type)) for item in value)
+                return f"CAST([{items}] AS {d.type(value_type)})"
+            # Before numbers: a bool is an int in Python.
+            case bool() if value_type == "bool":
                 return str(value).upper()
-            case bytes() if kind == "binary":
+            case bytes() if value_type == "binary":
                 return f"from_hex('{value.hex()}')"
-            case str() if kind == "string":
+            case str() if value_type == "string":
                 return d.text(value)
-            case str() | datetime() if kind == "timestamp":
+            case str() | datetime() if value_type == "timestamp":
                 return d.instant(parse_instant(value) if isinstance(value, str) else value)
             case datetime():
-                pass  # it is a date, too, but it holds more than one
-            case str() | date() if kind == "date":
+                pass  # a datetime is a date for Python, but it would lose its time of day
+            case str() | date() if value_type == "date":
                 return f"DATE '{value if isinstance(value, date) else parse_date(value)}'"
             case int() | float() | Decimal() if not isinstance(value, bool) and _number_fits(
-                value, kind
+                value, value_type
             ):
-                return f"CAST('{value}' AS {d.type(kind)})"
+                return f"CAST('{value}' AS {d.type(value_type)})"
     except ValueError:
-        pass  # text that is no date or time
+        pass  # the text is not a date or a time
     raise PlaneError(
-        f"{place}: {value!r} is not of type {kind}",
+        f"{location}: {value!r} is not of type {value_type}",
         hint="correct the value, or its type in columns=",
     )
 
 
-def _number_fits(value: float | Decimal, kind: str) -> bool:
-    if kind == "int64":
+def _number_fits(value: float | Decimal, value_type: str) -> bool:
+    if value_type == "int64":
         return isinstance(value, int)
-    return kind == "float64" or (is_decimal(kind) and math.isfinite(value))
+    return value_type == "float64" or (is_decimal(value_type) and math.isfinite(value))

@@ -170,7 +170,7 @@ def test_a_warehouse_that_another_process_has_open(shop):
         assert hint == "close it there, or wait: DuckDB lets one process at a time open a file"
     [(error, hint)] = problems(shop.fails("run"))
     assert f":{running.process.pid} since" in error
-    assert "wait until that is done" in hint
+    assert "wait until it ends" in hint
     done = running.interrupt()
     assert done.code == 1
     assert done.err.splitlines()[1].startswith("interrupted: ")
@@ -238,12 +238,12 @@ def test_options(shop):
         (
             ["run", "--start", "2024-01-02", "--end", "2024-01-02"],
             "is not before --end",
-            "the end is left out",
+            "the end is exclusive",
         ),
         (
             ["run", "--start", "9999-01-01"],
             "is not before the latest end, 9000-01-01",
-            "the end is left out",
+            "the end is exclusive",
         ),
         (
             ["run", "--start", "2024-01-02T05:00", "--end", "2024-01-03T05:00"],
@@ -266,7 +266,7 @@ def test_options(shop):
             "key 'id' is unknown",
             "the keys are: user_id",
         ),
-        (["airflow", "run"], "give the range", "plane airflow run --start"),
+        (["airflow", "run"], "the range is missing", "plane airflow run --start"),
     ):
         [(error, hint)] = problems(shop.fails(*arguments))
         assert told in error, error
@@ -369,7 +369,7 @@ def test_what_is_dropped_is_asked_for(shop):
         assert problems(done.err) == [
             (
                 "the plan was not approved: it drops spend; nothing was deployed",
-                "deploy with --yes, or restore what is dropped",
+                "deploy with --yes, or restore the definitions of what is dropped",
             )
         ]
     assert shop.plane("plan", "--detailed-exitcode", code=2)

@@ -199,7 +199,8 @@ def test_ctrl_c_in_a_deploy(shop):
     done = shop.plane("deploy", code=1, hook=interrupted_in_the_release)
     assert (
         done.err
-        == "interrupted: what was under way is undone or left to the next call; run the command again\n"
+        == "interrupted: unfinished work was rolled back or is left to the next call; run the command"
+        " again\n"
     )
     assert shop.plane("plan", "--detailed-exitcode", code=2)
     shop.ready()

@@ -108,7 +108,9 @@ def test_nothing_is_left_of_it_and_all_of_the_others(known):
     known.plane("run", "--recompute")
     assert set(counts_of(known, 1).values()) == {0}
     assert known.get(1)["country"] is None
-    assert known.plane(*FORGET, "--yes").out.startswith("None of 13 tables holds a row of it.")
+    assert known.plane(*FORGET, "--yes").out.startswith(
+        "None of 13 tables has a row of this entity."
+    )
 
 
 def test_a_sync_that_read_before_brings_nothing_back(known):

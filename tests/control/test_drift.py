@@ -53,7 +53,7 @@ def whole(shop: Shop) -> None:
     assert "No changes" in shop.plane("plan", "--detailed-exitcode").out
     [status] = shop.plane("status", "--json").json
     assert (status["state"], status["problems"]) == ("up to date", [])
-    assert "in step" in shop.plane("online", "verify").out
+    assert "agrees with the warehouse" in shop.plane("online", "verify").out
 
 
 def name_of(shop: Shop, part: str) -> str:

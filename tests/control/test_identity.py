@@ -80,7 +80,7 @@ def test_a9_a_take_over_replaces_every_value_and_refuses_the_other(two):
     assert done["before"]["schema"] == "features"
     assert theirs.get(1) == {**RIGHT, "amount_sum_2d": 60}
     assert theirs.get(9)["amount_sum_2d"] is None
-    assert "in step" in theirs.plane("online", "verify").out
+    assert "agrees with the warehouse" in theirs.plane("online", "verify").out
     assert "nothing to do" in theirs.plane("run").out
     [[other]] = theirs.sql("SELECT id FROM _plane.identity")
     assert other in ours.fails("run", "--resync")

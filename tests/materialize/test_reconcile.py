@@ -94,9 +94,9 @@ def test_the_command_says_so(plane, shop):
     assert found["unhealed"] == 1
     assert (found["versions"][0]["served"], found["versions"][0]["missing"]) == (True, 1)
     told = shop.plane("online", "verify", "spend", code=1)
-    assert "Keys that are not as the warehouse says: 1" in told.out
+    assert "Keys that differ from the warehouse: 1" in told.out
     assert "3 of 3 rows" in told.err
-    assert "Redis is in step." in shop.plane("online", "verify", "--heal").out
+    assert "Redis agrees with the warehouse." in shop.plane("online", "verify", "--heal").out
 
 
 def test_a_lost_store_is_told_and_healed(plane, shop):

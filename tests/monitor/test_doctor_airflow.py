@@ -115,7 +115,7 @@ def test_b18_components_that_run_and_report_no_health_yet_are_a_warning(shop, pr
     assert found["message"].startswith(
         "it has just started, or is busy: no health is reported by api-server, "
     )
-    assert "Airflow is not healthy here" in patiently(shop)
+    assert "Airflow is not healthy on this machine" in patiently(shop)
 
 
 def patiently(shop: Shop) -> str:

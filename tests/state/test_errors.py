@@ -61,7 +61,7 @@ def unprivileged() -> Iterator[None]:
     [
         ("no url", "cannot be read"),
         (f"postgresql://u:{SECRET}@h:port/d", "cannot be read"),
-        (f"mysql://u:{SECRET}@h/d", "cannot be kept in 'mysql'"),
+        (f"mysql://u:{SECRET}@h/d", "'mysql' is not a supported database"),
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
     ],
@@ -253,7 +253,7 @@ def test_a_file_that_may_only_be_read(public_folder):
         assert store.current("prod") is None
         error = failure(store)
     assert "readonly" in error.message
-    assert "let your user write" in error.hint
+    assert "give your user write access" in error.hint
 
 
 def test_a_folder_that_may_not_be_written(public_folder):

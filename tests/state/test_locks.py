@@ -75,10 +75,7 @@ def test_a_second_deploy_is_kept_out_and_told_why(store, other):
             "prod of project shop is locked by bob@laptop:42 since 2026-03-01T12:00:00Z (deploy)"
             in str(caught.value)
         )
-        assert (
-            caught.value.hint
-            == "wait until that is done; the lock lapses by itself at 2026-03-01T12:15:00Z"
-        )
+        assert caught.value.hint == "wait until it ends; the lock expires at 2026-03-01T12:15:00Z"
     assert_free(other)
 
 
@@ -175,7 +172,7 @@ def test_a_lock_that_cannot_be_given_back_does_not_hide_how_the_block_ended(
 
     with pytest.raises(ValueError, match="mine"), locked(store):
         fail()
-    assert "could not be given back" in caplog.text
+    assert "could not be released" in caplog.text
     store.close()
 
 

@@ -143,14 +143,14 @@ def test_what_is_as_expected_passes_and_the_rest_is_told_at_once() -> None:
 origin=JFK at 2013-01-01T01:30:00Z
   count_1h   expected 2, is 1  (window [2013-01-01T00:00:00Z, 2013-01-01T01:00:00Z))
   last_seen  expected '2013-01-02', is 2013-01-01T00:10:00Z
-  its rows (* not visible yet):
+  rows of this entity (* not visible yet):
      origin  departed_at           dep_delay  visible_at
      'JFK'   2013-01-01T00:10:00Z  5.0        2013-01-01T01:30:00Z
   *  'JFK'   2013-01-01T01:20:00Z  6.5        2013-01-01T02:30:00Z
 
 origin=EWR at 2013-01-01T01:30:00Z
   count_1h  expected 1, is 0  (window [2013-01-01T00:00:00Z, 2013-01-01T01:00:00Z))
-  the view's SQL returns no row of it"""
+  the view's SQL returns no rows of this entity"""
     )
 
 
@@ -228,7 +228,7 @@ def test_values_of_every_type_are_what_they_were(told: bool) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ({}, {}, "source 'departures' has no rows\n  -> give departures=[...]"),
+        ({}, {}, "source 'departures' has no rows\n  -> pass departures=[...]"),
         (
             {"departures": [], "other": []},
             {},
@@ -237,13 +237,13 @@ def test_values_of_every_type_are_what_they_were(told: bool) -> None:
         (
             {"departures": [{"departed_at": "2013-01-01", "dep_delay": None}]},
             {},
-            "has no value, so its type can't",
+            "has no values, so its type is",
         ),
         ({"departures": [{"dep_delay": 1}, {"dep_delay": "1"}]}, {}, "has values of several types"),
         (
             {"departures": [{"dep_delay": object}]},
             {},
-            'which no type fits\n  -> tell it: columns={"departures": {',
+            'which no type fits\n  -> pass its type: columns={"departures": {',
         ),
         (
             {"departures": [{"departed_at": "yesterday"}]},

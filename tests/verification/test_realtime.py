@@ -95,7 +95,7 @@ def test_a_difference_is_found() -> None:
 
 
 def test_what_can_t_be_compared_is_told() -> None:
-    with pytest.raises(PlaneError, match="the columns of source 'events' are not given"):
+    with pytest.raises(PlaneError, match="the columns of source 'events' are missing"):
         expect_parity(service(half), columns={})
-    with pytest.raises(PlaneError, match="'all' calculates nothing"):
+    with pytest.raises(PlaneError, match="'all' has no calculations"):
         expect_parity(service(), columns={"events": COLUMNS})

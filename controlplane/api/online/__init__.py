@@ -1,1 +1,1 @@
-"""The online values of an environment: a file a use case, and `Online` over them."""
+"""The use cases of the online values, one module each, and `Online`, the class over them."""

@@ -1,4 +1,4 @@
-"""Removes the online values of versions that are neither deployed nor served."""
+"""Remove the online values of versions that are neither deployed nor served."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from controlplane.workspace.project import Project
 
 @dataclass(frozen=True)
 class Cleaned:
-    """A version that was removed, and how many keys it had; None where it would be removed."""
+    """A version, and how many of its keys were removed; None in a dry run."""
 
     version: Version
     keys: int | None
@@ -40,21 +40,22 @@ def clean(
         project.environment.name, holder=deploying.holder(), purpose="clean", now=project.clock
     ):
         kept: dict[str, int] = {}
-        gone = []
+        unneeded = []
         for version in versions(project):
+            # Versions of a view are listed newest first, so the first `keep` are the newest.
             if not (version.current or version.served):
                 kept[version.view] = kept.get(version.view, 0) + 1
                 if kept[version.view] > keep:
-                    gone.append(version)
+                    unneeded.append(version)
         if dry_run:
-            return [Cleaned(version, None) for version in gone]
-        found = []
-        for done, version in enumerate(gone):
+            return [Cleaned(version, None) for version in unneeded]
+        cleaned = []
+        for done, version in enumerate(unneeded):
             on_progress(
-                Progress(f"{version.view} {version.fingerprint}", "remove", done, len(gone))
+                Progress(f"{version.view} {version.fingerprint}", "remove", done, len(unneeded))
             )
             keys = remove_version(
                 store, namespace, version.view, version.fingerprint, keys_per_second
             )
-            found.append(Cleaned(version, keys))
-        return found
+            cleaned.append(Cleaned(version, keys))
+        return cleaned

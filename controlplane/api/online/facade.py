@@ -1,4 +1,4 @@
-"""`ControlPlane.online`: what people and programs do with the online values of an environment."""
+"""`ControlPlane.online`: verify, list, replace and remove the online values."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ class Online:
         heal: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> verify.Verified:
-        """Compare every version that readers are served, and every one that was synced, with the
-        warehouse.
+        """Compare all versions that are served or were synced with the warehouse.
 
-        Where readers are served none of a view, perhaps since the store lost it, that is the
-        deployed one.
+        If the store serves no version of a view (it may have lost its data), its deployed version
+        is compared.
 
         Args:
-            views: names of feature views; all unless given.
-            heal: write what is missing or wrong again, and put tombstones under keys that the
+            views: names of feature views (default: all).
+            heal: write missing and wrong values again, and write tombstones under keys that the
                 warehouse doesn't have.
-            on_progress: told how far it is, in rows.
+            on_progress: called with the number of compared rows.
 
         Raises:
             PlaneError: nothing is deployed, or a view is unknown or not kept online.
@@ -45,7 +44,7 @@ class Online:
         return verify.verify(self._project, views, heal=heal, on_progress=on_progress)
 
     def versions(self) -> list[versions.Version]:
-        """Every version that the store holds values of, by view, the newest first.
+        """Return the versions that have values in the store, by view, newest first.
 
         Raises:
             PlaneError: nothing is deployed, or the environment has no online store.
@@ -55,10 +54,10 @@ class Online:
     def take_over(
         self, *, on_progress: Callable[[Progress], None] = lambda _: None
     ) -> take_over.Taken:
-        """Make all online values those of this warehouse; see `online.takeover`.
+        """Replace all online values with those of this warehouse; see `online.takeover`.
 
         Args:
-            on_progress: told how far it is, in versions.
+            on_progress: called with the number of written versions.
 
         Raises:
             PlaneError: nothing is deployed, or a run or an erasure is under way.
@@ -76,14 +75,14 @@ class Online:
         """Remove the values of versions that are neither deployed nor served.
 
         Args:
-            keep: so many of a view's newest other versions stay, for a rollback.
-            dry_run: only say which ones would go.
-            keys_per_second: at most.
-            on_progress: told how far it is, in versions.
+            keep: number of old versions of each view to keep for a rollback, the newest first.
+            dry_run: only return the versions that would be removed.
+            keys_per_second: maximum number of keys to remove per second.
+            on_progress: called with the number of removed versions.
 
         Raises:
-            PlaneError: somebody deploys meanwhile, or the store can't be reached; run it again. Or
-                the values are another warehouse's.
+            PlaneError: a deploy is running, or the store can't be reached (run it again), or
+                another warehouse wrote the values.
         """
         return clean.clean(
             self._project,

@@ -1,4 +1,4 @@
-"""Makes all online values those of this warehouse."""
+"""Replace all online values with those of this warehouse."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from controlplane.workspace.project import Project
 
 @dataclass(frozen=True)
 class Taken:
-    """What `take_over` wrote of each version, and whose values there were before (None: nobody's).
+    """What `take_over` wrote of each version, and who owned the values before (None: nobody).
 
-    `unhealed` keys are still not as they should be: they were written meanwhile.
+    `unhealed` is the number of keys that still differ, because another sync wrote them meanwhile.
     """
 
     before: Claim | None
@@ -33,6 +33,7 @@ def take_over(
     manifest = project.current()[1]
     known = [(of, view) for _, of, view in project.versions()]
     with project.state.lock(
+        # The lock of runs: a sync must not write under the old owner meanwhile.
         f"{project.environment.name}/run",
         holder=deploying.holder(),
         purpose="take-over",

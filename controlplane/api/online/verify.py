@@ -1,4 +1,4 @@
-"""Compares the online values with the warehouse."""
+"""Compare the online values with the warehouse."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from controlplane.workspace.project import Project
 
 @dataclass(frozen=True)
 class Verified:
-    """What `verify` found of each version; `unhealed` keys are still not as they should be."""
+    """The comparison of each version; `unhealed` is the number of keys that still differ."""
 
     versions: Sequence[Reconciled]
     unhealed: int
@@ -33,15 +33,16 @@ def verify(
 ) -> Verified:
     """See `Online.verify`."""
     store = project.online_store()
-    found = []
+    reconciled = []
     for manifest, program, served in _compared(project, store, views):
         view = manifest.view(program.view)
         name = f"{program.view} {program.fingerprint}"
 
+        # `name` is bound as a default: a closure would see the name of the last version.
         def report(done: int, total: int, name: str = name) -> None:
             on_progress(Progress(name, "compare", done, total))
 
-        found.append(
+        reconciled.append(
             reconcile(
                 program,
                 project.warehouse,
@@ -53,20 +54,20 @@ def verify(
                 on_rows=report,
             )
         )
-    return Verified(found, sum(one.unhealed for one in found))
+    return Verified(reconciled, sum(version.unhealed for version in reconciled))
 
 
 def _compared(
     project: Project, store: OnlineStore, views: Sequence[str]
 ) -> list[tuple[Manifest, Program, bool]]:
-    """Each version that is served, should be, or was synced."""
+    """Return each version that is served, should be served, or was synced, and if it is served."""
     deployment, current = project.current()
     for view in views:
         if not current.view(view).online:
             hint = "declare online=True and deploy"
             raise PlaneError(f"feature view {view!r} is not kept online", hint=hint)
     pointers = read_pointers(store, current.namespace).versions
-    found = []
+    versions = []
     for number, manifest, spec in project.versions():
         if not spec.online or (views and spec.name not in views):
             continue
@@ -74,5 +75,5 @@ def _compared(
         first = number == deployment.id and spec.name not in pointers
         cursor = SyncCursor(store, manifest.namespace, spec.name, spec.fingerprint)
         if served or first or cursor.read().reached > 0:
-            found.append((manifest, build(manifest, spec), served))
-    return found
+            versions.append((manifest, build(manifest, spec), served))
+    return versions

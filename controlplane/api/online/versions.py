@@ -1,4 +1,4 @@
-"""Lists the versions of views that the online store holds values of."""
+"""List the versions of views that have values in the online store."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from controlplane.workspace.project import Project
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a view of which the store holds values.
+    """A version of a view that has values in the online store.
 
     Args:
-        view: the feature view.
-        fingerprint: its version.
-        deployment: the number of the last deployment that has it.
+        view: name of the feature view.
+        fingerprint: fingerprint of the version.
+        deployment: number of the last deployment that has the version.
         current: whether that is the current deployment.
-        served: whether readers are given this version.
-        synced_at: when a sync last brought it in step.
+        served: whether readers get this version.
+        synced_at: end of the last sync of this version.
     """
 
     view: str
@@ -34,11 +34,11 @@ def versions(project: Project) -> list[Version]:
     """See `Online.versions`."""
     store, (deployment, current) = project.online_store(), project.current()
     pointers = read_pointers(store, current.namespace).versions
-    found = []
+    listed = []
     for number, manifest, view in project.versions():
         cursor = SyncCursor(store, manifest.namespace, view.name, view.fingerprint).read()
         if cursor.version is not None:
-            found.append(
+            listed.append(
                 Version(
                     view.name,
                     view.fingerprint,
@@ -48,4 +48,4 @@ def versions(project: Project) -> list[Version]:
                     synced_at=cursor.synced_at,
                 )
             )
-    return sorted(found, key=lambda one: (one.view, -one.deployment))
+    return sorted(listed, key=lambda version: (version.view, -version.deployment))
