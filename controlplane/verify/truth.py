@@ -88,7 +88,7 @@ class Truth:
     def _feature(self, feature: AttributeSpec | AggregateSpec) -> RowFeature | WindowFeature:
         d = self._d
         if isinstance(feature, AttributeSpec):
-            self._columns["attribute", feature.name] = d.given(
+            self._columns["attribute", feature.name] = d.from_user(
                 d.quote(feature.column), feature.type
             )
             self._names[feature.name] = feature.name
@@ -96,14 +96,14 @@ class Truth:
         column = where = None
         if feature.column is not None:
             column = self._named(
-                d.given(d.quote(feature.column), str(feature.column_type)), feature.column
+                d.from_user(d.quote(feature.column), str(feature.column_type)), feature.column
             )
         if feature.where is not None:
             where = self._named(
                 f"CASE WHEN ({feature.where}\n) THEN TRUE ELSE FALSE END", f"where {feature.where}"
             )
         by = (
-            self._named(d.given(d.quote(feature.by[0]), feature.by[1]), feature.by[0])
+            self._named(d.from_user(d.quote(feature.by[0]), feature.by[1]), feature.by[0])
             if feature.by
             else None
         )
@@ -133,7 +133,7 @@ class Truth:
         """The columns of the raw rows, as a SELECT makes them of what the user's SQL returns."""
         d, view = self._d, self.spec
         columns = [
-            f"{d.given(d.quote(n), kind)} AS {d.quote(a)}"
+            f"{d.from_user(d.quote(n), kind)} AS {d.quote(a)}"
             for (n, kind), a in zip(view.keys, self.keys, strict=True)
         ]
         if view.timestamp is not None:
