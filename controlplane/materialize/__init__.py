@@ -1,5 +1,5 @@
-"""Computes intervals: what a task of a DAG does, and the same without Airflow.
+"""Compute intervals, in the tasks of a DAG or without Airflow.
 
-`tasks` are the steps of one run (stage, check, publish, activate, unstage); `run` does one after
-the other. Nothing here knows who calls it.
+`tasks` has the steps of one run (stage, check, publish, activate, unstage), and `run` runs them one
+after the other. The package doesn't depend on its callers.
 """
