@@ -102,7 +102,7 @@ class Run:
         The publication's version and the new frontier as plain data.
         """
         head = tasks.publish(self.program, warehouse, sql, self._run_id)
-        return {"version": head.version, "frontier": head.frontier.isoformat()}
+        return {"version": head.version, "frontier": head.watermark.isoformat()}
 
     def unstage(self, warehouse: Warehouse, sql: str) -> None:
         """See `materialize.tasks.unstage`."""

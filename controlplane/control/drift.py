@@ -121,7 +121,7 @@ def find(
     if {IDENTITY.plain, OWNERS.plain} <= {damage.name for damage in shared}:
         shared = [damage for damage in shared if damage.name not in (IDENTITY.plain, OWNERS.plain)]
     shared += _unlisted(manifest, views, ledger.deployed_versions(warehouse))
-    doors = ledger.doors(warehouse)
+    doors = ledger.shown_versions(warehouse)
     checks = [_ViewCheck(manifest, view, doors) for view in views]
     right = objects.unaltered(
         d,

@@ -44,12 +44,12 @@ class Head:
 
     Attributes:
         version: Its time in microseconds on the warehouse's clock; 0 before the first.
-        frontier: The watermark: everything from the view's start up to it is computed.
+        watermark: Everything from the view's start up to it is computed.
         run_id: The run that published.
     """
 
     version: int
-    frontier: datetime
+    watermark: datetime
     run_id: str
 
 
@@ -93,7 +93,7 @@ def covered(publications: Iterable[Entry]) -> list[Interval]:
     return merge([entry.interval for entry in publications])
 
 
-def doors(warehouse: Warehouse) -> Mapping[str, str]:
+def shown_versions(warehouse: Warehouse) -> Mapping[str, str]:
     """Return the versions that the public views show: `schema.view` -> fingerprint."""
     return {
         row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()
@@ -125,7 +125,7 @@ class Versions:
 
     @cached_property
     def _shown(self) -> Mapping[str, str]:
-        return doors(self._warehouse)
+        return shown_versions(self._warehouse)
 
     def shows(self, program: Program) -> bool:
         """Whether the public views show this version."""
@@ -156,4 +156,4 @@ class Versions:
         through = due.end if due else timing.start
         if requires == "first_interval":
             through = min(through, timing.start + timing.schedule)
-        return head(self._warehouse, program.head).frontier >= through
+        return head(self._warehouse, program.head).watermark >= through

@@ -46,7 +46,7 @@ def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> Non
         needed = upstream.needed(end)
         if (
             needed > upstream.timing.start
-            and ledger.head(warehouse, upstream.head).frontier < needed
+            and ledger.head(warehouse, upstream.head).watermark < needed
         ):
             raise TransientError(
                 f"feature view {program.view!r} reads feature view {upstream.view!r}, which is not"

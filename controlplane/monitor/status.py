@@ -85,7 +85,7 @@ def status(
         return []
     programs = [build(manifest, view) for view in manifest.views]
     publications = ledger.entries(warehouse)
-    doors = ledger.doors(warehouse)
+    doors = ledger.shown_versions(warehouse)
     found: list[ViewStatus] = []
     away = online_problem if store is None else ""
     stored = store is not None or bool(online_problem)

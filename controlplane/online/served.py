@@ -18,7 +18,7 @@ def serve_shown(store: OnlineStore, warehouse: Warehouse, manifest: Manifest) ->
         read_claim(store, manifest.namespace), identity.read(warehouse), manifest.schema
     ):
         return
-    shown = ledger.doors(warehouse)
+    shown = ledger.shown_versions(warehouse)
     versions = {
         view.name: view.fingerprint
         for view in manifest.views
@@ -39,7 +39,7 @@ def lost_pointers(
     Args:
         store: the online store.
         manifest: the deployed manifest.
-        shown: `schema.view` -> fingerprint, see `control.ledger.doors`.
+        shown: `schema.view` -> fingerprint, see `control.ledger.shown_versions`.
     """
     pointers = read_pointers(store, manifest.namespace).versions
     problems = {}

@@ -71,7 +71,7 @@ def take_over(
     before = read_claim(store, manifest.namespace)
     # First of all: from here on, syncs of the other warehouse are refused.
     write_claim(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
-    doors = ledger.doors(warehouse)
+    doors = ledger.shown_versions(warehouse)
     served: list[tuple[Manifest, ViewSpec]] = []
     current = {(view.name, view.fingerprint) for view in manifest.views}
     for of, view in known:

@@ -174,21 +174,21 @@ class _View:
             ledger.head(side.warehouse, build(side.manifest, view).head) for side in self._sides
         ]
         for side, head in zip(self._sides, heads, strict=True):
-            if head.frontier <= view.start:
+            if head.watermark <= view.start:
                 found.problem = f"nothing is computed in {side.name}"
                 return found
-        frontier = min(head.frontier for head in heads)
+        frontier = min(head.watermark for head in heads)
         found.through = frontier
         manifest = self._sides[0].manifest
         self._truth = Truth(manifest, view, Evaluated(manifest, view, frontier), roughly=True)
         found.tables.append(self._table("history", frontier))
-        if heads[0].frontier == heads[1].frontier:
+        if heads[0].watermark == heads[1].watermark:
             found.tables.append(self._table("latest", frontier))
         else:
-            further = max(zip(heads, self._sides, strict=True), key=lambda pair: pair[0].frontier)
+            further = max(zip(heads, self._sides, strict=True), key=lambda pair: pair[0].watermark)
             found.notes.append(
                 f"latest: not compared, as {further[1].name} is computed further, "
-                f"through {format_instant(further[0].frontier)}"
+                f"through {format_instant(further[0].watermark)}"
             )
         self._on_progress(Progress(view.name, "done", self._rows, self._rows))
         return found
