@@ -96,7 +96,7 @@ class Run:
     def publish(self, warehouse: Warehouse, sql: str) -> dict[str, Any]:
         """See `materialize.tasks.publish`; returns version and watermark as plain data."""
         head = tasks.publish(self.program, warehouse, sql, self._run_id)
-        return {"version": head.version, "frontier": head.frontier.isoformat()}
+        return {"version": head.version, "frontier": head.watermark.isoformat()}
 
     def unstage(self, warehouse: Warehouse, sql: str) -> None:
         """See `materialize.tasks.unstage`."""

@@ -113,7 +113,7 @@ class _Checks:
             return []  # the checks of the warehouse, the release and the store report it
         if text := claims.conflict(claim, identity.read(warehouse), manifest.schema):
             return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
-        doors = ledger.doors(warehouse)
+        doors = ledger.shown_versions(warehouse)
         lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
         hint = "run `plane run`: it writes and points to what is missing"
         return [

@@ -122,7 +122,7 @@ def _online_drift(project: Project, before: Manifest) -> tuple[list[str], list[R
         store = project.online_store()
         if text := ownership.values_conflict(project, store, before):
             return [f"{text}: {claims.REMEDY}"], []
-        shown = ledger.doors(project.warehouse)
+        shown = ledger.shown_versions(project.warehouse)
         lost = served.lost_pointers(store, before, shown)
         damages = {view: (Damage(ONLINE_STORE, problem),) for view, problem in lost.items()}
         return [], [Repair(view, "", damage) for view, damage in damages.items()]

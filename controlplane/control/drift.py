@@ -122,7 +122,7 @@ def find(
     if {IDENTITY.plain, OWNERS.plain} <= {damage.name for damage in shared}:
         shared = [damage for damage in shared if damage.name not in (IDENTITY.plain, OWNERS.plain)]
     shared += _unlisted(manifest, views, ledger.deployed_versions(warehouse))
-    shown_versions = ledger.doors(warehouse)
+    shown_versions = ledger.shown_versions(warehouse)
     checks = [_ViewCheck(manifest, view, shown_versions) for view in views]
     unaltered = objects.unaltered(
         d,

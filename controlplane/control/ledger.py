@@ -1,7 +1,6 @@
-"""What is computed and what is shown, read from the warehouse: publications, frontiers, users'
-views.
+"""Read from the warehouse what is computed and shown: publications, watermarks, public views.
 
-Nothing is written here: the ledger is written with the data, by the SQL of a release.
+Nothing is written here: the SQL of a release writes the ledger together with the data.
 """
 
 from __future__ import annotations
@@ -20,19 +19,19 @@ from controlplane.sql.dialects import dialect
 
 
 def rows(warehouse: Warehouse, sql: str, *, tag: str = "") -> list[dict[str, Any]]:
-    """The few rows of a small query, as dictionaries."""
+    """Return the rows of a small query as dictionaries."""
     return [row for batch in warehouse.fetch(sql, tag=tag) for row in batch.to_pylist()]
 
 
 def read_table(
     warehouse: Warehouse, table: ControlTable, suffix: str = ""
 ) -> list[dict[str, Any]] | None:
-    """All rows of a control table; None if it is missing.
+    """Return all rows of a control table; None if it is missing.
 
     Args:
-        warehouse: only read.
-        table: its name and columns.
-        suffix: what follows the query, such as ` ORDER BY version`.
+        warehouse: the warehouse, which is only read.
+        table: the control table.
+        suffix: the end of the query, such as ` ORDER BY version`.
     """
     if warehouse.columns([table.plain])[table.plain] is None:
         return None
@@ -41,16 +40,21 @@ def read_table(
 
 @dataclass(frozen=True)
 class Head:
-    """A view's newest publication: `version` in microseconds on the warehouse's clock (0: none
-    yet), and the end of what is computed without a gap since the view's start."""
+    """The newest publication of a version of a view.
+
+    Attributes:
+        version: Its time in microseconds on the warehouse's clock; 0 before the first.
+        watermark: Everything from the view's start up to it is computed.
+        run_id: The run that published.
+    """
 
     version: int
-    frontier: datetime
+    watermark: datetime
     run_id: str
 
 
 def head(warehouse: Warehouse, table: str) -> Head:
-    """The head of one version of a view; `table` is its quoted name."""
+    """Read the head of one version of a view; `table` is its quoted name."""
     [row] = rows(warehouse, f"SELECT version, frontier, run_id FROM {table}")
     return Head(row["version"], utc(row["frontier"]), row["run_id"])
 
@@ -68,11 +72,9 @@ class Entry:
 
 
 def entries(warehouse: Warehouse) -> dict[tuple[str, str], list[Entry]]:
-    """All publications by (`schema.view`, fingerprint), oldest first.
-
-    There may be no ledger yet: then nothing is computed.
-    """
-    found: dict[tuple[str, str], list[Entry]] = {}
+    """Return all publications by (`schema.view`, fingerprint), oldest first."""
+    publications: dict[tuple[str, str], list[Entry]] = {}
+    # Before the first deploy there is no ledger, and nothing is computed.
     for row in read_table(warehouse, LEDGER, " ORDER BY version") or ():
         entry = Entry(
             interval=Interval(utc(row["interval_start"]), utc(row["interval_end"])),
@@ -82,17 +84,17 @@ def entries(warehouse: Warehouse) -> dict[tuple[str, str], list[Entry]]:
             row_count=row["row_count"],
             dropped_count=row["dropped_count"],
         )
-        found.setdefault((row["feature_view"], row["fingerprint"]), []).append(entry)
-    return found
+        publications.setdefault((row["feature_view"], row["fingerprint"]), []).append(entry)
+    return publications
 
 
 def covered(publications: Iterable[Entry]) -> list[Interval]:
-    """What the publications cover, as the fewest intervals."""
+    """Merge the intervals of publications into as few as possible."""
     return merge([entry.interval for entry in publications])
 
 
-def doors(warehouse: Warehouse) -> Mapping[str, str]:
-    """Which version the public views show: `schema.view` -> fingerprint."""
+def shown_versions(warehouse: Warehouse) -> Mapping[str, str]:
+    """Return the versions that the public views show: `schema.view` -> fingerprint."""
     return {
         row["feature_view"]: row["fingerprint"] for row in read_table(warehouse, PUBLIC_VIEWS) or ()
     }
@@ -109,9 +111,9 @@ Requirement = Literal["all_due", "first_interval", "nothing"]
 
 
 class Versions:
-    """The versions that the warehouse lists as deployed and as shown.
+    """The deployed versions, and the versions that public views show, as the warehouse lists them.
 
-    Each list is read once, when it is needed.
+    Each list is read once, when it is first needed.
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
@@ -123,25 +125,25 @@ class Versions:
 
     @cached_property
     def _shown(self) -> Mapping[str, str]:
-        return doors(self._warehouse)
+        return shown_versions(self._warehouse)
 
     def shows(self, program: Program) -> bool:
         """Whether the public views show this version."""
         return self._shown.get(program.feature_view) == program.fingerprint
 
     def may_show(self, program: Program, now: datetime, requires: Requirement = "all_due") -> bool:
-        """Decide whether the public views may show this version. Deploys and runs ask nothing else.
+        """Decide whether the public views may show this version, for deploys and for runs.
 
         Only a deployed version replaces another: a run of an earlier release, or of a dropped view,
-        changes nothing. The first version of a view shows at once, so that users can look at its
-        tables. A later one shows when it is computed as far as required; until then the old one
-        does.
+        changes nothing. The first version of a view is shown at once, so that users can look at its
+        tables. A later version is shown when it is computed as far as required; until then the
+        public views show the old one.
 
         Args:
             program: the version.
-            now: the environment's now, at which intervals are due.
-            requires: all intervals that are due; or only the first one, for a rollback; or nothing,
-                where the public views are broken, so that they can't show the old version either.
+            now: the environment's now, which decides the intervals that are due.
+            requires: how far it must be computed: all due intervals; or the first interval, for a
+                rollback; or nothing, if the public views are broken and can't show the old version.
         """
         if self.shows(program):
             return True
@@ -154,4 +156,4 @@ class Versions:
         through = due.end if due else timing.start
         if requires == "first_interval":
             through = min(through, timing.start + timing.schedule)
-        return head(self._warehouse, program.head).frontier >= through
+        return head(self._warehouse, program.head).watermark >= through

@@ -1,2 +1,5 @@
-"""Applies a plan: `preview` asks the warehouse about it, `executor` runs its steps, `release_files`
-writes files."""
+"""Apply a plan.
+
+`preview` asks the warehouse about the plan, `executor` runs its steps, and `release_files` writes
+the files of a release.
+"""

@@ -1,5 +1,6 @@
-"""Runs the steps of a plan, in order. Every step may be repeated, so that the next deploy completes
-one that was stopped anywhere.
+"""Run the steps of a plan, in order.
+
+Every step may be repeated: the next deploy completes one that stopped anywhere.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ _SHOWN = 10
 
 
 def user_name() -> str:
-    """Name the user of this process.
+    """Return the name of the user of this process.
 
-    `uid 12345` where the uid has no name, as in OpenShift's pods.
+    It is `uid 12345` if the uid has no name, as in OpenShift's pods.
     """
     try:
         return getpass.getuser()
@@ -50,7 +51,7 @@ def user_name() -> str:
 
 
 def holder() -> str:
-    """Who deploys: `user@host:pid`."""
+    """Return the holder of a deploy's lock: `user@host:pid`."""
     return f"{_deployer()}:{os.getpid()}"
 
 
@@ -60,14 +61,14 @@ def _deployer() -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """Where a deploy takes effect.
+    """The stores that a deploy changes, and its clocks.
 
     Attributes:
-        warehouse: where the tables are made.
-        online: opens the online store, or returns None where there is none; called by the step that
-            needs it.
-        state: where the deployment is recorded.
-        root: the folder that Airflow reads releases from.
+        warehouse: holds the tables.
+        online: opens the online store, or returns None if there is none; called only by the step
+            that needs it.
+        state: records the deployment.
+        root: the folder from which Airflow reads releases.
         now: the environment's now.
         clock: the wall clock.
     """
@@ -88,18 +89,18 @@ def deploy(
     *,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Deployment | None:
-    """Run the plan's steps, and return the deployment: the current one where none is recorded.
+    """Run the plan's steps and return the deployment: the current one if the plan records none.
 
     Args:
-        plan: what was shown.
-        manifest: what it leads to.
-        release: its rendered files.
-        target: where it takes effect.
+        plan: the plan that the user approved.
+        manifest: the manifest that it leads to.
+        release: the rendered files.
+        target: the stores to change.
         on_step: called with the title of each step before it begins.
 
     Raises:
-        PlaneError: somebody else deploys, or has deployed since the plan was made, or a folder
-            can't be written, or the schema belongs to another environment.
+        PlaneError: another deploy runs, or ended after the plan was made; or a folder can't be
+            written; or the schema belongs to another environment.
     """
     with target.state.lock(
         manifest.environment, holder=holder(), purpose="deploy", now=target.clock
@@ -173,18 +174,19 @@ class _Execution:
 
     @cached_property
     def _versions(self) -> Versions:
-        """Read once for all views; `RecordVersions` has been run when the first step asks."""
+        """The recorded versions, read once for all views."""
+        # The first step that needs them comes after `RecordVersions`.
         return Versions(self.target.warehouse)
 
     def _shows(self, step: steps.ShowVersion) -> bool:
-        """Whether the step has anything to do now."""
+        """Whether the step changes anything now."""
         program = build(self.manifest, self.manifest.view(step.view))
         if self._versions.shows(program):
             return step.refresh
         return self._versions.may_show(program, self.target.now, step.requires)
 
     def _take_schema(self, *, adopt: bool) -> None:
-        """Become the owner of the schema, unless somebody else is.
+        """Become the owner of the schema, unless it has another owner.
 
         Raises:
             PermanentError: another environment or project owns it.
@@ -215,8 +217,7 @@ class _Execution:
     def _record_owner(self, deployment: Deployment) -> None:
         """Record the deployment in the warehouse, unless it is recorded there.
 
-        The first deploy after an update of controlplane makes the control tables that it lacks
-        here.
+        The first deploy after an update of controlplane creates new control tables here.
         """
         manifest, warehouse = self.manifest, self.target.warehouse
         by, at = deployment.deployed_by, deployment.deployed_at
@@ -229,10 +230,10 @@ class _Execution:
 
 
 def earlier(state: StateStore, environment: str, number: int | None) -> Deployment:
-    """The deployment of that number; the one before the current unless given.
+    """Find an earlier deployment by its number (default: the one before the current).
 
     Raises:
-        PlaneError: there is none, or it is the current one.
+        PlaneError: there is no such deployment, or it is the current one.
     """
     current = state.current(environment)
     before = state.history(environment, limit=_SHOWN, before=current.id) if current else []
@@ -242,13 +243,12 @@ def earlier(state: StateStore, environment: str, number: int | None) -> Deployme
         )
     if number is None:
         return before[0]
-    found = [
-        one for one in state.history(environment, limit=1, before=number + 1) if one.id == number
-    ]
-    if found and number != current.id:
-        return found[0]
-    wrong = "is the current one" if found else "is none of this environment's"
-    numbers = ", ".join(str(one.id) for one in before)
+    # A history lists the deployments before a number, newest first.
+    matches = [d for d in state.history(environment, limit=1, before=number + 1) if d.id == number]
+    if matches and number != current.id:
+        return matches[0]
+    problem = "is the current one" if matches else f"does not exist in environment {environment!r}"
+    numbers = ", ".join(str(deployment.id) for deployment in before)
     raise PlaneError(
-        f"deployment {number} {wrong}", hint=f"the last ones before the current are {numbers}"
+        f"deployment {number} {problem}", hint=f"choose an earlier deployment: {numbers}"
     )

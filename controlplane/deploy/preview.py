@@ -1,5 +1,4 @@
-"""What the warehouse says of new and changed views before they are deployed, and what a run of each
-view takes."""
+"""Check new and changed views in the warehouse before a deploy, and estimate the cost of a run."""
 
 from __future__ import annotations
 
@@ -26,24 +25,25 @@ from controlplane.sql.rehearsal import rehearsed, stand_ins
 from controlplane.sql.statements import read
 
 EXPLAINED = 20
-"""So many views are explained in the embedded warehouse: it has planned all their queries for their
-columns before."""
-_LOOKED_AT = 100
+"""The most views that are explained in the embedded warehouse.
+
+Compiling the definitions has planned all their queries there already.
+"""
+_NEWEST_RUNS = 100
 
 
 def explain(
     plan: Plan, manifest: Manifest, release: Release, warehouse: Warehouse, now: datetime
 ) -> Plan:
-    """Have the warehouse plan what each new or changed view would stage, for its newest interval
-    that is due, and compile the queries behind that, for which tables that a deploy makes stand in.
+    """Have the warehouse plan the newest due run of each new or changed view.
 
-    A view that reads one which changes as well is left out. The embedded warehouse is asked for
-    what is staged alone: it is part of the package, and the rest is no text of users.
+    The query of the stage is explained, which also estimates its cost. Later queries of the run are
+    compiled over empty relations in place of the tables that the deploy will create. A refused
+    later query is only a warning of the plan, because these relations are not quite the tables.
+    A view that reads another changed view is left out: its source doesn't exist yet.
 
     Raises:
-        Problems: all that the warehouse refuses to stage, with the views' places. What it would not
-            compile behind that is a warning of the plan: tables that stand in are not quite those
-            that will be there.
+        Problems: the warehouse refuses to stage a view; one error for each, with its location.
     """
     changed = {
         action.view for action in plan.actions if isinstance(action, CreateView | RedefineView)
@@ -53,6 +53,8 @@ def explain(
         for view in manifest.views
         if view.name in changed and not changed.intersection(view.upstream)
     ]
+    # The embedded warehouse explains only stages: it comes with the package, so the other queries,
+    # which hold no text of users, are tested with it.
     remote = dialect(manifest.dialect).has_rights
     if not remote:
         views = views[:EXPLAINED]
@@ -76,7 +78,7 @@ def explain(
 
 
 class _Run:
-    """A view's newest run that is due."""
+    """The newest due run of a view."""
 
     def __init__(self, manifest: Manifest, release: Release, view: ViewSpec, now: datetime) -> None:
         self.view, self._manifest, self._release = view, manifest, release
@@ -95,19 +97,19 @@ class _Run:
         return read(self._fill(self._release.files[f"sql/{self.view.name}.stage.sql"]))[0].query
 
     def rehearsed(self) -> list[Statement]:
-        """The queries of the run, over tables that stand in."""
+        """Return the queries of the run over the relations of `stand_ins`."""
         tables = stand_ins(self._manifest, self.view)
         return rehearsed(self._manifest, self.view, tables, self._fill)
 
 
 def _refused(runs: Sequence[_Run], warehouse: Warehouse) -> Iterator[str]:
-    """The first query of each view that the warehouse would not compile."""
-    asked = [(run.view, query) for run in runs for query in run.rehearsed()]
-    told = set()
-    answers = warehouse.describe_all([query.sql for _, query in asked])
-    for (view, query), answer in zip(asked, answers, strict=True):
-        if isinstance(answer, PermanentError) and view.name not in told:
-            told.add(view.name)
+    """Yield a warning for the first query of each view that the warehouse doesn't compile."""
+    queries = [(run.view, query) for run in runs for query in run.rehearsed()]
+    refused_views = set()
+    answers = warehouse.describe_all([query.sql for _, query in queries])
+    for (view, query), answer in zip(queries, answers, strict=True):
+        if isinstance(answer, PermanentError) and view.name not in refused_views:
+            refused_views.add(view.name)
             yield (
                 f"feature view {view.name!r}: the warehouse may refuse to {query.name}:"
                 f" {answer.message}"
@@ -117,11 +119,13 @@ def _refused(runs: Sequence[_Run], warehouse: Warehouse) -> Iterator[str]:
 def from_runs(
     plan: Plan, manifest: Manifest, entries: Mapping[tuple[str, str], Sequence[Entry]]
 ) -> Plan:
-    """Add the rows of an interval in the newest runs of each view, of an earlier version where this
-    one has none."""
+    """Add the cost of an interval in rows, from the newest runs of each view.
+
+    A version without runs takes the rows of earlier versions.
+    """
     by_view: dict[str, list[Entry]] = {}
-    for (name, _), found in entries.items():
-        by_view.setdefault(name, []).extend(found)
+    for (name, _), publications in entries.items():
+        by_view.setdefault(name, []).extend(publications)
     costs: dict[str, list[Cost]] = {}
     for view in manifest.views:
         name = f"{manifest.schema}.{view.name}"
@@ -130,7 +134,7 @@ def from_runs(
         )
         rows = [
             round(entry.row_count / _readings(view, entry.interval))
-            for entry in known[-_LOOKED_AT:]
+            for entry in known[-_NEWEST_RUNS:]
         ]
         if rows:
             costs[view.name] = [Cost(min(rows), max(rows), "rows", "earlier runs")]
@@ -138,12 +142,12 @@ def from_runs(
 
 
 def _readings(view: ViewSpec, interval: Interval) -> int:
-    """How many everyday runs would have read the rows of this interval: a static view reads all in
-    each."""
+    """Return how many everyday runs would have read the rows of a publication's interval."""
     match view:
         case BatchViewSpec():
             return max(interval.count(view.schedule), 1)
         case StaticViewSpec():
+            # Every run of a static view reads all rows.
             return 1
         case never:
             assert_never(never)
@@ -158,5 +162,5 @@ def _with(plan: Plan, costs: Mapping[str, Sequence[Cost]]) -> Plan:
 
 
 def _estimated(answer: Estimate) -> list[Cost]:
-    told = (("rows", answer.rows), ("bytes", answer.read_bytes))
-    return [Cost(amount, amount, unit, "estimate") for unit, amount in told if amount is not None]
+    amounts = (("rows", answer.rows), ("bytes", answer.read_bytes))
+    return [Cost(n, n, unit, "estimate") for unit, n in amounts if n is not None]

@@ -1,5 +1,5 @@
-"""Computes intervals, as tasks of a DAG do and without Airflow.
+"""Compute intervals, in the tasks of a DAG or without Airflow.
 
-`tasks` has the steps of a run (stage, check, publish, activate, unstage); `run` calls them one
-after the other. No module here depends on its caller.
+`tasks` has the steps of one run (stage, check, publish, activate, unstage), and `run` runs them one
+after the other. The package doesn't depend on its callers.
 """

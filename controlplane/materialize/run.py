@@ -1,4 +1,4 @@
-"""Computes what is missing, without Airflow: the same tasks, one after the other."""
+"""Compute missing intervals without Airflow: the tasks of a DAG, one after the other."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from controlplane.release.variables import fill, run_variables
 def missing(
     program: Program, covered: Iterable[Interval], now: datetime, within: Interval | None = None
 ) -> list[Interval]:
-    """The stretches that are due at `now` and not covered, in order, none longer than
-    `LONGEST_RUN`.
+    """List the ranges that are due at `now` and not computed, in order.
 
-    A static view is read as a whole, however long the stretch. `within` limits them: only whole
-    intervals inside it.
+    None is longer than `LONGEST_RUN`, except those of a static view, which is read as a whole. Only
+    whole intervals inside `within` are listed.
     """
     due = program.timing.due(now)
     if due is not None and within is not None:
@@ -36,10 +35,10 @@ def missing(
 
 
 def check_range(programs: Sequence[Program], within: Interval, now: datetime) -> None:
-    """Raise unless at least one view has a whole interval inside `within` that is due at `now`.
+    """Check that at least one view has a whole interval inside `within` that is due at `now`.
 
     Raises:
-        PlaneError: there is none; the hint says what each view has.
+        PlaneError: no view has one; the hint lists the due intervals of each view.
     """
     due = {program.view: (program.timing, program.timing.due(now)) for program in programs}
     if not any(all_due and timing.inside(within, all_due) for timing, all_due in due.values()):
@@ -48,12 +47,12 @@ def check_range(programs: Sequence[Program], within: Interval, now: datetime) ->
             for view, (t, d) in due.items()
         ]
         text = f"no feature view has a whole interval within {within} that is due"
-        raise PlaneError(text, hint=f"due are, of {'; of '.join(known)}")
+        raise PlaneError(text, hint=f"due intervals: {'; '.join(known)}")
 
 
 @dataclass(frozen=True)
 class Materialized:
-    """What a run of one stretch did; `warnings` are what its check found that blocks nothing."""
+    """The result of a run of one range; `warnings` are problems that don't stop a publication."""
 
     interval: Interval
     row_count: int
@@ -70,17 +69,17 @@ def materialize(
     *,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Materialized:
-    """Compute one stretch of one view into the warehouse: stage, check, publish, unstage.
-
-    A run that was killed is healed by the next one of the same stretch: it has the same stage.
+    """Compute one range of one view in the warehouse: stage, check, publish, unstage.
 
     Args:
         program: the view.
-        sql: the release's texts of the view by task, their open places still open.
-        warehouse: where it runs.
+        sql: the release's SQL of the view by task, with open variables.
+        warehouse: the warehouse of the view.
         interval: whole intervals of the view's schedule.
-        on_step: told the name of each step before it begins.
+        on_step: called with the name of each step before it begins.
     """
+    # The next run of the same range has the same name, and so the same stage: it replaces what a
+    # killed run left.
     run_id = f"run:{interval}"
     variables = run_variables(program, interval, run_id)
     filled = {name: fill(sql[name], variables) for name in ("stage", "check", "publish", "unstage")}
@@ -102,7 +101,7 @@ def materialize(
 
 @dataclass(frozen=True)
 class ViewRun:
-    """What a run did for one view: the stretches that it computed, and its sync."""
+    """The result of a run for one view: the computed ranges, and the sync."""
 
     view: str
     computed: tuple[Materialized, ...]
@@ -120,8 +119,7 @@ def bring_online(
     on_rows: Callable[[int], None] = lambda _: None,
     full: bool = False,
 ) -> syncing.SyncReport:
-    """Sync what was published since the last sync, and show this version once it is complete at
-    `now`."""
+    """Sync the publications since the last sync, and show this version if it is complete."""
     report = syncing.SyncReport()
     if store is not None and program.online:
         report = syncing.sync(

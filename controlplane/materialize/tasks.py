@@ -1,9 +1,8 @@
 """The steps of one run of one view.
 
-Each takes SQL whose open places are filled, and may be run again.
-
-Order: stage -> check -> publish -> sync (see `online.syncing`) -> activate, and unstage whatever
-happened. What staged rows fail, nothing publishes; what is not published, nothing syncs.
+Each step takes SQL whose variables are filled in, and may be repeated. The order is stage, check,
+publish, sync (see `online.syncing`), activate; unstage comes last, also after a failure. Rows that
+fail a check are not published, and rows that are not published are not synced.
 """
 
 from __future__ import annotations
@@ -37,17 +36,17 @@ def stage(program: Program, warehouse: Warehouse, sql: str) -> None:
 
 
 def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> None:
-    """Check that the views which it reads are computed as far as an interval that ends at `end`
-    needs them.
+    """Check that upstream views are computed far enough for an interval that ends at `end`.
 
     Raises:
-        TransientError: one is not; what is missing of it would be missing here for good.
+        TransientError: one of them is not computed far enough.
     """
+    # A run would publish without the missing rows, and no later run would add them.
     for upstream in program.upstream:
         needed = upstream.needed(end)
         if (
             needed > upstream.timing.start
-            and ledger.head(warehouse, upstream.head).frontier < needed
+            and ledger.head(warehouse, upstream.head).watermark < needed
         ):
             raise TransientError(
                 f"feature view {program.view!r} reads feature view {upstream.view!r}, which is not"
@@ -58,8 +57,17 @@ def check_upstream(program: Program, warehouse: Warehouse, end: datetime) -> Non
 
 @dataclass(frozen=True)
 class Checked:
-    """What became of one expectation: of so many rows so many fail it; `observed` is one value that
-    does, or what was seen; `source` is None where it speaks of what the view's SQL returns."""
+    """The result of one expectation.
+
+    Attributes:
+        source: The name of the checked source; None for the rows that the view's SQL returns.
+        name: The name of the expectation.
+        severity: `error` or `warning`.
+        row_count: The number of checked rows.
+        failed_count: The number of rows that fail.
+        passed: Whether few enough rows fail.
+        observed: A failing value, or a summary of the rows.
+    """
 
     source: str | None
     name: str
@@ -77,14 +85,19 @@ class Checked:
 
 @dataclass(frozen=True)
 class StageCounts:
-    """The rows of a stage, and those among them that are left out because they lack a key or an
-    event time.
+    """Counts of a stage's rows.
 
-    `out_of_bounds` are rows whose event time is not within the view's bounds of the source's time;
-    `untimed_rows` are rows of the sources, whenever they came, that no run reads because they have
-    no event time, and `endless_rows` those whose event time is infinite; `out_of_range` says what
-    lies outside its type, if anything does; `replaced_tiles` counts what was computed for the
-    interval before.
+    Attributes:
+        row_count: All rows.
+        null_keys: Rows without a key.
+        null_times: Rows without an event time.
+        out_of_bounds: Rows whose event time is outside the view's bounds of the source's time.
+        untimed_rows: Rows of the sources without an event time: no run reads them.
+        endless_rows: Rows of the sources with an infinite event time.
+        out_of_range: A text about values outside their types; empty if there are none.
+        dropped_count: Rows that are not published.
+        replaced_tiles: Tiles that an earlier run computed for the interval.
+        expectations: The results of the expectations.
     """
 
     row_count: int
@@ -100,43 +113,44 @@ class StageCounts:
 
     @property
     def warnings(self) -> list[str]:
-        """What blocks nothing and should be known: expectations that are not met, rows that are
-        never read."""
-        found = [
-            str(one) for one in self.expectations if not one.passed and one.severity != "error"
+        """Problems that don't stop a publication: failed expectations, rows that are dropped."""
+        warnings = [
+            str(result)
+            for result in self.expectations
+            if not result.passed and result.severity != "error"
         ]
         if self.out_of_bounds:
-            found.append(
+            warnings.append(
                 f"{self.out_of_bounds:,} rows have an event time outside of event_time_bounds: they"
                 " are left out"
             )
         if self.untimed_rows:
-            found.append(
+            warnings.append(
                 f"{self.untimed_rows:,} rows of the sources have no event time: no run reads them"
             )
-        return found
+        return warnings
 
 
 def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
-    """Count the stage's rows and those that will be dropped, and check and record what is expected
-    of them.
+    """Count the stage's rows, and check and record their expectations.
 
     Raises:
-        CheckFailed: a value lies outside its type, or an event time is infinite. Or an expectation
-            of severity error is not met. Or all rows would be dropped, and they are the view's
-            first or would replace values: that is a mistake in the definition or in the source.
-            Otherwise they are dropped and counted, lest one bad row stop a quiet hour for good.
+        CheckFailed: a value is out of range, or an event time is infinite; or an expectation of
+            severity error is not met; or all rows would be dropped, and they are the view's first
+            rows or would replace values.
     """
     count, *expectations = statements.read(sql)
-    found: list[Checked] = []
+    results: list[Checked] = []
     with explained(f"feature view {program.view!r}", program.location):
         if expectations:
             *record, read = expectations
             warehouse.execute(record, tag=program.tag("check"), atomic=True)
-            found = [Checked(**row) for row in ledger.rows(warehouse, read.sql)]
+            results = [Checked(**row) for row in ledger.rows(warehouse, read.sql)]
         [row] = ledger.rows(warehouse, count.sql)
-    counts = StageCounts(**row, expectations=found)
+    counts = StageCounts(**row, expectations=results)
     _check_values(program, counts)
+    # Dropping all rows points to a mistake in the definition or the source. But in a quiet interval
+    # the only row may be bad: failing there would stop the view for good.
     all_bad = counts.row_count > 0 and counts.dropped_count == counts.row_count
     if all_bad and (counts.replaced_tiles or ledger.head(warehouse, program.head).version == 0):
         raise CheckFailed(
@@ -147,7 +161,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
                 f"{counts.null_times} no event time"
             ),
         )
-    failed = [str(one) for one in found if not one.passed and one.severity == "error"]
+    failed = [str(r) for r in results if not r.passed and r.severity == "error"]
     if failed:
         number = "an expectation is" if len(failed) == 1 else f"{len(failed)} expectations are"
         raise CheckFailed(
@@ -163,15 +177,15 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
 
 
 def _check_values(program: Program, counts: StageCounts) -> None:
-    where, what = program.location, f"feature view {program.view!r}"
+    where, subject = program.location, f"feature view {program.view!r}"
     if counts.out_of_range:
-        found = counts.out_of_range.removesuffix("; ")
-        text = f"{what}: values are out of range, so nothing was published: {found}"
+        columns = counts.out_of_range.removesuffix("; ")
+        text = f"{subject}: values are out of range, so nothing was published: {columns}"
         raise CheckFailed(text, where=where, hint=HINT)
     if counts.endless_rows:
         text = (
-            f"{what}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an infinite"
-            " event time"
+            f"{subject}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an"
+            " infinite event time"
         )
         hint = "filter them out in a view of the warehouse, and let the source read that"
         raise CheckFailed(f"{text}, so nothing was published", where=where, hint=hint)
@@ -180,37 +194,40 @@ def _check_values(program: Program, counts: StageCounts) -> None:
 def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> ledger.Head:
     """Replace the interval in tiles, history, newest rows and ledger, and return the new head.
 
-    All of it takes effect together; where the warehouse has no transactions, one statement after
-    the other, and a run that was stopped in between is mended when it is run again.
+    All changes take effect together. In a warehouse without transactions, they take effect one
+    statement after the other: a run that stops in between must be repeated.
 
     Raises:
-        TransientError: another run took the head meanwhile, so that not all of this one was
-            written.
+        TransientError: another run took the head meanwhile, so that this run is written in part.
     """
     with explained(f"feature view {program.view!r}", program.location):
         warehouse.execute(statements.read(sql), tag=program.tag("publish"), atomic=True)
     head = ledger.head(warehouse, program.head)
+    # Without transactions, each statement checks that the run still has the head: after another run
+    # took it, the rest of this run changed nothing.
     if not dialect(warehouse.dialect).transactional and head.run_id != run_id:
         raise TransientError(
             f"feature view {program.view!r}: run {head.run_id} took over before this one was done",
-            hint="run it again; let one run of a view go on at a time",
+            hint="run it again, and run only one run of a view at a time",
         )
     return head
 
 
 def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
-    """Drop the stage, if it is there."""
+    """Drop the stage if it exists."""
     warehouse.execute(statements.read(sql), tag=program.tag("unstage"))
 
 
 def activate(
     program: Program, warehouse: Warehouse, store: OnlineStore | None, sql: str, now: datetime
 ) -> bool:
-    """Point users' views and online readers to this version, as soon as `ledger.Versions.may_show`
-    says so.
+    """Point public views and online readers to this version, if `may_show` of `ledger` allows it.
 
-    A run that began with an earlier release changes nothing: its version is not the deployed one
-    any more. Returns whether this version shows.
+    A run that began with an earlier release changes nothing, because its version is not deployed
+    any more.
+
+    Returns:
+        Whether the public views show this version.
     """
     versions = ledger.Versions(warehouse)
     if not versions.may_show(program, now):
@@ -232,11 +249,11 @@ def _check_sources(program: Program, warehouse: Warehouse) -> None:
         if columns is None:
             changed.append(f"{table} is gone")
             continue
-        for name, kind in expected.items():
+        for name, canonical in expected.items():
             if name not in columns:
                 changed.append(f"{table}.{name} is gone")
-            elif columns[name] != kind:
-                changed.append(f"{table}.{name} is {columns[name]}, was {kind}")
+            elif columns[name] != canonical:
+                changed.append(f"{table}.{name} is {columns[name]}, was {canonical}")
     if changed:
         raise PermanentError(
             f"feature view {program.view!r}: its sources have changed since the deploy:"

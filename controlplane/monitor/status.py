@@ -89,7 +89,7 @@ def status(
         return []
     programs = [build(manifest, view) for view in manifest.views]
     publications = ledger.entries(warehouse)
-    shown_versions = ledger.doors(warehouse)
+    shown_versions = ledger.shown_versions(warehouse)
     statuses: list[ViewStatus] = []
     store_problem = online_problem if store is None else ""
     stored = store is not None or bool(online_problem)

@@ -1,5 +1,4 @@
-"""Whether an online store serves what the warehouse shows: sets its pointers, and finds those that
-went missing."""
+"""The versions that an online store serves: set pointers, and find lost pointers and cursors."""
 
 from __future__ import annotations
 
@@ -13,16 +12,13 @@ from controlplane.online.records import SyncCursor, point, read_claim, read_poin
 
 
 def serve_shown(store: OnlineStore, warehouse: Warehouse, manifest: Manifest) -> None:
-    """Give readers the versions of a manifest that public views show, all at once, as far as they
-    were synced.
-
-    Values of another warehouse keep their readers; the plan warns of it.
-    """
+    """Point readers to the versions that public views show, all at once, if they were synced."""
+    # Values of another warehouse keep their readers; the plan warns about the conflict.
     if claims.conflict(
         read_claim(store, manifest.namespace), identity.read(warehouse), manifest.schema
     ):
         return
-    shown = ledger.doors(warehouse)
+    shown = ledger.shown_versions(warehouse)
     versions = {
         view.name: view.fingerprint
         for view in manifest.views
@@ -36,17 +32,17 @@ def serve_shown(store: OnlineStore, warehouse: Warehouse, manifest: Manifest) ->
 def lost_pointers(
     store: OnlineStore, manifest: Manifest, shown: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the views whose readers are not given the version that public views show, and why.
+    """Return the views whose readers get another version than the public views show, and why.
 
-    A version that was never synced can't be served, so it is not among them.
+    A version that was never synced can't be served, so it is left out.
 
     Args:
-        store: asked for the serving hash, and for the cursors of views that it lacks.
-        manifest: the deployed one.
-        shown: `schema.view` -> fingerprint, see `control.ledger.doors`.
+        store: the online store.
+        manifest: the deployed manifest.
+        shown: `schema.view` -> fingerprint, see `control.ledger.shown_versions`.
     """
     pointers = read_pointers(store, manifest.namespace).versions
-    found = {}
+    problems = {}
     for view in manifest.views:
         fingerprint = shown.get(f"{manifest.schema}.{view.name}")
         pointer = pointers.get(view.name, "")
@@ -54,27 +50,28 @@ def lost_pointers(
             continue
         if SyncCursor(store, manifest.namespace, view.name, fingerprint).read().reached > 0:
             instead = f"version {pointer}" if pointer else "no version"
-            found[view.name] = (
+            problems[view.name] = (
                 f"points readers of {view.name} to {instead} instead of {fingerprint}, which is"
                 " synced and shown"
             )
-    return found
+    return problems
 
 
 def lost_cursors(store: OnlineStore, manifest: Manifest) -> dict[str, str]:
-    """Return the views whose readers are served a version that has no sync cursor any more.
+    """Return the views whose readers are served a version without a sync cursor, and why.
 
-    The cursor lies beside the values and is lost with them; the next sync writes all keys.
+    Without a cursor, the next sync writes all keys.
     """
+    # The cursor is stored next to the values: if it is lost, the values may be lost too.
     pointers = read_pointers(store, manifest.namespace).versions
-    found = {}
+    problems = {}
     for view in manifest.views:
         pointer = pointers.get(view.name, "")
         if not view.online or pointer != view.fingerprint:
             continue
         if not SyncCursor(store, manifest.namespace, view.name, pointer).read().exists:
-            found[view.name] = (
+            problems[view.name] = (
                 f"has no sync cursor of {view.name} {pointer}, which readers are served: its "
                 "values may be lost too, and `plane run` writes them again"
             )
-    return found
+    return problems

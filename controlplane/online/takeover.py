@@ -72,7 +72,7 @@ def take_over(
     before = read_claim(store, manifest.namespace)
     # Written first: from now on, syncs of the other warehouse are refused.
     write_claim(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
-    shown_versions = ledger.doors(warehouse)
+    shown_versions = ledger.shown_versions(warehouse)
     served: list[tuple[Manifest, ViewSpec]] = []
     current = {(view.name, view.fingerprint) for view in manifest.views}
     for deployed, view in known:

@@ -1,7 +1,7 @@
-"""What a deploy would change, as data.
+"""The changes that a deploy would make, as data.
 
-`actions` is the closed union of changes, `diff` finds them between two manifests, `forecast` says
-which intervals will be computed, `plan` is all of it with a checksum. `steps` are what a deploy
-does, and `sequence` puts them in order. Pure: an executor (`deploy`) and an explainer (`cli`) read
-it.
+`actions` is the closed union of changes, `diff` finds them between two manifests, `forecast` lists
+the intervals to compute, and `plan` is all of it with a checksum. `steps` is the closed union of a
+deploy's steps, and `sequence` puts them in order. The package is pure: `deploy` runs a plan, `cli`
+shows it.
 """

@@ -10,11 +10,11 @@ import msgspec
 from controlplane.control.drift import Damage
 
 ONLINE_STORE = "Redis"
-"""The name of damages in the online store."""
+"""The name of the damaged object in damages of the online store."""
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One changed property, in words: its name, and what it was and becomes."""
+    """One changed property, in words: its name, its old value and its new value."""
 
     name: str
     before: str
@@ -22,7 +22,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class CreateView(msgspec.Struct, frozen=True, tag_field="kind", tag="create_view"):
-    """A feature view appears: its tables are created."""
+    """A feature view is new: its tables are created."""
 
     view: str
     fingerprint: str
@@ -30,8 +30,10 @@ class CreateView(msgspec.Struct, frozen=True, tag_field="kind", tag="create_view
 
 
 class RedefineView(msgspec.Struct, frozen=True, tag_field="kind", tag="redefine_view"):
-    """A view's values change: a new version is computed beside the old one, which shows until the
-    new is complete."""
+    """A view's values change: a new version is computed.
+
+    The public views show the old version until the new one is complete.
+    """
 
     view: str
     before: str
@@ -40,21 +42,21 @@ class RedefineView(msgspec.Struct, frozen=True, tag_field="kind", tag="redefine_
 
 
 class UpdateView(msgspec.Struct, frozen=True, tag_field="kind", tag="update_view"):
-    """A view changes in a way that leaves its values alone, such as its owner."""
+    """A property of a view changes that doesn't affect its values, such as its owner."""
 
     view: str
     changes: tuple[Change, ...]
 
 
 class DropView(msgspec.Struct, frozen=True, tag_field="kind", tag="drop_view"):
-    """A view is no longer declared: its DAG and the users' views go, its tables stay."""
+    """A view is no longer declared: its DAG and public views are removed, its tables stay."""
 
     view: str
     fingerprint: str
 
 
 class CreateService(msgspec.Struct, frozen=True, tag_field="kind", tag="create_service"):
-    """A feature service appears."""
+    """A feature service is new."""
 
     service: str
     features: tuple[str, ...]
@@ -74,18 +76,17 @@ class DropService(msgspec.Struct, frozen=True, tag_field="kind", tag="drop_servi
 
 
 class Rerender(msgspec.Struct, frozen=True, tag_field="kind", tag="rerender"):
-    """Nothing that is declared changes, but the files that would be written do: settings, or
-    another version of controlplane."""
+    """Only the release's files change: by new settings, or another version of controlplane."""
 
     before: str
     after: str
 
 
 class Repair(msgspec.Struct, frozen=True, tag_field="kind", tag="repair"):
-    """Objects that were deployed are missing or altered: they are made again.
+    """Deployed objects are missing or altered: they are created again.
 
-    `view` is empty for what all views share. `dropped` are altered tables, which are dropped first;
-    with `recomputed` the version's intervals are computed again by the next run.
+    `view` is empty for objects that all views share. `dropped` are altered tables, which are
+    dropped first. With `recomputed`, the next run computes the version's intervals again.
     """
 
     view: str

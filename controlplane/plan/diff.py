@@ -1,4 +1,4 @@
-"""Two manifests -> the actions that lead from one to the other."""
+"""The actions that lead from one manifest to another."""
 
 from __future__ import annotations
 
@@ -37,21 +37,24 @@ from controlplane.plan.actions import (
     UpdateView,
 )
 
-_NOT_COMPARED = ("fingerprint", "place", "features", "name", "expectations", "evaluation", "bounds")
+_NOT_COMPARED = frozenset(
+    ["fingerprint", "location", "features", "name", "expectations", "evaluation", "bounds"]
+)
+"""The fields of a view that are no property to its owner, or that are compared part by part."""
 
 
 def diff(
     before: Manifest | None, after: Manifest, release_before: str, release_after: str
 ) -> list[Action]:
-    """What changes between what was deployed and what is declared.
+    """List the changes from the deployed manifest to the declared one.
 
-    Views first, in dependency order.
+    Views come first, in dependency order.
 
     Args:
-        before: the deployed manifest; None if nothing was.
-        after: the declared one.
-        release_before: digest of the deployed release.
-        release_after: digest of the one that would be written.
+        before: the deployed manifest; None before the first deployment.
+        after: the declared manifest.
+        release_before: the digest of the deployed release.
+        release_after: the digest of the release that a deploy would write.
     """
     actions: list[Action] = [*_views(before, after), *_services(before, after)]
     if not actions and release_before != release_after:
@@ -118,8 +121,9 @@ def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]
 
 
 def _calculated(calculation: CalculationSpec) -> str:
-    what = f"Python {_digest(calculation.python)}" if calculation.python else calculation.expression
-    words = f"{what}: {calculation.type}"
+    # The text of a function is too long for a plan: its digest shows that it changed.
+    code = f"Python {_digest(calculation.python)}" if calculation.python else calculation.expression
+    words = f"{code}: {calculation.type}"
     return words + (f" ({calculation.description})" if calculation.description else "")
 
 
@@ -188,10 +192,10 @@ def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
     for part, was, becomes in (
         ("table", old.table, new.table),
         ("timestamp", old.time_sql or text(old.timestamp), new.time_sql or text(new.timestamp)),
-        ("prune_by", *(one.pruning.column if one.pruning else "" for one in (old, new))),
+        ("prune_by", *(s.pruning.column if s.pruning else "" for s in (old, new))),
         (
             "lookback",
-            *("unbounded" if one.lookback is None else text(one.lookback) for one in (old, new)),
+            *("unbounded" if s.lookback is None else text(s.lookback) for s in (old, new)),
         ),
     ):
         if was != becomes:
@@ -208,49 +212,51 @@ def _source_changes(old: SourceSpec, new: SourceSpec) -> Iterator[Change]:
 
 
 def _expectation_changes(
-    what: str, old: Sequence[Expected], new: Sequence[Expected]
+    subject: str, old: Sequence[Expected], new: Sequence[Expected]
 ) -> Iterator[Change]:
-    were, are = ({one.name: one for one in some} for some in (old, new))
+    were, are = ({e.name: e for e in expectations} for expectations in (old, new))
     for name in {**were, **are}:
         before, after = were.get(name), are.get(name)
         if before != after:
             yield Change(
-                f"{what} {name}",
-                *("" if one is None else _expected(one) for one in (before, after)),
+                f"{subject} {name}",
+                *("" if e is None else _expected(e) for e in (before, after)),
             )
 
 
-def _expected(one: Expected) -> str:
-    """An expectation in a few words: `error, one_of(origin), values EWR, JFK`."""
-    said = [one.severity, *([f"{one.may_fail * 100:g}% may fail"] if one.may_fail else [])]
-    for name in type(one).__struct_fields__:
-        value = getattr(one, name)
+def _expected(expectation: Expected) -> str:
+    """Describe an expectation in a few words: `error, one_of(origin), values EWR, JFK`."""
+    may_fail = expectation.may_fail
+    words = [expectation.severity, *([f"{may_fail * 100:g}% may fail"] if may_fail else [])]
+    for name in type(expectation).__struct_fields__:
+        value = getattr(expectation, name)
+        # Without a name of its own, a condition is the expectation's name already.
         if name in ("low", "high", "values", "condition", "at_least", "at_most") and value not in (
             None,
-            one.name,
+            expectation.name,
         ):
-            said.append(f"{name} {', '.join(value) if isinstance(value, tuple) else value}")
-    return ", ".join(said)
+            words.append(f"{name} {', '.join(value) if isinstance(value, tuple) else value}")
+    return ", ".join(words)
 
 
 def describe(feature: Feature) -> str:
-    """A feature in a few words: `mean(dep_delay) over 24h where dep_delay > 0: float64`."""
+    """Describe a feature: `mean(dep_delay) over 24h where dep_delay > 0: float64`."""
     if not isinstance(feature, AggregateSpec):
         return f"last {feature.column}: {feature.type}" + (
             f" ({feature.description})" if feature.description else ""
         )
     parameters = [str(p) for p in (feature.column, feature.n, feature.q) if p is not None]
-    said = f"{feature.function}({', '.join(parameters)}) over {windows.words(feature.window)}"
-    said += f" offset -{format_duration(-feature.offset)}" if feature.offset else ""
-    said += (
+    words = f"{feature.function}({', '.join(parameters)}) over {windows.words(feature.window)}"
+    words += f" offset -{format_duration(-feature.offset)}" if feature.offset else ""
+    words += (
         f" by {feature.by[0]}{', its values' if feature.lists_keys else ''}" if feature.by else ""
     )
-    said += f" where {feature.where}" if feature.where else ""
-    return f"{said}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
+    words += f" where {feature.where}" if feature.where else ""
+    return f"{words}: {feature.type}" + (f" ({feature.description})" if feature.description else "")
 
 
 def text(value: object) -> str:
-    """A property's value as a person would write it."""
+    """Format a property's value for people."""
     match value:
         case None:
             return ""

@@ -1,4 +1,4 @@
-"""Which intervals a deployed manifest still has to compute, and when an event becomes visible."""
+"""The intervals that a manifest has yet to compute, and the time when an event becomes visible."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from controlplane.sql.dialects import dialect
 from controlplane.sql.rows import evaluated_together
 
 
-class Stretch(msgspec.Struct, frozen=True):
-    """A half-open stretch of time, and how many intervals of the view's schedule it holds."""
+class Gap(msgspec.Struct, frozen=True):
+    """A missing range of time (half-open), and its number of intervals of the view's schedule."""
 
     start: datetime
     end: datetime
@@ -31,10 +31,10 @@ class Stretch(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What a run of one interval takes: `low` to `high` of a `unit`, as `basis` has it.
+    """The cost of a run of one interval: `low` to `high` of a `unit`.
 
-    The unit is `rows` that its SQL returns, or `bytes` that it reads; the basis `earlier runs`, or
-    the warehouse's `estimate` before it runs.
+    The unit is `rows` (that its SQL returns) or `bytes` (that it reads). The basis is `earlier
+    runs` or the warehouse's `estimate`.
     """
 
     low: int
@@ -44,11 +44,13 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Computation(msgspec.Struct, frozen=True):
-    """How a view's SQL is computed, and what the missing intervals cost.
+    """The way in which a view's SQL is computed.
 
-    `way` is `row by row`, `interval by interval`, or `as a whole` for a static view. `construct` is
-    the part of the SQL that makes it interval by interval, at `place` (`file:line`); both are empty
-    for the others. `statements` is how many statements evaluate the SQL for all that is missing.
+    Attributes:
+        way: `row by row`, `interval by interval`, or `as a whole` for a static view.
+        construct: The part of the SQL that makes it interval by interval; empty for other ways.
+        place: The location of that part (`file:line`); empty for other ways.
+        statements: The number of statements that evaluate the SQL for all missing intervals.
     """
 
     way: str
@@ -58,12 +60,14 @@ class Computation(msgspec.Struct, frozen=True):
 
 
 class Forecast(msgspec.Struct, frozen=True):
-    """What one view has to compute, and when an event at `event` becomes visible in it
-    (`visible_at`)."""
+    """The missing intervals of one view, and the time when an example event becomes visible.
+
+    An event at `event` is visible from `visible_at` on.
+    """
 
     view: str
     fingerprint: str
-    missing: tuple[Stretch, ...]
+    missing: tuple[Gap, ...]
     event: datetime
     visible_at: datetime
     costs: tuple[Cost, ...] = ()
@@ -71,36 +75,40 @@ class Forecast(msgspec.Struct, frozen=True):
 
     @property
     def intervals(self) -> int:
-        """How many intervals are missing."""
-        return sum(stretch.intervals for stretch in self.missing)
+        """The number of missing intervals."""
+        return sum(gap.intervals for gap in self.missing)
 
 
 Covered = Callable[[str, str], Sequence[Interval]]
-"""What is covered of a version: (view, fingerprint) -> intervals."""
+"""Returns the computed ranges of a version: (view, fingerprint) -> intervals."""
 
 
 def forecast(manifest: Manifest, covered: Covered, now: datetime) -> tuple[Forecast, ...]:
-    """The forecast of every view at `now`.
+    """Forecast every view at `now`.
 
-    The example event is the last instant of the newest due interval.
+    The example event is in the middle of the newest due interval.
     """
-    found = []
+    forecasts = []
     for view in manifest.views:
         times = timing(view)
         due = times.due(now)
         gaps = subtract(due, list(covered(view.name, view.fingerprint))) if due else []
-        stretches = tuple(Stretch(gap.start, gap.end, gap.count(view.schedule)) for gap in gaps)
         event = (due.end if due else view.start) - view.schedule / 2
-        how = computation(manifest, view, gaps)
-        visible = times.visible(event)
-        found.append(
-            Forecast(view.name, view.fingerprint, stretches, event, visible, computation=how)
+        forecasts.append(
+            Forecast(
+                view.name,
+                view.fingerprint,
+                tuple(Gap(gap.start, gap.end, gap.count(view.schedule)) for gap in gaps),
+                event,
+                times.visible(event),
+                computation=computation(manifest, view, gaps),
+            )
         )
-    return tuple(found)
+    return tuple(forecasts)
 
 
 def computation(manifest: Manifest, view: ViewSpec, missing: Sequence[Interval]) -> Computation:
-    """How a view is computed, and in how many statements for these gaps."""
+    """Return how a view is computed, and in how many statements for the missing ranges."""
     match view:
         case StaticViewSpec():
             return Computation("as a whole", "", "", 1 if missing else 0)
@@ -128,5 +136,5 @@ def _of_batch_view(
 
 
 def covered_by(publications: Mapping[tuple[str, str], Sequence[Interval]], schema: str) -> Covered:
-    """`Covered` from the ledger's intervals by (`schema.view`, fingerprint)."""
+    """Return a `Covered` of the ledger's intervals by (`schema.view`, fingerprint)."""
     return lambda view, fingerprint: publications.get((f"{schema}.{view}", fingerprint), ())

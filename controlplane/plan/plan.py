@@ -1,4 +1,4 @@
-"""A plan: what a deploy would change, what will then be computed, and a checksum of both ends."""
+"""A plan: the changes of a deploy, the computations after it, and a checksum of both ends."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from controlplane.release.release import Release, render_release
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a deploy would do.
+    """The plan of a deploy.
 
     Attributes:
-        project: its name.
-        environment: its name.
-        base: the deployment that it starts from; None before the first.
-        release: the digest of the files that it would write.
-        actions: what changes.
-        forecasts: what each view has to compute afterwards.
-        warnings: what the warehouse may not take.
-        conflict: who else has deployed to the schema; empty if nobody. A deploy is then refused
+        project: the project's name.
+        environment: the environment's name.
+        base: the number of the deployment that the plan starts from; None before the first.
+        release: the digest of the files that a deploy would write.
+        actions: the changes.
+        forecasts: the computations of each view after the deploy.
+        warnings: statements that the warehouse may refuse.
+        conflict: the other owner of the schema; empty if there is none. A deploy is refused then,
             unless it adopts the schema.
         remedy: what to do about the conflict.
-        steps: what a deploy does, in order; see `plan.sequence`.
+        steps: the steps of the deploy, in order; see `plan.sequence`.
     """
 
     project: str
@@ -52,25 +52,25 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def repairs_alone(self) -> bool:
-        """Whether a deploy would only make again what is deployed already."""
+        """Whether a deploy would only repair objects that are deployed already."""
         return not self.conflict and all(isinstance(action, Repair) for action in self.actions)
 
     @property
     def repairs_online(self) -> bool:
-        """Whether a deploy would point online readers to the right versions again."""
+        """Whether a deploy would repair the pointers of online readers."""
         repairs = (action for action in self.actions if isinstance(action, Repair))
         return any(damage.name == ONLINE_STORE for repair in repairs for damage in repair.damages)
 
     @property
     def refused(self) -> bool:
-        """Whether the schema belongs to somebody else, and the plan does not adopt it."""
+        """Whether the schema has another owner and the plan does not adopt it."""
         return bool(self.conflict) and not any(
             isinstance(step, TakeSchema) and step.adopt for step in self.steps
         )
 
     @property
     def altered(self) -> list[str]:
-        """The altered tables that a deploy would drop and make again."""
+        """The altered tables that a deploy would drop and create again."""
         repairs = (action for action in self.actions if isinstance(action, Repair))
         return [table for repair in repairs for table in repair.dropped]
 
@@ -90,17 +90,17 @@ def make_plan(
     drifts: Sequence[Drift] = (),
     damaged_release: str = "",
 ) -> tuple[Plan, Release]:
-    """The plan that leads to `manifest`, and the rendered files.
+    """Make the plan that leads to a manifest, and render its files.
 
     Args:
-        manifest: what is declared.
+        manifest: the declared manifest.
         deployed: id, manifest JSON and release digest of the current deployment; None before the
             first.
-        covered: what is computed already.
+        covered: returns the computed ranges of a version.
         now: the environment's now.
-        release: the files, where they are rendered already.
-        drifts: what went missing or was altered of versions that stay deployed.
-        damaged_release: what is wrong with the files of the deployed release.
+        release: the files, if they are rendered already.
+        drifts: missing and altered objects of versions that stay deployed.
+        damaged_release: the damage of the deployed release's files; empty if there is none.
     """
     release = release or render_release(manifest)
     base, before, earlier = deployed or (None, None, "")

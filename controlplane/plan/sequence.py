@@ -1,8 +1,8 @@
-"""A plan -> the steps of its deploy, in order.
+"""The steps of a plan's deploy, in order.
 
 New tables come before the release that fills them, and the release before the public views. The
-record in the state database comes after everything else that matters: a deploy that was stopped
-before it is repeated from the beginning.
+record in the state database comes after all steps that matter: a deploy that stopped before it is
+repeated from the beginning.
 """
 
 from __future__ import annotations
@@ -36,40 +36,41 @@ def sequence(
     adopt: bool = False,
     roll_back: bool = False,
 ) -> tuple[Step, ...]:
-    """List the steps that make a plan true.
+    """List the steps that apply a plan.
 
-    A plan without changes has steps as well: they repair what a plan doesn't look at, such as the
-    bytes of the release's files.
+    A plan without changes has steps too: they repair damage that a plan doesn't look for, such as
+    changed bytes of the release's files.
 
     Args:
-        plan: what changes.
-        manifest: what it leads to.
-        release: its rendered files.
-        before: the deployed manifest; None if nothing was deployed.
-        drifts: what is missing or altered in the warehouse, see `control.drift.find`.
+        plan: the plan.
+        manifest: the manifest that it leads to.
+        release: the rendered files.
+        before: the deployed manifest; None before the first deployment.
+        drifts: missing and altered objects in the warehouse, see `control.drift.find`.
         adopt: take the schema over from another environment.
-        roll_back: show and serve each version as soon as anything of it is computed.
+        roll_back: show and serve each version as soon as its first interval is computed.
     """
-    found: list[Step] = [steps.UpgradeControlTables()]
+    ordered: list[Step] = [steps.UpgradeControlTables()]
     if not plan.empty:
-        found.append(steps.TakeSchema(manifest.schema, adopt))
-        found += _repairs(manifest, drifts)
+        ordered.append(steps.TakeSchema(manifest.schema, adopt))
+        ordered += _repairs(manifest, drifts)
+        # Tables of unchanged views may be missing too; CREATE ... IF NOT EXISTS is cheap.
         for view in manifest.views:
             setup = read(release.files[f"sql/{view.name}.setup.sql"])
-            found.append(steps.CreateTables(view.name, tuple(setup)))
-    found.append(steps.WriteRelease(release.digest))
+            ordered.append(steps.CreateTables(view.name, tuple(setup)))
+    ordered.append(steps.WriteRelease(release.digest))
     if not plan.empty:
-        found.append(steps.RecordVersions(tuple(_versions(plan, manifest))))
-        found += _shown(plan, manifest, release, before, drifts, roll_back)
-        found += [
+        ordered.append(steps.RecordVersions(tuple(_versions(plan, manifest))))
+        ordered += _shown(plan, manifest, release, before, drifts, roll_back)
+        ordered += [
             steps.HidePublicViews(name, tuple(_hidden(manifest, name))) for name in plan.dropped
         ]
     if roll_back or plan.repairs_online:
-        found.append(steps.ServeVersions())
+        ordered.append(steps.ServeVersions())
     if not plan.repairs_alone:
-        found.append(steps.RecordDeployment())
-    found.append(steps.RecordOwner(manifest.schema))
-    return tuple(found)
+        ordered.append(steps.RecordDeployment())
+    ordered.append(steps.RecordOwner(manifest.schema))
+    return tuple(ordered)
 
 
 def _repairs(manifest: Manifest, drifts: Sequence[Drift]) -> Iterator[Step]:
@@ -89,8 +90,8 @@ def _shown(
     drifts: Sequence[Drift],
     roll_back: bool,
 ) -> Iterator[Step]:
-    """A step for each view, also for one that does not change: its version may have become ready
-    since its last run."""
+    """Yield a step for each view that shows its version."""
+    # Also for an unchanged view: its version may have become ready since its last run.
     reopened = {drift.view for drift in drifts if drift.reopened}
     changed = {action.view for action in plan.actions if isinstance(action, UpdateView)}
     if before is not None and before.reader_role != manifest.reader_role:
@@ -132,6 +133,7 @@ def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
     statements = [create_schema(d), DEPLOYED.create(d)]
     gone, noted = f"DELETE FROM {table} WHERE feature_view IN ({ours})", f"INSERT INTO {table}"
     if rows and not d.transactional:
+        # One statement: between a DELETE and an INSERT, a run would find no deployed version.
         replaced = f"{noted} REPLACE WHERE feature_view IN ({ours}) VALUES {rows}"
         return [*statements, Statement("note the versions", replaced)]
     if names:

@@ -1,7 +1,7 @@
 """The steps of a deploy: a closed union of frozen data, which the executor runs in order.
 
-A step holds its statements where the plan decides them. The others depend on what is in the
-warehouse when the step runs; `description` says what they do. Every step may be repeated.
+A step holds its statements if they are known when the plan is made. Other statements depend on the
+state of the warehouse when the step runs; `description` describes them. Every step may be repeated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from controlplane.control.ledger import Requirement
 class UpgradeControlTables(
     msgspec.Struct, frozen=True, tag_field="kind", tag="upgrade_control_tables"
 ):
-    """Bring the control tables to the version that this controlplane knows."""
+    """Migrate the control tables to the version of this controlplane."""
 
 
 class TakeSchema(msgspec.Struct, frozen=True, tag_field="kind", tag="take_schema"):
@@ -29,38 +29,36 @@ class TakeSchema(msgspec.Struct, frozen=True, tag_field="kind", tag="take_schema
 
 
 class RepairTables(msgspec.Struct, frozen=True, tag_field="kind", tag="repair_tables"):
-    """Take back what a damaged version claims to have, and drop its altered tables."""
+    """Remove the records of a damaged version's lost data, and drop its altered tables."""
 
     view: str
     statements: tuple[Statement, ...]
 
 
 class CreateTables(msgspec.Struct, frozen=True, tag_field="kind", tag="create_tables"):
-    """Create the tables of a view's version where they are missing."""
+    """Create the missing tables of a view's version."""
 
     view: str
     statements: tuple[Statement, ...]
 
 
 class WriteRelease(msgspec.Struct, frozen=True, tag_field="kind", tag="write_release"):
-    """Write the files that Airflow reads, unless they are there, and point `CURRENT` to them."""
+    """Write the files that Airflow reads, unless they exist, and point `CURRENT` to them."""
 
     digest: str
 
 
 class RecordVersions(msgspec.Struct, frozen=True, tag_field="kind", tag="record_versions"):
-    """Record which version of each view is deployed, so that no run of an earlier release shows its
-    own."""
+    """Record the deployed version of each view, so that runs of earlier releases show nothing."""
 
     statements: tuple[Statement, ...]
 
 
 class ShowVersion(msgspec.Struct, frozen=True, tag_field="kind", tag="show_version"):
-    """Point the public views to a version, if `control.ledger.Versions.may_show` says so when the
-    step runs.
+    """Point the public views to a version, if `control.ledger.Versions.may_show` allows it then.
 
-    `requires` is how far the version must be computed. Views that show it already are made again
-    only with `refresh`.
+    `requires` is how far the version must be computed. Public views that show the version already
+    are created again only with `refresh`.
     """
 
     view: str
@@ -78,17 +76,18 @@ class HidePublicViews(msgspec.Struct, frozen=True, tag_field="kind", tag="hide_p
 
 
 class ServeVersions(msgspec.Struct, frozen=True, tag_field="kind", tag="serve_versions"):
-    """Point online readers to the versions that the public views show, as far as they were
-    synced."""
+    """Point online readers to the versions that the public views show, if they were synced."""
 
 
 class RecordDeployment(msgspec.Struct, frozen=True, tag_field="kind", tag="record_deployment"):
-    """Record the deployment in the state database: until then, the plan is not empty."""
+    """Record the deployment in the state database; until then, a new plan is not empty."""
 
 
 class RecordOwner(msgspec.Struct, frozen=True, tag_field="kind", tag="record_owner"):
-    """Record the deployment in the warehouse, after the state: the next deploy records what is lost
-    here."""
+    """Record the deployment in the warehouse.
+
+    It comes after the record in the state database: if it fails, the next deploy repeats it.
+    """
 
     schema: str
 
@@ -130,9 +129,9 @@ def title(step: Step) -> str:
         case RecordVersions():
             return "versions"
         case ShowVersion(view):
-            return f"users' view of {view}"
+            return f"public views of {view}"
         case HidePublicViews(view):
-            return f"users' view of {view} goes"
+            return f"drop public views of {view}"
         case ServeVersions():
             return "online values"
         case RecordDeployment():
@@ -144,7 +143,7 @@ def title(step: Step) -> str:
 
 
 def description(step: Step) -> str:
-    """Say what a step does, and on which condition."""
+    """Describe a step and its condition."""
     match step:
         case UpgradeControlTables():
             return "Bring the control tables up to date, if they are of an earlier version"
@@ -177,16 +176,16 @@ def description(step: Step) -> str:
 
 
 def statements(step: Step) -> tuple[Statement, ...]:
-    """The statements that a step runs; none where they depend on what is there when it runs."""
+    """Return the statements of a step; none if they depend on the warehouse when it runs."""
     match step:
         case (
-            RepairTables(statements=fixed)
-            | CreateTables(statements=fixed)
-            | RecordVersions(fixed)
-            | ShowVersion(statements=fixed)
-            | HidePublicViews(statements=fixed)
+            RepairTables(statements=known)
+            | CreateTables(statements=known)
+            | RecordVersions(known)
+            | ShowVersion(statements=known)
+            | HidePublicViews(statements=known)
         ):
-            return fixed
+            return known
         case (
             UpgradeControlTables()
             | TakeSchema()
@@ -201,7 +200,7 @@ def statements(step: Step) -> tuple[Statement, ...]:
 
 
 def sql(steps: Iterable[Step]) -> Iterator[str]:
-    """The steps as lines of SQL: each step's description in a comment, then its statements."""
+    """Yield the steps as lines of SQL: a comment with the description, then the statements."""
     for step in steps:
         yield f"-- {description(step)}."
         for statement in statements(step):

@@ -1,4 +1,4 @@
-"""One manifest as files: SQL, programs and DAGs, whose bytes depend on nothing else.
+"""Render a manifest as files: SQL, programs and DAGs. Equal manifests give equal bytes.
 
-`variables` are what a run fills in. Nothing is written here.
+`variables` are the values that a run fills in. Nothing is written to disk here.
 """

@@ -27,10 +27,10 @@ def render_dag(
     warehouse_conn_id: str = WAREHOUSE,
     online_conn_id: str = ONLINE,
 ) -> str:
-    """The Python text of the view's DAG. Equal manifests give equal bytes.
+    """Render the Python text of the view's DAG. Equal manifests give equal bytes.
 
     Args:
-        manifest: the project; `now` in it keeps the DAG from being scheduled beyond.
+        manifest: the project; the DAG is not scheduled beyond its `now`.
         view: one of its views.
         warehouse_conn_id: Airflow's connection to the warehouse.
         online_conn_id: Airflow's connection to the online store.
@@ -41,8 +41,7 @@ def render_dag(
 
 @dataclass
 class _Context:
-    """What the template may ask for: Python expressions as text, and the text of the DAG's
-    documentation."""
+    """The values of the template: Python expressions as text, and the DAG's documentation."""
 
     _manifest: Manifest
     _view: ViewSpec
@@ -50,7 +49,7 @@ class _Context:
     _online_conn_id: str
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return " ".join(str(self._view.location).split())
 
     @property
@@ -73,9 +72,9 @@ class _Context:
             *(online if self._view.online else ["Announce"]),
         ]
         modules = [("controlplane.airflow.operators", sorted(operators))]
-        kinds = {mapper.partition("(")[0] for _, mapper in self.upstream} - {"IdentityMapper"}
-        if kinds:
-            modules.insert(0, ("controlplane.airflow.mappers", sorted(kinds)))
+        mappers = {mapper.partition("(")[0] for _, mapper in self.upstream} - {"IdentityMapper"}
+        if mappers:
+            modules.insert(0, ("controlplane.airflow.mappers", sorted(mappers)))
         if not self.upstream:
             modules.append(("controlplane.airflow.timetable", ["IntervalTimetable"]))
         return modules
@@ -100,12 +99,12 @@ class _Context:
 
     @property
     def shards(self) -> int:
-        """How many tasks write the online values; 0 where that takes no tasks of their own."""
+        """The number of tasks that write online values; 0 if one task does the whole sync."""
         return self._view.sync_shards if self._view.sync_shards > 1 else 0
 
     @cached_property
     def upstream(self) -> list[tuple[str, str]]:
-        """The assets that the view waits for, and how their partitions become its own."""
+        """The assets that the view waits for, each with the mapper of its partitions."""
         views = [self._manifest.view(name) for name in self._view.upstream]
         return [(self._asset(view.name, "offline"), self._mapper(view)) for view in views]
 
@@ -133,8 +132,8 @@ class _Context:
     def tags(self) -> list[str]:
         view = self._view
         own = [f"{key}:{value}" if value else key for key, value in view.tags.items()]
-        found = dict.fromkeys([self._manifest.project, self._manifest.environment, *own])
-        return [_text(tag[:_LONGEST_TAG]) for tag in found if tag]
+        tags = dict.fromkeys([self._manifest.project, self._manifest.environment, *own])
+        return [_text(tag[:_LONGEST_TAG]) for tag in tags if tag]
 
     @property
     def owner(self) -> str:
@@ -163,10 +162,10 @@ class _Context:
 
     @property
     def doc(self) -> str:
-        """The DAG's documentation: Markdown that is safe between the quotes of a docstring."""
+        """The DAG's documentation: Markdown, escaped for the quotes of a docstring."""
         view, schema = self._view, self._manifest.schema
         entities = [e for e in self._manifest.entities if e.name in view.entities]
-        keys = ", ".join(f"{name} {kind}" for name, kind in view.keys)
+        keys = ", ".join(f"{name} {key_type}" for name, key_type in view.keys)
         due = f", {format_duration(view.delay)} after an interval's end" if view.delay else ""
         until = f" to {format_instant(view.end)}" if view.end is not None else ""
         facts = [
@@ -264,8 +263,8 @@ def _meaning(feature: Feature) -> str:
     if isinstance(feature, AttributeSpec):
         text = f"last `{feature.column}`"
     elif isinstance(feature, AggregateSpec):
-        what = f"`{feature.column}`" if feature.column else "rows"
-        text = f"{feature.function} of {what} over {words(feature.window)}"
+        rows = f"`{feature.column}`" if feature.column else "rows"
+        text = f"{feature.function} of {rows} over {words(feature.window)}"
         text += f", offset {format_duration(feature.offset)}" if feature.offset else ""
         text += (
             f", {'the values' if feature.lists_keys else 'for each value'} of `{feature.by[0]}`"

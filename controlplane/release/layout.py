@@ -1,4 +1,4 @@
-"""How a view's values look online."""
+"""The layout of a view's values in the online store."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from controlplane.manifest.specs import AggregateSpec, ViewSpec
 
 
 def layout(view: ViewSpec) -> Layout:
-    """How the view's rows look online: its keys, and its features with their defaults, in declared
-    order."""
+    """Return the layout of a view's online rows: keys, and features with defaults, in order."""
     fields = tuple(
         Field(name=f.name, type=f.type, default=f.default if isinstance(f, AggregateSpec) else None)
         for f in view.features

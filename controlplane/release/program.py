@@ -1,5 +1,4 @@
-"""What the tasks of one view need to know beside their SQL: one small JSON document in the
-release."""
+"""The program of a view: a JSON document in the release that its tasks read next to their SQL."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from controlplane.sql.rows import evaluated_together, source_table
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """One version of a view that another reads, and its head."""
+    """One version of a view that another view reads, and the quoted name of its head table."""
 
     view: str
     head: str
@@ -29,10 +28,10 @@ class Upstream(msgspec.Struct, frozen=True):
     static: bool
 
     def needed(self, end: datetime) -> datetime:
-        """How far it must be computed, for all rows that count from before `end`."""
+        """Return how far it must be computed, so that all rows visible before `end` exist."""
         times = self.timing
-        # Rows count from the end of an interval + D on; the last such end before `end` is asked
-        # for.
+        # Rows are visible from the end of their interval plus the settling delay on: the last such
+        # end before `end` decides.
         last = times.ceil(end - times.delay) - times.schedule
         if self.static:
             last = min(last, times.start + times.schedule)
@@ -40,9 +39,15 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Program(msgspec.Struct, frozen=True):
-    """One version of one view, as its tasks see it. `sources` is table -> column -> type at the
-    time of the deploy; `steps` says that its stage has a statement for each interval. Only
-    Airflow's workers of an earlier version read `ledger` and `doors`."""
+    """One version of one view for its tasks.
+
+    Attributes:
+        sources: table -> column -> type at the time of the deploy.
+        ledger: read only by Airflow's workers of earlier versions of controlplane.
+        head: the quoted name of the head table.
+        doors: read only by Airflow's workers of earlier versions of controlplane.
+        steps: whether the stage has a statement for each interval.
+    """
 
     project: str
     environment: str
@@ -61,7 +66,7 @@ class Program(msgspec.Struct, frozen=True):
     head: str
     doors: str
     layout: Layout
-    # Releases of earlier versions run on after an upgrade.
+    # The JSON keeps the old name: releases of earlier versions still run after an upgrade.
     location: Location = msgspec.field(name="place")
     upstream: tuple[Upstream, ...] = ()
     cover: Cover | None = None
@@ -69,21 +74,21 @@ class Program(msgspec.Struct, frozen=True):
 
     @property
     def namespace(self) -> str:
-        """First part of the view's Redis keys."""
+        """The first part of the view's Redis keys."""
         return naming.namespace(self.project, self.environment)
 
     @property
     def feature_view(self) -> str:
-        """How the ledger calls the view: `schema.view`."""
+        """The view's name in the ledger: `schema.view`."""
         return f"{self.schema}.{self.view}"
 
     def tag(self, step: str) -> str:
-        """The query tag of one of its tasks."""
+        """Return the query tag of one of its tasks."""
         return naming.query_tag(self.project, self.environment, self.view, self.owner, step)
 
 
 def build(manifest: Manifest, view: ViewSpec) -> Program:
-    """The program of one view of a manifest."""
+    """Build the program of one view of a manifest."""
     d = dialect(manifest.dialect)
     return Program(
         project=manifest.project,
@@ -124,17 +129,17 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
 
 
 def to_json(program: Program) -> str:
-    """The program's one JSON text."""
+    """Encode a program; equal programs give equal texts."""
     return (
         msgspec.json.format(msgspec.json.encode(program, order="sorted"), indent=2).decode() + "\n"
     )
 
 
 def from_json(text: str) -> Program:
-    """The program that `to_json` wrote.
+    """Decode a program that `to_json` wrote.
 
     Raises:
-        PlaneError: the text is not a program of this version.
+        PlaneError: the text is not a program of this version of controlplane.
     """
     try:
         return msgspec.json.decode(text, type=Program)

@@ -1,7 +1,7 @@
-"""A release: every file that a deploy writes for Airflow, and the digest that names it.
+"""A release: the files that a deploy writes for Airflow, and their digest.
 
-Layout: `<view>.py` (the DAG), `sql/<view>.<task>.sql` (its statements), `<view>.json` (its
-program), `manifest.json`. Rendering the same manifest twice gives the same bytes.
+The files are `<view>.py` (the DAG), `sql/<view>.<task>.sql` (its statements), `<view>.json` (its
+program) and `manifest.json`. Rendering the same manifest twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from controlplane.sql.views import FILES, render_view
 
 @dataclass(frozen=True)
 class Release:
-    """The files of a release, relative path -> text, and the digest of all of them (16 hex
-    digits)."""
+    """The files of a release (relative path -> text) and their digest (16 hex digits)."""
 
     files: Mapping[str, str]
     digest: str
 
 
 def render_release(manifest: Manifest) -> Release:
-    """All files for Airflow of one manifest."""
+    """Render all files of one manifest for Airflow."""
     files = {"manifest.json": manifests.to_json(manifest) + "\n"}
     for view in manifest.views:
         sql = render_view(manifest, view)
@@ -37,9 +36,10 @@ def render_release(manifest: Manifest) -> Release:
 
 
 def digest_of(files: Mapping[str, str]) -> str:
-    """What names a release of these files."""
+    """Return the digest that names a release of these files."""
     digest = hashlib.sha256()
     for path, text in sorted(files.items()):
+        # With lengths and separators, no text can pass for the path of another file.
         digest.update(f"{path}\0{len(text)}\0".encode())
         digest.update(text.encode())
     return digest.hexdigest()[:16]

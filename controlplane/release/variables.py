@@ -1,5 +1,4 @@
-"""What a run decides: its interval and its name, as the open places `plane.*` of a release's SQL
-want them."""
+"""The variables of a run, `plane.*` in a release's SQL: its interval, its names and its cover."""
 
 from __future__ import annotations
 
@@ -14,11 +13,11 @@ from controlplane.errors import PermanentError
 from controlplane.release.program import Program
 
 _NEVER = ("9999-01-01 00:00:00.000000", "9999-01-01 00:00:00.000000")
-"""Stands in a list without parts, which SQL does not know."""
+"""The item of an empty list: SQL has no empty lists of values."""
 
 
 class Step(NamedTuple):
-    """One interval; of the first one, rows from before `since` are not kept."""
+    """One interval; rows before `since` are not kept (only the first interval has such rows)."""
 
     start: str
     end: str
@@ -31,9 +30,18 @@ class RunVariables:
 
     Every attribute is text that is safe where the templates put it.
 
-    `cover` are the tiles and rollups that make up the windows at the interval's end: window, start,
-    end; `cover_tiles` and `cover_rollups` are those of either kind, each once. `steps` are the
-    intervals that the run evaluates.
+    Attributes:
+        start: The start of the interval.
+        end: The end of the interval.
+        read_start: The start of the data that the run reads.
+        stage: The name of the stage.
+        run_id: The name of the run in the ledger, with quotes doubled.
+        intervals: The number of intervals of the view's schedule.
+        cover: The tiles and rollups that make up the windows at the interval's end: (index of the
+            window, start, end).
+        cover_tiles: The tiles of `cover`, each once.
+        cover_rollups: The rollups of `cover`, each once.
+        steps: The intervals that the run evaluates one by one.
     """
 
     start: str
@@ -49,13 +57,13 @@ class RunVariables:
 
 
 def run_variables(program: Program, interval: Interval, run_id: str) -> RunVariables:
-    """The variables of one run.
+    """Compute the variables of one run.
 
     Args:
         program: the view.
-        interval: whole intervals of the view's schedule. What lies less than the view's lateness
-            before is computed again; the first interval reads back as far as its windows need.
-        run_id: names the run in the ledger; retries of a run have the same.
+        interval: whole intervals of the view's schedule. The view's lateness before it is computed
+            again. A run from the view's start also reads the data of its first windows.
+        run_id: the name of the run in the ledger; retries of a run keep it.
 
     Raises:
         PermanentError: the interval is not on the view's grid or begins before its start.
@@ -86,7 +94,7 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
         stage=naming.stage(program.view, run_id, interval),
         run_id=run_id.replace("'", "''"),
         intervals=str((interval.end - start) // timing.schedule),
-        cover=[(place, *_texts(part)) for place, part in cover] or [(-1, *_NEVER)],
+        cover=[(index, *_texts(part)) for index, part in cover] or [(-1, *_NEVER)],
         cover_tiles=[_texts(part) for part in tiles] or [_NEVER],
         cover_rollups=[_texts(part) for part in parts if part not in tiles] or [_NEVER],
         steps=_steps(program, read_start, interval.end) if program.steps else (),
@@ -94,7 +102,7 @@ def run_variables(program: Program, interval: Interval, run_id: str) -> RunVaria
 
 
 def _steps(program: Program, read_start: datetime, end: datetime) -> list[Step]:
-    """The intervals of a view that has a statement for each; a static one has none."""
+    """List the intervals of a run whose stage has a statement for each."""
     whole = Interval(program.timing.floor(read_start), end)
     return [
         Step(*_texts(part), naming.instant_literal(max(part.start, read_start)))
@@ -107,5 +115,5 @@ def _texts(interval: Interval) -> tuple[str, str]:
 
 
 def fill(text: str, variables: RunVariables) -> str:
-    """A file of a release with the variables put in."""
+    """Fill the variables of a run into a file of a release."""
     return template.render_text(text, {"plane": variables})

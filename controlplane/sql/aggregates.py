@@ -1,8 +1,7 @@
-"""The algebra of partial aggregates: which states a tile holds, how they merge over a window, what
-they mean.
+"""The algebra of partial aggregates: the states of a tile, their merge over a window, their value.
 
 Functions share states: the mean of a column needs its sum and its count, and `sum` and `count` over
-the same column need nothing more.
+the same column need no further state.
 """
 
 from __future__ import annotations
@@ -21,12 +20,18 @@ from controlplane.sql.states import COUNT, Kind, Rows, needed
 from controlplane.sql.windows import Frame, Frames, Window
 
 Input = tuple[str | None, str | None]
-"""What is aggregated: a column (None: the row itself) and a condition."""
+"""The input of an aggregate: a column (None: the row itself) and a condition."""
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A column of the stage that aggregates read: its name, its SQL over the user's rows, and the
-    type of the value; `column` is the user's name of what is read, None for the row itself."""
+    """A column of the stage that aggregates read.
+
+    Attributes:
+        name: Its name.
+        sql: Its SQL over the rows of the user's SQL.
+        type: The canonical type of the value.
+        column: The user's column that is read; None for the row itself.
+    """
 
     name: str
     sql: str
@@ -35,9 +40,9 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """A column of the tile table: its name and SQL type, and how it is made from the stage.
+    """A column of the tile table: its name, its SQL type, and its SQL over the stage.
 
-    `rolled` is its type in rollups, which do not keep every kind.
+    `rolled` is its type in rollups; None if rollups don't keep it.
     """
 
     name: str
@@ -48,35 +53,34 @@ class State(msgspec.Struct, frozen=True):
 
 
 class Windows(msgspec.Struct, frozen=True):
-    """Aggregates over tiles, as names with SQL: what is `merged` of the tiles, and their `values`
-    over that."""
+    """Aggregates over tiles, as names with SQL: `merged` over tiles, `values` over `merged`."""
 
     merged: list[tuple[str, str]]
     values: list[tuple[str, str]]
 
 
 class Names:
-    """Gives columns names that nothing else has."""
+    """Gives columns unique names."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = {name.lower() for name in taken}
 
-    def of(self, wanted: str) -> str:
-        """The wanted name, with a number behind it where it is taken."""
-        name, number = wanted, 1
+    def of(self, base: str) -> str:
+        """Return the base name, with a number after it if the name is taken."""
+        name, number = base, 1
+        # DuckDB and Spark ignore the case even of quoted names: `Amount` and `amount` collide.
         while name.lower() in self._taken:
             number += 1
-            name = f"{wanted}__{number}"
+            name = f"{base}__{number}"
         self._taken.add(name.lower())
         return name
 
 
 class TileSchema:
-    """The stage's and the tiles' columns for some aggregates, and each aggregate as an expression
-    over tiles.
+    """The columns of stage and tiles for some aggregates, and the aggregates as SQL over tiles.
 
-    `order` names the columns of the stage that put rows of a tile into order, before the value
-    itself does; `owner` is whom an error names.
+    `order` names the columns of the stage that order the rows of a tile; the value itself breaks
+    ties. `owner` is the owner that an error names.
     """
 
     def __init__(
@@ -89,27 +93,27 @@ class TileSchema:
     ) -> None:
         self._dialect = dialect
         self._owner = owner
-        self._order = [f"{one}{NULLS_FIRST}" for one in order]
+        self._order = [f"{column}{NULLS_FIRST}" for column in order]
         self._names = names
         self._aggregates = aggregates
         self.staged: dict[Input, Staged] = {}
         self.states: dict[tuple[Input, str], State] = {}
         for aggregate in aggregates:
-            for kind in needed(aggregate):
-                self._need((aggregate.column, aggregate.where), aggregate, kind)
+            for state in needed(aggregate):
+                self._need((aggregate.column, aggregate.where), aggregate, state)
             if aggregate.by:
+                # The count tells whether a value of the secondary key occurs in a window at all.
                 self._need((None, aggregate.where), None, COUNT)
 
     def windows(self, frames: Frames) -> Windows:
-        """All aggregates over these frames."""
+        """Render all aggregates over these frames."""
         values = [(self._dialect.quote(a.name), self.value(a, frames)) for a in self._aggregates]
         return Windows([(name, sql) for sql, name in frames.merged.items()], values)
 
     def value(self, aggregate: AggregateSpec, frames: Frames) -> str:
-        """The aggregate, in its own type, over columns of `frames.merged`, to which it adds what it
-        needs."""
+        """Render an aggregate in its own type, over columns that it adds to `frames.merged`."""
         source = (aggregate.column, aggregate.where)
-        labels = [kind.label for kind in needed(aggregate)]
+        labels = [state.label for state in needed(aggregate)]
         values = [
             _MEANINGS[aggregate.function](
                 self._window(source, labels, frame, frames.merged), aggregate
@@ -117,30 +121,28 @@ class TileSchema:
             for frame in frames.of(aggregate)
         ]
         d = self._dialect
-        whole = isinstance(aggregate.window, SeriesWindow)
-        kind = aggregate.type
-        if aggregate.by:
-            kind = item_type(kind)
+        is_series = isinstance(aggregate.window, SeriesWindow)
+        # Here one value of the secondary key is aggregated; `SecondaryKey` lists them.
+        canonical = item_type(aggregate.type) if aggregate.by else aggregate.type
         if aggregate.function == "sum" and aggregate.column_type == "int64":
             values = [self._fitting(value, aggregate) for value in values]
-        return d.cast(d.array(values) if whole else values[0], kind)
+        return d.cast(d.array(values) if is_series else values[0], canonical)
 
     def _fitting(self, total: str, aggregate: AggregateSpec) -> str:
-        """The sum of integers, which is of a wider type, as one of 64 bits; or else an error that
-        names it."""
+        """Render a wide sum of integers as int64, or an error that names the feature."""
         wrong = f"({total} < {INT64[0]} OR {total} > {INT64[1]})"
-        what = f"feature '{aggregate.name}' (int64)"
-        return checked(total, "int64", what, self._owner, self._dialect, wrong)
+        label = f"feature '{aggregate.name}' (int64)"
+        return checked(total, "int64", label, self._owner, self._dialect, wrong)
 
     def present(self, aggregate: AggregateSpec, frames: Frames) -> str:
-        """Whether the window holds any row of a second key's value."""
+        """Render whether the window holds any row of a secondary key's value."""
         window = self._window(
             (None, aggregate.where), [COUNT.label], frames.of(aggregate)[0], frames.merged
         )
         return f"{window.merged('sum', COUNT.label)} > 0"
 
     def rolled(self) -> Windows:
-        """The states that rollups keep, each as that of several tiles."""
+        """Render the states that rollups keep, each merged from those of several tiles."""
         merged: dict[str, str] = {}
         values = []
         for (source, label), state in self.states.items():
@@ -156,13 +158,17 @@ class TileSchema:
         columns = {label: self._dialect.quote(self.states[source, label].name) for label in labels}
         return Window(self._dialect, columns, frame, merged)
 
-    def _need(self, source: Input, aggregate: AggregateSpec | None, kind: Kind) -> None:
-        column, typed = (aggregate.column, aggregate.column_type) if aggregate else (None, None)
+    def _need(self, source: Input, aggregate: AggregateSpec | None, state: Kind) -> None:
+        column, column_type = (
+            (aggregate.column, aggregate.column_type) if aggregate else (None, None)
+        )
+        # A row itself is staged as the integer 1.
+        column_type = column_type or "int64"
         if source not in self.staged:
-            self.staged[source] = self._stage(source, typed or "int64")
-        if (source, kind.label) not in self.states:
-            self.states[source, kind.label] = self._state(
-                source, kind, column or "row", typed or "int64"
+            self.staged[source] = self._stage(source, column_type)
+        if (source, state.label) not in self.states:
+            self.states[source, state.label] = self._state(
+                source, state, column or "row", column_type
             )
 
     def _stage(self, source: Input, type_: str) -> Staged:
@@ -171,19 +177,18 @@ class TileSchema:
         sql = f"CASE WHEN ({condition}\n) THEN {value} END" if condition else value
         return Staged(self._names.of(f"{column or 'row'}__input"), sql, type_, column)
 
-    def _state(self, source: Input, kind: Kind, name: str, column: str) -> State:
+    def _state(self, source: Input, state: Kind, name: str, column_type: str) -> State:
         d = self._dialect
         value = d.quote(self.staged[source].name)
-        rows, type_ = (
-            Rows(value, column, (*self._order, f"{value}{NULLS_FIRST}")),
-            kind.type(d, column),
-        )
-        rolled = type_ if kind.merged else None
-        sql = f"CAST({kind.made(d, rows)} AS {type_})"
-        return State(self._names.of(f"{name}__{kind.label}"), type_, sql, kind, rolled)
+        rows = Rows(value, column_type, (*self._order, f"{value}{NULLS_FIRST}"))
+        type_ = state.type(d, column_type)
+        rolled = type_ if state.merged else None
+        sql = f"CAST({state.made(d, rows)} AS {type_})"
+        return State(self._names.of(f"{name}__{state.label}"), type_, sql, state, rolled)
 
 
 Meaning = Callable[[Window, AggregateSpec], str]
+"""Renders the value of an aggregate from the merged states of a window."""
 
 
 def _plain(function: str, label: str) -> Meaning:
@@ -237,7 +242,7 @@ def _count_distinct(window: Window, _: AggregateSpec) -> str:
 
 
 def _approx_count_distinct(window: Window, _: AggregateSpec) -> str:
-    """Bottom-k: with the k-th smallest of uniform hashes at x, about (k - 1) / x are different."""
+    """Render the bottom-k estimate: with the k-th smallest uniform hash at x, (k - 1) / x."""
     d, k = window.dialect, states.KEPT_HASHES
     kept = d.first_of(d.ascending(d.distinct(window.items("hashes"))), k)
     estimate = f"round({k - 1} / {d.hash_share(d.cast(d.item(kept, str(k)), 'string'))})"
@@ -246,32 +251,32 @@ def _approx_count_distinct(window: Window, _: AggregateSpec) -> str:
 
 
 def _percentile(window: Window, aggregate: AggregateSpec) -> str:
-    """Linear interpolation between the two nearest ranks: position q (n - 1), from 0."""
+    """Render the linear interpolation between the two nearest ranks: position q (n - 1), from 0."""
     d = window.dialect
     values = d.ascending(window.items("values"))
-    place = f"({aggregate.q!r} * ({d.length(values)} - 1))"
+    position = f"({aggregate.q!r} * ({d.length(values)} - 1))"
     lower, upper = (
-        d.cast(d.item(values, f"CAST({edge}({place}) AS {d.type('int64')}) + 1"), "float64")
+        d.cast(d.item(values, f"CAST({edge}({position}) AS {d.type('int64')}) + 1"), "float64")
         for edge in ("floor", "ceil")
     )
-    share = f"({place} - floor({place}))"
+    share = f"({position} - floor({position}))"
+    # Without the first case, an exact rank next to an infinite value would be 0 * inf: NaN.
     return (
         f"CASE WHEN {share} = 0 THEN {lower} ELSE {lower} * (1 - {share}) + {upper} * {share} END"
     )
 
 
 def _approx_percentile(window: Window, aggregate: AggregateSpec) -> str:
-    """The middle of the first bucket whose values and all before are more than q (n - 1)."""
+    """Render the middle of the first bucket whose cumulative count exceeds q (n - 1)."""
     d = window.dialect
-    found = d.bucket_at(
-        window.listed(d.loose(window.columns["buckets"]), "buckets"), aggregate.q or 0.0
-    )
-    size = f"2 * pow({states.GAMMA!r}, abs({found}) - {states.ORIGIN}) / ({states.GAMMA!r} + 1)"
+    sketches = window.listed(d.loose(window.columns["buckets"]), "buckets")
+    code = d.bucket_at(sketches, aggregate.q or 0.0)
+    size = f"2 * pow({states.GAMMA!r}, abs({code}) - {states.ORIGIN}) / ({states.GAMMA!r} + 1)"
     infinite, nan = (d.cast(d.text(text), "float64") for text in ("inf", "nan"))
     return (
-        f"CASE WHEN {found} = 0 THEN 0 WHEN {found} = {states.NOT_A_NUMBER} THEN {nan} "
-        f"WHEN abs({found}) = {states.INFINITE} THEN sign({found}) * {infinite} "
-        f"ELSE sign({found}) * {size} END"
+        f"CASE WHEN {code} = 0 THEN 0 WHEN {code} = {states.NOT_A_NUMBER} THEN {nan} "
+        f"WHEN abs({code}) = {states.INFINITE} THEN sign({code}) * {infinite} "
+        f"ELSE sign({code}) * {size} END"
     )
 
 
@@ -299,7 +304,7 @@ _MEANINGS: dict[str, Meaning] = {
 
 
 def default_sql(aggregate: AggregateSpec, d: Dialect) -> str | None:
-    """The aggregate's default in SQL; None for null."""
+    """Render the aggregate's default; None for null."""
     value = aggregate.default
     if isinstance(value, tuple):
         return d.cast(

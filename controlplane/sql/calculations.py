@@ -21,66 +21,65 @@ def added(
     types: Mapping[str, str],
     owner: Owner | None = None,
 ) -> str:
-    """A query: the rows of a relation, with each calculation as one column more.
-
-    One may need those before it, so each is a query over the last.
+    """Render a query that adds each calculation as a column to the rows of a relation.
 
     Args:
         d: the dialect.
-        schema: has the functions.
+        schema: the schema that holds the functions of realtime features.
         rows: the relation.
         calculations: what is computed, in order.
-        types: of whatever they need.
-        owner: whose they are. If it is given, a whole number beyond int64 is an error also where
-            the warehouse stores it.
+        types: the type of every feature and request field that the calculations read.
+        owner: whose calculations they are, for errors. With an owner, a whole number beyond int64
+            stops the statement even where the warehouse could store it.
     """
     query = rows
-    for number, one in enumerate(calculations):
+    for number, calculation in enumerate(calculations):
+        # A calculation may read earlier ones, and SQL can't read an alias of its own SELECT list.
         relation = query if number == 0 else f"({query}\n)"
-        written = f"({one.expression}\n)"  # users may end one with a comment
-        sql = called(d, schema, one, types) if one.python else written
-        value = d.given(sql, one.type)
+        # The line break ends a comment at the end of the user's expression.
+        expression = f"({calculation.expression}\n)"
+        sql = called(d, schema, calculation, types) if calculation.python else expression
+        value = d.from_user(sql, calculation.type)
         if owner is not None:
-            value = (
-                whole(sql, one.type, f"calculation '{one.name}' ({one.type})", owner, d) or value
-            )
-        query = f"SELECT *, {value} AS {d.quote(one.name)} FROM {relation} AS rows"
+            label = f"calculation '{calculation.name}' ({calculation.type})"
+            value = whole(sql, calculation.type, label, owner, d) or value
+        query = f"SELECT *, {value} AS {d.quote(calculation.name)} FROM {relation} AS rows"
     return query
 
 
-def kinds(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
-    """The type of every feature of the service and of its calculations, by full name, in order."""
-    found = {}
+def feature_types(manifest: Manifest, service: ServiceSpec) -> dict[str, str]:
+    """Return the types of the service's features and calculations by full name, in order."""
+    types = {}
     for view_name, feature_name in service.features:
         feature = next(f for f in manifest.view(view_name).features if f.name == feature_name)
-        found[naming.feature(view_name, feature_name)] = feature.type
-    return found | {c.name: c.type for c in service.calculations}
+        types[naming.feature(view_name, feature_name)] = feature.type
+    return types | {c.name: c.type for c in service.calculations}
 
 
 def owner_of(service: ServiceSpec) -> Owner:
-    """Whose the calculations of a service are, as errors say it."""
+    """Return the owner that errors name for the calculations of a service."""
     return Owner(f"feature service '{service.name}'")
 
 
 def functions(d: Dialect, manifest: Manifest, service: ServiceSpec) -> list[Statement]:
-    """The statements that make the functions of the service's realtime features."""
-    types = given(service) | kinds(manifest, service)
-    return [create(d, manifest.schema, one, types) for one in service.calculations if one.python]
+    """List the statements that create the functions of the service's realtime features."""
+    types = request_types(service) | feature_types(manifest, service)
+    return [create(d, manifest.schema, c, types) for c in service.calculations if c.python]
 
 
-def given(service: ServiceSpec) -> dict[str, str]:
-    """The type of every request field of the service, by name, in order."""
-    return {one.name: one.type for one in service.request}
+def request_types(service: ServiceSpec) -> dict[str, str]:
+    """Return the types of the service's request fields by name, in order."""
+    return {field.name: field.type for field in service.request}
 
 
 class InMemory(NamedTuple):
-    """A query of the embedded DuckDB that gives the calculations of each row in memory.
+    """A query of the embedded DuckDB that computes the calculations of rows in memory.
 
     Args:
-        inputs: the features and request fields that it takes a list of each, with one item for each
-            row.
+        inputs: the features and request fields that it reads. Each is a parameter: a list with one
+            item for each row.
         query: see `ports.Calculator`.
-        functions: those of realtime features which it calls.
+        functions: the functions of realtime features that it calls.
     """
 
     inputs: tuple[str, ...]
@@ -90,7 +89,7 @@ class InMemory(NamedTuple):
 
 def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
     """Render the query that computes the service's calculations over rows in memory."""
-    d, types = DUCKDB, given(service) | kinds(manifest, service)
+    d, types = DUCKDB, request_types(service) | feature_types(manifest, service)
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
     inputs = tuple(name for name in types if name in needed)
@@ -98,10 +97,10 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
         f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}"
         for n, name in enumerate(inputs, 1)
     ]
-    # Also where nothing is needed, there is a row for each item.
+    # Calculations without inputs still need one row for each row in memory.
     lists = lists or ["unnest(CAST($1 AS BOOLEAN[])) AS plane_row"]
     query = added(d, manifest.schema, f"(SELECT {', '.join(lists)})", service.calculations, types)
     names = ", ".join(d.quote(c.name) for c in service.calculations)
     statements = functions(d, manifest, service)
-    called = tuple(made.function for made in statements if made.function is not None)
-    return InMemory(inputs, f"SELECT {names} FROM ({query}\n) AS rows", called)
+    needed_functions = tuple(s.function for s in statements if s.function is not None)
+    return InMemory(inputs, f"SELECT {names} FROM ({query}\n) AS rows", needed_functions)

@@ -1,4 +1,4 @@
-"""The moments at which values may change, since a tile enters a window or leaves it."""
+"""The moments at which values may change because a tile enters or leaves a window."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from controlplane.sql.windows import shifts, turns
 
 
 class ChangePoints(NamedTuple):
-    """Moments that follow from tiles `t`, as SQL.
+    """The change points of tiles `t`, as SQL.
 
     Attributes:
-        moment: The moment at which the change shows.
-        after: Only tiles that begin after this instant may change what the run computes.
-        join: A join with `t` that gives a row for each of its moments.
+        moment: The moment at which the change becomes visible.
+        after: Only tiles that begin after this instant can change what the run computes.
+        join: A join with `t` that yields one row for each moment of a tile.
     """
 
     moment: str
@@ -28,20 +28,21 @@ class ChangePoints(NamedTuple):
 
 
 def change_points(view: ViewSpec, times: Times, d: Dialect) -> list[ChangePoints]:
-    """All moments at which a tile of the view may change values."""
-    found = []
-    if steps := shifts(view):  # all of them in one pass over the tiles
+    """List the moments at which a tile of the view may change values."""
+    points = []
+    if steps := shifts(view):
+        # One join with all shifts reads the tiles once; a UNION would read them for each shift.
         values = ", ".join(f"({step // MICROSECOND})" for step in steps)
         join = f"CROSS JOIN (VALUES {values}) AS shifts(micros)"
         instant = d.plus_micros("t.tile_start", "shifts.micros")
-        found.append(_change_points(view, times, d, join, instant, steps[-1]))
-    for place, later, longest in turns(view):
+        points.append(_change_points(view, times, d, join, instant, steps[-1]))
+    for index, later, longest in turns(view):
         periods = (
-            f"{d.in_period(f'calendar_{place}', 'own', 't.tile_start')} "
-            f"JOIN calendar_{place} AS other ON other.number = own.number + {later}"
+            f"{d.in_period(f'calendar_{index}', 'own', 't.tile_start')} "
+            f"JOIN calendar_{index} AS other ON other.number = own.number + {later}"
         )
-        found.append(_change_points(view, times, d, periods, "other.starts_at", longest))
-    return found
+        points.append(_change_points(view, times, d, periods, "other.starts_at", longest))
+    return points
 
 
 def _change_points(
@@ -50,7 +51,8 @@ def _change_points(
     moment = d.ceil(instant, view.schedule, view.phase)
     after = d.plus(times.points_after, -longest - view.schedule)
     if (earliest := read_start(view)) < view.start:
-        # Tiles before the start fill the first windows: they change nothing earlier.
+        # Tiles before the view's start only fill its first windows. Without this case they would
+        # make points before the start.
         first = d.instant(view.start + view.schedule)
         early = f"t.tile_start < {times.start}"
         moment = f"CASE WHEN {early} THEN greatest({moment}, {first}) ELSE {moment} END"

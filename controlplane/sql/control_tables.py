@@ -1,9 +1,8 @@
-"""Every table of the control schema `_plane`: its name, its columns, and the statement that makes
-it.
+"""The tables of the control schema `_plane`: names, columns, and CREATE statements.
 
-They are declared here because a release's SQL is rendered from them. The room `control` reads them,
-compares them with the warehouse and migrates them. A table keeps its name and columns once projects
-have it: a change is a migration (`control.migrations`). `docs/tables.md` lists them for users.
+The tables are declared here because a release's SQL is rendered from them. The package `control`
+reads them, compares them with the warehouse and migrates them. Once projects have a table, changing
+its name or columns takes a migration (`control.migrations`). `docs/tables.md` lists them for users.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ class ControlTable:
     """A table of the control schema.
 
     Attributes:
-        name: without the schema.
+        name: its name, without the schema.
         columns: name -> canonical type, in order.
         nullable: the columns that may be null.
-        written_by_views: whether runs of several views write into it, so that a warehouse with
-            locks per partition keeps their rows apart.
+        written_by_views: whether runs of several views write to it at the same time. A warehouse
+            that locks partitions gets one partition for each view.
     """
 
     name: str
@@ -35,25 +34,25 @@ class ControlTable:
 
     @property
     def plain(self) -> str:
-        """Its name as `Warehouse.columns` takes it."""
+        """The name as `Warehouse.columns` takes it."""
         return f"{naming.CONTROL_SCHEMA}.{self.name}"
 
     def quoted(self, d: Dialect) -> str:
-        """Its full name in SQL text."""
+        """Return the full name as SQL text."""
         return f"{d.quote(naming.CONTROL_SCHEMA)}.{d.quote(self.name)}"
 
     def create(self, d: Dialect) -> Statement:
-        """The statement that makes it where it is missing."""
+        """Return the statement that creates the table if it is missing."""
         columns = ",\n".join(
-            f"  {name} {d.type(kind)}{'' if name in self.nullable else ' NOT NULL'}"
-            for name, kind in self.columns.items()
+            f"  {name} {d.type(column_type)}{'' if name in self.nullable else ' NOT NULL'}"
+            for name, column_type in self.columns.items()
         )
         partitions = d.partitioned_by_view if self.written_by_views else ""
         sql = f"CREATE TABLE IF NOT EXISTS {self.quoted(d)} (\n{columns}\n){partitions}"
         return Statement(f"create the table {self.plain}", sql, "create_table", self.quoted(d))
 
     def select(self, d: Dialect) -> str:
-        """The query for its rows."""
+        """Return the query for all rows."""
         return f"SELECT {', '.join(self.columns)} FROM {self.quoted(d)}"
 
 
@@ -61,11 +60,10 @@ _VERSION = {"feature_view": "string", "fingerprint": "string"}
 _INTERVAL = {"interval_start": "timestamp", "interval_end": "timestamp", "run_id": "string"}
 
 SCHEMA_VERSION = ControlTable("schema_version", {"version": "int64", "migrated_at": "timestamp"})
-"""One row: the version that all tables of the control schema have. Warehouses that lack it have
-version 1."""
+"""One row: the version of the control schema. A warehouse without this table has version 1."""
 
 IDENTITY = ControlTable("identity", {"id": "string", "made_at": "timestamp", "made_by": "string"})
-"""One row, which is never changed: what tells this warehouse from every other one."""
+"""One row, which never changes: the identity of this warehouse."""
 
 OWNERS = ControlTable(
     "owners",
@@ -79,13 +77,16 @@ OWNERS = ControlTable(
         "deployed_at": "timestamp",
     },
 )
-"""One row a schema: the environment that deploys to it, and its last deployment. The number is 0
-from the beginning of the first deployment until that is recorded."""
+"""One row a schema: the environment that deploys to it, and its last deployment.
+
+`deployment` is 0 while the first deployment runs, until that deployment is recorded.
+"""
 
 DEPLOYED = ControlTable("deployed", _VERSION, written_by_views=True)
-"""One row a view: the version that is deployed. A run of another version shows nothing."""
+"""One row a view: its deployed version. Only runs of this version may change the public views."""
 
 PUBLIC_VIEWS = ControlTable("doors", _VERSION, written_by_views=True)
+# The table keeps its old name `doors`: renaming it would be a migration of every warehouse.
 """One row a view: the version that its public views show."""
 
 LEDGER = ControlTable(
@@ -119,8 +120,7 @@ METRICS = ControlTable(
     nullable=frozenset({"source", "observed"}),
     written_by_views=True,
 )
-"""One row an expectation and run. `source` is null where it is about what the view's SQL
-returns."""
+"""One row for each expectation and run. `source` is null for expectations of the view itself."""
 
 DATASETS = ControlTable(
     "datasets",
@@ -137,13 +137,14 @@ DATASETS = ControlTable(
 """One row a version of a training set. `definition` is JSON."""
 
 SHARED = (SCHEMA_VERSION, IDENTITY, OWNERS, DEPLOYED, PUBLIC_VIEWS, LEDGER, METRICS, DATASETS)
-"""All tables but the heads, of which each version of a view has its own."""
+"""All control tables except the heads: each version of a view has a head of its own."""
 
 
 def head(schema: str, view: str, fingerprint: str) -> ControlTable:
-    """The one-row table of a version of a view: its newest publication, and how far it is computed.
+    """Declare the one-row table with a version's newest publication and its watermark.
 
-    Every publication updates the row first, so that writers of one version follow each other.
+    Every publication updates the row first, so that the writers of one version wait for each other.
+    The columns `frontier` and `earlier_frontier` hold the watermark and the one before it.
     """
     return ControlTable(
         naming.head(schema, view, fingerprint),
@@ -157,7 +158,7 @@ def head(schema: str, view: str, fingerprint: str) -> ControlTable:
 
 
 def create_schema(d: Dialect) -> Statement:
-    """The statement that makes the control schema where it is missing."""
+    """Return the statement that creates the control schema if it is missing."""
     schema = d.quote(naming.CONTROL_SCHEMA)
     return Statement(
         "create the control schema",

@@ -1,5 +1,4 @@
-"""The tables of one version of a view, as data: their names, their columns, and the statements that
-make them."""
+"""The data tables of one version of a view: names, columns, and CREATE statements."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from controlplane.sql.dialects import dialect
 from controlplane.sql.tables import qualified
 
 KEPT_PARTS = ("history_replaced",)
-"""What healing replaced can't be computed again; a run fills every other table from the sources."""
-_CALLED = {"history_replaced": "the history that was replaced", "latest": "the newest rows"}
+"""The tables that no run can fill again: what healing replaced is not in the sources any more."""
+_TITLES = {"history_replaced": "the history that was replaced", "latest": "the newest rows"}
 
 
 class Column(NamedTuple):
-    """A column of a table: its name and type, both as SQL text."""
+    """A column of a table: its name and its type, both as SQL text."""
 
     name: str
     type: str
@@ -34,11 +33,11 @@ class DataTable:
     """A table of one version of a view.
 
     Attributes:
-        part: what it is, such as `history`.
+        part: what it holds, such as `history`.
         plain: `schema.table`, for people.
-        quoted: the same in SQL text.
+        quoted: the same name as SQL text.
         declared: its columns in order.
-        quote_mark: stands around names in SQL text.
+        quote_mark: the character around identifiers in SQL text.
     """
 
     part: str
@@ -49,36 +48,37 @@ class DataTable:
 
     @property
     def title(self) -> str:
-        """What it is, in words."""
-        return _CALLED.get(self.part, f"the {self.part}")
+        """What the table holds, in words."""
+        return _TITLES.get(self.part, f"the {self.part}")
 
     @property
     def derived(self) -> bool:
-        """Whether a run can fill it again."""
+        """Whether a run can fill the table again."""
         return self.part not in KEPT_PARTS
 
     @property
     def body(self) -> str:
-        """The definitions of its columns, one a line."""
+        """The definitions of the columns, one a line."""
         return ",\n".join(f"  {column}" for column in self.declared)
 
     @property
     def create(self) -> str:
-        """The statement that makes it where it is missing."""
+        """The statement that creates the table if it is missing."""
         return f"CREATE TABLE IF NOT EXISTS {self.quoted} (\n{self.body}\n)"
 
     @cached_property
     def columns(self) -> Mapping[str, str]:
-        """Its columns in order: name as stored -> type in the warehouse's SQL."""
+        """The columns in order: name as stored -> type in the warehouse's SQL."""
         mark = self.quote_mark
         return {
-            name[1:-1].replace(mark * 2, mark) if name[0] == mark else name: kind
-            for name, kind, _ in self.declared
+            name[1:-1].replace(mark * 2, mark) if name[0] == mark else name: column_type
+            for name, column_type, _ in self.declared
         }
 
     @property
     def definition(self) -> str:
-        """How a catalogue ends that keeps the statement which made the table, without quotes."""
+        """The end of the CREATE statement in the catalogue, without quotes."""
+        # DuckDB's catalogue keeps the statement on one line and quotes only where it must.
         columns = ", ".join(map(str, self.declared)).replace(self.quote_mark, "")
         return f"({columns});"
 
@@ -96,27 +96,27 @@ def data_tables(
     Args:
         manifest: the project.
         view: one of its views.
-        keys: names and types of its keys, as SQL text; the other columns likewise.
+        keys: names and types of the keys, as SQL text; the other columns likewise.
         features: one column for each feature.
-        tiles: attributes and states of its tiles.
-        rollups: the states that rollups keep; None where the version has none.
+        tiles: attributes and states of the tiles.
+        rollups: the states that rollups keep; None where the version has no rollups.
     """
     d = dialect(manifest.dialect)
     instant = d.type("timestamp")
     keyed = [Column(*key, nullable=False) for key in keys]
 
-    def required(name: str, kind: str = instant) -> Column:
-        return Column(name, kind, nullable=False)
+    def required(name: str, column_type: str = instant) -> Column:
+        return Column(name, column_type, nullable=False)
 
     def table(part: str, *columns: Column) -> DataTable:
         name = getattr(naming, part)(view.name, view.fingerprint)
         plain, quoted = f"{manifest.schema}.{name}", qualified(d, manifest.schema, name)
         return DataTable(part, plain, quoted, (*keyed, *columns), d.quote_mark)
 
-    found = [table("tiles", required("tile_start"), *(Column(*column) for column in tiles))]
+    tables = [table("tiles", required("tile_start"), *(Column(*column) for column in tiles))]
     if rollups is not None:
         states = (Column(*column) for column in rollups)
-        found.append(table("rollups", required("tile_start"), required("tile_end"), *states))
+        tables.append(table("rollups", required("tile_start"), required("tile_end"), *states))
     values = (
         required("valid_from"),
         Column("expires_at", instant),
@@ -124,7 +124,7 @@ def data_tables(
     )
     version = required("version", d.type("int64"))
     return [
-        *found,
+        *tables,
         table("history", *values, version, required("recorded_from")),
         table("history_replaced", *values, required("recorded_from"), required("recorded_to")),
         table("latest", *values, version, required("is_deleted", d.type("bool"))),
@@ -134,9 +134,9 @@ def data_tables(
 def change_columns(
     manifest: Manifest, keys: Sequence[tuple[str, str]], features: Sequence[tuple[str, str]]
 ) -> list[Column]:
-    """Return the columns of a run's own table of what changes in the history.
+    """Return the columns of the table in which a run collects changes of the history.
 
-    The arguments as in `data_tables`.
+    For the arguments see `data_tables`.
     """
     d = dialect(manifest.dialect)
     instants = (Column(name, d.type("timestamp")) for name in ("valid_from", "expires_at"))

@@ -1,8 +1,7 @@
-"""Expectations as SQL: one column of the rows for each, null where a row fulfils it, and one row of
-results for each.
+"""Expectations as SQL: a column of the checked rows, and a query for the result of each.
 
-The column holds the value that fails, as text, so that counting it counts the failures and any of
-it is an example.
+The column is null where a row meets the expectation. Otherwise it holds the failing value as text:
+`count` of the column counts the failures, and `min` of it is an example.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from controlplane.sql.dialects import Dialect
 
 @dataclass(frozen=True)
 class Rows:
-    """Where the rows lie that expectations speak of, and how their intervals are told.
+    """The rows that expectations check; all attributes except `source` are SQL text.
 
     Args:
         relation: a table or a CTE that holds `columns`.
-        source: the source's name; None for what the view's SQL returns.
-        interval: the start of the interval that a row belongs to; empty where the rows are counted
-            as a whole.
+        source: the source's name; None for the rows that the view's SQL returns.
+        interval: the start of the interval that a row belongs to; empty where all rows are counted
+            together.
         inside: whether a row belongs to an interval of the run.
         intervals: how many intervals the run has.
     """
@@ -47,40 +46,39 @@ class Rows:
 
 
 def columns(expectations: Sequence[Expected], d: Dialect) -> list[tuple[str, str]]:
-    """What the rows must hold to be checked: names, quoted, and their SQL over what was
-    declared."""
-    found: list[tuple[str, str]] = []
-    for index, one in enumerate(expectations):
-        if isinstance(one, UniqueSpec):
-            names = [d.quote(_part(index, place)) for place in range(len(one.columns))]
-            found += [
-                (name, _typed(column, d)) for name, column in zip(names, one.columns, strict=True)
-            ]
-        elif not isinstance(one, RowsSpec):
-            found.append((d.quote(_name(index)), _failing(one, d)))
-    return found
+    """List the columns that checked rows must have: quoted names, and SQL over declared columns."""
+    checked: list[tuple[str, str]] = []
+    for index, expectation in enumerate(expectations):
+        if isinstance(expectation, UniqueSpec):
+            columns = expectation.columns
+            names = [d.quote(_part(index, position)) for position in range(len(columns))]
+            checked += [(name, _typed(c, d)) for name, c in zip(names, columns, strict=True)]
+        elif not isinstance(expectation, RowsSpec):
+            checked.append((d.quote(_name(index)), _failing(expectation, d)))
+    return checked
 
 
 def results(expectations: Sequence[Expected], rows: Rows, d: Dialect) -> list[str]:
-    """One SELECT for each expectation: its rows, those that fail, an example or a summary of what
-    was seen.
+    """Render one SELECT for each expectation.
 
-    What a run decides stays open in them; users' own text is escaped.
+    It counts the rows and the rows that fail, and gives an example or a summary of the rows. The
+    variables of a run stay open in the text; users' own text is escaped.
     """
-    return [_result(index, one, rows, d) for index, one in enumerate(expectations)]
+    return [_result(index, expected, rows, d) for index, expected in enumerate(expectations)]
 
 
-def literal(text: str, kind: str, d: Dialect) -> str:
-    """A value of a canonical type from its exact text."""
-    if kind == "timestamp":
+def literal(text: str, canonical: str, d: Dialect) -> str:
+    """Render a value of a canonical type from its exact text."""
+    if canonical == "timestamp":
         return d.instant(parse_instant(text))
-    if is_decimal(kind):
+    if is_decimal(canonical):
         return text
-    return d.cast(d.text(text) if kind in ("string", "date") else text, kind)
+    return d.cast(d.text(text) if canonical in ("string", "date") else text, canonical)
 
 
 def share(value: float) -> str:
-    """A share as exact digits, so that 29 of 100 are not more than 0.29."""
+    """Render a share as exact digits."""
+    # A DOUBLE 0.29 times 100 is 28.999999999999996: then 29 failures of 100 would be too many.
     return f"{Decimal(str(value)):f}"
 
 
@@ -88,42 +86,43 @@ def _name(index: int) -> str:
     return f"plane__expectation__{index}"
 
 
-def _part(index: int, place: int) -> str:
-    return f"plane__expectation__{index}__{place}"
+def _part(index: int, position: int) -> str:
+    return f"plane__expectation__{index}__{position}"
 
 
-def _failing(one: NotNullSpec | BetweenSpec | OneOfSpec | ThatSpec, d: Dialect) -> str:
-    if isinstance(one, ThatSpec):
-        return f"CASE WHEN NOT ({one.condition}\n) THEN '' END"
-    if isinstance(one, NotNullSpec):
-        return f"CASE WHEN {d.quote(one.column[0])} IS NULL THEN '' END"
-    value = _typed(one.column, d)
-    if isinstance(one, OneOfSpec):
-        holds = f"{value} IN ({', '.join(literal(v, one.column[1], d) for v in one.values)})"
+def _failing(expected: NotNullSpec | BetweenSpec | OneOfSpec | ThatSpec, d: Dialect) -> str:
+    if isinstance(expected, ThatSpec):
+        return f"CASE WHEN NOT ({expected.condition}\n) THEN '' END"
+    if isinstance(expected, NotNullSpec):
+        return f"CASE WHEN {d.quote(expected.column[0])} IS NULL THEN '' END"
+    value, canonical = _typed(expected.column, d), expected.column[1]
+    if isinstance(expected, OneOfSpec):
+        holds = f"{value} IN ({', '.join(literal(v, canonical, d) for v in expected.values)})"
     else:
-        bounds = [(">=", one.low), ("<=", one.high)]
+        bounds = [(">=", expected.low), ("<=", expected.high)]
         holds = " AND ".join(
-            f"{value} {sign} {literal(v, one.column[1], d)}" for sign, v in bounds if v is not None
+            f"{value} {sign} {literal(v, canonical, d)}" for sign, v in bounds if v is not None
         )
+    # NOT of an unknown condition is null: a null value meets every expectation but `not_null`.
     return f"CASE WHEN NOT ({holds}) THEN {d.cast(value, 'string')} END"
 
 
 def _typed(column: TypedColumn, d: Dialect) -> str:
-    name, kind = column
-    return d.given(d.quote(name), kind)
+    name, canonical = column
+    return d.from_user(d.quote(name), canonical)
 
 
-def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:
+def _result(index: int, expected: Expected, rows: Rows, d: Dialect) -> str:
     source = "NULL" if rows.source is None else d.text(rows.source)
     about = (
         f"SELECT {d.cast(source, 'string')} AS source, "
-        f"{template.escape(d.text(one.name))} AS name, "
-        f"{d.text(one.severity)} AS severity, {share(one.may_fail)} AS may_fail"
+        f"{template.escape(d.text(expected.name))} AS name, "
+        f"{d.text(expected.severity)} AS severity, {share(expected.may_fail)} AS may_fail"
     )
-    if isinstance(one, RowsSpec):
-        return f"{about}, {_counted(one, rows, d)}"
-    if isinstance(one, UniqueSpec):
-        return f"{about}, {_distinct(index, one, rows, d)}"
+    if isinstance(expected, RowsSpec):
+        return f"{about}, {_counted(expected, rows, d)}"
+    if isinstance(expected, UniqueSpec):
+        return f"{about}, {_distinct(index, expected, rows, d)}"
     column = d.quote(_name(index))
     return (
         f"{about}, count(*) AS row_count, count({column}) AS failed_count, "
@@ -132,10 +131,10 @@ def _result(index: int, one: Expected, rows: Rows, d: Dialect) -> str:
     )
 
 
-def _counted(one: RowsSpec, rows: Rows, d: Dialect) -> str:
+def _counted(expected: RowsSpec, rows: Rows, d: Dialect) -> str:
     right = " AND ".join(
         f"n {sign} {bound}"
-        for sign, bound in ((">=", one.at_least), ("<=", one.at_most))
+        for sign, bound in ((">=", expected.at_least), ("<=", expected.at_most))
         if bound is not None
     )
     if not rows.interval:
@@ -145,8 +144,9 @@ def _counted(one: RowsSpec, rows: Rows, d: Dialect) -> str:
             f"{n} AS observed\n"
             f"FROM (SELECT count(*) AS n FROM {rows.relation}) AS counted"
         )
-    empty = f"{rows.intervals} - count(*)"
-    failed = f"count(CASE WHEN NOT ({right}) THEN 1 END)" + (f" + {empty}" if one.at_least else "")
+    # GROUP BY yields no row for an interval without rows: those intervals are counted as the rest.
+    empty = f" + {rows.intervals} - count(*)" if expected.at_least else ""
+    failed = f"count(CASE WHEN NOT ({right}) THEN 1 END){empty}"
     fewest = d.cast(f"CASE WHEN count(*) < {rows.intervals} THEN 0 ELSE min(n) END", "string")
     most = d.cast("coalesce(max(n), 0)", "string")
     return (
@@ -157,8 +157,8 @@ def _counted(one: RowsSpec, rows: Rows, d: Dialect) -> str:
     )
 
 
-def _distinct(index: int, one: UniqueSpec, rows: Rows, d: Dialect) -> str:
-    names = [d.quote(_part(index, place)) for place in range(len(one.columns))]
+def _distinct(index: int, expected: UniqueSpec, rows: Rows, d: Dialect) -> str:
+    names = [d.quote(_part(index, position)) for position in range(len(expected.columns))]
     known = " AND ".join(f"{name} IS NOT NULL" for name in names)
     example = " || ', ' || ".join(d.cast(name, "string") for name in names)
     return (

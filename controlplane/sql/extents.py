@@ -16,12 +16,12 @@ _NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC l
 
 @dataclass(frozen=True)
 class Extent:
-    """What is computed, as the text of instants; a release leaves them open for the run.
+    """The range that a run computes, as the text of instants; a release leaves them open.
 
     Attributes:
-        start: The beginning of the interval.
-        end: Its end.
-        read_start: Where the data begins that the run reads.
+        start: The start of the interval.
+        end: The end of the interval.
+        read_start: The start of the data that the run reads.
     """
 
     start: str = "{{ plane.start }}"
@@ -34,11 +34,11 @@ class Times:
 
     Attributes:
         start: The view's start.
-        interval_start: The beginning of the run's interval.
-        interval_end: Its end.
-        read_start: Where the tiles begin that the run replaces.
-        read_end: Where they end.
-        frontier: The watermark if everything up to the end of the interval is computed.
+        interval_start: The start of the run's interval.
+        interval_end: The end of the run's interval.
+        read_start: The start of the first tile that the run replaces.
+        read_end: The end of the last tile that the run replaces.
+        watermark: The watermark if everything up to the end of the interval is computed.
         points_after: The last moment before those at which values may change.
     """
 
@@ -50,13 +50,14 @@ class Times:
         match view:
             case BatchViewSpec():
                 self.read_start = d.instant(extent.read_start)
-                self.read_end = self.frontier = self.interval_end
+                self.read_end = self.watermark = self.interval_end
                 self.points_after = self.interval_start
             case StaticViewSpec():
-                # Its rows are in the one tile before its start, so that they take effect then.
+                # All rows of a static view are in the tile before its start, so that they take
+                # effect at its start.
                 self.read_start = self.points_after = d.instant(view.start - view.schedule)
                 self.read_end = self.start
-                self.frontier = d.plus(self.start, view.schedule)
+                self.watermark = d.plus(self.start, view.schedule)
             case never:
                 assert_never(never)
 
@@ -86,20 +87,20 @@ class Times:
 
     @cached_property
     def farthest_of_all(self) -> str:
-        """Where the oldest tile begins that a window at a changed point may hold."""
+        """The start of the oldest tile that a window at a changed point may hold."""
         if endless(self._view):
             return self._d.instant(read_start(self._view))
         return self._d.plus(self.points_after, -depth(self._view))
 
     @cached_property
     def attributes_since(self) -> str:
-        """Where the tiles begin that may hold the last row at a changed point.
+        """The start of the oldest tile that may hold the last row at a changed point.
 
-        Row features count from the view's start on, though its windows may read earlier tiles. A
-        point comes from a tile that enters or leaves a window, which has a last row itself: no
-        older row is needed.
+        Row features count from the view's start on, though its windows may read earlier tiles.
         """
         view = self._view
+        # A point comes from a tile that enters or leaves a window. That tile has a last row itself,
+        # so no older row is needed.
         match view:
             case BatchViewSpec():
                 before = -depth(view) - view.schedule - view.tile
@@ -111,12 +112,12 @@ class Times:
 
     @cached_property
     def tile_start(self) -> str:
-        """Where the tile of a staged row begins."""
+        """The start of a staged row's tile."""
         return self._d.floor("event_time", self._view.tile, self._view.phase)
 
     @cached_property
     def tile_end(self) -> str:
-        """Where a tile `a` ends."""
+        """The end of a tile `a`."""
         return self._d.plus("a.tile_start", tile_length(self._view))
 
     @cached_property

@@ -1,5 +1,7 @@
-"""The users' Python functions as functions of the warehouse: one program, the same wherever it
-runs."""
+"""The users' Python functions as functions of the warehouse.
+
+The program is the same in every warehouse and in the serving process.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from controlplane.sql.dialects import Dialect
 
 
 def body(spec: CalculationSpec) -> str:
-    """The Python of a realtime feature, whose `plane_value` takes its inputs in order."""
+    """Render the Python of a realtime feature; its `plane_value` takes the inputs in order."""
     names = _parameters(spec)
     context = {
         "name": spec.name,
@@ -27,19 +29,19 @@ def body(spec: CalculationSpec) -> str:
 
 
 def called(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> str:
-    """The SQL of a realtime feature over the columns that it needs; `types` has the type of
-    each."""
+    """Render the call of a realtime feature over its input columns; `types` are theirs."""
     arguments = []
     for name in spec.inputs:
-        column, taken = d.quote(name), d.function_type(types[name])
-        arguments.append(column if taken == d.type(types[name]) else f"CAST({column} AS {taken})")
+        column, parameter_type = d.quote(name), d.function_type(types[name])
+        is_exact = parameter_type == d.type(types[name])
+        arguments.append(column if is_exact else f"CAST({column} AS {parameter_type})")
     return f"{d.function_name(schema, _name(spec))}({', '.join(arguments)})"
 
 
 def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, str]) -> Statement:
-    """The statement that makes the function, for as long as the session lives.
+    """Return the statement that creates the function; `types` has the type of each input.
 
-    `types` has the type of each input.
+    Where the warehouse knows temporary functions, the function ends with the session.
     """
     parameters, program = _parameters(spec), body(spec)
     columns = [
@@ -48,7 +50,7 @@ def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, s
     ]
     function = Function(
         name=d.function_name(schema, _name(spec)),
-        parameters=tuple(kind for _, kind in columns),
+        parameters=tuple(parameter_type for _, parameter_type in columns),
         returns=d.function_type(spec.type),
         handler="plane_value",
         program=program,
@@ -66,8 +68,8 @@ def create(d: Dialect, schema: str, spec: CalculationSpec, types: Mapping[str, s
 
 
 def _parameters(spec: CalculationSpec) -> list[str]:
-    """What its inputs are called in the program, where no name of a user's may stand in the way of
-    another."""
+    """Name the parameters of the program."""
+    # Users' names could be keywords of Python, or names that the function itself uses.
     return [f"plane_{number}" for number, _ in enumerate(spec.inputs, start=1)]
 
 

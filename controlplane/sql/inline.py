@@ -1,8 +1,6 @@
-"""Views computed inside one statement, directly from their sources: no table of theirs needs to be
-there.
+"""Views computed inside one statement, directly from their sources, without any table of a view.
 
-The same templates as those of a run make rows, tiles and history, as common tables of the
-statement.
+The templates of a run render rows, tiles and history here too, as common tables of the statement.
 """
 
 from __future__ import annotations
@@ -28,16 +26,27 @@ from controlplane.sql.rows import evaluated_together
 from controlplane.sql.view_context import ViewContext
 
 FEW_POINTS = 50
-"""A key with at most so many points has each of them paired with its tiles: a frame would cost
-something at every tile, a pair costs only itself, but with many points there are too many."""
+"""A key with at most this many points joins each point with its tiles; others use window frames.
+
+A frame costs something at every tile. A pair costs nothing elsewhere, but their number grows with
+points times tiles.
+"""
 
 
 @dataclass(frozen=True)
 class _Names:
-    """The common tables of one view, and their parts. `asked` holds the only keys that are wanted,
-    and when; empty: all are. `keys` holds each of them once. `visible` is the end of the last
-    interval whose values are visible then, `seen` that of the interval of a row `r`. A view that is
-    `looked_up` needs no tiles. A key with more points than `few` has frames.
+    """The common tables of one view, and expressions for its template.
+
+    Attributes:
+        rows: The rows of the view's SQL.
+        tiles: The tiles.
+        history: The history.
+        asked: The requested keys and instants; empty if all are requested.
+        keys: Each requested key once.
+        visible: The end of the last interval whose values are visible at `plane_at`.
+        seen: The end of the interval of a row `r`.
+        looked_up: Whether the view needs no tiles.
+        few: The most points of a key that are paired with tiles; see `FEW_POINTS`.
     """
 
     rows: str
@@ -52,19 +61,23 @@ class _Names:
 
 
 def history(view: ViewSpec) -> str:
-    """The common table that holds a view's history."""
+    """Name the common table that holds a view's history."""
     return f"plane_history_of_{view.name}"
 
 
 def rows(view: ViewSpec) -> str:
-    """The common table that holds the rows of a view's SQL."""
+    """Name the common table that holds the rows of a view's SQL."""
     return f"plane_rows_of_{view.name}"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for: a relation with the keys, which have the views' own names, and the
-    instants `plane_at`; and by a view's name one with its different keys."""
+    """The requested keys and instants.
+
+    Attributes:
+        spine: A relation with the keys, named as in the views, and the instants `plane_at`.
+        keys: View name -> a relation with the view's distinct keys.
+    """
 
     spine: str
     keys: Mapping[str, str]
@@ -72,19 +85,23 @@ class Asked:
 
 @dataclass(frozen=True)
 class Computed:
-    """Common tables, in the order in which they need each other; and for views whose values are
-    computed for the very instants that are asked for, the `valid_from` of what is visible at
-    `s.plane_at`, by the view's name."""
+    """The common tables of some views.
+
+    Attributes:
+        tables: Their definitions; each reads only earlier ones.
+        effective: View name -> the `valid_from` of the row that is visible at `s.plane_at`, for
+            views whose values are computed for exactly the requested instants.
+    """
 
     tables: list[str]
     effective: Mapping[str, str]
 
 
 def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
-    """Check that one statement can compute some views, and those that they read.
+    """Check that one statement can compute these views and the views that they read.
 
     Raises:
-        Problems: the views of which each interval needs a statement of its own.
+        Problems: views whose intervals need a statement each.
     """
     d = dialect(manifest.dialect)
     read = {view.name for view in views} | {
@@ -113,22 +130,23 @@ def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
 def common_tables(
     manifest: Manifest, views: Sequence[ViewSpec], through: datetime, asked: Asked
 ) -> Computed:
-    """The common tables of some views and of those that they read.
+    """Render the common tables of some views and of the views that they read.
 
     Args:
-        manifest: what is declared.
-        views: whose histories are wanted.
-        through: the last instant at which a value is wanted.
-        asked: the keys and instants at which they are wanted.
+        manifest: the declared project.
+        views: the views whose histories are requested.
+        through: the last requested instant.
+        asked: the requested keys and instants.
     """
     d = dialect(manifest.dialect)
-    wanted = {view.name for view in views}
+    requested = {view.name for view in views}
     read = {name for view in views for name in _upstream(manifest, view)}
-    doors = {f"{manifest.schema}.{name}": history(manifest.view(name)) for name in sorted(read)}
+    # A view reads another one by its public view: here the common table takes its place.
+    relations = {f"{manifest.schema}.{name}": history(manifest.view(name)) for name in sorted(read)}
     tables: list[str] = []
     effective: dict[str, str] = {}
     for view in manifest.views:
-        if view.name in wanted | read:
+        if view.name in requested | read:
             names = _Names(
                 rows=rows(view),
                 tiles=f"plane_tiles_of_{view.name}",
@@ -140,7 +158,7 @@ def common_tables(
                 looked_up=_looked_up(view, d) and view.name not in read,
                 few=FEW_POINTS,
             )
-            tables.append(_one(manifest, view, through, names, doors))
+            tables.append(_common_table(manifest, view, through, names, relations))
             if names.asked and view.aggregates:
                 moment = (
                     f"least({_visible(view, 's.plane_at', d)}, {d.instant(_end(view, through))})"
@@ -150,7 +168,7 @@ def common_tables(
 
 
 def _looked_up(view: ViewSpec, d: Dialect) -> bool:
-    """Whether the newest row before each instant is the view's value then, without tiles."""
+    """Whether the view's value at an instant is just its newest row before, without tiles."""
     match view:
         case BatchViewSpec():
             return d.as_of_join == "on" and not view.aggregates
@@ -161,23 +179,24 @@ def _looked_up(view: ViewSpec, d: Dialect) -> bool:
 
 
 def _upstream(manifest: Manifest, view: ViewSpec) -> set[str]:
-    found = set(view.upstream)
-    return found.union(*(_upstream(manifest, manifest.view(name)) for name in view.upstream))
+    direct = set(view.upstream)
+    return direct.union(*(_upstream(manifest, manifest.view(name)) for name in view.upstream))
 
 
-def _one(
-    manifest: Manifest, view: ViewSpec, through: datetime, names: _Names, doors: Mapping[str, str]
+def _common_table(
+    manifest: Manifest,
+    view: ViewSpec,
+    through: datetime,
+    names: _Names,
+    relations: Mapping[str, str],
 ) -> str:
     extent = Extent(
         start=naming.instant_literal(view.start),
         end=naming.instant_literal(_end(view, through)),
         read_start=naming.instant_literal(read_start(view)),
     )
-    found = {
-        "v": ViewContext(manifest, view, extent, doors),
-        "n": names,
-    }
-    return template.render("sql/inline.sql.j2", found).strip()
+    context = {"v": ViewContext(manifest, view, extent, relations), "n": names}
+    return template.render("sql/inline.sql.j2", context).strip()
 
 
 def _visible(view: ViewSpec, at: str, d: Dialect) -> str:
@@ -185,7 +204,7 @@ def _visible(view: ViewSpec, at: str, d: Dialect) -> str:
 
 
 def _end(view: ViewSpec, through: datetime) -> datetime:
-    """Where the values end that are visible at `through`."""
+    """Return the end of the last interval whose values are visible at `through`."""
     times = timing(view)
     end = times.computed_through(through)
     if times.last is not None:

@@ -1,6 +1,6 @@
-"""What one version of a view has in the warehouse: its tables and public views, with their columns.
+"""The tables and public views of one version of a view in the warehouse, with their columns.
 
-`setup.sql.j2` makes the tables, `doors.sql.j2` the public views.
+`setup.sql.j2` creates the tables, `doors.sql.j2` the public views.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from controlplane.sql.view_context import ViewContext
 
 @dataclass(frozen=True)
 class PublicView:
-    """A view that SQL users read.
+    """A view of the warehouse that SQL users read.
 
     Attributes:
         plain: `schema.view`, for people.
-        quoted: the same in SQL text.
-        part: what it shows: one of `naming.PARTS`, or the history with its ends (empty).
+        quoted: the same name as SQL text.
+        part: the part that it shows: one of `naming.PARTS`, or empty for the history with ends.
         view: its feature view.
         table: the table that it shows.
     """
@@ -39,11 +39,11 @@ class PublicView:
     @property
     def columns(self) -> tuple[str, ...]:
         """Its columns' names, in order."""
-        second = {"": "valid_to", "latest": "expires_at"}.get(self.part)
-        if second is None:
+        end = {"": "valid_to", "latest": "expires_at"}.get(self.part)
+        if end is None:
             return tuple(self.table.columns)
         keys = (name for name, _ in self.view.keys)
-        return (*keys, "valid_from", second, *(feature.name for feature in self.view.features))
+        return (*keys, "valid_from", end, *(feature.name for feature in self.view.features))
 
     @property
     def column_count(self) -> int:
@@ -54,19 +54,20 @@ class PublicView:
 
 
 def wide_sums(manifest: Manifest, view: ViewSpec) -> dict[str, tuple[str, ...]]:
-    """Return the columns of tiles and rollups that hold sums of integers: quoted name -> quoted
-    members.
+    """Return the columns of tiles and rollups with sums of integers: quoted name -> quoted members.
 
-    There are members where the column is a list of structs, one for each value of a secondary key.
+    A column has members if it is a list of structs, one for each value of a secondary key.
     """
     v = ViewContext(manifest, view, Extent(), {})
     wide = v.d.wide_integer
-    found: dict[str, tuple[str, ...]] = {name: () for name, kind in v.tile_columns if kind == wide}
-    for second in v.seconds:
-        found[second.column] = tuple(
-            v.d.quote(name) for name, kind in second.types.items() if kind == wide
+    sums: dict[str, tuple[str, ...]] = {
+        name: () for name, sql_type in v.tile_columns if sql_type == wide
+    }
+    for key in v.secondary_keys:
+        sums[key.column] = tuple(
+            v.d.quote(name) for name, sql_type in key.types.items() if sql_type == wide
         )
-    return found
+    return sums
 
 
 def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
@@ -74,28 +75,30 @@ def tables(manifest: Manifest, view: ViewSpec) -> list[DataTable]:
     d = dialect(manifest.dialect)
     head = control_tables.head(manifest.schema, view.name, view.fingerprint)
     columns = tuple(
-        Column(name, d.type(kind), nullable=False) for name, kind in head.columns.items()
+        Column(name, d.type(column_type), nullable=False)
+        for name, column_type in head.columns.items()
     )
-    made = ViewContext(manifest, view, Extent(), {}).data_tables
-    return [*made, DataTable("head", head.plain, head.quoted(d), columns, d.quote_mark)]
+    data_tables = ViewContext(manifest, view, Extent(), {}).data_tables
+    return [*data_tables, DataTable("head", head.plain, head.quoted(d), columns, d.quote_mark)]
 
 
-def public_views(manifest: Manifest, view: ViewSpec, made: Iterable[DataTable]) -> list[PublicView]:
-    """Return the public views that show one version of a view; `made` are its tables."""
+def public_views(
+    manifest: Manifest, view: ViewSpec, data_tables: Iterable[DataTable]
+) -> list[PublicView]:
+    """Return the public views that show one version of a view, given the tables of the version."""
     d = dialect(manifest.dialect)
-    by_part = {table.part: table for table in made}
-    found = []
+    by_part = {table.part: table for table in data_tables}
+    views = []
     for part in ("", *naming.PARTS):
         name = naming.public_view(view.name, part)
         plain, quoted = f"{manifest.schema}.{name}", qualified(d, manifest.schema, name)
-        found.append(PublicView(plain, quoted, part, view, by_part[part or "history"]))
-    return found
+        views.append(PublicView(plain, quoted, part, view, by_part[part or "history"]))
+    return views
 
 
 @dataclass(frozen=True)
 class Definition:
-    """What the catalogue says of a table or view: the text that made it, and its columns'
-    number."""
+    """The catalogue's entry of a table or view: the text that made it, and how many columns."""
 
     text: str
     column_count: int
@@ -104,28 +107,28 @@ class Definition:
 def unaltered(
     d: Dialect, made: Iterable[DataTable | PublicView], catalogue: Mapping[str, Definition]
 ) -> set[str]:
-    """Return the quoted names of tables and public views that are as they were made.
+    """Return the quoted names of tables and public views whose definitions are unchanged.
 
-    Comparing texts costs a hundredth of comparing columns. What differs may still be right: the
-    warehouse may spell a type in its own way.
+    Another object may still be right: the warehouse may spell a type in its own way.
 
     Args:
         d: the dialect.
         made: tables and public views.
-        catalogue: `schema.table` -> what the catalogue says, see `Dialect.definitions`.
+        catalogue: `schema.table` -> its entry, see `Dialect.definitions`.
     """
-    found = set()
-    for one in made:
-        known = catalogue.get(one.plain)
-        if known is not None and _is_made_by(
-            one, known.text.replace(d.quote_mark, ""), known.column_count
+    # Comparing texts costs a hundredth of comparing columns, and a plan does it for every object.
+    names = set()
+    for item in made:
+        entry = catalogue.get(item.plain)
+        if entry is not None and _is_made_by(
+            item, entry.text.replace(d.quote_mark, ""), entry.column_count
         ):
-            found.add(one.quoted)
-    return found
+            names.add(item.quoted)
+    return names
 
 
-def _is_made_by(made: DataTable | PublicView, text: str, column_count: int) -> bool:
+def _is_made_by(item: DataTable | PublicView, text: str, column_count: int) -> bool:
     """Whether the catalogue's definition, without quotes, is that of a table or public view."""
-    if isinstance(made, DataTable):
-        return text.endswith(made.definition)
-    return column_count == made.column_count and made.table.plain in text
+    if isinstance(item, DataTable):
+        return text.endswith(item.definition)
+    return column_count == item.column_count and item.table.plain in text

@@ -1,4 +1,4 @@
-"""What a statement says that a value has stopped, in words: see `sql.ranges`."""
+"""The errors of statements that an out-of-range value stopped, for users; see `sql.ranges`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from controlplane.errors import CheckFailed, Location, PermanentError
 from controlplane.sql.ranges import END, MARK
 
 HINT = (
-    "int64 goes from -2**63 to 2**63 - 1, dates and timestamps from year 1 to year 9999: "
+    "int64 holds -2**63 to 2**63 - 1, dates and timestamps hold year 1 to year 9999: "
     "correct the rows, or cast or filter them in the view's SQL"
 )
 _SAID = re.compile(rf"{re.escape(MARK)}: (.*?){re.escape(END)}", re.DOTALL)
 
 
 @contextmanager
-def explained(what: str, where: Location | None = None) -> Iterator[None]:
-    """Name what a statement computes in an error of the warehouse.
+def explained(subject: str, where: Location | None = None) -> Iterator[None]:
+    """Name the subject of a statement in an error of the warehouse.
 
     Args:
-        what: what is computed, such as a feature view.
-        where: its place in the definitions.
+        subject: the object that the statement computes, such as a feature view.
+        where: its location in the definitions.
 
     Raises:
         CheckFailed: a value is out of range; the message names it and its key.
-        PermanentError: the warehouse's error, with `what` before it.
+        PermanentError: the warehouse's error, after the subject.
     """
     try:
         yield
@@ -34,8 +34,9 @@ def explained(what: str, where: Location | None = None) -> Iterator[None]:
         if said := _SAID.search(error.message):
             text = f"{said[1]} is out of range: nothing was written"
             raise CheckFailed(text, where=where, hint=HINT) from None
-        if what in error.message or type(error) is not PermanentError:
+        # A subclass, such as `CheckFailed`, has been made for users already.
+        if subject in error.message or type(error) is not PermanentError:
             raise
         raise PermanentError(
-            f"{what}: {error.message}", where=error.where or where, hint=error.hint
+            f"{subject}: {error.message}", where=error.where or where, hint=error.hint
         ) from None

@@ -1,8 +1,8 @@
-"""Values that their types don't hold: a warehouse's own types are wider than ours.
+"""Checks for values outside their canonical types, which are narrower than a warehouse's types.
 
-Snowflake's integers have 38 digits, and DuckDB's times may be infinite. What a run stages is
-counted before anything is published; what is computed behind that, or inside one statement, stops
-the statement (see `checked`). What such a statement says is put into words by `sql.range_errors`.
+Snowflake's integers have 38 digits, and DuckDB's times may be infinite. Out-of-range values of a
+stage are counted before anything is published. Values that are computed after that, or inside one
+statement, stop the statement (see `checked`); `sql.range_errors` turns its message into an error.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from controlplane.manifest.specs import Column
 from controlplane.sql.dialects import Dialect
 
 INT64 = (-(2**63), 2**63 - 1)
+# A warehouse wraps the message in its own text: the two marks tell where it begins and ends.
 MARK = "value out of range"
-"""Begins what a statement says that `checked` has stopped; `END` ends it."""
+"""Begins the message of a statement that `checked` has stopped; `END` ends it."""
 END = "(end)"
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Whose values are computed: a view's name, or a service's in words, and its keys."""
+    """The owner of computed values in errors: a label such as `feature view 'x'`, and its keys."""
 
-    what: str
+    label: str
     keys: tuple[Column, ...] = ()
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """A column of a stage: what a user calls it, its quoted name, and its type."""
+    """A column of a stage: its label in errors, its quoted name, and its type."""
 
     label: str
     column: str
@@ -37,8 +38,10 @@ class Staged(msgspec.Struct, frozen=True):
 
 
 def outside(x: str, canonical: str, d: Dialect) -> str:
-    """The condition that a value lies outside its type; empty where the warehouse's type holds no
-    more than ours."""
+    """Render the condition that a value is outside its canonical type.
+
+    Empty where the warehouse's type is as narrow as the canonical one.
+    """
     if is_list(canonical):
         inside = outside("item", item_type(canonical), d)
         return d.any_item(x, "item", inside) if inside else ""
@@ -54,40 +57,44 @@ def outside(x: str, canonical: str, d: Dialect) -> str:
     return ""
 
 
-def checked(x: str, canonical: str, what: str, owner: Owner, d: Dialect, wrong: str = "") -> str:
-    """The value in its type, or an error that names it and its key.
+def checked(x: str, canonical: str, label: str, owner: Owner, d: Dialect, wrong: str = "") -> str:
+    """Render a value in its canonical type, or an error that names the value and its key.
 
     Args:
         x: the value, perhaps of a wider type.
         canonical: the type that it must have.
-        what: what a user calls the value.
-        owner: whose it is.
+        label: the value's name in the error.
+        owner: the owner of the value.
         d: the dialect.
-        wrong: the condition that it lies outside its type; `outside` unless given.
+        wrong: the condition that the value is out of range (default: `outside`).
     """
     wrong = wrong or outside(x, canonical, d)
     if not wrong:
         return d.cast(x, canonical)
-    message = said(f"{owner.what}, {what}", shown(x, canonical, d), owner.keys, d)
+    message = message_sql(f"{owner.label}, {label}", shown(x, canonical, d), owner.keys, d)
     return f"CASE WHEN {wrong} THEN {d.failing(message, canonical)} ELSE {d.cast(x, canonical)} END"
 
 
-def whole(x: str, canonical: str, what: str, owner: Owner, d: Dialect) -> str:
-    """A whole number as `checked` has it; empty for other types and where integers have 64 bits."""
+def whole(x: str, canonical: str, label: str, owner: Owner, d: Dialect) -> str:
+    """Render a whole number like `checked`.
+
+    Empty for other types, and where the warehouse's integers have 64 bits.
+    """
     wide = d.wide_integers and canonical.endswith(("int64", "int64>"))
-    return checked(x, canonical, what, owner, d) if wide else ""
+    return checked(x, canonical, label, owner, d) if wide else ""
 
 
-def said(what: str, value: str, keys: Sequence[Column], d: Dialect) -> str:
-    """The text, in SQL, with which a statement is stopped."""
-    parts = [d.text(f"{MARK}: {what}: "), value]
-    for place, (name, kind) in enumerate(keys):
-        parts += [d.text(f"{', ' if place else ' for '}{name} = "), shown(d.quote(name), kind, d)]
+def message_sql(label: str, value: str, keys: Sequence[Column], d: Dialect) -> str:
+    """Render the message, as SQL, that stops a statement."""
+    parts = [d.text(f"{MARK}: {label}: "), value]
+    for index, (name, key_type) in enumerate(keys):
+        separator = ", " if index else " for "
+        parts += [d.text(f"{separator}{name} = "), shown(d.quote(name), key_type, d)]
     return " || ".join([*parts, d.text(END)])
 
 
 def shown(x: str, canonical: str, d: Dialect) -> str:
-    """A value as a text in SQL."""
+    """Render a value as text for a message."""
     if is_list(canonical):
         return d.text("an item of a list")
     return (
@@ -96,21 +103,22 @@ def shown(x: str, canonical: str, d: Dialect) -> str:
 
 
 def counted(columns: Sequence[Staged], keys: Sequence[Column], d: Dialect) -> str:
-    """Aggregate: what lies outside the types of a stage's columns, as a text for people; empty
-    where nothing does."""
+    """Render an aggregate that describes the out-of-range values of a stage's columns.
+
+    Its value is a text for people, empty where all values are in range.
+    """
     parts = []
-    for one in columns:
-        wrong = outside(one.column, one.type, d)
+    for column in columns:
+        wrong = outside(column.column, column.type, d)
         if wrong:
             rows = d.filtered("count", "1", wrong)
             key = " || ', ' || ".join(
-                f"{d.text(f'{n} = ')} || {shown(d.quote(n), kind, d)}" for n, kind in keys
+                f"{d.text(f'{n} = ')} || {shown(d.quote(n), key_type, d)}" for n, key_type in keys
             )
-            sample = d.filtered(
-                "min", f"{shown(one.column, one.type, d)} || {d.text(' for ')} || {key}", wrong
-            )
-            where, example = d.text(f"{one.label} ({one.type}) in "), d.text(" rows, such as ")
-            text = f"{where} || {d.cast(rows, 'string')} || {example}"
+            value = shown(column.column, column.type, d)
+            sample = d.filtered("min", f"{value} || {d.text(' for ')} || {key}", wrong)
+            label, example = d.text(f"{column.label} ({column.type}) in "), " rows, such as "
+            text = f"{label} || {d.cast(rows, 'string')} || {d.text(example)}"
             parts.append(
                 f"CASE WHEN {rows} > 0 THEN {text} || {sample} || {d.text('; ')} ELSE '' END"
             )

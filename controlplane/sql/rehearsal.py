@@ -1,8 +1,7 @@
-"""The statements of a run as queries over nothing, so that a warehouse can check them before it
-holds their tables.
+"""The statements of a run as queries that a warehouse can check before the run's tables exist.
 
-Each table that a run reads or writes stands in as an empty one of its columns, the stage as the
-query that fills it.
+Each table that a run reads or writes is replaced by an empty relation with its columns, and the
+stage by the query that fills it.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ _FILES = ("stage", "check", "publish", "doors")
 
 
 def stand_ins(manifest: Manifest, view: ViewSpec) -> dict[str, str]:
-    """Return the tables that a run of a view uses, by their attribute of `Tables`: each as an empty
-    query."""
+    """Return an empty query for each table that a run of a view uses, by attribute of `Tables`."""
     d = dialect(manifest.dialect)
     v = ViewContext(manifest, view, Extent(), {})
-    control = {"ledger": LEDGER, "metrics": METRICS, "doors_table": PUBLIC_VIEWS}
+    control = {"ledger": LEDGER, "metrics": METRICS, "public_views_table": PUBLIC_VIEWS}
     columns: dict[str, Iterable[Column]] = {
-        name: [Column(column, d.type(kind)) for column, kind in table.columns.items()]
+        name: [Column(column, d.type(canonical)) for column, canonical in table.columns.items()]
         for name, table in control.items()
     }
     parts = {"history_replaced": "replaced", "rollups": "rolled_up"}
     columns |= {
-        parts.get(one.part, one.part): one.declared for one in objects.tables(manifest, view)
+        parts.get(table.part, table.part): table.declared
+        for table in objects.tables(manifest, view)
     }
     columns["changes"] = v.change_columns
     return {name: _empty(declared) for name, declared in columns.items()}
@@ -46,18 +45,20 @@ def stand_ins(manifest: Manifest, view: ViewSpec) -> dict[str, str]:
 def rehearsed(
     manifest: Manifest, view: ViewSpec, tables: Mapping[str, str], fill: Callable[[str], str]
 ) -> list[Statement]:
-    """Return the queries of a run of a view, in order, over tables that stand in.
+    """Return the queries of a run of a view, in order, over the relations of `stand_ins`.
 
-    An UPDATE has none. Of a DELETE and a MERGE it is what they match; what CREATE TABLE ... AS
-    stores stands in for that table.
+    An UPDATE has no query. The query of a DELETE or a MERGE selects the rows that it matches. The
+    query of a CREATE TABLE ... AS replaces that table in later statements.
 
     Args:
         manifest: the project.
         view: one of its views.
-        tables: what stands in, see `stand_ins`.
+        tables: the queries that replace tables, see `stand_ins`.
         fill: puts the variables of a run into a text of a release.
     """
     v = ViewContext(manifest, view, Extent(), {})
+    # The templates are rendered again with other table names: replacing names in rendered SQL would
+    # also hit users' text.
     for name in RUN_TABLES:
         setattr(v, name, _name(name))
     statements = [statement for file in _FILES for statement in read(fill(v.render(file)))]
@@ -75,7 +76,7 @@ def rehearsed(
 
 
 def _name(table: str) -> str:
-    """What a table is called that stands in: no text of users can hold the name."""
+    """Name the relation that replaces a table; the prefix is reserved, so no user has the name."""
     return f"plane__{table}"
 
 
@@ -85,7 +86,7 @@ def _empty(columns: Iterable[Column]) -> str:
 
 
 def _query(statement: Statement) -> str:
-    """What a statement computes, as a query; empty where that is nothing, or stands in."""
+    """Return what a statement computes as a query; empty if it computes nothing to check."""
     match statement.kind:
         case "insert" | "create_view" | "select":
             return statement.query
@@ -101,8 +102,8 @@ def _query(statement: Statement) -> str:
 
 
 def _over(query: str, relations: Mapping[str, str]) -> str:
-    """A query with the relations that it names as common tables: more of them would only take time
-    to compile."""
+    """Add the relations that a query names as common tables."""
+    # Relations that it doesn't name would only take time to compile.
     common = ",\n".join(
         f"{name} AS (\n{rows}\n)" for name, rows in relations.items() if name in query
     )

@@ -1,8 +1,8 @@
-"""Rollups: tiles merged two by two into longer ones, so that one more interval reads few of them.
+"""Rollups: tiles merged two by two into longer ones, so that an everyday run reads few of them.
 
-The next interval of a view that is computed without a gap changes values at one moment alone, its
-end (T here). There a window is covered by the longest rollups that fit into it, about 2 log2 of its
-tiles, instead of by its tiles.
+If a view is computed without a gap, its next interval changes values at one moment only: at the end
+of the interval (T here). There a window is covered by the longest rollups that fit into it instead
+of by its tiles: a window of n tiles needs about 2 log2(n) of them.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ from controlplane.sql.states import needed
 from controlplane.sql.windows import Frame, Frames, shifts
 
 MOST_LEVELS = 12
-"""A rollup holds at most 2^12 tiles."""
+"""The most levels of rollups: the longest rollup holds 2^12 tiles."""
 
 
 class Span(msgspec.Struct, frozen=True):
-    """A window at T: it ends so long before T, and is so long; a lifetime, without a length, begins
-    at an instant."""
+    """A window at T: it ends `back` before T and has a length; a lifetime window has none."""
 
     back: timedelta
     length: timedelta | None
 
 
 class Cover(msgspec.Struct, frozen=True):
-    """Which tiles and rollups make up a view's windows at any moment; rollups are `levels` times
-    twice as long."""
+    """The tiles and rollups that make up a view's windows at any moment.
+
+    The rollups of level n hold 2^n tiles; `levels` is the highest level. Releases store a cover as
+    JSON.
+    """
 
     tile: timedelta
     phase: timedelta
@@ -51,20 +53,25 @@ class Cover(msgspec.Struct, frozen=True):
     spans: tuple[Span, ...]
 
     def at(self, moment: datetime) -> list[tuple[int, Interval]]:
-        """Each window's number, and one tile or rollup of it: the longest that fit, which none
-        other overlaps."""
-        found = []
-        for number, span in enumerate(self.spans):
+        """List the tiles and rollups of each window at a moment, as (window's index, interval).
+
+        They are the longest that fit, and don't overlap.
+        """
+        parts = []
+        for index, span in enumerate(self.spans):
             end = moment - span.back
             begin = self.start if span.length is None else end - span.length
-            found += [(number, part) for part in self._parts(self._place(begin), self._place(end))]
-        return found
+            first, last = self._tile_number(begin), self._tile_number(end)
+            parts += [(index, part) for part in self._parts(first, last)]
+        return parts
 
-    def _place(self, instant: datetime) -> int:
+    def _tile_number(self, instant: datetime) -> int:
         return (instant - EPOCH - self.phase) // self.tile
 
     def _parts(self, first: int, end: int) -> Iterator[Interval]:
-        """The nodes of a segment tree that cover the tiles from a number to before another."""
+        """Yield the nodes of a segment tree that cover the tiles `first` to `end` - 1."""
+        # An odd end at a level has no sibling inside the range, so the node itself is needed. What
+        # is left is even at both ends and is covered one level higher.
         size = 1
         for _ in range(self.levels):
             if first >= end:
@@ -76,22 +83,22 @@ class Cover(msgspec.Struct, frozen=True):
                 end -= size
                 yield self._part(end, size)
             size *= 2
-        yield from (self._part(place, size) for place in range(first, end, size))
+        yield from (self._part(number, size) for number in range(first, end, size))
 
-    def _part(self, place: int, size: int) -> Interval:
-        begin = EPOCH + self.phase + place * self.tile
+    def _part(self, number: int, size: int) -> Interval:
+        begin = EPOCH + self.phase + number * self.tile
         return Interval(begin, begin + size * self.tile)
 
 
 def cover(view: ViewSpec) -> Cover | None:
-    """The cover of a view's windows of which rollups are kept; None where there are none."""
+    """Return the cover of a view's windows; None if the view keeps no rollups."""
     count = levels(view)
     spans = dict.fromkeys(span for a in view.aggregates if rolled(a) for span in _spans(a))
     return Cover(view.tile, view.phase, count, view.start, tuple(spans)) if count else None
 
 
 def _spans(aggregate: AggregateSpec) -> list[Span]:
-    """The windows of an aggregate, in the order of its values."""
+    """List the windows of an aggregate, in the order of its values."""
     match aggregate.window:
         case SlidingWindow(length):
             return [Span(-aggregate.offset, length)]
@@ -104,15 +111,16 @@ def _spans(aggregate: AggregateSpec) -> list[Span]:
 
 
 def rolled(aggregate: AggregateSpec) -> bool:
-    """Whether rollups keep all states of an aggregate: those that don't grow with their rows."""
-    return all(kind.merged is not None for kind in needed(aggregate))
+    """Whether rollups keep all states of an aggregate: only states that don't grow with rows."""
+    return all(state.merged is not None for state in needed(aggregate))
 
 
 def levels(view: ViewSpec) -> int:
-    """How many lengths of rollups are worth keeping; the longest fills half of the longest window.
+    """Return how many levels of rollups a view keeps; 0 for none.
 
-    None where they would save nothing (windows of a few tiles, states that no rollup keeps), and
-    none for what they are not made for: calendars, second keys, tables without an event time.
+    The longest rollup fills half of the longest window. A view keeps none if they would save
+    nothing (windows of a few tiles, states that no rollup keeps). Calendars, secondary keys and
+    static views have no rollups either.
     """
     match view:
         case StaticViewSpec():
@@ -139,8 +147,7 @@ def levels(view: ViewSpec) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run computes, as instants in SQL: its interval, and where the tiles that it replaces
-    begin and end."""
+    """The range of a run as SQL: the interval, and the start and end of the replaced tiles."""
 
     start: str
     end: str
@@ -150,15 +157,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Level:
-    """The rollups of one length, each made of two `parts`; all but the number are SQL.
+    """The rollups of one length, each made of two parts; all attributes but the number are SQL.
 
     Attributes:
-        number: from 1 on.
-        floor: where the rollup begins that holds `tile_start`.
-        length: how long a rollup is.
-        half: how long each part is.
-        first: where the first rollup begins that the run changes.
-        first_end: where it ends.
+        number: 1 for rollups of two tiles, 2 for rollups of four, and so on.
+        floor: the start of the rollup that holds `tile_start`.
+        length: the length of a rollup.
+        half: the length of each part.
+        first: the start of the first rollup that the run changes.
+        first_end: the end of that rollup.
     """
 
     number: int
@@ -170,10 +177,10 @@ class Level:
 
 
 class Covers(Frames):
-    """The windows at T: the rows of the relation `covered` that have a window's number as their
-    `place`.
+    """The windows at T: the rows of the relation `covered` whose `place` is the window's index.
 
-    Those that rollups make up come first, and then the `whole` ones, which are read tile by tile.
+    Windows that rollups make up come first, and then the `whole` windows, which are read tile by
+    tile.
     """
 
     def __init__(self, view: ViewSpec, spans: Sequence[Span], dialect: Dialect) -> None:
@@ -186,15 +193,17 @@ class Covers(Frames):
     def of(self, aggregate: AggregateSpec) -> list[Frame]:
         """See `Frames.of`."""
         if rolled(aggregate):
-            places = [self._spans.index(span) for span in _spans(aggregate)]
+            indexes = [self._spans.index(span) for span in _spans(aggregate)]
         else:
-            places = [len(self._spans) + self.whole.index(span) for span in _spans(aggregate)]
-        return [Frame("", f"place = {place}") for place in places]
+            indexes = [len(self._spans) + self.whole.index(span) for span in _spans(aggregate)]
+        return [Frame("", f"place = {index}") for index in indexes]
 
 
 class Rollups:
-    """The rollups of one view as the templates see them: every attribute is SQL text, or a list of
-    names with it."""
+    """The rollups of one view for the templates.
+
+    Every attribute is SQL text, or a list of names with SQL text.
+    """
 
     def __init__(
         self,
@@ -232,7 +241,7 @@ class Rollups:
 
     @cached_property
     def levels(self) -> list[Level]:
-        """From the shortest on."""
+        """The levels, shortest rollups first."""
         return [self._level(number) for number in range(1, self._count + 1)]
 
     def _level(self, number: int) -> Level:
@@ -249,7 +258,7 @@ class Rollups:
 
     @cached_property
     def is_next(self) -> str:
-        """A condition on the head: the run is the next interval, and changes nothing before T."""
+        """The condition on the head that the run is the next interval and changes only T."""
         d, run = self._d, self._run
         return (
             f"earlier_frontier = {run.start} AND frontier = {run.end}"
@@ -259,8 +268,7 @@ class Rollups:
 
     @cached_property
     def moving(self) -> list[tuple[str, str]]:
-        """Where the tiles begin that come into a window or leave one at T: after the one instant,
-        up to the other."""
+        """The ranges of the starts of tiles that enter or leave a window at T: (after, up to)."""
         last = [self._d.plus(self.moment, -shift) for shift in shifts(self._view)]
         return [(self._d.plus(instant, -self._view.schedule), instant) for instant in last]
 
@@ -275,26 +283,28 @@ class Rollups:
 
     @property
     def whole_windows(self) -> list[str]:
-        """The windows at T that no rollups make up, as rows: number, begin, end."""
+        """The windows at T that no rollups make up, as rows: index, begin, end."""
         d = self._d
-        found = []
-        for place, span in enumerate(self._covers.whole, len(self._spans)):
+        windows = []
+        for index, span in enumerate(self._covers.whole, len(self._spans)):
             begin = (
                 d.instant(self._view.start)
                 if span.length is None
                 else d.plus(self.moment, -span.back - span.length)
             )
-            found.append(f"({place}, {begin}, {d.plus(self.moment, -span.back)})")
-        return found
+            windows.append(f"({index}, {begin}, {d.plus(self.moment, -span.back)})")
+        return windows
 
     def instant(self, text: str) -> str:
-        """A literal for an instant that the run decides."""
+        """Render a literal for a variable instant of the run."""
         return self._d.instant(text)
 
     def instants(self, part: str, variable: str) -> str:
-        """A list of instants that the run decides: the start or the end of each part in a variable.
+        """Render a list of variable instants: the start or the end of each part in a variable.
 
-        `part` names both in a loop over the variable, and calls one of them `instant`.
+        Args:
+            part: the loop's names for start and end; one of them is `instant`.
+            variable: the run's variable, such as `plane.cover_tiles`.
         """
         instant, comma = self.instant("{{ instant }}"), '{{ "" if loop.last else ", " }}'
         return f"{{% for {part} in {variable} %}}{instant}{comma}{{% endfor %}}"

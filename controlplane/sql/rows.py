@@ -1,10 +1,9 @@
-"""The rows of a view in SQL: what each interval sees of the sources, and which of the returned rows
-it keeps.
+"""The rows of a view in SQL: the source rows that an interval sees, and the result rows it keeps.
 
-A view that is row by row is one query over any range. Of any other, each interval is evaluated as
-if it were the only one: in a statement of its own, or many together where the dialect can evaluate
-a query once for each row of another relation (`Dialect.laterals`) and the order of rows decides
-nothing.
+A view that is row by row is one query over any range. For other views, each interval is evaluated
+as if it were the only one. It gets a statement of its own, or shares one with other intervals if
+the dialect can evaluate a query once for each row of another relation (`Dialect.laterals`) and the
+result doesn't depend on the order of rows.
 """
 
 from __future__ import annotations
@@ -27,19 +26,17 @@ from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
 
 INTERVAL = "plane_interval"
-"""The column that says to which interval a row was given."""
+"""The column with the start of the interval for which a row was copied."""
 OUTSIDE = "plane_outside"
-"""The column that says that a row's event time is beyond the declared bounds."""
+"""The column that is true if a row's event time is beyond the declared bounds."""
 MOST_COPIES = 200
-"""Where more intervals than this see a row, it is not copied for each: they get statements of their
-own."""
+"""If more intervals than this see a row, each interval gets a statement instead of a copy."""
 _NEAR = timedelta(days=2)
-"""No local clock, and no date of a local clock, is farther from UTC than this."""
+"""No local time, and no local date, is farther from UTC than this (zones span -12h to +14h)."""
 
 
 def evaluated_together(manifest: Manifest, view: ViewSpec, d: Dialect) -> bool:
-    """Whether one statement can evaluate many intervals of a view, each as if it were the only
-    one."""
+    """Whether one statement can evaluate many intervals, each as if it were the only one."""
     if not isinstance(view.evaluation, IntervalByInterval):
         return True
     if not (d.laterals and view.evaluation.steady):
@@ -49,7 +46,7 @@ def evaluated_together(manifest: Manifest, view: ViewSpec, d: Dialect) -> bool:
 
 
 def _copies(view: ViewSpec, source: SourceSpec) -> float:
-    """How many intervals look at a row of a source."""
+    """Return how many intervals see a row of a source."""
     if source.lookback is None:
         return float("inf")
     wider = view.bounds.high - view.bounds.low if view.bounds else timedelta(0)
@@ -57,16 +54,17 @@ def _copies(view: ViewSpec, source: SourceSpec) -> float:
 
 
 class Spread(NamedTuple):
-    """A source whose rows are copied for every interval that sees them: its name and a query with
-    `INTERVAL`."""
+    """A source whose rows are copied for every interval that sees them.
+
+    `name` is its common table; `query` has a column `INTERVAL`.
+    """
 
     name: str
     query: str
 
 
 class Step(NamedTuple):
-    """One interval of a run in SQL: where it begins and ends, and where the rows begin that it
-    keeps."""
+    """One interval of a run in SQL: its start and end, and the time since which rows are kept."""
 
     start: str
     end: str
@@ -74,14 +72,14 @@ class Step(NamedTuple):
 
 
 class RowsSql:
-    """What the templates ask for to make the rows of a view.
+    """The SQL that makes the rows of a view, for the templates.
 
     Args:
-        manifest: what is declared.
+        manifest: the declared project.
         view: one of its views.
-        d: the warehouse's SQL.
-        tables: what is read of a source: a relation, and its columns.
-        literal: makes users' text safe in a release that is filled once more.
+        d: the dialect.
+        tables: returns the relation that is read for a source, and its columns.
+        literal: escapes users' text in a release, which a run renders a second time.
     """
 
     def __init__(
@@ -105,7 +103,7 @@ class RowsSql:
         self.interval_end = d.plus(f"plane_each.{INTERVAL}", view.schedule)
 
     def relation(self, source: SourceSpec, start: str, end: str) -> str:
-        """A source's rows with a time in `[start, end)`; all of a static table."""
+        """Render a source's rows with a time in `[start, end)`; all rows of a static table."""
         table, columns = self._tables(source)
         if source.timestamp is None:
             return f"SELECT {columns} FROM {table}"
@@ -123,7 +121,7 @@ class RowsSql:
         )
 
     def _whole(self, source: SourceSpec) -> str:
-        """All rows of a source that have a place in time, whatever it is."""
+        """Render all rows of a source that have a time."""
         table, columns = self._tables(source)
         if not source.time_sql:
             return f"SELECT {columns} FROM {table}"
@@ -132,18 +130,19 @@ class RowsSql:
         return f"{rows} WHERE {near}" if near else rows
 
     def _timed(self, source: SourceSpec) -> str:
-        """A source with the value of its time expression as a column."""
+        """Render a source with the value of its time expression as a column."""
         table, columns = self._tables(source)
         time = self._d.utc(f"({self._literal(source.time_sql)})")
         return f"SELECT {columns}, {time} AS {self._d.quote(source.timestamp or '')} FROM {table}"
 
     def _pruned(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
-        """Conditions on the raw column that every row with a time in `[start, end)` meets."""
+        """List conditions on the raw column that every row with a time in `[start, end)` meets."""
         raw = self._d.quote(pruning.column)
         if pruning.scale is not None:
-            found = [f"{raw} >= {self._number(start, pruning.scale)} - 1"] if start else []
-            return [*found, f"{raw} <= {self._number(end, pruning.scale)} + 1"]
-        return self._beside(source, pruning, start, end)
+            # One unit more at each end: warehouses divide and round in different ways.
+            lower = [f"{raw} >= {self._number(start, pruning.scale)} - 1"] if start else []
+            return [*lower, f"{raw} <= {self._number(end, pruning.scale)} + 1"]
+        return self._within_days(source, pruning, start, end)
 
     def _number(self, instant: str, scale: int) -> str:
         micros = self._d.micros(instant)
@@ -151,9 +150,8 @@ class RowsSql:
             f"{micros} / {10 ** (6 - scale)}" if scale <= 6 else f"{micros} * {10 ** (scale - 6)}"
         )
 
-    def _beside(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
-        """Conditions that a raw date or timestamp is not before `start` or after `end` by more than
-        clocks differ."""
+    def _within_days(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
+        """List conditions that a raw date or timestamp is at most `_NEAR` outside a range."""
         d, raw = self._d, self._d.quote(pruning.column)
         lower, upper = (d.plus(instant, sign * _NEAR) for instant, sign in ((start, -1), (end, 1)))
         if dict(source.columns)[pruning.column] == "date":
@@ -161,15 +159,19 @@ class RowsSql:
         return [*([f"{raw} >= {lower}"] if start else []), f"{raw} <= {upper}"]
 
     def _near(self, source: SourceSpec) -> list[str]:
-        """The promise of `prune_by`, row by row: how wide a run is decides nothing."""
+        """List conditions that a row keeps the promise of `prune_by`."""
+        # Pruning drops a row that breaks the promise only at the ends of a range. Without these
+        # conditions, a run of a longer range would keep more of such rows.
         if source.pruning is None or source.pruning.scale is not None:
             return []
         ts = self._d.quote(source.timestamp or "")
-        return self._beside(source, source.pruning, ts, ts)
+        return self._within_days(source, source.pruning, ts, ts)
 
     def transformation(self, start: str, end: str) -> str:
-        """The user's SQL over what `[start, end)` sees: common tables, the last of which holds what
-        it returns."""
+        """Render the user's SQL over the source rows that `[start, end)` sees.
+
+        The result is a list of common tables, the last of which has the returned rows.
+        """
         relations = {
             source.name: self.relation(source, *self._seen(source, start, end))
             for source in self._sources
@@ -177,7 +179,7 @@ class RowsSql:
         return transformation.framed(self._literal(self._view.sql), relations)
 
     def _seen(self, source: SourceSpec, start: str, end: str) -> tuple[str, str]:
-        """The times of a source that a range sees; an empty text where there is no first one."""
+        """Return the first and last time that a range sees of a source; no first time is empty."""
         until = self._d.plus(end, -self._low)
         if self.by_interval and source.lookback is None:
             return "", until
@@ -185,9 +187,8 @@ class RowsSql:
         return self._d.plus(start, -self._high - back), until
 
     def spread(self, start: str, end: str) -> list[Spread]:
-        """The timed sources of all intervals in `[start, end)`, each row once for every interval
-        that sees it."""
-        d, found = self._d, list[Spread]()
+        """Render the timed sources, with each row once for every interval that sees it."""
+        d, copies = self._d, list[Spread]()
         for source in self._sources:
             if source.timestamp is None:
                 continue
@@ -203,24 +204,19 @@ class RowsSql:
                 step = f"to_microseconds({self.micros})"
                 ends = f"greatest({first}, {start}), least({last}, {newest})"
                 interval = f"unnest(generate_series({ends}, {step}))"
-            name = f"plane_spread_{len(found)}"
-            found.append(
-                Spread(
-                    name,
-                    f"SELECT *, {interval} AS {INTERVAL} FROM (\n    {read}\n  ) AS plane_read",
-                )
-            )
-        return found
+            query = f"SELECT *, {interval} AS {INTERVAL} FROM (\n    {read}\n  ) AS plane_read"
+            copies.append(Spread(f"plane_spread_{len(copies)}", query))
+        return copies
 
     def _interval_of(self, instant: str) -> str:
         return self._d.floor(instant, self._view.schedule, self._view.phase)
 
     def first_interval(self, read_start: str) -> str:
-        """Where the interval begins that holds an instant."""
+        """Render the start of the interval that holds an instant."""
         return self._interval_of(read_start)
 
     def transformation_of_each(self) -> str:
-        """The user's SQL over what the interval of the row `plane_each` sees."""
+        """Render the user's SQL over the source rows that the interval of `plane_each` sees."""
         relations: dict[str, str] = {}
         number = 0
         for source in self._sources:
@@ -235,18 +231,17 @@ class RowsSql:
         return transformation.framed(self._literal(self._view.sql), relations)
 
     def whole(self) -> str:
-        """All rows of a view that is row by row: common tables, the last of which holds them."""
+        """Render all rows of a view that is row by row: the last common table has the rows."""
         relations = {source.name: self._whole(source) for source in self._sources}
         framed = transformation.framed(self._literal(self._view.sql), relations)
         return self._kept(framed, f"NOT {self.outside}") if self.outside else framed
 
     def one_range(self, start: str, end: str) -> str:
-        """The rows that a range keeps, evaluated as one; common tables like `whole`."""
+        """Render the rows that a range keeps, evaluated as one; common tables like `whole`."""
         return self._kept(self.transformation(start, end), self.kept(start, end, counted=False))
 
     def each_of(self, start: str, end: str) -> str:
-        """The same of all intervals of a range, each as if it were the only one, in one
-        statement."""
+        """Render the rows that each interval of a range keeps, all in one statement."""
         output = transformation.OUTPUT
         named = ",\n".join(f"{name} AS (\n{query}\n)" for name, query in self.spread(start, end))
         kept = self.kept(f"plane_each.{INTERVAL}", self.interval_end, counted=False)
@@ -256,8 +251,10 @@ class RowsSql:
         return f"WITH {named},\n{output} AS (\n{selected}\n)"
 
     def extent(self) -> str:
-        """A query for where the intervals begin and end that rows of the sources may lie in; null
-        without rows."""
+        """Render a query for the start and end of the intervals that the sources' rows can be in.
+
+        Both are null if the sources have no rows.
+        """
         times = []
         for source in self._sources:
             if source.timestamp is not None:
@@ -271,7 +268,7 @@ class RowsSql:
         return f"SELECT {first} AS first_start, {last} AS last_end FROM ({instants}) AS plane_times"
 
     def intervals(self, start: str, end: str) -> str:
-        """A query for where the intervals of a range begin."""
+        """Render a query for the starts of a range's intervals."""
         step = f"to_microseconds({self.micros})"
         return f"SELECT unnest(generate_series({start}, {end} - {step}, {step})) AS {INTERVAL}"
 
@@ -281,8 +278,7 @@ class RowsSql:
 
     @property
     def outside(self) -> str:
-        """Whether a returned row's event time is beyond the declared bounds; empty where none are
-        declared."""
+        """The condition that an event time is beyond the declared bounds; empty without bounds."""
         bounds, d = self._view.bounds, self._d
         if bounds is None:
             return ""
@@ -295,8 +291,10 @@ class RowsSql:
         return self._d.utc(self._d.quote(self._view.timestamp or ""))
 
     def kept(self, start: str, end: str, counted: bool = True) -> str:
-        """Which returned rows belong to `[start, end)`; `counted` keeps those that are then counted
-        and left out."""
+        """Render the condition that a returned row belongs to `[start, end)`.
+
+        With `counted`, rows that the run counts and then drops belong to it too.
+        """
         name = self._d.quote(self._view.timestamp or "")
         event, endless = self._d.comparable(name), self._d.endless(name)
         inside = f"{event} >= {start} AND {event} < {end}"
@@ -312,7 +310,7 @@ class RowsSql:
 
     @property
     def untimed(self) -> str:
-        """How many rows of the sources belong to no interval, since they have no event time."""
+        """The number of source rows that belong to no interval because they have no event time."""
         counts = []
         for source, ts, rows in self._tables_with_time():
             near = " AND ".join(self._near(source))
@@ -322,7 +320,7 @@ class RowsSql:
 
     @property
     def endless(self) -> str:
-        """How many rows of the sources have an infinite event time."""
+        """The number of source rows with an infinite event time."""
         counts = [
             f"(SELECT count(*) FROM {rows} WHERE {condition})"
             for _, ts, rows in self._tables_with_time()
@@ -331,7 +329,8 @@ class RowsSql:
         return " + ".join(counts) or "0"
 
     def _tables_with_time(self) -> Iterator[tuple[SourceSpec, str, str]]:
-        """The raw tables that have a time: the source, its time, and a relation with both."""
+        """Yield each raw table with a time: the source, its time column, and a relation."""
+        # Histories of other views are left out: their times are never null or infinite.
         for source in self._sources:
             if source.timestamp is not None and not self._reads_view[source.name]:
                 table, _ = self._tables(source)
@@ -340,8 +339,9 @@ class RowsSql:
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:
-    """What is read of a source. Of another view it is the history of the very version that this one
-    was made for."""
+    """Return the table that is read for a source."""
+    # A source that is another view is read from the history of a fixed version: its public view may
+    # show another version by the time of a run.
     view = manifest.read_view(source)
     if view is None:
         return source.table
@@ -353,16 +353,16 @@ def source_table(manifest: Manifest, source: SourceSpec) -> str:
 def rows_sql(
     manifest: Manifest,
     view: ViewSpec,
-    doors: Mapping[str, str] | None = None,
+    relations: Mapping[str, str] | None = None,
     literal: Callable[[str], str] = str,
 ) -> RowsSql:
-    """The rows of a view.
+    """Prepare the SQL of a view's rows.
 
     Args:
-        manifest: what is declared.
+        manifest: the declared project.
         view: one of its views.
-        doors: relations that stand for tables of these names.
-        literal: makes users' text safe in a release that is filled once more.
+        relations: the relations that replace tables: name -> SQL.
+        literal: escapes users' text in a release, which a run renders a second time.
     """
     d = dialect(manifest.dialect)
 
@@ -370,6 +370,6 @@ def rows_sql(
         columns = "*"
         if manifest.read_view(source) is not None:
             columns = ", ".join(d.quote(name) for name, _ in source.columns)
-        return (doors or {}).get(source.table, source_table(manifest, source)), columns
+        return (relations or {}).get(source.table, source_table(manifest, source)), columns
 
     return RowsSql(manifest, view, d, tables, literal)

@@ -1,5 +1,7 @@
-"""Aggregates by a second key: a tile keeps a list of its values, each with states; a feature is a
-list over them."""
+"""Aggregates by a secondary key.
+
+A tile keeps a list of the key's values, each with states. A feature is a list over these values.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,16 @@ from controlplane.sql.ranges import Owner
 from controlplane.sql.windows import Frames, Pairs
 
 
-class Second:
-    """One second key of a view, as the templates see it: every attribute is SQL text, or a list of
-    names with it."""
+class SecondaryKey:
+    """One secondary key of a view for the templates.
+
+    Every attribute is SQL text, or a list of names with SQL text.
+    """
 
     def __init__(
         self,
         view: ViewSpec,
-        place: int,
+        index: int,
         column: Column,
         names: Names,
         order: Sequence[str],
@@ -30,20 +34,20 @@ class Second:
         self._view = view
         self._d = d = dialect
         self._own = [a for a in view.aggregates if a.by == column]
-        name, kind = column
+        name, canonical = column
         self.tiles = TileSchema(self._own, names, order, d, owner)
-        self.type = kind
+        self.type = canonical
         self.source = d.quote(name)
         self.label = f"column '{name}'"
         self.staged = d.quote(names.of(f"{name}__second"))
         self.column = d.quote(names.of(f"{name}__by"))
-        self.name = f"second_{place}"
-        self.alias = f"g{place}"
+        self.name = f"second_{index}"
+        self.alias = f"g{index}"
         self.states = [(d.quote(s.name), s.sql) for s in self.tiles.states.values()]
         self.state_names = [name for name, _ in self.states]
         self.names = [d.quote(a.name) for a in self._own]
         self.types = {
-            "second": d.type(kind),
+            "second": d.type(canonical),
             **{s.name: s.type for s in self.tiles.states.values()},
         }
         self.column_type = d.type_list(d.struct_type(self.types))
@@ -56,27 +60,26 @@ class Second:
 
     @cached_property
     def _frames(self) -> Frames:
-        kind = Frames if self._d.window_frames else Pairs
-        return kind(
-            self._view, [*(self._d.quote(name) for name, _ in self._view.keys), "second"], self._d
-        )
+        frames = Frames if self._d.window_frames else Pairs
+        keys = [self._d.quote(name) for name, _ in self._view.keys]
+        return frames(self._view, [*keys, "second"], self._d)
 
     @cached_property
     def _values(self) -> list[tuple[str, str]]:
-        found = []
+        values = []
         for aggregate in self._own:
             value = "second" if aggregate.lists_keys else self.tiles.value(aggregate, self._frames)
             listed = self._d.collect(value, ["second"], self.tiles.present(aggregate, self._frames))
-            found.append((self._d.quote(aggregate.name), listed))
-        return found
+            values.append((self._d.quote(aggregate.name), listed))
+        return values
 
     @property
     def values(self) -> list[tuple[str, str]]:
-        """Each feature, as an aggregate over the rows of the second key's values at one moment."""
+        """Each feature, as an aggregate over the secondary key's values at one moment."""
         return self._values
 
     @property
     def merged(self) -> list[tuple[str, str]]:
         """The columns that these aggregates read: window functions over the tiles."""
-        self._values  # noqa: B018 - says what must be merged
+        self._values  # noqa: B018 - rendering the values fills `merged` of the frames
         return [(name, sql) for sql, name in self._frames.merged.items()]

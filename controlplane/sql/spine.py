@@ -1,5 +1,4 @@
-"""The SQL of a spine's times, and of the rows of a training set that no feature can have a value
-for."""
+"""Queries for a spine's times, and for the rows of a training set without any feature value."""
 
 from __future__ import annotations
 
@@ -12,8 +11,16 @@ from controlplane.sql.training import Dataset, instant, key_tables, table
 
 
 def times_query(manifest: Manifest, dataset: Dataset, first: str, last: str) -> str:
-    """A query for the first and the last time of the spine, no farther away than two instants; no
-    row: it has none."""
+    """Render a query for the first and the last time of the spine, limited to a range.
+
+    It returns no row if the spine has no time.
+
+    Args:
+        manifest: the project.
+        dataset: the training set.
+        first: the earliest time to return, as SQL.
+        last: the latest time to return, as SQL.
+    """
     d = dialect(manifest.dialect)
     at = instant(d, dataset.time)
     ends = ", ".join(
@@ -25,12 +32,11 @@ def times_query(manifest: Manifest, dataset: Dataset, first: str, last: str) -> 
 
 
 def counts_query(manifest: Manifest, dataset: Dataset) -> str:
-    """A query that counts the rows of a training set for which no feature, or none of a view, has a
-    value.
+    """Render a query that counts the rows for which no feature of a view can have a value.
 
-    Columns: `null_times` (also infinite ones), and for each place of `Manifest.views_of`
-    `null_keys_<place>`, `unknown_keys_<place>` (of which the view has no row by the spine's last
-    time) and `early_times_<place>` (before the view's start).
+    Columns: `null_times` (also infinite ones), and for each index in `Manifest.views_of`
+    `null_keys_<index>`, `unknown_keys_<index>` (the view has no row of the key by the spine's last
+    time) and `early_times_<index>` (before the view's start).
     """
     d = dialect(manifest.dialect)
     views = manifest.views_of(manifest.service(dataset.service))
@@ -51,26 +57,26 @@ def counts_query(manifest: Manifest, dataset: Dataset) -> str:
         ).tables
     tables.append("plane_last AS (SELECT max(plane_at) AS plane_at FROM spine)")
     counts = ["count(*) - count(plane_at) AS null_times"]
-    for place, view in enumerate(views):
-        tables.append(f"plane_known_{place} AS ({_known(manifest, view, dataset, d)})")
+    for index, view in enumerate(views):
+        tables.append(f"plane_known_{index} AS ({_known(manifest, view, dataset, d)})")
         names = [d.quote(name) for name, _ in view.keys]
         missing = " OR ".join(f"{name} IS NULL" for name in names)
         present = " AND ".join(f"s.{name} IS NOT NULL" for name in names)
         same = " AND ".join(f"h.{name} = s.{name}" for name in names)
-        known = f"SELECT 1 FROM plane_known_{place} AS h WHERE {same}"
+        known = f"SELECT 1 FROM plane_known_{index} AS h WHERE {same}"
         counts += [
-            f"count(CASE WHEN {missing} THEN 1 END) AS null_keys_{place}",
+            f"count(CASE WHEN {missing} THEN 1 END) AS null_keys_{index}",
             f"(SELECT count(*) FROM spine AS s WHERE {present} AND NOT EXISTS ({known}))"
-            f" AS unknown_keys_{place}",
+            f" AS unknown_keys_{index}",
             f"count(CASE WHEN plane_at < {d.instant(view.start)} THEN 1 END)"
-            f" AS early_times_{place}",
+            f" AS early_times_{index}",
         ]
     selected, common = ",\n  ".join(counts), ",\n".join(tables)
     return f"WITH {common}\nSELECT\n  {selected}\nFROM spine"
 
 
 def _known(manifest: Manifest, view: ViewSpec, dataset: Dataset, d: Dialect) -> str:
-    """A query for the keys of which a view has a row by the spine's last time."""
+    """Render a query for the keys of which a view has a row by the spine's last time."""
     keys = ", ".join(f"h.{d.quote(name)}" for name, _ in view.keys)
     if dataset.through is not None:
         return f"SELECT DISTINCT {keys} FROM {inline.rows(view)} AS h"

@@ -1,4 +1,4 @@
-"""What of the rows of a stage lies outside its type."""
+"""The out-of-range values of a stage's rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from controlplane.manifest.specs import ViewSpec
 from controlplane.sql import ranges
 from controlplane.sql.aggregates import TileSchema
 from controlplane.sql.dialects import Dialect
-from controlplane.sql.secondary_keys import Second
+from controlplane.sql.secondary_keys import SecondaryKey
 
 
 class StagedRows:
@@ -18,8 +18,8 @@ class StagedRows:
 
     Args:
         view: the view.
-        tiles: what aggregates read.
-        seconds: its second keys.
+        tiles: the schema of its tiles, whose staged columns aggregates read.
+        secondary_keys: its secondary keys.
         d: the dialect.
     """
 
@@ -27,17 +27,17 @@ class StagedRows:
         self,
         view: ViewSpec,
         tiles: TileSchema,
-        seconds: Sequence[Second],
+        secondary_keys: Sequence[SecondaryKey],
         d: Dialect,
     ) -> None:
         self._view = view
-        self._schemas = (tiles, *(second.tiles for second in seconds))
-        self._seconds = seconds
+        self._schemas = (tiles, *(key.tiles for key in secondary_keys))
+        self._secondary_keys = secondary_keys
         self._d = d
 
     @cached_property
     def out_of_range(self) -> str:
-        """What of the stage lies outside its types, as a text; empty where nothing does."""
+        """An aggregate that describes the stage's out-of-range values; see `ranges.counted`."""
         columns = list(self._values.values())
         if self._view.timestamp is not None:
             columns.insert(
@@ -46,34 +46,35 @@ class StagedRows:
         return template.escape(ranges.counted(columns, self._view.keys, self._d))
 
     def checked(self, columns: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Staged columns (name -> SQL) that stop the statement where a value lies outside its type.
+        """Make staged columns (name -> SQL) stop the statement where a value is out of range.
 
-        For statements in which no run looks at the stage.
+        For statements that compute a view inline: no run checks a stage there.
         """
         owner = ranges.Owner(f"feature view '{self._view.name}'", self._view.keys)
         return [(name, self._checked(self._values.get(name), sql, owner)) for name, sql in columns]
 
-    def _checked(self, one: ranges.Staged | None, sql: str, owner: ranges.Owner) -> str:
-        wrong = ranges.outside(sql, one.type, self._d) if one else ""
-        if one is None or not wrong:
+    def _checked(self, column: ranges.Staged | None, sql: str, owner: ranges.Owner) -> str:
+        wrong = ranges.outside(sql, column.type, self._d) if column else ""
+        if column is None or not wrong:
             return sql
-        return ranges.checked(sql, one.type, f"{one.label} ({one.type})", owner, self._d, wrong)
+        label = f"{column.label} ({column.type})"
+        return ranges.checked(sql, column.type, label, owner, self._d, wrong)
 
     @cached_property
     def _values(self) -> Mapping[str, ranges.Staged]:
         """The user's values in the stage, by their columns' quoted names."""
         d, view = self._d, self._view
-        found = [ranges.Staged(f"key '{name}'", d.quote(name), kind) for name, kind in view.keys]
-        found += [
+        columns = [
+            ranges.Staged(f"key '{name}'", d.quote(name), key_type) for name, key_type in view.keys
+        ]
+        columns += [
             ranges.Staged(f"column '{a.column}'", d.quote(a.name), a.type) for a in view.attributes
         ]
         for tiles in self._schemas:
-            for one in tiles.staged.values():
-                if one.column is not None:
-                    found.append(
-                        ranges.Staged(f"column '{one.column}'", d.quote(one.name), one.type)
-                    )
-        found += [
-            ranges.Staged(second.label, second.staged, second.type) for second in self._seconds
-        ]
-        return {one.column: one for one in found}
+            columns += [
+                ranges.Staged(f"column '{staged.column}'", d.quote(staged.name), staged.type)
+                for staged in tiles.staged.values()
+                if staged.column is not None
+            ]
+        columns += [ranges.Staged(key.label, key.staged, key.type) for key in self._secondary_keys]
+        return {column.column: column for column in columns}

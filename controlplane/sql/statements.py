@@ -1,4 +1,4 @@
-"""The format of a release's SQL files: statements, each after comments that say what it is.
+"""The format of a release's SQL files: statements, each after comments that describe it.
 
     -- @statement: insert the interval's tiles
     -- @insert: "features"."spend__1a2b3c4d__tiles"
@@ -6,12 +6,11 @@
     -- @query
     SELECT ...;
 
-The first line names the statement, the second says what it does and to which table (`Kind`). A line
-`-- @query` or `-- @condition` begins a part of the text, `-- @end` or the end of the statement ends
-it. The templates of `dag_templates/sql` write the format and `read` is its only reader, so that
-nothing else looks for a part by a pattern. All of these lines are comments to a warehouse: people
-can paste a file. Files of earlier versions have the first line alone; their kinds and parts are
-empty.
+The first line names the statement. The second line has its kind (`Kind`) and its table. A line
+`-- @query` or `-- @condition` begins a part of the text; `-- @end` or the end of the statement ends
+the part. The templates of `dag_templates/sql` write the format and only `read` parses it, so that
+no other code searches SQL with patterns. To a warehouse all of these lines are comments: people can
+paste a file. Files of earlier versions have only the first line; their kinds and parts are empty.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ from controlplane.base.ports import Kind, Statement
 
 _MARK = "\n-- @"
 _PARTS = ("query", "condition", "end")
-_KINDS: dict[str, Kind] = {kind: kind for kind in get_args(Kind) if kind}
+_KINDS: dict[str, Kind] = {name: name for name in get_args(Kind) if name}
 
 
 def read(text: str) -> list[Statement]:
-    """The statements of a file whose variables are filled in, in order.
+    """Parse the statements of a file whose variables are filled in, in order.
 
-    What precedes the first is dropped.
+    Text before the first statement is dropped.
     """
     statements = []
     for piece in ("\n" + text).split(f"{_MARK}statement: ")[1:]:
@@ -39,34 +38,35 @@ def read(text: str) -> list[Statement]:
 
 
 def _statement(name: str, text: str) -> Statement:
-    kind: Kind = ""
+    statement_kind: Kind = ""
     target, part = "", ""
+    # The text of the whole statement is under the empty name, each part also under its own.
     texts: dict[str, list[str]] = {"": []}
     for word, value, lines in _marked(text):
         if word in _KINDS:
-            kind, target = _KINDS[word], value
+            statement_kind, target = _KINDS[word], value
         elif word:
             part = "" if word == "end" else word
         texts.setdefault(part, []).append(lines)
         if part:
             texts[""].append(lines)
     sql, query, condition = (
-        _bare("\n".join(texts.get(one, ()))) for one in ("", "query", "condition")
+        _bare("\n".join(texts.get(part, ()))) for part in ("", "query", "condition")
     )
-    return Statement(name, sql, kind, target, query, condition)
+    return Statement(name, sql, statement_kind, target, query, condition)
 
 
 def _marked(text: str) -> Iterator[tuple[str, str, str]]:
-    """The pieces of a statement, each with the word and value of the mark before it.
+    """Split a statement into pieces, each with the word and value of the mark before it.
 
-    Both empty where it has none.
+    Both are empty for a piece without a mark.
     """
     first, *others = ("\n" + text).split(_MARK)
     yield "", "", first
     for piece in others:
         line, _, lines = piece.partition("\n")
         word, _, value = line.partition(":")
-        # A comment of somebody else's that looks like a mark stays text.
+        # A user's comment that looks like a mark stays text.
         known = word in _KINDS or line in _PARTS
         yield (word, value.strip(), lines) if known else ("", "", _MARK[1:] + piece)
 

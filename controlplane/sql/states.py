@@ -1,9 +1,8 @@
-"""What a tile keeps for the aggregate functions: mergeable states, each one column of the tile
-table.
+"""The mergeable states that a tile keeps for aggregate functions, each one column of its table.
 
-A state is made in one pass over a tile's rows and holds all that a function needs of them. Nulls
-are left out when it is made. Doubles are never subtracted: variance is kept as count, mean and M2
-(Welford), merged as Chan et al. do.
+A state is computed in one pass over a tile's rows, without nulls, and holds all that a function
+needs of them. Doubles are never subtracted: variance is kept as count, mean and M2 (Welford), and
+merged with the pairwise update of Chan et al.
 """
 
 from __future__ import annotations
@@ -20,21 +19,24 @@ from controlplane.sql.dialects import Dialect
 from controlplane.sql.windows import Window
 
 KEPT_HASHES = 512
-"""Smallest hashes that a distinct-count sketch keeps: exact below, else about 4.4 % (1 / sqrt(k -
-2)) off."""
+"""How many smallest hashes a distinct-count sketch keeps.
+
+Counts below are exact. Above, the standard error is about 4.4 %: 1 / sqrt(k - 2).
+"""
 RELATIVE_ERROR = 0.01
-"""How far the value of a bucket of a percentile sketch (DDSketch) may be from the values in it."""
+"""The relative error of a bucket of a percentile sketch (DDSketch)."""
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
 ORIGIN = 1_000_000
-"""Added to the bucket of a positive value: its code is then above 0, and that of a negative value
-below."""
+"""Added to the bucket of a value, so that codes of positive values are above 0.
+
+The code of a negative value is the negated code of its absolute value.
+"""
 INFINITE, NOT_A_NUMBER = 2_000_000, 2_000_001
-"""Buckets of infinities (with their sign) and of NaN."""
+"""The buckets of infinities (with their sign) and of NaN."""
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """What a state is made from: the value of each row of a tile, its canonical type, and the order
-    of the rows."""
+    """The rows of a tile: the SQL of their value, its canonical type, and the rows' order."""
 
     value: str
     type: str
@@ -42,17 +44,21 @@ class Rows(msgspec.Struct, frozen=True):
 
 
 Made = Callable[[Dialect, Rows], str]
+"""Renders the aggregate that makes a state of rows."""
 Merged = Callable[[Window, str], str]
-"""The state of several tiles from theirs, for the kind of a label."""
+"""Renders the state of several tiles from the tiles' states with a label."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of state: a part of its column's name, its SQL type for a column type, and the SQL
-    that makes it.
+    """A kind of state.
 
-    `merged` is None where the state of many tiles would grow with their rows: rollups don't keep
-    it.
+    Attributes:
+        label: The end of its column's name.
+        type: Renders its SQL type for the type of the aggregated column.
+        made: Renders the SQL that makes it of rows.
+        merged: Renders the merge of several tiles' states. None if the merged state would grow with
+            the rows: rollups don't keep such states.
     """
 
     label: str
@@ -82,8 +88,8 @@ def _collected(d: Dialect, rows: Rows) -> str:
 
 
 def _mean(d: Dialect, rows: Rows) -> str:
-    """Of equal values their very value, which a rounded sum would miss: their variance is 0, and
-    not almost."""
+    """Render the mean of a tile's values; of equal values it is exactly their value."""
+    # avg() rounds: three times 0.1 would have a mean next to 0.1, and a variance next to 0.
     value = d.cast(rows.value, "float64")
     return f"CASE WHEN min({value}) = max({value}) THEN min({value}) ELSE avg({value}) END"
 
@@ -91,6 +97,7 @@ def _mean(d: Dialect, rows: Rows) -> str:
 def _m2(d: Dialect, rows: Rows) -> str:
     value = d.cast(rows.value, "float64")
     finite = f"{d.filtered('var_pop', value, d.finite(value))} * count({value})"
+    # var_pop fails on an infinite value in some warehouses: there the state is NaN in all of them.
     odd = d.filtered("count", "1", f"NOT {d.finite(value)}")
     return f"CASE WHEN {odd} > 0 THEN {d.cast(d.text('nan'), 'float64')} ELSE {finite} END"
 
@@ -112,8 +119,8 @@ def _buckets(d: Dialect, rows: Rows) -> str:
 
 
 def _wide_sum(d: Dialect, column: str) -> str:
-    """Parts of a sum may be larger than the whole, which alone must fit; and a mean needs no sum
-    that does."""
+    """Return the type of a partial sum, which is wider than that of the whole sum."""
+    # Only the sum of a whole window must fit into 64 bits; a mean needs no sum that fits.
     return d.wide_integer if column == "int64" else d.type(FUNCTIONS["sum"].gives(column))
 
 
@@ -130,23 +137,25 @@ def _again(function: str) -> Merged:
 
 
 def moments(window: Window) -> str:
-    """Count, mean and M2 of the whole window: Chan, Golub and LeVeque's pairwise update, tile after
-    tile."""
+    """Render count, mean and M2 of the whole window.
+
+    Tiles are merged one by one with the pairwise update of Chan, Golub and LeVeque (1983).
+    """
     d = window.dialect
     count, mean, m2 = (window.columns[label] for label in ("count", "mean", "m2"))
-    kinds = dict.fromkeys(("n", "mean", "m2"), d.type("float64"))
+    types = dict.fromkeys(("n", "mean", "m2"), d.type("float64"))
     tiles = window.listed(d.struct({"n": d.cast(count, "float64"), "mean": mean, "m2": m2}), "mean")
-    an, am, a2, bn, bm, b2 = (d.member(x, name, kinds[name]) for x in "ab" for name in kinds)
+    an, am, a2, bn, bm, b2 = (d.member(x, name, types[name]) for x in "ab" for name in types)
     merged = {
         "n": f"{an} + {bn}",
         "mean": f"{am} + ({bm} - {am}) * {bn} / ({an} + {bn})",
         "m2": f"{a2} + {b2} + ({bm} - {am}) * ({bm} - {am}) * {an} * {bn} / ({an} + {bn})",
     }
-    return d.fold(tiles, d.struct(merged), kinds)
+    return d.fold(tiles, d.struct(merged), types)
 
 
 def moment(window: Window, label: str) -> str:
-    """One of `n`, `mean` and `m2` of the whole window."""
+    """Render one of `n`, `mean` and `m2` of the whole window."""
     return window.dialect.member(moments(window), label, window.dialect.type("float64"))
 
 
@@ -169,27 +178,27 @@ BUCKETS = Kind("buckets", lambda d, _: d.buckets_type(), _buckets)
 
 
 def first(n: int) -> Kind:
-    """The first n values of a tile, in ascending order of time."""
+    """Keep the first n values of a tile, in ascending order of time."""
     return _ends(f"first_{n}", lambda d, items: d.first_of(items, n))
 
 
 def last(n: int) -> Kind:
-    """The last n values of a tile, in ascending order of time."""
+    """Keep the last n values of a tile, in ascending order of time."""
     return _ends(f"last_{n}", lambda d, items: d.last_of(items, n))
 
 
 def first_distinct(n: int) -> Kind:
-    """The first n different values of a tile, in ascending order of their first time."""
+    """Keep the first n different values of a tile, in ascending order of their first time."""
     return _ends(f"first_distinct_{n}", lambda d, items: d.first_of(d.keep_first(items), n))
 
 
 def last_distinct(n: int) -> Kind:
-    """The last n different values of a tile, in ascending order of their last time."""
+    """Keep the last n different values of a tile, in ascending order of their last time."""
     return _ends(f"last_distinct_{n}", lambda d, items: d.last_of(d.keep_last(items), n))
 
 
 def _ends(label: str, kept: Callable[[Dialect, str], str]) -> Kind:
-    """What is kept of all values in order of time, and so of what several tiles kept of theirs."""
+    """Keep some values at one end of a tile; merging keeps the same of the tiles' kept values."""
     return Kind(
         label,
         _list,
@@ -199,8 +208,10 @@ def _ends(label: str, kept: Callable[[Dialect, str], str]) -> Kind:
 
 
 def bucket(d: Dialect, x: str) -> str:
-    """The bucket of a value: ceil(ln |x| / ln gamma), coded so that the order of buckets is that of
-    values."""
+    """Render the bucket of a value: ceil(ln |x| / ln gamma).
+
+    It is coded so that buckets have the order of their values.
+    """
     value = d.cast(x, "float64")
     code = f"CAST({ORIGIN} + ceil(ln(abs({value})) / ln({GAMMA!r})) AS {d.type('int64')})"
     return (
@@ -212,13 +223,13 @@ def bucket(d: Dialect, x: str) -> str:
 
 
 def needed(aggregate: AggregateSpec) -> tuple[Kind, ...]:
-    """The states that a function needs."""
+    """List the states that an aggregate needs."""
     return _needed(aggregate.function, aggregate.n or 1, aggregate.column_type or "int64")
 
 
 @lru_cache(maxsize=1000)
 def _needed(function: str, n: int, column_type: str) -> tuple[Kind, ...]:
-    kinds: dict[str, tuple[Kind, ...]] = {
+    states: dict[str, tuple[Kind, ...]] = {
         "count": (COUNT,),
         "sum": (SUM,),
         "mean": (SUM if sum_fits(column_type) else TOTAL, COUNT),
@@ -235,4 +246,4 @@ def _needed(function: str, n: int, column_type: str) -> tuple[Kind, ...]:
         "percentile": (VALUES,),
         "approx_percentile": (BUCKETS,),
     }
-    return kinds.get(function, (COUNT, MEAN, M2))
+    return states.get(function, (COUNT, MEAN, M2))

@@ -21,7 +21,7 @@ def qualified(d: Dialect, schema: str, table: str) -> str:
 RUN_TABLES = (
     "ledger",
     "metrics",
-    "doors_table",
+    "public_views_table",
     "head",
     "tiles",
     "rolled_up",
@@ -31,7 +31,7 @@ RUN_TABLES = (
     "stage",
     "changes",
 )
-"""The attributes of `Tables` that name what a run reads and writes of its own."""
+"""The attributes of `Tables` that name the tables which a run reads and writes, except sources."""
 
 
 class SharedTable(NamedTuple):
@@ -54,21 +54,22 @@ class Tables:
     Attributes:
         schema: The project's schema.
         control: The schema `_plane`.
-        ledger: Its ledger.
-        metrics: Its results of expectations.
-        doors_table: Its list of the versions that public views show.
-        head: The one-row table of this version there.
+        ledger: The ledger in `_plane`.
+        metrics: The results of expectations in `_plane`.
+        public_views_table: The table `_plane.doors`: the versions that public views show.
+        head: The one-row table of this version in `_plane`.
         tiles: Partial aggregates for each key and tile.
         history: The change points.
-        replaced: What healing replaced in the history.
-        latest: One row a key.
-        stage: The rows of a run; the run decides its name.
-        changes: What the run changes in the history, next to the stage.
-        door: The public view of the history with its ends.
-        door_history, door_history_replaced, door_latest, door_tiles: The public views of tables.
-        ledger_name: A literal: what the ledger calls the view.
+        replaced: The rows of the history that healing replaced.
+        latest: The newest row of each key.
+        stage: The rows of a run; its name contains a variable of the run.
+        changes: The changes of the history that a run computes, next to the stage.
+        public_view: The public view of the history with its ends.
+        public_history, public_history_replaced, public_latest, public_tiles: The public views of
+            the tables.
+        ledger_name: A literal: the view's name in the ledger.
         fingerprint: A literal: the version.
-        run_id: A literal that the run decides.
+        run_id: A literal: a variable of the run.
         timestamp, int64, bool: The types of columns that are the same in all views.
     """
 
@@ -82,7 +83,7 @@ class Tables:
         self.control = d.quote(naming.CONTROL_SCHEMA)
         self.ledger = self._shared["ledger"].name
         self.metrics = self._shared["metrics"].name
-        self.doors_table = self._shared["doors"].name
+        self.public_views_table = self._shared["doors"].name
         self.head = self._head.quoted(d)
         self.tiles = f"{self.schema}.{d.quote(naming.tiles(name, version))}"
         self.history = f"{self.schema}.{d.quote(naming.history(name, version))}"
@@ -91,13 +92,13 @@ class Tables:
         self.rolled_up = f"{self.schema}.{d.quote(naming.rollups(name, version))}"
         self.stage = f"{self.control}.{d.open_name('plane.stage')}"
         self.changes = f"{self.control}.{d.open_name('plane.stage', '__changes')}"
-        self.door = f"{self.schema}.{d.quote(naming.public_view(name))}"
-        self.door_history = f"{self.schema}.{d.quote(naming.public_view(name, 'history'))}"
-        self.door_history_replaced = (
+        self.public_view = f"{self.schema}.{d.quote(naming.public_view(name))}"
+        self.public_history = f"{self.schema}.{d.quote(naming.public_view(name, 'history'))}"
+        self.public_history_replaced = (
             f"{self.schema}.{d.quote(naming.public_view(name, 'history_replaced'))}"
         )
-        self.door_latest = f"{self.schema}.{d.quote(naming.public_view(name, 'latest'))}"
-        self.door_tiles = f"{self.schema}.{d.quote(naming.public_view(name, 'tiles'))}"
+        self.public_latest = f"{self.schema}.{d.quote(naming.public_view(name, 'latest'))}"
+        self.public_tiles = f"{self.schema}.{d.quote(naming.public_view(name, 'tiles'))}"
         self.ledger_name = d.text(f"{schema}.{name}")
         self.fingerprint = d.text(version)
         self.run_id = d.open_text("plane.run_id")
@@ -105,6 +106,6 @@ class Tables:
 
     @cached_property
     def create(self) -> Mapping[str, str]:
-        """The DDL of `ledger`, `metrics`, `doors` and `head`."""
+        """The CREATE statements of `ledger`, `metrics`, `doors` and `head`."""
         shared = {key: table.create for key, table in self._shared.items()}
         return {**shared, "head": self._head.create(self._d).sql}

@@ -1,5 +1,4 @@
-"""The SQL of a training set: a spine, and every feature of a service as it was visible at each
-row's time."""
+"""The SQL of a training set: a spine with a service's features as visible at each row's time."""
 
 from __future__ import annotations
 
@@ -15,24 +14,39 @@ from controlplane.errors import PlaneError, Problems
 from controlplane.manifest.specs import Manifest, ServiceSpec, ViewSpec
 from controlplane.sql import inline
 from controlplane.sql.aggregates import default_sql
-from controlplane.sql.calculations import added, functions, given, kinds, owner_of
+from controlplane.sql.calculations import (
+    added,
+    feature_types,
+    functions,
+    owner_of,
+    request_types,
+)
 from controlplane.sql.control_tables import DATASETS, create_schema
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.ranges import Owner, whole
 from controlplane.sql.tables import qualified
 
 AS_OF = ("scheduled", "served")
-"""What a training set may say: values as they should have been visible, or as the tables really
-showed them."""
+"""The meanings of a feature's value: as it should have been visible, or as the tables showed it."""
 _NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a training set is made of. `spine` is a query; its column `time` is when each prediction
-    is made; `as_of` is one of `AS_OF`. With `through`, the spine's last time, features are computed
-    from the sources up to there. `noted` is what the list of training sets says of the spine; its
-    query unless given."""
+    """The description of one version of a training set.
+
+    Attributes:
+        name: Its name.
+        version: Its version.
+        service: The feature service whose features it has.
+        spine: A query with the keys, the request fields and the times of its rows.
+        time: The spine's column with the time of each prediction.
+        created_by: The user who creates it.
+        as_of: One of `AS_OF`.
+        through: The spine's last time, to compute the features from the sources; None to read them
+            from the views' tables.
+        noted: The text that the list of training sets keeps for the spine (default: its query).
+    """
 
     name: str
     version: int
@@ -46,13 +60,12 @@ class Dataset:
 
 
 def table(dialect_name: str, name: str, version: int) -> str:
-    """The quoted name of one version of a training set."""
+    """Return the quoted name of one version of a training set."""
     return qualified(dialect(dialect_name), naming.DATASETS, naming.dataset(name, version))
 
 
 def instant(d: Dialect, time: str) -> str:
-    """When the prediction of a spine's row is made: null where its column `time` is null or
-    infinite."""
+    """Render the prediction time of a spine's row; null if the column is null or infinite."""
     name = d.quote(time)
     endless = d.endless(name)
     return f"CASE WHEN NOT {endless} THEN {d.utc(name)} END" if endless else d.utc(name)
@@ -61,42 +74,46 @@ def instant(d: Dialect, time: str) -> str:
 def key_tables(
     views: Sequence[ViewSpec], d: Dialect
 ) -> tuple[list[tuple[str, list[str]]], dict[str, str]]:
-    """The common tables of a spine's different keys, each with its columns; and which of them each
-    view has."""
+    """Return the common tables of a spine's distinct keys with columns, and view name -> table."""
     keys = {view.name: tuple(name for name, _ in view.keys) for view in views}
+    # Views with equal keys share a table.
     names = {
-        columns: f"plane_keys_{place}" for place, columns in enumerate(dict.fromkeys(keys.values()))
+        columns: f"plane_keys_{index}" for index, columns in enumerate(dict.fromkeys(keys.values()))
     }
     tables = [(name, [d.quote(column) for column in columns]) for columns, name in names.items()]
     return tables, {view: names[columns] for view, columns in keys.items()}
 
 
 def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> None:
-    """Check that the spine has a time, every key and request field, of the right types, and no
-    feature's name.
+    """Check the columns of a spine.
+
+    It must have a time, every key and every request field, of the right types, and no column with
+    the name of a feature.
 
     Raises:
-        Problems: all that is wrong with it.
+        Problems: all problems of the spine.
     """
     problems: list[PlaneError] = []
-    known = f"its columns are: {', '.join(f'{name} ({kind})' for name, kind in columns.items())}"
+    listed = ", ".join(f"{name} ({column_type})" for name, column_type in columns.items())
+    known = f"its columns are: {listed}"
     service = manifest.service(dataset.service)
     expected = {dataset.time: "timestamp"}
     for view in manifest.views_of(service):
         expected |= dict(view.keys)
-    expected |= given(service)
-    for name, kind in expected.items():
+    expected |= request_types(service)
+    for name, canonical in expected.items():
         if name not in columns:
-            problems.append(PlaneError(f"the spine has no column {name!r} ({kind})", hint=known))
-        elif columns[name] != kind:
-            text = f"the spine's column {name!r} is {columns[name]}, it must be {kind}"
+            text = f"the spine has no column {name!r} ({canonical})"
+            problems.append(PlaneError(text, hint=known))
+        elif columns[name] != canonical:
+            text = f"the spine's column {name!r} is {columns[name]}, it must be {canonical}"
             problems.append(PlaneError(text, hint=f"cast it in the spine's query; {known}"))
-    names = {name.lower() for name in kinds(manifest, service)}
+    names = {name.lower() for name in feature_types(manifest, service)}
     for name in columns:
         if name.lower() in {*names, "plane_row", "plane_at"}:
-            what = "has the name of a feature" if name.lower() in names else "has a reserved name"
+            problem = "the name of a feature" if name.lower() in names else "a reserved name"
             hint = "rename it in the spine's query"
-            problems.append(PlaneError(f"the spine's column {name!r} {what}", hint=hint))
+            problems.append(PlaneError(f"the spine's column {name!r} has {problem}", hint=hint))
     if problems:
         raise Problems(problems)
 
@@ -109,8 +126,8 @@ def _history(manifest: Manifest, view: ViewSpec, dataset: Dataset) -> str:
     )
 
 
-def _wanted(manifest: Manifest, view: ViewSpec, service: ServiceSpec, served: bool) -> list[str]:
-    """The columns of a history that are asked for."""
+def _columns(manifest: Manifest, view: ViewSpec, service: ServiceSpec, served: bool) -> list[str]:
+    """List the columns of a history that the training set needs."""
     d = dialect(manifest.dialect)
     features = [d.quote(feature) for name, feature in service.features if name == view.name]
     return [*(["expires_at"] if view.ttl else []), *(["plane__to"] if served else []), *features]
@@ -120,59 +137,56 @@ def _spine_column(d: Dialect, name: str, request: str | None, owner: Owner) -> s
     column = f"s.{d.quote(name)}"
     if request is None:
         return column
-    return whole(column, request, f"request field '{name}' ({request})", owner, d) or d.given(
-        column, request
-    )
+    label = f"request field '{name}' ({request})"
+    return whole(column, request, label, owner, d) or d.from_user(column, request)
 
 
 def prepare(manifest: Manifest, dataset: Dataset) -> list[Statement]:
-    """What must be in the warehouse before the training set is created: the functions of realtime
-    features."""
+    """List the statements that must run before a training set is created."""
     d = dialect(manifest.dialect)
-    made = functions(d, manifest, manifest.service(dataset.service))
-    # Whoever computes from sources may not have deployed anything.
+    created = functions(d, manifest, manifest.service(dataset.service))
+    # A training set from sources needs no deployment, so the functions' schema may be missing.
     schema = Statement(
         "create the schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(manifest.schema)}"
     )
-    return [schema, *made] if made and dataset.through is not None else made
+    return [schema, *created] if created and dataset.through is not None else created
 
 
 def nulls_query(manifest: Manifest, dataset: Dataset) -> str:
-    """A query that counts the spine's nulls in each request field that may not be null; empty if
-    there is none."""
+    """Render a query that counts the nulls of each required request field; empty without fields."""
     d = dialect(manifest.dialect)
-    names = [
-        d.quote(one.name) for one in manifest.service(dataset.service).request if not one.nullable
-    ]
+    fields = manifest.service(dataset.service).request
+    names = [d.quote(field.name) for field in fields if not field.nullable]
     counts = ", ".join(f"count(*) - count({name}) AS {name}" for name in names)
     return f"SELECT {counts} FROM ({dataset.spine}\n) AS spine" if names else ""
 
 
 def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> str:
-    """The rows of a training set as a query that writes nothing.
+    """Render the rows of a training set as a query that writes nothing.
 
     Args:
-        manifest: what is deployed.
+        manifest: the deployed manifest.
         dataset: the training set.
-        columns: what the spine returns, checked by `check_spine`.
+        columns: the spine's columns with their types, checked by `check_spine`.
     """
     d = dialect(manifest.dialect)
     service = manifest.service(dataset.service)
     views = manifest.views_of(service)
     aliases = {view.name: f"h{index}" for index, view in enumerate(views)}
     served = dataset.as_of == "served"
-    requested = given(service)
-    types, spine = requested | kinds(manifest, service), Owner(f"training set '{dataset.name}'")
+    requested = request_types(service)
+    types = requested | feature_types(manifest, service)
+    spine = Owner(f"training set '{dataset.name}'")
     folded = {name: name.lower() if d.folds_case else name for name in (*columns, *requested)}
-    fields = {folded[name]: kind for name, kind in requested.items()}
+    fields = {folded[name]: canonical for name, canonical in requested.items()}
     values = []
     for view_name, feature_name in service.features:
         view, alias = manifest.view(view_name), aliases[view_name]
         value = f"{alias}.{d.quote(feature_name)}"
         ends = [
             f"{alias}.{end}"
-            for end, one in (("expires_at", view.ttl), ("plane__to", served))
-            if one
+            for end, applies in (("expires_at", view.ttl), ("plane__to", served))
+            if applies
         ]
         if ends:
             value = (
@@ -200,7 +214,7 @@ def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> s
         "finished": added(
             d, manifest.schema, "finished", service.calculations, types, owner_of(service)
         ),
-        "names": [d.quote(name) for name in kinds(manifest, service)],
+        "names": [d.quote(name) for name in feature_types(manifest, service)],
         "joins": [
             {
                 "history": history,
@@ -212,7 +226,7 @@ def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> s
                 "alias": aliases[view.name],
                 "key_table": asked[view.name],
                 "asked": f"{asked[view.name]}_asked",
-                "wanted": _wanted(manifest, view, service, served),
+                "columns": _columns(manifest, view, service, served),
                 "among": "" if served or dataset.through is not None else asked[view.name],
                 "exactly": computed.effective.get(view.name),
                 "on": [d.quote(name) for name, _ in view.keys],
@@ -238,13 +252,14 @@ def query(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]) -> s
 def render_dataset(
     manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
 ) -> list[Statement]:
-    """The statements that create a training set and note it, to be run as one transaction.
+    """Render the statements that create a training set and list it, to run as one transaction.
 
     See `query`.
     """
     d = dialect(manifest.dialect)
     name = table(manifest.dialect, dataset.name, dataset.version)
     rows, schema = query(manifest, dataset, columns), d.quote(naming.DATASETS)
+    # Without transactions, a table may be left over from an attempt that failed halfway.
     replaced = "" if d.transactional_ddl else "OR REPLACE "
     created = f"CREATE {replaced}TABLE {name} AS\n{rows}"
     return [
@@ -262,7 +277,7 @@ def render_dataset(
 
 
 def _note(manifest: Manifest, dataset: Dataset, name: str) -> Statement:
-    """The statement that lists a training set, once however often it is sent."""
+    """Render the statement that lists a training set; running it again changes nothing."""
     d, service = dialect(manifest.dialect), manifest.service(dataset.service)
     definition = {
         "spine": dataset.noted or dataset.spine,
@@ -270,7 +285,7 @@ def _note(manifest: Manifest, dataset: Dataset, name: str) -> Statement:
         "as_of": dataset.as_of,
         "from_source": dataset.through is not None,
         "features": [naming.feature(view, feature) for view, feature in service.features],
-        "request": given(service),
+        "request": request_types(service),
         "calculations": {c.name: c.expression or c.python for c in service.calculations},
         "fingerprints": {view.name: view.fingerprint for view in manifest.views_of(service)},
     }

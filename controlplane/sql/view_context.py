@@ -1,4 +1,4 @@
-"""What the templates ask of one feature view: SQL texts, and lists of columns with them."""
+"""The values of one feature view that the templates use: SQL texts, and lists of columns."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from controlplane.sql.aggregates import Names, TileSchema, Windows
 from controlplane.sql.change_points import ChangePoints, change_points
 from controlplane.sql.dialects import dialect
 from controlplane.sql.extents import Extent, Times
-from controlplane.sql.public_views import Doors
+from controlplane.sql.public_views import PublicViews
 from controlplane.sql.ranges import Owner
 from controlplane.sql.rows import OUTSIDE, RowsSql, Step, rows_sql
-from controlplane.sql.secondary_keys import Second
+from controlplane.sql.secondary_keys import SecondaryKey
 from controlplane.sql.staged_rows import StagedRows
 from controlplane.sql.tables import Tables
 from controlplane.sql.windows import Calendar, Frames, Pairs, calendar_sql, calendars
@@ -30,20 +30,20 @@ TypedColumn = tuple[str, str]
 
 
 class ViewContext(Tables, Times):
-    """The values of one view that the templates ask for; see also `Tables` and `Times`.
+    """The values of one view that the templates use; see also `Tables` and `Times`.
 
-    Values that take time are computed when a template first asks for them.
+    Expensive values are computed when a template first uses them.
 
     Attributes:
-        d: The dialect, which templates ask for its capabilities and forms.
+        d: The dialect, for its capabilities and forms.
         keys: The quoted names of the keys.
         attributes: The quoted names of row features.
         feature_names: The quoted names of all features, in their order.
-        seconds: The secondary keys by which aggregates are listed.
-        doors: What the public views say of themselves, and who may read them.
+        secondary_keys: The secondary keys by which aggregates are listed.
+        public_views: The comments of the public views, and the grants on them.
         clock: The warehouse's clock as a timestamp.
-        clock_micros: The same in microseconds since the epoch.
-        recorded: The time of the publication of a row `head`.
+        clock_micros: The warehouse's clock in microseconds since the epoch.
+        recorded: The publication time of a row `head`.
         output: The common table with the rows that the user's SQL returns.
     """
 
@@ -55,7 +55,7 @@ class ViewContext(Tables, Times):
         Args:
             manifest: The project.
             view: One of its views.
-            extent: What is computed.
+            extent: The range to compute; the default extent renders a release.
             relations: The relations that replace tables: name -> SQL.
         """
         d = dialect(manifest.dialect)
@@ -64,25 +64,26 @@ class ViewContext(Tables, Times):
         self.d = d
         self._manifest = manifest
         self._relations = relations
-        # Only a release is filled once more, by a run: there the user's braces are escaped.
+        # A run renders a release a second time: there the user's braces must be escaped.
         self._is_open = extent == Extent()
         self._literal = template.escape if self._is_open else str
         self._sources = [manifest.source(name) for name in view.sources]
         keys = [name for name, _ in view.keys]
         features = [feature.name for feature in view.features]
         self._ties = {column: f"tie__{index}" for index, column in enumerate(view.tie_breaker)}
+        # Staged columns and states get names that no key or feature has, whatever users call them.
         names = Names({*keys, *features, *self._ties.values(), "event_time", "tile_start"})
         order = ["event_time", *(d.quote(name) for name in self._ties.values())]
         owner = Owner(f"feature view '{view.name}'", view.keys)
         self._tiles = TileSchema([a for a in view.aggregates if not a.by], names, order, d, owner)
         by = dict.fromkeys(a.by for a in view.aggregates if a.by)
-        self.seconds = [
-            Second(view, place, column, names, order, d) for place, column in enumerate(by)
+        self.secondary_keys = [
+            SecondaryKey(view, index, column, names, order, d) for index, column in enumerate(by)
         ]
         self.keys = [d.quote(name) for name in keys]
         self.attributes = [d.quote(a.name) for a in view.attributes]
         self.feature_names = [d.quote(name) for name in features]
-        self.doors = Doors(manifest, view)
+        self.public_views = PublicViews(manifest, view)
         self.clock = d.clock()
         self.clock_micros = d.clock_micros()
         self.recorded = d.from_micros("head.version")
@@ -90,8 +91,8 @@ class ViewContext(Tables, Times):
 
     def render(self, name: str) -> str:
         """Fill the template of one of `views.FILES`."""
-        form = "merge" if name == "publish" and not self.d.replaces_history else name
-        return template.render(f"sql/{form}.sql.j2", {"v": self})
+        merges = name == "publish" and not self.d.replaces_history
+        return template.render(f"sql/{'merge' if merges else name}.sql.j2", {"v": self})
 
     @cached_property
     def rows(self) -> RowsSql:
@@ -100,7 +101,7 @@ class ViewContext(Tables, Times):
 
     @cached_property
     def first_interval(self) -> str:
-        """Where the first interval of a run begins, which may be before what the run keeps."""
+        """The start of a run's first interval, which may be before the first row that it keeps."""
         return self.rows.first_interval(self.read_start)
 
     @cached_property
@@ -115,21 +116,25 @@ class ViewContext(Tables, Times):
 
     @cached_property
     def staged(self) -> StagedRows:
-        """What a run looks at in the stage before it publishes."""
-        return StagedRows(self._view, self._tiles, self.seconds, self._d)
+        """The checks of the stage's values before a run publishes them."""
+        return StagedRows(self._view, self._tiles, self.secondary_keys, self._d)
 
     @cached_property
     def staged_columns(self) -> list[Column]:
         """The columns of the stage, over the rows of the user's SQL."""
         d, view = self._d, self._view
         event_time = self.event_time or self.read_start
-        columns = [(d.quote(name), d.given(d.quote(name), kind)) for name, kind in view.keys]
+        columns = [
+            (d.quote(name), d.from_user(d.quote(name), key_type)) for name, key_type in view.keys
+        ]
         columns.append(("event_time", event_time))
         columns += [(d.quote(name), d.quote(column)) for column, name in self._ties.items()]
-        columns += [(d.quote(a.name), d.given(d.quote(a.column), a.type)) for a in view.attributes]
-        for tiles in (self._tiles, *(second.tiles for second in self.seconds)):
+        columns += [
+            (d.quote(a.name), d.from_user(d.quote(a.column), a.type)) for a in view.attributes
+        ]
+        for tiles in (self._tiles, *(key.tiles for key in self.secondary_keys)):
             columns += [(d.quote(s.name), self._literal(s.sql)) for s in tiles.staged.values()]
-        columns += [(second.staged, d.given(second.source, second.type)) for second in self.seconds]
+        columns += [(key.staged, d.from_user(key.source, key.type)) for key in self.secondary_keys]
         if self.rows.outside:
             columns.append((OUTSIDE, self.rows.outside))
         if self._is_open:
@@ -152,7 +157,7 @@ class ViewContext(Tables, Times):
     @cached_property
     def checked_sources(self) -> list[Column]:
         """The sources with expectations, each with its rows as a query."""
-        found = []
+        relations = []
         for index, source in enumerate(self._sources):
             if source.expectations:
                 named = [
@@ -161,24 +166,25 @@ class ViewContext(Tables, Times):
                 ]
                 if source.timestamp is not None:
                     named.append(("event_time", self._d.utc(self._d.quote(source.timestamp))))
+                # An expectation of the number of rows needs no column, but a SELECT needs one.
                 listed = ", ".join(f"{sql} AS {name}" for name, sql in named) or "1 AS one"
-                relation = self.rows.relation(source, self.read_start, self.read_end)
-                found.append(
-                    (f"source__{index}", f"SELECT {listed} FROM ({relation}) AS rows_read")
+                rows = self.rows.relation(source, self.read_start, self.read_end)
+                relations.append(
+                    (f"source__{index}", f"SELECT {listed} FROM ({rows}) AS rows_read")
                 )
-        return found
+        return relations
 
     @cached_property
     def checks(self) -> list[str]:
         """A query for the results of each expectation."""
         view = self._view
-        found = expectations.results(
+        queries = expectations.results(
             view.expectations, self._rows(self.stage, None, view.timestamp is not None), self._d
         )
         for index, source in enumerate(self._sources):
             rows = self._rows(f"source__{index}", source.name, source.timestamp is not None)
-            found += expectations.results(source.expectations, rows, self._d)
-        return found
+            queries += expectations.results(source.expectations, rows, self._d)
+        return queries
 
     def _rows(self, relation: str, source: str | None, timed: bool) -> expectations.Rows:
         interval = (
@@ -194,7 +200,7 @@ class ViewContext(Tables, Times):
 
     @cached_property
     def good(self) -> str:
-        """Whether a staged row counts."""
+        """Whether a staged row is used: it has a key and an event time within the bounds."""
         known = [f"{key} IS NOT NULL" for key in [*self.keys, "event_time"]]
         return " AND ".join([*known, *([f"NOT {OUTSIDE}"] if self.rows.outside else [])])
 
@@ -206,7 +212,8 @@ class ViewContext(Tables, Times):
     @cached_property
     def key_columns(self) -> list[TypedColumn]:
         """The keys."""
-        return [(self._d.quote(name), self._d.type(kind)) for name, kind in self._view.keys]
+        d = self._d
+        return [(d.quote(name), d.type(key_type)) for name, key_type in self._view.keys]
 
     @cached_property
     def feature_columns(self) -> list[TypedColumn]:
@@ -218,15 +225,15 @@ class ViewContext(Tables, Times):
 
     @cached_property
     def tile_columns(self) -> list[TypedColumn]:
-        """The columns of the tiles behind the keys and the tile's start."""
+        """The columns of the tiles after the keys and the tile's start."""
         rows = [(a.name, a.type) for a in self._view.attributes]
         states = [(self._d.quote(s.name), s.type) for s in self._tiles.states.values()]
-        states += [(second.column, second.column_type) for second in self.seconds]
-        return [(self._d.quote(name), self._d.type(kind)) for name, kind in rows] + states
+        states += [(key.column, key.column_type) for key in self.secondary_keys]
+        return [(self._d.quote(name), self._d.type(row_type)) for name, row_type in rows] + states
 
     @cached_property
     def change_columns(self) -> list[data_tables.Column]:
-        """The columns of a run's table of what changes in the history."""
+        """The columns of the table in which a run collects changes of the history."""
         return data_tables.change_columns(self._manifest, self.key_columns, self.feature_columns)
 
     @cached_property
@@ -263,17 +270,17 @@ class ViewContext(Tables, Times):
 
     @cached_property
     def framed(self) -> Windows:
-        """The windows as frames over a key's line of time."""
+        """The windows as frames over a key's timeline."""
         return self._tiles.windows(Frames(self._view, self.keys, self._d))
 
     @cached_property
     def paired(self) -> Windows:
-        """The windows over the tiles with which a moment is paired."""
+        """The windows as aggregates over the tiles that are joined with a moment."""
         return self._tiles.windows(self.pairs)
 
     @cached_property
     def pairs(self) -> Pairs:
-        """How moments are paired with tiles."""
+        """The conditions that join moments with tiles."""
         return Pairs(self._view, self.keys, self._d)
 
     @cached_property
@@ -284,11 +291,15 @@ class ViewContext(Tables, Times):
     @property
     def period_joins(self) -> list[str]:
         """The joins of a row `r` with the period of each calendar that holds it."""
-        places = range(len(self.periods))
-        return [self._d.in_period(f"calendar_{n}", f"c{n}", "r.moment", outer=True) for n in places]
+        numbers = range(len(self.periods))
+        return [
+            self._d.in_period(f"calendar_{n}", f"c{n}", "r.moment", outer=True) for n in numbers
+        ]
 
     def calendars(self, until: str) -> list[str]:
-        """Each calendar's periods, from the oldest that matters to the one that holds `until`."""
+        """Render a query for each calendar's periods, up to the one that holds `until`."""
+        # 62 days are two months: the period that holds the oldest tile must be complete, whatever
+        # its unit and zone.
         longest = depth(self._view) + self._view.schedule + timedelta(days=62)
         since = self._d.plus(self.points_after, -longest)
         return [
@@ -306,18 +317,18 @@ class ViewContext(Tables, Times):
 
     @cached_property
     def history_values(self) -> list[Column]:
-        """Each feature at a point, from the relations that `values_from` joins."""
+        """Each feature at a point, over the relations that the macro `values_from` joins."""
         names = [
             (self._d.quote(f.name), "w" if isinstance(f, AggregateSpec) else "a")
             for f in self._view.features
         ]
-        found = {name: f"{table}.{name}" for name, table in names}
+        values = {name: f"{table}.{name}" for name, table in names}
         types = dict(self.feature_columns)
-        for second in self.seconds:
-            for name in second.names:
-                listed = f"coalesce({second.alias}.{name}, {self._d.empty_list()})"
-                found[name] = f"CAST({listed} AS {types[name]})"
-        return list(found.items())
+        for key in self.secondary_keys:
+            for name in key.names:
+                listed = f"coalesce({key.alias}.{name}, {self._d.empty_list()})"
+                values[name] = f"CAST({listed} AS {types[name]})"
+        return list(values.items())
 
     @cached_property
     def point_shifts(self) -> list[ChangePoints]:

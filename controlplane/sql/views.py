@@ -1,9 +1,8 @@
-"""The SQL of one feature view, filled from the templates in `dag_templates/sql` (the format:
-`sql.statements`).
+"""The SQL of one feature view, rendered from the templates in `dag_templates/sql`.
 
-What a run decides stays open in the text, in Airflow's own delimiters: `plane.start`, `plane.end`
-(the interval), `plane.read_start` (where its data begins), `plane.stage` (the stage's name) and
-`plane.run_id`.
+`sql.statements` describes the format. The variables of a run stay open in the text, in Airflow's
+delimiters: `plane.start` and `plane.end` (the interval), `plane.read_start` (the start of its
+data), `plane.stage` (the stage's name) and `plane.run_id`.
 """
 
 from __future__ import annotations

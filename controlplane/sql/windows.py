@@ -1,9 +1,8 @@
-"""Windows in SQL: which tiles a window holds, as a frame over a key's tiles and moments, and when a
-tile comes or goes.
+"""Windows in SQL: the tiles of a window as a frame, and the times at which a tile enters or leaves.
 
-The tiles of a key and the moments at which values are wanted stand on one line of time, ordered by
-`moment` (a tile's is its start). A frame ends one tile before the current row: at T it holds tiles
-that begin before T, and no moment has a state of its own.
+The tiles of a key and the moments at which values are computed are rows of one timeline, ordered by
+`moment` (for a tile: its start). A frame ends one tile before the current row: at T it holds tiles
+that begin before T. Rows of moments have no states.
 """
 
 from __future__ import annotations
@@ -27,66 +26,71 @@ from controlplane.sql.dialects import Dialect
 
 _NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - text for the warehouse, in UTC like all of it
 Calendar = tuple[str, str]
-"""A unit and a zone."""
+"""A calendar: its unit and its time zone."""
 
 
 def calendars(view: ViewSpec) -> list[Calendar]:
-    """The calendars that a view's windows need; their places number the columns
-    `period_<place>`."""
+    """List the calendars of a view's windows; the indexes number the columns `period_<index>`."""
     windows = [aggregate.window for aggregate in view.aggregates]
     return list(dict.fromkeys((w.unit, w.zone) for w in windows if isinstance(w, CalendarWindow)))
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """Which tiles an aggregate sees: the OVER clause of a window function, and a condition; either
-    may be empty."""
+    """The tiles that an aggregate sees: an OVER clause and a condition; either may be empty."""
 
     over: str
     condition: str = ""
 
 
 class Window(msgspec.Struct, frozen=True):
-    """The tiles of one window, to merge states over: `columns` are the states by label, `frame`
-    says which tiles."""
+    """The tiles of one window, to merge states over.
+
+    Attributes:
+        dialect: The dialect.
+        columns: Label -> the quoted column of the state.
+        frame: The tiles of the window.
+        merged_columns: SQL of an aggregate over tiles -> its column's name. The windows of a view
+            share it, so that equal aggregates are computed once.
+    """
 
     dialect: Dialect
     columns: dict[str, str]
     frame: Frame
-    found: dict[str, str]
+    merged_columns: dict[str, str]
 
     def column(self, sql: str) -> str:
-        """The name of the column that holds this aggregate over the tiles."""
-        return self.found.setdefault(f"{sql} {self.frame.over}".rstrip(), f"m{len(self.found)}")
+        """Return the name of the column that holds this aggregate over the tiles."""
+        names = self.merged_columns
+        return names.setdefault(f"{sql} {self.frame.over}".rstrip(), f"m{len(names)}")
 
     def merged(self, function: str, label: str) -> str:
-        """A plain aggregate over a state."""
+        """Return the column of a plain aggregate over a state."""
         return self.column(
             self.dialect.filtered(function, self.columns[label], self.frame.condition)
         )
 
     def listed(self, x: str, label: str) -> str:
-        """The values of `x`, one for each tile that has the state, in order; null where the window
-        holds none."""
+        """Return the column that lists `x` of each tile with the state, in order; null if none."""
         conditions = [f"{self.columns[label]} IS NOT NULL", self.frame.condition]
         return self.column(
             self.dialect.collect(x, ["moment"], " AND ".join(filter(None, conditions)))
         )
 
     def items(self, label: str) -> str:
-        """The items of list states, tile after tile; null where the window holds none."""
+        """Render the items of list states, tile after tile; null if the window has none."""
         return self.dialect.flatten(self.listed(self.dialect.loose(self.columns[label]), label))
 
     def only(self) -> str:
-        """The label of the one state."""
+        """Return the label of the only state."""
         [label] = self.columns
         return label
 
 
 class Frames:
-    """The frames of one view's windows; `keys` are the quoted columns that tell its lines of time
-    apart.
+    """The frames of one view's windows.
 
-    What is merged over them is kept in `merged`: SQL of aggregates over tiles -> the column's name.
+    `keys` are the quoted columns of a timeline's key. `merged` collects the aggregates over the
+    frames: SQL -> the column's name.
     """
 
     def __init__(self, view: ViewSpec, keys: Sequence[str], dialect: Dialect) -> None:
@@ -97,7 +101,7 @@ class Frames:
         self.merged: dict[str, str] = {}
 
     def of(self, aggregate: AggregateSpec) -> list[Frame]:
-        """The frames of an aggregate: one, or one for each step of a series, oldest first."""
+        """List the frames of an aggregate: one, or one for each step of a series, oldest first."""
         match aggregate.window:
             case SlidingWindow(length):
                 return [self._sliding(length, aggregate.offset)]
@@ -131,11 +135,10 @@ class Frames:
 
 
 class Pairs(Frames):
-    """The same windows where a moment (`plane__at`, its periods `plane__period_<place>`) is joined
-    with its tiles.
+    """The windows of a view where a moment is joined with its tiles.
 
-    Time is cut into blocks as long as the farthest window, so that only tiles of two blocks are
-    compared with a moment.
+    The moment is `plane__at`, its periods are `plane__period_<index>`. Time is cut into blocks as
+    long as the deepest window, so that a moment is compared only with the tiles of two blocks.
     """
 
     @property
@@ -145,8 +148,7 @@ class Pairs(Frames):
 
     @property
     def blocks(self) -> list[str]:
-        """The blocks in which the windows of a moment lie: where the farthest begins, and the
-        next."""
+        """The blocks of a moment's windows: that of the deepest window's start, and the next."""
         if endless(self._view):
             return [self.block]
         first = self._block(self._d.plus("moment", -depth(self._view)))
@@ -154,8 +156,7 @@ class Pairs(Frames):
 
     @property
     def near(self) -> str:
-        """The condition that a tile `t` may lie in a window of a moment `p` in whose block it
-        is."""
+        """The condition that a tile `t` of a moment's block may lie in a window of the moment."""
         before = "t.moment < p.moment"
         if endless(self._view):
             return before
@@ -165,7 +166,7 @@ class Pairs(Frames):
         return "1" if endless(self._view) else self._d.floor(moment, depth(self._view))
 
     def of(self, aggregate: AggregateSpec) -> list[Frame]:
-        """The frames of an aggregate, as conditions on a tile that is `near`."""
+        """List the frames of an aggregate, as conditions on a tile that is `near`."""
         match aggregate.window:
             case SlidingWindow(length):
                 return [self._between(aggregate.offset, length)]
@@ -178,15 +179,16 @@ class Pairs(Frames):
                 start = self._d.instant(self._view.start)
                 return [self._where(f"moment >= {start}", self._before(aggregate.offset))]
             case CalendarWindow(unit, zone, count, ago):
-                place = self._calendars.index((unit, zone))
+                index = self._calendars.index((unit, zone))
                 if not ago:
-                    return [self._where(f"period_{place} = plane__period_{place}")]
-                first, last = (f"plane__period_{place} - {back}" for back in (ago + count - 1, ago))
-                return [self._where(f"period_{place} BETWEEN {first} AND {last}")]
+                    return [self._where(f"period_{index} = plane__period_{index}")]
+                first, last = (f"plane__period_{index} - {back}" for back in (ago + count - 1, ago))
+                return [self._where(f"period_{index} BETWEEN {first} AND {last}")]
 
     def _between(self, offset: timedelta, length: timedelta) -> Frame:
-        farthest = not endless(self._view) and length - offset == depth(self._view)
-        since = "" if farthest else f"moment >= {self._d.plus('plane__at', offset - length)}"
+        # `near` has the bound of the deepest window already.
+        deepest = not endless(self._view) and length - offset == depth(self._view)
+        since = "" if deepest else f"moment >= {self._d.plus('plane__at', offset - length)}"
         return self._where(since, self._before(offset))
 
     def _before(self, offset: timedelta) -> str:
@@ -197,49 +199,52 @@ class Pairs(Frames):
 
 
 def shifts(view: ViewSpec) -> list[timedelta]:
-    """How long after a tile's start a value may change, before rounding up to the schedule.
+    """List how long after a tile's start a value may change, before rounding up to the schedule.
 
-    A tile enters a window at I - O and leaves it at W - O + I (the first instant whose window no
-    longer holds its start); a row feature changes when its tile is complete.
+    A tile of length I enters a window of length W and offset O at I - O. It leaves at W - O + I:
+    the first instant whose window no longer holds its start. A row feature changes when its tile is
+    complete.
     """
     tile = tile_length(view)
-    found = {tile} if view.attributes else set()
+    durations = {tile} if view.attributes else set()
     for aggregate in view.aggregates:
         match aggregate.window:
             case SlidingWindow(length):
-                found |= {tile - aggregate.offset, length - aggregate.offset + tile}
+                durations |= {tile - aggregate.offset, length - aggregate.offset + tile}
             case SeriesWindow(length, step, steps):
                 for back in range(steps):
                     enters = tile - aggregate.offset + back * step
-                    found |= {enters, enters + length}
+                    durations |= {enters, enters + length}
             case LifetimeWindow():
-                found |= {tile - aggregate.offset}
+                durations |= {tile - aggregate.offset}
             case CalendarWindow(ago=0):
-                found |= {tile}
+                durations |= {tile}
             case CalendarWindow():
+                # A window of past periods changes only when a period ends: see `turns`.
                 pass
-    return sorted(found)
+    return sorted(durations)
 
 
 def turns(view: ViewSpec) -> list[tuple[int, int, timedelta]]:
-    """When tiles come and go with the calendar: (place of the calendar, periods after the tile's
-    own, longest)."""
-    places = {calendar: place for place, calendar in enumerate(calendars(view))}
-    found = set()
+    """List the periods at whose start a tile enters or leaves a calendar window.
+
+    Each is (index of the calendar, periods after the tile's own, longest time until then).
+    """
+    indexes = {calendar: index for index, calendar in enumerate(calendars(view))}
+    periods = set()
     for aggregate in view.aggregates:
         if isinstance(window := aggregate.window, CalendarWindow):
-            place = places[window.unit, window.zone]
+            index = indexes[window.unit, window.zone]
             later = {window.ago, window.ago + window.count} - {0}
-            found |= {(place, periods, depth(view)) for periods in later}
-    return sorted(found)
+            periods |= {(index, number, depth(view)) for number in later}
+    return sorted(periods)
 
 
 def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: Dialect) -> str:
-    """A query for the periods of a calendar: `number`, counted without a gap, and `starts_at`,
-    where it begins.
+    """Render a query for the periods of a calendar: `number` (without gaps), start and end.
 
-    Only periods from `since` to `until`, and a few beside, are there. A period begins with the
-    first instant of its local first day; a day that a zone leaves out is none.
+    It returns the periods from `since` to `until`, and a few more at both ends. A period begins
+    with the first instant of its first local day. A day that a zone skips is no period.
     """
     unit, zone = calendar
     [spec] = [spec for spec in view.zones if spec.name == zone]
@@ -253,6 +258,8 @@ def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: 
         for (changed, offset), over in zip(spec.offsets, [*overs, _NEVER], strict=True)
     )
     never = d.instant(_NEVER)
+    # Days are numbered after the join with the zone's offsets: Samoa, for example, had no
+    # 2011-12-30. Numbers of days since the epoch would leave a gap there.
     return f"""SELECT row_number() OVER (ORDER BY starts_at) AS number, starts_at,
     coalesce(lead(starts_at) OVER (ORDER BY starts_at), {never}) AS ends_at FROM (
     SELECT begins, min(greatest(since, {starts_at})) AS starts_at FROM (
@@ -265,8 +272,10 @@ def calendar_sql(view: ViewSpec, calendar: Calendar, since: str, until: str, d: 
 
 
 def _ordinal(unit: str, day: date) -> int:
-    """The number of the period that holds a day: 0 holds 1970-01-01, for weeks the Monday after
-    it."""
+    """Return the number of the period that holds a day.
+
+    Period 0 holds 1970-01-01, or begins on the Monday after it for weeks.
+    """
     days = (day - date(1970, 1, 1)).days
     return {"day": days, "week": (days - 4) // 7, "month": (day.year - 1970) * 12 + day.month - 1}[
         unit

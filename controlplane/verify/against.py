@@ -190,10 +190,10 @@ class _View:
             ledger.head(side.warehouse, build(side.manifest, view).head) for side in self._sides
         ]
         for side, head in zip(self._sides, heads, strict=True):
-            if head.frontier <= view.start:
+            if head.watermark <= view.start:
                 comparison.problem = f"nothing is computed in {side.name}"
                 return comparison
-        watermark = min(head.frontier for head in heads)
+        watermark = min(head.watermark for head in heads)
         comparison.through = watermark
         manifest = self._sides[0].manifest
         # Only sums of absolute values are read from the raw rows, so their rough size is enough.
@@ -201,13 +201,13 @@ class _View:
             manifest, view, Evaluated(manifest, view, watermark), roughly=True
         )
         comparison.tables.append(self._table("history", watermark))
-        if heads[0].frontier == heads[1].frontier:
+        if heads[0].watermark == heads[1].watermark:
             comparison.tables.append(self._table("latest", watermark))
         else:
-            further = max(zip(heads, self._sides, strict=True), key=lambda pair: pair[0].frontier)
+            further = max(zip(heads, self._sides, strict=True), key=lambda pair: pair[0].watermark)
             comparison.notes.append(
                 f"latest: not compared, as {further[1].name} is computed further, "
-                f"through {format_instant(further[0].frontier)}"
+                f"through {format_instant(further[0].watermark)}"
             )
         self._on_progress(Progress(view.name, "done", self._rows, self._rows))
         return comparison

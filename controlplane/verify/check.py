@@ -119,10 +119,10 @@ def _checked(
     on_progress: OnProgress,
 ) -> ViewReport:
     head = ledger.head(warehouse, build(manifest, view).head)
-    if head.frontier <= view.start:
+    if head.watermark <= view.start:
         on_progress(Progress(view.name, "compare", 0, cases))
         return ViewReport(view.name, notes=["nothing is computed yet; run `plane run`"])
-    checked = _View(manifest, view, warehouse, seed, head.frontier)
+    checked = _View(manifest, view, warehouse, seed, head.watermark)
     on_progress(Progress(view.name, "evaluate", 0, cases))
     checked.compare_ways()
     checked.compare_samples(cases, store, now, on_progress)

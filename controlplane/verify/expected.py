@@ -88,7 +88,7 @@ class Expected:
     def _feature(self, feature: AttributeSpec | AggregateSpec) -> RowFeature | WindowFeature:
         d = self._d
         if isinstance(feature, AttributeSpec):
-            self._columns["attribute", feature.name] = d.given(
+            self._columns["attribute", feature.name] = d.from_user(
                 d.quote(feature.column), feature.type
             )
             self._names[feature.name] = feature.name
@@ -96,7 +96,7 @@ class Expected:
         column = where = None
         if feature.column is not None:
             column = self._named(
-                d.given(d.quote(feature.column), str(feature.column_type)), feature.column
+                d.from_user(d.quote(feature.column), str(feature.column_type)), feature.column
             )
         if feature.where is not None:
             # The line break ends a comment at the end of the user's condition.
@@ -104,7 +104,7 @@ class Expected:
                 f"CASE WHEN ({feature.where}\n) THEN TRUE ELSE FALSE END", f"where {feature.where}"
             )
         by = (
-            self._named(d.given(d.quote(feature.by[0]), feature.by[1]), feature.by[0])
+            self._named(d.from_user(d.quote(feature.by[0]), feature.by[1]), feature.by[0])
             if feature.by
             else None
         )
@@ -134,7 +134,7 @@ class Expected:
         """Return the SELECT list that makes the raw rows' columns from the user's SQL."""
         d, view = self._d, self.spec
         columns = [
-            f"{d.given(d.quote(n), key_type)} AS {d.quote(a)}"
+            f"{d.from_user(d.quote(n), key_type)} AS {d.quote(a)}"
             for (n, key_type), a in zip(view.keys, self.keys, strict=True)
         ]
         if view.timestamp is not None:

@@ -26,7 +26,14 @@ from controlplane.base.types import (
 from controlplane.control import ledger
 from controlplane.errors import PermanentError
 from controlplane.manifest.specs import Manifest, ServiceSpec
-from controlplane.sql.calculations import added, functions, given, in_memory, kinds, owner_of
+from controlplane.sql.calculations import (
+    added,
+    feature_types,
+    functions,
+    in_memory,
+    owner_of,
+    request_types,
+)
 from controlplane.sql.dialects import DUCKDB, Dialect, dialect
 from controlplane.verify.oracle import same
 from controlplane.verify.report import ServiceMismatch, ServiceReport
@@ -73,7 +80,7 @@ def compare_service(
     report = ServiceReport(service.name)
     d = dialect(manifest.dialect)
     exact = d.name == DUCKDB.name
-    types = given(service) | kinds(manifest, service)
+    types = request_types(service) | feature_types(manifest, service)
     inputs, query, made = in_memory(manifest, service)
     may_lack = dict.fromkeys(types, True) | {f.name: f.nullable for f in service.request}
     choice = random.Random(f"{seed} {service.name}")  # noqa: S311 - a seed gives the same rows

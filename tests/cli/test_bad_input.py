@@ -251,7 +251,7 @@ def test_options(shop):
                 "no feature view has a whole interval within [2024-01-02T05:00:00Z,"
                 " 2024-01-03T05:00:00Z) that is due"
             ),
-            "due are, of spend: every 1d in [2024-01-01T00:00:00Z, 2024-01-05T00:00:00Z)",
+            "due intervals: spend: every 1d in [2024-01-01T00:00:00Z, 2024-01-05T00:00:00Z)",
         ),
         (
             ["get", "nope", "-k", "user_id=1"],

@@ -62,7 +62,7 @@ def test_a_rollback_to_a_number(shop):
     assert (
         shop.fails("rollback", "7")
         .splitlines()[0]
-        .endswith("deployment 7 is none of this environment's")
+        .endswith("deployment 7 does not exist in environment 'local'")
     )
     assert shop.fails("rollback", "2").splitlines()[0].endswith("deployment 2 is the current one")
     assert shop.plane("rollback", "1", "--json").json["deployment"] == 3

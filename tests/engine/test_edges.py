@@ -203,7 +203,7 @@ def test_later_rows_may_all_be_dropped() -> None:
         rig.materialize(START, START + DAY)
         done = rig.materialize(START + DAY, START + 2 * DAY)
         assert (done.row_count, done.dropped_count) == (1, 1)
-        assert rig.head().frontier.day == 3
+        assert rig.head().watermark.day == 3
 
 
 @pytest.mark.parametrize(

@@ -143,4 +143,4 @@ def test_each_run_computes_its_lateness_again() -> None:
                     rig.add([event(70)])
             [row] = rig.table("latest")
             assert row["count_24h"] == told
-            assert rig.head().frontier.hour == 3
+            assert rig.head().watermark.hour == 3

@@ -72,7 +72,7 @@ def test_a_gap_whose_closing_was_stopped_is_closed(warehouse, behind):
     assert ran[-1] == behind
     again.materialize(START, START + 2 * DAY)
     assert content(again) == closed
-    assert again.head().frontier == rig.head().frontier
+    assert again.head().watermark == rig.head().watermark
 
 
 def emptied(warehouse: Warehouse) -> Warehouse:

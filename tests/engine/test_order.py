@@ -143,7 +143,7 @@ def check_against_one_run(
         (number for number in range(case.intervals) if number not in computed), case.intervals
     )
     end = view.start + frontier * view.schedule
-    assert rig.head().frontier.replace(tzinfo=None) == naive(end)
+    assert rig.head().watermark.replace(tzinfo=None) == naive(end)
     with Rig(case.definition, cases.COLUMNS, rows=cases.loaded(rows)) as fresh:
         if view.time is None:
             # Any run reads a static table as a whole.

@@ -294,7 +294,7 @@ def test_what_failed_is_still_to_be_done() -> None:
         rig.materialize(START, START + DAY)
         with pytest.raises(PermanentError):
             rig.materialize(START + DAY, START + 2 * DAY)
-        assert rig.head().frontier == datetime(2024, 1, 2, tzinfo=UTC)
+        assert rig.head().watermark == datetime(2024, 1, 2, tzinfo=UTC)
         assert rig.run("SELECT count(*) FROM _plane.ledger") == [(1,)]
         before = rig.view.fingerprint
     with Rig(subject_of(SUM, owner="others"), COLUMNS) as theirs:

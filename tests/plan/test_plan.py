@@ -26,7 +26,7 @@ from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import CalculationSpec, Manifest
 from controlplane.plan.actions import Change, Rerender
 from controlplane.plan.diff import describe, diff, text
-from controlplane.plan.forecast import Stretch, covered_by, forecast
+from controlplane.plan.forecast import Gap, covered_by, forecast
 from controlplane.plan.plan import Plan, make_plan
 from tests.engine.rig import compiled
 
@@ -91,6 +91,14 @@ def test_at_first_everything_is_created(manifest):
 
 def test_nothing_changes(manifest):
     assert actions(manifest(spend()), manifest(spend())) == []
+
+
+def test_another_line_of_the_file_changes_no_property(manifest):
+    before = manifest(spend())
+    [view] = before.views
+    moved = msgspec.structs.replace(view, location=Location("elsewhere.py", 7))
+    after = msgspec.structs.replace(before, views=(moved,))
+    assert diff(before, after, "r1", "r2") == [Rerender("r1", "r2")]
 
 
 def test_comments_and_white_space_in_the_sql_make_no_new_version(manifest):
@@ -252,7 +260,7 @@ def test_what_is_left_to_compute(manifest, covered, missing):
     key = ("features.spend", made.views[0].fingerprint)
     [found] = forecast(made, covered_by({key: [interval(*c) for c in covered]}, "features"), NOW)
     assert list(found.missing) == [
-        Stretch(i.start, i.end, i.count(DAY)) for i in (interval(*m) for m in missing)
+        Gap(i.start, i.end, i.count(DAY)) for i in (interval(*m) for m in missing)
     ]
     assert found.intervals == sum(last - first for first, last in missing)
 

@@ -1,4 +1,4 @@
-"""What differs between the warehouses' SQL: capabilities, quoting, types, and a few forms."""
+"""The differences between the warehouses' SQL: capabilities, quoting, types, and a few forms."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from controlplane.sql.dialects.snowflake import Snowflake
 __all__ = ["DIALECTS", "DUCKDB", "NULLS_FIRST", "Dialect", "dialect"]
 
 DUCKDB = DuckDB()
-DIALECTS: dict[str, Dialect] = {one.name: one for one in (DUCKDB, Snowflake(), Databricks())}
+DIALECTS: dict[str, Dialect] = {d.name: d for d in (DUCKDB, Snowflake(), Databricks())}
 
 
 def dialect(name: str) -> Dialect:
-    """The dialect of that name.
+    """Return the dialect with this name.
 
     Raises:
-        PlaneError: there is none.
+        PlaneError: there is no such dialect.
     """
     if name not in DIALECTS:
         raise PlaneError(

@@ -89,7 +89,9 @@ class Databricks(Dialect):
         """See `Dialect.exact_sum`: a sum of BIGINT overflows at 64 bits."""
         return f"sum(CAST({x} AS DECIMAL(19,0)))" if canonical == "int64" else f"sum({x})"
 
-    def widen(self, table: str, column: str, kind: str, members: Sequence[str] = ()) -> list[str]:
+    def widen(
+        self, table: str, column: str, column_type: str, members: Sequence[str] = ()
+    ) -> list[str]:
         """See `Dialect.widen`: Delta keeps the files and reads them in the wider type."""
         paths = [f"{column}.element.{member}" for member in members] or [column]
         return [
@@ -105,7 +107,7 @@ class Databricks(Dialect):
         return f"CAST({ts} AS TIMESTAMP)"
 
     def instant(self, value: datetime | str) -> str:
-        """See `Dialect.instant`: said in UTC, whatever the session's zone."""
+        """See `Dialect.instant`: with an explicit zone, UTC."""
         return super().instant(value)[:-1] + "Z'"
 
     def from_micros(self, x: str) -> str:
@@ -144,12 +146,12 @@ class Databricks(Dialect):
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
         return (
-            f"STRUCT<{', '.join(f'{self.quote(name)}: {kind}' for name, kind in fields.items())}>"
+            f"STRUCT<{', '.join(f'{self.quote(name)}: {type_}' for name, type_ in fields.items())}>"
         )
 
-    def type_list(self, kind: str) -> str:
+    def type_list(self, item_type: str) -> str:
         """See `Dialect.type_list`."""
-        return f"ARRAY<{kind}>"
+        return f"ARRAY<{item_type}>"
 
     def array(self, items: Sequence[str]) -> str:
         """See `Dialect.array`."""
@@ -157,8 +159,9 @@ class Databricks(Dialect):
 
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
         """See `Dialect.collect`: structures are sorted field by field, nulls first."""
+        # collect_list has no ORDER BY: the order's columns come first in a structure to sort by.
         columns = [item.removesuffix(NULLS_FIRST) for item in order]
-        fields = {f"o{place}": column for place, column in enumerate(columns)} | {"x": x}
+        fields = {f"o{index}": column for index, column in enumerate(columns)} | {"x": x}
         sorted_rows = f"sort_array(collect_list({self.struct(fields)}) FILTER (WHERE {where}))"
         return f"transform(nullif({sorted_rows}, array()), row -> row.x)"
 

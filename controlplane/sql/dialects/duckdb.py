@@ -70,9 +70,9 @@ class DuckDB(Dialect):
     def utc(self, ts: str) -> str:
         """See `Dialect.utc`: nanoseconds are cut off.
 
-        A cast would round them, and with them the last moment of a day into the next day. The
-        warehouse's planner removes what a column's type makes needless.
+        A cast would round them, and move the last nanoseconds of a day into the next day.
         """
+        # DuckDB's planner removes the CASE where the column's type decides it.
         micros = f"epoch_ns({ts}) // 1000 - CAST(epoch_ns({ts}) % 1000 < 0 AS BIGINT)"
         has_nanos = f"typeof({ts}) = 'TIMESTAMP_NS' AND isfinite({ts})"
         return (
@@ -140,11 +140,12 @@ class DuckDB(Dialect):
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
-        return f"STRUCT({', '.join(f'{self.quote(name)} {kind}' for name, kind in fields.items())})"
+        listed = ", ".join(f"{self.quote(name)} {type_}" for name, type_ in fields.items())
+        return f"STRUCT({listed})"
 
-    def type_list(self, kind: str) -> str:
+    def type_list(self, item_type: str) -> str:
         """See `Dialect.type_list`."""
-        return f"{kind}[]"
+        return f"{item_type}[]"
 
     def array(self, items: Sequence[str]) -> str:
         """See `Dialect.array`."""
@@ -259,8 +260,8 @@ class DuckDB(Dialect):
         """See `Dialect.definitions`."""
         listed = ", ".join(self.text(schema) for schema in schemas)
         return "\nUNION ALL ".join(
-            f"SELECT schema_name || '.' || {kind}_name AS name, sql AS definition, column_count "
-            f"FROM duckdb_{kind}s() WHERE NOT internal AND database_name = current_database() "
+            f"SELECT schema_name || '.' || {word}_name AS name, sql AS definition, column_count "
+            f"FROM duckdb_{word}s() WHERE NOT internal AND database_name = current_database() "
             f"AND schema_name IN ({listed})"
-            for kind in ("table", "view")
+            for word in ("table", "view")
         )

@@ -14,8 +14,8 @@ NULLS_FIRST = " NULLS FIRST"
 class Lists(Values):
     """The part of a dialect that writes lists and structures; `items` is a list's SQL.
 
-    A percentile sketch says how often each bucket occurs. Most warehouses can't count into a map in
-    an aggregate: there a sketch lists the bucket of each value.
+    A percentile sketch counts the values of each bucket. Most warehouses have no aggregate that
+    counts into a map: there a sketch lists the bucket of each value.
     """
 
     @abstractmethod
@@ -26,8 +26,8 @@ class Lists(Values):
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """The type of a structure: name -> the type's own name."""
 
-    def member(self, x: str, name: str, kind: str) -> str:
-        """A member of a structure, by its plain name; `kind` is the name of its type here."""
+    def member(self, x: str, name: str, member_type: str) -> str:
+        """A member of a structure, by its plain name and its type in the warehouse's SQL."""
         return f"({x}).{self.quote(name)}"
 
     @abstractmethod
@@ -39,7 +39,7 @@ class Lists(Values):
         return self.array([])
 
     def loose(self, items: str) -> str:
-        """A list of a table, as one that can be put into a list."""
+        """Cast a list of a table so that it can be an item of a list."""
         return items
 
     @abstractmethod
@@ -102,25 +102,24 @@ class Lists(Values):
 
     @abstractmethod
     def fold(self, items: str, step: str, fields: Mapping[str, str]) -> str:
-        """One structure of a list of them.
+        """Reduce a list of structures to one structure.
 
-        `step` makes one structure of `a`, which is made of all items so far, and `b`, the next.
-
-        `fields` are the structure's: name -> the type's own name.
+        `step` combines `a`, the result of all items so far, with `b`, the next item. `fields` are
+        the structure's fields: name -> type in the warehouse's SQL.
         """
 
     @abstractmethod
     def exploded(
         self, table: str, where: str, column: str, columns: Sequence[str], fields: Mapping[str, str]
     ) -> str:
-        """A query: a row for each item of a column of lists of structures.
+        """Render a query with a row for each item of a column of lists of structures.
 
         Args:
-            table: the relation, which the query calls `t`.
+            table: the relation, which has the alias `t` in the query.
             where: a condition on its rows.
             column: the column of lists.
-            columns: columns of the table that each row gets.
-            fields: the structure's fields, which follow them: name -> the type's own name.
+            columns: columns of the table to repeat in each row.
+            fields: the structure's fields, which follow: name -> type in the warehouse's SQL.
         """
 
     def buckets_type(self) -> str:
@@ -128,11 +127,11 @@ class Lists(Values):
         return self.type("array<int64>")
 
     def buckets(self, code: str, where: str) -> str:
-        """Aggregate: the sketch of the rows that fulfil a condition, each in the bucket `code`."""
+        """Aggregate: the sketch of the rows that meet a condition, each in the bucket `code`."""
         return self.collect(code, [code], where)
 
     def bucket_at(self, sketches: str, q: float) -> str:
-        """The bucket up to which a list of sketches holds more than q (n - 1) values."""
+        """The first bucket with a cumulative count above q (n - 1) over a list of sketches."""
         codes = self.ascending(self.flatten(sketches))
         count, share = self.cast(self.length(codes), "float64"), self.cast(repr(q), "float64")
         return self.cast(

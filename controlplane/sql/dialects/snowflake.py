@@ -123,15 +123,15 @@ class Snowflake(Dialect):
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct_type`."""
-        return f"OBJECT({', '.join(f'{name} {kind}' for name, kind in fields.items())})"
+        return f"OBJECT({', '.join(f'{name} {type_}' for name, type_ in fields.items())})"
 
-    def member(self, x: str, name: str, kind: str) -> str:
+    def member(self, x: str, name: str, member_type: str) -> str:
         """See `Dialect.member`."""
-        return f"CAST(GET({x}, {self.text(name)}) AS {kind})"
+        return f"CAST(GET({x}, {self.text(name)}) AS {member_type})"
 
-    def type_list(self, kind: str) -> str:
+    def type_list(self, item_type: str) -> str:
         """See `Dialect.type_list`."""
-        return f"ARRAY({kind})"
+        return f"ARRAY({item_type})"
 
     def array(self, items: Sequence[str]) -> str:
         """See `Dialect.array`."""
@@ -143,6 +143,7 @@ class Snowflake(Dialect):
 
     def collect(self, x: str, order: Sequence[str], where: str) -> str:
         """See `Dialect.collect`: nulls are kept in lists of one."""
+        # ARRAY_AGG drops nulls, but not arrays that hold a null.
         item = self.array([x])
         ordered = f"WITHIN GROUP (ORDER BY {', '.join(order)})"
         listed = f"ARRAY_AGG(CASE WHEN {where} THEN {item} END) {ordered}"
@@ -205,8 +206,8 @@ class Snowflake(Dialect):
     ) -> str:
         """See `Dialect.exploded`."""
         parts = [
-            f"{self.member('part.value', name, kind)} AS {self.quote(name)}"
-            for name, kind in fields.items()
+            f"{self.member('part.value', name, type_)} AS {self.quote(name)}"
+            for name, type_ in fields.items()
         ]
         kept = ", ".join([*(f"t.{name}" for name in columns), *parts])
         flattened = f"LATERAL FLATTEN(INPUT => t.{column}) AS part"

@@ -30,12 +30,12 @@ class Values(Capabilities, ABC):
         return _quoted(identifier, self.quote_mark, self.name)
 
     def open_name(self, variable: str, suffix: str = "") -> str:
-        """An identifier that a run decides, as a place that is still open, and what follows it."""
+        """Return an identifier that contains a variable of the run, and a fixed suffix."""
         mark = self.quote_mark
         return f"{mark}{{{{ {variable} }}}}{suffix}{mark}"
 
     def open_text(self, variable: str) -> str:
-        """A string literal that a run decides; quotes in it are doubled already."""
+        """Return a string literal with a variable of the run, in which quotes are doubled."""
         return f"'{{{{ {variable} }}}}'"
 
     def text(self, value: str) -> str:
@@ -63,19 +63,19 @@ class Values(Capabilities, ABC):
         return self.type("decimal(38,0)")
 
     @abstractmethod
-    def type_list(self, kind: str) -> str:
-        """The type of a list of a type that the warehouse names so."""
+    def type_list(self, item_type: str) -> str:
+        """Return the type of a list, given the warehouse's type of an item."""
 
     def cast(self, x: str, canonical: str) -> str:
-        """`x`, an expression of ours, in exactly this type."""
+        """Cast an expression that controlplane rendered to exactly this type."""
         return f"CAST({x} AS {self.type(canonical)})"
 
-    def given(self, x: str, canonical: str) -> str:
-        """`x`, which is a user's, in exactly this type: a timestamp may be of any kind."""
+    def from_user(self, x: str, canonical: str) -> str:
+        """Cast a user's expression to exactly this type; its timestamps may have any zone."""
         return self.utc(x) if canonical == "timestamp" else self.cast(x, canonical)
 
     def literal(self, value: object, canonical: str) -> str:
-        """A literal of a key's type; a timestamp is given in microseconds since the epoch."""
+        """Render a literal of a key's type; a timestamp is in microseconds since the epoch."""
         if canonical == "timestamp":
             return self.from_micros(str(value))
         if isinstance(value, bytes):
@@ -89,7 +89,7 @@ class Values(Capabilities, ABC):
 
     @abstractmethod
     def from_micros(self, x: str) -> str:
-        """The instant so many microseconds after the epoch."""
+        """Render the instant of a number of microseconds after the epoch."""
 
     @abstractmethod
     def micros(self, ts: str) -> str:
@@ -104,7 +104,7 @@ class Values(Capabilities, ABC):
         """`ts` moved by a number of microseconds."""
 
     def span(self, duration: timedelta) -> str:
-        """A literal for a duration, which bounds a frame or is added to an instant."""
+        """Render a literal for a duration, to bound a frame or to add to an instant."""
         return f"INTERVAL {duration // MICROSECOND} MICROSECONDS"
 
     @abstractmethod
@@ -131,46 +131,46 @@ class Values(Capabilities, ABC):
 
         The calendar is a relation with `starts_at` and `ends_at`.
         """
-        kind = "LEFT JOIN" if outer else "JOIN"
+        join = "LEFT JOIN" if outer else "JOIN"
         inside = f"{moment} >= {alias}.starts_at AND {moment} < {alias}.ends_at"
-        return f"{kind} {calendar} AS {alias} ON {inside}"
+        return f"{join} {calendar} AS {alias} ON {inside}"
 
     @abstractmethod
     def utc(self, ts: str) -> str:
-        """A timestamp of any kind as ours are, in UTC, whatever the session's time zone is."""
+        """Convert a timestamp of any SQL type to UTC, whatever the session's time zone is."""
 
     def comparable(self, ts: str) -> str:
-        """A timestamp of any kind as something to compare with instants of ours."""
+        """Convert a timestamp of any SQL type so that it compares with rendered instants."""
         return self.utc(ts)
 
     def endless(self, ts: str) -> str:
-        """The condition that a timestamp is infinite; empty where there is none that is."""
+        """The condition that a timestamp is infinite; empty if the warehouse has no infinity."""
         return ""
 
     @abstractmethod
     def clock(self) -> str:
-        """The warehouse's clock as a timestamp of ours."""
+        """The warehouse's clock as a timestamp in UTC."""
 
     def clock_micros(self) -> str:
         """The warehouse's clock in microseconds since the epoch."""
         return self.micros(self.clock())
 
     def greatest(self, *values: str) -> str:
-        """The greatest of several values; nulls among them don't count."""
+        """The greatest of several values; nulls are ignored."""
         return f"greatest({', '.join(values)})"
 
     def least(self, *values: str) -> str:
-        """The least of several values; nulls among them don't count."""
+        """The least of several values; nulls are ignored."""
         return f"least({', '.join(values)})"
 
     def filtered(self, function: str, x: str, condition: str) -> str:
-        """An aggregate over the rows that fulfil a condition; an empty one is fulfilled by all."""
+        """An aggregate over the rows that meet a condition; an empty condition means all rows."""
         return (
             f"{function}(CASE WHEN {condition} THEN {x} END)" if condition else f"{function}({x})"
         )
 
     def exact_sum(self, x: str, canonical: str) -> str:
-        """Aggregate: a sum; of integers and decimals it is exact as far as 38 digits hold it."""
+        """Aggregate: a sum; exact up to 38 digits for integers and decimals."""
         return f"sum({x})"
 
     def not_a_number(self, x: str) -> str:
@@ -187,12 +187,11 @@ class Values(Capabilities, ABC):
     def failing(self, message: str, canonical: str) -> str:
         """An expression of this type that stops the statement with a message when it is evaluated.
 
-        `message` is SQL text that depends on a row: the warehouse may evaluate a constant although
-        no row needs it.
+        `message` must depend on a row: a warehouse may evaluate a constant before it looks at rows.
         """
 
     def hex(self, x: str) -> str:
-        """The bytes of a text or of bytes, as hexadecimal digits in capitals."""
+        """The bytes of a text or of bytes, as upper-case hexadecimal digits."""
         return f"hex({x})"
 
     def ordered(self, x: str, canonical: str) -> str:
@@ -200,7 +199,7 @@ class Values(Capabilities, ABC):
         return self.hex(x) if canonical in ("string", "binary") else x
 
 
-# Of 300,000 names in a plan of 1,000 views, most are those of the view at hand.
+# A plan of 1,000 views quotes 300,000 names; most repeat those of the view just rendered.
 @lru_cache(maxsize=4096)
 def _quoted(identifier: str, mark: str, dialect: str) -> str:
     return mark + stored_name(identifier, dialect).replace(mark, mark * 2) + mark
