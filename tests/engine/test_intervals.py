@@ -226,7 +226,7 @@ def test_the_plan_names_the_construct_and_its_line() -> None:
     with Rig(subject, COLUMNS) as rig:
         assert isinstance(rig.view.evaluation, IntervalByInterval)
         assert rig.view.evaluation.construct == "window function sum()"
-        line = subject.transformation.__code__.co_firstlineno + 6
+        line = subject.transformation.__code__.co_firstlineno + 11
         assert rig.view.evaluation.location.line == line
         with open(__file__, encoding="utf-8") as file:  # noqa: PTH123 - its lines are what is tested
             assert "sum(amt) OVER (PARTITION BY" in file.read().split("\n")[line - 1]
