@@ -129,8 +129,8 @@ class Database:
             with self._alone() as connection:
                 # Another process may have done it while this one waited for its turn.
                 if not self._is_up_to_date(connection):
-                    # lazy: alembic takes longer to import than all else here, and few commands find
                     # lazy: alembic is slow to import, and few commands find old tables
+                    from controlplane.state import migrations
 
                     migrations.upgrade(connection)
         self._ready = True
