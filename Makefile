@@ -71,7 +71,7 @@ python3.12 python3.13:
 driver5: setup ## the Snowflake connector's tests over line 5 of its driver, beside which Airflow's provider cannot live
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target .venv/driver5 'snowflake-connector-python==5.2.0'
 	PYTHONPATH=.venv/driver5 $(BIN)/python -m pytest -p no:xdist tests/connectors/test_snowflake.py \
-		tests/connectors/test_snowflake_rows.py
+		tests/connectors/test_snowflake_rows.py tests/connectors/test_snowflake_sessions.py
 
 kills: setup ## writers of the online store killed at random points; KILLS= (how many), KEYS= (over how many)
 	KILLS=$(or $(KILLS),50) KEYS=$(or $(KEYS),200000) $(BIN)/python -m pytest -p no:xdist tests/connectors/test_redis_kill.py

@@ -37,8 +37,8 @@ from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 from tests.engine import capabilities, examples
 from tests.engine.capabilities import Counts
 from tests.engine.differential import SEEDS
-from tests.engine.mutants import Caught, Mutant
 from tests.engine.mutants_elsewhere import hunt
+from tests.engine.mutation import Caught, Mutant
 from tests.engine.parity import ENGINES, Parity, live, opened, play, two_at_once
 
 SHOWN = 3

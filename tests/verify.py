@@ -43,8 +43,9 @@ from tests.engine.differential import (
     Outcome,
     relevant,
 )
-from tests.engine.mutants import MUTANTS, Caught, Mutant, hunt
+from tests.engine.mutants import MUTANTS
 from tests.engine.mutants_elsewhere import reason
+from tests.engine.mutation import Caught, Mutant, hunt
 
 SHOWN = 10
 _CHUNK = 4

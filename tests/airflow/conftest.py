@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -63,6 +64,8 @@ os.environ |= {
 }
 
 AIRPORTS = ("JFK", "LGA")
+DELAYS = "flights.local.airport_delays"
+"""The DAG of one of the project's views."""
 # Longer than the schedule: the last interval that ended is never due yet.
 LIVE_DELAY = timedelta(minutes=90)
 NOW = datetime(2013, 1, 3, 0, 30, tzinfo=UTC)
@@ -222,6 +225,19 @@ def online(store: OnlineStore, deployed: Deployed, view: str) -> dict[str, Decod
     return {
         a: decode(v, layout(spec)) if v is not None else None
         for a, v in zip(AIRPORTS, values, strict=True)
+    }
+
+
+def context(partition: str) -> Any:
+    """What Airflow tells a task of `DELAYS` in the run of a partition."""
+    run = SimpleNamespace(logical_date=None, run_after=datetime(2026, 1, 1, tzinfo=UTC), conf={})
+    ti = SimpleNamespace(dag_id=DELAYS, task_id="stage", try_number=1)
+    return {
+        "dag_run": run,
+        "run_id": "it's",
+        "partition_key": partition,
+        "partition_date": None,
+        "ti": ti,
     }
 
 

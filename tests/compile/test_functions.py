@@ -11,7 +11,7 @@ import pytest
 from controlplane.compile.builtins import KNOWN
 from controlplane.compile.changeable import CHANGEABLE
 from controlplane.compile.transformation import query
-from tests.compile.test_proof import verdict
+from tests.compile.verdicts import verdict
 
 AGGREGATES = {
     # `SHOW FUNCTIONS` (is_aggregate), and the pages "Aggregate functions" and "Window functions".

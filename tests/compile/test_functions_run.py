@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from controlplane.compile.builtins import KNOWN
-from tests.compile.test_proof import ROW_BY_ROW, ROW_BY_ROW_ON, verdict
+from tests.compile.row_by_row import ROW_BY_ROW, ROW_BY_ROW_ON
+from tests.compile.verdicts import verdict
 
 ROWS = """
 CREATE TABLE all_events AS

@@ -121,3 +121,12 @@ def test_b2_forms_of_an_address_of_a_sentinel(address, place):
 def test_b2_a_number_that_means_nothing_is_refused(name, value):
     with pytest.raises(SettingsError, match=f"the online store's {name} is"):
         connect(url="redis://127.0.0.1:1/0", **{name: value})
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:6379", "http://:top-secret@x", "redis://:top-secret@x:port", ""]
+)
+def test_what_is_no_url_is_told_without_its_password(url):
+    with pytest.raises(SettingsError, match="not a Redis URL") as raised:
+        connect(url=url)
+    assert "secret" not in str(raised.value)

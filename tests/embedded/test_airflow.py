@@ -28,7 +28,7 @@ import pytest
 from controlplane.embedded import airflow, airflow_settings
 from controlplane.embedded.airflow_client import AirflowClient
 from controlplane.embedded.daemon import Daemon, alive, members, read_state
-from controlplane.errors import MissingDriver, PermanentError, PlaneError, TransientError
+from controlplane.errors import PermanentError, PlaneError, TransientError
 from tests.children import interruptible
 from tests.embedded.looking import daemons, listening, until
 from tests.embedded.stumbling import Stumbling
@@ -358,44 +358,6 @@ def test_a_later_start_keeps_port_and_runs_and_down_leaves_no_process(home, root
     assert airflow.find(home) is None
     assert not airflow.down(home)
     assert read_state(home / "state.json")["port"]
-
-
-def test_nothing_is_started_for_one_who_has_gone(tmp_path):
-    asked = tmp_path / "launch.json"
-    component = {"arguments": ["version"], "log": str(tmp_path / "version.log")}
-    asked.write_text(
-        json.dumps(
-            {"parent": 1, "record": "", "migrate": None, "components": {"version": component}}
-        )
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "controlplane.airflow.launch", str(asked)],
-        env={**os.environ, "AIRFLOW_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.endswith("the process that started this one has ended\n")
-    assert not (tmp_path / "version.log").exists()
-
-
-def test_without_airflow_the_error_names_the_extra(tmp_path):
-    repository = Path(airflow.__file__).parents[2]
-    code = f"""
-import pathlib, sys
-sys.path.insert(0, {str(repository)!r})
-from controlplane.embedded import airflow
-home = pathlib.Path({str(tmp_path / "home")!r})
-airflow.up(home, bundle_root=home, connections={{}}, pools={{}})
-"""
-    # -I -S: an interpreter without any installed package
-    result = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
-    )
-    assert MissingDriver.__name__ in result.stderr
-    assert "pip install 'controlplane[airflow]'" in result.stderr
-    assert not (tmp_path / "home").exists()
 
 
 def in_another_process(

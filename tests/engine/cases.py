@@ -27,11 +27,9 @@ from controlplane import (
 )
 from controlplane.definitions.views import Transformation
 from controlplane.verify.oracle import Periods, Predicate, Row, RowFeature, View, WindowFeature
+from tests.engine.grids import DAY, GRIDS, MINUTE, ORIGINS, SECOND, ZONES, shortest, text
 from tests.engine.rig import micros, naive
 from tests.engine.shapes import DEEPEST, PLAIN, Form, Shape, form_of
-
-SECOND = 1_000_000
-MINUTE, HOUR, DAY = 60 * SECOND, 3600 * SECOND, 86_400 * SECOND
 
 COLUMNS = {
     "k": "VARCHAR",
@@ -96,31 +94,6 @@ CONDITIONS: Sequence[tuple[str, Predicate]] = (
     ("f < 1.5", lambda row: None if row["f"] is None else row["f"] < 1.5),
     ("tie <> 2", lambda row: None if row["tie"] is None else row["tie"] != 2),
 )
-GRIDS = (  # schedule, and the tiles that divide it
-    (5 * MINUTE, (MINUTE, 5 * MINUTE)),
-    (HOUR, (HOUR, 10 * MINUTE, 30 * MINUTE)),
-    (6 * HOUR, (6 * HOUR, 2 * HOUR)),
-    (DAY, (DAY, HOUR, 12 * HOUR)),
-    (7 * DAY, (7 * DAY, DAY)),
-)
-ZONES = {  # the finest grid that meets the beginnings of a zone's days
-    "UTC": DAY,
-    "America/New_York": HOUR,
-    "Europe/Berlin": HOUR,
-    "Asia/Kolkata": 30 * MINUTE,
-    "America/Sao_Paulo": HOUR,
-    "Pacific/Apia": HOUR,
-}
-ORIGINS = (  # Thursdays, where weekly grids begin; some where clocks are changed, or a day is left out
-    *[micros("2024-01-04"), micros("1969-12-25")] * 2,
-    *[
-        micros("2024-03-07"),
-        micros("2024-10-31"),
-        micros("2024-03-28"),
-        micros("2018-11-01"),
-        micros("2011-12-29"),
-    ],
-)
 
 
 @dataclass(frozen=True)
@@ -160,11 +133,6 @@ def loaded(rows: Sequence[Row]) -> list[dict[str, Any]]:
         row | {name: None if row[name] is None else naive(row[name]) for name in times}
         for row in map(dict, rows)
     ]
-
-
-def text(duration: int) -> str:
-    """A duration as a definition says it."""
-    return f"-{-duration}us" if duration < 0 else f"{duration}us"
 
 
 def features(
@@ -254,16 +222,6 @@ def window_feature(
         by_hand,
         *([replace(by_hand, name=f"{full}_keys", lists_keys=True)] if by else []),
     ]
-
-
-def shortest(duration: int) -> str:
-    """The product's own spelling of a duration of whole minutes."""
-    parts = ((DAY, "d"), (HOUR, "h"), (MINUTE, "m"))
-    found = ""
-    for size, unit in parts:
-        found += f"{duration // size}{unit}" if duration // size else ""
-        duration %= size
-    return found
 
 
 def transformation_of(shape: Shape) -> Transformation:

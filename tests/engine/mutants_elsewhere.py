@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from controlplane.base.ports import Statement, Warehouse
-from tests.engine import mutants, parity
+from tests.engine import mutation, parity
 from tests.engine.differential import INTERVALS
-from tests.engine.mutants import HISTORY, MUTANTS, TILES, TRAINING, Caught, Mutant, Replacement
+from tests.engine.mutants import HISTORY, MUTANTS, TILES, TRAINING
+from tests.engine.mutation import Caught, Mutant, Replacement
 
 CHANGES = "find what changes in the history"
 NO_ROLLUPS = "no rollups are kept there"
@@ -294,11 +295,11 @@ def check_places(strangers: Sequence[Mutant], statements: Sequence[Statement]) -
 def hunt(mutant: Mutant, most: int, seed: int, warehouse: Warehouse) -> Caught | None:
     """Make the mistake in another warehouse, first in the case that notices it in the embedded
     one."""
-    known = mutants.hunt(mutant, 100, seed)
-    numbers = chain([known.number] if known else [], mutants.telling(mutant, seed))
+    known = mutation.hunt(mutant, 100, seed)
+    numbers = chain([known.number] if known else [], mutation.telling(mutant, seed))
     altered = on(warehouse.dialect, mutant)
 
-    def attempt(number: int) -> mutants.Said | None:
+    def attempt(number: int) -> mutation.Said | None:
         edited = Edited(warehouse, altered.alter)
         found = parity.play(number, edited, INTERVALS, from_source=mutant.statement == TRAINING)
         if found.refused:
@@ -306,6 +307,6 @@ def hunt(mutant: Mutant, most: int, seed: int, warehouse: Warehouse) -> Caught |
         first = next(iter(found.differing), "")
         if found.broken and _NO_SQL.search(first):
             raise AssertionError(f"{mutant.name}: that is no SQL: {first}")
-        return mutants.Said(first, edited.changes)
+        return mutation.Said(first, edited.changes)
 
-    return mutants.search(attempt, numbers, most)
+    return mutation.search(attempt, numbers, most)

@@ -19,7 +19,8 @@ from controlplane.sql.statements import read
 from controlplane.sql.views import render_view
 from controlplane.verify.oracle import RowFeature, View
 from tests.engine import cases, engines
-from tests.engine.cases import HOUR, Case
+from tests.engine.cases import Case
+from tests.engine.grids import HOUR, text
 from tests.engine.rig import compiled, interval, micros, naive, records
 from tests.engine.shapes import Form
 
@@ -39,9 +40,7 @@ def case_of(form: Form, seed: int = 1) -> Case:
         schedule="1h",
         start=naive(START).isoformat(),
         timestamp=shape.event_time,
-        event_time_bounds=(cases.text(shape.low), cases.text(shape.high))
-        if shape.bounded
-        else None,
+        event_time_bounds=(text(shape.low), text(shape.high)) if shape.bounded else None,
         owner="team",
     )
     view = View(["k"], shape.event_time, [RowFeature(name) for name in NAMES], HOUR, START, delay)

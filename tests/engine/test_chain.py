@@ -31,8 +31,8 @@ from controlplane.sql.statements import read
 from controlplane.sql.views import FILES, render_view
 from controlplane.training import datasets
 from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
-from tests.engine.cases import DAY, HOUR, MINUTE, text
 from tests.engine.engines import empty, make, raw, run
+from tests.engine.grids import DAY, HOUR, MINUTE, text
 from tests.engine.parity import opened
 from tests.engine.rig import Reader, compiled, interval, micros, naive, records
 

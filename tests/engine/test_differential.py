@@ -15,7 +15,8 @@ import pytest
 from controlplane.sql import inline
 from tests import verify
 from tests.engine.differential import MODES, SEEDS, SELDOM, Altered, Lab
-from tests.engine.mutants import MUTANTS, Mutant, hunt, telling
+from tests.engine.mutants import MUTANTS
+from tests.engine.mutation import Mutant, hunt, telling
 
 CASES = 24
 SEED = 1  # as `make verify MUTANTS=1` has it

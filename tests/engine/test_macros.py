@@ -10,7 +10,7 @@ from controlplane.base.ports import Statement
 from controlplane.errors import Problems
 from controlplane.manifest.specs import IntervalByInterval, RowByRow
 from tests.engine.rig import Rig, compiled
-from tests.engine.test_intervals import COLUMNS, view_of
+from tests.engine.views import COLUMNS, view_of
 
 
 def test_a_macro_that_hides_a_function_of_the_row_is_not_taken_for_it() -> None:

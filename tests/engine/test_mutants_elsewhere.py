@@ -22,7 +22,8 @@ from controlplane.sql.rows import evaluated_together
 from controlplane.sql.statements import read
 from controlplane.sql.views import render_view
 from tests.engine import cases, engines, mutants_elsewhere
-from tests.engine.mutants import MUTANTS, Mutant, telling
+from tests.engine.mutants import MUTANTS
+from tests.engine.mutation import Mutant, telling
 from tests.engine.rig import compiled
 
 LAST = datetime(2030, 1, 1)  # noqa: DTZ001 - of the spine, in UTC

@@ -20,6 +20,7 @@ from controlplane.errors import CheckFailed, PlaneError, Problems
 from controlplane.verify.oracle import RowFeature, View, WindowFeature, same
 from tests.engine import cases
 from tests.engine.cases import Case
+from tests.engine.grids import text
 from tests.engine.rig import NOW, Reader, Rig, naive
 from tests.engine.test_edges import COLUMNS, DAY, START, SUM, row, subject_of
 from tests.engine.test_order import Step, changed, planned
@@ -94,19 +95,17 @@ def recent(choice: random.Random) -> Case:
     by_hand: list[RowFeature | WindowFeature] = [RowFeature("i"), RowFeature("s")]
     if ttl is None:
         for window in (schedule, 3 * schedule):
-            declared.append(Aggregate("count", windows=[cases.text(window)], name="n"))
-            by_hand.append(WindowFeature(f"n_{cases.text(window)}", "count", None, window))
-    events = BatchSource(
-        "events", table="raw.events", timestamp="ts", settling_delay=cases.text(delay)
-    )
+            declared.append(Aggregate("count", windows=[text(window)], name="n"))
+            by_hand.append(WindowFeature(f"n_{text(window)}", "count", None, window))
+    events = BatchSource("events", table="raw.events", timestamp="ts", settling_delay=text(delay))
 
     @batch_feature_view(
         entities=[Entity("thing", keys={"k": "string"}, owner="team")],
         sources=[events],
         features=declared,
-        schedule=cases.text(schedule),
+        schedule=text(schedule),
         start=naive(start).isoformat(),
-        ttl=None if ttl is None else cases.text(ttl),
+        ttl=None if ttl is None else text(ttl),
         owner="team",
     )
     def subject(events):

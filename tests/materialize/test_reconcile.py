@@ -18,7 +18,7 @@ from controlplane.errors import PlaneError
 from controlplane.online.reconcile import Reconciled, reconcile
 from controlplane.sql.views import render_view
 from tests.codec.rows import value
-from tests.materialize.test_sync import check, direct, lose, program
+from tests.materialize.syncs import check, direct, lose, program
 from tests.shop import Shop
 
 KINDS = ("right", "newer", "pending", "missing", "wrong", "expiry", "extra", "healed")

@@ -16,18 +16,9 @@ from controlplane.workspace.connectors import open_calculator
 from tests.engine.engines import run
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, naive
-from tests.engine.test_intervals import (
-    BOUNDED,
-    COLUMNS,
-    EVENTS,
-    EVER,
-    HOUR,
-    START,
-    loaded_source,
-    rows_of,
-    view_of,
-)
-from tests.engine.test_intervals import LOADED as LOADED_COLUMNS
+from tests.engine.test_source_times import BOUNDED, loaded_source
+from tests.engine.test_source_times import LOADED as LOADED_COLUMNS
+from tests.engine.views import COLUMNS, EVENTS, EVER, HOUR, START, rows_of, view_of
 
 
 def looked_at(rig: Rig, cases: int = 24) -> ViewReport:

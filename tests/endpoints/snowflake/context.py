@@ -3,7 +3,7 @@ are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -47,3 +47,23 @@ def cast(value: exp.Expr | str, kind: str, *, safe: bool = False) -> exp.Expr:
 def null_if_any_null(arguments: list[exp.Expr], otherwise: exp.Expr) -> exp.Expr:
     nulls = [exp.Is(this=argument.copy(), expression=exp.Null()) for argument in arguments]
     return exp.Case(ifs=[exp.If(this=exp.or_(*nulls), true=exp.Null())], default=otherwise)
+
+
+Handler = Callable[[exp.Expr, Context], exp.Expr]
+"""Makes of a node of Snowflake's syntax tree one of DuckDB's."""
+
+
+def named(name: str, *arguments: str) -> Handler:
+    """A function with these arguments of the node, in order.
+
+    Those that are not given are left out.
+    """
+
+    def handle(node: exp.Expr, _: Context) -> exp.Expr:
+        given: list[exp.Expr] = []
+        for argument in arguments or ("this",):
+            value = node.args.get(argument)
+            given += value if isinstance(value, list) else [value] if value is not None else []
+        return call(name, *given)
+
+    return handle

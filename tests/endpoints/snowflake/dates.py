@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sqlglot import exp
 
-from tests.endpoints.snowflake.context import Context, call, cast
+from tests.endpoints.snowflake.context import Context, Handler, call, cast
 from tests.endpoints.snowflake.errors import unsupported
 
-Handler = Callable[[exp.Expr, Context], exp.Expr]
 _OF_DAYS = {
     "DAY": "to_days",
     "WEEK": "to_weeks",

@@ -6,37 +6,22 @@ One that stands in no table here is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sqlglot import exp
 
-from tests.endpoints.snowflake import dates, python_functions
-from tests.endpoints.snowflake.context import Context, call, cast, literal, null_if_any_null
+from tests.endpoints.snowflake import dates, python_functions, semistructured
+from tests.endpoints.snowflake.context import (
+    Context,
+    Handler,
+    call,
+    cast,
+    literal,
+    named,
+    null_if_any_null,
+)
 from tests.endpoints.snowflake.errors import SnowflakeError, unknown_function, unsupported
+from tests.endpoints.snowflake.semistructured import JSON_GET, JSON_TEXT, MEMBER
 from tests.endpoints.snowflake.types import Kind, duckdb_type
-
-Handler = Callable[[exp.Expr, Context], exp.Expr]
-JSON_GET, JSON_TEXT, MEMBER = "json_extract", "json_extract_string", "variant_extract"
-
-
-def named(name: str, *arguments: str) -> Handler:
-    """A function with these arguments of the node, in order.
-
-    Those that are not given are left out.
-    """
-
-    def handle(node: exp.Expr, _: Context) -> exp.Expr:
-        given: list[exp.Expr] = []
-        for argument in arguments or ("this",):
-            value = node.args.get(argument)
-            given += value if isinstance(value, list) else [value] if value is not None else []
-        return call(name, *given)
-
-    return handle
-
-
-def refused(node: exp.Expr, _: Context) -> exp.Expr:
-    raise unsupported(node.sql("snowflake"))
 
 
 def to_cast(kind: exp.DataType, value: exp.Expr, *, safe: bool = False) -> exp.Expr:
@@ -111,114 +96,6 @@ def _extreme(name: str) -> Handler:
         return found if node.args.get("ignore_nulls") else null_if_any_null(arguments, found)
 
     return handle
-
-
-def _strict(name: str, *arguments: str) -> Handler:
-    """A function of lists that gives null where an argument is null."""
-
-    def handle(node: exp.Expr, context: Context) -> exp.Expr:
-        found = named(name, *arguments)(node, context)
-        return null_if_any_null(found.expressions[:1], found)
-
-    return handle
-
-
-def _array_concat(node: exp.Expr, _: Context) -> exp.Expr:
-    arguments = [node.this, *node.expressions]
-    return null_if_any_null(arguments, call("list_concat", *arguments))
-
-
-def _array_sort(node: exp.Expr, _: Context) -> exp.Expr:
-    given = [node.args.get(name) for name in ("asc", "nulls_first")]
-    if any(value is not None and not isinstance(value, exp.Boolean) for value in given):
-        raise unsupported(node.sql("snowflake"))
-    ascending, nulls_first = (
-        given[0] is None or given[0].this,
-        given[1] is not None and given[1].this,
-    )
-    return call(
-        "list_sort",
-        node.this,
-        "ASC" if ascending else "DESC",
-        f"NULLS {'FIRST' if nulls_first else 'LAST'}",
-    )
-
-
-def _item(container: exp.Expr, place: exp.Expr) -> exp.Expr:
-    if isinstance(place, exp.Literal) and place.is_string:
-        return call(JSON_GET, container, f'$."{place.this}"')
-    return call("sf_item", container, place)
-
-
-def _get(node: exp.Expr, _: Context) -> exp.Expr:
-    place = node.expression
-    if isinstance(place, exp.Literal) and place.is_string:
-        return call(MEMBER, cast(node.this, "VARIANT"), place.this)
-    return _item(node.this, place)
-
-
-def _reduce(node: exp.Expr, _: Context) -> exp.Expr:
-    """A list may be made of another: each item is a list of its own then, since DuckDB's two have
-    one type."""
-    items, initial, merge = node.this, node.args["initial"], node.args["merge"]
-    if initial.find(exp.Null):
-        return call("list_reduce", items, merge)  # what comes first is what was made so far
-    if not isinstance(initial, exp.Array) or initial.expressions:
-        return call("list_reduce", items, merge, initial)
-    item = merge.expressions[1]
-    for used in list(merge.this.find_all(exp.Identifier)):
-        if used.name == item.name:
-            used.replace(call("list_extract", item.copy(), 1))
-    single = exp.Lambda(this=exp.Array(expressions=[item.copy()]), expressions=[item.copy()])
-    return call("list_reduce", call("list_transform", items, single), merge)
-
-
-def _array_remove(node: exp.Expr, _: Context) -> exp.Expr:
-    different = exp.NullSafeNEQ(this=exp.to_identifier("ITEM"), expression=node.expression)
-    return call(
-        "list_filter",
-        node.this,
-        exp.Lambda(this=different, expressions=[exp.to_identifier("ITEM")]),
-    )
-
-
-def _bracket(node: exp.Expr, _: Context) -> exp.Expr:
-    [place] = node.expressions
-    return _item(node.this, place)
-
-
-def _path(node: exp.Expr, _: Context) -> exp.Expr:
-    steps = ["$"]
-    for step in node.expression.expressions:
-        if isinstance(step, exp.JSONPathKey):
-            steps.append(f'."{step.this}"')
-        elif isinstance(step, exp.JSONPathSubscript):
-            steps.append(f"[{step.this}]")
-        elif not isinstance(step, exp.JSONPathRoot):
-            raise unsupported(node.sql("snowflake"))
-    return call(JSON_GET, node.this, "".join(steps))
-
-
-def _object(node: exp.Expr, _: Context) -> exp.Expr:
-    pairs: list[exp.Expr] = []
-    for pair in node.expressions:
-        key = pair.this
-        pairs += [literal(key.name) if isinstance(key, exp.Identifier) else key, pair.expression]
-    if isinstance(node, exp.JSONObject):  # OBJECT_CONSTRUCT_KEEP_NULL: its values keep their types
-        return cast(
-            exp.Struct(expressions=[_field(key, value) for key, value in pairwise_of(pairs)]),
-            "VARIANT",
-        )
-    return call("json_merge_patch", "{}", call("json_object", *pairs))
-
-
-def _field(key: exp.Expr, value: exp.Expr) -> exp.Expr:
-    return exp.PropertyEQ(this=exp.to_identifier(key.name, quoted=True), expression=value)
-
-
-def pairwise_of(items: list[exp.Expr]) -> list[tuple[exp.Expr, exp.Expr]]:
-    """Every two that follow each other."""
-    return list(zip(items[::2], items[1::2], strict=True))
 
 
 def _arithmetic(node: exp.Expr, _: Context) -> exp.Expr:
@@ -320,17 +197,6 @@ _NAMES: dict[type[exp.Expr], tuple[str, ...]] = {
     exp.StddevPop: ("stddev_pop",),
     exp.AnyValue: ("any_value",),
     exp.Median: ("median",),
-    exp.ArraySize: ("len",),
-    exp.ArraySlice: ("sf_slice", "this", "start", "end"),
-    exp.ArrayDistinct: ("sf_distinct",),
-    exp.Flatten: ("sf_flatten",),
-    exp.ArrayContains: ("sf_contains", "expression", "this"),
-    exp.ArrayPosition: ("sf_position", "expression", "this"),
-    exp.ArrayMin: ("list_min",),
-    exp.ArrayMax: ("list_max",),
-    exp.ArrayFilter: ("list_filter", "this", "expression"),
-    exp.Transform: ("list_transform", "this", "expression"),
-    exp.ArrayToString: ("array_to_string", "this", "expression"),
     exp.Div: ("sf_div", "this", "expression"),
     exp.Mod: ("sf_mod", "this", "expression"),
     exp.Sign: ("sf_sign",),
@@ -356,17 +222,13 @@ _NAMES: dict[type[exp.Expr], tuple[str, ...]] = {
 HANDLERS: dict[type[exp.Expr], Handler] = {
     **{kind: named(*words) for kind, words in _NAMES.items()},
     **dates.HANDLERS,
+    **semistructured.HANDLERS,
     exp.Add: _arithmetic,
     exp.Sub: _arithmetic,
     exp.Mul: _arithmetic,
     exp.Anonymous: _function,
     exp.ArgMax: _arg_extreme("arg_max_null"),
     exp.ArgMin: _arg_extreme("arg_min_null"),
-    exp.ArrayAppend: _strict("list_append", "this", "expression"),
-    exp.ArrayConcat: _array_concat,
-    exp.ArrayRemove: _array_remove,
-    exp.ArraySort: _array_sort,
-    exp.Bracket: _bracket,
     exp.Cast: _cast,
     exp.Ceil: _whole("sf_ceil"),
     exp.Concat: _concat,
@@ -383,18 +245,12 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.EqualNull: lambda node, _: exp.NullSafeEQ(this=node.this, expression=node.expression),
     exp.Filter: _filter,
     exp.Floor: _whole("sf_floor"),
-    exp.GetExtract: _get,
     exp.Greatest: _extreme("greatest"),
-    exp.JSONExtract: _path,
-    exp.JSONObject: _object,
     exp.Least: _extreme("least"),
     exp.Left: _side("left"),
-    exp.ParseJSON: lambda node, _: cast(node.this, "JSON"),
-    exp.Reduce: _reduce,
     exp.Right: _side("right"),
     exp.Round: _round,
     exp.SHA2: _sha2,
-    exp.Struct: _object,
     exp.Substring: _substring,
     exp.ToBinary: _to_binary,
     exp.ToBoolean: lambda node, _: cast(node.this, "BOOLEAN"),
