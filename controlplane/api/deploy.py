@@ -32,7 +32,7 @@ def deploy(
         PlaneError: the plan was not approved, or a step failed.
     """
     plan = planned.plan
-    if plan.refused:
+    if planned.refused:
         raise PlaneError(f"{plan.conflict}; nothing was deployed", hint=plan.remedy)
     if not approve(plan):
         dropped = [*plan.dropped, *plan.altered]
@@ -47,6 +47,8 @@ def deploy(
         now=project.now(),  # may be fixed by plane.toml
         clock=project.clock,  # the wall clock, for locks and records
     )
-    deployment = executor.deploy(plan, planned.manifest, planned.release, target, on_step=on_step)
+    deployment = executor.deploy(
+        plan, planned.steps, planned.manifest, planned.release, target, on_step=on_step
+    )
     project.close_releases()
     return plan, None if plan.repairs_alone else deployment

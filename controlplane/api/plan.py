@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
@@ -21,6 +22,7 @@ from controlplane.plan.actions import ONLINE_STORE, Repair
 from controlplane.plan.forecast import covered_by
 from controlplane.plan.plan import Plan, make_plan
 from controlplane.plan.sequence import sequence
+from controlplane.plan.steps import Step
 from controlplane.release.release import Release, render_release
 from controlplane.state import Deployment
 from controlplane.workspace.project import Project
@@ -28,17 +30,51 @@ from controlplane.workspace.project import Project
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and the manifest and release that it leads to."""
+    """A plan, the manifest and the release that it leads to, and the steps of its deploy.
+
+    Attributes:
+        plan: the changes.
+        manifest: the manifest to deploy.
+        release: its rendered files.
+        before: the deployed manifest; None before the first deployment.
+        drifts: the missing and altered objects in the warehouse.
+        adopt: take over the schema from another environment or state database.
+        roll_back: read and serve a version as soon as one of its intervals is computed.
+    """
 
     plan: Plan
     manifest: Manifest
     release: Release
+    before: Manifest | None
+    drifts: Sequence[Drift]
+    adopt: bool = False
+    roll_back: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether the schema has another owner and the plan does not adopt it."""
+        return bool(self.plan.conflict) and not self.adopt
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the deploy, in order; see `plan.sequence`."""
+        # Made when they are asked for: of 1,000 views they hold 20,000 statements, and most plans
+        # are only looked at.
+        return sequence(
+            self.plan,
+            self.manifest,
+            self.release,
+            before=self.before,
+            drifts=self.drifts,
+            adopt=self.adopt,
+            roll_back=self.roll_back,
+        )
 
 
 def plan(
     project: Project, manifest: Manifest, *, adopt: bool = False, roll_back: bool = False
 ) -> Planned:
-    """Return what a deploy of `manifest` would change, its steps, and what would be computed.
+    """Return what a deploy of `manifest` would change and do, and what would be computed.
 
     Args:
         project: the environment.
@@ -80,16 +116,7 @@ def plan(
         conflict=conflict,
         remedy=remedy,
     )
-    steps = sequence(
-        complete,
-        manifest,
-        release,
-        before=before,
-        drifts=drifts,
-        adopt=adopt,
-        roll_back=roll_back,
-    )
-    return Planned(msgspec.structs.replace(complete, steps=steps), manifest, release)
+    return Planned(complete, manifest, release, before, drifts, adopt, roll_back)
 
 
 def _drifts(

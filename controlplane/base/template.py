@@ -29,28 +29,29 @@ def _comment(text: str) -> str:
 
 def _names(names: Sequence[str], prefix: str = "") -> str:
     """Write a list of columns: `t.a, t.b`."""
-    return ", ".join(f"{prefix}{name}" for name in names)
+    # Lists, because `join` makes a list of a generator first: these run 100,000 times in a plan.
+    return ", ".join([f"{prefix}{name}" for name in names] if prefix else names)
 
 
 def _more(names: Sequence[str], prefix: str = "") -> str:
     """List further columns: `, t.a, t.b`."""
-    return "".join(f", {prefix}{name}" for name in names)
+    return "".join([f", {prefix}{name}" for name in names])
 
 
 def _columns(columns: Sequence[tuple[str, str]], indent: int) -> str:
     """List further columns of a SELECT, each on a line of its own: `x + 1 AS a`."""
     break_ = ",\n" + " " * indent
-    return "".join(f"{break_}{sql} AS {name}" for name, sql in columns)
+    return "".join([f"{break_}{sql} AS {name}" for name, sql in columns])
 
 
 def _descending(names: Sequence[str], prefix: str = "") -> str:
     """Write an order of rows, greatest first: `t.a DESC NULLS LAST`."""
-    return ", ".join(f"{prefix}{name} DESC NULLS LAST" for name in names)
+    return ", ".join([f"{prefix}{name} DESC NULLS LAST" for name in names])
 
 
 def _same(names: Sequence[str], left: str, right: str) -> str:
     """Write the condition that columns of two relations are equal."""
-    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in names) + " "
+    return " AND ".join([f"{left}.{name} = {right}.{name}" for name in names]) + " "
 
 
 _OURS = jinja2.Environment(

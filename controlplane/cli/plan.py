@@ -32,12 +32,12 @@ def command(
     Changes nothing.
     """
     with opened(directory, environment) as project:
-        planned = plan(project, compile_project(project)).plan
+        planned = plan(project, compile_project(project))
     if json:
-        present.as_json(planned)
+        present.as_json(planned.plan)
     elif sql:
-        plans.show_sql(planned)
+        plans.show_sql(planned.steps)
     else:
-        plans.show(planned)
-    if detailed_exitcode and not planned.empty:
+        plans.show(planned.plan)
+    if detailed_exitcode and not planned.plan.empty:
         raise typer.Exit(2)

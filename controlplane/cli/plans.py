@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import filesize
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from controlplane.plan.actions import Action, Change
     from controlplane.plan.forecast import Cost, Forecast
     from controlplane.plan.plan import Plan
+    from controlplane.plan.steps import Step
 
 _SHOWN_RANGES = 3
 
@@ -31,12 +32,12 @@ def show(plan: Plan) -> None:
     _forecasts(plan.forecasts)
 
 
-def show_sql(plan: Plan) -> None:
+def show_sql(steps: Iterable[Step]) -> None:
     """Print the statements of the deploy's steps as SQL that can be run by hand."""
     # lazy: it loads the warehouses' dialects, which --help does without
     from controlplane.plan.steps import sql
 
-    lines(Text(text) for text in sql(plan.steps))
+    lines(Text(text) for text in sql(steps))
 
 
 _SIGNS = {

@@ -83,6 +83,7 @@ class Target:
 
 def deploy(
     plan: Plan,
+    ordered: Sequence[Step],
     manifest: Manifest,
     release: Release,
     target: Target,
@@ -93,6 +94,7 @@ def deploy(
 
     Args:
         plan: the plan that the user approved.
+        ordered: its steps, see `plan.sequence`.
         manifest: the manifest that it leads to.
         release: the rendered files.
         target: the stores to change.
@@ -114,7 +116,7 @@ def deploy(
         if not plan.empty:
             release_files.check_folder(target.root, manifest)
         execution = _Execution(plan, manifest, release, target, on_step, current)
-        for step in plan.steps:
+        for step in ordered:
             execution.run(step)
         return execution.deployment
 

@@ -13,7 +13,6 @@ from controlplane.manifest.specs import Manifest
 from controlplane.plan.actions import ONLINE_STORE, Action, DropView, Repair
 from controlplane.plan.diff import diff
 from controlplane.plan.forecast import Covered, Forecast, forecast
-from controlplane.plan.steps import Step, TakeSchema
 from controlplane.release.release import Release, render_release
 
 
@@ -31,7 +30,6 @@ class Plan(msgspec.Struct, frozen=True):
         conflict: the other owner of the schema; empty if there is none. A deploy is refused then,
             unless it adopts the schema.
         remedy: what to do about the conflict.
-        steps: the steps of the deploy, in order; see `plan.sequence`.
     """
 
     project: str
@@ -43,7 +41,6 @@ class Plan(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     conflict: str = ""
     remedy: str = ""
-    steps: tuple[Step, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -60,13 +57,6 @@ class Plan(msgspec.Struct, frozen=True):
         """Whether a deploy would repair the pointers of online readers."""
         repairs = (action for action in self.actions if isinstance(action, Repair))
         return any(damage.name == ONLINE_STORE for repair in repairs for damage in repair.damages)
-
-    @property
-    def refused(self) -> bool:
-        """Whether the schema has another owner and the plan does not adopt it."""
-        return bool(self.conflict) and not any(
-            isinstance(step, TakeSchema) and step.adopt for step in self.steps
-        )
 
     @property
     def altered(self) -> list[str]:

@@ -229,15 +229,12 @@ def test_the_statements_of_a_plan_are_those_of_its_steps(shop):
     shop.redefine(WIDER)
     with ControlPlane(shop.folder) as plane:
         planned = plan(plane.project, compile_project(plane.project))
-        fixed = [one for step in planned.plan.steps for one in statements(step)]
+        fixed = [one for step in planned.steps for one in statements(step)]
         recorder = Recorder(plane.project.warehouse)
         plane.project.__dict__["warehouse"] = recorder
         deploy(plane.project, planned, lambda _: None, lambda _: True)
     shown = [
-        one
-        for step in planned.plan.steps
-        if isinstance(step, ShowVersion)
-        for one in step.statements
+        one for step in planned.steps if isinstance(step, ShowVersion) for one in step.statements
     ]
     assert set(fixed) - set(shown) <= set(recorder.ran)
     # The new version is not computed yet.
