@@ -108,6 +108,7 @@ def make_plan(
         manifests.from_json(before) if before else None, manifest, earlier, release.digest
     )
     actions += _repairs(drifts)
+    # A deploy of another release writes all its files, whatever became of the deployed ones.
     if damaged_release and release.digest == earlier:
         actions.append(Repair("", "", (Damage("release", damaged_release),)))
     plan = Plan(
