@@ -124,6 +124,7 @@ class Databricks(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
+        # pmod, not %: of a time before the epoch, % would be negative and round up.
         since = f"unix_micros({ts})" + (f" - {phase // MICROSECOND}" if phase else "")
         return f"timestamp_micros(unix_micros({ts}) - pmod({since}, {step // MICROSECOND}))"
 
@@ -163,6 +164,7 @@ class Databricks(Dialect):
         columns = [item.removesuffix(NULLS_FIRST) for item in order]
         fields = {f"o{index}": column for index, column in enumerate(columns)} | {"x": x}
         sorted_rows = f"sort_array(collect_list({self.struct(fields)}) FILTER (WHERE {where}))"
+        # Without rows, collect_list is an empty list and not null.
         return f"transform(nullif({sorted_rows}, array()), row -> row.x)"
 
     def collect_distinct(self, x: str) -> str:
@@ -183,6 +185,7 @@ class Databricks(Dialect):
 
     def item(self, items: str, position: str) -> str:
         """See `Dialect.item`."""
+        # Not `items[n]`, which fails beyond the end of a list in ANSI mode; `get` counts from 0.
         return f"get({items}, CAST({position} AS INT) - 1)"
 
     def last_item(self, items: str) -> str:

@@ -104,6 +104,7 @@ class DuckDB(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
+        # With an origin: by default, time_bucket aligns to Monday, 3 January 2000.
         width, origin = f"to_microseconds({step // MICROSECOND})", self.instant(EPOCH + phase)
         return f"time_bucket({width}, {ts}, {origin})"
 
@@ -250,6 +251,7 @@ class DuckDB(Dialect):
 
     def clock(self) -> str:
         """See `Dialect.clock`."""
+        # now() has a time zone, and a cast of it would depend on that of the session.
         return "make_timestamp(epoch_us(now()))"
 
     def clock_micros(self) -> str:
