@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from controlplane.plan.forecast import Cost, Forecast
     from controlplane.plan.plan import Plan
 
+# A view with many gaps would fill the screen; `--json` has all of them.
 _SHOWN_RANGES = 3
 
 
