@@ -113,6 +113,7 @@ def _values(d: Dialect, rows: Rows) -> str:
 
 
 def _hashes(d: Dialect, rows: Rows) -> str:
+    # md5, which all warehouses have: with their own hashes, their estimates would differ.
     return d.first_of(d.collect_distinct(d.hash64(rows.value, rows.type)), KEPT_HASHES)
 
 

@@ -29,6 +29,7 @@ class Databricks(Dialect):
     }
     transactional = False
     has_handlers = False
+    # Delta may refuse one of two concurrent changes of a partition.
     partitioned_by_view = " PARTITIONED BY (feature_view)"
 
     def function_name(self, schema: str, name: str) -> str:
@@ -95,6 +96,7 @@ class Databricks(Dialect):
         """See `Dialect.widen`: Delta keeps the files and reads them in the wider type."""
         paths = [f"{column}.element.{member}" for member in members] or [column]
         return [
+            # First: without the property, Delta refuses to change the type.
             f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
             *(
                 f"ALTER TABLE {table} ALTER COLUMN {path} TYPE {self.wide_integer}"

@@ -81,6 +81,7 @@ class DuckDB(Dialect):
 
     def comparable(self, ts: str) -> str:
         """See `Dialect.comparable`."""
+        # Sessions are in UTC: a timestamp of any type compares with a rendered instant as it is.
         return ts
 
     def from_micros(self, x: str) -> str:
@@ -237,6 +238,7 @@ class DuckDB(Dialect):
     def hash64(self, x: str, canonical: str) -> str:
         """See `Dialect.hash64`."""
         text = f"CAST({x} AS VARCHAR)"
+        # As microseconds: warehouses write a timestamp as different texts.
         if canonical == "timestamp":
             text = f"CAST(epoch_us({x}) AS VARCHAR)"
         return f"md5({text})[:16]"

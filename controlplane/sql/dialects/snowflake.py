@@ -30,6 +30,7 @@ class Snowflake(Dialect):
         "timestamp": "TIMESTAMP_NTZ(6)",
     }
     as_of_join = "match_condition"
+    # Snowflake keeps a dropped permanent table for seven days (Fail-safe), and charges for it.
     transient = "TRANSIENT "
     # CREATE OR REPLACE VIEW drops the grants that administrators made.
     kept_grants = " COPY GRANTS"
