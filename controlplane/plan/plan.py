@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     project: str
     environment: str
+    # Compared under the deploy's lock: a plan is stale if somebody has deployed since it was made.
     base: int | None
     release: str
     actions: tuple[Action, ...]

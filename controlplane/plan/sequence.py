@@ -119,6 +119,7 @@ def _hidden(manifest: Manifest, view: str) -> list[Statement]:
         qualified(d, manifest.schema, naming.public_view(view, part))
         for part in ("", *naming.PARTS)
     ]
+    # Their tables stay, so that a rollback can show them again.
     dropped = [Statement(f"drop {name}", f"DROP VIEW IF EXISTS {name}") for name in names]
     feature_view = d.text(f"{manifest.schema}.{view}")
     forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {feature_view}"
