@@ -67,6 +67,7 @@ def _root(
     pass
 
 
+# Built when the module is imported: the tests' fork server builds it once for all its children.
 _plane = typer.main.get_command(app)
 
 
