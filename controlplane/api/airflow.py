@@ -34,6 +34,7 @@ class EmbeddedAirflow:
         Raises:
             PlaneError: nothing is deployed, or Airflow does not start.
         """
+        # It raises if nothing is deployed: Airflow would have no DAG to run.
         self._project.current()
         environment = self._project.environment
         connections = {

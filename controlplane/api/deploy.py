@@ -41,6 +41,7 @@ def deploy(
         raise PlaneError(f"the plan was not approved{detail}; nothing was deployed", hint=hint)
     target = executor.Target(
         warehouse=project.warehouse,
+        # Opened by the step that needs it: opening may start the embedded server.
         online=lambda: project.store,
         state=project.state,
         root=project.environment.releases,

@@ -333,5 +333,6 @@ def _standing(store: OnlineStore | None, versions: Sequence[tuple[_Version, list
         decode = codec.decoder(version.program.layout)
         for start in range(0, len(keys), _BURIED_AT_ONCE):
             rows = decode(store.read(keys[start : start + _BURIED_AT_ONCE]))
+            # A tombstone has two items, version and time; in a value, the features follow them.
             count += sum(row is not None and len(row) > 2 for row in rows)
     return count

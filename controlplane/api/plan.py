@@ -90,6 +90,7 @@ def plan(
     entries = ledger.entries(warehouse)
     release = render_release(manifest)
     drifts: Sequence[Drift] = ()
+    # In a schema of another owner, other definitions are no damage, and not ours to repair.
     if before and not conflict:
         drifts = _drifts(project, manifest, before, entries)
     if text := migrations.pending(schema_version):

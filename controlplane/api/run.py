@@ -114,6 +114,7 @@ def _run_view(
     for piece in pieces:
         computed.append(materialize(program, sql, project.warehouse, piece, on_step=report))
         done += piece.count(view.schedule)
+    # Once for all pieces: a sync reads the newest rows, whichever run computed them.
     report("sync")
     synced = bring_online(
         program,

@@ -8,6 +8,7 @@ from controlplane.workspace.project import Project
 
 def stop_servers(project: Project) -> list[str]:
     """See `ControlPlane.stop_servers`."""
+    # Airflow first: its tasks write to Redis.
     ran = {
         "Airflow": airflow.down(project.environment.airflow_home),
         "Redis": valkey.stop(project.folder / "online"),

@@ -10,9 +10,11 @@ from typing import TypeGuard
 
 from controlplane.base.types import Interval, format_instant, micros
 
+# No two underscores in a row: they separate the parts of derived names, as in `spend__history`.
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 LONGEST_NAME = 63
 """Characters: the limit of PostgreSQL, the lowest of all systems that get names."""
+# No project can have a schema of this name, since names begin with a letter.
 CONTROL_SCHEMA = "_plane"
 DATASETS = "datasets"
 PARTS = ("history", "history_replaced", "latest", "tiles")
@@ -158,6 +160,7 @@ def online_prefix(namespace: str, view: str, fingerprint: str) -> bytes:
 
     The entity follows in braces (a Redis Cluster hash tag).
     """
+    # With the version, so that readers are served the old one while a new one is written.
     return f"{namespace}:{view}:{fingerprint}:".encode()
 
 

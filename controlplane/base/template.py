@@ -172,6 +172,7 @@ def escape(text: str) -> str:
     if not any(mark in text for mark in ("{{", "{%", "{#")):
         return text
     for mark in ("{{", "{%", "{#"):
+        # In two steps, since the replacement itself contains delimiters.
         text = text.replace(mark, f"\0{mark[1]}")
     for mark in ("{", "%", "#"):
         text = text.replace(f"\0{mark}", "{{ '{" + mark + "' }}")

@@ -19,6 +19,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """The instants between which readers know every time: those of Python's `datetime`."""
 MICROSECOND = timedelta(microseconds=1)
+# Without weeks, which `parse_duration` also reads: a duration is written in one way only.
 _UNITS = {
     "us": 1,
     "ms": 1_000,
@@ -250,6 +251,7 @@ def parse_type(text: str) -> str:
         return name
     if decimal := _DECIMAL.fullmatch(name):
         precision, scale = int(decimal[1]), int(decimal[2])
+        # 38 digits: the most that a decimal has in any of the supported warehouses.
         if 1 <= precision <= 38 and scale <= precision:
             return f"decimal({precision},{scale})"
     if array := _ARRAY.fullmatch(name):

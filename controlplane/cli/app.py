@@ -20,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _INTERRUPTED = 130  # typer's exit code after Ctrl-C
+# Repeated from the commands' docstrings, which could not be read without importing all commands.
+# A test compares them.
 COMMANDS = {
     "init": "Create a small working project that you can edit.",
     "plan": "Show what a deploy would change.",
@@ -65,6 +67,7 @@ def _root(
     pass
 
 
+# Built when the module is imported: the tests' fork server builds it once for all its children.
 _plane = typer.main.get_command(app)
 
 

@@ -46,5 +46,6 @@ def command(
         )
     elif deployment is not None:
         present.deployed(deployment)
+    # An empty plan has been shown by `approve`: no line is left to print.
     elif applied.actions:
         present.line("Repaired what was missing or altered; the deployment number did not change.")

@@ -28,6 +28,7 @@ def command(
     json: Json = False,
 ) -> None:
     """Read the online features of one entity."""
+    # Keys and fields stay text here: only the deployed service knows their types.
     keys = parse_pairs("key", key or (), EXAMPLE)
     request_fields = parse_pairs("request", request or (), EXAMPLE)
     with opened(directory, environment) as project:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from controlplane.plan.plan import Plan
     from controlplane.plan.steps import Step
 
+# A view with many gaps would fill the screen; `--json` has all of them.
 _SHOWN_RANGES = 3
 
 

@@ -13,6 +13,7 @@ from controlplane.cli.common import HERE, Directory, Environment, Json
 from controlplane.errors import MissingDriver, SettingsError
 from controlplane.server.keys import create
 
+# No help without arguments: `plane serve` alone starts the server.
 app = typer.Typer(no_args_is_help=False, rich_markup_mode=None)
 
 

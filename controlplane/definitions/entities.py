@@ -25,4 +25,5 @@ class Entity:
     keys: Mapping[str, str] = field(kw_only=True)
     owner: str = field(kw_only=True)
     description: str = field(default="", kw_only=True)
+    # Not compared: a definition stays equal when its line moves.
     location: Location = field(default_factory=caller, init=False, compare=False, repr=False)

@@ -15,6 +15,7 @@ def caller() -> Location:
 
     The generated `__init__` of a dataclass is skipped.
     """
+    # A dataclass calls `default_factory` from a generated `__init__`, whose file is `<string>`.
     # `inspect.stack` would read the source of every frame: too slow for thousands of definitions.
     frame = sys._getframe(1)
     while frame.f_back and (

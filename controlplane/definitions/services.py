@@ -28,6 +28,7 @@ class FeatureService:
     """
 
     name: str
+    # Ordered: a calculation may read only calculations that precede it.
     features: Sequence[BatchFeatureView | Selection | Calculation | RealtimeFeature] = field(
         kw_only=True
     )

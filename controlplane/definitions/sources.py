@@ -36,6 +36,8 @@ class BatchSource:
     table: str = field(kw_only=True)
     timestamp: str | None = field(default=None, kw_only=True)
     prune_by: str | None = field(default=None, kw_only=True)
+    # Durations stay text until they are compiled: a wrong one is then reported with its line, next
+    # to all other problems. An exception here would end the import of the user's file.
     lookback: str = field(default="0s", kw_only=True)
     settling_delay: str = field(default="0s", kw_only=True)
     expectations: Sequence[Expectation] = field(default=(), kw_only=True)

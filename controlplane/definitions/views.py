@@ -50,6 +50,7 @@ class BatchFeatureView:
 
     def only(self, *features: str) -> Selection:
         """Select some of this view's features, by name, for a feature service."""
+        # The line of this call: a misspelt feature is an error of the service, not of the view.
         return Selection(self, features, caller())
 
 

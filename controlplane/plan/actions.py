@@ -21,6 +21,7 @@ class Change(msgspec.Struct, frozen=True):
     after: str
 
 
+# `cli.plans` reads a tag as a verb and a noun; a tag without a noun concerns the whole release.
 class CreateView(msgspec.Struct, frozen=True, tag_field="kind", tag="create_view"):
     """A feature view is new: its tables are created."""
 

@@ -37,6 +37,7 @@ from controlplane.plan.actions import (
     UpdateView,
 )
 
+# `location` too: a view that only moved to another line of its file is no update.
 _NOT_COMPARED = frozenset(
     ["fingerprint", "location", "features", "name", "expectations", "evaluation", "bounds"]
 )
@@ -57,6 +58,7 @@ def diff(
         release_after: the digest of the release that a deploy would write.
     """
     actions: list[Action] = [*_views(before, after), *_services(before, after)]
+    # Every other change renders other files too, so `Rerender` would add nothing to it.
     if not actions and release_before != release_after:
         actions.append(Rerender(release_before, release_after))
     return actions
@@ -116,6 +118,7 @@ def _calculation_changes(old: ServiceSpec, new: ServiceSpec) -> Iterator[Change]
     for name in {**were, **are}:
         if were.get(name) != are.get(name):
             yield Change(f"calculation {name}", were.get(name, ""), are.get(name, ""))
+    # Dictionaries are equal in any order, but a calculation may read only those that precede it.
     if were == are and list(were) != list(are):
         yield Change("calculations", ", ".join(were), ", ".join(are))
 
@@ -145,6 +148,8 @@ def _view_changes(
     for name, describe_part in (("computed", _evaluated), ("event_time_bounds", _bounded)):
         if describe_part(old) != describe_part(new):
             yield Change(name, describe_part(old), describe_part(new))
+    # The fingerprint of an upstream view is part of the view's own: without this change, nothing
+    # would explain why a view with an unchanged definition is computed again.
     for name in new.upstream:
         version, now = (
             m.view(name).fingerprint if m and name in old.upstream else "" for m in (before, after)
@@ -164,6 +169,7 @@ def _view_changes(
     sources = {name: before.source(name) for name in old.sources} if before else {}
     for name in new.sources:
         was, becomes = sources.get(name), after.source(name)
+        # A source that the view did not read before is listed by the change of `sources`.
         if was is not None:
             yield from _source_changes(was, becomes)
 

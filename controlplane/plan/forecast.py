@@ -122,6 +122,7 @@ def _of_batch_view(
     manifest: Manifest, view: BatchViewSpec, missing: Sequence[Interval]
 ) -> Computation:
     if evaluated_together(manifest, view, dialect(manifest.dialect)):
+        # A run splits a long range: each piece has its own statement.
         pieces = timing(view).pieces
         statements = sum(1 for gap in missing for _ in pieces(gap))
     else:

@@ -34,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     project: str
     environment: str
+    # Compared under the deploy's lock: a plan is stale if somebody has deployed since it was made.
     base: int | None
     release: str
     actions: tuple[Action, ...]
@@ -98,6 +99,7 @@ def make_plan(
         manifests.from_json(before) if before else None, manifest, earlier, release.digest
     )
     actions += _repairs(drifts)
+    # A deploy of another release writes all its files, whatever became of the deployed ones.
     if damaged_release and release.digest == earlier:
         actions.append(Repair("", "", (Damage("release", damaged_release),)))
     plan = Plan(

@@ -50,6 +50,7 @@ def sequence(
         adopt: take the schema over from another environment.
         roll_back: show and serve each version as soon as its first interval is computed.
     """
+    # First, since later steps read and write the control tables in their newest form.
     ordered: list[Step] = [steps.UpgradeControlTables()]
     if not plan.empty:
         ordered.append(steps.TakeSchema(manifest.schema, adopt))
@@ -65,6 +66,8 @@ def sequence(
         ordered += [
             steps.HidePublicViews(name, tuple(_hidden(manifest, name))) for name in plan.dropped
         ]
+    # Before the record: a rollback without a number goes back from the recorded deployment, so one
+    # that was stopped here and is repeated must find the same deployment recorded.
     if roll_back or plan.repairs_online:
         ordered.append(steps.ServeVersions())
     if not plan.repairs_alone:
@@ -93,6 +96,7 @@ def _shown(
     """Yield a step for each view that shows its version."""
     # Also for an unchanged view: its version may have become ready since its last run.
     reopened = {drift.view for drift in drifts if drift.reopened}
+    # The statements of public views hold comments and grants, which change without a new version.
     changed = {action.view for action in plan.actions if isinstance(action, UpdateView)}
     if before is not None and before.reader_role != manifest.reader_role:
         changed = {view.name for view in manifest.views}
@@ -115,6 +119,7 @@ def _hidden(manifest: Manifest, view: str) -> list[Statement]:
         qualified(d, manifest.schema, naming.public_view(view, part))
         for part in ("", *naming.PARTS)
     ]
+    # Their tables stay, so that a rollback can show them again.
     dropped = [Statement(f"drop {name}", f"DROP VIEW IF EXISTS {name}") for name in names]
     feature_view = d.text(f"{manifest.schema}.{view}")
     forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {feature_view}"
@@ -124,6 +129,7 @@ def _hidden(manifest: Manifest, view: str) -> list[Statement]:
 def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
     d = dialect(manifest.dialect)
     table = DEPLOYED.quoted(d)
+    # Dropped views too: a run of an earlier release that is under way must not show them again.
     names = [view.name for view in manifest.views] + plan.dropped
     ours = ", ".join(d.text(f"{manifest.schema}.{name}") for name in names)
     rows = ", ".join(

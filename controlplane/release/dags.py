@@ -16,7 +16,9 @@ from controlplane.sql.views import FILES
 
 WAREHOUSE = "plane_warehouse"
 ONLINE = "plane_online"
+# Airflow refuses a whole DAG if one of its tags has more characters.
 _LONGEST_TAG = 100
+# A JSON string is a Python string too, always in double quotes, as formatters of Python write it.
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -50,6 +52,7 @@ class _Context:
 
     @property
     def location(self) -> str:
+        # It is in a comment of the DAG, which a line break in a file's name would end.
         return " ".join(str(self._view.location).split())
 
     @property
@@ -59,6 +62,7 @@ class _Context:
             names |= {"AssetAll", "PartitionedAssetTimetable"}
         if any(mapper.startswith("IdentityMapper") for _, mapper in self.upstream):
             names.add("IdentityMapper")
+        # The order of isort, constants first: people read the file, and a test lints it.
         return sorted(names, key=lambda name: (not name.isupper(), name))
 
     @property
@@ -116,6 +120,7 @@ class _Context:
             arguments.append(f"delay={_text(format_duration(view.delay))}")
         if view.phase:
             arguments.append(f"phase={_text(format_duration(view.phase))}")
+        # Not the DAG's `end_date`: Airflow then also refuses runs that a person starts.
         until = timing(view).last
         if self._manifest.now is not None:
             due = timing(view).due(self._manifest.now)
@@ -232,10 +237,12 @@ class _Context:
         arguments = (
             f"upstream={_text(format_duration(theirs))}, schedule={_text(format_duration(ours))}"
         )
+        # Airflow's own mappers know only hours, days and ISO weeks.
         if ours < theirs:
             return f"FanOut({arguments})"
         if self._view.phase:
             arguments += f", phase={_text(format_duration(self._view.phase))}"
+        # Upstream partitions outside its start and end never run: RollUp must not wait for them.
         if upstream.start > self._view.start:
             arguments += f", since={_text(format_instant(upstream.start))}"
         last = timing(upstream).last

@@ -61,6 +61,7 @@ class Program(msgspec.Struct, frozen=True):
     lateness: timedelta
     now: datetime | None
     read_start: datetime
+    # Stored, so that a run notices columns that are gone or have another type since the deploy.
     sources: dict[str, dict[str, str]]
     ledger: str
     head: str
@@ -69,6 +70,7 @@ class Program(msgspec.Struct, frozen=True):
     # The JSON keeps the old name: releases of earlier versions still run after an upgrade.
     location: Location = msgspec.field(name="place")
     upstream: tuple[Upstream, ...] = ()
+    # Stored, not computed by the worker: the release's SQL numbers the windows as this cover does.
     cover: Cover | None = None
     steps: bool = False
 

@@ -174,6 +174,7 @@ class TileSchema:
     def _stage(self, source: Input, type_: str) -> Staged:
         column, condition = source
         value = self._dialect.quote(column) if column else "1"
+        # The line break ends a comment at the end of the user's condition.
         sql = f"CASE WHEN ({condition}\n) THEN {value} END" if condition else value
         return Staged(self._names.of(f"{column or 'row'}__input"), sql, type_, column)
 

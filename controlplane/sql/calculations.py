@@ -93,6 +93,7 @@ def in_memory(manifest: Manifest, service: ServiceSpec) -> InMemory:
     calculated = {c.name for c in service.calculations}
     needed = {name for c in service.calculations for name in c.inputs if name not in calculated}
     inputs = tuple(name for name in types if name in needed)
+    # One parameter for each input, a list: the prepared query is the same for any number of rows.
     lists = [
         f"unnest(CAST(${n} AS {d.type(types[name])}[])) AS {d.quote(name)}"
         for n, name in enumerate(inputs, 1)

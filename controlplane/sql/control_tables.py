@@ -150,6 +150,7 @@ def head(schema: str, view: str, fingerprint: str) -> ControlTable:
         naming.head(schema, view, fingerprint),
         {
             "version": "int64",
+            # Old names: new ones would be a migration of the head of every version.
             "frontier": "timestamp",
             "earlier_frontier": "timestamp",
             "run_id": "string",

@@ -92,6 +92,7 @@ def _part(index: int, position: int) -> str:
 
 def _failing(expected: NotNullSpec | BetweenSpec | OneOfSpec | ThatSpec, d: Dialect) -> str:
     if isinstance(expected, ThatSpec):
+        # The line break ends a comment at the end of the user's condition.
         return f"CASE WHEN NOT ({expected.condition}\n) THEN '' END"
     if isinstance(expected, NotNullSpec):
         return f"CASE WHEN {d.quote(expected.column[0])} IS NULL THEN '' END"

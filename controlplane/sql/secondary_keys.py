@@ -46,6 +46,7 @@ class SecondaryKey:
         self.states = [(d.quote(s.name), s.sql) for s in self.tiles.states.values()]
         self.state_names = [name for name, _ in self.states]
         self.names = [d.quote(a.name) for a in self._own]
+        # The names `second` and `<column>__by` are those of stored tables, which keep them.
         self.types = {
             "second": d.type(canonical),
             **{s.name: s.type for s in self.tiles.states.values()},

@@ -26,6 +26,8 @@ Counts below are exact. Above, the standard error is about 4.4 %: 1 / sqrt(k - 2
 RELATIVE_ERROR = 0.01
 """The relative error of a bucket of a percentile sketch (DDSketch)."""
 GAMMA = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
+# Finite doubles have buckets from -37,220 to 35,488, so the codes of the two signs and the special
+# codes below are far apart.
 ORIGIN = 1_000_000
 """Added to the bucket of a value, so that codes of positive values are above 0.
 
@@ -111,6 +113,7 @@ def _values(d: Dialect, rows: Rows) -> str:
 
 
 def _hashes(d: Dialect, rows: Rows) -> str:
+    # md5, which all warehouses have: with their own hashes, their estimates would differ.
     return d.first_of(d.collect_distinct(d.hash64(rows.value, rows.type)), KEPT_HASHES)
 
 

@@ -13,6 +13,8 @@ from controlplane.manifest.specs import Manifest, ViewSpec
 from controlplane.sql.extents import Extent
 from controlplane.sql.view_context import ViewContext
 
+# `doors` is an old name of the public views: releases of earlier versions of controlplane still run
+# after an upgrade, and have a file of this name.
 FILES = ("setup", "stage", "check", "publish", "unstage", "sync", "doors")
 
 

@@ -78,6 +78,7 @@ def given(
 
 def _lenient(source: BatchSource) -> BatchSource:
     # The rows of a test have the columns that the view reads, not all columns of the table.
+    # Not `dataclasses.replace`: it computes the location again, as a line of `dataclasses` itself.
     lenient = copy.copy(source)
     object.__setattr__(lenient, "expectations", ())
     return lenient
@@ -141,6 +142,7 @@ class Features:
         try:
             for table in tables:
                 self._warehouse.execute(table.statements())
+            # By identity: an entity holds a dictionary of keys, so it is not hashable.
             entities = {id(entity): entity for view in views for entity in view.entities}
             definitions = Definitions(
                 entities=list(entities.values()), sources=list(sources), views=list(views)

@@ -43,6 +43,7 @@ def expect_parity(
     for entry in service.features:
         view = entry.view if isinstance(entry, Selection) else entry
         if isinstance(view, BatchFeatureView):
+            # By identity: a view holds lists and dictionaries, so it is not hashable.
             views[id(view)] = view
     sources: dict[str, BatchSource] = {
         source.name: source for view in views.values() for source in view.sources

@@ -206,6 +206,7 @@ def literal(location: str, value: object, value_type: str) -> str:
             case int() | float() | Decimal() if not isinstance(value, bool) and _number_fits(
                 value, value_type
             ):
+                # In quotes, since NaN and infinities have no literals of their own.
                 return f"CAST('{value}' AS {d.type(value_type)})"
     except ValueError:
         pass  # the text is not a date or a time

@@ -98,6 +98,7 @@ def open_async_store(config: Mapping[str, object]) -> AsyncOnlineStore:
             wrong.
     """
     name = str(config.get("kind", "redis"))
+    # Both connectors get the same table of plane.toml: options that only writers have are left out.
     connect = connector(name, "controlplane.async_connectors")
     options = {
         option: value

@@ -99,6 +99,7 @@ class Project:
 
     def cancel(self) -> None:
         """Stop the warehouse's running statements; safe to call from another thread."""
+        # Not `self.warehouse`, which would open a connection that nobody uses yet.
         opened: Warehouse | None = vars(self).get("warehouse")
         if opened is not None:
             opened.cancel()
@@ -233,6 +234,8 @@ class Project:
     def deployments(self, limit: int) -> list[Deployment]:
         """Return at most `limit` deployments, the newest first."""
         environment = self.environment
+        # Fast, since it needs no sqlalchemy. Its list is also empty if it can't read the record, as
+        # in PostgreSQL.
         deployments = glance(environment.state, environment.project, environment.name, limit)
         return (
             deployments

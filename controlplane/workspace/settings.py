@@ -293,6 +293,7 @@ def _environment(
         problems.append(SettingsError(text, where=toml.where(*path, "warehouse"), hint=hint))
     embedded = bool(online and online.pop("embedded", False))
     # Relative paths are relative to plane.toml, not to the folder that a command runs in.
+    # An absolute path stays as it is: `root / path` ignores `root` then.
     if isinstance(warehouse.get("path"), str) and warehouse["path"] != ":memory:":
         warehouse["path"] = str(root / warehouse["path"])
     for file in ("ca_certificate", "certificate", "private_key_file"):

@@ -36,6 +36,7 @@ def clean(
     namespace = manifest.namespace
     if text := ownership.values_conflict(project, store, manifest):
         raise PermanentError(f"{text}; nothing was removed", hint=claims.REMEDY)
+    # The lock of deploys: a rollback must not serve a version while its values are removed.
     with project.state.lock(
         project.environment.name, holder=deploying.holder(), purpose="clean", now=project.clock
     ):

@@ -74,6 +74,7 @@ def _compared(
         served = pointers.get(spec.name) == spec.fingerprint
         first = number == deployment.id and spec.name not in pointers
         cursor = SyncCursor(store, manifest.namespace, spec.name, spec.fingerprint)
+        # Versions that are no longer served count too: a rollback may serve them again.
         if served or first or cursor.read().reached > 0:
             versions.append((manifest, build(manifest, spec), served))
     return versions

@@ -29,6 +29,7 @@ class Databricks(Dialect):
     }
     transactional = False
     has_handlers = False
+    # Delta may refuse one of two concurrent changes of a partition.
     partitioned_by_view = " PARTITIONED BY (feature_view)"
 
     def function_name(self, schema: str, name: str) -> str:
@@ -95,6 +96,7 @@ class Databricks(Dialect):
         """See `Dialect.widen`: Delta keeps the files and reads them in the wider type."""
         paths = [f"{column}.element.{member}" for member in members] or [column]
         return [
+            # First: without the property, Delta refuses to change the type.
             f"ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')",
             *(
                 f"ALTER TABLE {table} ALTER COLUMN {path} TYPE {self.wide_integer}"
@@ -124,6 +126,7 @@ class Databricks(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
+        # pmod, not %: of a time before the epoch, % would be negative and round up.
         since = f"unix_micros({ts})" + (f" - {phase // MICROSECOND}" if phase else "")
         return f"timestamp_micros(unix_micros({ts}) - pmod({since}, {step // MICROSECOND}))"
 
@@ -163,6 +166,7 @@ class Databricks(Dialect):
         columns = [item.removesuffix(NULLS_FIRST) for item in order]
         fields = {f"o{index}": column for index, column in enumerate(columns)} | {"x": x}
         sorted_rows = f"sort_array(collect_list({self.struct(fields)}) FILTER (WHERE {where}))"
+        # Without rows, collect_list is an empty list and not null.
         return f"transform(nullif({sorted_rows}, array()), row -> row.x)"
 
     def collect_distinct(self, x: str) -> str:
@@ -183,6 +187,7 @@ class Databricks(Dialect):
 
     def item(self, items: str, position: str) -> str:
         """See `Dialect.item`."""
+        # Not `items[n]`, which fails beyond the end of a list in ANSI mode; `get` counts from 0.
         return f"get({items}, CAST({position} AS INT) - 1)"
 
     def last_item(self, items: str) -> str:

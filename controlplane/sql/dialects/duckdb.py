@@ -81,6 +81,7 @@ class DuckDB(Dialect):
 
     def comparable(self, ts: str) -> str:
         """See `Dialect.comparable`."""
+        # Sessions are in UTC: a timestamp of any type compares with a rendered instant as it is.
         return ts
 
     def from_micros(self, x: str) -> str:
@@ -104,6 +105,7 @@ class DuckDB(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
+        # With an origin: by default, time_bucket aligns to Monday, 3 January 2000.
         width, origin = f"to_microseconds({step // MICROSECOND})", self.instant(EPOCH + phase)
         return f"time_bucket({width}, {ts}, {origin})"
 
@@ -236,6 +238,7 @@ class DuckDB(Dialect):
     def hash64(self, x: str, canonical: str) -> str:
         """See `Dialect.hash64`."""
         text = f"CAST({x} AS VARCHAR)"
+        # As microseconds: warehouses write a timestamp as different texts.
         if canonical == "timestamp":
             text = f"CAST(epoch_us({x}) AS VARCHAR)"
         return f"md5({text})[:16]"
@@ -250,6 +253,7 @@ class DuckDB(Dialect):
 
     def clock(self) -> str:
         """See `Dialect.clock`."""
+        # now() has a time zone, and a cast of it would depend on that of the session.
         return "make_timestamp(epoch_us(now()))"
 
     def clock_micros(self) -> str:

@@ -20,15 +20,19 @@ class Snowflake(Dialect):
     quote_mark = '"'
     types: Mapping[str, str] = {
         "bool": "BOOLEAN",
+        # Snowflake has no type of 64 bits: BIGINT is another name of NUMBER(38, 0).
         "int64": "NUMBER(38, 0)",
         "float64": "FLOAT",
         "string": "VARCHAR",
         "binary": "BINARY",
         "date": "DATE",
+        # Without the 6, it would keep nanoseconds.
         "timestamp": "TIMESTAMP_NTZ(6)",
     }
     as_of_join = "match_condition"
+    # Snowflake keeps a dropped permanent table for seven days (Fail-safe), and charges for it.
     transient = "TRANSIENT "
+    # CREATE OR REPLACE VIEW drops the grants that administrators made.
     kept_grants = " COPY GRANTS"
     python_runtime = "3.11"
     wide_integers = True
@@ -88,6 +92,7 @@ class Snowflake(Dialect):
 
     def floor(self, ts: str, step: timedelta, phase: timedelta = timedelta(0)) -> str:
         """See `Dialect.floor`."""
+        # MOD has the sign of its first argument: the second MOD is for times before 1970.
         micros, since = (
             step // MICROSECOND,
             self.micros(ts) + (f" - {phase // MICROSECOND}" if phase else ""),
@@ -96,6 +101,7 @@ class Snowflake(Dialect):
 
     def numbers(self, first: int, last: int) -> str:
         """See `Dialect.numbers`."""
+        # SEQ4 alone may leave gaps.
         number = f"ROW_NUMBER() OVER (ORDER BY SEQ4()) - 1 + {first}"
         return f"SELECT {number} AS number FROM TABLE(GENERATOR(ROWCOUNT => {last - first + 1}))"
 
@@ -106,6 +112,7 @@ class Snowflake(Dialect):
 
     def greatest(self, *values: str) -> str:
         """See `Dialect.greatest`."""
+        # GREATEST is null if one of its arguments is; the same is true of LEAST.
         return f"GREATEST_IGNORE_NULLS({', '.join(values)})"
 
     def least(self, *values: str) -> str:
@@ -114,11 +121,13 @@ class Snowflake(Dialect):
 
     def not_a_number(self, x: str) -> str:
         """See `Dialect.not_a_number`."""
+        # Snowflake has no isnan, and its NaN equals itself.
         return f"{x} = CAST('NaN' AS FLOAT)"
 
     def struct(self, fields: Mapping[str, str]) -> str:
         """See `Dialect.struct`."""
         members = ", ".join(f"{self.text(name)}, {x}" for name, x in fields.items())
+        # OBJECT_CONSTRUCT leaves out members that are null.
         return f"OBJECT_CONSTRUCT_KEEP_NULL({members})"
 
     def struct_type(self, fields: Mapping[str, str]) -> str:
@@ -233,4 +242,5 @@ class Snowflake(Dialect):
 
     def clock(self) -> str:
         """See `Dialect.clock`."""
+        # SYSDATE is in UTC; CURRENT_TIMESTAMP is in the session's time zone.
         return "CAST(SYSDATE() AS TIMESTAMP_NTZ(6))"
