@@ -145,7 +145,9 @@ KNOWN = {
     "databricks": frozenset(f"{_DATABRICKS} {_SHARED}".split()),
 }
 """By dialect: functions of one row, aggregates, and keywords that may precede a parenthesis."""
-_CALL = re.compile(r"""([.:]\s*)?(["`]?)([\w$]+)["`]?\s*\(""")
+# A name is tried once, from its first character and as a whole, and the text before it is only
+# looked at where a parenthesis follows: otherwise the search takes ten times as long.
+_CALL = re.compile(r"""(?<![\w$])([\w$]++)(["`]?)\s*\(""")
 _COMMENTS = ("--", "/*", "//", "#")
 
 
@@ -183,8 +185,10 @@ def unknown_calls(
         else KNOWN[dialect]
     )
     if not any(mark in sql for mark in _COMMENTS) and all(
-        not before and not quote and name.lower() in known
-        for before, quote, name in _CALL.findall(sql)
+        call[1].lower() in known
+        and not call[2]
+        and sql[: call.start()].rstrip()[-1:] not in (".", ":", '"', "`")
+        for call in _CALL.finditer(sql)
     ):
         return []  # most texts: they need not be tokenized
     # `t(a, b)` after FROM names a table's columns; it is not a call.

@@ -57,14 +57,15 @@ class Changeable(NamedTuple):
     line: int
 
 
-_ANY = re.compile(rf"\b(?:{'|'.join(sorted(CHANGEABLE | CLOCKED.keys()))})\b", re.IGNORECASE)
-"""A quick test: most texts match none of the names, and are not tokenized."""
+_NAMES = CHANGEABLE | CLOCKED.keys()
+_WORD = re.compile(r"\w+")
 
 
 def changeable(sql: str, dialect: str) -> list[Changeable]:
     """Return what makes a text depend on more than its rows, each name once."""
     spark = dialect == "databricks"
-    if _ANY.search(sql) is None and not (spark and _CLOCK_WORDS.search(sql)):
+    # Most texts have none of the names, and need not be tokenized.
+    if _NAMES.isdisjoint(_WORD.findall(sql.lower())) and not (spark and _CLOCK_WORDS.search(sql)):
         return []
     # Tokens, not the parsed tree: the parser renames some functions, such as `now()`.
     tokens: list[Token | None] = [*sqlglot.tokenize(sql, dialect=dialect), None]
