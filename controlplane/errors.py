@@ -93,7 +93,9 @@ class MissingDriver(PlaneError):
 
 
 _NO_SPACE = "free some space on that disk, or raise the quota; what was finished before is kept"
-_NO_RIGHT = "let this user write the file and its folder, or set another path in plane.toml"
+_NO_RIGHT = (
+    "give your user write access to the file and its folder, or set another path in plane.toml"
+)
 _REMEDIES = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,

@@ -236,7 +236,7 @@ def test_rendering_twice_gives_the_same_bytes(deployed):
 def check_format(text):
     options = ["--isolated", "--line-length", "120", "--target-version", "py311"]
     options += ["--config", 'lint.isort.known-third-party=["controlplane"]']
-    for command in (["format", "--check", *options], ["check", *options]):
+    for command in (["format", "--diff", *options], ["check", *options]):
         ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", "view.py", "-"]
         done = subprocess.run(ruff, input=text, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

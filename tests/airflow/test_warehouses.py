@@ -321,7 +321,7 @@ CONNECTIONS: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
         "snowflake": ({"warehouse": "NOWHERE"}, ("No active warehouse", "set `warehouse`")),
         "databricks": (
             {"http_path": "/sql/gone"},
-            ("refused the request", "whether the warehouse is there"),
+            ("refused the request", "whether the warehouse exists"),
         ),
     },
 }

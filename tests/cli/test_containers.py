@@ -115,7 +115,7 @@ def test_b4_a_folder_that_cannot_be_written_is_told_with_a_remedy(shop, way, dep
         if not deployed and "has no earlier deployment" in error:
             continue
         assert any(reason in error for reason in REFUSED), error
-        assert "write the file and its folder" in hint
+        assert "write access to the file and its folder" in hint
     doctor = json.loads(shop.start("doctor", "--json", hook=hook).wait().out)
     refused = {one["subject"] for one in doctor if one["level"] == "error"}
     assert refused == {".plane", "warehouse", "definitions", "online store"}
