@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.price import aggregate
+from tests.price import aggregate, command
 
-TOYS = (aggregate.TOY,)
+TOYS = (aggregate.TOY, command.TOY)

@@ -16,7 +16,7 @@ from typing import assert_never
 from controlplane import __version__
 from tests.price.toy import ROOT, Check, Imports, Insert, NewFile, Tests, Types, Use, apply
 
-_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (?:\S+::)?([^\s\[]+)", re.MULTILINE)
 _WRONG_TYPE = re.compile(r"^(\S+?):\d+: error: (.*?)(?:  \[|$)", re.MULTILINE)
 _BROKEN_CONTRACT = re.compile(r"^(.*) BROKEN", re.MULTILINE)
 
@@ -67,7 +67,7 @@ class Tree:
                     failure = self._run(_FAILED_TEST, "pytest", *_PYTEST, path)
                 finally:
                     self._write({path: None})
-                return failure and f"its use: {failure.partition('::')[2] or failure}"
+                return failure and f"its use: {failure}"
             case Types(packages):
                 return self._run(_WRONG_TYPE, "mypy", *packages)
             case Imports():
