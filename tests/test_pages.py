@@ -106,7 +106,7 @@ def test_a_stale_name_is_noticed(quoted: str, missing: bool) -> None:
     assert is_missing(quoted) == missing
 
 
-def test_the_reference_shows_every_public_name() -> None:
+def test_the_pages_show_every_public_name() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^<!-- auto(?:class|function): ([\w.]+) -->$", page, re.MULTILINE))
     checks = inspect.getmembers(expect, inspect.isfunction)
@@ -115,3 +115,5 @@ def test_the_reference_shows_every_public_name() -> None:
     own = {name for name, check in checks if check.__module__ == expect.__name__}
     public |= {f"controlplane.expect.{name}" for name in own}
     assert public <= shown
+    quality = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
+    assert own == set(re.findall(r"^\| `expect\.(\w+)\(.*\|$", quality, re.MULTILINE))

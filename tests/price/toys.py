@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.price import aggregate, command
+from tests.price import aggregate, command, expectation
 
-TOYS = (aggregate.TOY, command.TOY)
+TOYS = (aggregate.TOY, command.TOY, expectation.TOY)
