@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import assert_never
 
 import msgspec
 
@@ -218,6 +219,8 @@ def shifts(view: ViewSpec) -> list[timedelta]:
                 found |= {tile}
             case CalendarWindow():
                 pass
+            case never:
+                assert_never(never)
     return sorted(found)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _ROW = re.compile(r"^\| (?P<addition>[^|]+) \| (?P<files>[^|]+) \|$", re.MULTILINE)
+_REMARK = re.compile(r"\([^)]*\)")
 _PATH = re.compile(r"`([\w.-]+(?:/[\w.-]+)*(?:/|\.(?:md|py|toml|j2)))`")
 
 
@@ -123,12 +124,12 @@ def apply(edits: Sequence[Insert | NewFile], folder: Path) -> Mapping[str, str]:
 def table() -> Mapping[str, Sequence[str]]:
     """Return the files and folders (with a slash at the end) of each row of ARCHITECTURE.md's table.
 
-    Paths are relative to the repository.
+    Paths are relative to the repository. Those in parentheses are remarks, and left out.
     """
     page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     section = page.partition("## Where to change what")[2]
     return {
-        row["addition"]: [_from_root(path) for path in _PATH.findall(row["files"])]
+        row["addition"]: [_from_root(path) for path in _PATH.findall(_REMARK.sub("", row["files"]))]
         for row in _ROW.finditer(section)
     }
 

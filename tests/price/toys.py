@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.price import aggregate, command, expectation
+from tests.price import aggregate, command, connector, expectation, window
 
-TOYS = (aggregate.TOY, command.TOY, expectation.TOY)
+TOYS = (aggregate.TOY, command.TOY, expectation.TOY, window.TOY, connector.TOY)

@@ -17,7 +17,7 @@ from controlplane import __version__
 from tests.price.toy import ROOT, Check, Imports, Insert, NewFile, Tests, Types, Use, apply
 
 _FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (?:\S+::)?([^\s\[]+)", re.MULTILINE)
-_WRONG_TYPE = re.compile(r"^(\S+?):\d+: error: (.*?)(?:  \[|$)", re.MULTILINE)
+_WRONG_TYPE = re.compile(r"^(\S+?):\d+: error: ([^;\n]*?)(?:;|  \[|$)", re.MULTILINE)
 _BROKEN_CONTRACT = re.compile(r"^(.*) BROKEN", re.MULTILINE)
 
 
