@@ -44,8 +44,8 @@ def main() -> int:
     parser.add_argument("toys", nargs="*", help="names of toys (default: all)")
     names = parser.parse_args().toys
     table = Table("toy", title="the price of a change")
-    for column in ("file", "what notices its omission"):
-        table.add_column(column, overflow="fold")
+    table.add_column("file", no_wrap=True)
+    table.add_column("what notices its omission", overflow="fold")
     exit_code = 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Tree(Path(folder))

@@ -190,6 +190,45 @@ def _skipping(
             text="            end -= feature.skipped\n",
         ),
         Insert(
+            "tests/engine/cases.py",
+            after="    Series,\n",
+            text="    SkipNewest,\n",
+        ),
+        Insert(
+            "tests/engine/cases.py",
+            after="    window: str | Series | Calendar",
+            text=" | SkipNewest",
+        ),
+        Insert(
+            "tests/engine/cases.py",
+            after='["lifetime", "series", "calendar", "calendar"',
+            text=', "skipping"',
+        ),
+        Insert(
+            "tests/engine/cases.py",
+            after='        window, label, rest = "lifetime", "lifetime", {"window": None}\n',
+            text="""\
+    elif kind == "skipping" and length > tile:
+        window, label = SkipNewest(text(length)), f"{text(length)}_skip_newest"
+        rest = {"window": length, "skipped": tile}
+""",
+        ),
+        Insert(
+            "tests/engine/differential.py",
+            after='        "lifetime": feature.window is None,\n',
+            text='        "skipping": bool(feature.skipped),\n',
+        ),
+        Insert(
+            "tests/engine/capabilities.py",
+            after='WINDOWS = ("sliding", ',
+            text='"skipping", ',
+        ),
+        Insert(
+            "docs/verifying.md",
+            after="| capability | DuckDB | Snowflake | Databricks |\n|---|---|---|---|\n",
+            text="| skipping window | `make verify` | not compared | not compared |\n",
+        ),
+        Insert(
             "docs/reference.md",
             after="<!-- autoclass: controlplane.Series -->\n",
             text="\n<!-- autoclass: controlplane.SkipNewest -->\n",
@@ -203,14 +242,36 @@ def _skipping(
         ),
     ],
     [
-        Tests(["tests/test_pages.py::test_the_pages_show_every_public_name"]),
+        Tests(
+            [
+                "tests/test_pages.py::test_the_pages_show_every_public_name",
+                "tests/engine/test_capabilities.py::test_every_kind_of_window_is_counted",
+                "tests/engine/test_capabilities.py::test_some_hundred_cases_have_it_all",
+                "tests/engine/test_capabilities.py::test_the_docs_name_each_of_them",
+            ]
+        ),
         Types(["controlplane"]),
         Use(
-            "tests/sql/test_skip_newest.py",
-            '''"""A project computes such a window, and its values are those of the oracle."""
+            "tests/engine/test_skip_newest.py",
+            '''"""The values are those of the oracle, in a project and in random views with such a window."""
 
 from controlplane import ControlPlane
+from tests.engine.cases import case_of
+from tests.engine.differential import INTERVALS, Lab, labels
 from tests.shop import Shop
+
+
+def has_it(number: int) -> bool:
+    features = case_of(number, 1.0, INTERVALS).view.features
+    return any("skipping" in labels(feature)[1] for feature in features)
+
+
+def test_random_views() -> None:
+    lab = Lab()
+    outcomes = [lab.play(number) for number in range(40) if has_it(number)]
+    lab.close()
+    assert [outcome for outcome in outcomes if outcome.wrong] == []
+    assert any(key[1] == "skipping" for outcome in outcomes for key in outcome.counts)
 
 
 def test_its_values(tmp_path) -> None:
