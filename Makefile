@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup measures demo airflow snowflake databricks spark test python3.12 python3.13 driver5 kills interleavings \
-	verify parity lint docs bench bench-online lock clean
+	verify parity price lint docs bench bench-online lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ parity: setup $(if $(filter-out snowflake,$(or $(ENGINES),databricks)),spark) ##
 	$(BIN)/python -m tests.parity $(if $(SEED),--seed $(SEED)) $(if $(CASES),--cases $(CASES)) \
 		$(if $(CASE),--case $(CASE)) $(if $(ENGINES),--engines $(ENGINES)) $(if $(JOBS),--jobs $(JOBS)) \
 		$(if $(MUTANTS),--mutants)
+
+price: setup ## small additions to a copy of the tree, with each of their files forgotten once; TOYS= (some of them)
+	$(BIN)/python -m tests.price $(TOYS)
 
 lint: setup ## style, types and the rooms' order
 	$(BIN)/ruff check

@@ -11,6 +11,7 @@ import pytest
 
 import controlplane
 from controlplane import expect, testing
+from controlplane.definitions import windows
 from tests.test_house import FILES, ROOT
 
 PAGES = ("ARCHITECTURE.md", "CONTRIBUTING.md", "docs/internals.md")
@@ -106,7 +107,7 @@ def test_a_stale_name_is_noticed(quoted: str, missing: bool) -> None:
     assert is_missing(quoted) == missing
 
 
-def test_the_reference_shows_every_public_name() -> None:
+def test_the_pages_show_every_public_name() -> None:
     page = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"^<!-- auto(?:class|function): ([\w.]+) -->$", page, re.MULTILINE))
     checks = inspect.getmembers(expect, inspect.isfunction)
@@ -115,3 +116,9 @@ def test_the_reference_shows_every_public_name() -> None:
     own = {name for name, check in checks if check.__module__ == expect.__name__}
     public |= {f"controlplane.expect.{name}" for name in own}
     assert public <= shown
+    definitions = (ROOT / "docs" / "definitions.md").read_text(encoding="utf-8")
+    for name, _ in inspect.getmembers(windows, inspect.isclass):
+        assert f"\n| `{name}(" in definitions
+        assert f"controlplane.{name}" in public
+    quality = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
+    assert own == set(re.findall(r"^\| `expect\.(\w+)\(.*\|$", quality, re.MULTILINE))

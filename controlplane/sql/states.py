@@ -238,6 +238,7 @@ def _needed(function: str, n: int, column_type: str) -> tuple[Kind, ...]:
         "mean": (SUM if sum_fits(column_type) else TOTAL, COUNT),
         "min": (MIN,),
         "max": (MAX,),
+        **dict.fromkeys(("var_samp", "var_pop", "stddev_samp", "stddev_pop"), (COUNT, MEAN, M2)),
         "first": (first(1),),
         "last": (last(1),),
         "first_n": (first(n),),
@@ -249,4 +250,4 @@ def _needed(function: str, n: int, column_type: str) -> tuple[Kind, ...]:
         "percentile": (VALUES,),
         "approx_percentile": (BUCKETS,),
     }
-    return states.get(function, (COUNT, MEAN, M2))
+    return states[function]

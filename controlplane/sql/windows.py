@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from typing import assert_never
 
 import msgspec
 
@@ -222,6 +223,8 @@ def shifts(view: ViewSpec) -> list[timedelta]:
             case CalendarWindow():
                 # A window of past periods changes only when a period ends: see `turns`.
                 pass
+            case never:
+                assert_never(never)
     return sorted(durations)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from controlplane.cli.app import COMMANDS as LISTED
 from controlplane.cli.app import app
 from controlplane.cli.lazy import LazyCommand
 from tests.shop import Shop
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -65,6 +69,26 @@ def test_the_list_of_commands_repeats_the_first_line_of_each(name):
     root: Any = typer.main.get_command(app)
     listed = root.commands[name]
     assert listed.get_short_help_str(1000) == listed.load().get_short_help_str(1000)
+
+
+def imported_use_cases(*files: Path) -> set[str]:
+    """The modules of `api` that files import, also for types alone."""
+    names = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    modules = ((name, (ROOT / name.replace(".", "/")).with_suffix(".py")) for name in names)
+    return {
+        name for name, path in modules if name.startswith("controlplane.api.") and path.is_file()
+    }
+
+
+def test_python_offers_what_the_commands_do():
+    api = ROOT / "controlplane" / "api"
+    used = imported_use_cases(*(ROOT / "controlplane" / "cli").glob("*.py"))
+    assert "controlplane.api.plan" in used
+    assert used <= imported_use_cases(api / "facade.py", api / "online" / "facade.py")
 
 
 @pytest.mark.parametrize("name", LEAVES)

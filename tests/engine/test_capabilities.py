@@ -6,16 +6,19 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from connectors.duckdb.warehouse import connect
+from controlplane.manifest.windows import Window
 from tests.engine import cases
 from tests.engine.capabilities import (
     CHECKS,
     COUNTED,
     NAMED,
     WAREHOUSES,
+    WINDOWS,
     Proof,
     Refused,
     counted,
@@ -36,6 +39,12 @@ def test_it_holds_on_snowflake_and_here(name):
     embedded = connect(path=":memory:")
     assert CHECKS[name](embedded)
     embedded.close()
+
+
+def test_every_kind_of_window_is_counted():
+    kinds = {spec.__struct_config__.tag for spec in get_args(Window)}
+    assert "sliding" in kinds
+    assert kinds <= set(WINDOWS)
 
 
 def test_some_hundred_cases_have_it_all():

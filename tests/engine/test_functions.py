@@ -4,15 +4,23 @@ over tiles."""
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from controlplane import Aggregate, BatchFeatureView, BatchSource, Entity, batch_feature_view
+from controlplane.manifest.functions import FUNCTIONS
+from controlplane.sql import aggregates, states
+from controlplane.verify import oracle
+from tests.engine import cases
 from tests.engine.rig import Rig, micros
+
+ROOT = Path(__file__).resolve().parents[2]
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - as the warehouse has it
@@ -49,6 +57,19 @@ def last_row(rows: Sequence[Mapping[str, Any]], *features: Aggregate) -> Mapping
         rig.materialize(micros("2024-01-01"), micros("2024-01-02"))
         [row] = rig.table("latest")
         return row
+
+
+@pytest.mark.parametrize("table", [aggregates._MEANINGS, oracle._FUNCTIONS, cases.FUNCTIONS])
+def test_every_table_has_all_functions(table: Mapping[str, object]) -> None:
+    assert set(table) == set(FUNCTIONS)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_has_states_and_is_documented(function: str) -> None:
+    assert states._needed(function, 1, "int64")
+    page = (ROOT / "docs" / "definitions.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| .*`{function}`.* \|.*\|.*\|.*\|$", page, re.MULTILINE)
+    assert re.search(rf"\b{function}\b", (Aggregate.__doc__ or "").partition("Args:")[2])
 
 
 @pytest.mark.parametrize("spread", [1, 60])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from controlplane.workspace.connectors import (
 )
 from controlplane.workspace.project import Project
 
-KINDS = ("duckdb", "snowflake", "databricks", "redis")
+POINTS = entry_points(group="controlplane.connectors")
+KINDS = sorted(point.name for point in POINTS if point.name != "calculator")
 REQUIRED: Mapping[str, Mapping[str, Any]] = {
     "duckdb": {"path": ":memory:"},
     "databricks": {"server_hostname": "h", "http_path": "p"},
