@@ -29,7 +29,7 @@ def greeting(project: Project) -> str:
         ),
         Insert(
             "controlplane/api/facade.py",
-            after='    def close(self) -> None:\n        """Close what was opened."""\n'
+            after='    def close(self) -> None:\n        """Close all connections."""\n'
             "        self.project.close()\n",
             text='''
     def greeting(self) -> str:

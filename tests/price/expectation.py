@@ -87,14 +87,14 @@ class PositiveSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="positive
         ),
         Insert(
             "controlplane/sql/expectations.py",
-            after="def _failing(one: NotNullSpec",
+            after="def _failing(expected: NotNullSpec",
             text=" | PositiveSpec",
         ),
         Insert(
             "controlplane/sql/expectations.py",
-            after="    value = _typed(one.column, d)\n",
+            after="    value, canonical = _typed(expected.column, d), expected.column[1]\n",
             text="""\
-    if isinstance(one, PositiveSpec):
+    if isinstance(expected, PositiveSpec):
         return f"CASE WHEN NOT ({value} > 0) THEN {d.cast(value, 'string')} END"
 """,
         ),
@@ -105,7 +105,7 @@ class PositiveSpec(ExpectationSpec, frozen=True, tag_field="kind", tag="positive
         ),
         Insert(
             "docs/quality.md",
-            after="| expectation | what must hold | what does not count |\n|---|---|---|\n",
+            after="| expectation | condition | exceptions |\n|---|---|---|\n",
             text='| `expect.positive("air_time")` | a value above zero | nulls pass |\n',
         ),
     ],

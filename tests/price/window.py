@@ -139,12 +139,12 @@ def _skipping(
         ),
         Insert(
             "controlplane/sql/windows.py",
-            after="                found |= {tile - aggregate.offset, "
+            after="                durations |= {tile - aggregate.offset, "
             "length - aggregate.offset + tile}\n",
             text="""\
             case SkippingWindow(length, skipped):
                 entered = tile + skipped - aggregate.offset
-                found |= {entered, length - aggregate.offset + tile}
+                durations |= {entered, length - aggregate.offset + tile}
 """,
         ),
         Insert(
@@ -235,7 +235,7 @@ def _skipping(
         ),
         Insert(
             "docs/definitions.md",
-            after="| in `windows=[...]` | what it holds at T | its feature's name ends in |\n"
+            after="| in `windows=[...]` | rows in the window that ends at T | suffix of the feature's name |\n"
             "|---|---|---|\n",
             text='| `SkipNewest("3d")` | the last 3 days without their newest tile |'
             " `_3d_skip_newest` |\n",
