@@ -23,6 +23,7 @@ from tests.price.toys import TOYS
 from tests.price.tree import Tree
 
 _NOT_NOTICED = "NOT NOTICED"
+_WIDTH = 130  # columns, also where the output is not a terminal
 
 
 def tried(toy: Toy, tree: Tree) -> tuple[str | None, dict[str, str]]:
@@ -61,7 +62,7 @@ def main() -> int:
             table.add_section()
             if failure is not None or _NOT_NOTICED in noticed.values():
                 exit_code = 1
-    Console(markup=False).print(table)
+    Console(markup=False, width=max(Console().width, _WIDTH)).print(table)
     return exit_code
 
 
