@@ -74,3 +74,15 @@ def test_a_comment_that_looks_like_a_mark_stays_text():
     )
     assert statement.sql == "SELECT 1 -- one\n-- @team: look here\n+ 1"
     assert statement.query == statement.sql
+
+
+def test_a_publication_reads_only_the_history_after_its_interval_begins(files):
+    statements = {
+        statement.name: statement.sql.replace('"', "").replace("`", "").lower()
+        for statement in read(files["publish"])
+        if "purchases__history__" in statement.sql.lower()
+    }
+    # Values take effect after the interval begins: an older row of the history is never needed.
+    bounded = re.compile(r"\bvalid_from > [^\n]*2024-01-01")
+    assert statements
+    assert [name for name, sql in statements.items() if not bounded.search(sql)] == []
