@@ -1,7 +1,7 @@
-"""The whole story in one command: load, plan, deploy, compute, run Airflow, read online, build a
+"""Run all steps of the example: load, plan, deploy, compute, run Airflow, read online, create a
 training set.
 
-Run it again and it says that there is nothing to do. `--keep-airflow` leaves Airflow's UI up.
+A second run finds nothing to do. `--keep-airflow` leaves Airflow running, with its UI.
 """
 
 import json
@@ -42,9 +42,9 @@ def main() -> None:
     load()
     say("2. What would a deploy change, and what would then be computed?")
     plane("plan")
-    say("3. Make it true: tables in the warehouse, DAGs for Airflow")
+    say("3. Apply the plan: tables in the warehouse, DAGs for Airflow")
     plane("deploy", "--yes")
-    say("4. Compute the whole year, all but its last hours")
+    say("4. Compute the whole year except its last hours")
     plane("run", "--end", COMPUTED_HERE_UNTIL)
     behind = [view["view"] for view in asked("status") if view["missing_intervals"]]
     if behind or keep_airflow:

@@ -1,5 +1,5 @@
-"""Makes the warehouse that a team has already: `load.sql` fills raw tables from the Parquet files
-of `data`."""
+"""Create the warehouse that a team would already have: `load.sql` fills raw tables from the Parquet
+files in `data`."""
 
 from pathlib import Path
 

@@ -1,10 +1,9 @@
-"""The same features in Snowflake or in Databricks, and in DuckDB beside it: `python demo.py
-snowflake`.
+"""Compute the same features in Snowflake or Databricks and in DuckDB, and compare them.
 
-With SNOWFLAKE_CONNECTION set (a connection of your connections.toml), or DATABRICKS_URL and
-DATABRICKS_TOKEN, it runs in your account, in the schemas raw, features, datasets and _plane of the
-connection's database: let that be an empty one. Without them, the endpoint that this repository is
-tested with plays the warehouse: the vendor's own driver talks to it over the vendor's own protocol.
+To run in your own account, set SNOWFLAKE_CONNECTION (the name of a connection in your
+connections.toml), or DATABRICKS_URL and DATABRICKS_TOKEN. The demo then creates the schemas raw,
+features, datasets and _plane in the connection's database, which should be empty. Otherwise the
+vendor's own driver talks to a local test endpoint of this repository over the vendor's protocol.
 """
 
 import os
@@ -22,7 +21,7 @@ from controlplane.base.ports import Statement
 
 HERE = Path(__file__).resolve().parent
 PLANE = Path(sys.executable).with_name("plane")
-# Of this repository: the endpoints are among its tests.
+# The root of this repository: the local endpoints are in its `tests` folder.
 CLONE = Path(controlplane.__file__).resolve().parents[1]
 COLUMNS = {
     "flight_id": "INT",
@@ -45,7 +44,7 @@ def plane(*arguments):
 
 
 def load(environment):
-    """The raw table that a team has already, made anew from the Parquet file."""
+    """Create the raw table that a team would already have, and replace an earlier one."""
     rows = duckdb.sql(
         f"SELECT {', '.join(COLUMNS)} FROM '{HERE}/data/departures.parquet'"
     ).fetchall()
@@ -68,12 +67,12 @@ def load(environment):
 
 @contextmanager
 def snowflake():
-    """Your account, or an endpoint on this machine and a connections.toml that leads there."""
+    """Connect to your account, or start a local endpoint and write a connections.toml for it."""
     if "SNOWFLAKE_CONNECTION" in os.environ:
         yield
         return
     sys.path.insert(0, str(CLONE))
-    # lazy: an account needs no endpoint
+    # lazy: a run in your own account needs no endpoint
     from tests.endpoints.snowflake import SnowflakeEndpoint
 
     with SnowflakeEndpoint() as endpoint:
@@ -90,12 +89,12 @@ def snowflake():
 
 @contextmanager
 def databricks():
-    """Your workspace, or an endpoint on this machine."""
+    """Connect to your workspace, or start a local endpoint."""
     if "DATABRICKS_URL" in os.environ:
         yield
         return
     sys.path.insert(0, str(CLONE))
-    # lazy: as above
+    # lazy: a run in your own account needs no endpoint
     from tests.endpoints.databricks.client import DatabricksEndpoint, missing
 
     if lacking := missing():

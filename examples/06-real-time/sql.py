@@ -1,4 +1,4 @@
-"""Shows what a query finds in the example's warehouse: `python sql.py "SELECT ..."`."""
+"""Run a query in the example's warehouse and print its result: `python sql.py "SELECT ..."`."""
 
 import sys
 from pathlib import Path

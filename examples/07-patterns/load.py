@@ -1,4 +1,4 @@
-"""Makes the warehouse that a team has already: raw tables in one DuckDB file."""
+"""Create the warehouse that a team would already have: raw tables in one DuckDB file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is known of the aircraft: its last flight, and what the registry says of it."""
+"""Features of an aircraft: its last flight, and its entry in the registry."""
 
 from airports import OWNER, departures
 

@@ -1,4 +1,4 @@
-"""What a departure board knows: delays and weather at an airport, delays of a carrier."""
+"""Features of an airport and of a carrier: delays, and the weather at the airport."""
 
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view
 
@@ -17,7 +17,7 @@ carrier = Entity(
     description="An airline, by its two-letter code.",
 )
 
-# One row for each flight that left, known at the latest half an hour after it did.
+# One row for each departed flight. A row arrives at most half an hour after the departure.
 departures = BatchSource(
     "departures", table="raw.departures", timestamp="departed_at", settling_delay="30m"
 )

@@ -1,4 +1,4 @@
-"""What the model reads that predicts a late arrival two hours before the scheduled departure."""
+"""The features of a model that predicts a late arrival two hours before the departure."""
 
 from aircraft import aircraft_last_flight, aircraft_registry
 from airports import OWNER, airport_delays, airport_weather, carrier_delays

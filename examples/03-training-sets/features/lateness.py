@@ -1,4 +1,4 @@
-"""What a model reads that says, two hours before, whether a flight will be late."""
+"""The features of a model that predicts a late arrival two hours before the departure."""
 
 from controlplane import (
     Aggregate,

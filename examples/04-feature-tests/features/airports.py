@@ -1,4 +1,4 @@
-"""Three feature views, and beside this file their tests."""
+"""Three feature views; `test_airports.py` next to this file has their tests."""
 
 from controlplane import Aggregate, Attribute, BatchSource, Entity, batch_feature_view, expect
 

@@ -1,6 +1,6 @@
-"""What the features are, by hand.
+"""Compare the features with values that were computed by hand.
 
-No warehouse, no Redis and no Airflow: `pytest` is all it takes.
+These tests need only pytest: no warehouse, no Redis and no Airflow.
 """
 
 import pytest
@@ -37,8 +37,8 @@ def test_an_hour_is_seen_when_it_is_over_and_its_rows_have_settled():
                     "count_1h": 2,
                     "dep_delay_mean_1h": 15.0,
                 },
-                # The flight of exactly 01:00 belongs to the next hour; its delay is not known, so
-                # it is in no mean.
+                # The flight at 01:00 belongs to the next hour. Its delay is null, so it counts in
+                # no mean.
                 {
                     "origin": "JFK",
                     "at": "2013-01-01 02:30",
@@ -68,7 +68,7 @@ def test_an_aircraft_is_forgotten_after_six_hours():
     with given(aircraft_last_seen, departures=DEPARTURES, planes=planes) as features:
         assert features.at("2013-01-01 08:29", tailnum="N1") == {"origin": "JFK", "seats": 150}
         assert features.at("2013-01-01 08:30", tailnum="N1") == {"origin": None, "seats": None}
-        # This one is in no registry.
+        # The registry does not contain this aircraft.
         assert features.at("2013-01-01 03:00", tailnum="N2") == {"origin": "JFK", "seats": None}
 
 

@@ -1,6 +1,6 @@
-"""What is known of an airport and of an aircraft.
+"""Features of an airport and of an aircraft.
 
-The SQL is plain enough for each of the three warehouses.
+The SQL is valid, and means the same, in all three warehouses.
 """
 
 from controlplane import (

@@ -1,4 +1,4 @@
-"""Tests of the realtime feature: what it says, and that training and serving say the same."""
+"""Test the realtime feature's values, and that training and serving return the same values."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What a traveller's app asks two hours before a flight leaves: how late will it arrive?"""
+"""Features for a traveller's app that asks, two hours before a flight, how late it will arrive."""
 
 from controlplane import (
     Aggregate,
@@ -49,13 +49,13 @@ worsening = calculation(
 
 @realtime_feature("float64")
 def expected_delay(airport_delays__dep_delay_mean_3h, worsening, distance, leaves_at):
-    """Minutes: the airport's delay goes on as it changes, evenings are worse, and long flights
-    catch up in the air."""
+    """Minutes: the airport's delay and a part of its trend, more in the evening, and less for long
+    flights, which make up time in the air."""
     from datetime import timedelta, timezone
 
     if airport_delays__dep_delay_mean_3h is None:
         return None
-    # New York, in the first days of March.
+    # New York's standard time, which applies in the first days of March.
     local = leaves_at.astimezone(timezone(timedelta(hours=-5)))
     evening = 5.0 if local.hour >= 17 else 0.0
     expected = airport_delays__dep_delay_mean_3h + 0.2 * (worsening or 0.0) + evening

@@ -1,4 +1,4 @@
-"""Events that are loaded after they happened: they count when they happened."""
+"""Events that are loaded long after they happened, and count when they happened."""
 
 from joins import OWNER, user
 

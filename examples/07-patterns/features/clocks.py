@@ -1,4 +1,4 @@
-"""Times that are not UTC: the clock of each store, and seconds since 1970."""
+"""Times other than UTC timestamps: the local clock of each store, and seconds since 1970."""
 
 from controlplane import Aggregate, BatchSource, Entity, FeatureService, batch_feature_view
 

@@ -1,4 +1,4 @@
-"""Rows that are valid from an instant to another: a begin is an event, and so is an end."""
+"""Rows that are valid from one instant to another: both the begin and the end are events."""
 
 from controlplane import Attribute, BatchSource, Entity, FeatureService, batch_feature_view
 

@@ -1,4 +1,4 @@
-"""Events that match late: payments drive, and the orders that they belong to are looked up."""
+"""Events that match late: the view reads payments and looks up the order of each."""
 
 from controlplane import Aggregate, BatchSource, Entity, FeatureService, batch_feature_view
 

@@ -1,4 +1,4 @@
-"""Each pattern over rows that one can add up by hand: the usual attempt, and what works."""
+"""Test each pattern on rows that you can add up by hand: the usual attempt, and what works."""
 
 from datetime import datetime
 
@@ -148,12 +148,12 @@ def test_visits_by_the_clock_of_each_store():
 
 
 def test_a_day_of_23_hours():
-    # At 02:00 the clocks of New York went to 03:00: half an hour lies between these two visits.
+    # At 02:00 New York's clocks were set to 03:00, so these visits are half an hour apart.
     assert utc_times(in_new_york("2013-03-10 01:45", "2013-03-10 03:15")) == ["06:45", "07:15"]
 
 
 def test_a_day_of_25_hours():
-    # At 02:00 clocks went back to 01:00, so 01:15 came twice: DuckDB takes the later one.
+    # At 02:00 clocks were set back to 01:00, so 01:15 happened twice; DuckDB takes the later.
     visits = in_new_york("2013-11-03 00:45", "2013-11-03 01:15", "2013-11-03 02:15")
     assert utc_times(visits) == ["04:45", "06:15", "07:15"]
 
