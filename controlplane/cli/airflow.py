@@ -29,7 +29,8 @@ def up(
 ) -> None:
     """Start Airflow on this machine, and return when it is healthy.
 
-    It listens on 127.0.0.1 only, and gets the connections of the project's environment.
+    Airflow listens on 127.0.0.1 only. It gets the connections of the project's environment to the
+    warehouse and the online store.
     """
     with opened(directory, environment) as project, present.steps("airflow", quiet=json) as on_step:
         server = EmbeddedAirflow(project).up(port=port, on_step=on_step)

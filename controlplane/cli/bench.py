@@ -56,7 +56,7 @@ def serve(
 ) -> None:
     """Send requests to a feature server as fast as it answers, and show throughput and latencies.
 
-    Exits with 1 if a response has another status than 200.
+    Exits with 1 if a response has a status other than 200.
     """
     measured = load.measure(
         url,

@@ -47,10 +47,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Start = Annotated[
     str | None,
     typer.Option(
-        help="Start of the range (inclusive), such as 2013-01-01 or 2013-01-01T06:00Z; UTC."
+        help="Start of the range (inclusive), in UTC, such as 2013-01-01 or 2013-01-01T06:00Z."
     ),
 ]
-End = Annotated[str | None, typer.Option(help="End of the range (exclusive).")]
+End = Annotated[str | None, typer.Option(help="End of the range (exclusive), in UTC.")]
 
 
 @contextmanager

@@ -52,8 +52,8 @@ def create(
     as_of: Annotated[
         Literal["scheduled", "served"],
         typer.Option(
-            help="scheduled: values as visible if every run was on time; served: values as the"
-            " tables really showed them at that time."
+            help="scheduled: the values that were visible if every run was on time; served: the"
+            " values that the tables really showed at that time."
         ),
     ] = "scheduled",
     from_source: Annotated[
@@ -69,7 +69,8 @@ def create(
 ) -> None:
     """Create a training set from a spine.
 
-    Each row of the spine gets the features as they were visible at the row's time.
+    The spine is a table or a query with the keys, times and labels to train on. Each of its rows
+    gets the values of the features that were visible at the row's time.
     """
     if spine.endswith(".sql"):
         try:

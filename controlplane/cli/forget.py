@@ -29,9 +29,10 @@ def command(
 ) -> None:
     """Erase an entity from tables, training sets and the online store.
 
-    Covers all versions of all feature views, and shows the rows of each table before and after.
-    Raw tables are not changed: remove the entity's rows there first, or the next run that reads
-    them computes its features again. Exits with 1 if rows or online values remain.
+    Erases it from all versions of all feature views, and shows the number of its rows in each
+    table before and after. Raw tables are not changed: remove the entity's rows there first, or
+    the next run that reads them computes the entity's features again. Exits with 1 if rows or
+    online values remain.
     """
     keys = parse_pairs("key", key, EXAMPLE)
     with opened(directory, environment) as project, present.steps("forget", quiet=json) as on_step:

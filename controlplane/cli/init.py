@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Create a small working project that you can edit.
 
-    It has settings (plane.toml), feature definitions, and sample data.
+    The project has settings (plane.toml), feature definitions and sample data.
     """
     written = scaffold(directory, name)
     if json:

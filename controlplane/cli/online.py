@@ -25,7 +25,7 @@ def verify(
         bool,
         typer.Option(
             "--heal",
-            help="Write missing and wrong values again, and remove extra keys.",
+            help="Write missing and wrong values again, and mark extra keys as deleted.",
         ),
     ] = False,
     environment: Environment = None,
@@ -34,9 +34,9 @@ def verify(
 ) -> None:
     """Compare the online store with the newest rows in the warehouse, key by key.
 
-    Checks all versions that are served or were synced. Counts keys that are missing, extra, have
-    wrong values, or expire at a wrong time. Runs and syncs may run at the same time. Exits with 1
-    if a difference was found and not healed.
+    Checks all versions of feature views that are served or were synced. Counts keys that are
+    missing or extra, that have a wrong value, or that expire at the wrong time. Runs and syncs may
+    run at the same time. Exits with 1 if a difference was found and not healed.
     """
     with (
         opened(directory, environment) as project,

@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Show what a deploy would change.
 
-    Also shows the intervals to be computed, and when an event that happens now becomes visible.
-    Changes nothing.
+    Also shows the missing intervals, and when the values of an event that happens now become
+    visible. Changes nothing.
     """
     with opened(directory, environment) as project:
         planned = plan(project, compile_project(project))

@@ -28,9 +28,9 @@ def command(
 ) -> None:
     """Deploy an earlier deployment again.
 
-    Its versions of feature views are read and served immediately, with the intervals that were
-    computed then; the next runs compute the missing intervals. The definition files do not change:
-    the next `plane deploy` applies them again.
+    The versions of feature views from that deployment are read and served immediately, with the
+    intervals that were computed then. The next runs compute the missing intervals. Your definition
+    files do not change: the next `plane deploy` applies them again.
     """
     approve = approving("Roll back", json=json, yes=yes)
     with (

@@ -20,7 +20,7 @@ def command(
     start: Start = None,
     end: End = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute intervals again that are already computed.")
+        bool, typer.Option("--recompute", help="Also compute intervals that are already computed.")
     ] = False,
     resync: Annotated[
         bool,
@@ -30,7 +30,8 @@ def command(
 ) -> None:
     """Compute missing intervals and sync changes to the online store.
 
-    Runs the same tasks as the DAGs in Airflow. The range (--start, --end) limits the intervals.
+    Runs the same tasks as the DAGs in Airflow. With --start and --end, computes only the intervals
+    in this range.
     """
     within = interval(start, end)
     with opened(directory, environment) as project, present.progress(quiet=json) as on_progress:

@@ -25,7 +25,7 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="Write to this file (arrow: as an IPC file without rows).",
+            help="Write to this file instead of standard output (arrow: an IPC file without rows).",
         ),
     ] = None,
     environment: Environment = None,

@@ -66,7 +66,7 @@ def serve(
         list[str] | None,
         typer.Option(
             help=(
-                "Host name that clients may use when no API keys are set; repeat for each name."
+                "Further host name that clients may use without API keys; repeat for each name."
                 " Loopback names are always allowed."
             )
         ),

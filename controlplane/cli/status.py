@@ -14,8 +14,8 @@ def command(
 ) -> None:
     """Show how fresh every feature view is.
 
-    Shows the last computed interval and its rows, the number of missing intervals, and how far the
-    online store is behind the warehouse.
+    Shows the last computed interval of each feature view and its rows, the number of missing
+    intervals, and how far the online store is behind the warehouse.
     """
     with opened(directory, environment) as project:
         views = status(project)

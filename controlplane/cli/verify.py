@@ -27,11 +27,13 @@ def command(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Random seed, to repeat a run.", show_default="a new one each run"),
+        typer.Option(
+            help="Random seed, to repeat the same checks.", show_default="a new one each run"
+        ),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="Compare all table rows with those of this environment instead."),
+        typer.Option(help="Compare all table rows with those of another environment instead."),
     ] = None,
     environment: Environment = None,
     directory: Directory = HERE,
@@ -40,10 +42,10 @@ def command(
     """Compare computed values with a brute-force evaluation.
 
     The evaluation reads the raw rows of random entities and computes their features at random
-    instants: tables, training sets and online values must have the same values. Also checks
-    that an interval has the same rows when it is computed alone and with others. With --against,
-    compares all rows of the tables with those of another environment instead. Reads only. Exits
-    with 1 if anything differs.
+    instants: tables, training sets and online values must have the same values. Also checks that
+    an interval has the same rows when it is computed alone and together with other intervals. With
+    --against, compares all rows of the tables with those of another environment instead. Changes
+    nothing. Exits with 1 if anything differs.
     """
     if against is not None:
         # The defaults of both options are None, so that an explicit value is noticed here.
