@@ -23,7 +23,7 @@ class Status(StrEnum):
     - `present`: the store holds it.
     - `null`: the store holds the row, and the feature is null in it.
     - `missing`: the store holds no row for the key, or the key is null, or the version that serves
-    lacks the feature.
+      lacks the feature.
     - `expired`: the store holds a row whose time to live is over.
 
     A missing or expired feature reads as its default: 0 for counts, an empty list, else None.

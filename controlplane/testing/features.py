@@ -59,7 +59,8 @@ def given(
     Raises:
         PlaneError: a source has no rows, a column's type is unknown, or a definition is wrong.
 
-    Example:
+    Example::
+
         rows = [{"user_id": 1, "at": "2024-01-01 10:00", "amount": 5.0}]
         with given(purchases, orders=rows) as features:
             features.expect([{"user_id": 1, "at": "2024-01-02 01:00", "amount_sum_1d": 5.0}])
