@@ -8,7 +8,7 @@ from datetime import datetime
 
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import Interval, format_duration, subtract
-from controlplane.errors import PlaneError
+from controlplane.errors import PermanentError, PlaneError
 from controlplane.materialize import tasks
 from controlplane.online import syncing
 from controlplane.release.program import Program
@@ -93,10 +93,20 @@ def materialize(
         head = tasks.publish(program, warehouse, filled["publish"], run_id)
     finally:
         on_step("unstage")
-        tasks.unstage(program, warehouse, filled["unstage"])
+        _unstage(program, warehouse, filled["unstage"])
     return Materialized(
         interval, counts.row_count, counts.dropped_count, head.version, counts.warnings
     )
+
+
+def _unstage(program: Program, warehouse: Warehouse, sql: str) -> None:
+    try:
+        tasks.unstage(program, warehouse, sql)
+    except PermanentError:
+        # Ctrl-C cancels the statement that runs when the thread of the signal wakes up. On a busy
+        # machine that is this one, so it is repeated: the stage is dropped all the same, and the
+        # interrupt stays the error.
+        tasks.unstage(program, warehouse, sql)
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,12 @@ from controlplane import (
     Entity,
     batch_feature_view,
 )
-from controlplane.base.ports import described
+from controlplane.base.ports import Statement, described
 from controlplane.base.types import Interval, floor, parse_duration
 from controlplane.errors import CheckFailed, PermanentError, PlaneError, Problems
 from controlplane.materialize.run import missing
 from controlplane.training import datasets
+from tests.engine.meddled import Meddled
 from tests.engine.rig import Rig, interval, micros
 
 DAY = 86_400_000_000
@@ -326,3 +327,25 @@ def test_a_spine_is_one_query_and_only_reads(spine: str) -> None:
         with pytest.raises(PermanentError, match="exactly one query"):
             described(rig.warehouse, "SELECT 1 AS one; DROP TABLE raw.events")
         assert rig.run("SELECT count(*) FROM raw.events") == [(1,)]
+
+
+def test_an_interrupt_that_also_cancels_the_clean_up_stays_an_interrupt() -> None:
+    with Rig(subject_of(SUM), COLUMNS, rows=[row("01-01")]) as rig:
+        dropped: list[str] = []
+
+        def interrupted(statement: Statement) -> Sequence[Statement]:
+            if statement.name == "take the head":
+                raise KeyboardInterrupt
+            if statement.name == "drop the stage":
+                dropped.append(statement.sql)
+                if len(dropped) == 1:
+                    raise PermanentError("drop the stage: cancelled")
+            return [statement]
+
+        whole, rig.warehouse = rig.warehouse, Meddled(rig.warehouse, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rig.materialize(START, START + DAY)
+        rig.warehouse = whole
+        assert len(dropped) == 2
+        rig.materialize(START, START + DAY)
+        assert [r["amt_sum_1d"] for r in rig.table("history")][:1] == [1]
