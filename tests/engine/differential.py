@@ -247,7 +247,7 @@ def compute(rig: Rig, case: Case, choice: random.Random) -> None:
     view = case.view
     late = (
         {number for number in range(len(case.rows)) if choice.random() < 0.15}
-        if choice.random() < 0.2
+        if choice.random() < 0.4
         else set()
     )
     rig.add(cases.loaded([row for number, row in enumerate(case.rows) if number not in late]))
@@ -261,7 +261,8 @@ def compute(rig: Rig, case: Case, choice: random.Random) -> None:
     elif how < 0.8:  # as a scheduler does it: one after the other
         pieces = list(pairwise(range(case.intervals + 1)))
     rows = [case.rows[number] for number in late]
-    when = choice.choice([len(pieces), choice.randrange(len(pieces) + 1)])
+    # Between two pieces, so that the next one reads what the late rows have replaced; or at the end.
+    when = choice.randint(min(1, len(pieces) - 1), len(pieces))
     for number, (first, last) in enumerate([*pieces, (0, 0)]):
         if number == when:
             rig.add(cases.loaded(rows))
