@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import (
+    airflow_tasks,
     fetching,
     flights,
     increment,
@@ -35,6 +36,7 @@ TOPICS = {
     "online": online.rows,
     "reading": reading.rows,
     "serving": serving.rows,
+    "airflow": airflow_tasks.rows,
 }
 
 

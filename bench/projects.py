@@ -15,15 +15,19 @@ definitions = ["features.py"]
 now = "{now}"
 warehouse = {{ kind = "duckdb", path = ".plane/warehouse.duckdb"{options} }}
 """
+_ONLINE = 'online = { kind = "redis", embedded = true }\n'
 
 
-def make(folder: Path, definitions: str, load: str, now: str, options: str = "") -> Path:
+def make(
+    folder: Path, definitions: str, load: str, now: str, options: str = "", *, online: bool = False
+) -> Path:
     """A project whose time stands still at `now`.
 
-    `load` makes its source tables, `options` are the warehouse's.
+    `load` makes its source tables, `options` are the warehouse's; `online`: with the embedded store.
     """
     (folder / ".plane").mkdir(parents=True)
-    (folder / "plane.toml").write_text(_PLANE.format(now=now, options=options))
+    settings = _PLANE.format(now=now, options=options) + (_ONLINE if online else "")
+    (folder / "plane.toml").write_text(settings)
     (folder / "features.py").write_text(definitions)
     with duckdb.connect(str(warehouse(folder))) as connection:
         connection.execute("CREATE SCHEMA raw")

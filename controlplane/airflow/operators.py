@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator
 
-from controlplane.errors import PermanentError, TransientError
+from controlplane.errors import PermanentError, PlaneError, TransientError
 
 if TYPE_CHECKING:
     import jinja2
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from controlplane.base.ports import Warehouse
 
 _STOP_AGAIN = 0.5  # seconds
+_PROGRESS = "steps"
+"""Where a task that does all steps keeps those that are done, for its next try."""
 
 
 class ViewOperator(BaseOperator):
@@ -104,6 +106,13 @@ class ViewOperator(BaseOperator):
 
         return Run(self.program, context)
 
+    def _check(self, run: Run, warehouse: Warehouse, sql: str) -> dict[str, Any]:
+        """Check the staged rows, and log the warnings."""
+        checked, warnings = run.check(warehouse, sql)
+        for warning in warnings:
+            self.log.warning("feature view %s: %s", run.program.view, warning)
+        return checked
+
     def _announce(self, run: Run, context: Context) -> None:
         """Add every partition that the run covered to the events of the step's assets."""
         keys = run.announced()
@@ -112,8 +121,8 @@ class ViewOperator(BaseOperator):
                 context["outlet_events"][asset].add_partitions(keys)
 
 
-class Stage(ViewOperator):
-    """Compute the interval's rows into a staging table, after the settling delay."""
+class _AfterDelay(ViewOperator):
+    """A task that begins after the interval's settling delay."""
 
     def execute(self, context: Context) -> Any:
         """Run the step, or free the worker until the interval's settling delay is over."""
@@ -129,6 +138,10 @@ class Stage(ViewOperator):
         """Run the step after the wait."""
         return self.execute(context)
 
+
+class Stage(_AfterDelay):
+    """Compute the interval's rows into a staging table, after the settling delay."""
+
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> None:
         """See `materialize.tasks.stage`."""
         run.stage(warehouse, self.sql)
@@ -139,10 +152,7 @@ class Check(ViewOperator):
 
     def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
         """See `materialize.tasks.check`; warnings are logged."""
-        checked, warnings = run.check(warehouse, self.sql)
-        for warning in warnings:
-            self.log.warning("feature view %s: %s", run.program.view, warning)
-        return checked
+        return self._check(run, warehouse, self.sql)
 
 
 class Publish(ViewOperator):
@@ -277,3 +287,110 @@ class EndSync(Announce):
             self.log.warning("%s; all missing values were written again", lost)
         self.log.info("synced: %s", synced)
         return super().step(run, warehouse, context)
+
+
+class RunView(_AfterDelay):
+    """Do all steps of a view's run, one after the other, in one task with one connection.
+
+    A retry goes on with the step that failed: the task keeps which steps are done. The staging
+    table is dropped at the end, also after a failure, unless a retry will go on with it.
+
+    Args:
+        stage_sql: the statements of each step, a file of the release; as are the next five.
+        sync_sql: None if the view is not online.
+        online_conn_id: Airflow's connection to the online store; None if the view is not online.
+        kwargs: the arguments of every operator.
+    """
+
+    template_fields: Sequence[str] = (
+        "stage_sql",
+        "check_sql",
+        "publish_sql",
+        "unstage_sql",
+        "sync_sql",
+        "activate_sql",
+    )
+    template_fields_renderers: ClassVar[dict[str, str]] = dict.fromkeys(template_fields, "sql")
+
+    def __init__(
+        self,
+        *,
+        stage_sql: str,
+        check_sql: str,
+        publish_sql: str,
+        unstage_sql: str,
+        activate_sql: str,
+        sync_sql: str | None = None,
+        online_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(sql="", **kwargs)
+        self.stage_sql = stage_sql
+        self.check_sql = check_sql
+        self.publish_sql = publish_sql
+        self.unstage_sql = unstage_sql
+        self.activate_sql = activate_sql
+        self.sync_sql = sync_sql
+        self.online_conn_id = online_conn_id
+
+    def step(self, run: Run, warehouse: Warehouse, context: Context) -> dict[str, Any]:
+        """Do the steps that are not done yet; returns the result of each step by its name."""
+        ti = context["ti"]
+        keep_stage = ti.try_number <= ti.max_tries
+        results: dict[str, Any] = {}
+        try:
+            self._steps(run, warehouse, context, results)
+            keep_stage = False
+        except PlaneError as error:
+            keep_stage = keep_stage and isinstance(error, TransientError)
+            raise
+        finally:
+            if not keep_stage:
+                # First, because a try after this one must not look for the dropped stage.
+                self._remember(context, [])
+                run.unstage(warehouse, self.unstage_sql)
+        self._announce(run, context)
+        return results
+
+    def _steps(
+        self, run: Run, warehouse: Warehouse, context: Context, results: dict[str, Any]
+    ) -> None:
+        steps: dict[str, Callable[[], Any]] = {
+            "stage": lambda: run.stage(warehouse, self.stage_sql),
+            "check": lambda: self._check(run, warehouse, self.check_sql),
+            "publish": lambda: run.publish(warehouse, self.publish_sql),
+        }
+        if self.online_conn_id is not None and self.sync_sql is not None:
+            online, sync_sql = self.online_conn_id, self.sync_sql
+            steps["sync"] = lambda: run.sync(warehouse, online, sync_sql)
+        steps["activate"] = lambda: run.activate(warehouse, self.online_conn_id, self.activate_sql)
+        done = self._done(context)
+        for name, work in steps.items():
+            if name in done:
+                self.log.info("%s: done by an earlier try", name)
+                continue
+            began = time.monotonic()
+            results[name] = work()
+            seconds = time.monotonic() - began
+            self.log.info("%s: %.2f s%s", name, seconds, _counts(results[name]))
+            done.append(name)
+            self._remember(context, done)
+
+    def _done(self, context: Context) -> list[str]:
+        progress: Any = context["task_state_store"].get(_PROGRESS)
+        # A person who clears a task raises `max_tries`, and wants all of it again.
+        if not progress or progress["max_tries"] != context["ti"].max_tries:
+            return []
+        return list(progress["done"])
+
+    def _remember(self, context: Context, done: list[str]) -> None:
+        progress: Any = {"max_tries": context["ti"].max_tries, "done": done}
+        context["task_state_store"].set(_PROGRESS, progress)
+
+
+def _counts(result: Any) -> str:
+    """Return the numbers of a step's result for the log, without those that are 0."""
+    if not isinstance(result, dict):
+        return ""
+    counts = [(name, value) for name, value in result.items() if value and type(value) is int]
+    return "".join(f", {name} {value:,}" for name, value in counts if name != "version")

@@ -14,10 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Literal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 """The instants between which readers know every time: those of Python's `datetime`."""
+Tasks = Literal["steps", "view"]
+"""The tasks of a view's run in Airflow: one for each step, or one that does all steps."""
 MICROSECOND = timedelta(microseconds=1)
 # Without weeks, which `parse_duration` also reads: a duration is written in one way only.
 _UNITS = {

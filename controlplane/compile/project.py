@@ -15,7 +15,7 @@ import msgspec
 
 from controlplane.base import naming
 from controlplane.base.ports import Warehouse
-from controlplane.base.types import parse_type
+from controlplane.base.types import Tasks, parse_type
 from controlplane.compile import chaining, graph, transformation
 from controlplane.compile.builtins import macros
 from controlplane.compile.features import KEY_TYPES, RESERVED
@@ -41,6 +41,7 @@ class Target:
         now: the environment's time, if that is frozen; None: the clock's.
         root: the project's folder.
         reader_role: the role that may read the public views; empty: none is granted.
+        tasks: of a run in Airflow, for views that don't say it.
     """
 
     project: str
@@ -50,6 +51,7 @@ class Target:
     now: datetime | None
     root: Path
     reader_role: str = ""
+    tasks: Tasks = "steps"
 
 
 def compile_manifest(
@@ -108,6 +110,7 @@ def compile_manifest(
                 views,
                 upstream[view.name],
                 hidden,
+                target.tasks,
                 collectors[view.name],
             )
             compilations.append((view.name, compile_view(view, context)))

@@ -13,8 +13,8 @@ import msgspec
 from sqlglot import exp
 
 from controlplane.base.ports import Warehouse
-from controlplane.base.types import is_whole, parse_type
-from controlplane.compile import queries, transformation
+from controlplane.base.types import Tasks, parse_type
+from controlplane.compile import queries, run_tasks, transformation
 from controlplane.compile.chaining import check_chain
 from controlplane.compile.expectations import Relation, compile_expectations
 from controlplane.compile.features import compile_features, conditions
@@ -39,7 +39,6 @@ from controlplane.manifest.specs import (
 from controlplane.manifest.timing import span
 from controlplane.manifest.windows import CalendarWindow, ZoneSpec
 
-_MOST_SHARDS = 64
 # The parser and all warehouses write line numbers this way.
 _LINE = re.compile(r"\b(line )(\d+)", re.IGNORECASE)
 
@@ -56,6 +55,7 @@ class Context:
         views: those compiled before, by name.
         upstream: names of the views that it reads.
         macros: names of users' functions that hide functions of the warehouse.
+        tasks: of a run in Airflow, for views that don't say it.
         collector: takes the problems.
     """
 
@@ -66,6 +66,7 @@ class Context:
     views: Mapping[str, ViewSpec]
     upstream: Sequence[str]
     macros: frozenset[str]
+    tasks: Tasks
     collector: Collector
 
 
@@ -89,7 +90,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
     if sources is None or written is None or grid is None:
         return None
     sql, tree = written
-    _check_shards(view, subject, collector)
+    run_tasks.check(view, subject, collector)
     timestamp, delay = _timestamp(view, subject, sources, collector)
     for name in context.upstream:
         check_chain(subject, view.location, grid, delay, context.views[name], collector)
@@ -200,6 +201,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
         zones=_zones(features, grid.start),
         expectations=expectations,
         sync_shards=view.sync_shards,
+        tasks=run_tasks.tasks(view, context.tasks),
         evaluation=proved.evaluation,
         bounds=proved.bounds,
     )
@@ -326,21 +328,6 @@ def _timestamp(
             f"{subject} names a timestamp, but none of its sources has one", view.location, hint
         )
     return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
-
-
-def _check_shards(view: BatchFeatureView, subject: str, collector: Collector) -> None:
-    shards = view.sync_shards
-    if not is_whole(shards, 1, _MOST_SHARDS):
-        text = f"{subject}: sync_shards is {shards!r}, not a whole number from 1 to {_MOST_SHARDS}"
-        collector.add(
-            text,
-            view.location,
-            "use the number of tasks that may write online in parallel, such as 8",
-        )
-    elif shards > 1 and not view.online:
-        collector.add(
-            f"{subject} has sync_shards, but is not online", view.location, "remove one of the two"
-        )
 
 
 def _check_column(

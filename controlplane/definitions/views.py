@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from controlplane.definitions.entities import Entity
 from controlplane.definitions.expect import Expectation
@@ -43,6 +44,7 @@ class BatchFeatureView:
     sql_file: str | Path | None
     online: bool
     sync_shards: int
+    tasks: str | None
     owner: str
     description: str
     tags: Mapping[str, str]
@@ -83,6 +85,7 @@ def batch_feature_view(
     sql_file: str | Path | None = None,
     online: bool = True,
     sync_shards: int = 1,
+    tasks: Literal["steps", "view"] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Callable[[Transformation], BatchFeatureView]:
     """Declare a batch feature view.
@@ -122,6 +125,8 @@ def batch_feature_view(
         online: whether the values are kept in the online store.
         sync_shards: how many Airflow tasks write a run's values to the online store in parallel,
             from 1 to 64; for views that are too large for one task.
+        tasks: `"steps"`: each step of a run is an Airflow task; `"view"`: one task does all steps,
+            which costs a fraction of the processor time (default: the environment's setting).
         tags: labels that are copied to DAGs and tables.
     """
     where = caller()
@@ -147,6 +152,7 @@ def batch_feature_view(
             sql_file=sql_file,
             online=online,
             sync_shards=sync_shards,
+            tasks=tasks,
             owner=owner,
             description=inspect.getdoc(function) or "",
             tags=tags or {},

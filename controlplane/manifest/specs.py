@@ -8,7 +8,7 @@ from functools import cached_property
 import msgspec
 
 from controlplane.base import naming
-from controlplane.base.types import is_list
+from controlplane.base.types import Tasks, is_list
 from controlplane.errors import Location, PlaneError
 from controlplane.manifest.expectations import Expected
 from controlplane.manifest.windows import SeriesWindow, Window, ZoneSpec
@@ -181,6 +181,7 @@ class _View(msgspec.Struct, frozen=True, dict=True, kw_only=True, tag_field="kin
     zones: tuple[ZoneSpec, ...] = ()
     expectations: tuple[Expected, ...] = ()
     sync_shards: int = 1
+    tasks: Tasks = "steps"
     evaluation: Evaluation = RowByRow()
     bounds: EventTimeBounds | None = None
 

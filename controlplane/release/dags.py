@@ -67,6 +67,8 @@ class _Context:
 
     @property
     def ours(self) -> list[tuple[str, list[str]]]:
+        if self.lean:
+            return self._modules(["RunView"])
         online = ["BeginSync", "EndSync", "SyncShard"] if self.shards else ["Announce", "Sync"]
         operators = [
             "Check",
@@ -75,6 +77,9 @@ class _Context:
             "Unstage",
             *(online if self._view.online else ["Announce"]),
         ]
+        return self._modules(operators)
+
+    def _modules(self, operators: list[str]) -> list[tuple[str, list[str]]]:
         modules = [("controlplane.airflow.operators", sorted(operators))]
         mappers = {mapper.partition("(")[0] for _, mapper in self.upstream} - {"IdentityMapper"}
         if mappers:
@@ -100,6 +105,11 @@ class _Context:
     @property
     def online(self) -> str:
         return self._asset(self._view.name, "online") if self._view.online else ""
+
+    @property
+    def lean(self) -> bool:
+        """Whether one task does all steps."""
+        return self._view.tasks == "view"
 
     @property
     def shards(self) -> int:

@@ -26,6 +26,7 @@ def compile_project(project: Project) -> Manifest:
         now=environment.now,
         root=project.root,
         reader_role=environment.reader_role,
+        tasks=environment.tasks,
     )
     definitions, problems = load(project.root, environment.definitions)
     manifest = compile_manifest(definitions, target, project.warehouse, problems)

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from controlplane.base.naming import is_name, name_remedy
-from controlplane.base.types import InvalidValue, parse_instant
+from controlplane.base.types import InvalidValue, Tasks, parse_instant
 from controlplane.errors import Location, PlaneError, Problems, SettingsError
 
 FILE = "plane.toml"
@@ -48,10 +48,12 @@ class AirflowTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         releases: the folder of releases.
         home: AIRFLOW_HOME of the embedded Airflow.
+        tasks: `steps`: each step of a run is a task; `view`: one task does all steps.
     """
 
     releases: str | None = None
     home: str | None = None
+    tasks: Tasks = "steps"
 
 
 class EnvironmentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +79,7 @@ class Environment:
         embedded_online: whether the online store is the embedded one.
         releases: the folder of releases. All paths are absolute.
         reader_role: the role that may read public views; empty: no rights are granted.
+        tasks: of a run in Airflow, for views that don't say it.
     """
 
     project: str
@@ -94,6 +97,7 @@ class Environment:
     airflow_home: Path
     root: Path
     reader_role: str = ""
+    tasks: Tasks = "steps"
 
 
 def find_root(start: Path) -> Path:
@@ -317,6 +321,7 @@ def _environment(
         airflow_home=root / (table.airflow.home or f".plane/airflow/{name}"),
         root=root,
         reader_role=str(role),
+        tasks=table.airflow.tasks,
     )
 
 

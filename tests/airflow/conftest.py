@@ -44,7 +44,7 @@ WAREHOUSE = HOME / "warehouse.duckdb"
 LOCK_TIMEOUT = 4  # seconds
 # A bundle for each warehouse: a run in this process reads the whole bundle of its DAG.
 BUNDLES = {"plane": RELEASES} | {
-    name: HOME / name for name in ("snowflake", "databricks", "sharded")
+    name: HOME / name for name in ("snowflake", "databricks", "sharded", "lean")
 }
 _BUNDLES = [
     {
@@ -198,6 +198,13 @@ def sharded_manifest(path: Path, shards: int) -> Manifest:
     """One view of the project in an environment of its own, whose sync has shards."""
     manifest = compiled(path, environment="sharded", schema="sharded")
     view = msgspec.structs.replace(manifest.view("airport_delays"), sync_shards=shards)
+    return msgspec.structs.replace(manifest, views=(view,))
+
+
+def lean_manifest(path: Path, environment: str = "lean") -> Manifest:
+    """One view of the project in an environment of its own, whose runs are one task."""
+    manifest = compiled(path, environment=environment, schema=environment)
+    view = msgspec.structs.replace(manifest.view("airport_delays"), tasks="view")
     return msgspec.structs.replace(manifest, views=(view,))
 
 

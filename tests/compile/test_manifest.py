@@ -53,6 +53,7 @@ UNMOVED = {
     "tags": [('"domain": "shop"', '"domain": "other", "cost": "low"')],
     "online": [('start="2024-01-01"', 'start="2024-01-01", online=False')],
     "shards of a sync": [('start="2024-01-01"', 'start="2024-01-01", sync_shards=8')],
+    "tasks of a run": [('start="2024-01-01"', 'start="2024-01-01", tasks="view"')],
     "end": [('start="2024-01-01"', 'start="2024-01-01", end="2025-01-01"')],
     "spelling of a duration": [('schedule="1h"', 'schedule="60m"')],
     "the service": [('"count_1h", "last_word"', '"count_1h"')],

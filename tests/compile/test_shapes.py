@@ -135,6 +135,7 @@ GOOD: dict[Any, dict[str, Any]] = {
         "sql_file": None,
         "online": True,
         "sync_shards": 1,
+        "tasks": None,
         "tags": None,
     },
     FeatureService: {

@@ -118,6 +118,7 @@ def test_only_the_files_change(manifest):
         ({"tags": {"tier": "1"}}, Change("tags", "{}", '{"tier":"1"}')),
         ({"online": False}, Change("online", "yes", "no")),
         ({"sync_shards": 8}, Change("sync_shards", "1", "8")),
+        ({"tasks": "view"}, Change("tasks", "steps", "view")),
         ({"end": "2024-02-01"}, Change("end", "", "2024-02-01T00:00:00Z")),
     ],
 )
