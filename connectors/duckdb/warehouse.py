@@ -194,10 +194,13 @@ class DuckDBWarehouse:
             for i, query in enumerate(queries)
         ]
         try:
-            record_types = self._connection.sql(f"SELECT {', '.join(records)}").types
+            # Many views of a project return the same columns, so each type is parsed once.
+            rows = self._connection.execute(f"DESCRIBE SELECT {', '.join(records)}").fetchall()
+            types = {text: self._connection.type(text) for text in {row[1] for row in rows}}
         except duckdb.Error:
             return [None] * len(queries)
-        return [_columns(record_type) for record_type in record_types]
+        columns = {text: _columns(record_type) for text, record_type in types.items()}
+        return [columns[row[1]] for row in rows]
 
     def _explained(self, sql: str) -> Estimate | PermanentError:
         try:

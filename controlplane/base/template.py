@@ -14,6 +14,7 @@ from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from controlplane.errors import DefinitionError, Location
@@ -54,6 +55,37 @@ def _same(names: Sequence[str], left: str, right: str) -> str:
     return " AND ".join([f"{left}.{name} = {right}.{name}" for name in names]) + " "
 
 
+class _Direct(CodeGenerator):
+    """Compiles our templates to plain attributes and calls.
+
+    That saves 4 % of the time of a plan of 1,000 views. Otherwise, Jinja looks up each of a view's
+    600 attributes by a function that also looks for an item, and makes each call by a function that
+    looks for decorators, which our functions don't have.
+    """
+
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:  # noqa: N802 - Jinja's name
+        """Write `v.name`; in our templates, `v` is an object and never a dict."""
+        if not (isinstance(node.node, nodes.Name) and node.node.name == "v"):
+            super().visit_Getattr(node, frame)
+            return
+        self.visit(node.node, frame)
+        self.write(f".{node.attr}")
+
+    def visit_Call(  # noqa: N802 - Jinja's name
+        self, node: nodes.Call, frame: Frame, forward_caller: bool = False
+    ) -> None:
+        """Write a call; those with other arguments than positional ones are left to Jinja."""
+        if node.kwargs or node.dyn_args or node.dyn_kwargs or forward_caller:
+            super().visit_Call(node, frame, forward_caller)
+            return
+        self.visit(node.node, frame)
+        self.write("(")
+        for argument in node.args:
+            self.visit(argument, frame)
+            self.write(", ")
+        self.write(")")
+
+
 _OURS = jinja2.Environment(
     loader=jinja2.PackageLoader("dag_templates", package_path=""),
     auto_reload=False,
@@ -69,6 +101,7 @@ _OURS = jinja2.Environment(
     comment_start_string="<#",
     comment_end_string="#>",
 )
+_OURS.code_generator_class = _Direct
 # Filters, because Jinja calls them directly: functions take twice as long, and macros of the
 # templates twenty times.
 _OURS.globals.clear()  # our templates use none of them, and each rendering would copy them

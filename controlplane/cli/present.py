@@ -338,10 +338,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
 
 def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     """Return one line of a table."""
-    return Text(" " * _GAP).join(
-        Text.assemble(cell, " " * (width - cell.cell_len))
-        for cell, width in zip(cells, widths, strict=True)
-    )
+    aligned, blanks = Text(), 0
+    for cell, width in zip(cells, widths, strict=True):
+        aligned.append(" " * blanks)
+        aligned.append_text(cell)
+        blanks = width - cell.cell_len + _GAP
+    return aligned.append(" " * (blanks - _GAP))
 
 
 def lines(texts: Iterable[Text]) -> None:

@@ -29,19 +29,20 @@ def spelling(node: exp.Expr) -> str:
     return node.copy().transform(bare).sql(comments=False)
 
 
+_MAKES_ROWS = (exp.Unnest, exp.Lateral, exp.Explode, exp.Posexplode, exp.Flatten, exp.Inline)
+"""Expressions that make several rows from one row."""
+_CLAUSES = (exp.Where, exp.Order, exp.Ordered, exp.Group, exp.Having, exp.Qualify)
+
+
 def plain(node: exp.Expr) -> bool:
     """Tell whether the value of a node, except its operands, depends on its own row alone."""
-    if isinstance(
-        node, exp.Unnest | exp.Lateral | exp.Explode | exp.Posexplode | exp.Flatten | exp.Inline
-    ):
-        return True  # in a FROM clause or a projection: makes several rows from one row
+    if isinstance(node, _MAKES_ROWS):
+        return True  # in a FROM clause or a projection
     if isinstance(node, exp.Anonymous) and node.name.lower() in UNNESTING_NAMES:
         return True
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
         return False  # a function in a schema is a user's own
-    return row_local(node) or isinstance(
-        node, exp.Where | exp.Order | exp.Ordered | exp.Group | exp.Having | exp.Qualify
-    )
+    return row_local(node) or isinstance(node, _CLAUSES)
 
 
 def breaks(join: exp.Join, right_timed: bool) -> str:

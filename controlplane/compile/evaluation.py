@@ -9,7 +9,7 @@ cost speed, but never a wrong value.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
@@ -78,6 +78,8 @@ _OF_TABLES = {"this", "db", "catalog", "alias", "joins", "laterals", "pivots", "
 """What may follow a table in FROM: everything else, such as AT or FOR, reads other rows."""
 _NUMBERED = (exp.Explode, exp.Flatten, exp.SplitToTable)
 """Functions whose column SEQ numbers the rows that they are called for, on Snowflake."""
+_LEAVES = (exp.Column, exp.Literal, exp.DataType)
+_OF_THE_SESSION = (exp.Placeholder, exp.Parameter, exp.SessionParameter)
 _TIMED_SUBQUERY = "a subquery over a timed source"
 
 
@@ -131,12 +133,8 @@ class _Walk:
 
     def _rows(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Relation:
         """Return the relation of an expression that makes rows from its arguments alone."""
-        constructs_of_arguments = (
-            construct
-            for argument in tree.iter_expressions()
-            for construct in self._expression(argument, names, {}, True)
-        )
-        return Relation({}, constructs=tuple(constructs_of_arguments), open=True)
+        breaking = self._breaking(tree.iter_expressions(), names, {}, True)
+        return Relation({}, constructs=tuple(breaking), open=True)
 
     def _with(self, tree: exp.Expr, names: Mapping[str, Relation]) -> Mapping[str, Relation]:
         clause = tree.args.get("with_")
@@ -172,9 +170,8 @@ class _Walk:
         parts = [*constructs.joined(tree)]
         scope, breaking = self._scope(parts, names)
         timed = any(child.timed for child in scope.children.values())
-        for part in self._expressions(tree, parts):
-            for construct in self._expression(part, names, scope.children, timed):
-                breaking.append(construct)
+        expressions = self._expressions(tree, parts)
+        breaking += self._breaking(expressions, names, scope.children, timed)
         breaking += clauses.breaking_clauses(tree, timed=timed)
         breaking += clauses.numbering(tree, scope, self._dialect)
         nested = any(construct.words == _TIMED_SUBQUERY for construct in breaking)
@@ -299,19 +296,19 @@ class _Walk:
         for join in (join for part in parts for join, _ in part.joins):
             yield from (part for name in ("on", "match_condition") if (part := join.args.get(name)))
 
-    def _expression(
+    def _breaking(
         self,
-        part: exp.Expr,
+        expressions: Iterable[exp.Expr],
         names: Mapping[str, Relation],
         children: Mapping[str, Relation],
         timed: bool,
     ) -> Iterator[Construct]:
-        """Yield the constructs of an expression whose value depends on more than one row."""
+        """Yield the constructs of expressions whose value depends on more than one row."""
         # A stack instead of recursion: a long chain of AND or OR is a deep tree.
-        waiting: list[tuple[exp.Expr, bool]] = [(part, timed)]
+        waiting = [(expression, timed) for expression in expressions]
         while waiting:
             node, asked = waiting.pop()
-            if isinstance(node, exp.Column | exp.Literal | exp.DataType):
+            if isinstance(node, _LEAVES):
                 if asked and node.args.get("join_mark") and not self._static(node, children):
                     yield Construct(
                         "an outer join by (+), which keeps rows of another table",
@@ -328,7 +325,7 @@ class _Walk:
                     )
                 yield from inner.constructs
                 continue
-            if isinstance(node, exp.Placeholder | exp.Parameter | exp.SessionParameter):
+            if isinstance(node, _OF_THE_SESSION):
                 self.refused.append(
                     Construct(f"{node.sql()}, a value of the session", constructs.line(node))
                 )

@@ -51,5 +51,5 @@ def may_be_renamed(columns: Collection[str]) -> bool:
     DuckDB returns them as `status` and `status_1`.
     """
     known = {name.lower() for name in columns}
-    bases = (re.fullmatch(r"(.+)_\d+", name.lower()) for name in known)
+    bases = (re.fullmatch(r"(.+)_\d+", name) for name in known if name[-1:].isdigit())
     return any(base is not None and base[1] in known for base in bases)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 import msgspec
 from sqlglot import exp
@@ -20,6 +21,7 @@ from controlplane.compile.problems import Collector, listing
 from controlplane.compile.sources import parsed
 from controlplane.definitions import BatchFeatureView
 from controlplane.manifest.specs import (
+    Column,
     Evaluation,
     EventTimeBounds,
     IntervalByInterval,
@@ -102,10 +104,17 @@ def prove(
     return Proved(evaluation, bounds)
 
 
-def _known(source: SourceSpec, dialect: str) -> Source:
-    columns = Counter(folded(name) for name, _ in source.columns)
+# Many views read the same source.
+@lru_cache
+def _certain(columns: tuple[Column, ...]) -> Sequence[str]:
+    """Return the folded names of the columns that a name in SQL can mean."""
     # Two columns may differ only in quotes or case: then the SQL does not say which one it reads.
-    names = [name for name, count in columns.items() if count == 1]
+    counts = Counter(folded(name) for name, _ in columns)
+    return [name for name, count in counts.items() if count == 1]
+
+
+def _known(source: SourceSpec, dialect: str) -> Source:
+    names = _certain(source.columns)
     hidden = len(names) < len(source.columns)
     if source.timestamp is None:
         return Source(names, open=hidden)

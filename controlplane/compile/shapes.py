@@ -104,7 +104,11 @@ class Shapes:
                 continue
             for part in argument if isinstance(argument, list | tuple) else (argument,):
                 inner: type = type(part)
-                if _hints(inner) and not self._checked(part, chain, where):
+                if (
+                    inner not in _PLAIN_TYPES
+                    and _hints(inner)
+                    and not self._checked(part, chain, where)
+                ):
                     fine = False
         # By identity: definitions with lists or dicts are not hashable.
         self._fine[id(value)] = fine
@@ -188,8 +192,10 @@ def _test(hint: Any) -> Test:  # noqa: ANN401 - any annotation
         case origin if origin in (typing.Union, UnionType):
             if {*parts} <= _PLAIN_TYPES:
                 return lambda value: isinstance(value, parts)
-            tests = [_test(part) for part in parts]
-            return lambda value: any(test(value) for test in tests)
+            # Each argument of each view is tested: one call of isinstance tests most values.
+            simple = tuple(part for part in parts if part in _PLAIN_TYPES)
+            tests = [_test(part) for part in parts if part not in _PLAIN_TYPES]
+            return lambda value: isinstance(value, simple) or any(test(value) for test in tests)
         case origin if origin is Sequence:
             item = _test(parts[0])
             return lambda value: isinstance(value, list | tuple) and all(map(item, value))
