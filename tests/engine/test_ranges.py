@@ -115,8 +115,8 @@ def test_a6_a_sum_of_decimals_beyond_38_digits_names_view_and_features(warehouse
         assert rig.table("history") == rig.table("latest") == []
         with pytest.raises(PermanentError) as caught:
             rig.training_set([(["a"], START + DAY)], from_source=True)
-        names = names.replace("'big", "'subject__big").replace("'wide", "'subject__wide")
-        assert f"training set 'looks': {names} has more than 38 digits" in caught.value.message
+        joined = names.replace("'big", "'subject__big").replace("'wide", "'subject__wide")
+        assert f"training set 'looks': {joined} has more than 38 digits" in caught.value.message
         # A sum that cannot overflow stays the same, also next to one that could.
         rig.replace([row(1, big=Decimal(1), **values)])
         rig.materialize(START, START + DAY)
