@@ -84,7 +84,7 @@ class Run:
             PermanentError: another environment has taken over the schema; nothing is written.
         """
         program = self.program
-        owners.check(warehouse, program.schema, program.project, program.environment)
+        owners.check_run(warehouse, program.schema, program.project, program.environment)
         tasks.check_upstream(self.program, warehouse, self.interval.end)
         tasks.stage(self.program, warehouse, sql)
 

@@ -39,7 +39,7 @@ def run(
         purpose="run",
         now=project.clock,
     ):
-        owners.check(project.warehouse, manifest.schema, manifest.project, manifest.environment)
+        owners.check_run(project.warehouse, manifest.schema, manifest.project, manifest.environment)
         entries = ledger.entries(project.warehouse)
         failed, problems = _lost(project, manifest, chosen, entries)
         for view in chosen:

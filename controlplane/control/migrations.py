@@ -59,6 +59,25 @@ def check(warehouse: Warehouse, migrations: Sequence[Migration] = MIGRATIONS) ->
     return _known(warehouse, _columns(warehouse), migrations)
 
 
+def check_for_writing(recorded: int | None, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Check that the control tables have exactly the version that this controlplane writes.
+
+    Args:
+        recorded: the version in `_plane.schema_version`; None if it is not recorded.
+        migrations: all migrations.
+
+    Raises:
+        PermanentError: they have another version.
+    """
+    version = FIRST_VERSION if recorded is None else recorded
+    _refuse_newer(version, migrations)
+    if version < latest(migrations):
+        raise PermanentError(
+            f"the warehouse {pending(version, migrations)}",
+            hint="run `plane deploy` first, with this version of controlplane",
+        )
+
+
 def pending(version: int, migrations: Sequence[Migration] = MIGRATIONS) -> str:
     """Say what a deploy changes in a control schema of this version; empty if nothing."""
     if version == latest(migrations):
@@ -97,15 +116,19 @@ def _known(warehouse: Warehouse, columns: Catalogue, migrations: Sequence[Migrat
         # A warehouse without control tables has nothing to migrate.
         made = any(columns[table.plain] is not None for table in SHARED)
         version = FIRST_VERSION if made else latest(migrations)
+    _refuse_newer(version, migrations)
+    if version == latest(migrations):
+        _check_columns(columns)
+    return version
+
+
+def _refuse_newer(version: int, migrations: Sequence[Migration]) -> None:
     if version > latest(migrations):
         raise PermanentError(
             f"the warehouse has version {version} of the control tables in {naming.CONTROL_SCHEMA},"
             f" and this controlplane knows versions up to {latest(migrations)}",
             hint="update controlplane to the release that others deploy with",
         )
-    if version == latest(migrations):
-        _check_columns(columns)
-    return version
 
 
 def _check_columns(columns: Catalogue) -> None:

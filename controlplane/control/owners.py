@@ -8,15 +8,16 @@ warehouse.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import format_instant, utc
-from controlplane.control import ledger
+from controlplane.control import ledger, migrations
 from controlplane.errors import PermanentError
-from controlplane.sql.control_tables import OWNERS, create_schema
+from controlplane.sql.control_tables import OWNERS, SCHEMA_VERSION, create_schema
 from controlplane.sql.dialects import Dialect, dialect
 
 OTHER_SCHEMA = (
@@ -51,16 +52,23 @@ class Owner:
         )
 
 
+# Two first deploys at once may both leave a row; all readers agree on the earlier one.
+_EARLIEST = "ORDER BY deployed_at, project, environment"
+
+
 def read(warehouse: Warehouse, schema: str) -> Owner | None:
     """Return the owner of a schema; None if no deploy of this version has recorded one."""
-    owned = f" WHERE schema_name = {dialect(warehouse.dialect).text(schema)}"
-    # Two first deploys at once may both leave a row; all readers agree on the earlier one.
     rows = ledger.read_table(
-        warehouse, OWNERS, f"{owned} ORDER BY deployed_at, project, environment"
+        warehouse, OWNERS, f"{_of(schema, dialect(warehouse.dialect))} {_EARLIEST}"
     )
-    if not rows:
-        return None
-    row = rows[0]
+    return _owner(rows[0]) if rows else None
+
+
+def _of(schema: str, d: Dialect) -> str:
+    return f" WHERE schema_name = {d.text(schema)}"
+
+
+def _owner(row: Mapping[str, Any]) -> Owner:
     return Owner(
         schema=row["schema_name"],
         project=row["project"],
@@ -92,6 +100,33 @@ def check(warehouse: Warehouse, schema: str, project: str, environment: str) -> 
     if text := conflict(owner, schema, project, environment):
         raise PermanentError(text, hint=OTHER_SCHEMA)
     return owner
+
+
+def check_run(warehouse: Warehouse, schema: str, project: str, environment: str) -> None:
+    """Check before a run writes: the owner of its schema, and the version of the control tables.
+
+    One query reads both.
+
+    Raises:
+        PermanentError: another environment or project owns the schema, or this controlplane is
+            older or newer than the control tables.
+    """
+    d = dialect(warehouse.dialect)
+    existing = warehouse.columns([OWNERS.plain, SCHEMA_VERSION.plain])
+    if existing[OWNERS.plain] is None:
+        return  # the control tables are lost, or the first deploy is yet to come
+    version = d.cast("NULL", "int64")
+    if existing[SCHEMA_VERSION.plain] is not None:
+        version = f"(SELECT max(version) FROM {SCHEMA_VERSION.quoted(d)})"
+    rows = ledger.rows(
+        warehouse,
+        f"SELECT v.control_version, o.* FROM (SELECT {version} AS control_version) AS v"
+        f" LEFT JOIN ({OWNERS.select(d)}{_of(schema, d)}) AS o ON TRUE {_EARLIEST}",
+    )
+    migrations.check_for_writing(rows[0]["control_version"])
+    owner = _owner(rows[0]) if rows[0]["schema_name"] is not None else None
+    if text := conflict(owner, schema, project, environment):
+        raise PermanentError(text, hint=OTHER_SCHEMA)
 
 
 def unknown_deployment(

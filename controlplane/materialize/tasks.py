@@ -200,7 +200,8 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
     Raises:
         TransientError: another run took the head meanwhile, so that this run is written in part.
     """
-    with explained(f"feature view {program.view!r}", program.location):
+    subject = f"feature view {program.view!r}"
+    with explained(subject, program.location, program.long_sums):
         warehouse.execute(statements.read(sql), tag=program.tag("publish"), atomic=True)
     head = ledger.head(warehouse, program.head)
     # Without transactions, each statement checks that the run still has the head: after another run

@@ -15,6 +15,7 @@ from controlplane.release.layout import layout
 from controlplane.sql import control_tables
 from controlplane.sql.control_tables import LEDGER, PUBLIC_VIEWS
 from controlplane.sql.dialects import dialect
+from controlplane.sql.range_errors import long_sums
 from controlplane.sql.rollups import Cover, cover
 from controlplane.sql.rows import evaluated_together, source_table
 
@@ -47,6 +48,7 @@ class Program(msgspec.Struct, frozen=True):
         head: the quoted name of the head table.
         doors: read only by Airflow's workers of earlier versions of controlplane.
         steps: whether the stage has a statement for each interval.
+        long_sums: the features whose sums may be too long for any decimal.
     """
 
     project: str
@@ -73,6 +75,7 @@ class Program(msgspec.Struct, frozen=True):
     # Stored, not computed by the worker: the release's SQL numbers the windows as this cover does.
     cover: Cover | None = None
     steps: bool = False
+    long_sums: tuple[str, ...] = ()
 
     @property
     def namespace(self) -> str:
@@ -127,6 +130,7 @@ def build(manifest: Manifest, view: ViewSpec) -> Program:
         location=view.location,
         cover=cover(view) if d.rollups else None,
         steps=not evaluated_together(manifest, view, d),
+        long_sums=long_sums(view),
     )
 
 

@@ -8,7 +8,7 @@ result doesn't depend on the order of rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -117,7 +117,7 @@ class RowsSql:
         timed = f"{self._timed(source)} WHERE {pruned}" if pruned else self._timed(source)
         return (
             f"SELECT * FROM (\n    {timed}\n  ) AS plane_timed"
-            f" WHERE {' AND '.join([f'{lower}{ts} < {end}', *self._near(source)])}"
+            f" WHERE {' AND '.join([f'{lower}{ts} < {end}', *self._near(source, ts)])}"
         )
 
     def _whole(self, source: SourceSpec) -> str:
@@ -125,15 +125,21 @@ class RowsSql:
         table, columns = self._tables(source)
         if not source.time_sql:
             return f"SELECT {columns} FROM {table}"
-        near = " AND ".join(self._near(source))
+        near = " AND ".join(self._near(source, self._d.quote(source.timestamp or "")))
         rows = f"SELECT * FROM ({self._timed(source)}) AS plane_timed"
         return f"{rows} WHERE {near}" if near else rows
 
     def _timed(self, source: SourceSpec) -> str:
         """Render a source with the value of its time expression as a column."""
         table, columns = self._tables(source)
-        time = self._d.utc(f"({self._literal(source.time_sql)})")
-        return f"SELECT {columns}, {time} AS {self._d.quote(source.timestamp or '')} FROM {table}"
+        name = self._d.quote(source.timestamp or "")
+        return f"SELECT {columns}, {self._time(source)} AS {name} FROM {table}"
+
+    def _time(self, source: SourceSpec) -> str:
+        """Render the time of a row of a source's table."""
+        if source.time_sql:
+            return self._d.utc(f"({self._literal(source.time_sql)})")
+        return self._d.quote(source.timestamp or "")
 
     def _pruned(self, source: SourceSpec, pruning: Pruning, start: str, end: str) -> list[str]:
         """List conditions on the raw column that every row with a time in `[start, end)` meets."""
@@ -158,13 +164,12 @@ class RowsSql:
             lower, upper = d.cast(lower, "date"), d.cast(upper, "date")
         return [*([f"{raw} >= {lower}"] if start else []), f"{raw} <= {upper}"]
 
-    def _near(self, source: SourceSpec) -> list[str]:
-        """List conditions that a row keeps the promise of `prune_by`."""
+    def _near(self, source: SourceSpec, ts: str) -> list[str]:
+        """List conditions that a row with the time `ts` keeps the promise of `prune_by`."""
         # Pruning drops a row that breaks the promise only at the ends of a range. Without these
         # conditions, a run of a longer range would keep more of such rows.
         if source.pruning is None or source.pruning.scale is not None:
             return []
-        ts = self._d.quote(source.timestamp or "")
         return self._within_days(source, source.pruning, ts, ts)
 
     def transformation(self, start: str, end: str) -> str:
@@ -310,32 +315,44 @@ class RowsSql:
 
     @property
     def untimed(self) -> str:
-        """The number of source rows that belong to no interval because they have no event time."""
-        counts = []
-        for source, ts, rows in self._tables_with_time():
-            near = " AND ".join(self._near(source))
-            condition = f"{ts} IS NULL OR NOT ({near})" if near else f"{ts} IS NULL"
-            counts.append(f"(SELECT count(*) FROM {rows} WHERE {condition})")
+        """The number of rows of the sources' tables that no run reads.
+
+        Of a table with several sources, such as the starts and the ends of periods, a run reads
+        the rows that one of them gives a time: the end of a period that lasts is null.
+        """
+        unread: dict[str, list[str]] = {}
+        for source in self._timed_tables():
+            ts = self._time(source)
+            near = " AND ".join(self._near(source, ts))
+            never = f"{ts} IS NULL OR NOT coalesce({near}, FALSE)" if near else f"{ts} IS NULL"
+            unread.setdefault(self._tables(source)[0], []).append(never)
+        counts = [
+            f"(SELECT count(*) FROM {table} WHERE {_all_of(conditions)})"
+            for table, conditions in unread.items()
+        ]
         return " + ".join(counts) or "0"
 
     @property
     def endless(self) -> str:
         """The number of source rows with an infinite event time."""
         counts = [
-            f"(SELECT count(*) FROM {rows} WHERE {condition})"
-            for _, ts, rows in self._tables_with_time()
-            if (condition := self._d.endless(ts))
+            f"(SELECT count(*) FROM {self._tables(source)[0]} WHERE {condition})"
+            for source in self._timed_tables()
+            if (condition := self._d.endless(self._time(source)))
         ]
         return " + ".join(counts) or "0"
 
-    def _tables_with_time(self) -> Iterator[tuple[SourceSpec, str, str]]:
-        """Yield each raw table with a time: the source, its time column, and a relation."""
+    def _timed_tables(self) -> Iterator[SourceSpec]:
+        """Yield each source that is a raw table with a time."""
         # Histories of other views are left out: their times are never null or infinite.
         for source in self._sources:
             if source.timestamp is not None and not self._reads_view[source.name]:
-                table, _ = self._tables(source)
-                rows = f"({self._timed(source)}) AS plane_timed" if source.time_sql else table
-                yield source, self._d.quote(source.timestamp), rows
+                yield source
+
+
+def _all_of(conditions: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(conditions))
+    return " AND ".join(f"({x})" for x in distinct) if len(distinct) > 1 else distinct[0]
 
 
 def source_table(manifest: Manifest, source: SourceSpec) -> str:

@@ -29,7 +29,7 @@ from controlplane.sql import inline, training
 from controlplane.sql import spine as spine_sql
 from controlplane.sql.control_tables import DATASETS
 from controlplane.sql.dialects import dialect
-from controlplane.sql.range_errors import explained
+from controlplane.sql.range_errors import explained, long_sums
 from controlplane.training import uploads
 
 _SHOWN_GAPS = 3
@@ -211,7 +211,12 @@ def _create(
     statements = training.render_dataset(manifest, dataset, columns)
     # Not in the transaction below: some warehouses commit before and after each CREATE SCHEMA.
     warehouse.execute(training.prepare(manifest, dataset), tag=tag)
-    with explained(f"training set {name!r}"):
+    sums = [
+        naming.feature(view.name, feature)
+        for view in manifest.views_of(manifest.service(dataset.service))
+        for feature in (long_sums(view) if from_source else ())
+    ]
+    with explained(f"training set {name!r}", long_sums=sums):
         warehouse.execute(statements, tag=tag, atomic=True)
     created = next(d for d in existing(warehouse) if (d.name, d.version) == (name, version))
     return dataclasses.replace(

@@ -17,7 +17,7 @@ from controlplane.errors import CheckFailed, PlaneError, SettingsError, Transien
 from controlplane.manifest.specs import Manifest, StaticViewSpec, ViewSpec
 from controlplane.release.program import build
 from controlplane.sql.dialects import dialect
-from controlplane.sql.range_errors import explained
+from controlplane.sql.range_errors import explained, long_sums
 from controlplane.verify import sampling, ways
 from controlplane.verify.agreement import Agreement, agreement, all_agree
 from controlplane.verify.coverage import Coverage
@@ -76,7 +76,7 @@ def verify(
     for view in chosen:
         kept = opened if view.online else None
         try:
-            with explained(f"feature view {view.name!r}", view.location):
+            with explained(f"feature view {view.name!r}", view.location, long_sums(view)):
                 checked = _checked(manifest, view, warehouse, seed, cases, kept, now, on_progress)
         except CheckFailed as error:
             if len(chosen) == 1:

@@ -12,7 +12,8 @@ import pytest
 
 from controlplane.airflow.work import Run
 from controlplane.base.naming import claim_hash
-from controlplane.control import identity, owners
+from controlplane.base.ports import Statement
+from controlplane.control import identity, migrations, owners
 from controlplane.control.owners import Owner
 from controlplane.errors import PermanentError
 from controlplane.online.records import Claim, write_claim
@@ -63,6 +64,24 @@ def test_a14_a_stale_environment_stages_nothing(deployed: Any, taken_over: None)
     assert "it belongs to environment 'alice' of project 'flights'" in refused.value.message
     stages = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'stage__%'"
     assert query(stages) == []
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(0, "plane deploy"), (2, "update controlplane")])
+def test_a_worker_of_another_version_stages_nothing(
+    deployed: Any, version: int, remedy: str
+) -> None:
+    """The image of the workers is older or newer than the last deploy."""
+    run = run_of(deployed)
+    sql = fill(deployed.release.files["sql/airport_delays.stage.sql"], run.variables)
+    with closing(open_warehouse()) as warehouse:
+        warehouse.execute(owners.prepare(DUCKDB))
+        migrations.upgrade(warehouse, now=NOW)
+        changed = f"UPDATE _plane.schema_version SET version = {version}"
+        warehouse.execute([Statement("another version", changed)])
+        with pytest.raises(PermanentError, match=f"version {version} of the control") as refused:
+            run.stage(warehouse, sql)
+    execute("DROP TABLE _plane.schema_version", "DROP TABLE _plane.owners")
+    assert remedy in refused.value.hint
 
 
 def test_a9_a_shard_of_another_warehouse_writes_nothing(deployed: Any, valkey_url: str) -> None:

@@ -12,12 +12,12 @@ import pytest
 
 from controlplane import ControlPlane
 from controlplane.base.ports import Statement, Warehouse
-from controlplane.control import migrations
+from controlplane.control import migrations, owners
 from controlplane.control.columns import Catalogue
 from controlplane.control.migrations import MIGRATIONS, Migration
 from controlplane.errors import PermanentError
-from controlplane.sql.control_tables import DATASETS, SCHEMA_VERSION, ControlTable
-from controlplane.sql.dialects import Dialect
+from controlplane.sql.control_tables import DATASETS, OWNERS, SCHEMA_VERSION, ControlTable
+from controlplane.sql.dialects import Dialect, dialect
 from tests.control.team import Team
 from tests.shop import Shop
 
@@ -139,7 +139,7 @@ def test_a_warehouse_of_a_newer_version_is_refused(shop: Shop) -> None:
         "ALTER TABLE _plane.ledger ADD COLUMN cost DOUBLE",
     )
     before = shop.sql("FROM _plane.owners")
-    for command in (["plan"], ["deploy", "--yes"], ["status"]):
+    for command in (["plan"], ["deploy", "--yes"], ["status"], ["run"], ["run", "--recompute"]):
         refused = shop.fails(*command)
         assert "has version 99 of the control tables in _plane" in refused
         assert "update controlplane" in refused
@@ -148,6 +148,53 @@ def test_a_warehouse_of_a_newer_version_is_refused(shop: Shop) -> None:
     ]
     assert "has version 99 of the control tables" in finding["message"]
     assert shop.sql("FROM _plane.owners") == before
+
+
+def test_a_run_is_refused_until_a_deploy_has_migrated_the_control_tables(shop: Shop) -> None:
+    shop.ready()
+    publications = shop.sql("FROM _plane.ledger ORDER BY version")
+    shop.sql("UPDATE _plane.schema_version SET version = 0")
+    refused = shop.fails("run", "--recompute")
+    assert "has version 0 of the control tables, which a deploy brings to version 1" in refused
+    assert "run `plane deploy` first" in refused
+    assert shop.sql("FROM _plane.ledger ORDER BY version") == publications
+    shop.sql("UPDATE _plane.schema_version SET version = 1")
+    shop.plane("run", "--recompute")
+
+
+def test_a_run_checks_the_version_and_the_owner_on_every_engine(team: Team) -> None:
+    """Also where an earlier version of controlplane recorded neither."""
+    with ControlPlane(team.laptop("ann")) as plane:
+        plane.deploy()
+        names = ("features", plane.project.current()[1].project, "local")
+    with closing(team.connect()) as warehouse:
+        owners.check_run(warehouse, *names)
+        with pytest.raises(PermanentError, match="it belongs to environment 'local'"):
+            owners.check_run(warehouse, "features", "shop", "other")
+        owners.check_run(warehouse, "another_schema", "shop", "other")
+        d = dialect(warehouse.dialect)
+        table = SCHEMA_VERSION.quoted(d)
+        for version, message in ((0, "which a deploy brings to"), (2, "knows versions up to 1")):
+            warehouse.execute([Statement("alter", f"UPDATE {table} SET version = {version}")])
+            with pytest.raises(PermanentError, match=message):
+                owners.check_run(warehouse, *names)
+        warehouse.execute([Statement("empty", f"DELETE FROM {table}")])
+        owners.check_run(warehouse, *names)
+        warehouse.execute([Statement("drop", f"DROP TABLE {table}")])
+        owners.check_run(warehouse, *names)
+        warehouse.execute([Statement("drop", f"DROP TABLE {OWNERS.quoted(d)}")])
+        owners.check_run(warehouse, *names)
+
+
+def test_a_newer_controlplane_asks_for_a_deploy() -> None:
+    for recorded in (None, 1):
+        with pytest.raises(PermanentError, match="brings to version 2") as refused:
+            migrations.check_for_writing(recorded, TOY)
+        assert "plane deploy" in refused.value.hint
+    migrations.check_for_writing(2, TOY)
+    with pytest.raises(PermanentError, match="knows versions up to 2") as refused:
+        migrations.check_for_writing(3, TOY)
+    assert "update controlplane" in refused.value.hint
 
 
 # A column that comes back is the last one: then the table is made again, without its rows.

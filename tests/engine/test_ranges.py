@@ -91,6 +91,39 @@ def test_a6_a7_sums_and_means_of_what_no_int64_holds_on_the_way_are_exact(wareho
         assert c["amt_mean_1d"] == 0.8
 
 
+def test_a6_a_sum_of_decimals_beyond_38_digits_names_view_and_features(warehouse):
+    """The warehouse's own message names no column: the sums that may overflow are listed."""
+    columns = {**COLUMNS, "big": "DECIMAL(38,2)", "wide": "DECIMAL(29,1)", "cost": "DECIMAL(28,2)"}
+    alone = [Aggregate("sum", "big", windows=["1d"])]
+    others = [
+        *(Aggregate("sum", name, windows=["1d"]) for name in ("amt", "cost", "wide")),
+        *(Aggregate(name, "big", windows=["1d"]) for name in ("mean", "max", "var_pop")),
+    ]
+    values = {"amt": 1, "wide": Decimal(1), "cost": Decimal(1)}
+    huge = Decimal(9 * 10**35)
+    for features, names in (
+        (alone, "the sum of feature 'big_sum_1d'"),
+        (alone + others, "the sum of feature 'big_sum_1d' or 'wide_sum_1d'"),
+    ):
+        rows = [row(hour, big=huge, **values) for hour in (1, 1, 2)]
+        rig = Rig(subject_of(*features), columns, warehouse=warehouse, rows=rows)
+        with pytest.raises(PermanentError) as caught:
+            rig.materialize(START, START + DAY)
+        assert f"feature view 'subject': {names} has more than 38 digits" in caught.value.message
+        assert "float64" in caught.value.hint
+        assert "ansi" not in str(caught.value)  # Spark's own remedy makes such a sum null
+        assert rig.table("history") == rig.table("latest") == []
+        with pytest.raises(PermanentError) as caught:
+            rig.training_set([(["a"], START + DAY)], from_source=True)
+        joined = names.replace("'big", "'subject__big").replace("'wide", "'subject__wide")
+        assert f"training set 'looks': {joined} has more than 38 digits" in caught.value.message
+        # A sum that cannot overflow stays the same, also next to one that could.
+        rig.replace([row(1, big=Decimal(1), **values)])
+        rig.materialize(START, START + DAY)
+        assert [one["big_sum_1d"] for one in rig.table("latest")] == [1]
+        empty(warehouse)
+
+
 @pytest.mark.parametrize("part", ["key", "attribute", "input"])
 def test_a6_wider_integers_of_snowflake_are_found_in_the_run(part):
     """Rows of 20 digits as a key, as a row feature and as what is aggregated."""

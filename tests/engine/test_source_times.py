@@ -175,12 +175,48 @@ def test_a_row_far_from_what_it_is_pruned_by_is_left_out_by_every_run() -> None:
             made.run(
                 "CREATE TABLE raw.ticks AS FROM (VALUES ('a', TIMESTAMP '2024-01-03 01:00', DATE"
                 " '2024-01-03', 1), ('a', TIMESTAMP '2024-01-03 01:00', DATE '2024-01-01', 2),"
-                " ('a', TIMESTAMP '2024-01-03 01:00', DATE '2023-12-30', 4)) t(k, ts, day, amt)"
+                " ('a', TIMESTAMP '2024-01-03 01:00', DATE '2023-12-30', 4),"
+                " ('a', TIMESTAMP '2024-01-03 01:00', NULL, 8)) t(k, ts, day, amt)"
             )
             rig = Rig(view, COLUMNS, warehouse=warehouse)
             done = rig.materialize(START + 49 * HOUR - (step - 1) // 4 * HOUR, START + 50 * HOUR)
             assert done.row_count == 2
+            assert done.warnings == ["2 rows of the sources have no event time: no run reads them"]
+
+
+def test_the_end_of_a_period_that_lasts_is_no_missing_time() -> None:
+    """Only a row that no source of its table gives a time is left out by every run."""
+    begins = BatchSource("begins", table="raw.periods", timestamp="valid_from")
+    for ends in (
+        BatchSource("ends", table="raw.periods", timestamp="valid_to"),
+        BatchSource("ends", table="raw.periods", timestamp="valid_to + INTERVAL 0 HOUR"),
+        BatchSource(
+            "ends", table="raw.periods", timestamp="valid_to + INTERVAL 0 HOUR", prune_by="valid_to"
+        ),
+    ):
+        sql = (
+            "SELECT k, valid_from AS ts, amt FROM {begins} UNION ALL SELECT k, %s, NULL FROM {ends}"
+        )
+        view = view_of(
+            sql % (ends.timestamp if ends.timestamp == "valid_to" else "source_time"),
+            begins,
+            ends,
+            timestamp="ts",
+        )
+        warehouse = connect(path=":memory:")
+        with Rig(EMPTY, COLUMNS, warehouse=warehouse) as made:
+            made.run(
+                "CREATE TABLE raw.periods AS FROM (VALUES"
+                " ('a', TIMESTAMP '2024-01-01 00:10', TIMESTAMP '2024-01-01 00:20', 1),"
+                " ('a', TIMESTAMP '2024-01-01 00:20', NULL, 2), ('b', NULL, NULL, 4),"
+                " ('a', NULL, TIMESTAMP '2024-01-01 00:40', 8)) t(k, valid_from, valid_to, amt)"
+            )
+            rig = Rig(view, COLUMNS, warehouse=warehouse)
+            done = rig.materialize(START, START + HOUR)
+            assert done.row_count == 4
             assert done.warnings == ["1 rows of the sources have no event time: no run reads them"]
+            made.run("DELETE FROM raw.periods WHERE k = 'b'")
+            assert rig.materialize(START, START + HOUR).warnings == []
 
 
 WRONG_SOURCES = {

@@ -92,6 +92,11 @@ def from_duckdb(error: duckdb.Error) -> SnowflakeError:
     if isinstance(error, duckdb.InvalidInputException):
         return SnowflakeError(100069, "22000", text)
     if isinstance(error, duckdb.OutOfRangeException):
+        if re.match(r"Overflow in (HUGEINT addition|SUM of DECIMAL)", text):
+            kind = "type FIXED[SB16](38,0){nullable}"
+            return SnowflakeError(
+                100046, "22003", f"Number out of representable range: {kind}, value 1.8e+38"
+            )
         return SnowflakeError(100132, "22003", f"Numeric value is out of range: {text}")
     return SnowflakeError(
         603, "XX000", f"SQL execution internal error: {type(error).__name__}: {text}"
