@@ -91,24 +91,25 @@ class StageCounts:
         row_count: All rows.
         null_keys: Rows without a key.
         null_times: Rows without an event time.
-        out_of_bounds: Rows whose event time is outside the view's bounds of the source's time.
         untimed_rows: Rows of the sources without an event time: no run reads them.
-        endless_rows: Rows of the sources with an infinite event time.
-        out_of_range: A text about values outside their types; empty if there are none.
         dropped_count: Rows that are not published.
         replaced_tiles: Tiles that an earlier run computed for the interval.
+        out_of_bounds: Rows whose event time is outside the view's bounds of the source's time.
+        endless_rows: Rows of the sources with an infinite event time.
+        out_of_range: A text about values outside their types; empty if there are none.
         expectations: The results of the expectations.
     """
 
     row_count: int
     null_keys: int
     null_times: int
-    out_of_bounds: int
     untimed_rows: int
-    endless_rows: int
-    out_of_range: str
     dropped_count: int
     replaced_tiles: int
+    # The SQL of a release that an earlier version of controlplane wrote does not count these.
+    out_of_bounds: int = 0
+    endless_rows: int = 0
+    out_of_range: str = ""
     expectations: Sequence[Checked] = ()
 
     @property

@@ -12,6 +12,7 @@ from controlplane.base.types import format_duration, format_instant, utc
 from controlplane.manifest.specs import AggregateSpec, AttributeSpec, Feature, Manifest, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.manifest.windows import words
+from controlplane.release.paths import program_path, sql_path
 from controlplane.sql.views import FILES
 
 WAREHOUSE = "plane_warehouse"
@@ -85,7 +86,7 @@ class _Context:
 
     @property
     def program(self) -> str:
-        return _text(f"{self._view.name}.json")
+        return _text(program_path(self._view.name))
 
     @property
     def dag_id(self) -> str:
@@ -163,7 +164,7 @@ class _Context:
 
     @cached_property
     def sql(self) -> dict[str, str]:
-        return {name: _text(f"sql/{self._view.name}.{name}.sql") for name in FILES}
+        return {name: _text(sql_path(self._view.name, name)) for name in FILES}
 
     @property
     def doc(self) -> str:
