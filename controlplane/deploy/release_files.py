@@ -63,7 +63,7 @@ def release_damage(root: Path, digest: str) -> str:
     try:
         shown = _shown(root)
         if shown != digest:
-            return f"Airflow sees {shown or 'no release'}, deployed is {digest}"
+            return f"Airflow reads {shown or 'no release'}, but {digest} is deployed"
         return (
             ""
             if _intact(root, digest)
@@ -83,7 +83,7 @@ def missing_files(root: Path, release: Release) -> str:
     try:
         shown = _shown(root)
         if shown != release.digest:
-            return f"Airflow sees {shown or 'no release'}, deployed is {release.digest}"
+            return f"Airflow reads {shown or 'no release'}, but {release.digest} is deployed"
         for path, text in release.files.items():
             size = len(text) if text.isascii() else len(text.encode())
             if (folder / path).stat().st_size != size:

@@ -170,7 +170,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
             f" {'; '.join(failed)}",
             where=program.location,
             hint=(
-                f"correct the rows of {', '.join(program.sources)} or change what is expected, and"
+                f"correct the rows of {', '.join(program.sources)} or change the expectation, and"
                 " run it again"
             ),
         )
@@ -188,7 +188,9 @@ def _check_values(program: Program, counts: StageCounts) -> None:
             f"{subject}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an"
             " infinite event time"
         )
-        hint = "filter them out in a view of the warehouse, and let the source read that"
+        hint = (
+            "create a view in the warehouse without these rows, and let the source read that view"
+        )
         raise CheckFailed(f"{text}, so nothing was published", where=where, hint=hint)
 
 
@@ -208,7 +210,8 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
     # took it, the rest of this run changed nothing.
     if not dialect(warehouse.dialect).transactional and head.run_id != run_id:
         raise TransientError(
-            f"feature view {program.view!r}: run {head.run_id} took over before this one was done",
+            f"feature view {program.view!r}: run {head.run_id} took over before this run was"
+            " complete",
             hint="run it again, and run only one run of a view at a time",
         )
     return head
@@ -248,11 +251,11 @@ def _check_sources(program: Program, warehouse: Warehouse) -> None:
     for table, expected in program.sources.items():
         columns = actual[table]
         if columns is None:
-            changed.append(f"{table} is gone")
+            changed.append(f"{table} is missing")
             continue
         for name, canonical in expected.items():
             if name not in columns:
-                changed.append(f"{table}.{name} is gone")
+                changed.append(f"{table}.{name} is missing")
             elif columns[name] != canonical:
                 changed.append(f"{table}.{name} is {columns[name]}, was {canonical}")
     if changed:

@@ -217,11 +217,9 @@ class _Context:
                 for f in view.features
             ),
             "",
-            (
-                "A run computes its partition; one that is triggered with `start` and `end`"
-                " computes that range, and one"
-            ),
-            "that is triggered with neither computes the last interval that is due.",
+            "A scheduled run computes its partition. A run that is triggered with `start` and",
+            "`end` computes that range; a run that is triggered without them computes the last",
+            "interval that is due.",
         ]
         text = "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
         return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
