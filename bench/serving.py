@@ -135,7 +135,7 @@ def _compared(
         "HTTP read of 1 entity, p99 at 32 connections",
         p99,
         None,
-        f"{rate:,.0f} answers a second",
+        f"{rate:,.0f} responses per second",
         None,
         "ms",
     )
@@ -187,7 +187,7 @@ def _beside_a_sync(url: str, temporary: Path, store: str) -> Row:
             found = measure(url, "thirty", users, concurrency=CONNECTIONS, seconds=3 * SECONDS)
             assert sync.poll() is None, "the sync ended before the reads did"
             assert sync.wait() == 0, "the sync failed"
-    said = f"{found.per_second:,.0f} answers a second beside a sync of {online.ROWS:,} rows"
+    said = f"{found.per_second:,.0f} responses per second beside a sync of {online.ROWS:,} rows"
     return Row(
         "HTTP read of 1 entity, p99 beside a sync at full speed",
         found.percentile(0.99),

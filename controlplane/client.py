@@ -83,8 +83,8 @@ class FeatureClient:
 
         Args:
             service: the feature service.
-            keys: key column -> value, for one entity or for each of a list; or a DataFrame (pandas,
-                Polars, Arrow) with a row per entity. Its other columns are ignored.
+            keys: key column -> value, for one entity; or a list of such mappings; or a DataFrame
+                (pandas, Polars, Arrow) with a row per entity, whose other columns are ignored.
             request: request field -> value, if the service has request fields: one mapping for all
                 entities, or one per entity.
         """

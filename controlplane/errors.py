@@ -20,7 +20,7 @@ class Location:
 
     Args:
         file: the path as the user wrote it.
-        line: from 1; 0 is the whole file.
+        line: the number of the line, from 1; 0 means the whole file.
     """
 
     file: str
@@ -67,7 +67,7 @@ class FileInUse(TransientError):
 
     Args:
         message: as for `PlaneError`.
-        pid: of that process; None if it is not known.
+        pid: the id of that process; None if it is not known.
         hint: as for `PlaneError`.
     """
 

@@ -95,11 +95,14 @@ def translated(error: Exception, action: str = "") -> PlaneError:
         text = raised[1]  # only the message that a Python function raised, without its traceback
     message = f"{action}: {text}" if action else text
     if _RACE.match(name):
-        return TransientError(message, hint="another writer was at work: try again")
+        return TransientError(message, hint="another writer changed the same table: try again")
     if _ABSENT.match(name):
         return Absent(
             message,
-            hint="check the name and the catalog; a table without a right to see it looks missing",
+            hint=(
+                "check the name and the catalog; a table that you have no right to see looks"
+                " missing, too"
+            ),
         )
     return PermanentError(message, hint=hint)
 

@@ -128,7 +128,7 @@ class DatabricksWarehouse:
             "SELECT current_version().dbsql_version AS sql, current_version().dbr_version AS"
             " runtime"
         )
-        with self._working("asking for the version") as work:
+        with self._working("reading the version") as work:
             try:
                 row = self._rows(work, f"{databricks}, {about}")[0]
                 product = (

@@ -277,7 +277,9 @@ def _translated(error: Exception, action: str = "") -> PlaneError:
     if isinstance(error, _OF_THE_DISK) and (remedy := disk_remedy(text)):
         return PermanentError(message, hint=remedy)
     if isinstance(error, duckdb.TransactionException):
-        return TransientError(message, hint=hint or "another writer was at work: try again")
+        return TransientError(
+            message, hint=hint or "another writer changed the same table: try again"
+        )
     if isinstance(error, duckdb.InterruptException):
         return PermanentError(f"{action}: cancelled" if action else "cancelled")
     if isinstance(error, duckdb.OutOfMemoryException):

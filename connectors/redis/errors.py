@@ -45,14 +45,14 @@ def translated(error: exceptions.RedisError, action: str, servers: Servers) -> P
     # The driver counts refused passwords among lost connections, so these come first.
     if isinstance(error, exceptions.AuthenticationError) or code in _REFUSED:
         hint = (
-            "check the user and its password; `plane doctor` names the permissions (ACL) that"
-            " it lacks"
+            "check the user and its password; `plane doctor` shows the permissions (ACL) that"
+            " are missing"
         )
     elif "certificate" in text and isinstance(error, exceptions.ConnectionError):
         hint = (
-            "TLS: `ca_certificate` is a file of those who sign the server's certificate, which"
-            " must name the URL's host; `certificate` and `private_key_file` are for a server"
-            " that asks its clients for one"
+            "TLS: the server's certificate must be signed by an authority in the file"
+            " `ca_certificate`, and must name the URL's host; set `certificate` and"
+            " `private_key_file` only for a server that requires a client certificate"
         )
     elif code == "OOM":
         hint = (

@@ -276,10 +276,10 @@ def _refusal(error: exceptions.RedisError) -> _Refusal:
     # The driver counts refused passwords among lost connections, so they come first.
     if isinstance(error, exceptions.AuthenticationError):
         if "without any password configured" in text:
-            hint = "leave `sentinel_password` out: these sentinels ask for none"
-            return _Refusal("it asks for no password", permanent=True, hint=hint)
+            hint = "leave `sentinel_password` out: these sentinels require none"
+            return _Refusal("it requires no password", permanent=True, hint=hint)
         is_missing = "required" in text
-        reason = "it asks for a password" if is_missing else "it refuses the user or the password"
+        reason = "it requires a password" if is_missing else "it refuses the user or the password"
         return _Refusal(reason, permanent=True, hint=_CREDENTIALS)
     if isinstance(error, exceptions.NoPermissionError):
         hint = "let the sentinels' user run SENTINEL MASTERS: ACL SETUSER NAME +sentinel|masters"

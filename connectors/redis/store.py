@@ -286,7 +286,9 @@ class RedisStore:
 
     def rights(self, prefix: bytes) -> Rights:
         """See `RightsProbe.rights`."""
-        return self._attempt("asking for rights", lambda: rights(self._servers.masters(), prefix))
+        return self._attempt(
+            "checking the user's rights", lambda: rights(self._servers.masters(), prefix)
+        )
 
     def close(self) -> None:
         """See `OnlineStore.close`."""

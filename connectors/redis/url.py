@@ -29,8 +29,8 @@ _REPLACEMENTS = {
     "ssl_certfile": "set `certificate` of `online`",
     "ssl_keyfile": "set `private_key_file` of `online`",
     "ssl_cert_reqs": (
-        "remove it: the server's certificate is always checked; `ca_certificate` names who"
-        " signed it"
+        "remove it: the server's certificate is always checked; `ca_certificate` names the"
+        " authority that signed it"
     ),
     "ssl_check_hostname": (
         "remove it: the server's certificate is always checked, and its host name"

@@ -131,7 +131,7 @@ class SnowflakeWarehouse:
         names = ("version", "account", "user", "role", "warehouse", "database")
         with self._using():
             functions = ", ".join(f"CURRENT_{name.upper()}()" for name in names)
-            [row] = self._answer(f"SELECT {functions}", "asking who we are")
+            [row] = self._answer(f"SELECT {functions}", "reading the session")
             session = {name: str(value or "") for name, value in zip(names, row, strict=True)}
             state = self._state(session["warehouse"])
         address = f"{session.pop('account')} at {self._connection.host}"
@@ -164,9 +164,9 @@ class SnowflakeWarehouse:
 
     def _state(self, warehouse: str) -> Mapping[str, str]:
         """Return whether a warehouse runs and resumes by itself; empty if the role can't see it."""
-        cursor = self._run("SHOW WAREHOUSES", "looking at the warehouse")
+        cursor = self._run("SHOW WAREHOUSES", "reading the state of the warehouse")
         names = [column.name for column in cursor.description or ()]
-        with self._translating("looking at the warehouse"):
+        with self._translating("reading the state of the warehouse"):
             shown = {
                 row[names.index("name")]: dict(zip(names, row, strict=True))
                 for row in cursor.fetchall()

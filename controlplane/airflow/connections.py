@@ -132,12 +132,12 @@ def _snowflake(reading: _Reading) -> None:
         option = "token" if authenticator == "programmatic_access_token" else "password"
         options.setdefault("private_key_passphrase" if has_key else option, password)
     if not (options.get("account") or options.get("connection_name")):
-        reading.problems.append(("it names no account", "set account in the extra"))
+        reading.problems.append(("it has no account", "set account in the extra"))
     if not options.keys() & (_PROVE_ALONE | _PROVE_A_USER):
         hint = "set private_key_content or private_key_file in the extra, or the password"
         reading.problems.append(("it has no credentials", hint))
     if "user" not in options and not options.keys() & _PROVE_ALONE:
-        reading.problems.append(("it names no user", "set the login"))
+        reading.problems.append(("it has no user", "set the login"))
 
 
 def _databricks(reading: _Reading) -> None:
@@ -163,9 +163,9 @@ def _databricks(reading: _Reading) -> None:
         server = f"{options.get('server_hostname')}:{connection.port}"
         options.setdefault("url", f"{connection.schema or 'https'}://{server}/{path}")
     if "server_hostname" not in options:
-        reading.problems.append(("it names no workspace", "set the host"))
+        reading.problems.append(("it has no host", "set the host"))
     if "http_path" not in options:
-        reading.problems.append(("it names no SQL warehouse", "set http_path in the extra"))
+        reading.problems.append(("it has no http_path", "set http_path in the extra"))
     if not (refused or options.keys() & {"access_token", "client_id", "auth_type"}):
         reading.problems.append(("it has no credentials", sign_in_hint))
 

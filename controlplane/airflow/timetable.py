@@ -61,7 +61,7 @@ class IntervalTimetable(Timetable):
     @property
     def summary(self) -> str:
         """The text in Airflow's list of DAGs."""
-        late = f", {format_duration(self._delay)} late" if self._delay else ""
+        late = f", {format_duration(self._delay)} after the end" if self._delay else ""
         return f"every {format_duration(self._step)}{late}"
 
     def serialize(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def check_configuration(view: str, configuration: object) -> Mapping[str, str | 
         raise PermanentError(f"{subject} has unknown keys: {', '.join(unknown)}", hint=hint)
     for key, value in configuration.items():
         if not isinstance(value, str | None):
-            raise PermanentError(f"{subject}: {key} is not a text", hint=hint)
+            raise PermanentError(f"{subject}: {key} is not a string", hint=hint)
     return configuration
 
 
@@ -77,7 +77,7 @@ def interval_of(program: Program, request: Request) -> Interval:
         first = format_instant(timing.start + timing.schedule + timing.delay)
         raise PermanentError(
             f"feature view {program.view!r}: no interval is due at {format_instant(at)}",
-            hint=f"the first one is due at {first}",
+            hint=f"the first interval is due at {first}",
         )
     return Interval(due.end - timing.schedule, due.end)
 
@@ -103,7 +103,7 @@ def waits_until(program: Program, interval: Interval, wall: datetime) -> datetim
     if program.now is not None:
         if ready > program.now:
             now = format_instant(program.now)
-            text = f"{subject} is not due: in this environment it is always {now}"
+            text = f"{subject} is not due: the environment's time is fixed at {now}"
             hint = "give an earlier range, or deploy the environment with a later `now`"
             raise PermanentError(text, hint=hint)
         return None
@@ -120,10 +120,10 @@ def partition_keys(program: Program, interval: Interval) -> list[str]:
 
 def _range(program: Program, request: Request) -> Interval:
     subject = f"feature view {program.view!r}: the run's range"
-    hint = f"give both. {_EXAMPLE}"
+    hint = f"give start and end. {_EXAMPLE}"
     if not (request.start and request.end):
         missing = "end" if request.start else "start"
-        raise PermanentError(f"{subject} lacks its {missing}", hint=hint)
+        raise PermanentError(f"{subject} has no {missing}", hint=hint)
     if request.partition is not None:
         key = naming.partition_key(request.partition)
         text = f"{subject} contradicts the run's partition {key}"

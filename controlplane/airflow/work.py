@@ -164,7 +164,7 @@ def _converted(value: object, result_type: type[T], task: str) -> T:
         return msgspec.convert(value, result_type)
     except msgspec.ValidationError:
         raise PermanentError(
-            f"the result of task {task!r} is missing, or is not of this release",
+            f"the result of task {task!r} is missing, or is of another release",
             hint=(
                 "clear begin_sync and the tasks after it; a task that was marked as successful has"
                 " written nothing"

@@ -115,7 +115,7 @@ class _Checks:
             return [Finding("online store", doctor.ERROR, text, claims.REMEDY)]
         doors = ledger.shown_versions(warehouse)
         lost = served.lost_pointers(store, manifest, doors) | served.lost_cursors(store, manifest)
-        hint = "run `plane run`: it writes and points to what is missing"
+        hint = "run `plane run`: it writes missing values and the record of the served versions"
         return [
             Finding("online store", doctor.ERROR, f"Redis {problem}", hint)
             for problem in lost.values()

@@ -163,7 +163,7 @@ def _erase(
     affected = [
         version for version in versions if any(table in with_keys for table in version.tables)
     ]
-    on_step("take the heads")
+    on_step("update the heads")
     warehouse.execute([_take(d, version.program) for version in affected], tag="forget")
     buried: list[tuple[_Version, list[bytes]]] = []
     if store is not None:
@@ -212,7 +212,7 @@ def _versions(
         ]
         versions.append(_Version(build(manifest, view), view, tables, raw))
     if not versions:
-        hint = f"keys are: {'; '.join(sorted(others))}"
+        hint = f"the keys of feature views are: {'; '.join(sorted(others))}"
         raise PlaneError(f"no feature view has the keys {', '.join(keys)}", hint=hint)
     return versions
 
@@ -272,7 +272,7 @@ def _take(d: Dialect, program: Program) -> Statement:
         f"UPDATE {program.head} SET version = greatest(version + 1, {d.clock_micros()}), run_id ="
         f" {run_id}"
     )
-    return Statement(f"take the head of {program.view}", sql)
+    return Statement(f"update the head of {program.view}", sql)
 
 
 def _online_keys(

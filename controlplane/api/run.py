@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from controlplane.base.progress import Progress
 from controlplane.base.types import Interval
 from controlplane.control import drift, ledger, owners
 from controlplane.deploy import executor as deploying
+from controlplane.deploy.release_files import read_view
 from controlplane.errors import PermanentError, PlaneError, Problems
 from controlplane.manifest.specs import Manifest, ViewSpec
+from controlplane.manifest.timing import timing
 from controlplane.materialize.run import ViewRun, bring_online, check_range, materialize, missing
-from controlplane.release.program import build
-from controlplane.sql.views import render_view
+from controlplane.release.program import Program
 from controlplane.workspace.project import Project
 
 _LOST = "run `plane deploy` to create it again; the next `plane run` computes its rows"
@@ -28,10 +29,10 @@ def run(
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> list[ViewRun]:
     """See `ControlPlane.run`."""
-    manifest = project.current()[1]
+    deployment, manifest = project.current()
     chosen = [manifest.view(name) for name in views] or list(manifest.views)
     if within is not None:
-        check_range([build(manifest, view) for view in chosen], within, project.now())
+        check_range({view.name: timing(view) for view in chosen}, within, project.now())
     view_runs: list[ViewRun] = []
     with project.state.lock(
         f"{project.environment.name}/run",
@@ -51,10 +52,13 @@ def run(
                 entries.get((f"{manifest.schema}.{view.name}", view.fingerprint), ())
             )
             try:
-                pieces = missing(
-                    build(manifest, view), () if recompute else covered, project.now(), within
+                # Not rendered again: a later version of controlplane may render other SQL than the
+                # deployed files, which Airflow runs.
+                program, sql = read_view(
+                    project.environment.releases, deployment.release, view.name
                 )
-                view_runs.append(_run_view(project, manifest, view, pieces, resync, on_progress))
+                pieces = missing(program, () if recompute else covered, project.now(), within)
+                view_runs.append(_run_view(project, program, sql, pieces, resync, on_progress))
             except PlaneError as error:
                 failed.add(view.name)
                 # A store that is down fails every view with the same error: report it once.
@@ -93,27 +97,23 @@ def _lost(
 
 def _run_view(
     project: Project,
-    manifest: Manifest,
-    view: ViewSpec,
+    program: Program,
+    sql: Mapping[str, str],
     pieces: Sequence[Interval],
     resync: bool,
     on_progress: Callable[[Progress], None],
 ) -> ViewRun:
-    program, rendered = build(manifest, view), render_view(manifest, view)
-    sql = {
-        name: getattr(rendered, name)
-        for name in ("stage", "check", "publish", "unstage", "sync", "doors")
-    }
-    total = sum(piece.count(view.schedule) for piece in pieces)
+    schedule = program.timing.schedule
+    total = sum(piece.count(schedule) for piece in pieces)
     done = 0
 
     def report(step: str) -> None:
-        on_progress(Progress(view.name, step, done, total))
+        on_progress(Progress(program.view, step, done, total))
 
     computed = []
     for piece in pieces:
         computed.append(materialize(program, sql, project.warehouse, piece, on_step=report))
-        done += piece.count(view.schedule)
+        done += piece.count(schedule)
     # Once for all pieces: a sync reads the newest rows, whichever run computed them.
     report("sync")
     synced = bring_online(
@@ -126,4 +126,4 @@ def _run_view(
         full=resync,
     )
     report("done")
-    return ViewRun(view.name, tuple(computed), synced)
+    return ViewRun(program.view, tuple(computed), synced)

@@ -138,10 +138,10 @@ def _computations(forecasts: Sequence[Forecast]) -> None:
 
 
 def _cost(cost: Cost) -> str:
-    """Return `10 to 14 rows before`, `about 400 rows` or `about 2.1 MB read`."""
+    """Return `10 to 14 rows in earlier runs`, `about 400 rows` or `about 2.1 MB read`."""
     if cost.unit == "bytes":
         return f"about {filesize.decimal(cost.high)} read"
     if cost.basis == "estimate":
         return f"about {cost.high:,} rows"
     span = f"{cost.low:,}" if cost.low == cost.high else f"{cost.low:,} to {cost.high:,}"
-    return f"{span} rows before"
+    return f"{span} rows in earlier runs"

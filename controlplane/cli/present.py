@@ -192,7 +192,7 @@ def runs(view_runs: Sequence[ViewRun]) -> None:
         ]
     warn(warnings)
     if not any(run.computed or run.synced.rows for run in view_runs):
-        line("Everything is computed and in sync: nothing to do.")
+        line("Everything is computed and synced: nothing to do.")
         return
     rows = []
     for run in view_runs:
@@ -257,7 +257,7 @@ def _sync_lag(view: ViewStatus) -> str:
     if not view.online:
         return "offline only"
     if view.online_problem:
-        return "no answer"
+        return "no reply"
     return "not synced" if view.sync_lag is None else _short(view.sync_lag)
 
 
@@ -381,8 +381,8 @@ def load(measured: Measured) -> None:
     figures = measured.to_dict()
     per_second = measured.codes[200] / measured.seconds
     line(
-        f"{figures['requests']:,} requests in {measured.seconds:.1f} s: {per_second:,.0f} answers a"
-        " second"
+        f"{figures['requests']:,} requests in {measured.seconds:.1f} s: {per_second:,.0f} responses"
+        " per second"
     )
     line(
         "  ".join(

@@ -123,7 +123,10 @@ def _ways(mismatch: Mismatch, keys: str) -> None:
     out.print(
         Text.assemble(("mismatch: ", "bold red"), f"{subject}: {mismatch.row_count:,} rows differ")
     )
-    for words, rows in (("alone", mismatch.expected), ("with other intervals", mismatch.told)):
+    for words, rows in (
+        ("computed alone", mismatch.expected),
+        ("computed with others", mismatch.told),
+    ):
         line(f"  the interval {words} has{':' if rows else ' none of them'}")
         for row in rows[:_SHOWN]:
             line(f"    {', '.join(f'{name}={written(value)}' for name, value in row.items())}")
@@ -250,7 +253,7 @@ def online_versions(versions: Sequence[Version]) -> None:
             )
         )
     if rows:
-        table(("feature view", "version", "deployment", "is", "in sync since"), rows)
+        table(("feature view", "version", "deployment", "state", "last sync"), rows)
     else:
         line("The online store is empty: it has no version of a feature view.")
 

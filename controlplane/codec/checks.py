@@ -35,8 +35,8 @@ EXPECTED = {
 def expected(value_type: str) -> str:
     """Describe the Python values that a type accepts."""
     if is_list(value_type):
-        return f"a list, of nulls or {expected(item_type(value_type))}"
-    return EXPECTED.get(value_type, f"a Decimal that is a {value_type} exactly")
+        return f"a list whose items are null or {expected(item_type(value_type))}"
+    return EXPECTED.get(value_type, f"a Decimal that fits {value_type} exactly")
 
 
 def checked(value_type: str) -> Callable[[Any], Any]:

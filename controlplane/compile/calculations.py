@@ -50,7 +50,7 @@ def compile_calculations(
         before = len(collector.problems)
         valid_name = collector.name(subject, definition.name, definition.location)
         if valid_name and definition.name.lower() in taken:
-            collector.add(f"{subject} is named twice", definition.location, "name it once")
+            collector.add(f"{subject} is listed twice", definition.location, "list it once")
         declared_type = collector.parsed(
             f"{subject}, type", parse_type, definition.type, definition.location
         )
@@ -100,12 +100,12 @@ def _python(
     names = inspect.signature(feature.function).parameters
     if unknown := [name for name in names if name not in known]:
         text = f"{subject}: there is no feature or request field {listing(unknown)} in this service"
-        collector.add(text, feature.location, f"it has: {listing(known)}")
+        collector.add(text, feature.location, f"the service has: {listing(known)}")
         return ""
     lists = [name for name in names if is_list(known[name])]
     if dialect in WITHOUT_LISTS and (lists or is_list(str(feature.type))):
         text = (
-            f"{subject}: on {dialect} a Python function can't take or give"
+            f"{subject}: on {dialect} a Python function can't take or return"
             f" lists{': ' * bool(lists)}{', '.join(lists)}"
         )
         collector.add(
@@ -114,9 +114,9 @@ def _python(
         return ""
     if not names:
         collector.add(
-            f"{subject}: its function takes nothing",
+            f"{subject}: its function has no parameters",
             feature.location,
-            f"name inputs: {listing(known)}",
+            f"name its inputs: {listing(known)}",
         )
         return ""
     return source
@@ -136,7 +136,7 @@ def _inputs(
         collector.add(
             f"{subject}: {error}",
             calculation.location,
-            "write one SQL expression on the features of a row",
+            "write one SQL expression over the features of one row",
         )
         return ()
     refused_nodes: tuple[tuple[type[exp.Expr], str], ...] = (
@@ -147,14 +147,16 @@ def _inputs(
     for node_type, words in refused_nodes:
         if tree.find(node_type) is not None:
             hint = "a calculation sees one row: compute that in a feature view"
-            collector.add(f"{subject}: its expression holds {words}", calculation.location, hint)
+            collector.add(f"{subject}: its expression contains {words}", calculation.location, hint)
             return ()
     if not isinstance(tree, exp.Paren) or tree.find(exp.Star, exp.Parameter, exp.Placeholder):
-        hint = "write one SQL expression on the features of a row"
-        collector.add(f"{subject}: its expression is not one on a row", calculation.location, hint)
+        hint = "write one SQL expression over the features of one row"
+        collector.add(
+            f"{subject}: it is not one expression over one row", calculation.location, hint
+        )
         return ()
     if calls := changeable(calculation.expression, dialect):
-        hint = "training and serving would differ: give the value as a feature"
+        hint = "training and serving would differ: pass the value as a request field"
         text = (
             f"{subject}: the value of {listing(call.name for call in calls)} depends on more than"
             " features"
@@ -166,7 +168,7 @@ def _inputs(
     unknown = [name for name in named if name not in known]
     if unknown:
         text = f"{subject}: there is no feature or request field {listing(unknown)} in this service"
-        collector.add(text, calculation.location, f"it has: {listing(known)}")
+        collector.add(text, calculation.location, f"the service has: {listing(known)}")
     return tuple(name for name in known if name in named)
 
 

@@ -1,4 +1,4 @@
-"""Functions whose value depends on the time, on chance or on the session.
+"""Functions whose value depends on the clock, on random numbers or on the session.
 
 A second run of the same interval would give other values, so no SQL of a definition may call them.
 """

@@ -279,12 +279,12 @@ class _Walk:
         strange = [name for name, value in node.args.items() if value and name not in _OF_TABLES]
         alias = node.args.get("alias")
         if strange or (alias is not None and not isinstance(alias.this, exp.Identifier | None)):
-            words = f"{node.sql(self._dialect)!r}, which may be other rows than an interval's"
+            words = f"{node.sql(self._dialect)!r}, which may have other rows than the interval's"
             self.refused.append(Construct(words, constructs.line(node)))
 
     def _samples(self, node: exp.Expr) -> None:
         if node.args.get("sample"):
-            self.refused.append(Construct("a sample, which chance decides", constructs.line(node)))
+            self.refused.append(Construct("a sample, which is random", constructs.line(node)))
 
     def _expressions(
         self, tree: exp.Select, parts: Sequence[constructs.Joined]

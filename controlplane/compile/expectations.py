@@ -81,7 +81,7 @@ def compile_expectations(
     specs: dict[str, Expected] = {}
     for expectation in expectations:
         if not isinstance(expectation, Expectation):
-            hint = "make it with controlplane.expect, such as expect.not_null('origin')"
+            hint = "create it with controlplane.expect, such as expect.not_null('origin')"
             collector.add(f"{subject}: {expectation!r:.60} is not an expectation", location, hint)
             continue
         spec = compiler.compiled(expectation)
@@ -136,7 +136,7 @@ class _Compiler:
             self._wrong(
                 expectation,
                 f"{expectation.name!r} is not a name",
-                "give some text, or leave name= out",
+                "give a text, or leave name= out",
             )
 
     def _spec(self, expectation: Expectation) -> Expected | None:
@@ -172,7 +172,7 @@ class _Compiler:
         elif any(bound is not None and not is_whole(bound, 0) for bound in bounds):
             self._wrong(
                 expectation,
-                "a number of rows must be a whole number from 0",
+                "a number of rows must be a whole number, 0 or more",
                 "correct at_least or at_most",
             )
         elif (
@@ -211,7 +211,7 @@ class _Compiler:
             and high is not None
             and _comparable(low, column[1]) > _comparable(high, column[1])
         ):
-            self._wrong(expectation, "no value is between the two", "give the lower value first")
+            self._wrong(expectation, "low is above high", "give the lower value first")
         return BetweenSpec(*self._common(expectation), column=column, low=low, high=high)
 
     def _one_of(self, expectation: expect.OneOf) -> Expected | None:
@@ -233,7 +233,7 @@ class _Compiler:
     def _unique(self, expectation: expect.Unique) -> Expected | None:
         if not expectation.columns:
             self._wrong(
-                expectation, "it names no column", 'name one or several: unique("flight_id")'
+                expectation, "it has no column", 'give one column or several: unique("flight_id")'
             )
         columns = [
             self._column(expectation, column, ("bool", "binary", *_ORDERED))
@@ -268,7 +268,7 @@ class _Compiler:
             self._wrong(
                 expectation,
                 f"its condition is {condition_type}, not bool",
-                "compare with something",
+                "write a comparison, such as amount > 0",
             )
         return ThatSpec(*self._common(expectation), condition=condition)
 
@@ -294,7 +294,7 @@ class _Compiler:
             self._wrong(
                 expectation,
                 f"column {name!r} is {actual}",
-                f"it takes {listing(allowed_types)}; or say it with expect.that",
+                f"it takes {listing(allowed_types)}; or write a condition with expect.that",
             )
             return None
         return name, column_type

@@ -241,7 +241,7 @@ def _series_fits(
 ) -> bool:
     if not isinstance(values.window, SeriesWindow) or not (values.by or is_list(value_type)):
         return True
-    obstacle = "a second key" if values.by else "a function that gives lists"
+    obstacle = "a second key" if values.by else "a function that returns lists"
     collector.add(
         f"{subject}: a series can't have {obstacle}",
         feature.location,
@@ -343,7 +343,7 @@ def _condition_fits(
         collector.add(
             f"{subject}: its condition is {condition}, not bool",
             feature.location,
-            "compare with something",
+            "write a comparison, such as amount > 0",
         )
         return False
     return True

@@ -47,7 +47,7 @@ class Collector:
         """Check the name of a definition; if it is wrong, note the problem and return False."""
         if naming.is_name(name):
             return True
-        self.add(f"{subject}: that is not a name", location, naming.name_remedy(name))
+        self.add(f"{subject}: this is not a valid name", location, naming.name_remedy(name))
         return False
 
     def parsed(

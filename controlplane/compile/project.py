@@ -181,10 +181,10 @@ def _entity(entity: Entity, collector: Collector) -> EntitySpec | None:
         subject = f"entity {entity.name!r}, key {name!r}"
         if not naming.is_name(name):
             hint = f"{naming.name_remedy(name)}; let the view's SQL rename the column"
-            collector.add(f"{subject}: that can't name a key", entity.location, hint)
+            collector.add(f"{subject}: this is not a valid name of a key", entity.location, hint)
         elif name.lower() in RESERVED:
             hint = f"let the view's SQL rename the column; reserved names are: {listing(RESERVED)}"
-            collector.add(f"{subject}: that can't name a key", entity.location, hint)
+            collector.add(f"{subject}: this is not a valid name of a key", entity.location, hint)
         try:
             canonical = parse_type(text)
         except ValueError:
@@ -295,8 +295,8 @@ def _tables(
     for source in asked:
         if columns.get(source.table) is None:
             hint = (
-                "load it, or correct `table`; a source must exist before views that read it are"
-                " planned"
+                "load the table, or correct `table`; a source must exist before views that read it"
+                " are planned"
             )
             collector.add(
                 f"source {source.name!r}: there is no table {source.table}", source.location, hint

@@ -109,14 +109,14 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Obs
     for name in dict.fromkeys(outside):
         unsafe = name in UNSAFE
         problem = (
-            f"uses {name!r}, which is not in it"
+            f"uses {name!r}, which it does not define"
             if not unsafe
             else f"calls {name}, which does more than compute"
         )
         hint = (
             f"{_ALONE}import or define what it needs inside"
             if not unsafe
-            else "return what follows from its inputs"
+            else "return a value that depends only on its inputs"
         )
         yield _line(tree, name), problem, hint
     for node in ast.walk(tree):
@@ -142,7 +142,7 @@ def _uses(function: Callable[..., Any], tree: ast.FunctionDef, text: str) -> Obs
             and _zoneless(node, node.func.attr)
         ):
             hint = "training and serving would differ: give a zone, such as UTC"
-            yield node.lineno, f"takes the zone of its process ({node.func.attr})", hint
+            yield node.lineno, f"uses the time zone of its process ({node.func.attr})", hint
 
 
 def _zoneless(call: ast.Call, name: str) -> bool:

@@ -70,7 +70,7 @@ def prove(
     for call in changeable(sql, dialect):
         collector.add(
             f"{subject}: the value of {call.name} in its SQL depends on more than the rows: on the"
-            " time, on chance or on the session",
+            " clock, on random numbers or on the session",
             position(view, sql, call.line),
             "a second run of an interval would give other rows: compute it from the sources'"
             " columns",
@@ -82,8 +82,8 @@ def prove(
         collector.add(
             f"{subject}: its SQL reads {words}",
             position(view, sql, line),
-            "declare every table as a source and read it by the source's name: of a source, an"
-            " interval sees the rows that belong to it; of other tables, also rows of the future",
+            "declare every table as a source, and read it by the source's name: an interval sees"
+            " only its own rows of a source, but it would also see future rows of other tables",
         )
     evaluation: Evaluation = RowByRow()
     if timestamp is not None and analysis.construct is not None:
@@ -143,9 +143,9 @@ def _bounds(
                 f"{subject}: its event time {timestamp!r} is not provably the time of a source"
                 f" ({named})",
                 view.location,
-                "return that column unchanged; or, if the source's clock is another one, give the"
-                " source the expression as its timestamp; or declare event_time_bounds=(earliest,"
-                " latest) of event time minus source time",
+                "return that column unchanged; or, if the column is not in UTC, give the source an"
+                " expression as its timestamp; or declare event_time_bounds=(low, high), the"
+                " bounds of event time minus source time",
             )
         return None
     if own:
@@ -162,14 +162,14 @@ def _bounds(
     if low is None or high is None:
         return None
     if low > high:
-        text = f"{subject}: event_time_bounds end before they begin"
-        collector.add(text, view.location, "give the least difference first")
+        text = f"{subject}: the upper bound of event_time_bounds is below the lower bound"
+        collector.add(text, view.location, "give the lower bound first")
         return None
     if -low > delay:
         collector.add(
             f"{subject}: rows come up to {format_duration(-low)} after their event time, and its"
             f" settling delay is {format_duration(delay)}: values would be visible before their"
-            " rows are there",
+            " rows have arrived",
             view.location,
             f"give a source settling_delay={format_duration(-low)!r}, or more",
         )
@@ -179,7 +179,8 @@ def _bounds(
         if name != folded(timestamp) and own_time(origins, sources):
             return EventTimeBounds(low, high, name)
     collector.add(
-        f"{subject}: its event time is bounded by its sources' time, which its SQL does not return",
+        f"{subject}: its SQL does not return the time of a source, which its event_time_bounds"
+        " need",
         view.location,
         "return one of these columns unchanged:"
         f" {listing(dict.fromkeys(str(time) for time in timed.values()))}",

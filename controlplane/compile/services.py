@@ -75,8 +75,8 @@ def compile_service(
                 text = f"{subject}: feature view {view.name!r} has no feature {name!r}"
                 collector.add(text, location, f"its features are: {listing(known)}")
             elif (view.name, name) in features:
-                text = f"{subject}: {naming.feature(view.name, name)} is named twice"
-                collector.add(text, location, "name it once")
+                text = f"{subject}: {naming.feature(view.name, name)} is listed twice"
+                collector.add(text, location, "list it once")
             else:
                 features[view.name, name] = known[name]
     service_location = collector.located(service.location)
@@ -122,15 +122,17 @@ def _request(
         field_subject = f"{subject}, field {name!r}"
         if not naming.is_name(name) or name.lower() in RESERVED:
             hint = f"{naming.name_remedy(name)}; reserved names are: {listing(RESERVED)}"
-            collector.add(f"{field_subject}: that can't name a field", source.location, hint)
+            collector.add(
+                f"{field_subject}: this is not a valid name of a field", source.location, hint
+            )
         elif name.lower() in lower:
             text = f"{field_subject} has the name of a key of feature view {lower[name.lower()]!r}"
             collector.add(text, source.location, "choose another")
         elif name.lower() in taken:
             collector.add(
-                f"{field_subject} is named twice",
+                f"{field_subject} is listed twice",
                 source.location,
-                "name it once; capitals make no difference",
+                "declare it once; capitals make no difference",
             )
         # Also after a problem with the name, so that all problems of a field are reported.
         canonical = collector.parsed(field_subject, parse_type, type_name, source.location)

@@ -167,9 +167,7 @@ def _check_expression(
     if not strange and (calls := unknown_calls(text, tree, dialect, macros(warehouse))):
         strange = f"function {calls[0].name}()"
     if strange:
-        message = (
-            f"{subject}: {strange!r} in its timestamp is not known to be a function of the row"
-        )
+        message = f"{subject}: {strange!r} in its timestamp is not known to depend on the row alone"
         collector.add(message, source.location, "give an expression over the table's columns alone")
         return False
     if SOURCE_TIME in (name.lower() for name in columns):
@@ -178,7 +176,9 @@ def _check_expression(
             f" {SOURCE_TIME!r} already"
         )
         collector.add(
-            message, source.location, "read a view over the table that names the column differently"
+            message,
+            source.location,
+            "let the source read a view of the table in which the column has another name",
         )
         return False
     try:

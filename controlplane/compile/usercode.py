@@ -87,7 +87,7 @@ def _arguments(text: str) -> str:
     called = _CALLED.match(text)
     name = called[1] if called else ""
     if called is None or name not in definitions.__all__:
-        return "compare the arguments with the signature of what is called"
+        return "compare the arguments with the signature of the function"
     if "missing" in text and "'owner'" in text:
         return "give owner=, a person or a team"
     known = inspect.signature(getattr(definitions, name)).parameters

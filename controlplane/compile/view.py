@@ -125,7 +125,7 @@ def compile_view(view: BatchFeatureView, context: Context) -> Compilation:
         return None
     if proved.bounds is not None and proved.bounds.low < timedelta(0) and context.upstream:
         hint = (
-            "bound the event time in the feature view that it reads, or read that view's own"
+            "declare event_time_bounds in the feature view that it reads, or read that view's own"
             " sources"
         )
         text = (
@@ -325,7 +325,7 @@ def _timestamp(
     if not timed and timestamp is not None:
         hint = "give a source its timestamp, or remove timestamp="
         collector.add(
-            f"{subject} names a timestamp, but none of its sources has one", view.location, hint
+            f"{subject} has a timestamp, but none of its sources has one", view.location, hint
         )
     return timestamp, max((source.settling_delay for source in sources), default=timedelta(0))
 

@@ -128,7 +128,7 @@ def _series(
         collector.add(
             text,
             feature.location,
-            f"let it be at most {format_duration(LONGEST_DURATION)} in all",
+            f"use at most {format_duration(LONGEST_DURATION)} in all",
         )
         return None
     label = f"{series.window.replace(' ', '')}_x{series.steps}"

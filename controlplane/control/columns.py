@@ -23,6 +23,6 @@ def differences(expected: Mapping[str, str], columns: Mapping[str, str]) -> str:
             problems.append(f"has lost its column {name}")
         elif columns[name] != column_type:
             problems.append(f"has column {name} of type {columns[name]} instead of {column_type}")
-    problems += [f"has another column, {name}" for name in columns if name not in expected]
+    problems += [f"has an additional column, {name}" for name in columns if name not in expected]
     # The order counts, too: some statements insert rows by position.
     return ", ".join(problems) or "has its columns in another order"

@@ -83,7 +83,7 @@ def pending(version: int, migrations: Sequence[Migration] = MIGRATIONS) -> str:
     if version == latest(migrations):
         return ""
     return (
-        f"has version {version} of the control tables, which a deploy brings to version"
+        f"has version {version} of the control tables, which the next deploy migrates to version"
         f" {latest(migrations)}"
     )
 
@@ -141,7 +141,9 @@ def _check_columns(columns: Catalogue) -> None:
     if problems:
         raise PermanentError(
             f"control tables were altered: {'; '.join(problems)}",
-            hint="undo the change; or drop the table, which is then created again without its rows",
+            hint=(
+                "undo the change; or drop the table: the next deploy creates it again without rows"
+            ),
         )
 
 

@@ -44,7 +44,7 @@ def prepare(manifest: Manifest, drift: Drift, missing: Collection[str]) -> list[
             f"UPDATE {quoted} SET version = greatest(version + 1, {d.clock_micros()}), "
             f"frontier = {through}, earlier_frontier = {through}, run_id = {d.text('repair')}"
         )
-        statements.append(Statement("take the frontier back", sql))
+        statements.append(Statement("set the watermark back", sql))
     for wide in drift.widened:
         widening = d.widen(wide.table, wide.column, wide.type, wide.members)
         statements += [Statement(f"widen {wide.column} of {wide.table}", sql) for sql in widening]

@@ -12,7 +12,7 @@ from controlplane.errors import Location
 class Calculation:
     """A feature from other features and request fields.
 
-    Made by `calculation`, whose arguments it holds.
+    `calculation` creates it. Its attributes are the arguments of that function.
     """
 
     name: str
@@ -29,7 +29,8 @@ def calculation(name: str, type: str, expression: str, *, description: str = "")
 
     Args:
         name: the feature's name: letters, digits and single underscores.
-        type: its type (see `controlplane.base.types`), which must be the expression's own.
+        type: its type, which must be exactly the type of the expression (see
+            `controlplane.base.types`).
         expression: SQL on one row, in the warehouse's dialect, over features of the service by
             their full names `view__feature`, over fields of its request, and over calculations that
             precede it in the service.

@@ -15,8 +15,8 @@ class Entity:
 
     Args:
         name: letters, digits and single underscores.
-        keys: column name -> type (see `controlplane.base.types`), in order; every row needs all of
-            them.
+        keys: column name -> type (see `controlplane.base.types`), in order; no key may be
+            null.
         owner: the person or team responsible for it, preferably an e-mail address.
         description: one sentence for other users.
     """

@@ -1,7 +1,7 @@
 """Expectations: conditions on a source's rows, or on the rows that a feature view's SQL returns.
 
-If one fails, nothing is published. `from controlplane import expect`, and then
-`expect.not_null("origin")`, `expect.between("dep_delay", -120, 3000)`, ...
+If one fails, nothing is published. Examples, after `from controlplane import expect`:
+`expect.not_null("origin")`, `expect.between("dep_delay", -120, 3000)`.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ def rows(
     A table without an event time is counted as a whole.
 
     Args:
-        at_least: the fewest rows; with 1, no interval may be empty.
-        at_most: the most rows.
+        at_least: the lowest number of rows; with 1, no interval may be empty.
+        at_most: the highest number of rows.
         severity: `error` stops the run before it publishes, `warning` is only reported.
-        name: its name in results (default: made from the arguments).
+        name: the expectation's name in results (default: made from the arguments).
     """
     return Rows(at_least=at_least, at_most=at_most, severity=severity, name=name)
 
@@ -100,8 +100,8 @@ def not_null(
     """Expect a value in every row of the column.
 
     Args:
-        column: its name.
-        may_fail: the share of the run's rows that may fail it, such as 0.01.
+        column: the column's name.
+        may_fail: the share of a run's rows that may fail the expectation, such as 0.01.
         severity: as in `rows`.
         name: as in `rows`.
     """
@@ -120,7 +120,7 @@ def between(
     """Expect the column to be between two values, both included; nulls pass.
 
     Args:
-        column: its name.
+        column: the column's name.
         low: the smallest value (default: no limit).
         high: the largest value (default: no limit).
         may_fail: as in `not_null`.
@@ -143,8 +143,8 @@ def one_of(
     """Expect the column to be one of these values; nulls pass.
 
     Args:
-        column: its name.
-        values: that it may have.
+        column: the column's name.
+        values: the allowed values.
         may_fail: as in `not_null`.
         severity: as in `rows`.
         name: as in `rows`.
@@ -160,7 +160,7 @@ def unique(
     Rows with null in one of the columns are left out.
 
     Args:
-        columns: their names.
+        columns: the columns' names.
         may_fail: as in `not_null`; of equal rows, all but the first fail.
         severity: as in `rows`.
         name: as in `rows`.

@@ -16,9 +16,9 @@ class Attribute:
 
     Args:
         name: the feature's name.
-        type: its type (see `controlplane.base.types`); the column is cast to it if that loses
-            nothing.
-        column: the column of the view's SQL that holds it, if it is named differently.
+        type: its type, which must be the type of the column (see
+            `controlplane.base.types`).
+        column: the column of the view's SQL (default: `name`).
         description: one sentence for other users.
     """
 
@@ -37,8 +37,8 @@ class Aggregate:
     are left out.
 
     A feature is named `<name>_<window>`, or `<name>_<window>_offset_<offset>`. The default name is
-    `<column>_<function>`, or `<function>` without a column; `last_n` with n=5 is `last_5`,
-    `percentile` with q=0.95 is `p95`.
+    `<column>_<function>`, or `<function>` without a column. In the name, `last_n` with n=5 is
+    `last_5`, and `percentile` with q=0.95 is `p95`.
 
     With `by=`, `_by_<column>` follows the name, and there are two features: `<feature>_keys` is the
     list of the column's values in the window, in ascending order; `<feature>` is the list of the
@@ -53,8 +53,8 @@ class Aggregate:
             `lifetime`; `Series(...)`; `Calendar(...)`.
         where: SQL condition on a row, in the warehouse's dialect; rows that fail it are left out.
         offset: shifts the windows into the past, such as `-1d`.
-        n: how many values, for first_n, last_n, first_distinct_n and last_distinct_n.
-        q: which quantile, from 0 to 1, for percentile and approx_percentile: 0.5 is the median.
+        n: the number of values, for first_n, last_n, first_distinct_n and last_distinct_n.
+        q: the quantile, from 0 to 1, for percentile and approx_percentile: 0.5 is the median.
         by: a column that is a second key: the feature has a result for each of its values in the
             window; rows with null in it are left out.
         name: the features' name before the window.

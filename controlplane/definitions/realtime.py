@@ -13,7 +13,7 @@ from controlplane.errors import Location
 
 @dataclass(frozen=True)
 class RealtimeFeature:
-    """A feature that a Python function computes from others. Made by `realtime_feature`."""
+    """A feature that a Python function computes from others. `realtime_feature` creates it."""
 
     name: str
     type: str
@@ -25,18 +25,19 @@ class RealtimeFeature:
 def realtime_feature(type: str) -> Callable[[Callable[..., Any]], RealtimeFeature]:  # noqa: A002
     """Declare a feature that a Python function computes from one row, in training and online.
 
-    Add it to a feature service's `features`, together with the views that it needs. The function's
-    name is the feature's, its docstring the description. Its parameters name its inputs: features
-    of the service by their full names `view__feature`, fields of its request, and calculations and
-    realtime features that precede it in the service.
+    Add it to a feature service's `features`, together with the views that it needs. The name
+    of the function is the feature's name, and its docstring is the description. Its parameters name
+    its inputs: features of the service by their full names `view__feature`, fields of its request,
+    and calculations and realtime features that precede it in the service.
 
-    The function must run without its module: it uses no other name of its file, and imports inside
-    its body. It may import modules of Python with equal results in every process (`math`,
-    `datetime`, `json`, `re`, ...). Nulls are None, timestamps aware datetimes in UTC, decimals
-    `Decimal`.
+    The function must run without its module: it uses no other name of its file, and imports modules
+    inside its body. It may import only modules of Python that behave the same in every process
+    (`math`, `datetime`, `json`, `re`, ...). Nulls are None, timestamps are datetimes with the time
+    zone UTC, and decimals are `Decimal`.
 
     Args:
-        type: what the function returns, or None (see `controlplane.base.types`).
+        type: the type of the function's result, which may also be None (see
+            `controlplane.base.types`).
     """
     where = caller()
 

@@ -15,7 +15,7 @@ class BatchSource:
     """A table or view that exists in the warehouse; it is read and never written.
 
     Args:
-        name: the name in SQL, and of the parameter of feature views' functions.
+        name: the name in SQL, and the name of the parameter in the functions of feature views.
         table: `schema.table` (or `catalog.schema.table`) as the warehouse spells it.
         timestamp: column with the event time in UTC, or a SQL expression over one row, such as
             `local_ts AT TIME ZONE 'Asia/Tokyo'`: views see its value as the column `source_time`.
@@ -23,9 +23,10 @@ class BatchSource:
         prune_by: if the timestamp is an expression, the column by which the warehouse finds the
             rows of an interval: a date or timestamp within two days of the event time, or the
             number of seconds that the expression converts.
-        lookback: how long before an interval its rows are visible, such as `7d`, or `unbounded`:
-            for sources that are looked up, like the orders that a payment belongs to.
-        settling_delay: such as `30m`: a row with event time x has arrived by x plus this.
+        lookback: how long before an interval a view also sees its rows, such as `7d`, or
+            `unbounded`: for sources that are looked up, like the orders that a payment belongs to.
+        settling_delay: such as `30m`: at x + this delay, all rows with an event time before x are
+            in the table.
         expectations: conditions on its rows; every run checks the rows that it reads (see
             `expect`).
         owner: the person or team responsible for the table, if not the owner of the views.
@@ -55,8 +56,8 @@ class RequestSource:
     Args:
         name: letters, digits and single underscores.
         fields: name -> type; calculations of the service use these names.
-        nullable: the fields that may be null or absent, which is the same; null is refused for the
-            others.
+        nullable: the fields that may be missing or null, which means the same; every other field
+            needs a value.
         description: one sentence for other users.
     """
 

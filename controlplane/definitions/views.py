@@ -22,7 +22,7 @@ Transformation = Callable[..., str | None]
 class BatchFeatureView:
     """Features of some entities, computed on a schedule.
 
-    Made by `batch_feature_view`, whose arguments it holds.
+    `batch_feature_view` creates it. Its attributes are the arguments of that function.
     """
 
     name: str
@@ -58,7 +58,7 @@ class BatchFeatureView:
 
 @dataclass(frozen=True)
 class Selection:
-    """A selection of a view's features. Made by `BatchFeatureView.only`."""
+    """A selection of a view's features. `BatchFeatureView.only` creates it."""
 
     view: BatchFeatureView
     features: Sequence[str]
@@ -90,7 +90,8 @@ def batch_feature_view(
 ) -> Callable[[Transformation], BatchFeatureView]:
     """Declare a batch feature view.
 
-    The decorated function's name is the view's, its docstring the description.
+    The name of the decorated function is the view's name, and its docstring is the view's
+    description.
 
     The function's parameters are the names of its sources; it returns one SELECT in the warehouse's
     dialect, which yields the entities' keys, the event time and the columns of the features.
@@ -101,30 +102,31 @@ def batch_feature_view(
         features: row features and aggregates.
         schedule: the length of an interval: how often runs happen and values change; a divisor of
             a day, `1d` or `7d`.
-        start: the first instant that has values; windows before it are null.
+        start: the first instant that has values; values before it are null.
         owner: the person or team responsible for the view.
         end: no interval that begins at or after it is computed.
         ttl: how long row features are visible; then they are null; a multiple of `schedule`.
         aggregation_interval: length of a tile (default: `schedule`).
         phase: offset of the view's grid from the epoch, a Thursday; less than `schedule`. With
             `4d`, weeks begin on Mondays; with `5h`, days begin at 05:00 UTC.
-        lateness: how long before its interval each run recomputes, for rows that arrived after
-            their settling delay; a multiple of `schedule`.
-        timestamp: the column of the event time in the SQL's result (default: as in the first
-            source with a timestamp).
-        event_time_bounds: the least and the greatest `event time - source time` of a row, such as
+        lateness: how far back before its interval each run computes values again, to include rows
+            that arrived after their settling delay; a multiple of `schedule`.
+        timestamp: the column of the event time in the SQL's result (default: the timestamp
+            of the first source that has one).
+        event_time_bounds: the lowest and the highest `event time - source time` of a row, such as
             `("-6h", "0s")` for events that are loaded up to six hours after they happened. Declare
             them if the event time is not the source's own. The SQL must also return the source's
             time; rows outside the bounds are left out and counted. The settling delay must be at
             least as long as the negative bound.
-        tie_breaker: columns that order rows of equal event time; the features come after them.
+        tie_breaker: columns that order rows with equal event times; rows that are still equal are
+            ordered by the features.
         expectations: conditions on the rows that the SQL returns; if one fails, nothing is
             published (see `expect`).
         sql_file: a file with the SQL, relative to the definition; a Jinja template with the
             sources' names as variables.
         online: whether the values are kept in the online store.
-        sync_shards: how many Airflow tasks write a run's values to the online store in parallel,
-            from 1 to 64; for views that are too large for one task.
+        sync_shards: the number of Airflow tasks that write a run's values to the online store in
+            parallel, from 1 to 64; for views that are too large for one task.
         tasks: `"steps"`: each step of a run is an Airflow task; `"view"`: one task does all steps,
             which costs a fraction of the processor time (default: the environment's setting).
         tags: labels that are copied to DAGs and tables.

@@ -235,7 +235,7 @@ def earlier(state: StateStore, environment: str, number: int | None) -> Deployme
     """Find an earlier deployment by its number (default: the one before the current).
 
     Raises:
-        PlaneError: there is no such deployment, or it is the current one.
+        PlaneError: there is no such deployment, or it is the current deployment.
     """
     current = state.current(environment)
     before = state.history(environment, limit=_SHOWN, before=current.id) if current else []
@@ -249,7 +249,9 @@ def earlier(state: StateStore, environment: str, number: int | None) -> Deployme
     matches = [d for d in state.history(environment, limit=1, before=number + 1) if d.id == number]
     if matches and number != current.id:
         return matches[0]
-    problem = "is the current one" if matches else f"does not exist in environment {environment!r}"
+    problem = (
+        "is the current deployment" if matches else f"does not exist in environment {environment!r}"
+    )
     numbers = ", ".join(str(deployment.id) for deployment in before)
     raise PlaneError(
         f"deployment {number} {problem}", hint=f"choose an earlier deployment: {numbers}"

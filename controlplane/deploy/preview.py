@@ -65,8 +65,8 @@ def explain(
     for view, answer in zip(views, answers, strict=True):
         if isinstance(answer, PermanentError):
             text = (
-                f"feature view {view.name!r}: the warehouse refuses what a run would stage:"
-                f" {answer.message}"
+                f"feature view {view.name!r}: the warehouse refuses the SQL that computes a run's"
+                f" rows: {answer.message}"
             )
             problems.append(DefinitionError(text, where=view.location, hint=answer.hint))
         else:

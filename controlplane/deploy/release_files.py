@@ -15,7 +15,10 @@ from pathlib import Path
 from controlplane.errors import PermanentError, PlaneError, disk_remedy
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest
+from controlplane.release.paths import program_path, sql_path
+from controlplane.release.program import Program, from_json
 from controlplane.release.release import Release, digest_of
+from controlplane.sql.views import TASKS
 
 KEPT_RELEASES = 10
 """The number of releases that stay on disk: for runs that began with them, and for rollbacks."""
@@ -60,7 +63,7 @@ def release_damage(root: Path, digest: str) -> str:
     try:
         shown = _shown(root)
         if shown != digest:
-            return f"Airflow sees {shown or 'no release'}, deployed is {digest}"
+            return f"Airflow reads {shown or 'no release'}, but {digest} is deployed"
         return (
             ""
             if _intact(root, digest)
@@ -80,7 +83,7 @@ def missing_files(root: Path, release: Release) -> str:
     try:
         shown = _shown(root)
         if shown != release.digest:
-            return f"Airflow sees {shown or 'no release'}, deployed is {release.digest}"
+            return f"Airflow reads {shown or 'no release'}, but {release.digest} is deployed"
         for path, text in release.files.items():
             size = len(text) if text.isascii() else len(text.encode())
             if (folder / path).stat().st_size != size:
@@ -90,6 +93,27 @@ def missing_files(root: Path, release: Release) -> str:
     except OSError as error:
         return f"the release in {root} can't be read: {error.strerror or error}"
     return ""
+
+
+def read_view(root: Path, digest: str, view: str) -> tuple[Program, dict[str, str]]:
+    """Read a view's program and the SQL of its tasks, by task, from the files that Airflow runs.
+
+    Raises:
+        PermanentError: a file is missing or can't be read.
+    """
+    release = root / "releases" / digest
+    hint = "run `plane deploy`: it writes the files of the release again"
+    try:
+        program = from_json((release / program_path(view)).read_text(encoding="utf-8"))
+        sql = {task: (release / sql_path(view, task)).read_text(encoding="utf-8") for task in TASKS}
+    except FileNotFoundError as error:
+        # A missing release has one error for all views, so that a run reports it once.
+        lost = error.filename if release.is_dir() else release
+        raise PermanentError(f"{lost} of the deployed release is missing", hint=hint) from None
+    except (OSError, UnicodeDecodeError) as error:
+        text = f"the release in {release} can't be read: {error}"
+        raise PermanentError(text, hint=hint) from None
+    return program, sql
 
 
 def ensure_release(root: Path, manifest: Manifest, release: Release) -> None:

@@ -130,7 +130,7 @@ def up(
         chosen = port or (state["port"] if running else choose_port(state.get("port")))
         if not (running and chosen == state["port"]) and not port_is_free(chosen):
             raise PlaneError(
-                f"port {chosen} is in use", hint="choose another one, or leave `port` out"
+                f"port {chosen} is in use", hint="choose another port, or leave `port` out"
             )
         undo.callback(_stop, home)
         secret = _secret(home)
@@ -235,7 +235,7 @@ def password(home: Path) -> str:
     stored = read_state(home / PASSWORDS).get(USERNAME)
     if not isinstance(stored, str) or not stored:
         text = f"the Airflow in {home} has no password yet"
-        raise PlaneError(text, hint="run `plane airflow up`, which makes one")
+        raise PlaneError(text, hint="run `plane airflow up`, which creates it")
     return stored
 
 

@@ -61,8 +61,8 @@ def run_partitions(
                 on_progress(name, key, done, len(partitions[name]))
         if time.monotonic() > deadline:
             text = (
-                f"{len(runs) - len(states)} of {len(runs)} runs have not ended, and none has in"
-                f" {patience:.0f} s"
+                f"{len(runs) - len(states)} of {len(runs)} runs have not ended, and no run has"
+                f" ended in the last {patience:.0f} s"
             )
             raise TransientError(text, hint=f"look at {client.url}/dags")
         time.sleep(_POLL_SECONDS)

@@ -9,6 +9,7 @@ from datetime import datetime
 from controlplane.base.ports import OnlineStore, Warehouse
 from controlplane.base.types import Interval, format_duration, subtract
 from controlplane.errors import PermanentError, PlaneError
+from controlplane.manifest.timing import Timing
 from controlplane.materialize import tasks
 from controlplane.online import syncing
 from controlplane.release.program import Program
@@ -34,13 +35,15 @@ def missing(
     )
 
 
-def check_range(programs: Sequence[Program], within: Interval, now: datetime) -> None:
+def check_range(timings: Mapping[str, Timing], within: Interval, now: datetime) -> None:
     """Check that at least one view has a whole interval inside `within` that is due at `now`.
+
+    `timings` are by the views' names.
 
     Raises:
         PlaneError: no view has one; the hint lists the due intervals of each view.
     """
-    due = {program.view: (program.timing, program.timing.due(now)) for program in programs}
+    due = {view: (timing, timing.due(now)) for view, timing in timings.items()}
     if not any(all_due and timing.inside(within, all_due) for timing, all_due in due.values()):
         known = [
             f"{view}: every {format_duration(t.schedule)} in {d or '(nothing yet)'}"

@@ -91,24 +91,25 @@ class StageCounts:
         row_count: All rows.
         null_keys: Rows without a key.
         null_times: Rows without an event time.
-        out_of_bounds: Rows whose event time is outside the view's bounds of the source's time.
         untimed_rows: Rows of the sources without an event time: no run reads them.
-        endless_rows: Rows of the sources with an infinite event time.
-        out_of_range: A text about values outside their types; empty if there are none.
         dropped_count: Rows that are not published.
         replaced_tiles: Tiles that an earlier run computed for the interval.
+        out_of_bounds: Rows whose event time is outside the view's bounds of the source's time.
+        endless_rows: Rows of the sources with an infinite event time.
+        out_of_range: A text about values outside their types; empty if there are none.
         expectations: The results of the expectations.
     """
 
     row_count: int
     null_keys: int
     null_times: int
-    out_of_bounds: int
     untimed_rows: int
-    endless_rows: int
-    out_of_range: str
     dropped_count: int
     replaced_tiles: int
+    # The SQL of a release that an earlier version of controlplane wrote does not count these.
+    out_of_bounds: int = 0
+    endless_rows: int = 0
+    out_of_range: str = ""
     expectations: Sequence[Checked] = ()
 
     @property
@@ -169,7 +170,7 @@ def check(program: Program, warehouse: Warehouse, sql: str) -> StageCounts:
             f" {'; '.join(failed)}",
             where=program.location,
             hint=(
-                f"correct the rows of {', '.join(program.sources)} or change what is expected, and"
+                f"correct the rows of {', '.join(program.sources)} or change the expectation, and"
                 " run it again"
             ),
         )
@@ -187,7 +188,9 @@ def _check_values(program: Program, counts: StageCounts) -> None:
             f"{subject}: {counts.endless_rows:,} rows of {', '.join(program.sources)} have an"
             " infinite event time"
         )
-        hint = "filter them out in a view of the warehouse, and let the source read that"
+        hint = (
+            "create a view in the warehouse without these rows, and let the source read that view"
+        )
         raise CheckFailed(f"{text}, so nothing was published", where=where, hint=hint)
 
 
@@ -208,7 +211,8 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
     # took it, the rest of this run changed nothing.
     if not dialect(warehouse.dialect).transactional and head.run_id != run_id:
         raise TransientError(
-            f"feature view {program.view!r}: run {head.run_id} took over before this one was done",
+            f"feature view {program.view!r}: run {head.run_id} took over before this run was"
+            " complete",
             hint="run it again, and run only one run of a view at a time",
         )
     return head
@@ -248,11 +252,11 @@ def _check_sources(program: Program, warehouse: Warehouse) -> None:
     for table, expected in program.sources.items():
         columns = actual[table]
         if columns is None:
-            changed.append(f"{table} is gone")
+            changed.append(f"{table} is missing")
             continue
         for name, canonical in expected.items():
             if name not in columns:
-                changed.append(f"{table}.{name} is gone")
+                changed.append(f"{table}.{name} is missing")
             elif columns[name] != canonical:
                 changed.append(f"{table}.{name} is {columns[name]}, was {canonical}")
     if changed:

@@ -194,8 +194,8 @@ def write_shard(
     count = store.write(encoded())
     if count.written + count.kept_newer != rows:
         raise PermanentError(
-            f"feature view {program.view!r}: {rows} rows were read, but the online store answered"
-            f" for {count.written + count.kept_newer}",
+            f"feature view {program.view!r}: {rows} rows were read, but the online store confirmed"
+            f" {count.written + count.kept_newer}",
             hint="run it again; the cursor was not moved, so nothing is lost",
         )
     return ShardReport(

@@ -68,7 +68,7 @@ def take_over(
     ours = identity.read(warehouse)
     if ours is None:
         text = "the warehouse has no identity, so it can't own the values of an online store"
-        raise PlaneError(text, hint="run `plane deploy` first: it makes one")
+        raise PlaneError(text, hint="run `plane deploy` first: it creates the identity")
     before = read_claim(store, manifest.namespace)
     # Written first: from now on, syncs of the other warehouse are refused.
     write_claim(store, manifest.namespace, claims.own(ours, warehouse, manifest.schema, clock()))
@@ -106,7 +106,7 @@ def _raise_head(program: Program, warehouse: Warehouse, reached: int) -> None:
     newest = d.greatest("version + 1", d.clock_micros(), str(reached + 1))
     run_id = d.text(f"take-over-{secrets.token_hex(4)}")
     sql = f"UPDATE {program.head} SET version = {newest}, run_id = {run_id}"
-    name = f"take the head of {program.view}"
+    name = f"update the head of {program.view}"
     warehouse.execute([Statement(name, sql)], tag=program.tag("take-over"))
 
 

@@ -123,7 +123,7 @@ def _hidden(manifest: Manifest, view: str) -> list[Statement]:
     dropped = [Statement(f"drop {name}", f"DROP VIEW IF EXISTS {name}") for name in names]
     feature_view = d.text(f"{manifest.schema}.{view}")
     forget = f"DELETE FROM {PUBLIC_VIEWS.quoted(d)} WHERE feature_view = {feature_view}"
-    return [*dropped, Statement("forget the view", forget)]
+    return [*dropped, Statement("remove the view's record", forget)]
 
 
 def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
@@ -141,9 +141,9 @@ def _versions(plan: Plan, manifest: Manifest) -> list[Statement]:
     if rows and not d.transactional:
         # One statement: between a DELETE and an INSERT, a run would find no deployed version.
         replaced = f"{noted} REPLACE WHERE feature_view IN ({ours}) VALUES {rows}"
-        return [*statements, Statement("note the versions", replaced)]
+        return [*statements, Statement("record the versions", replaced)]
     if names:
-        statements.append(Statement("forget earlier versions", gone))
+        statements.append(Statement("remove the records of earlier versions", gone))
     if rows:
-        statements.append(Statement("note the versions", f"{noted} VALUES {rows}"))
+        statements.append(Statement("record the versions", f"{noted} VALUES {rows}"))
     return statements

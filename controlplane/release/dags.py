@@ -12,6 +12,7 @@ from controlplane.base.types import format_duration, format_instant, utc
 from controlplane.manifest.specs import AggregateSpec, AttributeSpec, Feature, Manifest, ViewSpec
 from controlplane.manifest.timing import timing
 from controlplane.manifest.windows import words
+from controlplane.release.paths import program_path, sql_path
 from controlplane.sql.views import FILES
 
 WAREHOUSE = "plane_warehouse"
@@ -90,7 +91,7 @@ class _Context:
 
     @property
     def program(self) -> str:
-        return _text(f"{self._view.name}.json")
+        return _text(program_path(self._view.name))
 
     @property
     def dag_id(self) -> str:
@@ -173,7 +174,7 @@ class _Context:
 
     @cached_property
     def sql(self) -> dict[str, str]:
-        return {name: _text(f"sql/{self._view.name}.{name}.sql") for name in FILES}
+        return {name: _text(sql_path(self._view.name, name)) for name in FILES}
 
     @property
     def doc(self) -> str:
@@ -226,11 +227,9 @@ class _Context:
                 for f in view.features
             ),
             "",
-            (
-                "A run computes its partition; one that is triggered with `start` and `end`"
-                " computes that range, and one"
-            ),
-            "that is triggered with neither computes the last interval that is due.",
+            "A scheduled run computes its partition. A run that is triggered with `start` and",
+            "`end` computes that range; a run that is triggered without them computes the last",
+            "interval that is due.",
         ]
         text = "\n".join(line.rstrip() for line in "\n".join(lines).splitlines())
         return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from controlplane.manifest import stored as manifests
 from controlplane.manifest.specs import Manifest
 from controlplane.release import dags, program
+from controlplane.release.paths import dag_path, program_path, sql_path
 from controlplane.sql.views import FILES, render_view
 
 
@@ -29,9 +30,9 @@ def render_release(manifest: Manifest) -> Release:
     files = {"manifest.json": manifests.to_json(manifest) + "\n"}
     for view in manifest.views:
         sql = render_view(manifest, view)
-        files |= {f"sql/{view.name}.{name}.sql": getattr(sql, name) for name in FILES}
-        files[f"{view.name}.json"] = program.to_json(program.build(manifest, view))
-        files[f"{view.name}.py"] = dags.render_dag(manifest, view)
+        files |= {sql_path(view.name, name): getattr(sql, name) for name in FILES}
+        files[program_path(view.name)] = program.to_json(program.build(manifest, view))
+        files[dag_path(view.name)] = dags.render_dag(manifest, view)
     return Release(dict(sorted(files.items())), digest_of(files))
 
 

@@ -50,7 +50,7 @@ class Access:
         self._check_loaded()
         served = self._services.served.get(name)
         if key is not None and not key.allows(name):
-            hint = "ask for a key that may"
+            hint = "use a key that may read it"
             raise Refused(403, "this API key may not read this feature service", hint=hint)
         if served is None:
             known = [service.name for service in self.readable(key)]
@@ -70,7 +70,7 @@ class Access:
         features = set(call.features)
         complete = [service for service in self.readable(key) if service.types.keys() >= features]
         if not complete:
-            hint = "ask for a feature service, or declare one that has them"
+            hint = "request a feature service, or declare one with these features"
             text = "no feature service that is online has all of these features"
             raise Refused(404, text, field="features", hint=hint)
         sent = call.entities[0].keys() if call.entities else ()
@@ -91,7 +91,7 @@ class Access:
 
     def _check_loaded(self) -> None:
         if not self._services.current:
-            raise Refused(503, STORE_UNREACHABLE, hint="ask again in a second", headers=RETRY)
+            raise Refused(503, STORE_UNREACHABLE, hint="retry in a second", headers=RETRY)
 
     def _check_host(self, scope: Mapping[str, Any]) -> None:
         # A request without the header is answered: no browser sends one.
@@ -99,9 +99,9 @@ class Access:
         address = server[0] if server else ""
         for header, value in scope["headers"]:
             if header == b"host" and not self._hosts.serve(value, address):
-                text = "the server does not answer to the name in the header `Host`"
+                text = "the name in the header `Host` is not allowed"
                 hint = (
-                    "ask by its address, start it with --allow-host NAME, or have it ask for API"
-                    " keys (--keys)"
+                    "use the server's address, start it with --allow-host NAME, or let it require"
+                    " API keys (--keys)"
                 )
                 raise Refused(421, text, hint=hint)

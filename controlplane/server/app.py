@@ -218,7 +218,7 @@ class App:
             metrics.store_error()
             self._health.failed(error.message)
             if isinstance(error, TransientError):
-                return Refused(503, STORE_UNREACHABLE, hint="ask again in a second", headers=RETRY)
+                return Refused(503, STORE_UNREACHABLE, hint="retry in a second", headers=RETRY)
             text = "the online store refused the read or holds invalid values"
             return Refused(503, text, hint="the server's log says why", headers=RETRY)
         return Refused(400, error.message, hint=error.hint)
@@ -268,7 +268,7 @@ class App:
         silent = [address for address, answers in answering.items() if not answers]
         if len(silent) == len(answering):
             error = f"the online store does not answer within {seconds:g} s: {', '.join(silent)}"
-            raise Refused(503, error, hint="ask again in a second", headers=RETRY)
+            raise Refused(503, error, hint="retry in a second", headers=RETRY)
         return {"status": "ready", **({"not_answering": silent} if silent else {})}
 
     def _description(self, served: Served) -> bytes:

@@ -69,7 +69,7 @@ class Inputs:
                 except KeyError:
                     field = path.format(n=number, name=name)
                     is_key = name in self.keys
-                    hint = "give it, or null for no entity" if is_key else "give it"
+                    hint = "give a value, or null if there is no entity" if is_key else "give it"
                     text = f"{field} ({input_type}) is missing"
                     raise Refused(400, text, field=field, hint=hint) from None
                 except (TypeError, ValueError, ArithmeticError):
@@ -88,7 +88,7 @@ class Inputs:
 def form(type_name: str) -> str:
     """Describe the JSON for a value of a type."""
     if is_list(type_name):
-        return f"an array, of nulls or {form(item_type(type_name))}"
+        return f"an array whose items are null or {form(item_type(type_name))}"
     return _FORMS.get(
         type_name, f'a whole number, or the digits of a {type_name} as a string such as "-1.50"'
     )

@@ -99,7 +99,7 @@ def measure(
     """
     if not entities:
         raise PlaneError(
-            "there are no entities to ask for",
+            "there are no entities to request",
             hint="give a JSON list of objects, each with the keys",
         )
     chance = random.Random(1)  # noqa: S311 - nothing here is secret

@@ -16,18 +16,18 @@ from controlplane.serving.contracts.json_schema import Json, nullable, record, s
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
 _PROBLEMS = {
-    400: "The request is wrong; the answer names the field.",
+    400: "The request is not valid; the response names the field.",
     401: "The request has no valid API key.",
     403: "The key may not read this feature service.",
     404: "No such feature service is online.",
     408: "The body does not arrive in time.",
     413: "The body is too long.",
     414: "The request target is too long.",
-    421: "The server does not answer to the name in the header `Host`.",
+    421: "The name in the header `Host` is not allowed.",
     422: "A calculation of the feature service fails for these values.",
     431: "The head of the request is too long.",
-    503: "The online store fails or can't be reached; ask again after `Retry-After` seconds.",
-    504: "The latency budget is spent.",
+    503: "The online store fails or can't be reached; retry after `Retry-After` seconds.",
+    504: "The online store did not reply within the time limit.",
 }
 
 
@@ -46,7 +46,7 @@ def document(project: str, served: Sequence[Served], *, keys: bool, max_entities
     if served:
         for path, summary, body, response in _other_shapes(served, max_entities):
             paths[path] = {"post": _post(summary, body, response, {"type": "object"})}
-    paths["/health/live"] = {"get": _get("Whether the process lives", "The process lives.")}
+    paths["/health/live"] = {"get": _get("Whether the process runs", "The process runs.")}
     paths["/health/ready"] = {
         "get": _get(
             "Whether requests can be answered",

@@ -63,9 +63,7 @@ class Protocol(HttpToolsProtocol):
         self._connections.enter(self, self._connections.waiting)
         if not admitted:
             text = f"this worker has {self._connections.limit} connections, which is its limit"
-            self._refuse(
-                Refused(503, text, hint="ask again in a second", code="too_many_connections")
-            )
+            self._refuse(Refused(503, text, hint="retry in a second", code="too_many_connections"))
             if not self._connections.may_linger:
                 self.abort()
 
@@ -109,7 +107,7 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse_for_memory(self) -> None:
         text = "this worker holds too many incomplete or pipelined requests"
-        refused = Refused(503, text, hint="ask again in a second", code="too_many_connections")
+        refused = Refused(503, text, hint="retry in a second", code="too_many_connections")
         self._refuse(refused)
 
     def _parse(self, piece: bytes | memoryview) -> None:

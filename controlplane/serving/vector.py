@@ -22,7 +22,7 @@ class Status(StrEnum):
 
     - `present`: the store holds it.
     - `null`: the store holds the row, and the feature is null in it.
-    - `missing`: the store holds no row for the key, or the key is null, or the version that serves
+    - `missing`: the store holds no row for the key, or the key is null, or the served version
       lacks the feature.
     - `expired`: the store holds a row whose time to live is over.
 
@@ -69,7 +69,7 @@ class Names:
     def said(
         self, words: Mapping[Status, T], row_statuses: Sequence[Status], nulls: Sequence[bool]
     ) -> dict[str, T]:
-        """Return the status of every feature in other words.
+        """Return, for the status of every feature, what `words` has for that status.
 
         See `FeatureVector.row_statuses` and `FeatureVector.nulls`.
         """
@@ -90,7 +90,7 @@ class FeatureVector(Mapping[str, Any]):
     """The features of one request, by their full names `view__feature` in the order of the service.
 
     As a mapping it has the plain values: dates as `date`, timestamps as `datetime` in UTC, decimals
-    as `Decimal`. Statuses and times are computed when they are asked for.
+    as `Decimal`. Statuses and times are computed when they are first read.
     """
 
     __slots__ = ("_rows", "_values", "names")
@@ -122,7 +122,7 @@ class FeatureVector(Mapping[str, Any]):
         )
 
     def effective_time(self, name: str) -> datetime | None:
-        """Return the instant from which the value counts; None if the store has no row."""
+        """Return the instant from which the value is valid; None if the store has no row."""
         since = self._rows[self.names.owners[self.names.positions[name]]][1]
         return None if since is None else from_micros(since)
 
@@ -132,7 +132,7 @@ class FeatureVector(Mapping[str, Any]):
         return self.said(_THEMSELVES)
 
     def said(self, words: Mapping[Status, T]) -> dict[str, T]:
-        """Return the status of every feature in other words."""
+        """Return, for the status of every feature, what `words` has for that status."""
         return self.names.said(words, self.row_statuses, self.nulls)
 
     @property

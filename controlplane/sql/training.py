@@ -106,7 +106,7 @@ def check_spine(manifest: Manifest, dataset: Dataset, columns: Mapping[str, str]
             text = f"the spine has no column {name!r} ({canonical})"
             problems.append(PlaneError(text, hint=known))
         elif columns[name] != canonical:
-            text = f"the spine's column {name!r} is {columns[name]}, it must be {canonical}"
+            text = f"the spine's column {name!r} is {columns[name]}, but must be {canonical}"
             problems.append(PlaneError(text, hint=f"cast it in the spine's query; {known}"))
     names = {name.lower() for name in feature_types(manifest, service)}
     for name in columns:
@@ -304,5 +304,5 @@ def _note(manifest: Manifest, dataset: Dataset, name: str) -> Statement:
         f" FROM {listed} AS l WHERE l.name = {row[0]} AND l.version = {row[1]})"
     )
     return Statement(
-        "note the training set", f"INSERT INTO {listed}\n{rows}", "insert", listed, rows
+        "record the training set", f"INSERT INTO {listed}\n{rows}", "insert", listed, rows
     )

@@ -15,7 +15,9 @@ from controlplane.sql.view_context import ViewContext
 
 # `doors` is an old name of the public views: releases of earlier versions of controlplane still run
 # after an upgrade, and have a file of this name.
-FILES = ("setup", "stage", "check", "publish", "unstage", "sync", "doors")
+TASKS = ("stage", "check", "publish", "unstage", "sync", "doors")
+"""The files that runs execute."""
+FILES = ("setup", *TASKS)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def _parse(text: str) -> URL:
             f"{url.drivername!r} is not a supported database for the state", hint=_HINT
         )
     if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise SettingsError("The url of the state names no file", hint=_HINT)
+        raise SettingsError("The url of the state has no file", hint=_HINT)
     return url
 
 

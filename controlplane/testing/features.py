@@ -250,7 +250,7 @@ class Features:
         at = row.pop("at", None)
         if not isinstance(at, str | datetime):
             raise PlaneError(
-                f"an expected row has no instant: {row!r}", hint='add "at": "2013-01-01 02:00"'
+                f"an expected row has no time: {row!r}", hint='add "at": "2013-01-01 02:00"'
             )
         key = self._key({name: row.pop(name) for name in names if name in row})
         instant = _instant(at)

@@ -156,7 +156,7 @@ def _inferred(location: str, source: str, column: str, values: Sequence[object])
     why = "has values of several types" if types else "has no values, so its type is unknown"
     if "" in types:
         odd = next(value for value in values if value is not None and not _type_of(value, values))
-        why = f"holds {odd!r}, which no type fits"
+        why = f"holds {odd!r}, which no type can hold"
     hint = f'pass its type: columns={{"{source}": {{"{column}": "float64"}}}}'
     raise PlaneError(f"{location} {why}", hint=hint)
 

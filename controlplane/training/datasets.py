@@ -68,13 +68,13 @@ class WithoutValues:
         """Describe these rows to a user."""
         sentences = []
         if self.null_times:
-            sentences.append(f"{self.null_times:,} rows have no time, or an infinite one")
+            sentences.append(f"{self.null_times:,} rows have no time, or an infinite time")
         for name, gaps in self.views.items():
             parts = [
                 f"{count:,} rows have {lack}"
                 for count, lack in (
                     (gaps.null_keys, "a null key"),
-                    (gaps.unknown_keys, "a key that it has no rows of"),
+                    (gaps.unknown_keys, "a key without rows"),
                     (gaps.early_times, "a time before its start"),
                 )
                 if count
@@ -296,7 +296,10 @@ def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Da
                 f"feature view {view.name!r} served nothing before"
                 f" {format_instant(first_published)}, its first publication"
             )
-            hint = "leave out earlier rows or --as-of, or pass --allow-gaps to have nulls there"
+            hint = (
+                "leave out earlier rows; or omit --as-of; or pass --allow-gaps to get nulls in"
+                " earlier rows"
+            )
             problems.append(PlaneError(text, hint=hint))
     if problems:
         raise Problems(problems)

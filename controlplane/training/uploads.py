@@ -88,7 +88,7 @@ def _inserts(
         if is_list(column_type):
             hint = "leave it out, or load the rows into a table with the warehouse's own tools"
             raise PlaneError(
-                f"the DataFrame's column {column!r} holds lists, which are not sent", hint=hint
+                f"the DataFrame's column {column!r} holds lists, which can't be loaded", hint=hint
             )
     columns = ", ".join(
         f"{d.quote(column)} {d.type(column_type)}" for column, column_type in types.items()

@@ -120,24 +120,25 @@ def hint(
     spec = expected.spec
     if isinstance(spec, StaticViewSpec):
         return (
-            f"rows that changed since the last run explain it: {_again(spec.name)}; else the table"
-            " was altered"
+            f"rows that changed since the last run explain the difference: {_again(spec.name)};"
+            " else the table was altered"
         )
     if culprits:
         times = sorted(int(row[TIME]) for row in culprits)
         row = "the row" if len(culprits) == 1 else f"one of {len(culprits)} rows, such as that"
         which = "which, or a row that its SQL sees with it," if _by_interval(spec) else "which"
         return (
-            f"it is right without {row} of {format_instant(from_micros(culprits[-1][TIME]))},"
-            f" {which} probably arrived after its interval was computed:"
-            f" {_changed(expected, times[0], times[-1] + 1)}; if rows often come so late, declare a"
-            f" longer settling_delay or a lateness{_unsteady(spec)}"
+            f"the value is right without {row} of"
+            f" {format_instant(from_micros(culprits[-1][TIME]))}, {which} probably arrived after"
+            f" its interval was computed: {_changed(expected, times[0], times[-1] + 1)}; if rows"
+            " often come this late, declare a longer settling_delay or a"
+            f" lateness{_unsteady(spec)}"
         )
     start, end = _window(expected.oracle, feature, sample)
     if isinstance(feature, RowFeature) and rows:
         start = int(rows[0][TIME])  # a newer row may have been deleted
     return (
-        "rows that came, changed or were deleted after they were computed explain it: "
+        "rows that came, changed or were deleted after they were computed explain the difference: "
         f"{_changed(expected, start, end)}; else the table was altered{_unsteady(spec)}"
     )
 
@@ -172,7 +173,7 @@ def _unsteady(spec: ViewSpec) -> str:
         return ""
     location = spec.evaluation.location
     return (
-        "; if it is not gone then, its SQL depends on the order of rows (see"
+        "; if the difference remains, the view's SQL depends on the order of rows (see"
         f" {spec.evaluation.construct} at {location.file}:{location.line}): order by a unique"
         " column wherever it limits or ranks rows"
     )

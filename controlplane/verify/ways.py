@@ -152,6 +152,6 @@ def hint(view: ViewSpec) -> str:
         f"{construct} ({location.file}:{location.line}): rows tie in an ORDER BY there, or the SQL"
         " depends on the order of rows in another way. Add columns to each ORDER BY until no two"
         " rows tie, such as a unique id, and deploy. Computing the interval again does not help,"
-        " and late data is not the cause. An interval sees no rows of earlier ones: if the SQL"
+        " and late data is not the cause. An interval sees no rows of earlier intervals: if the SQL"
         " needs them, declare a lookback of the source"
     )

@@ -49,8 +49,8 @@ def check_calculations(manifest: Manifest) -> None:
             except PermanentError as error:
                 text = f"feature service {service.name!r} can't be read online: {error.message}"
                 hint = (
-                    "use functions of the warehouse itself; those that users defined in it are not"
-                    " there"
+                    "use built-in functions of the warehouse: a read can't call functions that"
+                    " users defined in it"
                 )
                 problems.append(DefinitionError(text, where=service.location, hint=hint))
     if problems:

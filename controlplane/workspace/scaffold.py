@@ -37,7 +37,7 @@ def scaffold(directory: Path, name: str | None = None) -> list[Path]:
     chosen = name or re.sub(r"[^A-Za-z0-9]+", "_", directory.resolve().name).strip("_")
     if not is_name(chosen):
         raise PlaneError(
-            f"{chosen!r} can't name a project",
+            f"{chosen!r} is not a valid name of a project",
             hint="give --name: letters, digits, single underscores",
         )
     if (directory / settings.FILE).exists():

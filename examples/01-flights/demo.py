@@ -38,7 +38,7 @@ def asked(*arguments: str) -> list:
 def main() -> None:
     started = time.monotonic()
     keep_airflow = "--keep-airflow" in sys.argv[1:]
-    say("1. The warehouse that a team has already: raw tables in DuckDB")
+    say("1. Create the warehouse that a team would already have: raw tables in DuckDB")
     load()
     say("2. What would a deploy change, and what would then be computed?")
     plane("plan")
@@ -48,13 +48,13 @@ def main() -> None:
     plane("run", "--end", COMPUTED_HERE_UNTIL)
     behind = [view["view"] for view in asked("status") if view["missing_intervals"]]
     if behind or keep_airflow:
-        say("5. The last hours run in Airflow, as every hour would")
+        say("5. Compute the last hours in Airflow, as in production")
         plane("airflow", "up")
     if behind:
         plane("airflow", "run", "--start", COMPUTED_HERE_UNTIL, "--end", END)
     elif not keep_airflow:
-        say("5. Every hour is computed already: nothing is left for Airflow")
-    say("6. What a model reads in milliseconds, for a flight from JFK")
+        say("5. Every hour is computed already: there is nothing to compute in Airflow")
+    say("6. Read the features of a flight from JFK, as a model does")
     plane(
         "get",
         "late_arrival",
@@ -65,7 +65,7 @@ def main() -> None:
         "--key",
         "tailnum=N593JB",
     )
-    say("7. A training set of all flights, each with what was known two hours before")
+    say("7. A training set of all flights, with the values that were known two hours before departure")
     if any(dataset["name"] == "late_2013" for dataset in asked("dataset", "list")):
         plane("dataset", "list")
     else:
@@ -81,9 +81,9 @@ def main() -> None:
     else:
         plane("stop")
     end = (
-        "Nothing had to be done: all was there already."
+        "There was nothing to do: everything was computed already."
         if nothing
-        else "Done. Run it again: it will do nothing."
+        else "Done. If you run it again, it finds nothing to do."
     )
     say(f"{end} ({time.monotonic() - started:.0f} s)")
 

@@ -1,4 +1,5 @@
--- One row for each flight: its keys, the instant of the prediction, and the label. The rest comes along.
+-- One row for each flight: its keys, the instant of the prediction, and the label.
+-- The training set keeps all other columns.
 SELECT
   flight_id, origin, tailnum, dest, scheduled_at,
   scheduled_at - INTERVAL 2 HOUR AS predict_at,

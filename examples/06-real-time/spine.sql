@@ -1,4 +1,5 @@
--- One row for each flight: its key, the instant of the question, what the traveller says of it, and the label.
+-- One row for each flight: its key, the instant of the prediction,
+-- the request fields, and the label.
 SELECT
   flight_id, origin,
   scheduled_at - INTERVAL 2 HOUR AS asked_at,

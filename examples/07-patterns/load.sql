@@ -1,7 +1,7 @@
--- The raw tables of a shop in March 2013, made by hand. Times are UTC unless a name says otherwise.
+-- The raw tables of a shop in March 2013. Times are in UTC unless a comment says otherwise.
 CREATE SCHEMA IF NOT EXISTS raw;
 
--- Payments match orders late: that of order 2 comes eight hours after it, that of order 3 a day.
+-- Payments come later than their orders: 8 hours later for order 2, a day later for order 3.
 CREATE OR REPLACE TABLE raw.orders AS
 FROM (VALUES
   (1::BIGINT, 7::BIGINT, 'book', TIMESTAMP '2013-03-10 00:10'),
@@ -15,7 +15,7 @@ FROM (VALUES
   (3, '2013-03-11 06:00', 40)
 ) AS t(order_id, paid_at, amount);
 
--- A price has an end where it is no longer the current one; the lamp is not sold after it.
+-- `valid_to` is null for the current price. The lamp is no longer sold after its last price.
 CREATE OR REPLACE TABLE raw.prices AS
 FROM (VALUES
   ('book', 12::BIGINT, TIMESTAMP '2013-03-09 00:00', TIMESTAMP '2013-03-10 12:00'),
@@ -23,7 +23,7 @@ FROM (VALUES
   ('lamp', 80, '2013-03-09 06:00', '2013-03-11 18:00')
 ) AS t(product, price, valid_from, valid_to);
 
--- Tills note their own clock. In New York it went from 02:00 to 03:00 on 10 March.
+-- Each till writes its local time. In New York, clocks were set from 02:00 to 03:00 on 10 March.
 CREATE OR REPLACE TABLE raw.visits AS
 FROM (VALUES
   ('ginza', 'Asia/Tokyo', TIMESTAMP '2013-03-10 10:10'),
@@ -32,7 +32,7 @@ FROM (VALUES
   ('soho', 'America/New_York', '2013-03-10 03:30')
 ) AS t(store, zone, local_ts);
 
--- Doors count the seconds since 1970.
+-- Each door writes the time of an opening as seconds since 1970.
 CREATE OR REPLACE TABLE raw.openings AS
 SELECT store, epoch(opened)::BIGINT AS opened_at
 FROM (VALUES
@@ -41,7 +41,7 @@ FROM (VALUES
   ('soho', '2013-03-10 07:20')
 ) AS t(store, opened);
 
--- Phones send their clicks when they have a network.
+-- Phones send their clicks when they are connected to a network.
 CREATE OR REPLACE TABLE raw.clicks AS
 FROM (VALUES
   (7::BIGINT, TIMESTAMP '2013-03-10 01:10', TIMESTAMP '2013-03-10 01:20'),

@@ -229,7 +229,7 @@ def test_what_is_not_met_is_told_and_blocks_only_where_it_should(dags, capsys):
         ({"start": "2013-01-01T00:30:00Z", "end": "2013-01-02"}, "not made of whole intervals"),
         ({"start": "2013-01-02", "end": "2013-01-04"}, "is not due"),
         ({"start": "2012-12-31", "end": "2013-01-01"}, "begins before the view's start"),
-        ({"start": "2013-01-01"}, "lacks its end"),
+        ({"start": "2013-01-01"}, "has no end"),
         ({"starts": "2013-01-01", "ends": "2013-01-03"}, "unknown keys: starts, ends"),
         ({"start": "2013-01-01", "end": "2013-01-03", "dry_run": True}, "unknown keys: dry_run"),
         ({"partition": "2013-01-01T00:00:00"}, "its keys are start and end"),

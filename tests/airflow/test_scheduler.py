@@ -158,7 +158,7 @@ def test_airflow_reads_every_dag(house):
     assert house.client.import_errors() == []
     shown = {dag["dag_id"]: dag for dag in house.client.dags()}
     assert len(shown) == 4
-    assert shown[DELAYS]["timetable_summary"] == "every 1h, 30m late"
+    assert shown[DELAYS]["timetable_summary"] == "every 1h, 30m after the end"
     assert shown[DELAYS]["owners"] == ["ops@example.com"]
     assert not any(dag["is_paused"] for dag in shown.values())
 

@@ -159,7 +159,7 @@ def test_airflow_stores_timetables_and_mappers():
     again = decode_timetable(encode_timetable(timetable))
     assert isinstance(again, IntervalTimetable)
     assert again.serialize() == timetable.serialize()
-    assert again.summary == "every 7d, 1h30m late"
+    assert again.summary == "every 7d, 1h30m after the end"
     for mapper in (
         FanOut(upstream="1d", schedule="1h"),
         RollUp(upstream="1h", schedule="1d", since="2013-01-01"),

@@ -356,6 +356,6 @@ def test_a_table_that_is_gone(rig, capfd):
         )
     assert run.state == DagRunState.FAILED
     out = "".join(capfd.readouterr())
-    assert "its sources have changed since the deploy: raw.orders is gone" in out
+    assert "its sources have changed since the deploy: raw.orders is missing" in out
     assert rig.secret not in out
     assert rig.rows("SELECT * FROM features.purchases") == published

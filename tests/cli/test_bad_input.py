@@ -132,7 +132,7 @@ def test_a_source_that_changed_since_the_deploy(shop):
     assert (
         error
         == "feature view 'spend': its sources have changed since the deploy: raw.payments.amount is"
-        " float64, was int64; raw.payments.country is gone"
+        " float64, was int64; raw.payments.country is missing"
     )
     assert hint == "restore the columns, or adapt the definition and deploy it"
     assert shop.sql(tables) == before
@@ -153,7 +153,7 @@ def test_a_table_that_is_gone(shop):
     assert "features/shop.py:8: source 'payments': there is no table raw.payments" in shop.fails(
         "plan"
     )
-    assert "its sources have changed since the deploy: raw.payments is gone" in shop.fails(
+    assert "its sources have changed since the deploy: raw.payments is missing" in shop.fails(
         "run", "--recompute"
     )
 

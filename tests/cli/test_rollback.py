@@ -64,7 +64,11 @@ def test_a_rollback_to_a_number(shop):
         .splitlines()[0]
         .endswith("deployment 7 does not exist in environment 'local'")
     )
-    assert shop.fails("rollback", "2").splitlines()[0].endswith("deployment 2 is the current one")
+    assert (
+        shop.fails("rollback", "2")
+        .splitlines()[0]
+        .endswith("deployment 2 is the current deployment")
+    )
     assert shop.plane("rollback", "1", "--json").json["deployment"] == 3
     assert shop.plane("rollback", "2", "--json").json["deployment"] == 4
     assert shop.get(1) == NEW

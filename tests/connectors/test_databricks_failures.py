@@ -97,7 +97,7 @@ def test_an_error_is_one_line_and_helps(warehouse, schema, sql, message, hint):
                 " of the table. SQLSTATE: 2D521"
             ),
             TransientError,
-            "another writer was at work: try again",
+            "another writer changed the same table: try again",
         ),
         (
             "[DELTA_METADATA_CHANGED] MetadataChangedException: The metadata has changed.",
@@ -160,7 +160,7 @@ def test_two_writers_of_one_table(endpoint, warehouse, schema):
     other.close()
     [error] = found
     assert isinstance(error, TransientError)
-    assert error.hint == "another writer was at work: try again"
+    assert error.hint == "another writer changed the same table: try again"
 
 
 def test_a_statement_that_is_sent_again_leaves_one_copy(warehouse, endpoint, schema):

@@ -206,7 +206,7 @@ def test_b2_the_masters_password_is_not_sent_to_sentinels(watching, master):
 @pytest.mark.parametrize(
     ("lines", "options", "said", "hint"),
     [
-        (["requirepass their-secret"], {}, "it asks for a password", "sentinel_password"),
+        (["requirepass their-secret"], {}, "it requires a password", "sentinel_password"),
         (
             ["requirepass their-secret"],
             {"sentinel_password": "wr0ng"},
@@ -216,7 +216,7 @@ def test_b2_the_masters_password_is_not_sent_to_sentinels(watching, master):
         (
             [],
             {"sentinel_password": "wr0ng"},
-            "it asks for no password",
+            "it requires no password",
             "leave `sentinel_password` out",
         ),
         (

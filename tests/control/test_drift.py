@@ -140,7 +140,7 @@ def test_a13_a_public_view_that_is_missing(shop, view):
     ("change", "told"),
     [
         ("ALTER TABLE {} DROP COLUMN amount_sum_2d", "has lost its column amount_sum_2d"),
-        ("ALTER TABLE {} ADD COLUMN note VARCHAR", "has another column, note"),
+        ("ALTER TABLE {} ADD COLUMN note VARCHAR", "has an additional column, note"),
         (
             "ALTER TABLE {} ALTER amount_sum_2d TYPE DOUBLE",
             "has column amount_sum_2d of type float64 instead of int64",

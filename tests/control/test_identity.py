@@ -161,7 +161,7 @@ def test_a_take_over_needs_an_identity(shop):
     shop.sql("DROP TABLE _plane.identity")
     with ControlPlane(shop.folder) as plane, pytest.raises(PlaneError) as refused:
         plane.online.take_over()
-    assert refused.value.hint == "run `plane deploy` first: it makes one"
+    assert refused.value.hint == "run `plane deploy` first: it creates the identity"
 
 
 def test_a_claim_says_who_and_where():

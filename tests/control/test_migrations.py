@@ -127,7 +127,7 @@ def test_a_deploy_records_the_version_of_an_earlier_warehouse(shop: Shop) -> Non
 def test_a_plan_says_what_its_deploy_migrates() -> None:
     assert (
         migrations.pending(1, TOY)
-        == "has version 1 of the control tables, which a deploy brings to version 2"
+        == "has version 1 of the control tables, which the next deploy migrates to version 2"
     )
     assert migrations.pending(2, TOY) == ""
 
@@ -203,7 +203,7 @@ ALTERATIONS = [
     (
         "doors",
         "ADD COLUMN note VARCHAR",
-        "has another column, note",
+        "has an additional column, note",
         "ALTER TABLE _plane.doors DROP COLUMN note",
     ),
     (
@@ -249,5 +249,5 @@ def test_a13_an_altered_control_table_is_seen_on_every_engine(team: Team) -> Non
         plane.plan()
     assert (
         refused.value.message
-        == "control tables were altered: _plane.deployed has another column, note"
+        == "control tables were altered: _plane.deployed has an additional column, note"
     )

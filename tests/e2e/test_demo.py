@@ -116,10 +116,10 @@ def test_the_demonstration_tells_the_whole_story_and_again_does_nothing(folder: 
     before = sql(folder, "SELECT count(*), max(version) FROM _plane.ledger")
 
     again = demonstrate(folder)
-    assert "Nothing had to be done: all was there already." in again.text
+    assert "There was nothing to do: everything was computed already." in again.text
     assert again.seconds < AGAIN_SECONDS
     assert "No changes: environment local is as declared." in again.under("2")
-    assert "Everything is computed and in sync: nothing to do." in again.under("4")
+    assert "Everything is computed and synced: nothing to do." in again.under("4")
     assert again.under("6") == online
     assert sql(folder, "SELECT count(*), max(version) FROM _plane.ledger") == before
     assert sql(folder, "SELECT count(*) FROM _plane.datasets") == [(1,)]

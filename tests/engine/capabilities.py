@@ -212,7 +212,7 @@ NAMED: Mapping[str, Mapping[str, Proof | Refused]] = {
     "Python functions of lists": {
         "duckdb": Proof("tests/serving/test_realtime.py::test_every_value_passes"),
         "snowflake": Refused(
-            "a Python function can't take or give lists",
+            "a Python function can't take or return lists",
             "tests/verification/test_realtime_snowflake.py::test_lists_are_refused",
         ),
         "databricks": Proof(

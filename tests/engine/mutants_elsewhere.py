@@ -17,7 +17,7 @@ from tests.engine.differential import INTERVALS
 from tests.engine.mutants import HISTORY, MUTANTS, TILES, TRAINING
 from tests.engine.mutation import Caught, Mutant, Replacement
 
-CHANGES = "find what changes in the history"
+CHANGES = "compute the changes of the history"
 NO_ROLLUPS = "no rollups are kept there"
 APART = "each interval has a statement of its own there"
 NO_LOOK_UP = "rows are not looked up there: views without windows have tiles, too"

@@ -71,7 +71,7 @@ def test_the_second_writer_is_told_to_try_again(tmp_path: Path) -> None:
         tasks.stage(rig.program, first, texts[0]["stage"])
         tasks.stage(rig.program, second, texts[1]["stage"])
         first.execute([Statement("begin", "BEGIN"), *read(texts[0]["publish"])])
-        with pytest.raises(TransientError, match="take the head"):
+        with pytest.raises(TransientError, match="update the head"):
             tasks.publish(rig.program, second, texts[1]["publish"], "two")
         assert rig.table("history") == []
         first.execute([Statement("commit", "COMMIT")])

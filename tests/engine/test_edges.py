@@ -110,7 +110,7 @@ def test_names_of_users_are_theirs() -> None:
 )
 def test_keys_may_not_have_names_of_ours(key: str) -> None:
     view = subject_of(SUM, keys={key: "string"}, sql=f'SELECT k AS "{key}", * FROM {{events}}')
-    with pytest.raises(Problems, match=f"key '{key}': that can't name a key"):
+    with pytest.raises(Problems, match=f"key '{key}': this is not a valid name of a key"):
         Rig(view, COLUMNS)
 
 
@@ -211,8 +211,8 @@ def test_later_rows_may_all_be_dropped() -> None:
     ("change", "told"),
     [
         ("ALTER TABLE raw.events ALTER amt TYPE DOUBLE", "raw.events.amt is float64, was int64"),
-        ("ALTER TABLE raw.events DROP word", "raw.events.word is gone"),
-        ("DROP TABLE raw.events", "raw.events is gone"),
+        ("ALTER TABLE raw.events DROP word", "raw.events.word is missing"),
+        ("DROP TABLE raw.events", "raw.events is missing"),
     ],
 )
 def test_a_changed_source_is_refused_before_anything_is_written(change: str, told: str) -> None:
@@ -334,7 +334,7 @@ def test_an_interrupt_that_also_cancels_the_clean_up_stays_an_interrupt() -> Non
         dropped: list[str] = []
 
         def interrupted(statement: Statement) -> Sequence[Statement]:
-            if statement.name == "take the head":
+            if statement.name == "update the head":
                 raise KeyboardInterrupt
             if statement.name == "drop the stage":
                 dropped.append(statement.sql)

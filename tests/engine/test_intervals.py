@@ -178,8 +178,8 @@ REFUSED = {
     ),
     "SELECT k, ts, current_user AS amt FROM {events}": "value of current_user in its SQL",
     "SELECT k, ts, age(ts) AS amt FROM {events}": "value of age in its SQL",
-    "SELECT k, ts, amt FROM {events} USING SAMPLE 10%": "a sample, which chance decides",
-    "SELECT k, ts, amt FROM {events} TABLESAMPLE 10%": "a sample, which chance decides",
+    "SELECT k, ts, amt FROM {events} USING SAMPLE 10%": "a sample, which is random",
+    "SELECT k, ts, amt FROM {events} TABLESAMPLE 10%": "a sample, which is random",
     "SELECT e.k, e.ts, x.amt FROM {events} e JOIN raw.events x USING (o)": (
         r"table raw\.events, which is not among"
     ),

@@ -53,13 +53,13 @@ def test_a_correction_that_was_stopped_is_mended(warehouse):
         ran = stopped(rig, 0, 4, last)
         rig.materialize(START, START + 4 * DAY)
         assert content(rig) == right, f"stopped behind {ran[-1]}"
-    assert ran[-1] == "drop what changed in the history"
+    assert ran[-1] == "drop the table of changes"
     versions = [row["version"] for row in records(warehouse, "SELECT version FROM _plane.ledger")]
     assert len(set(versions)) == len(versions)
 
 
 @pytest.mark.parametrize(
-    "behind", ["find what changes in the history", "change the newest rows", "move the frontier"]
+    "behind", ["compute the changes of the history", "change the newest rows", "move the watermark"]
 )
 def test_a_gap_whose_closing_was_stopped_is_closed(warehouse, behind):
     rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=AFTER)

@@ -96,7 +96,7 @@ def test_a_reason_that_no_longer_holds_is_noticed(tables):
     )
     number = next(telling(MUTANTS[0], 0))
     with pytest.raises(
-        mutants_elsewhere.InPlace, match="'it can be made' has a place now, in: find what changes"
+        mutants_elsewhere.InPlace, match="'it can be made' has a place now, in: compute the changes"
     ):
         mutants_elsewhere.check_places([stranger], rendered(number, "snowflake", tables))
 

@@ -116,7 +116,7 @@ def test_a_run_that_another_overtakes_on_databricks(databricks, valkey_url):
                 return [other, statement] if statement.name == "change the history" else [statement]
 
             rig.warehouse = Meddled(warehouse, overtaken)
-            with pytest.raises(TransientError, match="took over before this one was done"):
+            with pytest.raises(TransientError, match="took over before this run was complete"):
                 rig.materialize(START, START + 2 * DAY)
             assert rig.table("history") == rig.table("latest") == []
             rig.warehouse = Meddled(warehouse, lambda statement: [statement] * 2)

@@ -222,7 +222,7 @@ def test_the_end_of_a_period_that_lasts_is_no_missing_time() -> None:
 WRONG_SOURCES = {
     "now()": "neither a column nor a SQL expression",
     "ts + now()": "the value of now in its timestamp depends on more than the row",
-    "max(ts)": r"'MAX\(ts\)' in its timestamp is not known to be a function of the row",
+    "max(ts)": r"'MAX\(ts\)' in its timestamp is not known to depend on the row alone",
     "amt + 1": "is int64, not a timestamp",
     "nope AT TIME ZONE 'UTC'": "the warehouse refuses its timestamp",
     "ts; DROP TABLE x": "neither a column nor a SQL expression",

@@ -99,7 +99,7 @@ def test_a5_rows_without_a_time_or_a_known_key_have_no_values_and_are_told(wareh
         assert made.without_values == WithoutValues(null_times=1 + infinite, views=gaps)
         assert made.without_values.sentences() == [
             (
-                f"{1 + infinite} rows have no time, or an infinite one: their features are null,"
+                f"{1 + infinite} rows have no time, or an infinite time: their features are null,"
                 " counts 0"
             ),
             (

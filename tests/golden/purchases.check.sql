@@ -15,7 +15,7 @@ SELECT
     WHERE tile_start >= TIMESTAMP '{{ plane.read_start }}' AND tile_start < TIMESTAMP '{{ plane.end }}'
   ) AS replaced_tiles
 FROM "_plane"."{{ plane.stage }}";
--- @statement: forget what this run found before
+-- @statement: remove earlier results of this run
 -- @delete: "_plane"."metrics"
 DELETE FROM "_plane"."metrics"
 -- @condition
@@ -52,7 +52,7 @@ UNION ALL
 SELECT CAST('events' AS VARCHAR) AS source, 'one_of(word)' AS name, 'error' AS severity, 0.01 AS may_fail, count(*) AS row_count, count("plane__expectation__1") AS failed_count, nullif(min("plane__expectation__1"), '') AS observed
 FROM source__0
 ) AS results;
--- @statement: read what was found
+-- @statement: read the results
 -- @select:
 -- @query
 SELECT source, name, severity, row_count, failed_count, passed, observed

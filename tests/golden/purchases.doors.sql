@@ -42,11 +42,11 @@ COMMENT ON VIEW "features"."purchases__latest" IS 'What a customer bought lately
 -- @statement: comment 2.1
 -- @comment: "features"."purchases__latest"
 COMMENT ON COLUMN "features"."purchases__latest"."last_word" IS 'What was said last.';
--- @statement: forget the earlier version
+-- @statement: remove the record of the earlier version
 -- @delete: "_plane"."doors"
 DELETE FROM "_plane"."doors"
 -- @condition
 WHERE feature_view = 'features.purchases';
--- @statement: note this version
+-- @statement: record the version that is shown
 -- @insert: "_plane"."doors"
 INSERT INTO "_plane"."doors" VALUES ('features.purchases', 'ed35778c');

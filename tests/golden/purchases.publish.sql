@@ -1,5 +1,5 @@
 
--- @statement: take the head
+-- @statement: update the head
 -- @update: "_plane"."head__features__purchases__ed35778c"
 UPDATE "_plane"."head__features__purchases__ed35778c" SET
   version = greatest(version + 1, epoch_us(now())),
@@ -19,7 +19,7 @@ WHERE r.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
     SELECT "k" FROM "_plane"."{{ plane.stage }}" WHERE "k" IS NOT NULL AND event_time IS NOT NULL
   ) AS touched WHERE touched."k" = r."k" 
 );
--- @statement: set aside the history that this replaces
+-- @statement: keep the history that this replaces
 -- @insert: "features"."purchases__history_replaced__ed35778c"
 INSERT INTO "features"."purchases__history_replaced__ed35778c"
 -- @query
@@ -95,7 +95,7 @@ FROM "_plane"."head__features__purchases__ed35778c" AS head CROSS JOIN (
   SELECT count(*) AS row_count, count(*) FILTER (WHERE NOT ("k" IS NOT NULL AND event_time IS NOT NULL)) AS dropped_count
   FROM "_plane"."{{ plane.stage }}"
 ) AS counted;
--- @statement: move the frontier
+-- @statement: move the watermark
 -- @update: "_plane"."head__features__purchases__ed35778c"
 UPDATE "_plane"."head__features__purchases__ed35778c" SET
   earlier_frontier = frontier,
@@ -404,7 +404,7 @@ ASOF LEFT JOIN (
 
 ) AS changed
 ORDER BY valid_from;
--- @statement: let what came back the same count from when it was first recorded
+-- @statement: restore the recording time of unchanged rows
 -- @update: "features"."purchases__history__ed35778c" AS h
 UPDATE "features"."purchases__history__ed35778c" AS h SET recorded_from = r.recorded_from
 FROM (
@@ -421,7 +421,7 @@ WHERE h.valid_from > TIMESTAMP '{{ plane.start }}' + to_microseconds(1800000000)
   AND h."price_mean_1d_offset_1d" IS NOT DISTINCT FROM r."price_mean_1d_offset_1d"
   AND h."last_word" IS NOT DISTINCT FROM r."last_word"
 ;
--- @statement: forget that it was replaced
+-- @statement: remove unchanged rows from the replaced history
 -- @delete: "features"."purchases__history_replaced__ed35778c" AS r
 DELETE FROM "features"."purchases__history_replaced__ed35778c" AS r
 -- @condition
@@ -462,7 +462,7 @@ WHERE NOT EXISTS (
   SELECT 1 FROM "features"."purchases__latest__ed35778c" AS r
   WHERE r."k" = n."k"  AND NOT r.is_deleted AND r.valid_from > n.valid_from
 );
--- @statement: remove the newest rows of before
+-- @statement: remove the earlier newest rows
 -- @delete: "features"."purchases__latest__ed35778c" AS r
 DELETE FROM "features"."purchases__latest__ed35778c" AS r
 -- @condition

@@ -106,13 +106,13 @@ CREATE TABLE IF NOT EXISTS "_plane"."head__features__purchases__ed35778c" (
   earlier_frontier TIMESTAMP NOT NULL,
   run_id VARCHAR NOT NULL
 );
--- @statement: fill the head
+-- @statement: insert the head's row
 -- @insert: "_plane"."head__features__purchases__ed35778c"
 INSERT INTO "_plane"."head__features__purchases__ed35778c"
 -- @query
 SELECT 0, TIMESTAMP '2024-01-01 00:00:00.000000', TIMESTAMP '2024-01-01 00:00:00.000000', '' FROM (SELECT 1 AS one) AS single
 WHERE NOT EXISTS (SELECT 1 FROM "_plane"."head__features__purchases__ed35778c");
--- @statement: create the table of doors
+-- @statement: create the table of public views
 -- @create_table: "_plane"."doors"
 CREATE TABLE IF NOT EXISTS "_plane"."doors" (
   feature_view VARCHAR NOT NULL,

@@ -69,7 +69,7 @@ def test_what_would_be_staged_is_explained_for_new_views_alone(warehouse):
         preview.explain(plan, manifest, release, warehouse, NOW)
     [problem] = raised.value.problems
     assert problem.message.startswith(
-        "feature view 'spend': the warehouse refuses what a run would stage: Table with"
+        "feature view 'spend': the warehouse refuses the SQL that computes a run's rows: Table with"
     )
     assert problem.where == manifest.views[0].location
     assert problem.where is not None

@@ -113,7 +113,7 @@ def test_b18_components_that_run_and_report_no_health_yet_are_a_warning(shop, pr
     found = told(shop, 0)["airflow"]
     assert found["level"] == "warning"
     assert found["message"].startswith(
-        "it has just started, or is busy: no health is reported by api-server, "
+        "it has just started, or is busy: no health report from api-server, "
     )
     assert "Airflow is not healthy on this machine" in patiently(shop)
 

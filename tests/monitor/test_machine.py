@@ -104,7 +104,7 @@ def test_b4_a_project_folder_that_cant_be_written_is_an_error(project):
     project.chmod(0o555)
     [found] = seen_by_another(Look(project / ".plane"))
     assert found.level == ERROR
-    assert "can't be made or entered" in found.message
+    assert "can't be created or opened" in found.message
     assert str(project) in found.hint
 
 

@@ -148,12 +148,12 @@ def test_trying_changes_nothing(server):
 
 
 def test_a_reader_needs_less(make, server, grant):
-    """As the page says of those who only read."""
+    """The page lists the same rights for a user that only reads."""
     shop = limited(make, server)
     runs, _ = documented()
     grant(f"~{shop.name}.local:*", *runs)
     shop.ready()
-    said = re.search(r"Who only reads .* needs `([^`]*)`", PAGE.read_text())
+    said = re.search(r"A user that only reads .* needs `([^`]*)`", PAGE.read_text())
     assert said is not None
     grant(f"~{shop.name}.local:*", *said[1].split())
     assert shop.get(1)

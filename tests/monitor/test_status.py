@@ -118,7 +118,7 @@ def test_a_store_that_does_not_answer_is_told_and_is_no_failure(shop):
     assert (found["state"], found["sync_lag"]) == ("up to date", None)
     assert found["online_problem"].startswith("the online store at 127.0.0.1:1/0: ")
     out = shop.plane("status").out
-    assert "no answer" in out
+    assert "no reply" in out
     assert out.count("the online store at 127.0.0.1:1/0: ") == 1
 
 
@@ -202,7 +202,7 @@ def test_all_that_is_broken_is_found_at_once(shop):
     told = dict(broken[1:])
     assert broken[0][1].startswith("features/other.py:1: ")
     assert told["definitions"].startswith("features/third.py:1: ")
-    assert told["release"].startswith("Airflow sees elsewhere, deployed is ")
+    assert told["release"].startswith("Airflow reads elsewhere, but ")
     assert told["online store"].startswith("the online store at 127.0.0.1:1/0: ")
     assert all(f["hint"] for f in done if f["level"] == "error")
 

@@ -18,8 +18,8 @@ from tests.endpoints.snowflake import SnowflakeEndpoint
 
 __all__ = ["databricks"]
 
-MAY = "tables and views can be made, written and dropped"
-RUN = "they can be made and run, for as long as a session"
+MAY = "tables and views can be created, written and dropped"
+RUN = "they can be created for a session and run"
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_rights_that_are_missing(endpoint: SnowflakeEndpoint) -> None:
         (
             "schema features",
             "error",
-            "making schema features: Insufficient privileges to operate on database 'PLANE'",
+            "creating schema features: Insufficient privileges to operate on database 'PLANE'",
             (
                 "role PLANE_ROLE has no right to do this: GRANT USAGE, CREATE SCHEMA ON DATABASE"
                 " PLANE TO ROLE PLANE_ROLE"
@@ -124,7 +124,7 @@ def test_rights_that_are_missing(endpoint: SnowflakeEndpoint) -> None:
         (
             "schema _plane",
             "error",
-            "making a view in schema _plane: Insufficient privileges to operate on schema '_PLANE'",
+            "creating a view in schema _plane: Insufficient privileges to operate on schema '_PLANE'",
             (
                 "role PLANE_ROLE has no right to do this: GRANT USAGE, CREATE TABLE, CREATE VIEW ON"
                 " SCHEMA _PLANE TO ROLE PLANE_ROLE"
@@ -164,7 +164,7 @@ def test_databricks(databricks: DatabricksEndpoint) -> None:
         )
         databricks.fault("error", pattern="LANGUAGE PYTHON", message="Python UDF is not supported.")
         found = plain(opened, schema, f"{schema}.nothing", python=True)
-        assert found[1][1:3] == ("error", f"making a table in schema {schema}: {text}")
+        assert found[1][1:3] == ("error", f"creating a table in schema {schema}: {text}")
         assert f"GRANT CREATE TABLE ON SCHEMA main.{schema} TO" in found[1][3]
         assert found[3][:2] == (f"source {schema}.nothing", "error")
         assert found[4] == (

@@ -39,17 +39,17 @@ def test_it_counts_and_times_answers(served, tmp_path):
     assert {event["entities"] for event in requests} == {5}
     assert len(requests) == found["requests"]
     shown = served.project.plane(*bench(served)).out
-    assert "answers a second\np50 " in shown
+    assert "responses per second\np50 " in shown
     assert "ms  ###" in shown
 
 
 def test_what_is_wrong_is_told(served):
     refused = served.project.plane(*bench(served, service="none"), code=1)
-    assert "0 answers a second" in refused.out
+    assert "0 responses per second" in refused.out
     assert "statuses: 404: " in refused.out
     fails = served.project.fails
     assert "not a JSON list" in fails(*bench(served, entities="[1]"))
-    assert "no entities to ask for" in fails(*bench(served, entities="[]"))
+    assert "no entities to request" in fails(*bench(served, entities="[]"))
     assert "can't be read" in fails(*bench(served, entities="none.json"))
     assert "can't be reached" in fails(
         "bench", "serve", "http://127.0.0.1:1", "-s", "a", "--entities", '[{"a": 1}]'

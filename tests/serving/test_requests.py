@@ -167,7 +167,7 @@ def test_a_spine_must_have_what_callers_give(rig: Rig) -> None:
             time="at",
             created_by="us",
         )
-    assert "the spine's column 'amount' is string, it must be float64" in str(raised.value)
+    assert "the spine's column 'amount' is string, but must be float64" in str(raised.value)
     assert "the spine has no column 'r_i' (int64)" in str(raised.value)
 
 

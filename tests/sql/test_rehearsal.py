@@ -33,21 +33,21 @@ from tests.engine.test_kill import COLUMNS, subject
 WITHOUT_A_QUERY = {
     "duckdb": {
         "stage the interval's rows",
-        "take the head",
+        "update the head",
         "mark the newest rows that this replaces",
-        "move the frontier",
-        "let what came back the same count from when it was first recorded",
+        "move the watermark",
+        "restore the recording time of unchanged rows",
         "point the history to this version",
         "point the replaced history to this version",
         "point the tiles to this version",
         "comment 1",
         "comment 2",
-        "note this version",
+        "record the version that is shown",
     },
     "snowflake": {
         "stage the interval's rows",
-        "make room for what changes in the history",
-        "take the head",
+        "create the table of changes",
+        "update the head",
         "point the history to this version",
         "point the replaced history to this version",
         "point the tiles to this version",
@@ -193,5 +193,5 @@ def test_a_table_without_a_column_that_is_read_is_noticed(warehouse):
         for one, said in zip(queries, answers, strict=True)
         if isinstance(said, PermanentError)
     }
-    assert wrong & {"insert the changed history", "find what changes in the history"}
+    assert wrong & {"insert the changed history", "compute the changes of the history"}
     assert "point the view to this version" not in wrong

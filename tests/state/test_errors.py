@@ -62,8 +62,8 @@ def unprivileged() -> Iterator[None]:
         ("no url", "cannot be read"),
         (f"postgresql://u:{SECRET}@h:port/d", "cannot be read"),
         (f"mysql://u:{SECRET}@h/d", "'mysql' is not a supported database"),
-        ("sqlite://", "names no file"),
-        ("sqlite:///:memory:", "names no file"),
+        ("sqlite://", "has no file"),
+        ("sqlite:///:memory:", "has no file"),
     ],
 )
 def test_a_url_that_is_neither_of_the_two(url, message):

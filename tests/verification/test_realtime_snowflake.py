@@ -71,6 +71,6 @@ def test_lists_are_refused() -> None:
         collector,
     )
     assert [error.message.partition(": on snowflake ")[2] for error in collector.problems] == [
-        "a Python function can't take or give lists",
-        "a Python function can't take or give lists: tags",
+        "a Python function can't take or return lists",
+        "a Python function can't take or return lists: tags",
     ]

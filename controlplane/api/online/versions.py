@@ -19,7 +19,7 @@ class Version:
         deployment: number of the last deployment that has the version.
         current: whether that is the current deployment.
         served: whether readers get this version.
-        synced_at: end of the last sync of this version.
+        synced_at: start of the last sync of this version; None if it was never synced.
     """
 
     view: str

@@ -85,8 +85,8 @@ def versions() -> list[Finding]:
             findings.append(Finding(package, OK, version(package)))
         except PackageNotFoundError:
             hint = (
-                "pip install 'controlplane[airflow]' where DAGs are to run; the rest works"
-                " without it"
+                "pip install 'controlplane[airflow]' on machines that run DAGs; everything"
+                " else works without it"
             )
             findings.append(Finding(package, WARNING, "not installed", hint))
     return findings
@@ -216,7 +216,7 @@ def ailing_findings(ended: Sequence[str], silent: Sequence[str], home: Path) -> 
             Finding("airflow", ERROR, f"components have ended: {', '.join(ended)}", hint)
         )
     if silent:
-        text = f"it has just started, or is busy: no health is reported by {', '.join(silent)}"
+        text = f"it has just started, or is busy: no health report from {', '.join(silent)}"
         hint = f"run `plane doctor` again in a minute, then see {home}/{silent[0]}.log"
         findings.append(Finding("airflow", WARNING, text, hint))
     return findings

@@ -68,7 +68,7 @@ def folder_findings(folder: Path, narrowed: int) -> list[Finding]:
     try:
         mode = folder.stat().st_mode & 0o777
     except OSError as error:
-        text = f"{folder} can't be made or entered by uid {os.geteuid()}: {error.strerror}"
+        text = f"{folder} can't be created or opened by uid {os.geteuid()}: {error.strerror}"
         hint = f"make {folder.parent} writable for your user, or name other folders in plane.toml"
         return [Finding(private.FOLDER, ERROR, text, hint)]
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
@@ -89,6 +89,6 @@ def folder_findings(folder: Path, narrowed: int) -> list[Finding]:
             f"other users of this machine had rights on {folder}: {narrowed} files and folders were"
             " closed to them"
         )
-        hint = "nothing is left to do; change passwords that were written to files in it"
+        hint = "these rights are removed; change the passwords that files in it contain"
         return [Finding(private.FOLDER, WARNING, text, hint)]
     return [Finding(private.FOLDER, OK, "closed to other users")]

@@ -54,7 +54,7 @@ def _who(warehouse: Warehouse) -> list[Finding]:
     for setting in ("warehouse", "database"):
         if info.get(setting) == "":
             hint = (
-                f"set `{setting}` in plane.toml; if it is set, see its name, and that role"
+                f"set `{setting}` in plane.toml; if it is set, check its name, and whether role"
                 f" {info.get('role')} may use it"
             )
             findings.append(
@@ -89,13 +89,13 @@ def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
     name = f"plane__doctor_{secrets.token_hex(4)}"
     table, view = qualified(d, schema, name), qualified(d, schema, f"{name}_view")
     making = [
-        Statement(f"making schema {schema}", f"CREATE SCHEMA IF NOT EXISTS {d.quote(schema)}"),
+        Statement(f"creating schema {schema}", f"CREATE SCHEMA IF NOT EXISTS {d.quote(schema)}"),
         Statement(
-            f"making a table in schema {schema}", f"CREATE TABLE {table} (x {d.type('int64')})"
+            f"creating a table in schema {schema}", f"CREATE TABLE {table} (x {d.type('int64')})"
         ),
         Statement(f"writing a table in schema {schema}", f"INSERT INTO {table} SELECT 1"),
         Statement(
-            f"making a view in schema {schema}", f"CREATE VIEW {view} AS SELECT x FROM {table}"
+            f"creating a view in schema {schema}", f"CREATE VIEW {view} AS SELECT x FROM {table}"
         ),
     ]
     dropping = [
@@ -109,7 +109,7 @@ def _schema(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
             warehouse.execute(dropping)
         raise
     warehouse.execute(dropping)
-    return [Finding(f"schema {schema}", OK, "tables and views can be made, written and dropped")]
+    return [Finding(f"schema {schema}", OK, "tables and views can be created, written and dropped")]
 
 
 def _functions(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
@@ -119,7 +119,7 @@ def _functions(warehouse: Warehouse, d: Dialect, schema: str) -> list[Finding]:
     row = d.constants([{"x": d.cast("1", "int64")}])
     query = f"SELECT {called(d, schema, spec, types)} AS y FROM ({row}) AS one"
     warehouse.execute([Statement("running a function in Python", query)])
-    return [Finding("Python functions", OK, "they can be made and run, for as long as a session")]
+    return [Finding("Python functions", OK, "they can be created for a session and run")]
 
 
 def _sources(warehouse: Warehouse, tables: Sequence[str]) -> list[Finding]:

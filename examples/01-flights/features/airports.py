@@ -78,5 +78,5 @@ def carrier_delays(departures):
     owner=OWNER,
 )
 def airport_weather(weather):
-    """The last weather report, forgotten after six hours."""
+    """The last weather report; null after six hours."""
     return f"SELECT origin, observed_at, temp, wind_speed, precip, visib FROM {weather}"

@@ -65,5 +65,5 @@ def airport_sliding(departures):
     owner=OWNER,
 )
 def airport_days(departures):
-    """The airport's days, and its airlines."""
+    """Departures by calendar day of New York, and delays by airline."""
     return f"SELECT origin, departed_at, dep_delay, carrier FROM {departures}"

@@ -45,7 +45,7 @@ def airport_delays(departures):
     owner=OWNER,
 )
 def aircraft_last_flight(departures):
-    """The aircraft's last departure from New York, forgotten after two days."""
+    """The aircraft's last departure from New York; null after two days."""
     return f"""
         SELECT tailnum, departed_at, dest, CAST(dep_delay AS BIGINT) AS dep_delay
         FROM {departures}

@@ -46,7 +46,7 @@ def airport_delays(departures):
     owner=OWNER,
 )
 def aircraft_last_seen(departures, planes):
-    """Where the aircraft last left from, and how large it is; forgotten after six hours."""
+    """The airport that the aircraft last left, and its number of seats; null after six hours."""
     return f"""
         SELECT tailnum, departed_at, origin, seats
         FROM {departures} LEFT JOIN {planes} USING (tailnum)
@@ -62,5 +62,5 @@ def aircraft_last_seen(departures, planes):
     owner=OWNER,
 )
 def airport_weeks(delays):
-    """The most late departures that 24 hours had, in a week."""
+    """The largest number of late departures in 24 hours, over the last week."""
     return f"SELECT origin, valid_from, late_24h FROM {delays}"

@@ -30,7 +30,7 @@ openings = BatchSource(
     owner=OWNER,
 )
 def store_visits(visits):
-    """How many people came, whatever clock the till has."""
+    """How many people visited a store, counted by the time in UTC."""
     return f"SELECT store, source_time FROM {visits}"
 
 

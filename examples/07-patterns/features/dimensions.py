@@ -1,4 +1,4 @@
-"""Rows that are valid from one instant to another: both the begin and the end are events."""
+"""Rows that are valid from one instant to another: both the start and the end are events."""
 
 from controlplane import Attribute, BatchSource, Entity, FeatureService, batch_feature_view
 
@@ -20,7 +20,7 @@ ends = BatchSource("ends", table="raw.prices", timestamp="valid_to", settling_de
     owner=OWNER,
 )
 def product_price(begins, ends):
-    """What a product costs; null where it is not sold."""
+    """The price of a product; null while the product is not sold."""
     return f"""
         SELECT product, valid_from, price, 1 AS change FROM {begins}
         UNION ALL

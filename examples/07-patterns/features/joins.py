@@ -25,7 +25,7 @@ orders = BatchSource(
     owner=OWNER,
 )
 def user_spending(payments, orders):
-    """What a user has paid for, when it was paid."""
+    """What a user has paid, at the times of the payments."""
     return f"""
         SELECT o.user_id, p.paid_at, p.amount
         FROM {payments} AS p JOIN {orders} AS o ON o.order_id = p.order_id

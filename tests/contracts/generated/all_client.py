@@ -1,6 +1,6 @@
 """The feature service all, version fd289920, with types.
 
-Made by `plane schema`: run it again instead of editing this file.
+Created by `plane schema`: run it again instead of editing this file.
 """
 
 from datetime import date, datetime
@@ -62,6 +62,6 @@ class AllClient:
     def get_many(
         self, keys: list[AllKeys], request: AllRequest | list[AllRequest]
     ) -> list[AllFeatures]:
-        """The features of several entities, in their order; one request counts for all of them."""
+        """The features of several entities, in their order; one request is for all of them."""
         found = self._client.get(self.service, keys, request)
         return [cast(AllFeatures, vector.plain) for vector in found]
