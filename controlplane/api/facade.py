@@ -17,7 +17,9 @@ from controlplane.api import (
     deploy,
     doctor,
     forget,
+    load,
     plan,
+    query,
     read,
     rollback,
     run,
@@ -27,7 +29,9 @@ from controlplane.api import (
     verify,
 )
 from controlplane.api.airflow import EmbeddedAirflow
+from controlplane.api.dataset import TrainingSet
 from controlplane.api.online.facade import Online
+from controlplane.api.rows import Rows
 from controlplane.base.progress import Progress
 from controlplane.base.types import Interval
 from controlplane.embedded import valkey
@@ -38,7 +42,6 @@ from controlplane.monitor.status import ViewStatus
 from controlplane.plan.plan import Plan
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, contracts
 from controlplane.state import Deployment
-from controlplane.training import datasets
 from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
 
@@ -262,11 +265,14 @@ class ControlPlane:
         allow_gaps: bool = False,
         as_of: str = "scheduled",
         from_source: bool = False,
-    ) -> datasets.Created:
+    ) -> TrainingSet:
         """Create the next version of a training set in the warehouse.
 
         With `from_source`, the features are those of the definition files; otherwise those of the
         current deployment. See `training.datasets.create` for the arguments.
+
+        Example: `plane.create_dataset("late", service="late_arrival", spine="raw.spine",
+        time="predict_at").to_pandas()`.
         """
         return dataset.create(
             self.project,
@@ -279,9 +285,56 @@ class ControlPlane:
             from_source=from_source,
         )
 
-    def datasets(self) -> list[datasets.Created]:
+    def datasets(self) -> list[TrainingSet]:
         """Return all training sets, oldest first."""
-        return datasets.existing(self.project.warehouse)
+        return dataset.existing(self.project)
+
+    def dataset(self, name: str, version: int | None = None) -> TrainingSet:
+        """Return a training set: its newest version, or the one of that number.
+
+        Raises:
+            PlaneError: there is none.
+        """
+        return dataset.dataset(self.project, name, version)
+
+    def drop_dataset(self, name: str, version: int | None = None) -> list[TrainingSet]:
+        """Drop the tables of all versions of a training set, or of one; return what was dropped.
+
+        The record of how it was made stays, and no later version gets its number.
+
+        Raises:
+            PlaneError: there is none.
+        """
+        dropped = dataset.versions(self.project, name, version)
+        for training_set in dropped:
+            dataset.drop(self.project, training_set)
+        return dropped
+
+    def query(self, sql: str) -> Rows:
+        """Return the rows of one SELECT on the environment's warehouse.
+
+        The query runs when rows are read, and again at each read: `plane.query("SELECT * FROM
+        features.spend").to_pandas()`. A long result can be read as Arrow `batches()`, or written
+        to a file by `export()`.
+
+        Raises:
+            PlaneError: it is not one query, it writes, or the warehouse refuses it.
+        """
+        return query.query(self.project, sql)
+
+    def load(self, file: str | Path, table: str, *, replace: bool = False) -> load.Loaded:
+        """Load a Parquet, CSV or JSON file into a new table of the embedded warehouse.
+
+        Args:
+            file: ends in `.parquet`, `.csv`, `.json`, `.ndjson` or `.jsonl`.
+            table: `schema.table`; a missing schema is created.
+            replace: replace the table if it exists.
+
+        Raises:
+            PlaneError: the warehouse is not the embedded one, the file can't be read, or the table
+                exists.
+        """
+        return load.load(self.project, file, table, replace=replace)
 
     def doctor(self) -> list[Finding]:
         """Run all checks of the project."""

@@ -1,0 +1,71 @@
+"""Print rows of the warehouse, training sets and loaded tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from controlplane.base.types import format_instant
+from controlplane.cli.present import line, table, written
+
+if TYPE_CHECKING:
+    from controlplane.api.dataset import TrainingSet
+    from controlplane.api.load import Loaded
+
+
+def rows(columns: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as a table, with the type of each column below its name."""
+    types = [Text(column_type, "dim") for column_type in columns.values()]
+    table([*columns], [types, *([written(row[name]) for name in columns] for row in values)])
+
+
+def counted(shown: int, *, more: bool) -> None:
+    """Print how many rows were shown, and how to see the others."""
+    if more:
+        line(f"the first {shown:,} rows; --rows shows more, -o FILE writes all of them")
+    else:
+        line(f"{shown:,} row{'' if shown == 1 else 's'}")
+
+
+def training_set(shown: TrainingSet) -> None:
+    """Print what a training set is made of."""
+    definition = shown.definition
+    created_at = format_instant(shown.created_at.replace(microsecond=0))
+    origin = "from the sources" if definition.get("from_source") else "from the views' tables"
+    facts = {
+        "training set": f"{shown.name}, version {shown.version}",
+        "table": shown.table,
+        "service": shown.service,
+        "rows": f"{shown.row_count:,}",
+        "created": f"{created_at} by {shown.created_by}",
+        "values": f"as {definition.get('as_of', 'scheduled')}, {origin}",
+        "time": definition.get("time", ""),
+        "spine": " ".join(str(definition.get("spine", "")).split()),
+    }
+    described(facts)
+    line("")
+    features = set(definition.get("features", ()))
+    calculations = definition.get("calculations", {})
+    roles = {
+        name: "feature" if name in features else "calculation" if name in calculations else "spine"
+        for name in shown.columns
+    }
+    table(
+        ("column", "type", "from"),
+        [(name, column_type, roles[name]) for name, column_type in shown.columns.items()],
+    )
+
+
+def described(facts: Mapping[str, str]) -> None:
+    """Print one line for each fact, with the names in a column."""
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+        line(f"{name:{width}}  {fact}".rstrip())
+
+
+def loaded(table_: Loaded) -> None:
+    """Print what was loaded, with the columns."""
+    line(f"loaded {table_.row_count:,} rows into {table_.table}")
+    table(("column", "type"), [*table_.columns.items()])
