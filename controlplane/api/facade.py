@@ -7,6 +7,7 @@ an import of `ControlPlane` imports all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from controlplane.api import (
     forget,
     load,
     plan,
+    preview,
     query,
     read,
     rollback,
@@ -321,6 +323,32 @@ class ControlPlane:
             PlaneError: it is not one query, it writes, or the warehouse refuses it.
         """
         return query.query(self.project, sql)
+
+    def preview(
+        self,
+        view: str,
+        *,
+        keys: Mapping[str, Any] | None = None,
+        at: datetime | None = None,
+        rows: int = 100,
+    ) -> preview.Preview:
+        """Return the values that a view of the definition files would have, without a deploy.
+
+        They are computed from the sources in one query, by the SQL of a training set from sources.
+        Nothing is written. Example: `plane.preview("airport_delays", keys={"origin":
+        "JFK"}).to_pandas()`.
+
+        Args:
+            view: the feature view.
+            keys: key column -> value: one entity, or all entities with these keys (default: any).
+            at: the instant (default: the environment's now).
+            rows: the most entities, in the order of their keys.
+
+        Raises:
+            PlaneError: the definitions are wrong, `at` is in the future, or the view's intervals
+                need a statement each.
+        """
+        return preview.preview(self.project, view, keys=keys, at=at, rows=rows)
 
     def load(self, file: str | Path, table: str, *, replace: bool = False) -> load.Loaded:
         """Load a Parquet, CSV or JSON file into a new table of the embedded warehouse.

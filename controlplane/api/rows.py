@@ -58,8 +58,8 @@ class Readable:
         """Stream the rows as Arrow batches, so that a long result needs little memory."""
         yield from self._source.warehouse.fetch(self._source.sql, tag=self._source.tag)
 
-    def head(self, count: int = 10) -> list[dict[str, Any]]:
-        """Return the first rows as dictionaries, with timestamps in UTC."""
+    def head(self, count: int | None = 10) -> list[dict[str, Any]]:
+        """Return the first rows as dictionaries, with timestamps in UTC; None returns all rows."""
         # Closed, so that the warehouse does not send the rest.
         with closing(self.batches()) as batches:
             rows = islice((row for batch in batches for row in batch.to_pylist()), count)

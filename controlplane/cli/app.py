@@ -24,6 +24,7 @@ _INTERRUPTED = 130  # typer's exit code after Ctrl-C
 # A test compares them.
 COMMANDS = {
     "init": "Create a small working project that you can edit.",
+    "preview": "Show the values that a feature view would have, without a deploy.",
     "plan": "Show what a deploy would change.",
     "deploy": "Apply the plan.",
     "rollback": "Deploy an earlier deployment again.",

@@ -1,4 +1,4 @@
-"""Print rows of the warehouse, training sets and loaded tables."""
+"""Print rows of the warehouse, previews, training sets and loaded tables."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from controlplane.base.types import format_instant
-from controlplane.cli.present import line, table, written
+from controlplane.cli.present import line, out, table, written
 
 if TYPE_CHECKING:
     from controlplane.api.dataset import TrainingSet
     from controlplane.api.load import Loaded
+    from controlplane.api.preview import Preview
+    from controlplane.training.profile import FeatureProfile
+
+_SHOWN_ROWS = 10
+_LONGEST = 24
+# Without UTF-8, the blocks would be printed as escapes.
+_BARS = "▁▂▃▄▅▆▇█" if out.encoding.lower().startswith("utf") else "_.-=+*%#"
 
 
 def rows(columns: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> None:
@@ -69,3 +76,53 @@ def loaded(table_: Loaded) -> None:
     """Print what was loaded, with the columns."""
     line(f"loaded {table_.row_count:,} rows into {table_.table}")
     table(("column", "type"), [*table_.columns.items()])
+
+
+def preview(previewed: Preview) -> None:
+    """Print what the values of a view look like, and the first rows."""
+    count = len(previewed.rows)
+    entities = f"{count:,} entit{'y' if count == 1 else 'ies'}"
+    line(f"{previewed.view} at {format_instant(previewed.at)}: {entities}, from the sources")
+    if not count:
+        line("No entity has a row by then.")
+        return
+    line("")
+    table(
+        ("feature", "type", "null", "values", ""),
+        [
+            (
+                profile.name,
+                Text(profile.type, "dim"),
+                f"{profile.null_share:.1%}",
+                _range(profile),
+                bars(profile.histogram),
+            )
+            for profile in previewed.profiles
+        ],
+    )
+    line("")
+    columns = {**previewed.keys, **previewed.features}
+    rows(columns, previewed.rows[:_SHOWN_ROWS])
+    if count > _SHOWN_ROWS:
+        line(f"the first {_SHOWN_ROWS} of {entities}; --json has all")
+
+
+def _range(profile: FeatureProfile) -> str:
+    if profile.frequent:
+        return ", ".join(f"{_short(value)} ({count:,})" for value, count in profile.frequent)
+    if profile.minimum is None:
+        return ""
+    low, high = _short(profile.minimum), _short(profile.maximum)
+    return low if low == high else f"{low} to {high}"
+
+
+def _short(value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else written(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def bars(counts: Sequence[int]) -> str:
+    """Draw a histogram as one line of blocks; a bin without values is a space."""
+    most = max(counts, default=0)
+    top = len(_BARS) - 1
+    return "".join(_BARS[count * top // most] if count else " " for count in counts)

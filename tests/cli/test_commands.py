@@ -58,6 +58,7 @@ def test_these_are_the_commands():
         "online verify",
         "online versions",
         "plan",
+        "preview",
         "query",
         "rollback",
         "run",
