@@ -7,7 +7,6 @@ an import of `ControlPlane` imports all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,8 +19,6 @@ from controlplane.api import (
     forget,
     load,
     plan,
-    preview,
-    query,
     read,
     rollback,
     run,
@@ -32,8 +29,8 @@ from controlplane.api import (
 )
 from controlplane.api.airflow import EmbeddedAirflow
 from controlplane.api.dataset import TrainingSet
+from controlplane.api.exploring import Exploring
 from controlplane.api.online.facade import Online
-from controlplane.api.rows import Rows
 from controlplane.base.progress import Progress
 from controlplane.base.types import Interval
 from controlplane.embedded import valkey
@@ -48,8 +45,8 @@ from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
 
 
-class ControlPlane:
-    """One environment of one project.
+class ControlPlane(Exploring):
+    """One environment of one project; `Exploring` has its methods that only look.
 
     Args:
         directory: the project's folder, or one inside it.
@@ -287,18 +284,6 @@ class ControlPlane:
             from_source=from_source,
         )
 
-    def datasets(self) -> list[TrainingSet]:
-        """Return all training sets, oldest first."""
-        return dataset.existing(self.project)
-
-    def dataset(self, name: str, version: int | None = None) -> TrainingSet:
-        """Return a training set: its newest version, or the one of that number.
-
-        Raises:
-            PlaneError: there is none.
-        """
-        return dataset.dataset(self.project, name, version)
-
     def drop_dataset(self, name: str, version: int | None = None) -> list[TrainingSet]:
         """Drop the tables of all versions of a training set, or of one; return what was dropped.
 
@@ -311,44 +296,6 @@ class ControlPlane:
         for training_set in dropped:
             dataset.drop(self.project, training_set)
         return dropped
-
-    def query(self, sql: str) -> Rows:
-        """Return the rows of one SELECT on the environment's warehouse.
-
-        The query runs when rows are read, and again at each read: `plane.query("SELECT * FROM
-        features.spend").to_pandas()`. A long result can be read as Arrow `batches()`, or written
-        to a file by `export()`.
-
-        Raises:
-            PlaneError: it is not one query, it writes, or the warehouse refuses it.
-        """
-        return query.query(self.project, sql)
-
-    def preview(
-        self,
-        view: str,
-        *,
-        keys: Mapping[str, Any] | None = None,
-        at: datetime | None = None,
-        rows: int = 100,
-    ) -> preview.Preview:
-        """Return the values that a view of the definition files would have, without a deploy.
-
-        They are computed from the sources in one query, by the SQL of a training set from sources.
-        Nothing is written. Example: `plane.preview("airport_delays", keys={"origin":
-        "JFK"}).to_pandas()`.
-
-        Args:
-            view: the feature view.
-            keys: key column -> value: one entity, or all entities with these keys (default: any).
-            at: the instant (default: the environment's now).
-            rows: the most entities, in the order of their keys.
-
-        Raises:
-            PlaneError: the definitions are wrong, `at` is in the future, or the view's intervals
-                need a statement each.
-        """
-        return preview.preview(self.project, view, keys=keys, at=at, rows=rows)
 
     def load(self, file: str | Path, table: str, *, replace: bool = False) -> load.Loaded:
         """Load a Parquet, CSV or JSON file into a new table of the embedded warehouse.

@@ -25,6 +25,7 @@ _INTERRUPTED = 130  # typer's exit code after Ctrl-C
 COMMANDS = {
     "init": "Create a small working project that you can edit.",
     "preview": "Show the values that a feature view would have, without a deploy.",
+    "sql": "Print the SQL of a feature view, as a deploy would render it.",
     "plan": "Show what a deploy would change.",
     "deploy": "Apply the plan.",
     "rollback": "Deploy an earlier deployment again.",

@@ -1,4 +1,4 @@
-"""Print rows of the warehouse, previews, training sets and loaded tables."""
+"""Print rows of the warehouse, previews, SQL, training sets and loaded tables."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from controlplane.api.dataset import TrainingSet
     from controlplane.api.load import Loaded
     from controlplane.api.preview import Preview
+    from controlplane.api.sql import ViewStatement
     from controlplane.training.profile import FeatureProfile
 
 _SHOWN_ROWS = 10
@@ -126,3 +127,16 @@ def bars(counts: Sequence[int]) -> str:
     most = max(counts, default=0)
     top = len(_BARS) - 1
     return "".join(_BARS[count * top // most] if count else " " for count in counts)
+
+
+def statements(rendered: Sequence[ViewStatement]) -> None:
+    """Print statements as SQL, coloured on a terminal."""
+    text = "\n\n".join(f"-- {s.task}: {s.name}\n{s.sql};" for s in rendered)
+    if out.is_terminal:
+        # lazy: its lexers take longer to import than all else that other commands print
+        from rich.syntax import Syntax
+
+        # The colours of the terminal itself, on its own background.
+        out.print(Syntax(text, "sql", theme="ansi_dark", background_color="default"))
+    else:
+        line(text)

@@ -64,6 +64,7 @@ def test_these_are_the_commands():
         "run",
         "schema",
         "serve key",
+        "sql",
         "status",
         "stop",
         "verify",
@@ -94,7 +95,9 @@ def test_python_offers_what_the_commands_do():
     api = ROOT / "controlplane" / "api"
     used = imported_use_cases(*(ROOT / "controlplane" / "cli").glob("*.py"))
     assert "controlplane.api.plan" in used
-    assert used <= imported_use_cases(api / "facade.py", api / "online" / "facade.py")
+    assert used <= imported_use_cases(
+        api / "facade.py", api / "exploring.py", api / "online" / "facade.py"
+    )
 
 
 @pytest.mark.parametrize("name", LEAVES)
