@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from controlplane.api import dataset, preview, query, sql
+from controlplane.api import catalogue, dataset, describe, history, logs, preview, query, sql
 from controlplane.api.dataset import TrainingSet
 from controlplane.api.rows import Rows
 from controlplane.workspace.project import Project
@@ -78,3 +78,31 @@ class Exploring:
             PlaneError: the definitions are wrong, or there is no such view or statement.
         """
         return sql.sql(self.project, view, statement)
+
+    def catalogue(self) -> catalogue.Catalogue:
+        """List the views, features, services, entities and sources of the definition files."""
+        return catalogue.catalogue(self.project)
+
+    def describe(self, name: str) -> list[describe.Description]:
+        """Describe everything of that name: meaning, owner, freshness, readers, SQL.
+
+        Args:
+            name: of a feature view, a feature (`view__feature`), a service, an entity, a source or
+                a training set.
+
+        Raises:
+            PlaneError: the definitions are wrong, or nothing has that name.
+        """
+        return describe.describe(self.project, name)
+
+    def history(self, limit: int = 20) -> list[history.HistoryEntry]:
+        """List the last deployments of the environment, the newest first."""
+        return history.history(self.project, limit)
+
+    def logs(self, view: str, limit: int = 20) -> list[logs.LogEntry]:
+        """List the last runs of a view that published rows or were refused, the newest first.
+
+        Raises:
+            PlaneError: no such view was ever deployed.
+        """
+        return logs.logs(self.project, view, limit)

@@ -24,6 +24,8 @@ _INTERRUPTED = 130  # typer's exit code after Ctrl-C
 # A test compares them.
 COMMANDS = {
     "init": "Create a small working project that you can edit.",
+    "list": "List views, features, services, entities, sources or training sets.",
+    "describe": "Describe a view, feature, service, entity, source or training set.",
     "preview": "Show the values that a feature view would have, without a deploy.",
     "sql": "Print the SQL of a feature view, as a deploy would render it.",
     "plan": "Show what a deploy would change.",
@@ -31,6 +33,8 @@ COMMANDS = {
     "rollback": "Deploy an earlier deployment again.",
     "run": "Compute missing intervals and sync changes to the online store.",
     "status": "Show how fresh every feature view is.",
+    "logs": "Show the last runs of a feature view.",
+    "history": "Show who deployed what, and when.",
     "get": "Read the online features of one entity.",
     "forget": "Erase an entity from tables, training sets and the online store.",
     "schema": "Print the request and response schema of a feature service.",

@@ -130,8 +130,12 @@ def bars(counts: Sequence[int]) -> str:
 
 
 def statements(rendered: Sequence[ViewStatement]) -> None:
-    """Print statements as SQL, coloured on a terminal."""
-    text = "\n\n".join(f"-- {s.task}: {s.name}\n{s.sql};" for s in rendered)
+    """Print statements as SQL, each after a comment with its name."""
+    sql_text("\n\n".join(f"-- {s.task}: {s.name}\n{s.sql};" for s in rendered))
+
+
+def sql_text(text: str) -> None:
+    """Print SQL, coloured on a terminal."""
     if out.is_terminal:
         # lazy: its lexers take longer to import than all else that other commands print
         from rich.syntax import Syntax
