@@ -40,7 +40,8 @@ def create(
     spine: Annotated[
         str,
         typer.Option(
-            help="Rows to train on, with keys, time and labels: a table, a query or a .sql file."
+            help="Rows to train on, with keys, time and labels: a table, a query, or a file that"
+            " ends in .sql, .parquet or .csv."
         ),
     ],
     time: Annotated[

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from controlplane.base import naming
@@ -58,8 +59,8 @@ def create(
         name: letters, digits and single underscores.
         service: the feature service whose features the training set gets.
         spine: a table or a query with the keys and a time for each row, and any other columns; or a
-            DataFrame (pandas, Polars, Arrow) with these columns. At most 100,000 rows of a
-            DataFrame are sent to a remote warehouse.
+            DataFrame (pandas, Polars, Arrow) or a file (.parquet, .csv) with these columns. At most
+            100,000 rows of a DataFrame or a file are sent to a remote warehouse.
         time: the spine's column with the instant at which each prediction is made.
         created_by: the user who creates it.
         allow_gaps: accept that values from before a gap are carried over it.
@@ -93,7 +94,9 @@ def create(
         )
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     with ExitStack() as stack:
-        if isinstance(spine, str):
+        if isinstance(spine, Path) or (isinstance(spine, str) and spine.endswith(uploads.FILES)):
+            query, noted = stack.enter_context(uploads.of_file(warehouse, Path(spine), tag))
+        elif isinstance(spine, str):
             query, noted = _query(spine, manifest.dialect), ""
         else:
             query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))

@@ -281,6 +281,11 @@ def test_a_file_is_loaded(shop: Shop):
     with ControlPlane(shop.folder) as plane:
         assert plane.load(shop.folder / "it's.json", "landed.json").row_count == 2
         assert plane.query("SELECT sum(a)::BIGINT AS a FROM landed.json").head() == [{"a": 1}]
+    # Nulls and empty texts come back as they were.
+    odd = "SELECT * FROM (VALUES (1, ''), (2, NULL), (3, 'it''s, \"x\"')) AS v(n, s) ORDER BY n"
+    shop.plane("query", odd, "-o", "odd.csv")
+    shop.plane("load", "odd.csv", "landed.odd")
+    assert shop.sql("SELECT * FROM landed.odd ORDER BY n") == shop.sql(odd)
     assert "replace its rows with --replace" in shop.fails("load", "p.csv", "landed.json")
     shop.plane("load", "p.csv", "landed.json", "--replace")
     assert shop.sql("SELECT count(*) FROM landed.json") == [(4,)]

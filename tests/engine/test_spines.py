@@ -55,7 +55,7 @@ def filled(warehouse: Warehouse) -> Rig:
     return rig
 
 
-def create(rig: Rig, spine: str, **options: Any) -> Created:
+def create(rig: Rig, spine: Any, **options: Any) -> Created:
     return datasets.create(
         rig.manifest,
         rig.warehouse,

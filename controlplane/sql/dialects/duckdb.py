@@ -11,11 +11,12 @@ from controlplane.sql.dialects.base import Dialect
 
 _WIDE = ("HUGEINT", "UHUGEINT")
 _READERS = {
-    ".parquet": "read_parquet",
-    ".csv": "read_csv",
-    ".json": "read_json",
-    ".ndjson": "read_json",
-    ".jsonl": "read_json",
+    ".parquet": "read_parquet({})",
+    # In the files that this package writes, an empty field is null, and `""` is an empty text.
+    ".csv": "read_csv({}, allow_quoted_nulls = false)",
+    ".json": "read_json({})",
+    ".ndjson": "read_json({})",
+    ".jsonl": "read_json({})",
 }
 
 
@@ -292,5 +293,4 @@ class DuckDB(Dialect):
 
     def file_rows(self, file: str) -> str:
         """See `Dialect.file_rows`."""
-        function = _READERS.get(PurePath(file).suffix.lower())
-        return f"{function}({self.text(file)})" if function else ""
+        return _READERS.get(PurePath(file).suffix.lower(), "").format(self.text(file))
