@@ -99,6 +99,14 @@ class FeatureClient:
             return reader.get(keys, request)
         return reader.get(keys, request)
 
+    def services(self) -> list[str]:
+        """Return the names of the deployed feature services.
+
+        Raises:
+            PlaneError: nothing is deployed.
+        """
+        return [service.name for service in self._project.current()[1].services]
+
     def close(self) -> None:
         """Close the connections."""
         self._project.close()

@@ -21,6 +21,7 @@ NAVIGATION = {
         "examples/01-flights/README",
         "docs/definitions",
         "examples/02-windows/README",
+        "docs/exploring",
         "docs/testing",
         "examples/04-feature-tests/README",
     ],

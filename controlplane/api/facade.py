@@ -17,6 +17,7 @@ from controlplane.api import (
     deploy,
     doctor,
     forget,
+    load,
     plan,
     read,
     rollback,
@@ -27,6 +28,8 @@ from controlplane.api import (
     verify,
 )
 from controlplane.api.airflow import EmbeddedAirflow
+from controlplane.api.dataset import TrainingSet
+from controlplane.api.exploring import Exploring
 from controlplane.api.online.facade import Online
 from controlplane.base.progress import Progress
 from controlplane.base.types import Interval
@@ -38,13 +41,12 @@ from controlplane.monitor.status import ViewStatus
 from controlplane.plan.plan import Plan
 from controlplane.serving import FeatureVector, OnlineReader, ServiceLayout, contracts
 from controlplane.state import Deployment
-from controlplane.training import datasets
 from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
 
 
-class ControlPlane:
-    """One environment of one project.
+class ControlPlane(Exploring):
+    """One environment of one project; `Exploring` has its methods that only look.
 
     Args:
         directory: the project's folder, or one inside it.
@@ -262,11 +264,14 @@ class ControlPlane:
         allow_gaps: bool = False,
         as_of: str = "scheduled",
         from_source: bool = False,
-    ) -> datasets.Created:
+    ) -> TrainingSet:
         """Create the next version of a training set in the warehouse.
 
         With `from_source`, the features are those of the definition files; otherwise those of the
         current deployment. See `training.datasets.create` for the arguments.
+
+        Example: `plane.create_dataset("late", service="late_arrival", spine="raw.spine",
+        time="predict_at").to_pandas()`.
         """
         return dataset.create(
             self.project,
@@ -279,9 +284,32 @@ class ControlPlane:
             from_source=from_source,
         )
 
-    def datasets(self) -> list[datasets.Created]:
-        """Return all training sets, oldest first."""
-        return datasets.existing(self.project.warehouse)
+    def drop_dataset(self, name: str, version: int | None = None) -> list[TrainingSet]:
+        """Drop the tables of all versions of a training set, or of one; return what was dropped.
+
+        The record of how it was made stays, and no later version gets its number.
+
+        Raises:
+            PlaneError: there is none.
+        """
+        dropped = dataset.versions(self.project, name, version)
+        for training_set in dropped:
+            dataset.drop(self.project, training_set)
+        return dropped
+
+    def load(self, file: str | Path, table: str, *, replace: bool = False) -> load.Loaded:
+        """Load a Parquet, CSV or JSON file into a new table of the embedded warehouse.
+
+        Args:
+            file: ends in `.parquet`, `.csv`, `.json`, `.ndjson` or `.jsonl`.
+            table: `schema.table`; a missing schema is created.
+            replace: replace the table if it exists.
+
+        Raises:
+            PlaneError: the warehouse is not the embedded one, the file can't be read, or the table
+                exists.
+        """
+        return load.load(self.project, file, table, replace=replace)
 
     def doctor(self) -> list[Finding]:
         """Run all checks of the project."""

@@ -32,7 +32,7 @@ from controlplane.online.records import SyncCursor
 from controlplane.release.program import Program, build
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
-from controlplane.training import datasets
+from controlplane.training import listed
 from controlplane.workspace.project import Project
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _erase(
     on_step("count")
     trained = {
         f"{naming.DATASETS}.{naming.dataset(c.name, c.version)}": c.table
-        for c in datasets.existing(warehouse)
+        for c in listed.existing(warehouse)
     }
     named = {
         plain: quoted for version in versions for plain, quoted in version.tables.items()

@@ -7,17 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from controlplane.api import dataset
 from controlplane.api.dataset import create as create_dataset
-from controlplane.cli import present
+from controlplane.base.progress import Progress
+from controlplane.cli import present, results
 from controlplane.cli.common import HERE, Directory, Environment, Json, opened
 from controlplane.errors import PlaneError
-from controlplane.training import datasets
 
 app = typer.Typer(
-    help="Create and list training sets (tables in the warehouse).",
+    help="Create, list, show, export and drop training sets (tables in the warehouse).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+Name = Annotated[str, typer.Argument(help="Name of the training set.")]
+Version = Annotated[int | None, typer.Option(min=1, help="Its version.", show_default="the newest")]
 
 
 @app.command(
@@ -36,7 +40,8 @@ def create(
     spine: Annotated[
         str,
         typer.Option(
-            help="Rows to train on, with keys, time and labels: a table, a query or a .sql file."
+            help="Rows to train on, with keys, time and labels: a table, a query, or a file that"
+            " ends in .sql, .parquet or .csv."
         ),
     ],
     time: Annotated[
@@ -99,7 +104,7 @@ def create(
             from_source=from_source,
         )
     if json:
-        present.as_json(created)
+        present.as_json(created.to_dict())
     else:
         present.line(f"created {created.table} with {created.row_count:,} rows")
         for sentence in created.without_values.sentences() if created.without_values else ():
@@ -111,8 +116,89 @@ def create(
 def list_(environment: Environment = None, directory: Directory = HERE, json: Json = False) -> None:
     """List all training sets."""
     with opened(directory, environment) as project:
-        training_sets = datasets.existing(project.warehouse)
+        training_sets = dataset.existing(project)
     if json:
-        present.as_json(training_sets)
+        present.as_json([training_set.to_dict() for training_set in training_sets])
     else:
         present.datasets(training_sets)
+
+
+@app.command(epilog="Example: plane dataset show late_2013")
+def show(
+    name: Name,
+    version: Version = None,
+    environment: Environment = None,
+    directory: Directory = HERE,
+    json: Json = False,
+) -> None:
+    """Show how a training set was made, and its columns."""
+    with opened(directory, environment) as project:
+        shown = dataset.dataset(project, name, version)
+        if json:
+            details = {"definition": shown.definition, "columns": shown.columns}
+            present.as_json({"training_set": shown.to_dict(), **details})
+        else:
+            results.training_set(shown)
+
+
+@app.command(epilog="Example: plane dataset export late_2013 late_2013.parquet")
+def export(
+    name: Name,
+    file: Annotated[Path, typer.Argument(help="The file, which ends in .parquet or .csv.")],
+    version: Version = None,
+    environment: Environment = None,
+    directory: Directory = HERE,
+    json: Json = False,
+) -> None:
+    """Write a training set to a Parquet or CSV file.
+
+    The rows are streamed. The file appears when it is complete, and then replaces an earlier one.
+    """
+    with (
+        opened(directory, environment) as project,
+        present.progress(quiet=json, counted="rows") as on_progress,
+    ):
+        exported = dataset.dataset(project, name, version)
+
+        def on_rows(count: int) -> None:
+            on_progress(Progress(exported.name, str(file), count, exported.row_count))
+
+        on_rows(0)
+        count = exported.export(file, on_rows)
+    if json:
+        present.as_json({"training_set": exported.to_dict(), "file": str(file), "rows": count})
+    else:
+        present.line(f"wrote {file}: {count:,} rows of {exported.table}")
+
+
+@app.command(epilog="Example: plane dataset drop late_2013 --version 1")
+def drop(
+    name: Name,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Its version.", show_default="all versions")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    environment: Environment = None,
+    directory: Directory = HERE,
+    json: Json = False,
+) -> None:
+    """Drop the tables of a training set.
+
+    The record of how it was made stays in `_plane.datasets`, and no later version gets its number.
+    """
+    with opened(directory, environment) as project:
+        dropped = dataset.versions(project, name, version)
+        if not yes:
+            if not json:
+                present.datasets(dropped)
+            if json or not present.confirm("Drop these tables? This cannot be undone."):
+                raise PlaneError(
+                    "nothing was dropped", hint="pass --yes to drop without a question"
+                )
+        for training_set in dropped:
+            dataset.drop(project, training_set)
+    if json:
+        present.as_json([training_set.to_dict() for training_set in dropped])
+    else:
+        for training_set in dropped:
+            present.line(f"dropped {training_set.table}")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from controlplane.server.load import Measured
     from controlplane.serving import FeatureVector
     from controlplane.state import Deployment
-    from controlplane.training.datasets import Created
+    from controlplane.training.listed import Created
 
 # Into a file or pipe, rich would assume 80 columns and break the words of wide tables.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)

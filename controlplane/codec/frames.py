@@ -101,6 +101,30 @@ def write_file(table: pa.Table, path: Path) -> None:
     pyarrow.parquet.write_table(table, path)
 
 
+def read_file(path: Path) -> pa.Table:
+    """Read a Parquet or CSV file; in CSV an empty field is null, and `""` is an empty text.
+
+    Raises:
+        PlaneError: its content is not of the format that its name says.
+    """
+    # lazy: few processes read or write files, and the imports take long
+    import pyarrow.csv
+
+    # lazy: as above
+    import pyarrow.parquet
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pyarrow.parquet.read_table(path)
+        options = pyarrow.csv.ConvertOptions(
+            null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        )
+        return pyarrow.csv.read_csv(path, convert_options=options)
+    except pa.ArrowException as error:
+        hint = "check that the file is complete, and that its name ends as its format needs"
+        raise PlaneError(f"{path} can't be read: {error}", hint=hint) from None
+
+
 def _column(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)

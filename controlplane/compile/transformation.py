@@ -134,6 +134,17 @@ def query(sql: str, dialect: str) -> exp.Query:
     return statements[0]
 
 
+def check_reads_only(sql: str, dialect: str) -> None:
+    """Check that a text is one query that changes nothing.
+
+    Raises:
+        ValueError: as `query` does, or a part of it writes.
+    """
+    # A WITH may insert, and SELECT INTO makes a table.
+    if query(sql, dialect).find(exp.DML, exp.DDL, exp.Into) is not None:
+        raise ValueError("its SQL writes")
+
+
 def spelled(tree: exp.Query, dialect: str) -> str:
     """Write a query without comments and with uniform white space, for fingerprints.
 

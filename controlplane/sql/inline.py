@@ -97,8 +97,19 @@ class Computed:
     effective: Mapping[str, str]
 
 
-def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
+def check_together(
+    manifest: Manifest,
+    views: Sequence[ViewSpec],
+    purpose: str = "a training set from its sources",
+    remedy: str = "create the training set from its tables (without --from-source)",
+) -> None:
     """Check that one statement can compute these views and the views that they read.
+
+    Args:
+        manifest: the declared project.
+        views: the views.
+        purpose: what the statement is for.
+        remedy: what to do when the views are deployed and computed.
 
     Raises:
         Problems: views whose intervals need a statement each.
@@ -117,10 +128,9 @@ def check_together(manifest: Manifest, views: Sequence[ViewSpec]) -> None:
         problems.append(
             PlaneError(
                 f"feature view {view.name!r} is computed interval by interval ({construct}), each "
-                "in a statement of its own: a training set from its sources is one statement",
+                f"in a statement of its own: {purpose} is one statement",
                 where=view.location,
-                hint="deploy and run it, and create the training set from its tables "
-                "(without --from-source)",
+                hint=f"deploy and run it, and {remedy}",
             )
         )
     if problems:
@@ -167,6 +177,29 @@ def common_tables(
     return Computed(tables, effective)
 
 
+def distinct_keys(
+    manifest: Manifest, view: ViewSpec, through: datetime, conditions: Sequence[str], most: int
+) -> str:
+    """Render a query for the first entities with rows in a view, in the order of their keys.
+
+    Args:
+        manifest: the declared project.
+        view: one of its views.
+        through: the last instant; later rows do not count.
+        conditions: on the view's keys.
+        most: the most entities.
+    """
+    # The last table is that of the view itself.
+    *upstream, _ = common_tables(manifest, [view], through, Asked("", {})).tables
+    relations = {
+        f"{manifest.schema}.{name}": history(manifest.view(name))
+        for name in sorted(_upstream(manifest, view))
+    }
+    context = ViewContext(manifest, view, _extent(view, through), relations)
+    values = {"v": context, "upstream": upstream, "conditions": conditions, "most": most}
+    return template.render("sql/entities.sql.j2", values).strip()
+
+
 def _looked_up(view: ViewSpec, d: Dialect) -> bool:
     """Whether the view's value at an instant is just its newest row before, without tiles."""
     match view:
@@ -190,13 +223,17 @@ def _common_table(
     names: _Names,
     relations: Mapping[str, str],
 ) -> str:
-    extent = Extent(
+    extent = _extent(view, through)
+    context = {"v": ViewContext(manifest, view, extent, relations), "n": names}
+    return template.render("sql/inline.sql.j2", context).strip()
+
+
+def _extent(view: ViewSpec, through: datetime) -> Extent:
+    return Extent(
         start=naming.instant_literal(view.start),
         end=naming.instant_literal(_end(view, through)),
         read_start=naming.instant_literal(read_start(view)),
     )
-    context = {"v": ViewContext(manifest, view, extent, relations), "n": names}
-    return template.render("sql/inline.sql.j2", context).strip()
 
 
 def _visible(view: ViewSpec, at: str, d: Dialect) -> str:

@@ -306,3 +306,26 @@ def _note(manifest: Manifest, dataset: Dataset, name: str) -> Statement:
     return Statement(
         "record the training set", f"INSERT INTO {listed}\n{rows}", "insert", listed, rows
     )
+
+
+def drop(dialect_name: str, name: str, version: int, definition: str) -> list[Statement]:
+    """Render the statements that drop a training set's table and note it; they may be repeated.
+
+    Args:
+        dialect_name: of the warehouse.
+        name: of the training set.
+        version: its version.
+        definition: its new definition in the list, as JSON.
+    """
+    d = dialect(dialect_name)
+    dropped, listed = table(dialect_name, name, version), DATASETS.quoted(d)
+    noted = (
+        f"UPDATE {listed} SET definition = {d.text(definition)}"
+        f" WHERE name = {d.text(name)} AND version = {version}"
+    )
+    return [
+        Statement(
+            "drop the training set", f"DROP TABLE IF EXISTS {dropped}", "drop_table", dropped
+        ),
+        Statement("note that it is dropped", noted, "update", listed),
+    ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from controlplane.base import naming
@@ -27,78 +27,14 @@ from controlplane.manifest.specs import Manifest
 from controlplane.manifest.timing import timing
 from controlplane.sql import inline, training
 from controlplane.sql import spine as spine_sql
-from controlplane.sql.control_tables import DATASETS
 from controlplane.sql.dialects import dialect
 from controlplane.sql.range_errors import explained, long_sums
 from controlplane.training import uploads
+from controlplane.training.listed import Created, ViewGaps, WithoutValues, existing
 
 _SHOWN_GAPS = 3
 # Times beyond these become these: the end of the last interval must fit into a datetime.
 _FIRST, _LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class ViewGaps:
-    """Counts the rows of a training set for which one view has no values, by reason.
-
-    Attributes:
-        null_keys: rows with a null in their key.
-        unknown_keys: rows whose key the view has no row of.
-        early_times: rows before the view's start.
-    """
-
-    null_keys: int
-    unknown_keys: int
-    early_times: int
-
-
-@dataclass(frozen=True)
-class WithoutValues:
-    """Counts the rows of a training set whose features are null and counts 0.
-
-    Attributes:
-        null_times: rows whose time is null or infinite; all views lack values for them.
-        views: the rows for which single views lack values, by name.
-    """
-
-    null_times: int
-    views: Mapping[str, ViewGaps]
-
-    def sentences(self) -> list[str]:
-        """Describe these rows to a user."""
-        sentences = []
-        if self.null_times:
-            sentences.append(f"{self.null_times:,} rows have no time, or an infinite time")
-        for name, gaps in self.views.items():
-            parts = [
-                f"{count:,} rows have {lack}"
-                for count, lack in (
-                    (gaps.null_keys, "a null key"),
-                    (gaps.unknown_keys, "a key without rows"),
-                    (gaps.early_times, "a time before its start"),
-                )
-                if count
-            ]
-            if parts:
-                sentences.append(f"feature view {name!r}: {', '.join(parts)}")
-        return [f"{text}: their features are null, counts 0" for text in sentences]
-
-
-@dataclass(frozen=True)
-class Created:
-    """A training set in the warehouse's list; `table` is its quoted name.
-
-    `without_values` counts the rows that can have no values. It is known only at creation.
-    """
-
-    name: str
-    version: int
-    service: str
-    table: str
-    row_count: int
-    created_by: str
-    created_at: datetime
-    without_values: WithoutValues | None = None
 
 
 def create(
@@ -123,8 +59,8 @@ def create(
         name: letters, digits and single underscores.
         service: the feature service whose features the training set gets.
         spine: a table or a query with the keys and a time for each row, and any other columns; or a
-            DataFrame (pandas, Polars, Arrow) with these columns. At most 100,000 rows of a
-            DataFrame are sent to a remote warehouse.
+            DataFrame (pandas, Polars, Arrow) or a file (.parquet, .csv) with these columns. At most
+            100,000 rows of a DataFrame or a file are sent to a remote warehouse.
         time: the spine's column with the instant at which each prediction is made.
         created_by: the user who creates it.
         allow_gaps: accept that values from before a gap are carried over it.
@@ -158,7 +94,9 @@ def create(
         )
     tag = naming.query_tag(manifest.project, manifest.environment, service, created_by, "dataset")
     with ExitStack() as stack:
-        if isinstance(spine, str):
+        if isinstance(spine, Path) or (isinstance(spine, str) and spine.endswith(uploads.FILES)):
+            query, noted = stack.enter_context(uploads.of_file(warehouse, Path(spine), tag))
+        elif isinstance(spine, str):
             query, noted = _query(spine, manifest.dialect), ""
         else:
             query, noted = stack.enter_context(uploads.uploaded(warehouse, spine, tag))
@@ -206,7 +144,9 @@ def _create(
             check_due(manifest, dataset, last, now)
     elif not allow_gaps:
         check_covered(manifest, warehouse, dataset)
-    version = 1 + max((d.version for d in existing(warehouse) if d.name == name), default=0)
+    # No version is ever made again, so that a model's record of its training set stays true.
+    earlier = (d.version for d in existing(warehouse, dropped=True) if d.name == name)
+    version = 1 + max(earlier, default=0)
     dataset = dataclasses.replace(dataset, version=version)
     statements = training.render_dataset(manifest, dataset, columns)
     # Not in the transaction below: some warehouses commit before and after each CREATE SCHEMA.
@@ -245,23 +185,6 @@ def _without_values(
         for position, view in enumerate(manifest.views_of(manifest.service(dataset.service)))
     }
     return WithoutValues(row["null_times"], views)
-
-
-def existing(warehouse: Warehouse) -> list[Created]:
-    """Return all training sets, oldest first."""
-    listed = ledger.read_table(warehouse, DATASETS, " ORDER BY created_at, name, version")
-    return [
-        Created(
-            name=row["name"],
-            version=row["version"],
-            service=row["service"],
-            table=training.table(warehouse.dialect, row["name"], row["version"]),
-            row_count=row["row_count"],
-            created_by=row["created_by"],
-            created_at=utc(row["created_at"]),
-        )
-        for row in listed or ()
-    ]
 
 
 def check_covered(manifest: Manifest, warehouse: Warehouse, dataset: training.Dataset) -> None:

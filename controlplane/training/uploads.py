@@ -1,4 +1,5 @@
-"""Loads DataFrames into tables of the warehouse while a training set is created from them."""
+"""Makes DataFrames and files readable in the warehouse while a training set is created from
+them."""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ from controlplane.sql.tables import qualified
 
 MOST_ROWS = 100_000
 """The rows that are sent to a remote warehouse, as the text of statements."""
+FILES = (".parquet", ".csv")
+"""The ends of names of files that can be a spine."""
 # Warehouses limit a statement's text (1 MB on Snowflake) and its number of values.
 _ROWS_A_STATEMENT = 1000
 
@@ -63,6 +66,33 @@ def uploaded(
         warehouse.execute(
             [Statement("drop the DataFrame's rows", f"DROP TABLE IF EXISTS {name}")], tag=tag
         )
+
+
+@contextmanager
+def of_file(warehouse: Warehouse, path: Path, tag: str) -> Iterator[tuple[str, str]]:
+    """Make a Parquet or CSV file readable; yield a query for its rows, and a note with its digest.
+
+    The embedded warehouse reads the file itself. To another one, the rows are sent as those of a
+    DataFrame.
+
+    Raises:
+        PlaneError: the file can't be read; or as for `uploaded`.
+    """
+    if path.suffix.lower() not in FILES:
+        hint = f"give a file that ends in {' or '.join(FILES)}"
+        raise PlaneError(f"{path}: the end of its name is no known format", hint=hint)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        hint = "pass the path of a readable file, a table, or a query"
+        raise PlaneError(f"{path} can't be read: {error.strerror}", hint=hint) from None
+    noted = f"file {path.name}, sha256 {digest}"
+    if rows := dialect(warehouse.dialect).file_rows(str(path.resolve())):
+        yield f"SELECT * FROM {rows}", noted
+        return
+    with uploaded(warehouse, frames.read_file(path), tag) as (query, _):
+        yield query, noted
 
 
 def _from_file(

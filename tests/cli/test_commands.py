@@ -43,21 +43,32 @@ def test_these_are_the_commands():
         "airflow up",
         "bench serve",
         "dataset create",
+        "dataset drop",
+        "dataset export",
         "dataset list",
+        "dataset show",
         "deploy",
+        "describe",
         "doctor",
         "forget",
         "get",
+        "history",
         "init",
+        "list",
+        "load",
+        "logs",
         "online clean",
         "online take-over",
         "online verify",
         "online versions",
         "plan",
+        "preview",
+        "query",
         "rollback",
         "run",
         "schema",
         "serve key",
+        "sql",
         "status",
         "stop",
         "verify",
@@ -88,7 +99,9 @@ def test_python_offers_what_the_commands_do():
     api = ROOT / "controlplane" / "api"
     used = imported_use_cases(*(ROOT / "controlplane" / "cli").glob("*.py"))
     assert "controlplane.api.plan" in used
-    assert used <= imported_use_cases(api / "facade.py", api / "online" / "facade.py")
+    assert used <= imported_use_cases(
+        api / "facade.py", api / "exploring.py", api / "online" / "facade.py"
+    )
 
 
 @pytest.mark.parametrize("name", LEAVES)

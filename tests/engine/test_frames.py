@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from controlplane.base.ports import Warehouse
@@ -143,3 +146,48 @@ def test_b16_other_keys_than_frames_stay_as_they_are() -> None:
     keys = {"k": "a", "at": UTC_AT}
     assert rows_of(keys) is keys
     assert rows_of(pd.DataFrame({"k": ["a"]})) == [{"k": "a"}]
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("warehouse", ["duckdb", "snowflake"], indirect=True)
+def test_a_file_is_a_spine(warehouse: Warehouse, suffix: str, tmp_path: Path) -> None:
+    rig = filled(warehouse)
+    file = tmp_path / f"it's a spine{suffix}"
+    rows = pa.table(
+        {"number": [0, 1, 2], "k": ["a", None, ""], "t": [AT, AT, None], "x": [1.5, None, 2]}
+    )
+    if suffix == ".csv":
+        pyarrow.csv.write_csv(rows, file)
+    else:
+        pyarrow.parquet.write_table(rows, file)
+    for spine in (file, str(file)):
+        made = create(rig, spine)
+        assert values(rig, made) == {0: (1, 7), 1: (0, None), 2: (0, None)}
+        found = records(warehouse, f"SELECT * FROM {made.table}")
+        assert [(row["k"], row["x"]) for row in sorted(found, key=lambda row: row["number"])] == [
+            ("a", 1.5),
+            (None, None),
+            ("", 2.0),
+        ]
+        assert made.definition["spine"].startswith(f"file it's a spine{suffix}, sha256 ")
+    query = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'spine__%'"
+    assert records(warehouse, query) == []
+
+
+@pytest.mark.parametrize("warehouse", ["duckdb", "snowflake"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.parquet", "none.parquet can't be read: No such file"),
+        ("broken.parquet", "broken.parquet"),
+        ("rows.txt", "the end of its name is no known format"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_named(
+    warehouse: Warehouse, name: str, words: str, tmp_path: Path
+) -> None:
+    rig = filled(warehouse)
+    for present in ("broken.parquet", "rows.txt"):
+        (tmp_path / present).write_text("no rows")
+    with pytest.raises(PlaneError, match=words):
+        create(rig, tmp_path / name)

@@ -14,7 +14,7 @@ from controlplane import Aggregate, Attribute
 from controlplane.base.ports import Warehouse
 from controlplane.errors import PlaneError, Problems
 from controlplane.training import datasets
-from controlplane.training.datasets import ViewGaps, WithoutValues
+from controlplane.training.listed import Created, ViewGaps, WithoutValues
 from tests.engine.engines import empty
 from tests.engine.parity import opened
 from tests.engine.rig import Rig, micros, records
@@ -55,7 +55,7 @@ def filled(warehouse: Warehouse) -> Rig:
     return rig
 
 
-def create(rig: Rig, spine: str, **options: Any) -> datasets.Created:
+def create(rig: Rig, spine: Any, **options: Any) -> Created:
     return datasets.create(
         rig.manifest,
         rig.warehouse,
@@ -68,7 +68,7 @@ def create(rig: Rig, spine: str, **options: Any) -> datasets.Created:
     )
 
 
-def values(rig: Rig, made: datasets.Created) -> dict[int, tuple[int, int | None]]:
+def values(rig: Rig, made: Created) -> dict[int, tuple[int, int | None]]:
     query = f"SELECT number, subject__count_1d AS count, subject__amt AS amt FROM {made.table}"
     return {row["number"]: (row["count"], row["amt"]) for row in records(rig.warehouse, query)}
 

@@ -102,3 +102,25 @@ class Dialect(Lists):
         `column_count`. Empty where the catalogue keeps no such statements.
         """
         return ""
+
+    def copy_to_parquet(self, query: str, columns: Mapping[str, str], file: str) -> str:
+        """Render a statement that writes a query's rows to a Parquet file of this machine.
+
+        Empty where the warehouse runs elsewhere.
+
+        Args:
+            query: one query.
+            columns: its columns, with their types as `Warehouse.describe_all` spells them.
+            file: the path of the file.
+        """
+        return ""
+
+    def file_rows(self, file: str) -> str:
+        """Render a table function that reads a file of this machine.
+
+        Empty where the warehouse runs elsewhere, and for an unknown format.
+
+        Args:
+            file: a path that ends in `.parquet`, `.csv`, `.json`, `.ndjson` or `.jsonl`.
+        """
+        return ""

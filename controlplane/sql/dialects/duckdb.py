@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import PurePath
 
 from controlplane.base.types import EPOCH, MICROSECOND
 from controlplane.sql.dialects.base import Dialect
+
+_WIDE = ("HUGEINT", "UHUGEINT")
+_READERS = {
+    ".parquet": "read_parquet({})",
+    # In the files that this package writes, an empty field is null, and `""` is an empty text.
+    ".csv": "read_csv({}, allow_quoted_nulls = false)",
+    ".json": "read_json({})",
+    ".ndjson": "read_json({})",
+    ".jsonl": "read_json({})",
+}
 
 
 class DuckDB(Dialect):
@@ -269,3 +280,17 @@ class DuckDB(Dialect):
             f"AND schema_name IN ({listed})"
             for word in ("table", "view")
         )
+
+    def copy_to_parquet(self, query: str, columns: Mapping[str, str], file: str) -> str:
+        """See `Dialect.copy_to_parquet`: Snappy compresses it."""
+        # Of integers with more than 64 bits, COPY writes doubles, which lose digits.
+        exact = ", ".join(
+            f"CAST({name} AS DECIMAL(38,0)) AS {name}"
+            for name in (self.quote(c) for c, text in columns.items() if text in _WIDE)
+        )
+        replaced = f" REPLACE ({exact})" if exact else ""
+        return f"COPY (SELECT *{replaced} FROM ({query}\n)) TO {self.text(file)} (FORMAT parquet)"
+
+    def file_rows(self, file: str) -> str:
+        """See `Dialect.file_rows`."""
+        return _READERS.get(PurePath(file).suffix.lower(), "").format(self.text(file))
