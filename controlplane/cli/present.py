@@ -340,8 +340,7 @@ def _aligned(cells: Sequence[Text], widths: Sequence[int]) -> Text:
     """Return one line of a table."""
     aligned, blanks = Text(), 0
     for cell, width in zip(cells, widths, strict=True):
-        aligned.append(" " * blanks)
-        aligned.append_text(cell)
+        aligned.append(" " * blanks).append_text(cell)
         blanks = width - cell.cell_len + _GAP
     return aligned.append(" " * (blanks - _GAP))
 

@@ -99,7 +99,7 @@ def test_a6_a_sum_of_decimals_beyond_38_digits_names_view_and_features(warehouse
         *(Aggregate("sum", name, windows=["1d"]) for name in ("amt", "cost", "wide")),
         *(Aggregate(name, "big", windows=["1d"]) for name in ("mean", "max", "var_pop")),
     ]
-    values = {"amt": 1, "wide": Decimal(1), "cost": Decimal(1)}
+    values: dict[str, Any] = {"amt": 1, "wide": Decimal(1), "cost": Decimal(1)}
     huge = Decimal(9 * 10**35)
     for features, names in (
         (alone, "the sum of feature 'big_sum_1d'"),
