@@ -65,10 +65,7 @@ def main() -> None:
         "--key",
         "tailnum=N593JB",
     )
-    say(
-        "7. A training set of all flights, with the values that were known two hours before"
-        " departure"
-    )
+    say("7. A training set of all flights, with the values known two hours before departure")
     if any(dataset["name"] == "late_2013" for dataset in asked("dataset", "list")):
         plane("dataset", "list")
     else:
