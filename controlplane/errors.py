@@ -96,6 +96,7 @@ _NO_SPACE = "free some space on that disk, or raise the quota; what was finished
 _NO_RIGHT = (
     "give your user write access to the file and its folder, or set another path in plane.toml"
 )
+_NO_FOLDER = "move away the file that has the name of a folder, or set another path in plane.toml"
 _REMEDIES = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: _NO_SPACE,
@@ -103,6 +104,8 @@ _REMEDIES = {
     errno.EACCES: _NO_RIGHT,
     errno.EPERM: _NO_RIGHT,
     errno.EROFS: _NO_RIGHT,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
 }
 
 

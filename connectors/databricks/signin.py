@@ -108,6 +108,8 @@ def connect(
             session_configuration={
                 "TIMEZONE": "UTC",
                 "ANSI_MODE": "true",
+                # Databricks' own default. With another one, the same text is another time.
+                "LEGACY_TIME_PARSER_POLICY": "EXCEPTION",
                 "STATEMENT_TIMEOUT": str(query_timeout),
             },
             query_tags=shown_tags(tags),

@@ -44,6 +44,11 @@ _CLOCK_WORDS = re.compile(
     r"\b(?i:now|today|tomorrow|yesterday)(\s+([A-Z]{1,4}|[A-Za-z]+/\w+)|\s*(UTC|GMT)?[+-][\d:]+)?\b"
 )
 """Texts that Spark casts to the current time: `DATE 'today'`, `ts < 'now'`."""
+_TIME_OF_DAY = re.compile(r"T?\d{1,2}:\d{1,2}(:\d{1,2}(\.\d*)?)?(\s*\S+)?")
+"""Texts that Spark casts to an instant of the current day: `TIMESTAMP '10:15'`."""
+_MAYBE_TIME_OF_DAY = re.compile(r"['\"]\s*T?\d{1,2}:\d")
+_INSTANTS = ("timestamp", "timestamp_ltz")
+"""Types whose texts may lack the date; those of TIMESTAMP_NTZ may not."""
 _PATTERNS = ("like", "ilike", "rlike", "regexp")
 """Operators whose operands stay texts: `x LIKE 'now'` reads no clock."""
 # Functions that are called without parentheses.
@@ -65,7 +70,8 @@ def changeable(sql: str, dialect: str) -> list[Changeable]:
     """Return what makes a text depend on more than its rows, each name once."""
     spark = dialect == "databricks"
     # Most texts have none of the names, and need not be tokenized.
-    if _NAMES.isdisjoint(_WORD.findall(sql.lower())) and not (spark and _CLOCK_WORDS.search(sql)):
+    texts = spark and (_CLOCK_WORDS.search(sql) or _MAYBE_TIME_OF_DAY.search(sql))
+    if _NAMES.isdisjoint(_WORD.findall(sql.lower())) and not texts:
         return []
     # Tokens, not the parsed tree: the parser renames some functions, such as `now()`.
     tokens: list[Token | None] = [*sqlglot.tokenize(sql, dialect=dialect), None]
@@ -74,8 +80,7 @@ def changeable(sql: str, dialect: str) -> list[Changeable]:
         if token is None:
             continue
         if token.token_type is TokenType.STRING:
-            before = tokens[index - 1] if index else None
-            if spark and _CLOCK_WORDS.fullmatch(token.text.strip()) and not _matched(before):
+            if spark and _is_of_today(tokens, index):
                 calls.setdefault(token.text, Changeable(f"'{token.text}'", token.line))
             continue
         name = token.text.lower()
@@ -92,8 +97,20 @@ def changeable(sql: str, dialect: str) -> list[Changeable]:
     return list(calls.values())
 
 
-def _matched(before: Token | None) -> bool:
-    return before is not None and before.text.lower() in _PATTERNS
+def _is_of_today(tokens: list[Token | None], index: int) -> bool:
+    """Tell whether Spark reads the clock for the text at `index`."""
+    around = [token.text if token else "" for token in [None, None, *tokens, None, None]]
+    text = around[index + 2].strip()
+    earlier, before, _, after, later = (word.lower() for word in around[index : index + 5])
+    if _CLOCK_WORDS.fullmatch(text):
+        return before not in _PATTERNS
+    # Anywhere else such a text may be compared with other texts.
+    converted = (
+        before in _INSTANTS
+        or (after in ("as", "::") and later in _INSTANTS)
+        or (before == "(" and after == ")" and earlier in (*_INSTANTS, "to_timestamp"))
+    )
+    return converted and _TIME_OF_DAY.fullmatch(text.upper()) is not None
 
 
 def _arguments(tokens: list[Token | None]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 
 from controlplane.base import naming
@@ -63,6 +64,10 @@ def compile_service(
         if view is None or id(view) not in known_views:
             text = f"{subject}: {entry!r:.60} is not a feature view of this project"
             hint = "give feature views, view.only('feature'), or calculations"
+            if inspect.isfunction(entry):
+                name = entry.__qualname__.partition(".")[0]
+                text = f"{subject}: the function {name!r} is not a feature view"
+                hint = "write @batch_feature_view(...) above a function of the view's name"
             collector.add(text, service.location, hint)
             continue
         spec = views.get(view.name)

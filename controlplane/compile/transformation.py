@@ -64,12 +64,15 @@ def text_of(view: BatchFeatureView) -> str:
                 path.read_text(encoding="utf-8-sig"), names, where=Location(str(path), 1)
             )
         except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
+            if isinstance(error, OSError):
+                reason, hint = error.strerror, "the path is relative to the definition file"
+            else:
+                reason, hint = "it is not UTF-8 text", "save it as UTF-8"
             raise DefinitionError(
                 f"feature view {view.name!r}: its sql_file {view.sql_file!r} can't be read:"
                 f" {reason}",
                 where=view.location,
-                hint="the path is relative to the definition file",
+                hint=hint,
             ) from None
     text = view.transformation(**names)
     if not isinstance(text, str) or not text.strip():

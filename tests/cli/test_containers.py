@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -125,6 +126,21 @@ def test_b4_a_folder_that_cannot_be_written_is_told_with_a_remedy(shop, way, dep
     [(error, hint)] = problems(shop.fails("init", "new", hook=hook))
     assert error.startswith("the project can't be written to new: ")
     assert hint == "make it writable, or choose another folder"
+
+
+def test_b4_a_file_with_the_name_of_our_folder_is_told_with_a_remedy(shop):
+    shop.resettle(
+        (
+            f'kind = "redis", url = "{shop.online}", patience_seconds = 1',
+            'kind = "redis", embedded = true',
+        )
+    )
+    shutil.rmtree(shop.folder / ".plane")
+    (shop.folder / ".plane").touch()
+    for command in (["plan"], ["deploy"], ["dataset", "list"], ["online", "versions"]):
+        [(error, hint)] = problems(shop.fails(*command))
+        assert ".plane" in error
+        assert hint.startswith("move away the file that has the name of a folder")
 
 
 def small_disk() -> None:

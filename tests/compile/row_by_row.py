@@ -145,6 +145,8 @@ ROW_BY_ROW_ON = {
             " FROM events"
         ),
         "SELECT k, ts, s LIKE 'today' AS t, 'now available' AS a, 'nowhere' AS w FROM events",
+        "SELECT k, ts, s = '10:15' AS t, to_timestamp(s || '10:15') AS a FROM events",
+        "SELECT k, ts, TIMESTAMP '2024-01-01 10:15' AS t, '10:15' AS a FROM events",
         "SELECT * EXCEPT (payload) FROM events",
         "SELECT e.k, e.ts FROM events e LEFT SEMI JOIN dims d ON d.k = e.k",
     ],

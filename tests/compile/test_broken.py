@@ -44,6 +44,17 @@ def test_what_is_right_is_not_told() -> None:
     assert [entity.name for entity in manifest.entities] == ["thing"]
 
 
+def test_b6_a_file_of_sql_in_another_encoding(tmp_path: Path) -> None:
+    source = (BROKEN / "sql_file_missing.py").read_text(encoding="utf-8")
+    (tmp_path / "view.py").write_text(source, encoding="utf-8")
+    (tmp_path / "good.py").write_bytes((BROKEN / "good.py").read_bytes())
+    (tmp_path / "nowhere.sql").write_bytes(b"SELECT user_id, ts FROM {{ events }} -- caf\xe9")
+    with pytest.raises(Problems) as raised:
+        compiled(tmp_path, ["good.py", "view.py"])
+    assert "its sql_file 'nowhere.sql' can't be read: it is not UTF-8 text" in str(raised.value)
+    assert "-> save it as UTF-8" in str(raised.value)
+
+
 def test_definitions_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(Problems) as raised:
         compiled(tmp_path, ["features"])

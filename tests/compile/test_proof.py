@@ -255,6 +255,10 @@ CLOCK_ON = {
     "databricks": [
         "SELECT k, ts, DATE 'today' AS d FROM events",
         "SELECT k, ts, timestamp 'now' AS d FROM events",
+        "SELECT k, ts, timestamp '10:15' AS d FROM events",
+        "SELECT k, ts, CAST('T9:5' AS TIMESTAMP) AS d FROM events",
+        "SELECT k, ts, ' 10:15:30.5 +01:00'::timestamp AS d FROM events",
+        "SELECT k, ts, to_timestamp('10:15') AS d FROM events",
         "SELECT k, ts, CAST('Yesterday' AS date) AS d FROM events",
         "SELECT k, ts, datediff('tomorrow UTC', ts) AS d FROM events",
         "SELECT k, ts FROM events WHERE ts > ' now Europe/Berlin '",

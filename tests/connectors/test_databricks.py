@@ -195,7 +195,12 @@ def test_a_session_is_set_to_utc_and_strict_arithmetic(warehouse, endpoint):
     assert row == {"zone": "UTC", "catalog": "spark_catalog"}
     with pytest.raises(PermanentError, match="Division by zero"):
         rows(warehouse, "SELECT 1 / 0 AS x")
-    assert statements(endpoint, "current_timezone")[-1]["settings"]["STATEMENT_TIMEOUT"] == "14400"
+    settings = statements(endpoint, "current_timezone")[-1]["settings"]
+    assert settings["STATEMENT_TIMEOUT"] == "14400"
+    # Whatever the default of the SQL warehouse is; `LEGACY` gives 1 January here.
+    assert rows(warehouse, "SET spark.sql.legacy.timeParserPolicy")[0]["value"] == "EXCEPTION"
+    with pytest.raises(PermanentError, match=r"(?i)legacy|upgrading"):
+        rows(warehouse, "SELECT to_timestamp('2024-1-1', 'yyyy-MM-dd') AS x")
 
 
 def test_the_driver_talks_to_the_warehouse_alone(endpoint):

@@ -33,7 +33,11 @@ RECORDED = re.compile(
 nothing."""
 USE_CATALOG = re.compile(r"\s*USE\s+CATALOG\s+(.*)", re.IGNORECASE | re.DOTALL)
 CURRENT_VERSION = re.compile(r"\bcurrent_version\s*\(", re.IGNORECASE)
-SESSION_SETTINGS = {"timezone": "spark.sql.session.timeZone", "ansi_mode": "spark.sql.ansi.enabled"}
+SESSION_SETTINGS = {
+    "timezone": "spark.sql.session.timeZone",
+    "ansi_mode": "spark.sql.ansi.enabled",
+    "legacy_time_parser_policy": "spark.sql.legacy.timeParserPolicy",
+}
 OWN_SETTINGS = {
     "statement_timeout",
     "query_tags",
