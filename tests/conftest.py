@@ -19,7 +19,6 @@ settings.load_profile("repeatable")
 # Files that take minutes begin first, so that no process is left alone with one of them at the end.
 LONG = (
     "engine/test_parity_databricks.py",
-    "airflow/test_warehouses.py",
     "airflow/test_scheduler.py",
     "e2e/test_docs.py",
     "control/test_drift.py",
@@ -45,6 +44,7 @@ LONG = (
     "cli/test_bad_input.py",
     "deploy/test_deploy.py",
     "control/test_migrations.py",
+    "airflow/test_warehouses.py",
     "e2e/test_warehouses.py",
     "control/test_owners.py",
     "cli/test_rollback.py",
@@ -65,7 +65,6 @@ LONG = (
 # process runs them.
 TOGETHER = {
     "engine/test_parity_databricks.py": "databricks",
-    "airflow/test_warehouses.py": "databricks",
     "e2e/test_flights.py": "flights",
     "e2e/test_no_leak.py": "flights",
 }

@@ -56,7 +56,10 @@ def started(engine: str) -> Iterator[tuple[Warehouse, dict[str, Any]]]:
             folder = Path(
                 stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
             )
-            databricks = stack.enter_context(DatabricksEndpoint.start(folder, os.getpid()))
+            # As on a cluster: rows lie in several parts, and come in any order.
+            databricks = stack.enter_context(
+                DatabricksEndpoint.start(folder, os.getpid(), partitions=2)
+            )
         yield stack.enter_context(opened(engine, databricks))
 
 

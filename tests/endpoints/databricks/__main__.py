@@ -29,13 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where the tables lie")
     parser.add_argument("--port", type=int, default=0, help="a free one unless given")
+    parser.add_argument("--partitions", type=int, default=1, help="tasks of a query (1)")
     parser.add_argument(
         "--owner", type=int, help="a process to end with; this one must lead its process group"
     )
     arguments = parser.parse_args()
     if arguments.owner:
         threading.Thread(target=end_with, args=(arguments.owner,), daemon=True).start()
-    server = Server(open_spark(arguments.folder.resolve()), arguments.port)
+    server = Server(open_spark(arguments.folder.resolve(), arguments.partitions), arguments.port)
     sys.stdout.write(f"ready: {server.address}{HTTP_PATH}\n")
     sys.stdout.flush()
     server.serve_forever()

@@ -51,10 +51,13 @@ class DatabricksEndpoint:
         self._process = process
 
     @classmethod
-    def start(cls, folder: Path, owner: int | None = None) -> DatabricksEndpoint:
+    def start(
+        cls, folder: Path, owner: int | None = None, *, partitions: int = 1
+    ) -> DatabricksEndpoint:
         """Start one whose tables lie in `folder`.
 
-        It ends with `stop`, or with process `owner`, this one unless given.
+        It ends with `stop`, or with process `owner`, this one unless given. A query's rows are
+        computed in `partitions` tasks.
 
         Raises:
             RuntimeError: it did not come up.
@@ -63,7 +66,7 @@ class DatabricksEndpoint:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "log").open("w") as log:
             process = subprocess.Popen(
-                [*command, "--owner", str(owner or os.getpid())],
+                [*command, "--owner", str(owner or os.getpid()), "--partitions", str(partitions)],
                 cwd=REPOSITORY,
                 stdout=subprocess.PIPE,
                 stderr=log,
