@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import (
+    export,
     fetching,
     flights,
     increment,
@@ -32,6 +33,7 @@ TOPICS = {
     "memory": memory.rows,
     "flights": flights.rows,
     "fetching": fetching.rows,
+    "export": export.rows,
     "online": online.rows,
     "reading": reading.rows,
     "serving": serving.rows,
