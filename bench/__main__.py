@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench import (
     airflow_tasks,
+    export,
     fetching,
     flights,
     increment,
@@ -33,6 +34,7 @@ TOPICS = {
     "memory": memory.rows,
     "flights": flights.rows,
     "fetching": fetching.rows,
+    "export": export.rows,
     "online": online.rows,
     "reading": reading.rows,
     "serving": serving.rows,

@@ -188,3 +188,32 @@ def test_profiles_of_odd_values():
 def test_a_bin_with_any_value_is_seen():
     assert bars([0, 1, 1000]) in {" ▁█", " _#"}
     assert bars([]) == ""
+
+
+STATIC = """
+
+profiles = BatchSource("profiles", table="raw.profiles")
+
+
+@batch_feature_view(
+    entities=[user],
+    sources=[profiles],
+    schedule="1d",
+    start="2024-01-01",
+    features=[Attribute("plan", "string")],
+    owner=OWNER,
+)
+def member(profiles):
+    return f"SELECT DISTINCT user_id, plan FROM {profiles}"
+"""
+
+
+def test_a_view_of_a_table_without_times_is_previewed(shop: Shop):
+    shop.sql("CREATE TABLE raw.profiles AS SELECT 1::BIGINT AS user_id, 'gold' AS plan")
+    shop.define(DEFINITIONS + STATIC)
+    rows = shop.plane("preview", "member", "--json").json["rows"]
+    assert rows == [{"user_id": 1, "plan": "gold"}]
+    shop.ready()
+    assert shop.sql("SELECT user_id, plan FROM features.member__latest") == [(1, "gold")]
+    early = shop.plane("preview", "member", "--at", "2023-12-31", "-k", "user_id=1", "--json").json
+    assert early["rows"] == [{"user_id": 1, "plan": None}]

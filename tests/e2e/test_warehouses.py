@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
 from connectors.snowflake.signin import connect as connect_snowflake
 from controlplane import ControlPlane
 from controlplane.base.ports import Statement, Warehouse
+from controlplane.errors import PlaneError
 from controlplane.plan.actions import Rerender
 from tests.endpoints.snowflake import SnowflakeEndpoint
 
@@ -132,6 +134,60 @@ def journey(
     assert sorted(told, key=lambda row: row[:3]) == RIGHT
 
 
+def explored(folder: Path, secret: str, endpoint: SnowflakeEndpoint) -> None:
+    """What is seen of the warehouse: the same as training has, without a trace."""
+    written = len(writes(endpoint))
+    shown = json.loads(plane(folder, secret, "preview", "purchases", "--json"))
+    latest = "SELECT * FROM features.purchases__latest ORDER BY shopper_id"
+    queried = json.loads(plane(folder, secret, "query", latest, "--json"))
+    names = ("shopper_id", "price_sum_1h", "price_sum_1d", "item_last_3_1d", "item")
+    assert [[row[name] for name in names] for row in shown["rows"]] == [
+        [1, None, None, [], "cup"],
+        [2, None, 1.5, ["jam"], "jam"],
+    ]
+    assert [[row[name] for name in names[:-2]] for row in queried["rows"]] == [
+        [row[name] for name in names[:-2]] for row in shown["rows"]
+    ]
+    described = json.loads(plane(folder, secret, "describe", "purchases", "--json"))
+    assert described[0]["facts"]["state"] == "deployed, up to date"
+    [run] = json.loads(plane(folder, secret, "logs", "purchases", "--json"))
+    assert (run["state"], run["rows"]) == ("published", len(ORDERS))
+    [entry] = json.loads(plane(folder, secret, "history", "--json"))
+    assert entry["created"] == ["basket", "purchases"]
+    stage = plane(folder, secret, "sql", "purchases", "--statement", "stage")
+    assert stage.startswith(
+        "-- stage: stage the interval's rows\nCREATE OR REPLACE TRANSIENT TABLE"
+    )
+    assert len(writes(endpoint)) == written
+
+
+def writes(endpoint: SnowflakeEndpoint) -> list[str]:
+    """The statements that the account was sent so far and that are no queries."""
+    reading = ("SELECT", "WITH", "SHOW", "DESC", "EXPLAIN", "USE", "ALTER SESSION")
+    return [text for text in endpoint.account.recorded if not text.lstrip().startswith(reading)]
+
+
+def exported(folder: Path, secret: str) -> None:
+    """A training set leaves the warehouse as a file, which is the spine of the next one."""
+    spine = "SELECT shopper_id, ordered_at, price AS paid FROM raw.orders"
+    create = ("dataset", "create", "orders", "--service", "basket", "--time", "at", "--from-source")
+    plane(folder, secret, *create, "--spine", spine.replace("ordered_at", "ordered_at AS at"))
+    plane(folder, secret, "dataset", "export", "orders", "orders.parquet")
+    table = pq.read_table(folder / "orders.parquet").sort_by("paid")
+    assert table["purchases__item"].to_pylist() == [None, None, "tea"]
+    pq.write_table(table.select(["shopper_id", "at", "paid"]), folder / "spine.parquet")
+    plane(folder, secret, *create, "--spine", "spine.parquet")
+    with ControlPlane(folder, "local") as opened:
+        again = opened.dataset("orders")
+        assert again.version == 2
+        assert again.to_arrow().sort_by("paid").select(table.column_names) == table
+        assert again.definition["spine"].startswith("file spine.parquet, sha256 ")
+        with pytest.raises(PlaneError, match="and this is snowflake"):
+            opened.load(folder / "spine.parquet", "raw.copied")
+    plane(folder, secret, "dataset", "drop", "orders", "--yes")
+    assert json.loads(plane(folder, secret, "list", "datasets", "--json")) == []
+
+
 def against_the_embedded(folder: Path) -> None:
     """The same features in the embedded warehouse: the tables are equal, and an altered row is
     found."""
@@ -229,6 +285,8 @@ def test_snowflake(tmp_path, monkeypatch):
             tmp_path, "snowflake", options | {"token": "${SECRET}"}, options["token"], warehouse
         )
         assert "0 mismatches" in plane(tmp_path, options["token"], "verify")
+        explored(tmp_path, options["token"], endpoint)
+        exported(tmp_path, options["token"])
         against_the_embedded(tmp_path)
         regranted(tmp_path, endpoint)
         forgotten(tmp_path, options["token"])
