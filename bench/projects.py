@@ -8,12 +8,12 @@ import duckdb
 
 _PLANE = """[project]
 name = "bench"
-dialect = "duckdb"
 definitions = ["features.py"]
 
 [environments.local]
+dialect = "{dialect}"
 now = "{now}"
-warehouse = {{ kind = "duckdb", path = ".plane/warehouse.duckdb"{options} }}
+warehouse = {warehouse}
 """
 
 
@@ -22,12 +22,25 @@ def make(folder: Path, definitions: str, load: str, now: str, options: str = "")
 
     `load` makes its source tables, `options` are the warehouse's.
     """
-    (folder / ".plane").mkdir(parents=True)
-    (folder / "plane.toml").write_text(_PLANE.format(now=now, options=options))
-    (folder / "features.py").write_text(definitions)
+    settings = f'{{ kind = "duckdb", path = ".plane/warehouse.duckdb"{options} }}'
+    make_elsewhere(folder, definitions, settings, now, "duckdb")
     with duckdb.connect(str(warehouse(folder))) as connection:
         connection.execute("CREATE SCHEMA raw")
         connection.execute(load)
+    return folder
+
+
+def make_elsewhere(
+    folder: Path, definitions: str, settings: str, now: str, dialect: str = "snowflake"
+) -> Path:
+    """A project whose source tables are in a warehouse that exists.
+
+    `settings` are the warehouse's, as an inline table of TOML.
+    """
+    (folder / ".plane").mkdir(parents=True)
+    plane = _PLANE.format(now=now, warehouse=settings, dialect=dialect)
+    (folder / "plane.toml").write_text(plane)
+    (folder / "features.py").write_text(definitions)
     return folder
 
 
