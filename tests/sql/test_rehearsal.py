@@ -48,6 +48,7 @@ WITHOUT_A_QUERY = {
         "stage the interval's rows",
         "make room for what changes in the history",
         "take the head",
+        "drop what changed in the history",
         "point the history to this version",
         "point the replaced history to this version",
         "point the tiles to this version",
