@@ -82,6 +82,8 @@ class DatabricksWarehouse:
                 work.action = statement.name
                 with self._ran(work, statement.sql, tag) as cursor:
                     counts.append(cursor.rowcount)
+                if not statement.goes_on(counts[-1]):
+                    break
         return counts
 
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:

@@ -106,6 +106,8 @@ class DuckDBWarehouse:
         try:
             for statement in statements:
                 counts.append(self._run(statement))
+                if not statement.goes_on(counts[-1]):
+                    break
             if atomic:
                 with _translating("committing"):
                     self._connection.execute("COMMIT")

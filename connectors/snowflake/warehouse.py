@@ -78,16 +78,13 @@ class SnowflakeWarehouse:
     def execute(
         self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
     ) -> list[int]:
-        """See `Warehouse.execute`.
-
-        Snowflake commits at every definition of a table or view, `atomic` or not.
-        """
+        """See `Warehouse.execute`; each definition of a table or view commits."""
         with self._using():
             if not atomic:
-                return [self._changed(statement, tag) for statement in statements]
+                return self._all_changed(statements, tag, alone=True)
             self._run("BEGIN", "beginning", tag).close()
             try:
-                counts = [self._changed(statement, tag, alone=False) for statement in statements]
+                counts = self._all_changed(statements, tag, alone=False)
                 self._run("COMMIT", "committing", tag, alone=False).close()
             except BaseException:
                 self._roll_back(tag)
@@ -176,7 +173,16 @@ class SnowflakeWarehouse:
         columns = shown[warehouse]
         return {"state": str(columns["state"]), "resumes": str(columns["auto_resume"])}
 
-    def _changed(self, statement: Statement, tag: str, *, alone: bool = True) -> int:
+    def _all_changed(self, statements: Sequence[Statement], tag: str, *, alone: bool) -> list[int]:
+        """Run statements up to one that decides that no other runs."""
+        counts: list[int] = []
+        for statement in statements:
+            counts.append(self._changed(statement, tag, alone=alone))
+            if not statement.goes_on(counts[-1]):
+                break
+        return counts
+
+    def _changed(self, statement: Statement, tag: str, *, alone: bool) -> int:
         """Run a statement; returns the rows that it changed, -1 if Snowflake reports none."""
         cursor = self._run(statement.sql, statement.name, tag, alone=alone)
         names = [column.name for column in cursor.description or ()]

@@ -64,6 +64,9 @@ class Statement(msgspec.Struct, frozen=True, omit_defaults=True):
         query: the query whose rows it stores or returns. A merge calls that `n`.
         condition: of a delete its WHERE, of a merge its ON.
         function: what `create_function` makes.
+        variant: which of several ways to do the work it belongs to; empty for the way that always
+            works.
+        decides: if it changes no row, the statements after it are not run.
     """
 
     name: str
@@ -73,6 +76,12 @@ class Statement(msgspec.Struct, frozen=True, omit_defaults=True):
     query: str = ""
     condition: str = ""
     function: Function | None = None
+    variant: str = ""
+    decides: bool = False
+
+    def goes_on(self, count: int) -> bool:
+        """Whether the statements after it run, once it has changed so many rows."""
+        return count > 0 or not self.decides
 
 
 class Estimate(NamedTuple):
@@ -139,7 +148,7 @@ class Warehouse(Protocol):
     def execute(
         self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
     ) -> list[int]:
-        """Run statements in order.
+        """Run statements in order; after one that `decides` and changed no row, none is run.
 
         Args:
             statements: to run.
@@ -147,7 +156,8 @@ class Warehouse(Protocol):
             atomic: all statements take effect, or none.
 
         Returns:
-            The number of rows that each statement changed; -1 if the warehouse does not say.
+            The number of rows that each statement changed; -1 if the warehouse does not say. There
+            are no numbers for statements that were not run.
         """
 
     def fetch(self, sql: str, *, tag: str = "") -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.base.ports import OnlineStore, Warehouse
+import msgspec
+
+from controlplane.base.ports import OnlineStore, Statement, Warehouse
 from controlplane.base.types import format_instant
 from controlplane.control import ledger
 from controlplane.errors import CheckFailed, PermanentError, TransientError
@@ -205,7 +207,7 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
     """
     subject = f"feature view {program.view!r}"
     with explained(subject, program.location, program.long_sums):
-        warehouse.execute(statements.read(sql), tag=program.tag("publish"), atomic=True)
+        _publish(warehouse, statements.read(sql), program.tag("publish"))
     head = ledger.head(warehouse, program.head)
     # Without transactions, each statement checks that the run still has the head: after another run
     # took it, the rest of this run changed nothing.
@@ -216,6 +218,31 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
             hint="run it again, and run only one run of a view at a time",
         )
     return head
+
+
+def _publish(warehouse: Warehouse, publication: Sequence[Statement], tag: str) -> None:
+    """Run the statements for the next interval; if it isn't the next one, those for any interval.
+
+    A table that collects changes is made before and dropped after, since most warehouses commit at
+    a definition.
+    """
+    following = [s for s in publication if s.variant == "next"]
+    if following:
+        first = msgspec.structs.replace(following[0], decides=True)
+        counts = warehouse.execute([first, *following[1:]], tag=tag, atomic=True)
+        if len(counts) == len(following):
+            return
+    general = [s for s in publication if not s.variant]
+    made = [s for s in general if s.kind == "create_table"]
+    dropped = [s for s in general if s.kind == "drop_table"]
+    if made:
+        warehouse.execute(made, tag=tag)
+    try:
+        rest = [s for s in general if s.kind not in ("create_table", "drop_table")]
+        warehouse.execute(rest, tag=tag, atomic=True)
+    finally:
+        if dropped:
+            warehouse.execute(dropped, tag=tag)
 
 
 def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:

@@ -7,6 +7,7 @@
     SELECT ...;
 
 The first line names the statement. The second line has its kind (`Kind`) and its table. A line
+`-- @variant: next` may follow: the statement belongs to one of several ways to do the work. A line
 `-- @query` or `-- @condition` begins a part of the text; `-- @end` or the end of the statement ends
 the part. The templates of `dag_templates/sql` write the format and only `read` parses it, so that
 no other code searches SQL with patterns. To a warehouse all of these lines are comments: people can
@@ -22,6 +23,7 @@ from controlplane.base.ports import Kind, Statement
 
 _MARK = "\n-- @"
 _PARTS = ("query", "condition", "end")
+_VARIANT = "variant"
 _KINDS: dict[str, Kind] = {name: name for name in get_args(Kind) if name}
 
 
@@ -39,12 +41,14 @@ def read(text: str) -> list[Statement]:
 
 def _statement(name: str, text: str) -> Statement:
     statement_kind: Kind = ""
-    target, part = "", ""
+    target, part, variant = "", "", ""
     # The text of the whole statement is under the empty name, each part also under its own.
     texts: dict[str, list[str]] = {"": []}
     for word, value, lines in _marked(text):
         if word in _KINDS:
             statement_kind, target = _KINDS[word], value
+        elif word == _VARIANT:
+            variant = value
         elif word:
             part = "" if word == "end" else word
         texts.setdefault(part, []).append(lines)
@@ -53,7 +57,7 @@ def _statement(name: str, text: str) -> Statement:
     sql, query, condition = (
         _bare("\n".join(texts.get(part, ()))) for part in ("", "query", "condition")
     )
-    return Statement(name, sql, statement_kind, target, query, condition)
+    return Statement(name, sql, statement_kind, target, query, condition, variant=variant)
 
 
 def _marked(text: str) -> Iterator[tuple[str, str, str]]:
@@ -67,7 +71,7 @@ def _marked(text: str) -> Iterator[tuple[str, str, str]]:
         line, _, lines = piece.partition("\n")
         word, _, value = line.partition(":")
         # A user's comment that looks like a mark stays text.
-        known = word in _KINDS or line in _PARTS
+        known = word in (*_KINDS, _VARIANT) or line in _PARTS
         yield (word, value.strip(), lines) if known else ("", "", _MARK[1:] + piece)
 
 

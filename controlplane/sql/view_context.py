@@ -8,7 +8,7 @@ from functools import cached_property
 
 from controlplane.base import template
 from controlplane.compile import transformation
-from controlplane.manifest.specs import AggregateSpec, Manifest, ViewSpec
+from controlplane.manifest.specs import AggregateSpec, BatchViewSpec, Manifest, ViewSpec
 from controlplane.manifest.timing import depth
 from controlplane.sql import data_tables, expectations, rollups
 from controlplane.sql.aggregates import Names, TileSchema, Windows
@@ -98,6 +98,15 @@ class ViewContext(Tables, Times):
     def rows(self) -> RowsSql:
         """The rows that the view's SQL returns."""
         return rows_sql(self._manifest, self._view, self._relations, self._literal)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether a run of the next interval has statements of its own: it replaces nothing.
+
+        A run of a static view replaces all rows, and one with lateness those of the intervals
+        before its own.
+        """
+        return isinstance(self._view, BatchViewSpec) and not self._view.lateness
 
     @cached_property
     def first_interval(self) -> str:

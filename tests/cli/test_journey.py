@@ -84,4 +84,9 @@ def test_completion_for_bash(tmp_path):
     )
     assert "complete -o default -F _plane_completion plane" in script.stdout
     words = {"_PLANE_COMPLETE": "complete_bash", "COMP_WORDS": "plane d", "COMP_CWORD": "1"}
-    assert piped(tmp_path, extra=words).stdout.split() == ["deploy", "doctor", "dataset"]
+    assert piped(tmp_path, extra=words).stdout.split() == [
+        "describe",
+        "deploy",
+        "doctor",
+        "dataset",
+    ]

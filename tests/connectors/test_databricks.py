@@ -346,3 +346,15 @@ def test_what_spark_says_of_tables_with_statistics():
     )
     assert estimated(plan.format("1024.0 B")) == Estimate(rows=1200, read_bytes=2 * 1024**2 + 1024)
     assert estimated(plan.format("8.0 EiB")) == Estimate(rows=1200)
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_statement_that_changes_nothing_may_decide_that_no_other_runs(warehouse, atomic):
+    warehouse.execute([Statement("make", "CREATE TABLE decided (x BIGINT)")])
+    for take, expected in (
+        ("DELETE FROM decided WHERE x = 0", [0]),
+        ("INSERT INTO decided SELECT 0", [1, 1]),
+    ):
+        first = Statement("take", take, decides=True)
+        rest = Statement("go on", "INSERT INTO decided SELECT 1")
+        assert warehouse.execute([first, rest], atomic=atomic) == expected

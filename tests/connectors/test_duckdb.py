@@ -185,3 +185,15 @@ def test_queries_are_planned_and_not_run():
     assert "exactly one query" in two.message
     assert warehouse.columns(["t"]) == {"t": {"i": "int64"}}
     warehouse.close()
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_statement_that_changes_nothing_may_decide_that_no_other_runs(warehouse, atomic):
+    warehouse.execute([Statement("make", "CREATE TABLE decided (x BIGINT)")])
+    for take, expected in (
+        ("DELETE FROM decided WHERE x = 0", [0]),
+        ("INSERT INTO decided SELECT 0", [1, 1]),
+    ):
+        first = Statement("take", take, decides=True)
+        rest = Statement("go on", "INSERT INTO decided SELECT 1")
+        assert warehouse.execute([first, rest], atomic=atomic) == expected

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.snowflake.signin import connect
 from connectors.snowflake.warehouse import SnowflakeWarehouse
-from controlplane.base.ports import Estimate
+from controlplane.base.ports import Estimate, Statement
 from controlplane.errors import PermanentError, PlaneError, TransientError
 from tests.connectors.snowflake_rig import MANY, do, endpoint, rows, warehouse
 
@@ -268,3 +268,15 @@ def test_what_a_query_would_read_is_estimated(warehouse):
     assert whole == Estimate(read_bytes=16)
     assert isinstance(missing, PermanentError)
     assert missing.message.startswith("Object 'NOWHERE' does not exist")
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+def test_a_statement_that_changes_nothing_may_decide_that_no_other_runs(warehouse, atomic):
+    warehouse.execute([Statement("make", "CREATE TABLE decided (x NUMBER)")])
+    for take, expected in (
+        ("DELETE FROM decided WHERE x = 0", [0]),
+        ("INSERT INTO decided SELECT 0", [1, 1]),
+    ):
+        first = Statement("take", take, decides=True)
+        rest = Statement("go on", "INSERT INTO decided SELECT 1")
+        assert warehouse.execute([first, rest], atomic=atomic) == expected

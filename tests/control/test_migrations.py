@@ -155,7 +155,10 @@ def test_a_run_is_refused_until_a_deploy_has_migrated_the_control_tables(shop: S
     publications = shop.sql("FROM _plane.ledger ORDER BY version")
     shop.sql("UPDATE _plane.schema_version SET version = 0")
     refused = shop.fails("run", "--recompute")
-    assert "has version 0 of the control tables, which a deploy brings to version 1" in refused
+    assert (
+        "has version 0 of the control tables, which the next deploy migrates to version 1"
+        in refused
+    )
     assert "run `plane deploy` first" in refused
     assert shop.sql("FROM _plane.ledger ORDER BY version") == publications
     shop.sql("UPDATE _plane.schema_version SET version = 1")
@@ -174,7 +177,10 @@ def test_a_run_checks_the_version_and_the_owner_on_every_engine(team: Team) -> N
         owners.check_run(warehouse, "another_schema", "shop", "other")
         d = dialect(warehouse.dialect)
         table = SCHEMA_VERSION.quoted(d)
-        for version, message in ((0, "which a deploy brings to"), (2, "knows versions up to 1")):
+        for version, message in (
+            (0, "which the next deploy migrates to"),
+            (2, "knows versions up to 1"),
+        ):
             warehouse.execute([Statement("alter", f"UPDATE {table} SET version = {version}")])
             with pytest.raises(PermanentError, match=message):
                 owners.check_run(warehouse, *names)
@@ -188,7 +194,7 @@ def test_a_run_checks_the_version_and_the_owner_on_every_engine(team: Team) -> N
 
 def test_a_newer_controlplane_asks_for_a_deploy() -> None:
     for recorded in (None, 1):
-        with pytest.raises(PermanentError, match="brings to version 2") as refused:
+        with pytest.raises(PermanentError, match="migrates to version 2") as refused:
             migrations.check_for_writing(recorded, TOY)
         assert "plane deploy" in refused.value.hint
     migrations.check_for_writing(2, TOY)

@@ -39,6 +39,8 @@ class Meddled:
                 raise TransientError("stopped")
             self.names.append(statement.name)
             counts.append(self._warehouse.execute(self._alter(statement), tag=tag)[-1])
+            if not statement.goes_on(counts[-1]):
+                break
         return counts
 
     def __getattr__(self, name: str) -> Any:

@@ -368,3 +368,34 @@ MUTANTS = (
         of=_with(lambda shape: shape.shift),
     ),
 )
+NEXT, TAKEN = "insert the changed history", "update the head for the next interval"
+NEXT_MUTANTS = (
+    Mutant(
+        "the next interval misses the last tile that moves in it",
+        r"t\.tile_start <= (?=TIMESTAMP)",
+        "t.tile_start < ",
+        NEXT,
+        _has(""),
+    ),
+    Mutant(
+        "the next interval misses the first tile that moves in it",
+        r"t\.tile_start > (TIMESTAMP '[^']*')",
+        r"t.tile_start > \1 + to_days(1)",
+        NEXT,
+        _has(""),
+    ),
+    Mutant(
+        "the first interval misses the tiles before the view's start",
+        r" OR (TIMESTAMP '[^']*' = TIMESTAMP '[^']*' AND t\.tile_start < TIMESTAMP '[^']*')",
+        "",
+        NEXT,
+        _has(""),
+    ),
+    Mutant(
+        "an interval before others that are published is the next one",
+        r"later\.row_count = 0 AND",
+        "",
+        TAKEN,
+    ),
+)
+"""Mistakes in the statements for the next interval, of a dialect without `replaces_history`."""

@@ -3,32 +3,62 @@ mends it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import msgspec
 import pytest
 
-from controlplane.base.ports import Warehouse
+from controlplane.base.ports import Statement, Warehouse
 from controlplane.errors import TransientError
+from controlplane.sql.dialects import DIALECTS
+from controlplane.sql.dialects.snowflake import Snowflake
 from tests.engine.engines import empty
 from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened
 from tests.engine.rig import Rig, records
 from tests.engine.test_kill import AFTER, BEFORE, COLUMNS, DAY, START, subject
 
-LAST = 15
-"""More statements than a run has: two of the stage, ten of the publication, two of the end."""
+LAST = 16
+"""More statements than a run has: one of the stage, twelve of the publication, one of the end, and
+the one that finds that the interval is not the next."""
+_REPLACED = re.compile(
+    r"INSERT INTO (?P<table>\S+) REPLACE\s+(?P<where>WHERE .*?)\s+SELECT", re.DOTALL
+)
+
+
+class Untransactional(Snowflake):
+    """Snowflake's SQL in the form for a warehouse without transactions."""
+
+    transactional = False
 
 
 @pytest.fixture
 def warehouse() -> Iterator[Warehouse]:
+    whole = DIALECTS["snowflake"]
+    DIALECTS["snowflake"] = Untransactional()
     with opened("snowflake") as (warehouse, _):
         yield warehouse
+    DIALECTS["snowflake"] = whole
 
 
-def stopped(rig: Rig, start: int, end: int, last: int) -> list[str]:
+def in_two(statement: Statement) -> Sequence[Statement]:
+    """An INSERT that replaces rows as a DELETE and an INSERT, both of which Snowflake has."""
+    replaced = _REPLACED.match(statement.sql)
+    if replaced is None:
+        return [statement]
+    insert = f"INSERT INTO {replaced['table']} {statement.query}"
+    return [
+        Statement("", f"DELETE FROM {replaced['table']} {replaced['where']}"),
+        msgspec.structs.replace(statement, sql=insert),
+    ]
+
+
+def stopped(rig: Rig, start: int, end: int, last: int = 99) -> list[str]:
     """Run an interval that ends after so many statements; those that ran."""
     whole = rig.warehouse
-    rig.warehouse = meddled = Meddled(whole, last=last)
+    rig.warehouse = meddled = Meddled(whole, in_two, last)
     try:
         rig.materialize(START + start * DAY, START + end * DAY)
     except TransientError:
@@ -38,12 +68,19 @@ def stopped(rig: Rig, start: int, end: int, last: int) -> list[str]:
     return meddled.names
 
 
+def whole(rig: Rig, start: int, end: int) -> list[str]:
+    """Run an interval to its end; the statements."""
+    ran = stopped(rig, start, end)
+    assert ran[-1] == "drop the stage"
+    return ran
+
+
 def test_a_correction_that_was_stopped_is_mended(warehouse):
     rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
-    rig.materialize(START, START + 4 * DAY)
+    whole(rig, 0, 4)
     before = content(rig)
     rig.replace(AFTER)
-    rig.materialize(START, START + 4 * DAY)
+    whole(rig, 0, 4)
     wanted = [(BEFORE, before), (AFTER, content(rig))]
     assert before["history"] != wanted[1][1]["history"]
     ran: list[str] = []
@@ -51,9 +88,9 @@ def test_a_correction_that_was_stopped_is_mended(warehouse):
         rows, right = wanted[last % 2 - 1]  # there and back again
         rig.replace(rows)
         ran = stopped(rig, 0, 4, last)
-        rig.materialize(START, START + 4 * DAY)
+        whole(rig, 0, 4)
         assert content(rig) == right, f"stopped behind {ran[-1]}"
-    assert ran[-1] == "drop the table of changes"
+    assert ran[-1] == "drop the stage"
     versions = [row["version"] for row in records(warehouse, "SELECT version FROM _plane.ledger")]
     assert len(set(versions)) == len(versions)
 
@@ -63,14 +100,14 @@ def test_a_correction_that_was_stopped_is_mended(warehouse):
 )
 def test_a_gap_whose_closing_was_stopped_is_closed(warehouse, behind):
     rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=AFTER)
-    rig.materialize(START + 2 * DAY, START + 4 * DAY)
-    names = stopped(rig, 0, 2, 99)
+    whole(rig, 2, 4)
+    names = whole(rig, 0, 2)
     closed = content(rig)
     again = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=AFTER)
-    again.materialize(START + 2 * DAY, START + 4 * DAY)
+    whole(again, 2, 4)
     ran = stopped(again, 0, 2, names.index(behind) + 1)
     assert ran[-1] == behind
-    again.materialize(START, START + 2 * DAY)
+    whole(again, 0, 2)
     assert content(again) == closed
     assert again.head().watermark == rig.head().watermark
 
@@ -78,3 +115,95 @@ def test_a_gap_whose_closing_was_stopped_is_closed(warehouse, behind):
 def emptied(warehouse: Warehouse) -> Warehouse:
     empty(warehouse)
     return warehouse
+
+
+NEXT = "update the head for the next interval"
+GENERAL = "compute the changes of the history"
+
+
+def test_the_next_interval_only_adds_rows(warehouse):
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    for day in range(4):
+        ran = whole(rig, day, day + 1)
+        assert NEXT in ran
+        assert GENERAL not in ran
+    assert content(rig) == at_once(BEFORE)
+    assert GENERAL in whole(rig, 3, 4)
+    assert GENERAL in whole(rig, 1, 2)
+    assert content(rig) == at_once(BEFORE)
+    assert GENERAL in whole(rig, 5, 6), "a gap before it"
+    assert GENERAL in whole(rig, 4, 5), "an interval after it"
+    assert content(rig) == at_once(BEFORE, 6)
+    assert GENERAL not in whole(rig, 6, 7)
+    assert content(rig) == at_once(BEFORE, 7)
+
+
+def at_once(rows: Sequence[Mapping[str, Any]], days: int = 4) -> dict[str, list[tuple[Any, ...]]]:
+    """What the embedded warehouse's tables hold after one run."""
+    with Rig(subject, COLUMNS, rows=rows) as right:
+        right.materialize(START, START + days * DAY)
+        return content(right)
+
+
+def test_a_next_interval_that_was_stopped_is_mended(warehouse):
+    """By the same run, or by runs of other lengths over rows that have changed since."""
+    for pieces in ([(1, 3)], [(1, 2), (2, 3)], [(1, 4)]):
+        for last in range(1, 99):
+            rig = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=BEFORE)
+            whole(rig, 0, 1)
+            ran = stopped(rig, 1, 3, last)
+            if ran[-1] == "drop the stage":
+                break
+            rig.replace(AFTER)
+            whole(rig, 0, 1)
+            for start, end in pieces:
+                whole(rig, start, end)
+            expected = at_once(AFTER, pieces[-1][1])
+            assert content(rig) == expected, f"stopped behind {ran[-1]}, then {pieces}"
+        assert last > 6
+
+
+def test_a_statement_that_is_sent_twice_counts_once(warehouse):
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    whole(rig, 0, 1)
+    names = whole(rig, 1, 2)
+    for twice in names[names.index(NEXT) : -1]:
+
+        def sent(statement: Statement, twice: str = twice) -> Sequence[Statement]:
+            parts = in_two(statement)
+            return [*parts, *parts] if statement.name == twice else parts
+
+        again = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=BEFORE)
+        whole(again, 0, 1)
+        again.warehouse = meddled = Meddled(warehouse, sent)
+        again.materialize(START + DAY, START + 2 * DAY)
+        again.warehouse = warehouse
+        assert GENERAL not in meddled.names
+        assert content(again) == at_once(BEFORE, 2), twice
+        assert len(records(warehouse, "SELECT version FROM _plane.ledger")) == 2, twice
+
+
+def test_a_run_that_is_overtaken_adds_nothing(warehouse):
+    """Another run takes the head of the next interval behind each statement of this one."""
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    whole(rig, 0, 1)
+    names = whole(rig, 1, 2)
+    inside = names[names.index(NEXT) : -1]
+    for behind in inside:
+        again = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=BEFORE)
+        whole(again, 0, 1)
+        took = Statement(
+            "", f"UPDATE {again.program.head} SET version = version + 1, run_id = 'other'"
+        )
+
+        def overtaken(
+            statement: Statement, behind: str = behind, took: Statement = took
+        ) -> Sequence[Statement]:
+            return [*in_two(statement), *([took] if statement.name == behind else [])]
+
+        again.warehouse = Meddled(warehouse, overtaken)
+        with pytest.raises(TransientError, match="run other took over"):
+            again.materialize(START + DAY, START + 2 * DAY)
+        again.warehouse = warehouse
+        whole(again, 1, 2)
+        assert content(again) == at_once(BEFORE, 2), behind

@@ -18,6 +18,8 @@ from controlplane.sql.dialects.duckdb import DuckDB
 from tests.engine import cases
 from tests.engine.differential import INTERVALS, SEEDS, Outcome, compare, compute, rig_of
 from tests.engine.engines import empty
+from tests.engine.mutants import NEXT_MUTANTS
+from tests.engine.mutation import Mutant, hunt
 
 CASES = 4
 SWITCHED_OFF = (
@@ -68,3 +70,11 @@ def test_a_capability_can_be_switched_off_alone(reduced: Reduced) -> None:
         compared += outcome.counts.total()
     warehouse.close()
     assert compared > 0
+
+
+@pytest.mark.parametrize("reduced", ["replaces_history"], indirect=True)
+@pytest.mark.parametrize("mutant", NEXT_MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
+def test_a_mistake_in_the_next_interval_is_noticed(reduced: Reduced, mutant: Mutant) -> None:
+    caught = hunt(mutant, 100, seed=1)
+    assert caught is not None, reduced
+    assert caught.changes > 0

@@ -350,7 +350,8 @@ WITH head AS (
 points AS (
   SELECT DISTINCT p."k", p.moment FROM (
     SELECT t."k", CASE WHEN t.tile_start < TIMESTAMP '2024-01-01 00:00:00.000000' THEN greatest(time_bucket(to_microseconds(3600000000), (t.tile_start + to_microseconds(shifts.micros)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01 00:00:00.000000'), TIMESTAMP '2024-01-01 01:00:00.000000') ELSE time_bucket(to_microseconds(3600000000), (t.tile_start + to_microseconds(shifts.micros)) + to_microseconds(3599999999), TIMESTAMP '1970-01-01 00:00:00.000000') END AS moment
-    FROM "features"."purchases__tiles__ed35778c" AS t CROSS JOIN (VALUES (1800000000), (5400000000), (88200000000), (174600000000)) AS shifts(micros) WHERE t.tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
+    FROM "features"."purchases__tiles__ed35778c" AS t CROSS JOIN (VALUES (1800000000), (5400000000), (88200000000), (174600000000)) AS shifts(micros)
+    WHERE t.tile_start > CASE WHEN TIMESTAMP '{{ plane.start }}' > TIMESTAMP '2024-01-01 00:00:00.000000' THEN TIMESTAMP '{{ plane.start }}' - to_microseconds(178200000000) ELSE TIMESTAMP '2023-12-30 00:30:00.000000' END
 
   ) AS p CROSS JOIN head
   WHERE p.moment > TIMESTAMP '{{ plane.start }}' AND p.moment <= head.frontier

@@ -77,12 +77,33 @@ def test_a_comment_that_looks_like_a_mark_stays_text():
 
 
 def test_a_publication_reads_only_the_history_after_its_interval_begins(files):
-    statements = {
-        statement.name: statement.sql.replace('"', "").replace("`", "").lower()
-        for statement in read(files["publish"])
-        if "purchases__history__" in statement.sql.lower()
-    }
+    # Of an INSERT, only the query reads.
+    read_texts = [
+        (
+            s.name,
+            (s.query if s.kind == "insert" else s.sql).replace('"', "").replace("`", "").lower(),
+        )
+        for s in read(files["publish"])
+    ]
+    statements = [(name, sql) for name, sql in read_texts if "purchases__history__" in sql]
     # Values take effect after the interval begins: an older row of the history is never needed.
     bounded = re.compile(r"\bvalid_from > [^\n]*2024-01-01")
     assert statements
-    assert [name for name, sql in statements.items() if not bounded.search(sql)] == []
+    assert [name for name, sql in statements if not bounded.search(sql)] == []
+
+
+def test_a_statement_says_to_which_variant_it_belongs():
+    text = """-- @statement: take
+-- @update: t
+-- @variant: next
+UPDATE t SET x = 1
+-- @condition
+WHERE x = 0;
+-- @statement: put
+-- @insert: t
+-- @query
+SELECT 1;
+"""
+    taken, put = read(text)
+    assert (taken.variant, taken.condition, taken.kind) == ("next", "WHERE x = 0", "update")
+    assert (put.variant, put.query) == ("", "SELECT 1")

@@ -102,10 +102,17 @@ class Account:
     Args:
         path: DuckDB's file, or `:memory:`.
         database: the database's name in Snowflake.
+        wrapped: makes of each session's connection what its statements run on, such as a profiler.
     """
 
-    def __init__(self, path: str, database: str) -> None:
+    def __init__(
+        self,
+        path: str,
+        database: str,
+        wrapped: Callable[[duckdb.DuckDBPyConnection], Any] = lambda connection: connection,
+    ) -> None:
         self.database = database
+        self._wrapped = wrapped
         self.users = {"PLANE": "open sesame"}
         self.tokens = {"a-token": "PLANE"}
         self.public_keys: dict[str, str] = {}
@@ -128,7 +135,8 @@ class Account:
 
     def open(self) -> duckdb.DuckDBPyConnection:
         """A connection of one session's own."""
-        return self._root.cursor()
+        opened: duckdb.DuckDBPyConnection = self._wrapped(self._root.cursor())
+        return opened
 
     def keep(self, query: Query) -> None:
         """Remember a query; of the results, only those of the last ones."""

@@ -10,11 +10,13 @@ import secrets
 import socket
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+import duckdb
 
 from tests.endpoints.snowflake import answers, statements
 from tests.endpoints.snowflake.account import VERSION, Account, Query
@@ -42,10 +44,18 @@ class SnowflakeEndpoint:
         path: DuckDB's file, or `:memory:`.
         port: where to listen; 0 takes a free one.
         database: the name of its database.
+        wrapped: see `Account`.
     """
 
-    def __init__(self, path: str = ":memory:", *, port: int = 0, database: str = "PLANE") -> None:
-        self.account = Account(path, database)
+    def __init__(
+        self,
+        path: str = ":memory:",
+        *,
+        port: int = 0,
+        database: str = "PLANE",
+        wrapped: Callable[[duckdb.DuckDBPyConnection], Any] = lambda connection: connection,
+    ) -> None:
+        self.account = Account(path, database, wrapped)
         self.faults, self.recorded = self.account.faults, self.account.recorded
         self.sessions: dict[str, Session] = {}
         self._masters: dict[str, Session] = {}
