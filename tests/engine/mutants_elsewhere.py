@@ -22,8 +22,8 @@ NO_ROLLUPS = "no rollups are kept there"
 APART = "each interval has a statement of its own there"
 NO_LOOK_UP = "rows are not looked up there: views without windows have tiles, too"
 NAMED: Mapping[str, Mapping[str, str]] = {
-    "snowflake": {HISTORY: CHANGES},
-    "databricks": {HISTORY: CHANGES, TILES: "replace the interval's tiles"},
+    "snowflake": {HISTORY: f"{CHANGES}|{HISTORY}"},
+    "databricks": {HISTORY: f"{CHANGES}|{HISTORY}", TILES: "replace the interval's tiles"},
 }
 """The statements that do there what those of these names do in the embedded warehouse."""
 _NO_SQL = re.compile(
