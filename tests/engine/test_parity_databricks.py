@@ -113,7 +113,8 @@ def test_a_run_that_another_overtakes_on_databricks(databricks, valkey_url):
                 other = Statement(
                     "another's", f"UPDATE {head} SET version = version + 1, run_id = 'another'"
                 )
-                return [other, statement] if statement.name == "change the history" else [statement]
+                late = statement.name == "insert the changed history"
+                return [other, statement] if late else [statement]
 
             rig.warehouse = Meddled(warehouse, overtaken)
             with pytest.raises(TransientError, match="took over before this run was complete"):
