@@ -224,12 +224,12 @@ def test_a_connection_made_of_our_own_options_means_them(kind, options):
             {"account": "a", "authenticator": "oauth", "refresh_token": SECRET},
             ["refresh_token is not supported"],
         ),
-        ("databricks", {}, {}, ["no workspace", "no SQL warehouse", "no credentials"]),
+        ("databricks", {}, {}, ["no host", "no http_path", "no credentials"]),
         (
             "databricks",
             {"host": "dbc.example.com", "login": "id", "password": SECRET},
             {"azure_tenant_id": SECRET},
-            ["azure_tenant_id is not supported", "no SQL warehouse"],
+            ["azure_tenant_id is not supported", "no http_path"],
         ),
         (
             "databricks",

@@ -304,7 +304,7 @@ CONNECTIONS: dict[str, dict[str, tuple[dict[str, Any], tuple[str, ...]]]] = {
         ),
         "databricks": (
             {"http_path": None, "password": None},
-            ("no SQL warehouse", "it has no credentials"),
+            ("no http_path", "it has no credentials"),
         ),
     },
     "wrong password": {

@@ -350,7 +350,7 @@ def test_what_spark_says_of_tables_with_statistics():
 
 @pytest.mark.parametrize("atomic", [True, False])
 def test_a_statement_that_changes_nothing_may_decide_that_no_other_runs(warehouse, atomic):
-    warehouse.execute([Statement("make", "CREATE TABLE decided (x BIGINT)")])
+    warehouse.execute([Statement("make", "CREATE OR REPLACE TABLE decided (x BIGINT)")])
     for take, expected in (
         ("DELETE FROM decided WHERE x = 0", [0]),
         ("INSERT INTO decided SELECT 0", [1, 1]),

@@ -103,8 +103,8 @@ def test_a5_rows_without_a_time_or_a_known_key_have_no_values_and_are_told(wareh
                 " counts 0"
             ),
             (
-                "feature view 'subject': 1 rows have a null key, 1 rows have a key that it has no"
-                " rows of, 1 rows have a time before its start: their features are null, counts 0"
+                "feature view 'subject': 1 rows have a null key, 1 rows have a key without rows,"
+                " 1 rows have a time before its start: their features are null, counts 0"
             ),
         ]
 
