@@ -108,7 +108,9 @@ class DuckDBWarehouse:
                 counts.append(self._run(statement))
                 if not statement.goes_on(counts[-1]):
                     break
-            if atomic:
+            if len(counts) < len(statements):
+                self._roll_back(atomic)
+            elif atomic:
                 with _translating("committing"):
                     self._connection.execute("COMMIT")
         except BaseException:

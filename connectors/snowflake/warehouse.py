@@ -85,7 +85,8 @@ class SnowflakeWarehouse:
             self._run("BEGIN", "beginning", tag).close()
             try:
                 counts = self._all_changed(statements, tag, alone=False)
-                self._run("COMMIT", "committing", tag, alone=False).close()
+                end = "COMMIT" if len(counts) == len(statements) else "ROLLBACK"
+                self._run(end, "committing", tag, alone=False).close()
             except BaseException:
                 self._roll_back(tag)
                 raise

@@ -148,7 +148,9 @@ class Warehouse(Protocol):
     def execute(
         self, statements: Sequence[Statement], *, tag: str = "", atomic: bool = False
     ) -> list[int]:
-        """Run statements in order; after one that `decides` and changed no row, none is run.
+        """Run statements in order.
+
+        After one that `decides` and changed no row, none is run; if `atomic`, none takes effect.
 
         Args:
             statements: to run.

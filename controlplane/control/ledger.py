@@ -59,6 +59,25 @@ def head(warehouse: Warehouse, table: str) -> Head:
     return Head(row["version"], utc(row["frontier"]), row["run_id"])
 
 
+def published_version(warehouse: Warehouse, feature_view: str, fingerprint: str) -> int:
+    """Return the version of the newest complete publication; 0 if there is none.
+
+    Without transactions the head is ahead of it while a run publishes.
+
+    Args:
+        warehouse: the warehouse, which is only read.
+        feature_view: `schema.view`.
+        fingerprint: the version of the view.
+    """
+    d = dialect(warehouse.dialect)
+    [row] = rows(
+        warehouse,
+        f"SELECT coalesce(max(version), 0) AS version FROM {LEDGER.quoted(d)}"
+        f" WHERE feature_view = {d.text(feature_view)} AND fingerprint = {d.text(fingerprint)}",
+    )
+    return int(row["version"])
+
+
 @dataclass(frozen=True)
 class Entry:
     """One publication of the ledger."""

@@ -223,8 +223,8 @@ def publish(program: Program, warehouse: Warehouse, sql: str, run_id: str) -> le
 def _publish(warehouse: Warehouse, publication: Sequence[Statement], tag: str) -> None:
     """Run the statements for the next interval; if it isn't the next one, those for any interval.
 
-    A table that collects changes is made before and dropped after, since most warehouses commit at
-    a definition.
+    The table that collects changes is made before, since most warehouses commit at a definition;
+    `unstage` drops it.
     """
     following = [s for s in publication if s.variant == "next"]
     if following:
@@ -233,16 +233,9 @@ def _publish(warehouse: Warehouse, publication: Sequence[Statement], tag: str) -
         if len(counts) == len(following):
             return
     general = [s for s in publication if not s.variant]
-    made = [s for s in general if s.kind == "create_table"]
-    dropped = [s for s in general if s.kind == "drop_table"]
-    if made:
+    if made := [s for s in general if s.kind == "create_table"]:
         warehouse.execute(made, tag=tag)
-    try:
-        rest = [s for s in general if s.kind not in ("create_table", "drop_table")]
-        warehouse.execute(rest, tag=tag, atomic=True)
-    finally:
-        if dropped:
-            warehouse.execute(dropped, tag=tag)
+    warehouse.execute([s for s in general if s.kind != "create_table"], tag=tag, atomic=True)
 
 
 def unstage(program: Program, warehouse: Warehouse, sql: str) -> None:

@@ -197,3 +197,12 @@ def test_a_statement_that_changes_nothing_may_decide_that_no_other_runs(warehous
         first = Statement("take", take, decides=True)
         rest = Statement("go on", "INSERT INTO decided SELECT 1")
         assert warehouse.execute([first, rest], atomic=atomic) == expected
+
+
+def test_a_batch_that_stops_at_its_decision_leaves_nothing(warehouse):
+    make = Statement("make", "CREATE OR REPLACE TABLE undone (x INTEGER)")
+    warehouse.execute([make])
+    begun = Statement("begin", "INSERT INTO undone SELECT 1")
+    decided = Statement("take", "DELETE FROM undone WHERE x = 0", decides=True)
+    assert warehouse.execute([begun, decided, begun], atomic=True) == [1, 0]
+    assert warehouse.execute([Statement("count", "DELETE FROM undone")]) == [0]

@@ -5,23 +5,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
+import redis
 
+from connectors.redis.store import connect
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.errors import TransientError
+from controlplane.online import syncing
+from controlplane.online.reconcile import reconcile
 from controlplane.sql.dialects import DIALECTS
 from controlplane.sql.dialects.snowflake import Snowflake
 from tests.engine.engines import empty
 from tests.engine.meddled import Meddled
 from tests.engine.parity import content, opened
-from tests.engine.rig import Rig, records
+from tests.engine.rig import Rig, naive, records
 from tests.engine.test_kill import AFTER, BEFORE, COLUMNS, DAY, START, subject
+from tests.materialize.test_shards import Online, wall
 
-LAST = 16
-"""More statements than a run has: one of the stage, twelve of the publication, one of the end, and
+LAST = 17
+"""More statements than a run has: one of the stage, twelve of the publication, two of the end, and
 the one that finds that the interval is not the next."""
 _REPLACED = re.compile(
     r"INSERT INTO (?P<table>\S+) REPLACE\s+(?P<where>WHERE .*?)\s+SELECT", re.DOTALL
@@ -71,7 +77,7 @@ def stopped(rig: Rig, start: int, end: int, last: int = 99) -> list[str]:
 def whole(rig: Rig, start: int, end: int) -> list[str]:
     """Run an interval to its end; the statements."""
     ran = stopped(rig, start, end)
-    assert ran[-1] == "drop the stage"
+    assert ran[-1] == "drop the table of changes"
     return ran
 
 
@@ -90,7 +96,7 @@ def test_a_correction_that_was_stopped_is_mended(warehouse):
         ran = stopped(rig, 0, 4, last)
         whole(rig, 0, 4)
         assert content(rig) == right, f"stopped behind {ran[-1]}"
-    assert ran[-1] == "drop the stage"
+    assert ran[-1] == "drop the table of changes"
     versions = [row["version"] for row in records(warehouse, "SELECT version FROM _plane.ledger")]
     assert len(set(versions)) == len(versions)
 
@@ -138,6 +144,10 @@ def test_the_next_interval_only_adds_rows(warehouse):
     assert content(rig) == at_once(BEFORE, 7)
 
 
+def instant(micros: int) -> datetime:
+    return naive(micros).replace(tzinfo=UTC)
+
+
 def at_once(rows: Sequence[Mapping[str, Any]], days: int = 4) -> dict[str, list[tuple[Any, ...]]]:
     """What the embedded warehouse's tables hold after one run."""
     with Rig(subject, COLUMNS, rows=rows) as right:
@@ -152,7 +162,7 @@ def test_a_next_interval_that_was_stopped_is_mended(warehouse):
             rig = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=BEFORE)
             whole(rig, 0, 1)
             ran = stopped(rig, 1, 3, last)
-            if ran[-1] == "drop the stage":
+            if ran[-1] == "drop the table of changes":
                 break
             rig.replace(AFTER)
             whole(rig, 0, 1)
@@ -167,7 +177,7 @@ def test_a_statement_that_is_sent_twice_counts_once(warehouse):
     rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
     whole(rig, 0, 1)
     names = whole(rig, 1, 2)
-    for twice in names[names.index(NEXT) : -1]:
+    for twice in names[names.index(NEXT) : names.index("drop the stage")]:
 
         def sent(statement: Statement, twice: str = twice) -> Sequence[Statement]:
             parts = in_two(statement)
@@ -188,7 +198,7 @@ def test_a_run_that_is_overtaken_adds_nothing(warehouse):
     rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
     whole(rig, 0, 1)
     names = whole(rig, 1, 2)
-    inside = names[names.index(NEXT) : -1]
+    inside = names[names.index(NEXT) : names.index("drop the stage")]
     for behind in inside:
         again = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=BEFORE)
         whole(again, 0, 1)
@@ -207,3 +217,81 @@ def test_a_run_that_is_overtaken_adds_nothing(warehouse):
         again.warehouse = warehouse
         whole(again, 1, 2)
         assert content(again) == at_once(BEFORE, 2), behind
+
+
+def test_a_key_that_a_stopped_run_left_in_the_newest_rows_is_removed(warehouse):
+    """Nothing is left in tiles, history and ledger; only the newest rows show that a run began."""
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    following, general = whole(rig, 0, 1), whole(rig, 0, 1)
+    rig = Rig(subject, COLUMNS, warehouse=emptied(warehouse), rows=BEFORE)
+    stopped(rig, 0, 1, following.index("change the newest rows") + 1)
+    assert rig.table("latest")
+    rig.replace([])
+    stopped(rig, 0, 1, general.index("change the history") + 1)
+    whole(rig, 0, 1)
+    assert [row for row in rig.table("latest") if not row["is_deleted"]] == []
+    whole(rig, 1, 2)
+    assert rig.head().watermark == instant(START + 2 * DAY)
+
+
+def test_a_watermark_that_was_left_behind_moves_on(warehouse):
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    whole(rig, 0, 3)
+    behind = warehouse.execute(
+        [
+            Statement(
+                "",
+                f"UPDATE {rig.program.head} SET frontier ="
+                f" {DIALECTS['snowflake'].instant(instant(START + 2 * DAY))}",
+            )
+        ]
+    )
+    assert behind == [1]
+    assert GENERAL in whole(rig, 3, 4)
+    assert rig.head().watermark == instant(START + 4 * DAY)
+    assert content(rig) == at_once(BEFORE)
+
+
+def test_workers_of_earlier_versions_add_no_row_twice():
+    """They know no variants: they run the statements of both."""
+    with opened("snowflake") as (warehouse, _):
+        rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+        publish = rig.sql["publish"].replace("-- @variant: next\n", "")
+        assert publish != rig.sql["publish"]
+        rig.sql = {**rig.sql, "publish": publish}
+        for day in (0, 1, 1, 2):
+            rig.materialize(START + day * DAY, START + (day + 1) * DAY)
+            assert content(rig) == at_once(BEFORE, max(day + 1, 1))
+
+
+def test_a_sync_during_a_publication_skips_no_key(warehouse, valkey_url):
+    """The head has the version of a publication before the newest rows have it."""
+    url = f"{valkey_url}/5"
+    store = connect(url=url)
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    whole(rig, 0, 1)
+
+    def meanwhile(statement: Statement) -> Sequence[Statement]:
+        if statement.name == "change the newest rows":
+            synced.append(
+                syncing.sync(rig.program, warehouse, store, rig.sql["sync"], clock=wall).version
+            )
+        return in_two(statement)
+
+    synced: list[int] = []
+    try:
+        with redis.Redis.from_url(url, protocol=2) as raw:
+            raw.flushdb()
+            online = Online(rig, store, raw)
+            for day in (1, 2):
+                rig.warehouse = Meddled(warehouse, meanwhile)
+                rig.materialize(START + day * DAY, START + (day + 1) * DAY)
+                rig.warehouse = warehouse
+                assert online.sync().written > 0
+                kept = reconcile(
+                    rig.program, warehouse, store, rig.sql["sync"], served=True, clock=wall
+                )
+                assert kept.right == kept.rows > 0
+        assert len(synced) == 2
+    finally:
+        store.close()

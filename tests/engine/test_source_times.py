@@ -69,7 +69,11 @@ def test_events_count_when_they_happened_and_show_when_they_are_loaded() -> None
     ("source", "rest", "words"),
     [
         (loaded_source("5h"), {}, r"up to 6h after their event time, and its settling delay is 5h"),
-        (loaded_source(), {"event_time_bounds": ("0s", "-1h")}, "end before they begin"),
+        (
+            loaded_source(),
+            {"event_time_bounds": ("0s", "-1h")},
+            "upper bound of event_time_bounds is below the lower bound",
+        ),
         (
             loaded_source(),
             {"event_time_bounds": ("6", "7h")},
@@ -87,9 +91,7 @@ def test_bounds_that_can_t_be_are_refused(
 
 def test_bounds_want_the_source_s_time_returned() -> None:
     sql = "SELECT k, happened_at, amt FROM {events}"
-    with pytest.raises(
-        Problems, match="bounded by its sources' time, which its SQL does not return"
-    ):
+    with pytest.raises(Problems, match="its SQL does not return the time of a source"):
         Rig(view_of(sql, loaded_source(), **BOUNDED), LOADED)
 
 

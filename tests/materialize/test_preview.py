@@ -96,7 +96,7 @@ def test_rows_of_earlier_runs_are_told_for_each_interval(warehouse):
 
 
 class Misreading:
-    """A warehouse that is asked for a column of the history which is not there."""
+    """A warehouse that is asked for a column of the tiles which is not there."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
@@ -104,7 +104,7 @@ class Misreading:
     def describe_all(self, queries: Sequence[str]) -> list[Mapping[str, str] | PermanentError]:
         """See `Warehouse.describe_all`."""
         return self._warehouse.describe_all(
-            [query.replace("h.valid_from", "h.valid_since") for query in queries]
+            [query.replace("t.tile_start <=", "t.tile_since <=") for query in queries]
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -129,4 +129,4 @@ def test_what_a_warehouse_may_not_run_behind_the_stage_is_warned_of_once():
         )
         warehouse.close()
     assert warning.startswith("feature view 'spend': the warehouse may refuse to ")
-    assert "VALID_SINCE" in warning
+    assert "TILE_SINCE" in warning

@@ -48,7 +48,6 @@ WITHOUT_A_QUERY = {
         "stage the interval's rows",
         "create the table of changes",
         "update the head",
-        "drop the table of changes",
         "point the history to this version",
         "point the replaced history to this version",
         "point the tiles to this version",
