@@ -106,7 +106,7 @@ class Readable:
         file_format = path.suffix.lower()
         if file_format not in _WRITERS:
             hint = "choose a name that ends in .parquet or .csv"
-            raise PlaneError(f"{path}: the end of its name is no known format", hint=hint)
+            raise PlaneError(f"unknown file format {path.suffix!r}: {path}", hint=hint)
         with _complete(path) as draft:
             # The embedded warehouse encodes Parquet with all cores.
             copy = self._copy(draft) if file_format == ".parquet" else ""
