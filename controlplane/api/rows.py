@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.base.ports import Statement, Warehouse, described
 from controlplane.base.types import utc
-from controlplane.codec import results
+from controlplane.codec import results, times
 from controlplane.errors import PlaneError, disk_error
 from controlplane.sql.dialects import dialect
 
@@ -59,10 +59,13 @@ class Readable:
         yield from self._source.warehouse.fetch(self._source.sql, tag=self._source.tag)
 
     def head(self, count: int | None = 10) -> list[dict[str, Any]]:
-        """Return the first rows as dictionaries, with timestamps in UTC; None returns all rows."""
+        """Return the first rows as dictionaries, with timestamps in UTC; None returns all rows.
+
+        A time that is infinite or outside the years 1 to 9999 is a text, such as `infinity`.
+        """
         # Closed, so that the warehouse does not send the rest.
         with closing(self.batches()) as batches:
-            rows = islice((row for batch in batches for row in batch.to_pylist()), count)
+            rows = islice((row for batch in batches for row in times.rows(batch)), count)
             return [{name: _in_utc(value) for name, value in row.items()} for row in rows]
 
     def to_arrow(self) -> pa.Table:

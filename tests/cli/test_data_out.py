@@ -186,6 +186,62 @@ def test_every_number_is_exported_as_it_is(shop: Shop):
     assert not list(shop.folder.glob("*wide.csv*"))
 
 
+EXTREMES = [
+    *("TIMESTAMP 'infinity'", "TIMESTAMP '-infinity'", "DATE 'infinity'", "DATE '-infinity'"),
+    *("TIMESTAMPTZ 'infinity'", "TIMESTAMP_NS '-infinity'", "TIMESTAMP_S 'infinity'"),
+    *("TIMESTAMP '20000-02-29 01:02:03.5'", "TIMESTAMP '294247-01-10 04:00:54'"),
+    *("DATE '10000-01-01'", "DATE '4001-02-29 (BC)'", "DATE '0001-12-31 (BC)'"),
+    *("TIMESTAMP '0044-03-15 (BC) 01:00:00'", "TIMESTAMPTZ '20000-01-01 00:00:00+00'"),
+]
+
+
+@pytest.mark.parametrize("time", EXTREMES)
+def test_a_time_that_python_can_not_hold_is_the_text_of_the_warehouse(shop: Shop, time: str):
+    sql = f"SELECT x, CAST(x AS VARCHAR) AS text, [x] AS l FROM (SELECT {time} AS x)"
+    with ControlPlane(shop.folder) as plane:
+        rows = plane.query(sql)
+        [row] = rows.head()
+        assert (row["x"], row["l"]) == (row["text"], [row["text"]])
+        with pytest.raises(
+            PlaneError, match="the column 'x' has a time that is infinite"
+        ) as raised:
+            plane.query(f"SELECT {time} AS x").export(shop.folder / "x.csv")
+        assert "cast the column to a text" in raised.value.hint
+        assert not list(shop.folder.glob("*x.csv*"))
+        assert rows.export(shop.folder / "x.parquet") == 1
+
+
+def test_the_ends_of_the_calendar_are_times(shop: Shop):
+    ends = ["0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"]
+    with ControlPlane(shop.folder) as plane:
+        for end in ends:
+            rows = plane.query(f"SELECT TIMESTAMP '{end}' AS x, DATE '{end[:10]}' AS d")
+            at = datetime.fromisoformat(end).replace(tzinfo=UTC)
+            assert rows.head() == [{"x": at, "d": at.date()}]
+            assert rows.export(shop.folder / "x.csv") == 1
+        # Infinities beside other times.
+        mixed = plane.query(
+            "SELECT * FROM (VALUES (TIMESTAMP 'infinity'), (NULL), (TIMESTAMP '2024-01-01')) v(t)"
+        ).head()
+        assert [row["t"] for row in mixed] == ["infinity", None, datetime(2024, 1, 1, tzinfo=UTC)]
+
+
+def test_a_training_set_with_an_infinite_time(shop: Shop):
+    shop.sql(
+        "CREATE TABLE raw.spine AS SELECT 1::BIGINT AS user_id, TIMESTAMP 'infinity' AS paid_at"
+    )
+    create = ("dataset", "create", "one", "--service", "shop", "--spine", "raw.spine")
+    shop.plane(*create, "--time", "paid_at", "--from-source")
+    assert "\ninfinity" in shop.plane("query", "SELECT paid_at FROM datasets.one__v1").out
+    found = shop.plane("query", "SELECT paid_at FROM datasets.one__v1", "--json").json
+    assert found["rows"] == [{"paid_at": "infinity"}]
+    assert "the column 'paid_at' has a time" in shop.fails("dataset", "export", "one", "one.csv")
+    shop.plane("dataset", "export", "one", "one.parquet")
+    cast = "SELECT * REPLACE (CAST(paid_at AS VARCHAR) AS paid_at) FROM datasets.one__v1"
+    shop.plane("query", cast, "-o", "one.csv")
+    assert '"infinity"' in (shop.folder / "one.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("file", "words"),
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -183,6 +183,9 @@ def test_profiles_of_odd_values():
     [only_nan] = profiles({"n": "float64"}, [{"n": float("nan")}])
     assert (only_nan.values, only_nan.minimum) == (1, None)
     assert profiles({"i": "int64"}, [])[0].null_share == 0
+    day = date(2024, 1, 1)
+    [times] = profiles({"d": "date"}, [{"d": "infinity"}, {"d": day}])
+    assert (times.values, times.minimum, times.maximum) == (2, day, day)
 
 
 def test_a_bin_with_any_value_is_seen():
