@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -56,7 +56,12 @@ class Readable:
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Stream the rows as Arrow batches, so that a long result needs little memory."""
-        yield from self._source.warehouse.fetch(self._source.sql, tag=self._source.tag)
+        with self._explained():
+            yield from self._source.warehouse.fetch(self._source.sql, tag=self._source.tag)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        """Explain the errors of the warehouse while it computes the rows."""
+        return nullcontext()
 
     def head(self, count: int | None = 10) -> list[dict[str, Any]]:
         """Return the first rows as dictionaries, with timestamps in UTC; None returns all rows.
@@ -115,7 +120,8 @@ class Readable:
             copy = self._copy(draft) if file_format == ".parquet" else ""
             if not copy:
                 return _WRITERS[file_format](self._reader(), draft, on_rows)
-            [count] = self._source.warehouse.execute([Statement(f"export to {path}", copy)])
+            with self._explained():
+                [count] = self._source.warehouse.execute([Statement(f"export to {path}", copy)])
             on_rows(count)
             return count
 

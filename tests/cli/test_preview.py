@@ -117,6 +117,23 @@ def test_a_view_of_a_view_is_previewed_before_either_is_deployed(shop: Shop):
     assert [row["user_id"] for row in before] == [1]
 
 
+def test_a_value_out_of_range_is_named_with_its_key(shop: Shop):
+    shop.sql("UPDATE raw.payments SET amount = 9223372036854775807")
+    shop.sql("INSERT INTO raw.payments VALUES (3, TIMESTAMP '2024-01-04 12:00', 1, 'DE')")
+    said = shop.fails("preview", "spend")
+    assert (
+        "feature 'amount_sum_2d' (int64): 9223372036854775808 for user_id = 3 is out of range"
+        in said
+    )
+    assert "(end)" not in said
+    with ControlPlane(shop.folder) as plane:
+        preview = plane.preview("spend")
+        with pytest.raises(PlaneError, match="9223372036854775808 for user_id = 3 is out of range"):
+            preview.export(shop.folder / "spend.parquet")
+        with pytest.raises(PlaneError, match="9223372036854775808 for user_id = 3 is out of range"):
+            preview.to_arrow()
+
+
 def test_a_frame_of_a_preview(shop: Shop):
     with ControlPlane(shop.folder) as plane:
         preview = plane.preview("spend", rows=2)
