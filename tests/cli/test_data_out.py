@@ -70,6 +70,22 @@ def test_a_query_shows_its_first_rows_with_their_types(shop: Shop):
     }
 
 
+def test_no_value_of_the_warehouse_controls_the_terminal(shop: Shop):
+    sql = (
+        "SELECT 'a' || chr(27) || '[2Jb' || chr(10) || 'c' || chr(13) AS x, [chr(7)] AS l,"
+        " 'é\u00a0ü' AS plain"
+    )
+    out = shop.plane("query", sql).out
+    assert out.splitlines()[2].split("  ")[:2] == ["a\\x1b[2Jb\\nc\\r", "[\\x07]"]
+    assert "é\u00a0ü" in out
+    assert shop.plane("query", sql, "--json").json["rows"][0]["x"] == "a\x1b[2Jb\nc\r"
+    name = 'SELECT 1 AS "x\x1b[2J\ny"'
+    assert shop.plane("query", name).out.splitlines()[0] == "x\\x1b[2J\\ny"
+    said = shop.plane("query", "SELECT error('stop' || chr(27) || '[2J') AS x", code=1).err
+    assert "stop\\x1b[2J" in said
+    assert "\x1b" not in said
+
+
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
