@@ -89,8 +89,16 @@ def test_no_value_of_the_warehouse_controls_the_terminal(shop: Shop):
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("DROP TABLE raw.payments", "its SQL must be exactly one SELECT"),
-        ("SELECT 1; DROP TABLE raw.payments", "its SQL must be exactly one SELECT"),
+        ("DROP TABLE raw.payments", "its SQL writes"),
+        ("DELETE FROM raw.payments", "its SQL writes"),
+        ("CREATE OR REPLACE TABLE raw.payments AS SELECT 1 AS a", "its SQL writes"),
+        ("ALTER TABLE raw.payments ADD COLUMN x INTEGER", "its SQL writes"),
+        ("TRUNCATE TABLE raw.payments", "its SQL writes"),
+        ("SELECT 1; DROP TABLE raw.payments", "its SQL writes"),
+        ("SELECT 1; SELECT 2", "its SQL must be exactly one SELECT"),
+        ("DESCRIBE raw.payments", "information_schema.columns"),
+        ("SHOW TABLES", "or run `plane describe`"),
+        ("SUMMARIZE raw.payments", "or run `plane describe`"),
         ("SELECT * INTO raw.copied FROM raw.payments", "its SQL writes"),
         (
             "WITH gone AS (DELETE FROM raw.payments RETURNING *) SELECT * FROM gone",
@@ -104,6 +112,15 @@ def test_no_value_of_the_warehouse_controls_the_terminal(shop: Shop):
 def test_a_query_only_reads(shop: Shop, sql: str, words: str):
     assert words in shop.fails("query", sql)
     assert shop.sql("SELECT count(*) FROM raw.payments") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    "sql", ["LOAD httpfs", "CALL pragma_version()", "EXPLAIN SELECT 1", "SHOW TABLES"]
+)
+def test_the_only_words_about_another_statement_are_the_error(shop: Shop, sql: str):
+    err = shop.plane("query", sql, code=1).err
+    assert err.startswith("error: the query can't be run: its SQL must be exactly one SELECT\n")
+    assert err.count("\n") == 2
 
 
 def test_python_reads_a_query_as_it_likes(plane: ControlPlane):
