@@ -8,14 +8,22 @@ from pathlib import Path
 
 from controlplane.base import naming
 from controlplane.base.ports import Statement
+from controlplane.codec import csv_header
 from controlplane.compile.transformation import table_parts
 from controlplane.control import ledger
-from controlplane.errors import PlaneError
+from controlplane.errors import PermanentError, PlaneError
 from controlplane.sql.dialects import dialect
 from controlplane.sql.tables import qualified
 from controlplane.workspace.project import Project
 
 _SUFFIXES = (".parquet", ".csv", ".json", ".ndjson", ".jsonl")
+
+_FORMS = {
+    ".csv": (
+        "each row of a CSV file must have as many fields as its first line, separated in the same"
+        " way, and values of its columns' types"
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,9 @@ def load(project: Project, file: str | Path, table: str, *, replace: bool = Fals
     # Checked before the warehouse is opened: a connection may take seconds.
     parts, path = _parts(project, table), Path(file)
     if path.suffix.lower() not in _SUFFIXES:
-        text = f"{path}: the end of its name is no known format"
+        text = f"unknown file format {path.suffix!r}: {path}"
         raise PlaneError(text, hint=f"load a file that ends in {', '.join(_SUFFIXES)}")
-    rows = d.file_rows(str(path.resolve()))
-    if not rows:
+    if not d.file_rows(str(path)):
         kind = project.environment.warehouse_kind
         raise PlaneError(
             f"only the embedded warehouse can read files of this machine, and this is {kind}",
@@ -45,19 +52,36 @@ def load(project: Project, file: str | Path, table: str, *, replace: bool = Fals
                 " Snowflake, or a volume and COPY INTO of Databricks"
             ),
         )
-    if not path.is_file():
-        raise PlaneError(f"there is no file {path}", hint="check the path")
+    rows = d.file_rows(str(path.resolve()), _delimiter(path))
     quoted = qualified(d, *parts)
     if not replace and _exists(project, *parts):
         raise PlaneError(
-            f"there is a table {table} already",
+            f"table {table} already exists",
             hint="choose another name, or replace its rows with --replace",
         )
     schema = Statement("create the schema", f"CREATE SCHEMA IF NOT EXISTS {d.quote(parts[0])}")
     made = Statement(f"load {path}", f"CREATE OR REPLACE TABLE {quoted} AS SELECT * FROM {rows}")
-    _, count = project.warehouse.execute([schema, made], tag="load", atomic=True)
+    try:
+        _, count = project.warehouse.execute([schema, made], tag="load", atomic=True)
+    except PermanentError as error:
+        hint = _FORMS.get(path.suffix.lower(), error.hint)
+        raise PermanentError(error.message, hint=hint) from None
     columns = project.warehouse.columns([quoted])[quoted] or {}
     return Loaded(table, count, dict(columns))
+
+
+def _delimiter(path: Path) -> str:
+    """Check the file; return the delimiter of a CSV file.
+
+    Raises:
+        PlaneError: it is no file, or is empty; or as for `csv_header.delimiter`.
+    """
+    if not path.is_file():
+        text = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        raise PlaneError(text, hint="pass the path of a file")
+    if not path.stat().st_size:
+        raise PlaneError(f"{path} is empty", hint="load a file with rows, or with a header")
+    return csv_header.delimiter(path) if path.suffix.lower() == ".csv" else ""
 
 
 def _exists(project: Project, schema: str, name: str) -> bool:
@@ -78,7 +102,9 @@ def _parts(project: Project, table: str) -> tuple[str, str]:
     """
     match table_parts(table):
         case (schema, name):
-            if schema in (naming.CONTROL_SCHEMA, naming.DATASETS, project.environment.schema):
+            # DuckDB ignores the case of names, also of quoted ones.
+            written = (naming.CONTROL_SCHEMA, naming.DATASETS, project.environment.schema)
+            if schema.lower() in map(str.lower, written):
                 text = f"the schema {schema!r} is for tables that controlplane writes"
                 raise PlaneError(text, hint="choose another schema, such as raw")
             return schema, name

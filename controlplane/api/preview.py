@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from controlplane.errors import PlaneError
 from controlplane.manifest.specs import ViewSpec
 from controlplane.sql import inline
 from controlplane.sql import preview as preview_sql
+from controlplane.sql.range_errors import explained, long_sums
 from controlplane.training.profile import FeatureProfile, profiles
 from controlplane.workspace.compiling import compile_project
 from controlplane.workspace.project import Project
@@ -35,6 +37,11 @@ class Preview(Readable):
         self.keys: Mapping[str, str] = dict(view.keys)
         self.features: Mapping[str, str] = {f.name: f.type for f in view.features}
         self._source = source
+        self._label = f"preview of feature view {view.name!r}"
+        self._location, self._long_sums = view.location, long_sums(view)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(self._label, self._location, self._long_sums)
 
     @cached_property
     def rows(self) -> Sequence[Mapping[str, Any]]:
@@ -59,7 +66,7 @@ def preview(
     now = project.now()
     at = now if at is None else utc(at)
     if at > now:
-        text = f"a preview at {format_instant(at)} needs rows that are not there yet"
+        text = f"--at is in the future: {format_instant(at)}"
         raise PlaneError(text, hint=f"choose a time up to now, {format_instant(now)}")
     manifest = compile_project(project)
     spec = manifest.view(view)

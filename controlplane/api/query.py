@@ -7,6 +7,11 @@ from controlplane.compile import transformation
 from controlplane.errors import PermanentError, PlaneError
 from controlplane.workspace.project import Project
 
+_DESCRIBES = ("DESC", "DESCRIBE", "SHOW", "SUMMARIZE")
+_CATALOGUE = (
+    'read the catalogue, as in "SELECT * FROM information_schema.columns", or run `plane describe`'
+)
+
 
 def query(project: Project, sql: str) -> Rows:
     """See `ControlPlane.query`."""
@@ -14,9 +19,9 @@ def query(project: Project, sql: str) -> Rows:
     try:
         transformation.check_reads_only(sql, dialect)
     except ValueError as error:
-        raise PlaneError(
-            f"the query can't be run: {error}", hint="write one SELECT, which changes nothing"
-        ) from None
+        first, *_ = [*sql.upper().split(), ""]
+        hint = _CATALOGUE if first in _DESCRIBES else "write one SELECT, which changes nothing"
+        raise PlaneError(f"the query can't be run: {error}", hint=hint) from None
     # Without a semicolon or a comment at its end, the query can be a part of another statement.
     source = Source(project.warehouse, transformation.one_statement(sql, dialect), "query")
     try:

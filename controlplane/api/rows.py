@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane.base.ports import Statement, Warehouse, described
 from controlplane.base.types import utc
-from controlplane.codec import results
+from controlplane.codec import results, times
 from controlplane.errors import PlaneError, disk_error
 from controlplane.sql.dialects import dialect
 
@@ -56,13 +56,21 @@ class Readable:
 
     def batches(self) -> Generator[pa.RecordBatch, None, None]:
         """Stream the rows as Arrow batches, so that a long result needs little memory."""
-        yield from self._source.warehouse.fetch(self._source.sql, tag=self._source.tag)
+        with self._explained():
+            yield from self._source.warehouse.fetch(self._source.sql, tag=self._source.tag)
+
+    def _explained(self) -> AbstractContextManager[None]:
+        """Explain the errors of the warehouse while it computes the rows."""
+        return nullcontext()
 
     def head(self, count: int | None = 10) -> list[dict[str, Any]]:
-        """Return the first rows as dictionaries, with timestamps in UTC; None returns all rows."""
+        """Return the first rows as dictionaries, with timestamps in UTC; None returns all rows.
+
+        A time that is infinite or outside the years 1 to 9999 is a text, such as `infinity`.
+        """
         # Closed, so that the warehouse does not send the rest.
         with closing(self.batches()) as batches:
-            rows = islice((row for batch in batches for row in batch.to_pylist()), count)
+            rows = islice((row for batch in batches for row in times.rows(batch)), count)
             return [{name: _in_utc(value) for name, value in row.items()} for row in rows]
 
     def to_arrow(self) -> pa.Table:
@@ -106,13 +114,14 @@ class Readable:
         file_format = path.suffix.lower()
         if file_format not in _WRITERS:
             hint = "choose a name that ends in .parquet or .csv"
-            raise PlaneError(f"{path}: the end of its name is no known format", hint=hint)
+            raise PlaneError(f"unknown file format {path.suffix!r}: {path}", hint=hint)
         with _complete(path) as draft:
             # The embedded warehouse encodes Parquet with all cores.
             copy = self._copy(draft) if file_format == ".parquet" else ""
             if not copy:
                 return _WRITERS[file_format](self._reader(), draft, on_rows)
-            [count] = self._source.warehouse.execute([Statement(f"export to {path}", copy)])
+            with self._explained():
+                [count] = self._source.warehouse.execute([Statement(f"export to {path}", copy)])
             on_rows(count)
             return count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from controlplane.base.types import ascii_json, format_duration, format_instant
+from controlplane.cli.texts import printable, written
 from controlplane.errors import PlaneError, Problems
 
 if TYPE_CHECKING:
@@ -45,13 +46,13 @@ _SPINNER = "dots" if _err.encoding.lower().startswith("utf") else "line"
 
 
 def line(text: str) -> None:
-    """Print one line of text, without rich's markup."""
-    out.print(Text(text))
+    """Print a line of text, or several, without rich's markup."""
+    out.print(Text(printable(text, kept="\n")))
 
 
 def to_stderr(text: str) -> None:
     """Print one line on standard error, so that standard output can be piped."""
-    _err.print(Text(text))
+    _err.print(Text(printable(text, kept="\n")))
 
 
 def as_json(value: object) -> None:
@@ -69,9 +70,10 @@ def error(failure: PlaneError) -> None:
     problems = failure.problems if isinstance(failure, Problems) else [failure]
     for problem in problems:
         where = f"{problem.where}: " if problem.where else ""
-        _err.print(Text.assemble(("error: ", "bold red"), where, problem.message))
-        if problem.hint:
-            _err.print(Text.assemble(("  -> ", "bold"), problem.hint))
+        message, hint = (printable(text, kept="\n") for text in (problem.message, problem.hint))
+        _err.print(Text.assemble(("error: ", "bold red"), where, message))
+        if hint:
+            _err.print(Text.assemble(("  -> ", "bold"), hint))
     if len(problems) > 1:
         _err.print(f"{len(problems)} problems found")
 
@@ -173,7 +175,8 @@ def _plain_progress(counted: str) -> Callable[[Event], None]:
 def warn(warnings: Iterable[str]) -> None:
     """Print each different warning once, on standard error."""
     for warning in dict.fromkeys(warnings):
-        _err.print(Text.assemble(("warning: ", "bold yellow"), warning))
+        text = printable(warning, kept="\n")
+        _err.print(Text.assemble(("warning: ", "bold yellow"), text))
 
 
 def deployed(deployment: Deployment) -> None:
@@ -318,7 +321,10 @@ def airflow_runs(states_by_view: Mapping[str, Mapping[str, str]]) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> None:
     """Print a table; if the terminal is too narrow, print one line per cell to break no words."""
-    cells = [[cell if isinstance(cell, Text) else Text(cell) for cell in row] for row in rows]
+    columns = list(map(printable, columns))
+    cells = [
+        [cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row] for row in rows
+    ]
     widths = [
         max(map(cell_len, column))
         for column in zip(columns, *([c.plain for c in row] for row in cells), strict=True)
@@ -354,19 +360,6 @@ def lines(texts: Iterable[Text]) -> None:
     elif lines:
         out.file.write("".join(f"{text.plain}\n" for text in lines))
         out.file.flush()
-
-
-def written(value: object) -> str:
-    """Return a value as text for a line or a table."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(written, value))}]"
-    return (
-        "null"
-        if value is None
-        else format_instant(value)
-        if isinstance(value, datetime)
-        else str(value)
-    )
 
 
 def _short(duration: timedelta) -> str:

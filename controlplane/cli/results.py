@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from controlplane.base.types import format_instant
-from controlplane.cli.present import line, out, table, written
+from controlplane.cli.present import line, out, table
+from controlplane.cli.texts import written
 
 if TYPE_CHECKING:
     from controlplane.api.dataset import TrainingSet
@@ -143,4 +144,4 @@ def sql_text(text: str) -> None:
         # The colours of the terminal itself, on its own background.
         out.print(Syntax(text, "sql", theme="ansi_dark", background_color="default"))
     else:
-        line(text)
+        out.print(Text(text))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from controlplane.base.types import format_instant
-from controlplane.cli.present import line, out, table, written
+from controlplane.cli.present import line, out, table
+from controlplane.cli.texts import written
 
 if TYPE_CHECKING:
     from controlplane.api.forget import Erasure

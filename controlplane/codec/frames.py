@@ -101,8 +101,10 @@ def write_file(table: pa.Table, path: Path) -> None:
     pyarrow.parquet.write_table(table, path)
 
 
-def read_file(path: Path) -> pa.Table:
+def read_file(path: Path, delimiter: str = ",") -> pa.Table:
     """Read a Parquet or CSV file; in CSV an empty field is null, and `""` is an empty text.
+
+    A CSV file must have passed `csv_header.delimiter`.
 
     Raises:
         PlaneError: its content is not of the format that its name says.
@@ -115,11 +117,13 @@ def read_file(path: Path) -> pa.Table:
 
     try:
         if path.suffix.lower() == ".parquet":
-            return pyarrow.parquet.read_table(path)
+            # Without partitioning: a folder named `x=y` would become a column.
+            return pyarrow.parquet.read_table(path, partitioning=None)
         options = pyarrow.csv.ConvertOptions(
             null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
         )
-        return pyarrow.csv.read_csv(path, convert_options=options)
+        parsing = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+        return pyarrow.csv.read_csv(path, parse_options=parsing, convert_options=options)
     except pa.ArrowException as error:
         hint = "check that the file is complete, and that its name ends as its format needs"
         raise PlaneError(f"{path} can't be read: {error}", hint=hint) from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from controlplane.codec.arrow import arrow_type
+from controlplane.codec.times import endless
 from controlplane.errors import MissingDriver, PermanentError
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def write_csv(rows: pa.RecordBatchReader, path: Path, on_rows: Callable[[int], N
     A null is an empty field, an empty text is `""`. See `write_parquet` for the arguments.
 
     Raises:
-        PermanentError: a column holds lists or structures.
+        PermanentError: a column holds lists or structures, or a time that is infinite or outside
+            the years 1 to 9999, which CSV files of Arrow can't express.
     """
     # lazy: few processes write files, and the import takes long
     import pyarrow.csv
@@ -99,11 +101,26 @@ def write_csv(rows: pa.RecordBatchReader, path: Path, on_rows: Callable[[int], N
         text = f"CSV has no form for the lists in the column {nested[0]!r}"
         raise PermanentError(text, hint="export to a .parquet file, or leave the column out")
     with _translating(), pyarrow.csv.CSVWriter(path, rows.schema) as writer:
-        return _written(rows, writer.write_batch, on_rows)
+        return _written(_with_csv_times(rows), writer.write_batch, on_rows)
+
+
+def _with_csv_times(rows: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in rows:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if endless(column):
+                raise PermanentError(
+                    f"the column {name!r} has a time that is infinite or outside the years 1 to"
+                    " 9999",
+                    hint=(
+                        "export to a .parquet file, or cast the column to a text, as in plane query"
+                        f' "SELECT * REPLACE (CAST({name} AS VARCHAR) AS {name}) FROM ..." -o FILE'
+                    ),
+                )
+        yield batch
 
 
 def _written(
-    rows: Iterator[pa.RecordBatch],
+    rows: Iterable[pa.RecordBatch],
     write: Callable[[pa.RecordBatch], None],
     on_rows: Callable[[int], None],
 ) -> int:

@@ -6,6 +6,7 @@ name, so that `from {departures}` works as the user wrote it.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -23,6 +24,7 @@ _PART = re.compile(r'[A-Za-z_][\w$]*|"[^"]+"|`[^`]+`')
 _TABLE = re.compile(rf"(?:{_PART.pattern})(?:\.(?:{_PART.pattern})){{1,2}}")
 OUTPUT = "plane_rows"
 """Name of the CTE that holds what the user's SQL returns."""
+_WRITES = (exp.DML, exp.DDL, exp.Into, exp.Drop, exp.Alter, exp.TruncateTable)
 
 
 NOT_PARSED = (sqlglot.errors.SqlglotError, AttributeError, IndexError, TypeError)
@@ -31,6 +33,14 @@ NOT_PARSED = (sqlglot.errors.SqlglotError, AttributeError, IndexError, TypeError
 Not only its own errors: some of its builders, such as those of OBJECT_CONSTRUCT(a) and of Spark's
 `|> LIMIT`, don't check that an argument exists.
 """
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    return "contains unsupported syntax" not in str(record.msg)
+
+
+# For such a statement, such as LOAD or CALL, `query` raises an error, which says the same.
+logging.getLogger("sqlglot").addFilter(_is_new)
 
 
 def is_table(text: str) -> bool:
@@ -126,12 +136,7 @@ def query(sql: str, dialect: str) -> exp.Query:
     Raises:
         ValueError: the text does not parse, or is not exactly one SELECT; the message says which.
     """
-    try:
-        parsed = sqlglot.parse(sql, dialect=_dialect(dialect))
-        # After the last semicolon, a Semicolon node holds comments.
-        statements = [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
-    except NOT_PARSED as error:
-        raise ValueError(f"its SQL does not parse: {plain(error)}") from None
+    statements = _statements(sql, dialect)
     if len(statements) != 1 or not isinstance(statements[0], exp.Query):
         raise ValueError("its SQL must be exactly one SELECT")
     return statements[0]
@@ -144,8 +149,18 @@ def check_reads_only(sql: str, dialect: str) -> None:
         ValueError: as `query` does, or a part of it writes.
     """
     # A WITH may insert, and SELECT INTO makes a table.
-    if query(sql, dialect).find(exp.DML, exp.DDL, exp.Into) is not None:
+    if any(statement.find(*_WRITES) for statement in _statements(sql, dialect)):
         raise ValueError("its SQL writes")
+    query(sql, dialect)
+
+
+def _statements(sql: str, dialect: str) -> list[exp.Expr]:
+    try:
+        parsed = sqlglot.parse(sql, dialect=_dialect(dialect))
+        # After the last semicolon, a Semicolon node holds comments.
+        return [s for s in parsed if s is not None and not isinstance(s, exp.Semicolon)]
+    except NOT_PARSED as error:
+        raise ValueError(f"its SQL does not parse: {plain(error)}") from None
 
 
 def spelled(tree: exp.Query, dialect: str) -> str:

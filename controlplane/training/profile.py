@@ -29,6 +29,8 @@ class FeatureProfile:
         frequent: of a text or a bool: the most frequent values with their numbers.
         histogram: of a number: how many values are in each of `BINS` bins between minimum and
             maximum, or in a single one if they are equal. NaN and infinities are left out.
+
+    Times that are infinite or outside the years 1 to 9999 have no part in minimum and maximum.
     """
 
     name: str
@@ -66,7 +68,13 @@ def _profile(name: str, value_type: str, values: Sequence[Any]) -> FeatureProfil
         return FeatureProfile(
             name, value_type, *counts, min(present), max(present), frequent=frequent
         )
-    ordered = [v for v in present if not isinstance(v, float) or math.isfinite(v)]
+    # Of a time that Python can't hold, only the text is known.
+    texts = str if value_type in ("date", "timestamp") else ()
+    ordered = [
+        v
+        for v in present
+        if not isinstance(v, texts) and (not isinstance(v, float) or math.isfinite(v))
+    ]
     if not ordered:
         return FeatureProfile(name, value_type, *counts)
     low, high = min(ordered), max(ordered)

@@ -14,7 +14,7 @@ from typing import Any
 from controlplane.base import naming
 from controlplane.base.ports import Statement, Warehouse
 from controlplane.base.types import is_list
-from controlplane.codec import frames
+from controlplane.codec import csv_header, frames
 from controlplane.errors import PlaneError
 from controlplane.sql.dialects import Dialect, dialect
 from controlplane.sql.tables import qualified
@@ -80,7 +80,7 @@ def of_file(warehouse: Warehouse, path: Path, tag: str) -> Iterator[tuple[str, s
     """
     if path.suffix.lower() not in FILES:
         hint = f"give a file that ends in {' or '.join(FILES)}"
-        raise PlaneError(f"{path}: the end of its name is no known format", hint=hint)
+        raise PlaneError(f"unknown file format {path.suffix!r}: {path}", hint=hint)
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -88,10 +88,11 @@ def of_file(warehouse: Warehouse, path: Path, tag: str) -> Iterator[tuple[str, s
         hint = "pass the path of a readable file, a table, or a query"
         raise PlaneError(f"{path} can't be read: {error.strerror}", hint=hint) from None
     noted = f"file {path.name}, sha256 {digest}"
-    if rows := dialect(warehouse.dialect).file_rows(str(path.resolve())):
+    delimiter = csv_header.delimiter(path) if path.suffix.lower() == ".csv" else ""
+    if rows := dialect(warehouse.dialect).file_rows(str(path.resolve()), delimiter):
         yield f"SELECT * FROM {rows}", noted
         return
-    with uploaded(warehouse, frames.read_file(path), tag) as (query, _):
+    with uploaded(warehouse, frames.read_file(path, delimiter), tag) as (query, _):
         yield query, noted
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
+import msgspec.inspect
 
 from controlplane.base.naming import is_name, name_remedy
 from controlplane.base.types import InvalidValue, Tasks, parse_instant
@@ -234,11 +235,23 @@ def _shaped(
     except msgspec.ValidationError as error:
         text, _, inside = str(error).partition(" - at `$")
         at = (*path, *inside.strip("`.").replace("[", ".[").split(".")) if inside else path
-        text = f"{'.'.join(at)}: {text[:1].lower()}{text[1:]}"
-        problems.append(
-            SettingsError(text, where=toml.where(*at), hint="see `plane init` for a complete file")
-        )
+        text, hint = f"{text[:1].lower()}{text[1:]}", "see `plane init` for a complete file"
+        if choices := _choices(struct, at[len(path) :]):
+            text = f"{text.removeprefix('invalid enum value ')} is not one of its values"
+            hint = f"choose from: {', '.join(choices)}"
+        text = f"{'.'.join(at)}: {text}"
+        problems.append(SettingsError(text, where=toml.where(*at), hint=hint))
         return None
+
+
+def _choices(struct: type[msgspec.Struct], keys: Sequence[str]) -> Sequence[str]:
+    """Return the texts that a key of a table can be; empty if it is not one of some texts."""
+    inner: msgspec.inspect.Type = msgspec.inspect.type_info(struct)
+    for key in keys:
+        fields = inner.fields if isinstance(inner, msgspec.inspect.StructType) else ()
+        inner = next((f.type for f in fields if f.name == key), msgspec.inspect.AnyType())
+    values = inner.values if isinstance(inner, msgspec.inspect.LiteralType) else ()
+    return [str(value) for value in values]
 
 
 def _default(value: Mapping[str, Any]) -> str:

@@ -70,11 +70,35 @@ def test_a_query_shows_its_first_rows_with_their_types(shop: Shop):
     }
 
 
+def test_no_value_of_the_warehouse_controls_the_terminal(shop: Shop):
+    sql = (
+        "SELECT 'a' || chr(27) || '[2Jb' || chr(10) || 'c' || chr(13) AS x, [chr(7)] AS l,"
+        " 'é\u00a0ü' AS plain"
+    )
+    out = shop.plane("query", sql).out
+    assert out.splitlines()[2].split("  ")[:2] == ["a\\x1b[2Jb\\nc\\r", "[\\x07]"]
+    assert "é\u00a0ü" in out
+    assert shop.plane("query", sql, "--json").json["rows"][0]["x"] == "a\x1b[2Jb\nc\r"
+    name = 'SELECT 1 AS "x\x1b[2J\ny"'
+    assert shop.plane("query", name).out.splitlines()[0] == "x\\x1b[2J\\ny"
+    said = shop.plane("query", "SELECT error('stop' || chr(27) || '[2J') AS x", code=1).err
+    assert "stop\\x1b[2J" in said
+    assert "\x1b" not in said
+
+
 @pytest.mark.parametrize(
     ("sql", "words"),
     [
-        ("DROP TABLE raw.payments", "its SQL must be exactly one SELECT"),
-        ("SELECT 1; DROP TABLE raw.payments", "its SQL must be exactly one SELECT"),
+        ("DROP TABLE raw.payments", "its SQL writes"),
+        ("DELETE FROM raw.payments", "its SQL writes"),
+        ("CREATE OR REPLACE TABLE raw.payments AS SELECT 1 AS a", "its SQL writes"),
+        ("ALTER TABLE raw.payments ADD COLUMN x INTEGER", "its SQL writes"),
+        ("TRUNCATE TABLE raw.payments", "its SQL writes"),
+        ("SELECT 1; DROP TABLE raw.payments", "its SQL writes"),
+        ("SELECT 1; SELECT 2", "its SQL must be exactly one SELECT"),
+        ("DESCRIBE raw.payments", "information_schema.columns"),
+        ("SHOW TABLES", "or run `plane describe`"),
+        ("SUMMARIZE raw.payments", "or run `plane describe`"),
         ("SELECT * INTO raw.copied FROM raw.payments", "its SQL writes"),
         (
             "WITH gone AS (DELETE FROM raw.payments RETURNING *) SELECT * FROM gone",
@@ -88,6 +112,15 @@ def test_a_query_shows_its_first_rows_with_their_types(shop: Shop):
 def test_a_query_only_reads(shop: Shop, sql: str, words: str):
     assert words in shop.fails("query", sql)
     assert shop.sql("SELECT count(*) FROM raw.payments") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    "sql", ["LOAD httpfs", "CALL pragma_version()", "EXPLAIN SELECT 1", "SHOW TABLES"]
+)
+def test_the_only_words_about_another_statement_are_the_error(shop: Shop, sql: str):
+    err = shop.plane("query", sql, code=1).err
+    assert err.startswith("error: the query can't be run: its SQL must be exactly one SELECT\n")
+    assert err.count("\n") == 2
 
 
 def test_python_reads_a_query_as_it_likes(plane: ControlPlane):
@@ -186,10 +219,66 @@ def test_every_number_is_exported_as_it_is(shop: Shop):
     assert not list(shop.folder.glob("*wide.csv*"))
 
 
+EXTREMES = [
+    *("TIMESTAMP 'infinity'", "TIMESTAMP '-infinity'", "DATE 'infinity'", "DATE '-infinity'"),
+    *("TIMESTAMPTZ 'infinity'", "TIMESTAMP_NS '-infinity'", "TIMESTAMP_S 'infinity'"),
+    *("TIMESTAMP '20000-02-29 01:02:03.5'", "TIMESTAMP '294247-01-10 04:00:54'"),
+    *("DATE '10000-01-01'", "DATE '4001-02-29 (BC)'", "DATE '0001-12-31 (BC)'"),
+    *("TIMESTAMP '0044-03-15 (BC) 01:00:00'", "TIMESTAMPTZ '20000-01-01 00:00:00+00'"),
+]
+
+
+@pytest.mark.parametrize("time", EXTREMES)
+def test_a_time_that_python_can_not_hold_is_the_text_of_the_warehouse(shop: Shop, time: str):
+    sql = f"SELECT x, CAST(x AS VARCHAR) AS text, [x] AS l FROM (SELECT {time} AS x)"
+    with ControlPlane(shop.folder) as plane:
+        rows = plane.query(sql)
+        [row] = rows.head()
+        assert (row["x"], row["l"]) == (row["text"], [row["text"]])
+        with pytest.raises(
+            PlaneError, match="the column 'x' has a time that is infinite"
+        ) as raised:
+            plane.query(f"SELECT {time} AS x").export(shop.folder / "x.csv")
+        assert "cast the column to a text" in raised.value.hint
+        assert not list(shop.folder.glob("*x.csv*"))
+        assert rows.export(shop.folder / "x.parquet") == 1
+
+
+def test_the_ends_of_the_calendar_are_times(shop: Shop):
+    ends = ["0001-01-01 00:00:00", "9999-12-31 23:59:59.999999"]
+    with ControlPlane(shop.folder) as plane:
+        for end in ends:
+            rows = plane.query(f"SELECT TIMESTAMP '{end}' AS x, DATE '{end[:10]}' AS d")
+            at = datetime.fromisoformat(end).replace(tzinfo=UTC)
+            assert rows.head() == [{"x": at, "d": at.date()}]
+            assert rows.export(shop.folder / "x.csv") == 1
+        # Infinities beside other times.
+        mixed = plane.query(
+            "SELECT * FROM (VALUES (TIMESTAMP 'infinity'), (NULL), (TIMESTAMP '2024-01-01')) v(t)"
+        ).head()
+        assert [row["t"] for row in mixed] == ["infinity", None, datetime(2024, 1, 1, tzinfo=UTC)]
+
+
+def test_a_training_set_with_an_infinite_time(shop: Shop):
+    shop.sql(
+        "CREATE TABLE raw.spine AS SELECT 1::BIGINT AS user_id, TIMESTAMP 'infinity' AS paid_at"
+    )
+    create = ("dataset", "create", "one", "--service", "shop", "--spine", "raw.spine")
+    shop.plane(*create, "--time", "paid_at", "--from-source")
+    assert "\ninfinity" in shop.plane("query", "SELECT paid_at FROM datasets.one__v1").out
+    found = shop.plane("query", "SELECT paid_at FROM datasets.one__v1", "--json").json
+    assert found["rows"] == [{"paid_at": "infinity"}]
+    assert "the column 'paid_at' has a time" in shop.fails("dataset", "export", "one", "one.csv")
+    shop.plane("dataset", "export", "one", "one.parquet")
+    cast = "SELECT * REPLACE (CAST(paid_at AS VARCHAR) AS paid_at) FROM datasets.one__v1"
+    shop.plane("query", cast, "-o", "one.csv")
+    assert '"infinity"' in (shop.folder / "one.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("file", "words"),
     [
-        ("one.txt", "the end of its name is no known format"),
+        ("one.txt", "unknown file format '.txt'"),
         ("nowhere/one.parquet", "can't be written: No such file or directory"),
         ("nowhere/one.csv", "can't be written: No such file or directory"),
         ("folder.parquet", "folder.parquet is not a file"),
@@ -291,6 +380,48 @@ def test_a_file_is_loaded(shop: Shop):
     assert shop.sql("SELECT count(*) FROM landed.json") == [(4,)]
 
 
+def test_a_file_is_found_by_its_name_alone(shop: Shop):
+    """DuckDB takes wildcards in a path for a pattern, and a folder `x=y` for a column."""
+    names = ["sp[1].csv", "gl*.csv", "q?.csv", "**.csv", "[!a].csv", "{a,b}.csv", "x=y/[ab]/f.csv"]
+    for name in ["sp1.csv", "glx.csv", "qx.csv", "b.csv", "x=y/a/f.csv", *names]:
+        (shop.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (shop.folder / name).write_text(f'name\n"{name if name in names else "another"}"\n')
+    with ControlPlane(shop.folder) as plane:
+        for name in names:
+            loaded = plane.load(shop.folder / name, "raw.named", replace=True)
+            assert dict(loaded.columns) == {"name": "string"}
+            assert plane.query("SELECT name FROM raw.named").head() == [{"name": name}]
+
+
+def test_every_line_of_a_csv_file_is_loaded(shop: Shop):
+    files = {
+        "numbers.csv": ("1,2\n3,4\n", {"1": [3], "2": [4]}),
+        "odd_row.csv": ("a,b\n,\nfoo,1\n2,3\n", {"a": [None, "foo", "2"], "b": [None, 1, 3]}),
+        "semicolons.csv": ('"a;b";c\n1,5;2\n', {"a;b": ["1,5"], "c": [2]}),
+        "mark.csv": ('\ufeff"a",b\n1,2\n', {"a": [1], "b": [2]}),
+        "header.csv": ("a,b\n", {"a": [], "b": []}),
+        "tabs.csv": ("a\tb\n#1\t'2'\n", {"a": ["#1"], "b": ["'2'"]}),
+    }
+    with ControlPlane(shop.folder) as plane:
+        for name, (text, columns) in files.items():
+            (shop.folder / name).write_text(text, encoding="utf-8")
+            plane.load(shop.folder / name, "raw.lines", replace=True)
+            assert plane.query("SELECT * FROM raw.lines").to_arrow().to_pydict() == columns
+
+
+ODD_FILES = {
+    "empty.csv": "",
+    "empty.json": "",
+    "latin.csv": "\xe9\n1\n",
+    "blank.csv": "\n\na,b\n1,2\n",
+    "repeated.csv": "a,A\n1,2\n",
+    "unnamed.csv": "a,\n1,2\n",
+    "title.csv": "Report of today\na,b\n1,2\n",
+    "short.csv": "a,b\n1\n2,3\n",
+    "long.csv": "a,b\n1,2,3\n4,5\n",
+}
+
+
 @pytest.mark.parametrize(
     ("file", "table", "words"),
     [
@@ -298,14 +429,30 @@ def test_a_file_is_loaded(shop: Shop):
         ("p.csv", "features.payments", "is for tables that controlplane writes"),
         ("p.csv", "_plane.ledger", "is for tables that controlplane writes"),
         ("p.csv", "datasets.one__v1", "is for tables that controlplane writes"),
-        ("p.txt", "raw.p", "the end of its name is no known format"),
+        ("p.csv", "_Plane.ledger", "is for tables that controlplane writes"),
+        ("p.csv", "DATASETS.one__v1", "is for tables that controlplane writes"),
+        ("p.csv", '"Features".payments', "is for tables that controlplane writes"),
+        ("p.txt", "raw.p", "unknown file format '.txt': p.txt"),
         ("none.csv", "raw.p", "there is no file none.csv"),
+        ("folder.csv", "raw.p", "folder.csv is a folder"),
+        ("empty.csv", "raw.p", "empty.csv is empty"),
+        ("empty.json", "raw.p", "empty.json is empty"),
+        ("latin.csv", "raw.p", "latin.csv: it is not UTF-8 text"),
+        ("blank.csv", "raw.p", "blank.csv: its first line is empty"),
+        ("repeated.csv", "raw.p", "two of its columns have one name: 'a' and 'A'"),
+        ("unnamed.csv", "raw.p", "unnamed.csv: column 2 has no name"),
+        ("title.csv", "raw.p", "as many fields as its first line"),
+        ("short.csv", "raw.p", "as many fields as its first line"),
+        ("long.csv", "raw.p", "as many fields as its first line"),
         ("broken.parquet", "raw.p", "load broken.parquet: "),
     ],
 )
 def test_a_file_that_can_not_be_loaded_is_refused(shop: Shop, file: str, table: str, words: str):
     for name in ("p.csv", "p.txt", "broken.parquet"):
         (shop.folder / name).write_text("a\n1\n")
+    for name, text in ODD_FILES.items():
+        (shop.folder / name).write_text(text, encoding="latin-1")
+    (shop.folder / "folder.csv").mkdir()
     assert words in shop.fails("load", file, table)
     assert shop.sql("SELECT count(*) FROM duckdb_tables() WHERE table_name IN ('p', 'ledger')") == [
         (0,)

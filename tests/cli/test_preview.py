@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -117,6 +117,23 @@ def test_a_view_of_a_view_is_previewed_before_either_is_deployed(shop: Shop):
     assert [row["user_id"] for row in before] == [1]
 
 
+def test_a_value_out_of_range_is_named_with_its_key(shop: Shop):
+    shop.sql("UPDATE raw.payments SET amount = 9223372036854775807")
+    shop.sql("INSERT INTO raw.payments VALUES (3, TIMESTAMP '2024-01-04 12:00', 1, 'DE')")
+    said = shop.fails("preview", "spend")
+    assert (
+        "feature 'amount_sum_2d' (int64): 9223372036854775808 for user_id = 3 is out of range"
+        in said
+    )
+    assert "(end)" not in said
+    with ControlPlane(shop.folder) as plane:
+        preview = plane.preview("spend")
+        with pytest.raises(PlaneError, match="9223372036854775808 for user_id = 3 is out of range"):
+            preview.export(shop.folder / "spend.parquet")
+        with pytest.raises(PlaneError, match="9223372036854775808 for user_id = 3 is out of range"):
+            preview.to_arrow()
+
+
 def test_a_frame_of_a_preview(shop: Shop):
     with ControlPlane(shop.folder) as plane:
         preview = plane.preview("spend", rows=2)
@@ -183,6 +200,9 @@ def test_profiles_of_odd_values():
     [only_nan] = profiles({"n": "float64"}, [{"n": float("nan")}])
     assert (only_nan.values, only_nan.minimum) == (1, None)
     assert profiles({"i": "int64"}, [])[0].null_share == 0
+    day = date(2024, 1, 1)
+    [times] = profiles({"d": "date"}, [{"d": "infinity"}, {"d": day}])
+    assert (times.values, times.minimum, times.maximum) == (2, day, day)
 
 
 def test_a_bin_with_any_value_is_seen():

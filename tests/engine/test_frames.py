@@ -174,13 +174,37 @@ def test_a_file_is_a_spine(warehouse: Warehouse, suffix: str, tmp_path: Path) ->
     assert records(warehouse, query) == []
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+@pytest.mark.parametrize("warehouse", ["duckdb", "snowflake"], indirect=True)
+def test_a_spine_is_the_named_file_and_no_other(
+    warehouse: Warehouse, suffix: str, tmp_path: Path
+) -> None:
+    """DuckDB takes `[1]` in a path for a pattern, and readers a folder `x=y` for a column."""
+    rig = filled(warehouse)
+    folder = tmp_path / "x=y"
+    folder.mkdir()
+    for number, name in ((1, "sp[1]"), (2, "sp1")):
+        rows = pa.table({"number": [number], "k": ["a"], "t": [AT]})
+        if suffix == ".csv":
+            options = pyarrow.csv.WriteOptions(delimiter=";")
+            pyarrow.csv.write_csv(rows, folder / f"{name}{suffix}", options)
+        else:
+            pyarrow.parquet.write_table(rows, folder / f"{name}{suffix}")
+    made = create(rig, folder / f"sp[1]{suffix}")
+    [row] = records(warehouse, f"SELECT * FROM {made.table}")
+    assert row["number"] == 1
+    assert "x" not in row
+
+
 @pytest.mark.parametrize("warehouse", ["duckdb", "snowflake"], indirect=True)
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("repeated.csv", "two of its columns have one name: 'k' and 'K'"),
+        ("empty.csv", "its first line is empty"),
         ("none.parquet", "none.parquet can't be read: No such file"),
         ("broken.parquet", "broken.parquet"),
-        ("rows.txt", "the end of its name is no known format"),
+        ("rows.txt", "unknown file format '.txt'"),
     ],
 )
 def test_a_file_that_can_not_be_read_is_named(
@@ -189,5 +213,7 @@ def test_a_file_that_can_not_be_read_is_named(
     rig = filled(warehouse)
     for present in ("broken.parquet", "rows.txt"):
         (tmp_path / present).write_text("no rows")
+    (tmp_path / "repeated.csv").write_text("k,t,K\n1,2024-01-01,2\n")
+    (tmp_path / "empty.csv").write_text("")
     with pytest.raises(PlaneError, match=words):
         create(rig, tmp_path / name)

@@ -114,6 +114,13 @@ def test_the_environment_is_chosen(tmp_path, monkeypatch):
             [('"sqlite:///.plane/state.db"', "3")],
             ["8: environments.local.state: expected `str`, got `int`"],
         ),
+        (
+            [('state = "sqlite', 'airflow = { tasks = "views" }\nstate = "sqlite')],
+            [
+                "8: environments.local.airflow.tasks: 'views' is not one of its values -> choose"
+                " from: steps, view"
+            ],
+        ),
         ([('kind = "duckdb", ', "")], ["6: environments.local.warehouse has no kind"]),
         (
             [("2024-01-05T00:00:00Z", "soon")],

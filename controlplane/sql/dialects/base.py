@@ -115,12 +115,13 @@ class Dialect(Lists):
         """
         return ""
 
-    def file_rows(self, file: str) -> str:
+    def file_rows(self, file: str, delimiter: str = ",") -> str:
         """Render a table function that reads a file of this machine.
 
         Empty where the warehouse runs elsewhere, and for an unknown format.
 
         Args:
             file: a path that ends in `.parquet`, `.csv`, `.json`, `.ndjson` or `.jsonl`.
+            delimiter: of a CSV file, whose first line must name the columns.
         """
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import PurePath
@@ -10,14 +11,20 @@ from controlplane.base.types import EPOCH, MICROSECOND
 from controlplane.sql.dialects.base import Dialect
 
 _WIDE = ("HUGEINT", "UHUGEINT")
+# Only the types are detected: DuckDB's guesses of a CSV file's form drop its first lines. In the
+# files that this package writes, an empty field is null, and `""` is an empty text.
+_CSV = (
+    "header = true, skip = 0, quote = '\"', escape = '\"', comment = '', strict_mode = true,"
+    " null_padding = false, allow_quoted_nulls = false"
+)
 _READERS = {
-    ".parquet": "read_parquet({})",
-    # In the files that this package writes, an empty field is null, and `""` is an empty text.
-    ".csv": "read_csv({}, allow_quoted_nulls = false)",
-    ".json": "read_json({})",
-    ".ndjson": "read_json({})",
-    ".jsonl": "read_json({})",
+    ".parquet": "read_parquet",
+    ".csv": "read_csv",
+    ".json": "read_json",
+    ".ndjson": "read_json",
+    ".jsonl": "read_json",
 }
+_WILDCARD = re.compile(r"[\[*?]")
 
 
 class DuckDB(Dialect):
@@ -291,6 +298,12 @@ class DuckDB(Dialect):
         replaced = f" REPLACE ({exact})" if exact else ""
         return f"COPY (SELECT *{replaced} FROM ({query}\n)) TO {self.text(file)} (FORMAT parquet)"
 
-    def file_rows(self, file: str) -> str:
+    def file_rows(self, file: str, delimiter: str = ",") -> str:
         """See `Dialect.file_rows`."""
-        return _READERS.get(PurePath(file).suffix.lower(), "").format(self.text(file))
+        suffix = PurePath(file).suffix.lower()
+        if suffix not in _READERS:
+            return ""
+        # A path is a pattern of paths here, and its folders named `x=y` would become columns.
+        path = self.text(_WILDCARD.sub(r"[\g<0>]", file))
+        options = f", delim = {self.text(delimiter)}, {_CSV}" if suffix == ".csv" else ""
+        return f"{_READERS[suffix]}({path}, hive_partitioning = false{options})"
