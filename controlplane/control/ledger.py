@@ -14,6 +14,7 @@ from typing import Any, Literal
 from controlplane.base.ports import Warehouse
 from controlplane.base.types import Interval, merge, utc
 from controlplane.release.program import Program
+from controlplane.sql import control_tables
 from controlplane.sql.control_tables import DEPLOYED, LEDGER, PUBLIC_VIEWS, ControlTable
 from controlplane.sql.dialects import dialect
 
@@ -59,22 +60,14 @@ def head(warehouse: Warehouse, table: str) -> Head:
     return Head(row["version"], utc(row["frontier"]), row["run_id"])
 
 
-def published_version(warehouse: Warehouse, feature_view: str, fingerprint: str) -> int:
-    """Return the version of the newest complete publication; 0 if there is none.
+def synced_version(warehouse: Warehouse, program: Program) -> int:
+    """Return the version that a sync has read when it has read all newest rows of a view.
 
-    Without transactions the head is ahead of it while a run publishes.
-
-    Args:
-        warehouse: the warehouse, which is only read.
-        feature_view: `schema.view`.
-        fingerprint: the version of the view.
+    See `control_tables.synced_version`.
     """
     d = dialect(warehouse.dialect)
-    [row] = rows(
-        warehouse,
-        f"SELECT coalesce(max(version), 0) AS version FROM {LEDGER.quoted(d)}"
-        f" WHERE feature_view = {d.text(feature_view)} AND fingerprint = {d.text(fingerprint)}",
-    )
+    names = d.text(program.feature_view), d.text(program.fingerprint)
+    [row] = rows(warehouse, control_tables.synced_version(d, program.head, *names))
     return int(row["version"])
 
 

@@ -100,7 +100,7 @@ def reconcile(
     # Read before the rows: every publication up to this version has been written, and none of them
     # is newer than the rows.
     synced = SyncCursor(store, program.namespace, program.view, program.fingerprint).read().version
-    newest = ledger.head(warehouse, program.head).version
+    newest = ledger.synced_version(warehouse, program)
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     query = sql.rstrip().rstrip(";")
     [counted] = ledger.rows(warehouse, f"SELECT COUNT(*) AS row_count FROM ({query}\n) AS newest")
@@ -138,7 +138,7 @@ def reconcile(
         if heal:
             result.healed += _written(store, tombstone_records(extra, newest, _ms(clock())))
     # Without a new publication no sync could have written a newer value.
-    if result.newer and ledger.head(warehouse, program.head).version == newest:
+    if result.newer and ledger.synced_version(warehouse, program) == newest:
         result.wrong, result.newer = result.wrong + result.newer, 0
     return result
 

@@ -172,30 +172,22 @@ def write_shard(
     warehouse_id = _claim(program, warehouse, store, begun.wall)
     # Read before the rows: they contain every publication up to this one, even one that changed no
     # key.
-    version = max(begun.cursor, _published(program, warehouse))
+    version = max(begun.cursor, ledger.synced_version(warehouse, program))
     prefix = naming.online_prefix(program.namespace, program.view, program.fingerprint)
     shift = begun.wall - program.now if program.now is not None else timedelta(0)
     rows, now = 0, clock()
-    transactional = dialect(warehouse.dialect).transactional
 
     def encoded() -> Iterator[pa.RecordBatch]:
-        nonlocal rows, version
+        nonlocal rows
         for batch in warehouse.fetch(
             _rows_of(program, warehouse, sql, begun, shard), tag=program.tag("sync")
         ):
             if batch.num_rows == 0:
                 continue
             rows += batch.num_rows
-            write_version = batch.column("write_version")[0].as_py()
-            if transactional:
-                version = write_version
+            newest = batch.column("write_version")[0].as_py()
             yield from encode_batch(
-                batch,
-                program.layout,
-                prefix,
-                write_version=write_version,
-                expiry_shift=shift,
-                now=now,
+                batch, program.layout, prefix, write_version=newest, expiry_shift=shift, now=now
             )
             on_rows(batch.num_rows)
 
@@ -291,14 +283,6 @@ def _claim(program: Program, warehouse: Warehouse, store: OnlineStore, now: date
     claims.claim(store, program.namespace, warehouse, known, program.schema, now)
     claims.check_cursor(_cursor(program, store).read(), program.namespace, known)
     return known.id
-
-
-def _published(program: Program, warehouse: Warehouse) -> int:
-    if dialect(warehouse.dialect).transactional:
-        return ledger.head(warehouse, program.head).version
-    # The head may have the version of a run that has not written its newest rows yet: a cursor
-    # there would skip them for good.
-    return ledger.published_version(warehouse, program.feature_view, program.fingerprint)
 
 
 def _rows_of(program: Program, warehouse: Warehouse, sql: str, begun: Begun, shard: int) -> str:

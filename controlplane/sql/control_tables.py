@@ -158,6 +158,29 @@ def head(schema: str, view: str, fingerprint: str) -> ControlTable:
     )
 
 
+def synced_version(d: Dialect, head_table: str, feature_view: str, fingerprint: str) -> str:
+    """Render a query for the version that a sync has read when it has read all newest rows.
+
+    All publications up to it are complete. Without transactions, the head has the version of a
+    publication from its start on, and the ledger has it from its end on. In between, and after a
+    take-over or an erasure, which publish nothing, it is the version just before the head's.
+
+    Args:
+        d: the dialect.
+        head_table: the quoted name of the head.
+        feature_view: a literal, the view's name in the ledger.
+        fingerprint: a literal, the version of the view.
+    """
+    if d.transactional:
+        return f"SELECT version FROM {head_table}"
+    return (
+        "SELECT max(h.version - CASE WHEN l.version IS NULL THEN 1 ELSE 0 END) AS version"
+        f" FROM {head_table} AS h LEFT JOIN {LEDGER.quoted(d)} AS l"
+        f" ON l.feature_view = {feature_view} AND l.fingerprint = {fingerprint}"
+        " AND l.version = h.version"
+    )
+
+
 def create_schema(d: Dialect) -> Statement:
     """Return the statement that creates the control schema if it is missing."""
     schema = d.quote(naming.CONTROL_SCHEMA)

@@ -70,6 +70,7 @@ class Tables:
         ledger_name: A literal: the view's name in the ledger.
         fingerprint: A literal: the version.
         run_id: A literal: a variable of the run.
+        synced_version: A query for the version that a sync has read.
         timestamp, int64, bool: The types of columns that are the same in all views.
     """
 
@@ -102,6 +103,9 @@ class Tables:
         self.ledger_name = d.text(f"{schema}.{name}")
         self.fingerprint = d.text(version)
         self.run_id = d.open_text("plane.run_id")
+        self.synced_version = control_tables.synced_version(
+            d, self.head, self.ledger_name, self.fingerprint
+        )
         self.timestamp, self.int64, self.bool = map(d.type, ("timestamp", "int64", "bool"))
 
     @cached_property

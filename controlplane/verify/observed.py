@@ -158,7 +158,7 @@ class Observer:
         try:
             # Values that are not synced yet differ for a good reason. That is no mismatch.
             cursor = SyncCursor(store, self._manifest.namespace, view.name, view.fingerprint).read()
-            if cursor.reached < ledger.head(self._warehouse, self.program.head).version:
+            if cursor.reached < ledger.synced_version(self._warehouse, self.program):
                 return (
                     "online: some computed rows are not synced yet, so it was not compared; run"
                     " `plane run`"

@@ -14,9 +14,11 @@ import redis
 
 from connectors.redis.store import connect
 from controlplane.base.ports import Statement, Warehouse
+from controlplane.control import identity
 from controlplane.errors import TransientError
 from controlplane.online import syncing
 from controlplane.online.reconcile import reconcile
+from controlplane.online.takeover import take_over
 from controlplane.sql.dialects import DIALECTS
 from controlplane.sql.dialects.snowflake import Snowflake
 from tests.engine.engines import empty
@@ -293,5 +295,32 @@ def test_a_sync_during_a_publication_skips_no_key(warehouse, valkey_url):
                 )
                 assert kept.right == kept.rows > 0
         assert len(synced) == 2
+    finally:
+        store.close()
+
+
+def test_a_take_over_replaces_newer_values_of_another_warehouse(warehouse, valkey_url):
+    """The head gets a version above theirs, which no publication has."""
+    url = f"{valkey_url}/6"
+    store = connect(url=url)
+    rig = Rig(subject, COLUMNS, warehouse=warehouse, rows=BEFORE)
+    whole(rig, 0, 4)
+    try:
+        with opened("snowflake") as (other, _), redis.Redis.from_url(url, protocol=2) as raw:
+            raw.flushdb()
+            theirs = Rig(subject, COLUMNS, warehouse=other, rows=AFTER)
+            whole(theirs, 0, 4)
+            for each in (other, warehouse):
+                identity.ensure(each, made_by="test", now=wall())
+            assert Online(theirs, store, raw).sync().written > 0
+            _, [taken] = take_over(
+                [(rig.manifest, rig.view)], rig.manifest, warehouse, store, clock=wall
+            )
+            assert (taken.written, taken.unhealed) == (len(rig.table("latest")), 0)
+            kept = reconcile(
+                rig.program, warehouse, store, rig.sql["sync"], served=True, clock=wall
+            )
+            assert kept.right == kept.rows > 0
+            assert kept.rows == len([r for r in rig.table("latest") if not r["is_deleted"]])
     finally:
         store.close()
